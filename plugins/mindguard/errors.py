@@ -1,0 +1,35 @@
+"""Named errors. Each carries its facts and reads as one line that says what to do."""
+
+from __future__ import annotations
+
+
+class MindGuardError(Exception):
+    """Base of every error that the package raises on purpose; `str(error)` is one line for a person.
+
+    Args:
+        message: what is wrong, with its facts. Never holds a secret.
+        hint: what the reader can do about it.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} – {self.hint}" if self.hint else self.message
+
+
+class SettingsError(MindGuardError):
+    """The settings file is missing, unreadable, or says something that it must not."""
+
+
+class ConnectionMissing(MindGuardError):
+    """No connection is configured under this id."""
+
+    def __init__(self, conn_id: str) -> None:
+        super().__init__(
+            f"connection {conn_id!r} is not configured",
+            hint=f"set AIRFLOW_CONN_{conn_id.upper()} or add the connection in Airflow",
+        )
+        self.conn_id = conn_id

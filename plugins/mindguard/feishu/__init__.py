@@ -1,0 +1,1 @@
+"""Feishu: cards (pure), the client that sends them, and the Airflow notifier."""

@@ -1,0 +1,1 @@
+"""Snapshots: take, publish, verify. See docs/adr for the decisions behind the format."""
