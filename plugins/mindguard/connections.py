@@ -10,10 +10,13 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from mindguard.errors import ConnectionMissing, MindGuardError
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def _from_json(conn_id: str, value: str) -> Connection:
     extra = raw.get("extra") or {}
     return Connection(
         conn_id=conn_id,
-        conn_type=raw["conn_type"] if "conn_type" in raw else "",
+        conn_type=raw.get("conn_type", ""),
         host=raw.get("host") or "",
         login=raw.get("login") or "",
         password=raw.get("password") or "",
@@ -107,3 +110,32 @@ def postgres_conninfo(connection: Connection) -> str:
         application_name="mindguard",
         **libpq_extras,
     )
+
+
+def s3_client(connection: Connection) -> S3Client:
+    """boto3 client of an `aws` connection.
+
+    Understands the extras that Airflow's own hook does for a plain key: `endpoint_url`, `region_name`,
+    `config_kwargs`, `aws_session_token`. Without login and password, boto3's own chain (environment, profile,
+    instance role) finds the credentials.
+    """
+    import boto3
+    from botocore.config import Config
+
+    extra = connection.extra
+    ours = Config(
+        retries={"mode": "standard", "max_attempts": 4},
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=32,
+    )
+    client: S3Client = boto3.client(
+        "s3",
+        aws_access_key_id=connection.login or None,
+        aws_secret_access_key=connection.password or None,
+        aws_session_token=extra.get("aws_session_token"),
+        endpoint_url=extra.get("endpoint_url"),
+        region_name=extra.get("region_name"),
+        config=ours.merge(Config(**extra.get("config_kwargs", {}))),
+    )
+    return client

@@ -71,9 +71,7 @@ class SnapshotSettings(_Section):
     retention: RetentionSettings = RetentionSettings()
     part_mb: int = Field(96, ge=1, le=2048, description="source bytes (MB) that one part aims at")
     connections: int = Field(3, ge=1, le=32, description="concurrent readers on the source")
-    max_age_minutes: int = Field(
-        120, ge=1, description="give up rather than hold back the source's vacuum for longer"
-    )
+    max_age_minutes: int = Field(120, ge=1, description="give up rather than hold back the source's vacuum for longer")
 
     @field_validator("tables")
     @classmethod
@@ -126,7 +124,8 @@ def load_settings(path: Path | None = None) -> Settings:
     Raises:
         SettingsError: the file is missing, is not YAML, or breaks a rule; the message names every place.
     """
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     path = path or settings_path()
     try:
@@ -140,7 +139,5 @@ def load_settings(path: Path | None = None) -> Settings:
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:
-        places = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}" for fault in error.errors()
-        )
+        places = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}" for fault in error.errors())
         raise SettingsError(f"{path}: {places}") from error

@@ -1,0 +1,17 @@
+-- The same text for the same value, whatever the role's or the database's own defaults are.
+select
+    set_config('search_path', '', false),
+    set_config('datestyle', 'ISO, YMD', false),
+    set_config('intervalstyle', 'postgres', false),
+    set_config('timezone', 'UTC', false),
+    set_config('extra_float_digits', '3', false),
+    set_config('bytea_output', 'hex', false),
+    set_config('lc_monetary', 'C', false),
+    set_config('client_encoding', 'UTF8', false),
+    -- With row security on, a role bound by a policy would export a part of the rows without an error.
+    set_config('row_security', 'off', false),
+    set_config('lock_timeout', '10s', false),
+    set_config('statement_timeout', {statement_timeout}, false),
+    set_config('idle_in_transaction_session_timeout', '0', false),
+    -- Fingerprints have few groups, yet the planner would sort whole rows to form them.
+    set_config('enable_sort', 'off', false)

@@ -1,0 +1,252 @@
+"""The `mindguard` command. It needs no running Airflow: connections come from `AIRFLOW_CONN_<ID>` variables.
+
+Exit status 0 only when what was asked is so; 1 with one clear line otherwise; 2 for a wrong call.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from mindguard import __version__
+from mindguard.errors import MindGuardError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__.split("\n")[0], rich_markup_mode=None)
+snapshot_app = typer.Typer(no_args_is_help=True, help="Take, list, show and verify snapshots.")
+feishu_app = typer.Typer(no_args_is_help=True, help="See and send sample cards.")
+app.add_typer(snapshot_app, name="snapshot")
+app.add_typer(feishu_app, name="feishu")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def main() -> None:
+    """Run the command; turn an expected error into one line, unless --debug asks for its traceback."""
+    debug = "--debug" in sys.argv
+    try:
+        app([argument for argument in sys.argv[1:] if argument != "--debug"])
+    except MindGuardError as error:
+        if debug:
+            raise
+        typer.secho(f"mindguard: {error}", err=True, fg="red")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.secho("mindguard: interrupted; nothing was published", err=True, fg="red")
+        sys.exit(130)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check every connection: reachable, rights, clock, what the store can do."""
+    from mindguard.connections import from_environment
+    from mindguard.doctor import examine
+    from mindguard.settings import load_settings
+
+    findings = examine(load_settings(), from_environment, now=lambda: datetime.now(UTC))
+    if as_json:
+        _print_json([finding.as_dict() for finding in findings])
+    else:
+        _print_table(("", "what", "finding"), [(finding.status, finding.what, finding.text) for finding in findings])
+    if any(finding.status == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
+@snapshot_app.command()
+def take(as_json: AsJson = False) -> None:
+    """Take a snapshot of the tables in the settings now."""
+    from mindguard.snapshots.take import take_snapshot
+
+    settings, store = _settings_and_store()
+    taken = take_snapshot(
+        _app_conninfo(),
+        store,
+        settings.snapshot,
+        now=datetime.now(UTC),
+        zone=settings.zone,
+        progress=_progress,
+    )
+    if as_json:
+        _print_json(taken.summary())
+        return
+    rows = [
+        (name, f"{t.rows:,}", str(t.parts_written), str(t.parts_reused), f"{t.bytes / 1e6:,.1f}")
+        for name, t in taken.tables.items()
+    ]
+    _print_table(("table", "rows", "parts written", "reused", "MB"), rows)
+    typer.echo(f"snapshot {taken.manifest.snapshot_id} in {taken.seconds:.1f} s")
+
+
+@snapshot_app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List all snapshots, oldest first."""
+    from mindguard.snapshots.catalog import list_snapshots
+
+    settings, store = _settings_and_store()
+    snapshots = list_snapshots(store)
+    if as_json:
+        _print_json(
+            [
+                {
+                    "snapshot_id": each.snapshot_id,
+                    "taken_at": each.taken_at.isoformat(),
+                    "tables": len(each.tables),
+                    "rows": each.rows,
+                    "parts": len(each.parts),
+                    "bytes": each.stored_bytes,
+                }
+                for each in snapshots
+            ]
+        )
+        return
+    rows = [
+        (
+            each.snapshot_id,
+            f"{each.taken_at.astimezone(settings.zone):%Y-%m-%d %H:%M}",
+            str(len(each.tables)),
+            f"{each.rows:,}",
+            str(len(each.parts)),
+            f"{each.stored_bytes / 1e6:,.1f}",
+        )
+        for each in snapshots
+    ]
+    _print_table(("snapshot", f"taken ({settings.timezone})", "tables", "rows", "parts", "MB"), rows)
+
+
+SnapshotId = Annotated[str, typer.Argument(metavar="ID", help="A snapshot's id, or `latest`.")]
+
+
+@snapshot_app.command()
+def show(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
+    """Show one snapshot's tables, and its whole manifest with --json."""
+    from mindguard.snapshots.catalog import find_snapshot
+
+    settings, store = _settings_and_store()
+    found = find_snapshot(store, snapshot_id)
+    if as_json:
+        _print_json(found.model_dump(mode="json"))
+        return
+    typer.echo(f"snapshot  {found.snapshot_id}")
+    typer.echo(f"taken     {found.taken_at.astimezone(settings.zone):%Y-%m-%d %H:%M:%S} {settings.timezone}")
+    typer.echo(f"source    {found.source.database}, PostgreSQL {found.source.server_version // 10_000}")
+    rows = [
+        (
+            t.name,
+            f"{t.rows:,}",
+            str(len(t.parts)),
+            f"{t.stored_bytes / 1e6:,.1f}",
+            t.part_by,
+            t.fingerprint[:12],
+        )
+        for t in found.tables
+    ]
+    _print_table(("table", "rows", "parts", "MB", "part by", "fingerprint"), rows)
+
+
+@snapshot_app.command()
+def verify(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
+    """Read every stored part of a snapshot and compare it with the manifest."""
+    from mindguard.snapshots.catalog import find_snapshot
+    from mindguard.snapshots.verify import verify_snapshot
+
+    _, store = _settings_and_store()
+    verified = verify_snapshot(find_snapshot(store, snapshot_id), store, progress=_progress)
+    if as_json:
+        _print_json(
+            {
+                "snapshot_id": verified.snapshot_id,
+                "verified": not verified.faults,
+                "parts": verified.parts,
+                "bytes": verified.bytes,
+                "seconds": round(verified.seconds, 3),
+                "faults": verified.faults,
+            }
+        )
+    verified.check()
+    if not as_json:
+        typer.echo(
+            f"snapshot {verified.snapshot_id} is whole: {verified.parts} parts, "
+            f"{verified.bytes / 1e6:,.1f} MB, {verified.seconds:.1f} s"
+        )
+
+
+Case = Annotated[str, typer.Argument(metavar="CASE", help="Name of a sample; a wrong one lists them.")]
+
+
+@feishu_app.command()
+def preview(case: Case, as_json: AsJson = False) -> None:
+    """Print a sample alert as text, and as the card's JSON with --json. Sends nothing."""
+    from mindguard.feishu.cases import preview as render
+    from mindguard.settings import load_settings
+
+    settings = load_settings()
+    text, card = render(case, settings.locale, zone=settings.zone)
+    typer.echo(card if as_json else text)
+
+
+@feishu_app.command()
+def send(case: Case, as_json: AsJson = False) -> None:
+    """Send a sample alert to the configured bot."""
+    from mindguard.connections import from_environment
+    from mindguard.feishu.cases import sample
+    from mindguard.feishu.client import hook_from_connection
+    from mindguard.settings import load_settings
+
+    settings = load_settings()
+    client = hook_from_connection(from_environment(settings.connections.feishu))
+    form = client.deliver(
+        sample(case, settings.locale), now=datetime.now(UTC), locale=settings.locale, zone=settings.zone
+    )
+    if as_json:
+        _print_json({"case": case, "delivered_as": form})
+    else:
+        typer.echo(f"delivered {case} as {form}")
+
+
+def _settings_and_store() -> tuple[Any, Any]:
+    from mindguard.connections import from_environment, s3_client
+    from mindguard.settings import load_settings
+    from mindguard.snapshots.store import Store
+
+    settings = load_settings()
+    return settings, Store.of(s3_client(from_environment(settings.connections.backup)), settings.snapshot)
+
+
+def _app_conninfo() -> str:
+    from mindguard.connections import from_environment, postgres_conninfo
+    from mindguard.settings import load_settings
+
+    return postgres_conninfo(from_environment(load_settings().connections.app))
+
+
+def _progress(line: str) -> None:
+    typer.echo(f"{datetime.now(UTC).astimezone():%H:%M:%S}  {line}", err=True)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _print_table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*heads, box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

@@ -1,0 +1,190 @@
+"""The manifest: what a snapshot is, written last and never changed. Without one a snapshot does not exist.
+
+The models below are the format; `docs/manifest.schema.json` is generated from them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from mindguard.errors import MindGuardError
+
+FORMAT = 1
+
+
+class ManifestInvalid(MindGuardError):
+    """A manifest that cannot be trusted: altered, cut off, or of a format that this version cannot read."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Column(_Record):
+    """One column, with what its exact restore needs."""
+
+    name: str
+    type: str = Field(description="exact SQL type with its modifier, schema-qualified where it is the user's own")
+    encoding: Literal["native", "text"] = Field(
+        description="native: a Parquet type; text: PostgreSQL's own output under pinned settings"
+    )
+    collation: str | None = Field(None, description="only where it is not the type's own")
+    not_null: bool = False
+    identity: Literal["a", "d"] | None = Field(None, description="a: GENERATED ALWAYS, d: BY DEFAULT")
+    generated: Literal["s", "v"] | None = Field(None, description="s: stored, v: virtual")
+    default: str | None = Field(None, description="default or generation expression, as SQL")
+
+
+class Part(_Record):
+    """One immutable Parquet object: the rows of one table whose key lies in [lower, upper)."""
+
+    key: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the stored bytes")
+    bytes: int = Field(ge=1)
+    rows: int = Field(ge=1)
+    fingerprint: str = Field(pattern="^[0-9a-f]{32}$", description="value digest, computed inside PostgreSQL")
+    lower: str | None = Field(None, description="inclusive; null: unbounded. PostgreSQL's text of the key")
+    upper: str | None = Field(None, description="exclusive; null: unbounded, and rows without a key belong here")
+    times_as_text: bool = Field(
+        False,
+        description="date and timestamp columns are text here: a value is infinite or outside years 1 to 9999",
+    )
+
+
+class Table(_Record):
+    """One table of the snapshot; its rows are those of its parts, each exactly once."""
+
+    name: str = Field(description="schema.table, unquoted")
+    kind: Literal["table", "partitioned table", "materialized view"]
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...] = ()
+    part_by: str = Field(description="column (or ctid) whose ranges cut the table into parts")
+    rows: int = Field(ge=0)
+    fingerprint: str = Field(pattern="^[0-9a-f]{32}$", description="sum of the parts' fingerprints")
+    parts: tuple[Part, ...]
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of all parts."""
+        return sum(part.bytes for part in self.parts)
+
+
+class Enum(_Record):
+    """An enum type that a column uses, with its labels in order."""
+
+    name: str
+    labels: tuple[str, ...]
+
+
+class Source(_Record):
+    """Where the rows came from. Names no host and no user: the bucket need not know them."""
+
+    database: str
+    server_version: int = Field(description="server_version_num, for instance 180006")
+    system_identifier: str | None = Field(description="null where the role may not read it")
+    lsn: str = Field(description="position in the write-ahead log when the snapshot was taken")
+    exported_snapshot: str
+
+
+class Manifest(_Record):
+    """One snapshot: all tables as they were at one instant."""
+
+    format: Literal[1] = 1
+    snapshot_id: str
+    taken_at: AwareDatetime = Field(description="UTC")
+    logical_date: AwareDatetime | None = Field(
+        None, description="of the scheduled run that asked for it; the rows are of taken_at all the same"
+    )
+    source: Source
+    tables: tuple[Table, ...] = Field(min_length=1)
+    enums: tuple[Enum, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tables."""
+        return sum(table.rows for table in self.tables)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of all parts, those shared with other snapshots included."""
+        return sum(table.stored_bytes for table in self.tables)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Parts of all tables."""
+        return tuple(part for table in self.tables for part in table.parts)
+
+    def to_bytes(self) -> bytes:
+        """JSON for the store, with a digest over everything else so that an altered manifest is noticed."""
+        body = self.model_dump(mode="json")
+        return json.dumps(body | {"digest": _digest(body)}, ensure_ascii=False, indent=1).encode()
+
+    @classmethod
+    def from_bytes(cls, stored: bytes, *, origin: str) -> Manifest:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            ManifestInvalid: not JSON, altered, of another format, or inconsistent in itself.
+        """
+        try:
+            body: dict[str, Any] = json.loads(stored)
+            digest = body.pop("digest")
+        except (ValueError, KeyError, AttributeError):
+            raise ManifestInvalid(f"manifest {origin} is not a manifest of this package") from None
+        if body.get("format") != FORMAT:
+            raise ManifestInvalid(
+                f"manifest {origin} has format {body.get('format')}, this version reads format {FORMAT}",
+                hint="use the version of mindguard that wrote it",
+            )
+        if digest != _digest(body):
+            raise ManifestInvalid(f"manifest {origin} was altered after it was published")
+        try:
+            manifest = cls.model_validate(body)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            raise ManifestInvalid(f"manifest {origin}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+        manifest.check_sums(origin)
+        return manifest
+
+    def check_sums(self, origin: str) -> None:
+        """Check that each table's rows and fingerprint are the sum of its parts'.
+
+        Raises:
+            ManifestInvalid: they are not.
+        """
+        for table in self.tables:
+            rows = sum(part.rows for part in table.parts)
+            if rows != table.rows or table.fingerprint != combine(part.fingerprint for part in table.parts):
+                raise ManifestInvalid(
+                    f"manifest {origin}: the parts of {table.name} ({rows} rows) are not the table ({table.rows} rows)"
+                )
+
+
+def _digest(body: dict[str, Any]) -> str:
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+_LANE = 1 << 64
+
+
+def fingerprint(sum_1: int, sum_2: int) -> str:
+    """A value digest from the two sums that PostgreSQL computed: two lanes of 64 bits, in hexadecimal."""
+    return f"{sum_1 % _LANE:016x}{sum_2 % _LANE:016x}"
+
+
+def combine(fingerprints: Iterable[str]) -> str:
+    """The fingerprint of rows together, from the fingerprints of disjoint groups of them."""
+    lanes = [(int(each[:16], 16), int(each[16:], 16)) for each in fingerprints]
+    return fingerprint(sum(first for first, _ in lanes), sum(second for _, second in lanes))
+
+
+def new_snapshot_id(taken_at: datetime, suffix: str) -> str:
+    """Sortable by time and unique by its suffix: two runs in one second must not collide."""
+    return f"{taken_at:%Y%m%dT%H%M%SZ}-{suffix}"

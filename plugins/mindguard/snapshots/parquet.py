@@ -1,0 +1,49 @@
+"""Parquet files of parts: written in bounded memory, and checked against what the manifest says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROW_GROUP_BYTES = 16 * 1024 * 1024
+
+
+def write_parquet(batches: Iterable[pa.RecordBatch], file: IO[bytes], check_going_on: Callable[[], None]) -> int:
+    """Write record batches as one Parquet file with zstd; returns the number of rows.
+
+    Args:
+        batches: at least one; all of one schema.
+        file: open for binary writing.
+        check_going_on: called once a batch; what it raises ends the writing.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = 0
+    writer: pq.ParquetWriter | None = None
+    for group in _row_groups(batches, check_going_on):
+        table = pa.Table.from_batches(group)
+        writer = writer or pq.ParquetWriter(file, table.schema, compression="zstd", write_page_checksum=True)
+        writer.write_table(table, row_group_size=table.num_rows)
+        rows += table.num_rows
+    if writer:
+        writer.close()
+    return rows
+
+
+def _row_groups(
+    batches: Iterable[pa.RecordBatch], check_going_on: Callable[[], None]
+) -> Iterator[list[pa.RecordBatch]]:
+    """Batches gathered to about 16 MB: small row groups compress badly, large ones cost memory."""
+    group: list[pa.RecordBatch] = []
+    for batch in batches:
+        check_going_on()
+        group.append(batch)
+        if sum(each.nbytes for each in group) >= _ROW_GROUP_BYTES:
+            yield group
+            group = []
+    if group:
+        yield group

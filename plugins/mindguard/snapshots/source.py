@@ -1,0 +1,454 @@
+"""The source database: one exported snapshot, what its tables are, their fingerprints, and their rows as Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from mindguard.errors import MindGuardError
+from mindguard.snapshots import manifest, plan
+from mindguard.snapshots.manifest import Column, Enum
+from mindguard.snapshots.plan import KeyRange
+from mindguard.sql import identifier, joined, literal, raw, statement
+
+if TYPE_CHECKING:
+    import psycopg
+    import pyarrow as pa
+    from psycopg.sql import Composable, Composed
+
+_KINDS: dict[str, Literal["table", "partitioned table", "materialized view"]] = {
+    "r": "table",
+    "p": "partitioned table",
+    "m": "materialized view",
+}
+_OTHER_KINDS = {"v": "a view", "f": "a foreign table", "S": "a sequence", "i": "an index", "c": "a type"}
+_MINIMUM_VERSION = 14_00_00
+_BATCH_BYTES = 8 * 1024 * 1024
+_PHYSICAL_POSITION = "ctid"
+
+
+class SourceError(MindGuardError):
+    """The source database cannot be read as asked."""
+
+
+class TableMissing(SourceError):
+    """The settings name a table that the database does not have, or one of a kind that holds no rows of its own."""
+
+
+class ColumnMissing(SourceError):
+    """`part_by` names a column that the table does not have."""
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """A table as the catalog describes it, with the expressions that read its columns."""
+
+    schema: str
+    name: str
+    oid: int
+    kind: Literal["table", "partitioned table", "materialized view"]
+    bytes: int
+    columns: tuple[Column, ...]
+    output_functions: tuple[tuple[str, str], ...]
+    bytewise: tuple[bool, ...]
+    primary_key: tuple[str, ...]
+    part_by: str
+    part_by_type: str
+    part_by_nullable: bool
+    part_by_indexed: bool
+
+    @property
+    def full_name(self) -> str:
+        """`schema.table`, unquoted: for people and for the manifest."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def relation(self) -> Composable:
+        """The quoted name; ONLY keeps the rows of inheritance children out, as pg_dump does."""
+        quoted = identifier(self.schema, self.name)
+        return quoted if self.kind == "partitioned table" else raw("only ") + quoted
+
+
+@dataclass(frozen=True)
+class PlannedPart:
+    """One part before it is read: which rows, how many, and what their values digest to."""
+
+    table: SourceTable
+    key_range: KeyRange
+    rows: int
+    fingerprint: str
+    times_as_text: bool
+
+    @property
+    def content_id(self) -> str:
+        """See `plan.content_id`."""
+        return plan.content_id(
+            self.table.full_name,
+            self.table.columns,
+            part_by=self.table.part_by,
+            key_range=self.key_range,
+            rows=self.rows,
+            fingerprint=self.fingerprint,
+            times_as_text=self.times_as_text,
+        )
+
+
+class Source:
+    """An open REPEATABLE READ, READ ONLY transaction whose snapshot other connections can join.
+
+    Make one with `open_source`. All methods see the database as of that one instant.
+    """
+
+    def __init__(self, conninfo: str, connection: psycopg.Connection[dict[str, Any]], max_age_s: int) -> None:
+        self._conninfo = conninfo
+        self._connection = connection
+        self._max_age_s = max_age_s
+        self._pin()
+        facts = self._one("select_source")
+        self.server_version: int = facts["server_version"]
+        self.server_time: datetime = facts["server_time"]
+        self._refuse_unfit(facts)
+        self.identity = manifest.Source(
+            database=facts["database"],
+            server_version=facts["server_version"],
+            system_identifier=self._system_identifier(),
+            lsn=facts["lsn"],
+            exported_snapshot=self._one("export_snapshot")["pg_export_snapshot"],
+        )
+
+    def _refuse_unfit(self, facts: dict[str, Any]) -> None:
+        if facts["server_version"] < _MINIMUM_VERSION:
+            raise SourceError(
+                f"the source runs PostgreSQL {facts['server_version'] // 10_000}, needed is 14 or newer",
+                hint="hash_record_extended, which fingerprints rest on, came with 14",
+            )
+        if facts["encoding"] == "SQL_ASCII":
+            raise SourceError(
+                f"database {facts['database']} has encoding SQL_ASCII: its text has no known meaning",
+                hint="move it to a UTF8 database before it is snapshotted",
+            )
+
+    def _pin(self) -> None:
+        self._connection.execute(self._pin_statement())
+
+    def _pin_statement(self) -> Composed:
+        return statement("pin_session", statement_timeout=literal(f"{self._max_age_s}s"))
+
+    def _one(self, name: str, **values: Any) -> dict[str, Any]:
+        row = self._connection.execute(statement(name), values).fetchone()
+        if row is None:  # pragma: no cover - each of these statements gives exactly one row
+            raise SourceError(f"{name} gave no row")
+        return row
+
+    def _system_identifier(self) -> str | None:
+        import psycopg
+
+        try:
+            with self._connection.transaction():
+                return str(self._one("select_system_identifier")["system_identifier"])
+        except psycopg.errors.InsufficientPrivilege:
+            return None
+
+    def describe(self, full_name: str, part_by: str | None) -> SourceTable:
+        """Look a table up in the catalog.
+
+        Args:
+            full_name: `schema.table`, unquoted.
+            part_by: column that cuts it into parts; None takes the first primary key column, and the physical
+                position where there is no primary key.
+
+        Raises:
+            TableMissing, ColumnMissing, SourceError: with what to change.
+        """
+        schema, _, name = full_name.partition(".")
+        found = self._connection.execute(statement("select_table"), {"schema": schema, "name": name}).fetchone()
+        if found is None:
+            raise TableMissing(
+                f"table {full_name} does not exist in database {self.identity.database}",
+                hint="correct snapshot.tables in the settings",
+            )
+        if found["kind"] not in _KINDS:
+            raise TableMissing(
+                f"{full_name} is {_OTHER_KINDS.get(found['kind'], 'not a table')}",
+                hint="name the base tables in snapshot.tables",
+            )
+        if not found["readable"]:
+            raise SourceError(
+                f"no right to read {full_name}", hint=f"GRANT SELECT ON {full_name} TO the connection's role"
+            )
+        rows = self._connection.execute(statement("select_columns"), {"table": found["oid"]}).fetchall()
+        primary_key = tuple(
+            row["attname"] for row in self._connection.execute(statement("select_primary_key"), {"table": found["oid"]})
+        )
+        key = part_by or (primary_key[0] if primary_key else _PHYSICAL_POSITION)
+        key_row = next((row for row in rows if row["name"] == key), None)
+        if key_row is None and key != _PHYSICAL_POSITION:
+            raise ColumnMissing(
+                f"{full_name} has no column {key!r}",
+                hint=f"part_by can be one of {', '.join(row['name'] for row in rows)}",
+            )
+        return SourceTable(
+            schema=schema,
+            name=name,
+            oid=found["oid"],
+            kind=_KINDS[found["kind"]],
+            bytes=found["bytes"],
+            columns=tuple(_column(row) for row in rows),
+            output_functions=tuple((row["output_schema"], row["output_name"]) for row in rows),
+            bytewise=tuple(_hash_is_bytewise(row) for row in rows),
+            primary_key=primary_key,
+            part_by=key,
+            part_by_type=key_row["type"] if key_row else "tid",
+            part_by_nullable=bool(key_row and not key_row["not_null"]),
+            part_by_indexed=bool(key_row is None or key_row["indexed"]),
+        )
+
+    def probe(self, table: SourceTable) -> None:
+        """Read one row, to learn now what an export would run into.
+
+        Raises:
+            SourceError: for instance because row-level security would hide rows.
+        """
+        import psycopg
+
+        try:
+            with self._connection.transaction():
+                self._connection.execute(statement("probe_table", table=table.relation))
+        except psycopg.Error as error:
+            raise _explained(error) from error
+
+    def enums(self, tables: list[SourceTable]) -> tuple[Enum, ...]:
+        """Enum types that the tables' columns use, directly or inside arrays and domains."""
+        found = self._connection.execute(statement("select_enums"), {"tables": [table.oid for table in tables]})
+        return tuple(Enum(name=row["name"], labels=tuple(row["labels"])) for row in found)
+
+    def boundaries(self, table: SourceTable, part_bytes: int) -> list[str]:
+        """Where to cut the table, as PostgreSQL's text of the key, ascending."""
+        parts = plan.part_count(table.bytes, part_bytes)
+        if parts == 1:
+            return []
+        if table.part_by == _PHYSICAL_POSITION:
+            return plan.block_boundaries(table.bytes, part_bytes)
+        found = self._connection.execute(
+            statement(
+                "sample_boundaries",
+                key=identifier(table.part_by),
+                table=table.relation,
+                fractions=literal(plan.fractions(parts)),
+                percent=literal(plan.sample_percent(table.bytes)),
+            )
+        )
+        return [row["boundary"] for row in found]
+
+    def fingerprint(self, table: SourceTable, boundaries: list[str]) -> list[PlannedPart]:
+        """Count and digest every part in one scan. Ranges without a row are left out."""
+        ranges = plan.ranges(boundaries)
+        found = self._connection.execute(
+            statement(
+                "fingerprint_parts",
+                part=_part_number(table, boundaries),
+                values=joined(", ", map(_digested, table.columns, table.output_functions, table.bytewise)),
+                time_out_of_range=_time_out_of_range(table.columns),
+                table=table.relation,
+            )
+        )
+        return [
+            PlannedPart(
+                table=table,
+                key_range=ranges[row["part"]],
+                rows=row["row_count"],
+                fingerprint=manifest.fingerprint(int(row["sum_1"]), int(row["sum_2"])),
+                times_as_text=row["times_as_text"],
+            )
+            for row in found
+        ]
+
+    def reader(self) -> Reader:
+        """A further connection that sees the same instant; each thread needs its own, and closes it."""
+        return Reader(
+            self._conninfo,
+            (
+                raw("begin isolation level repeatable read read only"),
+                raw("set transaction snapshot ") + literal(self.identity.exported_snapshot),
+                self._pin_statement(),
+            ),
+        )
+
+
+class Reader:
+    """Reads parts as Arrow record batches over one connection that has joined the snapshot."""
+
+    def __init__(self, conninfo: str, opening: tuple[Composable, ...]) -> None:
+        from adbc_driver_postgresql import StatementOptions, dbapi
+
+        with _adbc_explained(), ExitStack() as undo:
+            self._connection = undo.enter_context(dbapi.connect(conninfo, autocommit=True))
+            self._cursor = undo.enter_context(self._connection.cursor())
+            for step in opening:
+                self._cursor.execute(step.as_string())
+            self._cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)})
+            self.close = undo.pop_all().close
+
+    def batches(self, part: PlannedPart) -> Iterator[pa.RecordBatch]:
+        """The rows of the part, about 8 MB a batch. A table without columns gives one column of `true`."""
+        with _adbc_explained():
+            self._cursor.execute(_export_statement(part).as_string())
+            yield from self._cursor.fetch_record_batch()
+
+
+@contextmanager
+def _adbc_explained() -> Iterator[None]:
+    import adbc_driver_manager
+    import pyarrow as pa
+
+    try:
+        yield
+    except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
+        raise SourceError(f"the source failed while it was read: {_first_line(error)}") from error
+
+
+@contextmanager
+def open_source(conninfo: str, *, max_age_s: int) -> Iterator[Source]:
+    """Connect and export a snapshot; it lives until the block ends.
+
+    Args:
+        conninfo: libpq connection string.
+        max_age_s: seconds after which the server ends any statement, so that a stuck run never holds back vacuum.
+
+    Raises:
+        SourceError: unreachable, wrong password, row-level security in the way, … one line that says what to do.
+    """
+    import psycopg
+    from psycopg.rows import dict_row
+
+    try:
+        with psycopg.connect(conninfo, row_factory=dict_row, autocommit=False) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.read_only = True
+            yield Source(conninfo, connection, max_age_s)
+    except psycopg.Error as error:
+        raise _explained(error) from error
+
+
+def _column(row: dict[str, Any]) -> Column:
+    return Column(
+        name=row["name"],
+        type=row["type"],
+        encoding="native" if plan.is_native(row["builtin"]) else "text",
+        collation=row["collation"],
+        not_null=row["not_null"],
+        identity=row["identity"],
+        generated=row["generated"],
+        default=row["default"],
+    )
+
+
+def _hash_is_bytewise(row: dict[str, Any]) -> bool:
+    """Whether PostgreSQL's hash of the type tells all values apart: floats hash −0 and 0 alike, and a
+    nondeterministic collation hashes different strings alike."""
+    return plan.is_native(row["builtin"]) and not row["builtin"].startswith("float") and row["deterministic"]
+
+
+def _as_text(column: Column, output_function: tuple[str, str]) -> Composable:
+    """The type's own output function: what COPY would write. A cast to text is not the same (char(n), inet)."""
+    return raw("pg_catalog.textin(") + identifier(*output_function) + raw("(") + identifier(column.name) + raw("))")
+
+
+def _digested(column: Column, output_function: tuple[str, str], bytewise: bool) -> Composable:
+    if bytewise:
+        return identifier(column.name)
+    if column.encoding == "native" and column.type.startswith(("text", "character varying")):
+        return raw("pg_catalog.textsend(") + identifier(column.name) + raw(")")
+    return _as_text(column, output_function)
+
+
+def _time_out_of_range(columns: tuple[Column, ...]) -> Composable:
+    times = [identifier(column.name) for column in columns if plan.is_time(column)]
+    if not times:
+        return raw("false")
+    tests = [time + raw(" < '0001-01-01' or ") + time + raw(" >= '10000-01-01'") for time in times]
+    return joined(" or ", tests)
+
+
+def _part_number(table: SourceTable, boundaries: list[str]) -> Composable:
+    if not boundaries:
+        return raw("0")
+    number = (
+        raw("width_bucket(")
+        + identifier(table.part_by)
+        + raw(", ")
+        + literal(boundaries)
+        + raw(f"::text[]::{table.part_by_type}[])")
+    )
+    return raw("coalesce(") + number + raw(f", {len(boundaries)})") if table.part_by_nullable else number
+
+
+def _export_statement(part: PlannedPart) -> Composed:
+    table = part.table
+    columns = [
+        _as_text(column, output) + raw(" as ") + identifier(column.name)
+        if column.encoding == "text" or (part.times_as_text and plan.is_time(column))
+        else identifier(column.name)
+        for column, output in zip(table.columns, table.output_functions, strict=True)
+    ]
+    return statement(
+        "export_part",
+        columns=joined(", ", columns or [raw("true as row")]),
+        table=table.relation,
+        range=_range(table, part.key_range),
+    )
+
+
+def _range(table: SourceTable, key_range: KeyRange) -> Composable:
+    key = identifier(table.part_by)
+    tests: list[Composable] = []
+    if key_range.lower is not None:
+        tests.append(key + raw(" >= ") + literal(key_range.lower) + raw(f"::{table.part_by_type}"))
+    if key_range.upper is not None:
+        tests.append(key + raw(" < ") + literal(key_range.upper) + raw(f"::{table.part_by_type}"))
+    if not tests:
+        return raw("true")
+    within = joined(" and ", tests)
+    if key_range.upper is None and table.part_by_nullable:
+        return raw("(") + within + raw(" or ") + key + raw(" is null)")
+    return within
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _explained(error: psycopg.Error) -> SourceError:
+    """The database's error as one line with what to do."""
+    import psycopg
+
+    line = _first_line(error)
+    hints: list[tuple[type[Exception], str]] = [
+        (psycopg.errors.InvalidPassword, "correct the password of the connection"),
+        (psycopg.errors.InvalidAuthorizationSpecification, "correct the user of the connection"),
+        (psycopg.errors.InvalidCatalogName, "correct the database (schema field) of the connection"),
+        (
+            psycopg.errors.LockNotAvailable,
+            "a lock was held for 10 s, probably by a migration; run again after it",
+        ),
+        (psycopg.errors.QueryCanceled, "raise snapshot.max_age_minutes or find out why the source is slow"),
+        (psycopg.errors.UndefinedFunction, "choose another part_by: this column's type cannot be ordered"),
+    ]
+    if "row-level security" in line:
+        return SourceError(
+            f"row-level security would hide rows: {line}",
+            hint="ALTER ROLE … BYPASSRLS for the connection's role, else the snapshot would be incomplete",
+        )
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return SourceError(line, hint="GRANT SELECT on it (or pg_read_all_data) to the connection's role")
+    for kind, hint in hints:
+        if isinstance(error, kind):
+            return SourceError(line, hint=hint)
+    if isinstance(error, psycopg.OperationalError):
+        if "password authentication failed" in str(error):
+            return SourceError(line, hint="correct the user or the password of the connection")
+        return SourceError(f"the database failed: {line}", hint="is it up, and reachable from here?")
+    return SourceError(f"the database refused: {line}")

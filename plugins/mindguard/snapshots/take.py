@@ -1,0 +1,282 @@
+"""Take a snapshot: plan, fingerprint, export what is not stored yet, read it back, publish the manifest last."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+from mindguard.errors import MindGuardError
+from mindguard.settings import SnapshotSettings
+from mindguard.snapshots import manifest
+from mindguard.snapshots.manifest import Manifest, Part, Table
+from mindguard.snapshots.parquet import write_parquet
+from mindguard.snapshots.source import PlannedPart, Reader, Source, SourceTable, open_source
+from mindguard.snapshots.store import ObjectExists, Store
+from mindguard.snapshots.tempdisk import temporary_file
+
+Progress = Callable[[str], None]
+"""Told one line for each step that is done."""
+
+
+class PartMismatch(MindGuardError):
+    """What was read, written or stored is not what was planned; nothing was published."""
+
+    def __init__(self, key: str, what: str, *, expected: object, actual: object) -> None:
+        super().__init__(
+            f"part {key}: {what} is {actual}, expected {expected}", hint="nothing was published; run again"
+        )
+        self.key, self.expected, self.actual = key, expected, actual
+
+
+class Stopped(MindGuardError):
+    """The snapshot was stopped, or reached its maximum age, before it was complete."""
+
+
+@dataclass
+class TableReport:
+    """What happened to one table. Bytes are of stored parts, reused ones included."""
+
+    rows: int
+    parts: int
+    parts_written: int = 0
+    parts_reused: int = 0
+    bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def done(self) -> int:
+        """Parts that are in the store by now."""
+        return self.parts_written + self.parts_reused
+
+    def add(self, size: int, *, written: bool) -> None:
+        """Count one part; called from several threads."""
+        with self._lock:
+            self.bytes += size
+            self.parts_written += written
+            self.parts_reused += not written
+
+
+@dataclass
+class Taken:
+    """A published snapshot and what it cost."""
+
+    manifest: Manifest
+    key: str
+    seconds: float
+    tables: dict[str, TableReport] = field(default_factory=dict)
+
+    @property
+    def mb_per_s(self) -> float:
+        """Stored megabytes (10^6 bytes), reused ones included, by second."""
+        return self.manifest.stored_bytes / 1e6 / max(self.seconds, 1e-9)
+
+    def summary(self) -> dict[str, Any]:
+        """A few numbers for XCom, the command line and reports; no rows."""
+        return {
+            "snapshot_id": self.manifest.snapshot_id,
+            "key": self.key,
+            "taken_at": self.manifest.taken_at.isoformat(),
+            "seconds": round(self.seconds, 3),
+            "tables": {
+                name: {
+                    "rows": table.rows,
+                    "parts_written": table.parts_written,
+                    "parts_reused": table.parts_reused,
+                    "bytes": table.bytes,
+                }
+                for name, table in self.tables.items()
+            },
+        }
+
+
+def take_snapshot(
+    conninfo: str,
+    store: Store,
+    settings: SnapshotSettings,
+    *,
+    now: datetime,
+    zone: ZoneInfo,
+    logical_date: datetime | None = None,
+    progress: Progress = lambda line: None,
+) -> Taken:
+    """Take one snapshot of all tables in the settings and publish its manifest.
+
+    Args:
+        conninfo: libpq connection string of the source.
+        store: where parts and manifest go.
+        settings: tables, part size, number of readers, maximum age.
+        now: aware; becomes the snapshot's `taken_at`.
+        zone: time zone whose day names the manifest's folder.
+        logical_date: of the run that asks, for the record only; the rows are of `now`.
+        progress: told one line a step.
+
+    Raises:
+        SourceError, StoreError, PartMismatch, DiskFull, Stopped: nothing is published then; parts that were
+            stored stay, and the next run finds them by content.
+    """
+    started = time.monotonic()
+    if logical_date and now - logical_date > timedelta(hours=26):
+        progress(f"the run is of {logical_date.isoformat()}; this snapshot holds the rows of now, {now.isoformat()}")
+    store.check_access()
+    with open_source(conninfo, max_age_s=settings.max_age_minutes * 60) as source:
+        described = [source.describe(table.name, table.part_by) for table in settings.tables]
+        exporter = _Exporter(source, store, settings, started=started, progress=progress)
+        tables = exporter.run(described)
+        enums = source.enums(described)
+    taken_at = now.astimezone(UTC).replace(microsecond=0)
+    result = Manifest(
+        snapshot_id=manifest.new_snapshot_id(taken_at, secrets.token_hex(3)),
+        taken_at=taken_at,
+        logical_date=logical_date,
+        source=source.identity,
+        tables=tuple(tables),
+        enums=enums,
+    )
+    key = publish(result, store, zone)
+    taken = Taken(result, key, time.monotonic() - started, exporter.reports)
+    progress(
+        f"published {result.snapshot_id}: {result.rows:,} rows, {len(result.parts)} parts, "
+        f"{result.stored_bytes / 1e6:,.1f} MB, {taken.seconds:.1f} s"
+    )
+    return taken
+
+
+def publish(snapshot: Manifest, store: Store, zone: ZoneInfo) -> str:
+    """Write the manifest, create-only: from here on the snapshot exists. Returns its key."""
+    key = store.manifest_key(snapshot.taken_at.astimezone(zone).date(), snapshot.snapshot_id)
+    body = snapshot.to_bytes()
+    store.create(key, body, sha256=hashlib.sha256(body).hexdigest(), size=len(body))
+    return key
+
+
+class _Exporter:
+    """Fingerprints table after table on one connection while others store the parts that are known already."""
+
+    def __init__(
+        self, source: Source, store: Store, settings: SnapshotSettings, *, started: float, progress: Progress
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._settings = settings
+        self._deadline = started + settings.max_age_minutes * 60
+        self._progress = progress
+        self._stopped = threading.Event()
+        self._thread = threading.local()
+        self._readers: list[Reader] = []
+        self.reports: dict[str, TableReport] = {}
+
+    def run(self, tables: list[SourceTable]) -> list[Table]:
+        """Store every part of the tables and describe them; raises the first error of any thread."""
+        pool = ThreadPoolExecutor(self._settings.connections, "export")
+        try:
+            planned = [self._submit(pool, table) for table in tables]
+            everything = [future for _, futures in planned for future in futures]
+            done, _ = wait(everything, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        finally:
+            # On an error, and on Ctrl-C, the threads must end before the snapshot's transaction does.
+            self._stopped.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            for reader in self._readers:
+                reader.close()
+        return [_record(table, tuple(future.result() for future in futures)) for table, futures in planned]
+
+    def _submit(self, pool: ThreadPoolExecutor, table: SourceTable) -> tuple[SourceTable, list[Future[Part]]]:
+        began = time.monotonic()
+        boundaries = self._source.boundaries(table, self._settings.part_mb * 1_000_000)
+        parts = self._source.fingerprint(table, boundaries)
+        rows = sum(part.rows for part in parts)
+        report = self.reports[table.full_name] = TableReport(rows=rows, parts=len(parts))
+        self._progress(
+            f"{table.full_name}: {rows:,} rows, {len(parts)} parts by {table.part_by}, "
+            f"fingerprinted in {time.monotonic() - began:.1f} s"
+        )
+        return table, [pool.submit(self._store_part, part, report) for part in parts]
+
+    def _check_going_on(self) -> None:
+        if self._stopped.is_set():
+            raise Stopped("stopped before the snapshot was complete", hint="nothing was published; run again")
+        if time.monotonic() > self._deadline:
+            raise Stopped(
+                f"not complete after {self._settings.max_age_minutes} minutes; nothing was published",
+                hint="raise snapshot.max_age_minutes or snapshot.connections",
+            )
+
+    def _reader(self) -> Reader:
+        """This thread's own connection to the snapshot, opened for its first part."""
+        if not hasattr(self._thread, "reader"):
+            self._thread.reader = self._source.reader()
+            self._readers.append(self._thread.reader)
+        return cast("Reader", self._thread.reader)
+
+    def _store_part(self, planned: PlannedPart, report: TableReport) -> Part:
+        """Make sure that the part is in the store, read it back, and describe it."""
+        self._check_going_on()
+        key = self._store.part_key(planned.table.full_name, planned.content_id)
+        began = time.monotonic()
+        stored = self._store.head(key)
+        written = stored is None and self._export(planned, key)
+        stored = stored or self._store.head(key)
+        if stored is None or stored.sha256 is None:
+            raise PartMismatch(key, "its recorded SHA-256", expected="one", actual="missing")
+        read_back = self._store.digest(key)
+        if read_back != (stored.sha256, stored.bytes):
+            raise PartMismatch(
+                key, "what the store gives back", expected=(stored.sha256, stored.bytes), actual=read_back
+            )
+        report.add(stored.bytes, written=written)
+        self._progress(
+            f"{planned.table.full_name}: part {report.done}/{report.parts} "
+            f"{'written' if written else 'reused'}, {planned.rows:,} rows, {stored.bytes / 1e6:.1f} MB "
+            f"in {time.monotonic() - began:.1f} s"
+        )
+        return Part(
+            key=key,
+            sha256=stored.sha256,
+            bytes=stored.bytes,
+            rows=planned.rows,
+            fingerprint=planned.fingerprint,
+            lower=planned.key_range.lower,
+            upper=planned.key_range.upper,
+            times_as_text=planned.times_as_text,
+        )
+
+    def _export(self, planned: PlannedPart, key: str) -> bool:
+        """Read the part, write it as Parquet to a temporary file, upload that. False: another run was faster."""
+        with temporary_file() as file:
+            rows = write_parquet(self._reader().batches(planned), file, self._check_going_on)
+            if rows != planned.rows:
+                raise PartMismatch(key, "its row count", expected=planned.rows, actual=rows)
+            size = file.tell()
+            file.seek(0)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            self._check_going_on()
+            try:
+                self._store.create(key, file, sha256=sha256, size=size)
+            except ObjectExists:
+                # Another run stored the same rows meanwhile. Its bytes may differ, what they say cannot.
+                return False
+        return True
+
+
+def _record(table: SourceTable, parts: tuple[Part, ...]) -> Table:
+    return Table(
+        name=table.full_name,
+        kind=table.kind,
+        columns=table.columns,
+        primary_key=table.primary_key,
+        part_by=table.part_by,
+        rows=sum(part.rows for part in parts),
+        fingerprint=manifest.combine(part.fingerprint for part in parts),
+        parts=parts,
+    )

@@ -1,0 +1,86 @@
+"""Verify a published snapshot: the stored bytes are what the manifest says, and they are readable Parquet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+from mindguard.errors import MindGuardError
+from mindguard.snapshots.manifest import Manifest, Part, Table
+from mindguard.snapshots.store import ObjectMissing, Store
+from mindguard.snapshots.tempdisk import temporary_file
+
+
+class SnapshotDamaged(MindGuardError):
+    """At least one stored part is not what the manifest says."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was read. `faults` is empty exactly when the snapshot is whole; each fault is one line."""
+
+    snapshot_id: str
+    parts: int
+    bytes: int
+    seconds: float
+    faults: tuple[str, ...]
+
+    def check(self) -> None:
+        """Raise SnapshotDamaged, naming the first faults, unless the snapshot is whole."""
+        if self.faults:
+            more = f" (and {len(self.faults) - 3} more)" if len(self.faults) > 3 else ""
+            raise SnapshotDamaged(
+                f"snapshot {self.snapshot_id} is damaged: {'; '.join(self.faults[:3])}{more}",
+                hint="keep it for analysis and take a new one now: mindguard snapshot take",
+            )
+
+
+def verify_snapshot(
+    manifest: Manifest, store: Store, *, threads: int = 4, progress: Callable[[str], None] = lambda line: None
+) -> Verified:
+    """Read every part to its last byte and compare SHA-256, size, row count and columns with the manifest.
+
+    Raises:
+        StoreError: the store could not be asked; that is not a verdict on the snapshot.
+    """
+    began = time.monotonic()
+    faults: list[str] = []
+    work = [(table, part) for table in manifest.tables for part in table.parts]
+    pool = ThreadPoolExecutor(threads, "verify")
+    try:
+        futures = [pool.submit(_fault, table, part, store) for table, part in work]
+        for count, future in enumerate(as_completed(futures), 1):
+            if fault := future.result():
+                faults.append(fault)
+            progress(f"verified part {count}/{len(work)}" + (f": {fault}" if fault else ""))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    return Verified(
+        manifest.snapshot_id, len(work), manifest.stored_bytes, time.monotonic() - began, tuple(sorted(faults))
+    )
+
+
+def _fault(table: Table, part: Part, store: Store) -> str | None:
+    """What is wrong with the stored part, None when nothing is."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with temporary_file() as copy:
+        try:
+            sha256, size = store.digest(part.key, copy)
+        except ObjectMissing:
+            return f"{part.key} is missing"
+        if (sha256, size) != (part.sha256, part.bytes):
+            return f"{part.key} has {size} bytes with SHA-256 {sha256[:12]}…, not {part.bytes} with {part.sha256[:12]}…"
+        copy.seek(0)
+        try:
+            footer = pq.ParquetFile(copy)
+        except (pa.ArrowException, OSError) as error:
+            return f"{part.key} is not Parquet: {error}"
+        names = footer.schema_arrow.names
+        expected = [column.name for column in table.columns] or ["row"]
+        if footer.metadata.num_rows != part.rows or names != expected:
+            return f"{part.key} holds {footer.metadata.num_rows} rows of {names}, not {part.rows} of {expected}"
+    return None

@@ -1,0 +1,211 @@
+"""What goes wrong around a snapshot: one clear line each, never a manifest over bad data, and the next run works."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+import pytest
+
+from devstack.stack import Stack
+from mindguard.connections import Connection, s3_client
+from mindguard.errors import MindGuardError
+from mindguard.settings import SnapshotSettings
+from mindguard.snapshots.catalog import find_snapshot, list_snapshots
+from mindguard.snapshots.manifest import ManifestInvalid
+from mindguard.snapshots.store import Store
+from mindguard.snapshots.take import Taken, take_snapshot
+from mindguard.snapshots.verify import SnapshotDamaged, verify_snapshot
+
+pytestmark = pytest.mark.integration
+
+TABLE = (
+    "create table public.t (id int primary key, day date, v text);"
+    "insert into public.t select i, '2026-01-01'::date + i % 30, repeat('值' || i, 10) from generate_series(1, 60000) i;"
+)
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    with psycopg.connect(fresh_database) as connection:
+        connection.execute(TABLE)
+    return fresh_database
+
+
+def take(conninfo: str, store: Store, progress: Callable[[str], None] = print, **settings: Any) -> Taken:
+    asked = {"bucket": "x", "tables": [{"name": "public.t"}], "part_mb": 1, "connections": 2} | settings
+    return take_snapshot(
+        conninfo,
+        store,
+        SnapshotSettings.model_validate(asked),
+        now=datetime(2026, 11, 24, tzinfo=UTC),
+        zone=ZoneInfo("Asia/Shanghai"),
+        progress=progress,
+    )
+
+
+def overwrite(store: Store, key: str, body: bytes) -> None:
+    """Damage an object behind the package's back."""
+    store._client.put_object(Bucket=store.bucket, Key=key, Body=body)
+
+
+MUTATIONS: dict[str, Callable[[Store, list[str]], None]] = {
+    "a flipped byte": lambda store, keys: overwrite(
+        store, keys[0], bytes([(body := store.read(keys[0]))[0] ^ 1]) + body[1:]
+    ),
+    "a truncated part": lambda store, keys: overwrite(store, keys[0], store.read(keys[0])[:-9]),
+    "an empty part": lambda store, keys: overwrite(store, keys[0], b""),
+    "another part's bytes": lambda store, keys: overwrite(store, keys[0], store.read(keys[1])),
+    "a removed part": lambda store, keys: store._client.delete_object(Bucket=store.bucket, Key=keys[0]),
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_verify_catches(mutation: str, database: str, store: Store) -> None:
+    manifest = take(database, store).manifest
+    verify_snapshot(manifest, store).check()
+    keys = [part.key for part in manifest.parts]
+    MUTATIONS[mutation](store, keys)
+    verified = verify_snapshot(manifest, store)
+    assert len(verified.faults) == 1
+    assert keys[0] in verified.faults[0]
+    with pytest.raises(SnapshotDamaged, match="is damaged"):
+        verified.check()
+
+
+@pytest.mark.parametrize("change", [(b'"rows": 60000', b'"rows": 59999'), (b"public.t", b"public.u"), (b"{", b"[")])
+def test_an_altered_manifest_is_refused(change: tuple[bytes, bytes], database: str, store: Store) -> None:
+    taken = take(database, store)
+    overwrite(store, taken.key, store.read(taken.key).replace(*change))
+    with pytest.raises(ManifestInvalid, match=r"altered|not a manifest"):
+        find_snapshot(store, "latest")
+
+
+def test_two_runs_at_once_both_give_a_whole_snapshot(database: str, store: Store) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: take(database, store), range(2))
+    assert first.manifest.snapshot_id != second.manifest.snapshot_id
+    for manifest in list_snapshots(store):
+        verify_snapshot(manifest, store).check()
+        assert manifest.rows == 60000
+
+
+def test_a_reader_that_dies_publishes_nothing_and_the_next_run_resumes(
+    database: str, store: Store, stack: Stack
+) -> None:
+    """Every backend of the export but the one that holds the snapshot is ended after the first stored part."""
+    superuser = stack.postgres_conninfo("postgres", "postgres")
+    name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
+
+    def kill_readers(line: str) -> None:
+        if "part 1/" in line:
+            with psycopg.connect(superuser) as connection:
+                connection.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name]
+                )
+
+    with pytest.raises(MindGuardError, match="failed"):
+        take(database, store, progress=kill_readers, connections=1)
+    assert store.manifest_keys() == []
+    taken = take(database, store)
+    assert taken.tables["public.t"].parts_reused >= 1
+    verify_snapshot(taken.manifest, store).check()
+
+
+def test_a_full_disk_is_one_line_and_publishes_nothing(
+    database: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: open("/dev/full", "w+b"))  # noqa: SIM115
+    with pytest.raises(MindGuardError, match="no room for a part in .*free space"):
+        take(database, store)
+    assert store.manifest_keys() == []
+
+
+def test_a_missing_bucket_says_which(database: str, store: Store) -> None:
+    elsewhere = Store(store._client, bucket="no-such-bucket", prefix="p")
+    with pytest.raises(MindGuardError, match="create the bucket no-such-bucket"):
+        take(database, elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"password": "wrong"}, "correct the secret key"),
+        ({"login": "nobody"}, "correct the access key"),
+        ({"extra": {"endpoint_url": "http://127.0.0.1:9", "region_name": "us-east-1"}}, "is the store up"),
+    ],
+)
+def test_a_store_that_refuses_says_what_to_correct(
+    change: dict[str, Any], says: str, database: str, store: Store, backup_connection: Connection
+) -> None:
+    fields = {name: getattr(backup_connection, name) for name in ("conn_id", "conn_type", "login", "password", "extra")}
+    client = s3_client(Connection(**(fields | change)))
+    with pytest.raises(MindGuardError, match=says) as caught:
+        take(database, Store(client, bucket=store.bucket, prefix="p"))
+    assert backup_connection.password not in str(caught.value)
+
+
+def test_unknown_tables_columns_and_kinds_are_named(database: str, store: Store) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("create view public.v as select 1 as one")
+    for table, says in [
+        ({"name": "public.none"}, r"table public\.none does not exist .* correct snapshot\.tables"),
+        ({"name": "public.t", "part_by": "nope"}, r"public\.t has no column 'nope' .* id, day, v"),
+        ({"name": "public.v"}, r"public\.v is a view"),
+    ]:
+        with pytest.raises(MindGuardError, match=says):
+            take(database, store, tables=[table])
+    assert store.manifest_keys() == []
+
+
+def test_missing_rights_and_row_level_security_are_named(database: str, store: Store, stack: Stack) -> None:
+    """A role that may not read, then one that a policy would hide rows from: never a silent part of the rows."""
+    name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
+    with psycopg.connect(stack.postgres_conninfo("postgres", name)) as connection:
+        connection.execute("drop role if exists plain; create role plain login password 'plain-password'")
+    plain = psycopg.conninfo.make_conninfo(database, user="plain", password="plain-password")
+    with pytest.raises(MindGuardError, match=r"no right to read public\.t .* GRANT SELECT"):
+        take(plain, store)
+    with psycopg.connect(database) as connection:
+        connection.execute("grant select on public.t to plain; alter table public.t enable row level security")
+        connection.execute("create policy few on public.t using (id < 10)")
+    with pytest.raises(MindGuardError, match="row-level security would hide rows.*BYPASSRLS"):
+        take(plain, store)
+    assert store.manifest_keys() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"password": "wrong"}, "correct the user or the password"),
+        ({"dbname": "no_such"}, "correct the database|does not exist"),
+        ({"port": "9"}, "is it up, and reachable"),
+    ],
+)
+def test_a_source_that_cannot_be_reached_says_what_to_correct(
+    change: dict[str, str], says: str, database: str, store: Store
+) -> None:
+    with pytest.raises(MindGuardError, match=says) as caught:
+        take(psycopg.conninfo.make_conninfo(database, **change), store)
+    assert "\n" not in str(caught.value)
+    assert psycopg.conninfo.conninfo_to_dict(database)["password"] not in str(caught.value)
+
+
+def test_a_lock_held_by_a_migration_is_named(database: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with psycopg.connect(database) as migration:
+        migration.execute("lock table public.t in access exclusive mode")
+        with pytest.raises(MindGuardError, match="probably by a migration|max_age_minutes"):
+            take(database, store, max_age_minutes=1)
+
+
+def test_a_store_object_that_is_there_already_is_never_overwritten(database: str, store: Store) -> None:
+    taken = take(database, store)
+    body = store.read(taken.key)
+    with pytest.raises(MindGuardError, match="it exists already"):
+        store.create(taken.key, b"other", sha256="0" * 64, size=5)
+    assert store.read(taken.key) == body
