@@ -1,1 +1,2 @@
-select {columns} from {table} where {range}
+select {columns} from {table}
+where {range}

@@ -1,4 +1,5 @@
 -- The same text for the same value, whatever the role's or the database's own defaults are.
+-- noqa: disable=AL03
 select
     set_config('search_path', '', false),
     set_config('datestyle', 'ISO, YMD', false),

@@ -1,8 +1,8 @@
 -- Quantiles of the key over a block sample; repeatable, so that a retry on unchanged data cuts alike.
-select boundary::text as boundary
+select quantiles.cut::text as boundary
 from (
-    select distinct unnest(percentile_disc({fractions}::float8 []) within group (order by {key})) as boundary
+    select distinct unnest(percentile_disc({fractions}::float8[]) within group (order by {key})) as cut
     from {table} tablesample system ({percent}) repeatable (1)
 ) as quantiles
-where boundary is not null
-order by quantiles.boundary
+where quantiles.cut is not null
+order by quantiles.cut

@@ -7,14 +7,14 @@ select
     output.proname as output_name,
     collation_schema.nspname || '.' || coll.collname as collation,
     coalesce(coll.collisdeterministic, true) as deterministic,
-    exists (
+    exists(
         select 1 from pg_index as i
         where i.indrelid = a.attrelid and i.indkey[0] = a.attnum and i.indpred is null and i.indisvalid
     ) as indexed,
     a.attnotnull as not_null,
     nullif(a.attidentity::text, '') as identity,
     nullif(a.attgenerated::text, '') as generated,
-    pg_get_expr(d.adbin, d.adrelid) as default
+    pg_get_expr(d.adbin, d.adrelid) as default_expression
 from pg_attribute as a
 inner join pg_type as t on a.atttypid = t.oid
 inner join pg_proc as output on t.typoutput = output.oid
@@ -22,5 +22,5 @@ inner join pg_namespace as output_schema on output.pronamespace = output_schema.
 left join pg_attrdef as d on a.attrelid = d.adrelid and a.attnum = d.adnum
 left join pg_collation as coll on a.attcollation = coll.oid and a.attcollation <> t.typcollation
 left join pg_namespace as collation_schema on coll.collnamespace = collation_schema.oid
-where a.attrelid = %(table)s and a.attnum > 0 and not a.attisdropped
+where a.attrelid = %(oid)s and a.attnum > 0 and not a.attisdropped
 order by a.attnum

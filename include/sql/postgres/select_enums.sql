@@ -15,4 +15,4 @@ select
 from pg_enum as e
 where e.enumtypid in (select used.oid from used)
 group by e.enumtypid
-order by 1
+order by name

@@ -2,5 +2,5 @@ select a.attname
 from pg_index as i
 cross join lateral unnest(i.indkey) with ordinality as k (attnum, position)
 inner join pg_attribute as a on i.indrelid = a.attrelid and k.attnum = a.attnum
-where i.indrelid = %(table)s and i.indisprimary
+where i.indrelid = %(oid)s and i.indisprimary
 order by k.position

@@ -17,7 +17,6 @@ from airflow.sdk.configuration import conf
 
 from mindguard.alerts.alert import Alert
 from mindguard.alerts.failures import run_failure, task_failure
-from mindguard.alerts.masking import fold
 from mindguard.alerts.severity import Severity
 
 if TYPE_CHECKING:
@@ -111,10 +110,11 @@ class FeishuNotifier(BaseNotifier):
 
 
 def _one_line(error: object) -> str:
+    """The whole error: the renderer masks secrets before it cuts, which must not be the other way round."""
     if error is None:
         return ""
     text = " ".join(str(error).split())
-    return fold(f"{type(error).__name__}: {text}" if isinstance(error, BaseException) else text, 400)
+    return f"{type(error).__name__}: {text}" if isinstance(error, BaseException) else text
 
 
 def _traceback(error: object) -> str:

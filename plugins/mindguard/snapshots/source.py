@@ -179,9 +179,9 @@ class Source:
             raise SourceError(
                 f"no right to read {full_name}", hint=f"GRANT SELECT ON {full_name} TO the connection's role"
             )
-        rows = self._connection.execute(statement("select_columns"), {"table": found["oid"]}).fetchall()
+        rows = self._connection.execute(statement("select_columns"), {"oid": found["oid"]}).fetchall()
         primary_key = tuple(
-            row["attname"] for row in self._connection.execute(statement("select_primary_key"), {"table": found["oid"]})
+            row["attname"] for row in self._connection.execute(statement("select_primary_key"), {"oid": found["oid"]})
         )
         key = part_by or (primary_key[0] if primary_key else _PHYSICAL_POSITION)
         key_row = next((row for row in rows if row["name"] == key), None)
@@ -342,7 +342,7 @@ def _column(row: dict[str, Any]) -> Column:
         not_null=row["not_null"],
         identity=row["identity"],
         generated=row["generated"],
-        default=row["default"],
+        default=row["default_expression"],
     )
 
 

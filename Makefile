@@ -1,0 +1,59 @@
+# MindGuard Ops. `make run` shows it working, `make test` proves it; both need Python 3.11+ and nothing else.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STATE ?= .local
+# Sample data of `make run`: rows over the three tables, product events.
+ROWS ?= 1000000
+EVENTS ?= 5000000
+INSTALLED := $(VENV)/.installed
+UV_VERSION := 0.13.9
+export PYTHONPATH := .:plugins
+# The processes of Airflow would otherwise each write their own bytecode race.
+export AIRFLOW__CORE__UNIT_TEST_MODE :=
+
+.PHONY: help run test lint format bench status clean lock
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+$(INSTALLED): requirements-dev.txt
+	@echo "installing the pinned requirements into $(VENV) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# uv installs in seconds what takes pip minutes; without it, plain pip does the same.
+	@( $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) \
+	   && $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python -r requirements-dev.txt ) \
+	 || $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+run: $(INSTALLED) ## start everything, load sample data, run the DAGs, print a summary (ONCE=1: then stop)
+	@$(BIN)/python -m devstack run --state $(STATE) --rows $(ROWS) --events $(EVENTS) $(if $(ONCE),--once)
+
+status: $(INSTALLED) ## process table of a running stack
+	@$(BIN)/python -m devstack status --state $(STATE)
+
+lint: $(INSTALLED) ## ruff, mypy, import contracts, SQL, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	MYPYPATH=plugins $(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --disable-progress-bar --dialect postgres include/sql/postgres
+	$(BIN)/python -m devstack.generate --check
+
+format: $(INSTALLED) ## rewrite code in the agreed format, and the generated files
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/python -m devstack.generate
+
+test: lint ## lint, types, then all tests against the embedded stack
+	$(BIN)/python -m pytest $(PYTEST)
+
+lock: $(INSTALLED) ## pin requirements anew from requirements*.in
+	for set in requirements requirements-dev; do \
+	  $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-header --no-annotate \
+	    --upgrade -o $$set.txt $$set.in || exit 1; done
+
+clean: ## remove the stack's state and caches; the virtual environment stays
+	rm -rf $(STATE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

@@ -1,0 +1,99 @@
+"""`python -m devstack up` starts the stack and keeps it until Ctrl-C; `status` shows its process table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from devstack.stack import ALL_PARTS, Stack, process_table
+from devstack.state import StackError, State
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; gives the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m devstack", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="start everything and stay until Ctrl-C")
+    up.add_argument("--no-airflow", action="store_true", help="leave Airflow out")
+    up.add_argument("--only", nargs="+", choices=ALL_PARTS, default=ALL_PARTS, help="these parts alone")
+    status = commands.add_parser("status", help="show the process table; status 0 when all parts are ready")
+    status.add_argument("--json", action="store_true", help="for programs")
+    for command in (up, status):
+        command.add_argument("--state", type=Path, default=Path(".local"), help="state folder (%(default)s)")
+    arguments = parser.parse_args(argv)
+    try:
+        return _up(arguments) if arguments.command == "up" else _status(arguments)
+    except StackError as error:
+        print(f"devstack: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    began = time.monotonic()
+    with Stack(arguments.state, airflow=not arguments.no_airflow, parts=arguments.only) as stack:
+        print(_table(process_table(stack.state)))
+        print(f"ready in {time.monotonic() - began:.1f} s; Ctrl-C stops everything")
+        for name, url in stack.urls().items():
+            print(f"  {name:<16} {url}")
+        if stack.site:
+            print(f"  Airflow login    admin, password: airflow:admin in {stack.state.folder / 'secrets.json'}")
+        sys.stdout.flush()
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            print("stopping", flush=True)
+    return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """One way out for Ctrl-C, `kill` and a closed terminal."""
+    raise KeyboardInterrupt
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    rows = process_table(State(arguments.state))
+    if arguments.json:
+        print(json.dumps(rows, indent=1))
+    elif rows:
+        print(_table(rows))
+    else:
+        print(f"nothing has been started in {arguments.state}")
+    return 0 if rows and all(row["state"] == "ready" for row in rows) else 1
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    titles = ("part", "pid", "port", "state", "uptime", "memory", "restarts", "log")
+    lines = [
+        (
+            row["part"],
+            row["pid"] or "-",
+            row["port"] or "-",
+            row["state"],
+            "-" if row["uptime_s"] is None else f"{row['uptime_s']:.0f} s",
+            f"{row['pss_mb']:.0f} MB",
+            row["restarts"],
+            row["log"],
+        )
+        for row in rows
+    ]
+    total = sum(row["pss_mb"] for row in rows)
+    lines.append(("total", "", "", "", "", f"{total:.0f} MB", "", ""))
+    cells = [[str(cell) for cell in line] for line in (titles, *lines)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(titles))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

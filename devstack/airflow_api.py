@@ -1,0 +1,140 @@
+"""A small client of Airflow's REST API, for the tests and for `make run`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import httpx
+
+from devstack.state import StackError
+
+T = TypeVar("T")
+POLL_S = 0.25
+DONE = frozenset({"success", "failed"})
+
+
+class AirflowAPI:
+    """REST calls as a user of the simple auth manager.
+
+    Args:
+        url: base URL of the API server.
+        username: who.
+        password: of that user.
+    """
+
+    def __init__(self, url: str, username: str, password: str) -> None:
+        self.url = url
+        self._credentials = {"username": username, "password": password}
+        # trust_env=False: a proxy of the environment must not see loopback calls.
+        self._client = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        self._login()
+
+    def _login(self) -> None:
+        answer = self._client.post("/auth/token", json=self._credentials)
+        answer.raise_for_status()
+        self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def call(self, method: str, path: str, **arguments: Any) -> Any:
+        """One call below /api/v2; gives the decoded JSON, or None for an empty answer.
+
+        Raises:
+            StackError: Airflow refuses; the line holds its status and detail.
+        """
+        answer = self._client.request(method, f"/api/v2{path}", **arguments)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            self._login()
+            answer = self._client.request(method, f"/api/v2{path}", **arguments)
+        if answer.is_error:
+            raise StackError(f"airflow: {method} {path}: {answer.status_code} {answer.text[:300]}")
+        return answer.json() if answer.content else None
+
+    def dag_ids(self) -> set[str]:
+        """Every DAG that has been parsed."""
+        return {dag["dag_id"] for dag in self.call("GET", "/dags", params={"limit": 500})["dags"]}
+
+    def import_errors(self) -> dict[str, str]:
+        """File name → traceback of every DAG file that does not load."""
+        errors = self.call("GET", "/importErrors", params={"limit": 500})["import_errors"]
+        return {error["filename"]: error["stack_trace"] for error in errors}
+
+    def wait_for_dags(self, *dag_ids: str, timeout_s: float = 60) -> None:
+        """Wait until these DAGs have been parsed."""
+
+        def parsed() -> bool:
+            return set(dag_ids) <= self.dag_ids()
+
+        _poll(parsed, timeout_s, lambda: f"DAGs {sorted(set(dag_ids) - self.dag_ids())} do not appear")
+
+    def set_paused(self, dag_id: str, *, paused: bool) -> None:
+        """Pause or unpause a DAG."""
+        self.call("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
+
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None, *, logical_date: str | None = None) -> str:
+        """Unpause the DAG and start a run; gives the run id.
+
+        Args:
+            dag_id: which.
+            conf: values of its Params.
+            logical_date: ISO 8601 with offset; None, as for asset-triggered runs.
+        """
+        self.set_paused(dag_id, paused=False)
+        body = {"logical_date": logical_date, "conf": conf or {}}
+        return str(self.call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """The runs of a DAG, newest first."""
+        params = {"order_by": "-run_after", "limit": 100}
+        return list(self.call("GET", f"/dags/{dag_id}/dagRuns", params=params)["dag_runs"])
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """One run."""
+        return dict(self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}"))
+
+    def wait_for_run(self, dag_id: str, run_id: str, *, timeout_s: float = 300) -> str:
+        """Wait until a run has ended; gives `success` or `failed`."""
+
+        def ended() -> str | None:
+            state = self.run(dag_id, run_id)["state"]
+            return state if state in DONE else None
+
+        def where() -> str:
+            tasks = self.task_instances(dag_id, run_id)
+            states = ", ".join(f"{task['task_id']} {task['state']}" for task in tasks)
+            return f"{dag_id} {run_id} has not ended: {states}"
+
+        return str(_poll(ended, timeout_s, where))
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """The task instances of a run, as Airflow describes them."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        return list(self.call("GET", path, params={"limit": 500})["task_instances"])
+
+    def log(self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1) -> str:
+        """The text of one try's log."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
+        answer = self.call("GET", path, params={"map_index": map_index, "full_content": True})
+        return "\n".join(_log_line(entry) for entry in answer["content"])
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+        """A value that a task has handed on."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
+        return self.call("GET", path, params={"deserialize": True})["value"]
+
+
+def _log_line(entry: Any) -> str:
+    """One structured entry with all its fields; errors keep their values and tracebacks there."""
+    if not isinstance(entry, dict):
+        return str(entry)
+    more = {key: value for key, value in entry.items() if key not in {"event", "timestamp"} and value}
+    return f"{entry.get('event', '')} {more or ''}".rstrip()
+
+
+def _poll(attempt: Callable[[], T | None], timeout_s: float, failure: Callable[[], str]) -> T:
+    deadline = time.monotonic() + timeout_s
+    while not (result := attempt()):
+        if time.monotonic() > deadline:
+            raise StackError(f"after {timeout_s:.0f} s: {failure()}")
+        time.sleep(POLL_S)
+    return result

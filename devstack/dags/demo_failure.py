@@ -1,0 +1,41 @@
+"""### Demo: a task that fails
+
+**What:** one task raises an error whose message holds a made-up password. Start it by hand to see a failure
+alert arrive, and to see that the password never does.
+
+**Schedule:** none; manual, with the severity as Param.
+
+**Rerun:** fails again, on purpose.
+
+**On failure:** nothing to do; it is meant to fail.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import Param, dag, task
+
+from mindguard.alerts.severity import Severity
+from mindguard.dag_defaults import dag_defaults
+
+
+@dag(
+    schedule=None,
+    params={"severity": Param("P1", enum=["P0", "P1", "P2"], description="how loud the alert should be")},
+    **dag_defaults(severity=Severity.P1, doc=__doc__, tags=("demo",)),
+)
+def demo_failure() -> None:
+    """One task, and it fails."""
+
+    # retries=0: a demonstration of failure must not keep people waiting.
+    @task(retries=0)
+    def fail_on_purpose(params: dict[str, str] | None = None) -> None:
+        severity = (params or {}).get("severity", "P1")
+        raise RuntimeError(
+            f"demo failure ({severity}): cannot log in with password=not-a-real-password-1234 "
+            "at postgresql://demo:not-a-real-password-1234@db.example/mindguard"
+        )
+
+    fail_on_purpose()
+
+
+demo_failure()

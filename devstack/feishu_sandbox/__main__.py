@@ -1,0 +1,41 @@
+"""`python -m devstack.feishu_sandbox --port N --state FILE`; SIGINT and SIGTERM end it cleanly.
+
+MINDGUARD_SANDBOX_TOKEN and MINDGUARD_SANDBOX_SECRET hold the hook's token and its signing secret (may be empty).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from devstack.feishu_sandbox.server import Sandbox
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="feishu_sandbox", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--state", type=Path, required=True, help="JSON lines; kept across restarts")
+    options = parser.parse_args()
+    token = os.environ.get("MINDGUARD_SANDBOX_TOKEN", "")
+    if not token:
+        print("MINDGUARD_SANDBOX_TOKEN is not set", file=sys.stderr)
+        return 2
+    sandbox = Sandbox(token, os.environ.get("MINDGUARD_SANDBOX_SECRET", ""), options.state)
+    # No access log: request lines hold the token.
+    uvicorn.run(
+        sandbox.app(),
+        host="127.0.0.1",
+        port=options.port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=1,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

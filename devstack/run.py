@@ -1,0 +1,213 @@
+"""`make run`: start the stack, load sample data, let the real Airflow do its work, and say what came of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import psycopg
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from devstack.airflow_api import AirflowAPI
+from devstack.sample_data import load_events, load_tables
+from devstack.stack import Stack
+from devstack.state import StackError
+
+ZONE = ZoneInfo("Asia/Shanghai")
+SEED = 20260101
+REPORT = "run-report.json"
+DEMO = "demo_failure"
+
+
+@dataclass
+class Outcome:
+    """What the run did, for the report file and the summary; `failures` decides the exit status."""
+
+    report: dict[str, Any] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def require(self, truth: bool, failure: str) -> None:
+        """Note a failure unless `truth`."""
+        if not truth:
+            self.failures.append(failure)
+
+
+def run(state: Path, *, rows: int, events: int, once: bool) -> int:
+    """Do everything once and report; gives the exit status.
+
+    Args:
+        state: folder of the stack.
+        rows: sample rows over the three tables.
+        events: sample events in ClickHouse.
+        once: stop after the summary instead of waiting for Ctrl-C.
+    """
+    report_file = state / REPORT
+    report_file.unlink(missing_ok=True)  # a report of an earlier run must not pass for this one's
+    began = time.monotonic()
+    with Stack(state, airflow=False) as stack:
+        say("starting Airflow while the sample data loads")
+        stack.start_airflow(wait=False)
+        load_sample_data(stack, rows=rows, events=events)
+        stack.wait_ready()
+        api = stack.airflow_api()
+        outcome = Outcome()
+        outcome.require(not api.import_errors(), f"DAG files do not load: {api.import_errors()}")
+        api.wait_for_dags("snapshot_tables", DEMO, timeout_s=120)
+        take_snapshot(stack, api, outcome)
+        show_an_alert(stack, api, outcome)
+        outcome.report["urls"] = stack.urls()
+        report_file.write_text(json.dumps(outcome.report, ensure_ascii=False, indent=1) + "\n")
+        summarise(outcome, stack, report_file, time.monotonic() - began)
+        if not once:
+            print("Ctrl-C stops everything.", flush=True)
+            threading.Event().wait()
+    return 1 if outcome.failures else 0
+
+
+def load_sample_data(stack: Stack, *, rows: int, events: int) -> None:
+    """Fill PostgreSQL and ClickHouse; nothing is done where the same data is there already."""
+    import clickhouse_connect
+
+    today = datetime.now(UTC).astimezone(ZONE).date()
+    load_tables(stack.postgres_conninfo("mindguard_app_owner"), rows=rows, seed=SEED, today=today, progress=say)
+    client = clickhouse_connect.get_client(
+        host="127.0.0.1",
+        port=stack.clickhouse.port,
+        username=stack.clickhouse.login,
+        password=stack.clickhouse.password,
+    )
+    load_events(client, events=events, seed=SEED, today=today, progress=say)
+
+
+def take_snapshot(stack: Stack, api: AirflowAPI, outcome: Outcome) -> None:
+    """Let the scheduler run `snapshot_tables` and compare what it stored with the source."""
+    run_id = scheduled_or_triggered(api, "snapshot_tables")
+    state = follow(api, "snapshot_tables", run_id)
+    outcome.require(
+        state == "success", f"snapshot_tables ended {state}; see {api.url}/dags/snapshot_tables/runs/{run_id}"
+    )
+    if state != "success":
+        return
+    taken = api.xcom("snapshot_tables", run_id, "take_snapshot")
+    counts = source_counts(stack, list(taken["tables"]))
+    for table, count in counts.items():
+        stored = taken["tables"][table]["rows"]
+        outcome.require(stored == count, f"{table}: the snapshot has {stored:,} rows, the source {count:,}")
+    verified = {task["task_id"]: task["state"] for task in api.task_instances("snapshot_tables", run_id)}
+    outcome.report["snapshot"] = {
+        "id": taken["snapshot_id"],
+        "seconds": taken["seconds"],
+        "verified": verified["verify_snapshot"] == "success",
+        "tables": taken["tables"],
+    }
+
+
+def scheduled_or_triggered(api: AirflowAPI, dag_id: str) -> str:
+    """The run that unpausing starts, if today's is due, else a manual one; gives its id."""
+    before = {run["dag_run_id"] for run in api.runs(dag_id)}
+    api.set_paused(dag_id, paused=False)
+    if not before:
+        for _ in range(40):
+            if runs := api.runs(dag_id):
+                say(f"{dag_id}: the scheduler started {runs[0]['dag_run_id']}")
+                return str(runs[0]["dag_run_id"])
+            time.sleep(0.25)
+    run_id = api.trigger(dag_id)
+    say(f"{dag_id}: asked the scheduler for {run_id}")
+    return run_id
+
+
+def source_counts(stack: Stack, tables: list[str]) -> dict[str, int]:
+    """Rows of each table in the source, counted there."""
+    counts = {}
+    with psycopg.connect(stack.postgres_conninfo("mindguard_reader")) as connection:
+        for table in tables:
+            name = psycopg.sql.Identifier(*table.split("."))
+            row = connection.execute(psycopg.sql.SQL("select count(*) from {}").format(name)).fetchone()
+            counts[table] = row[0] if row else 0
+    return counts
+
+
+def show_an_alert(stack: Stack, api: AirflowAPI, outcome: Outcome) -> None:
+    """Let a DAG fail on purpose and wait for the card that its failure sends."""
+    before = len(delivered_messages(stack))
+    say("demo_failure: one run that fails on purpose")
+    run_id = api.trigger(DEMO, {"severity": "P1"})
+    state = follow(api, DEMO, run_id)
+    outcome.require(state == "failed", f"{DEMO} ended {state}, though it is meant to fail")
+    cards: list[dict[str, Any]] = []
+    for _ in range(100):
+        cards = delivered_messages(stack)[before:]
+        if cards:
+            break
+        time.sleep(0.2)
+    outcome.require(bool(cards), f"{DEMO} failed, but no card came to the Feishu sandbox")
+    for card in cards:
+        say(f"Feishu card: {card['message']['card']['header']['title']['content']}")
+    outcome.report["alerts"] = {"delivered": len(cards), "resolved": 0}
+
+
+def delivered_messages(stack: Stack) -> list[dict[str, Any]]:
+    """Messages that the sandbox took, oldest first."""
+    answer = httpx.get(f"{stack.feishu.url}/_messages", trust_env=False, timeout=10)
+    return [message for message in answer.json()["messages"] if message["code"] == 0]
+
+
+def follow(api: AirflowAPI, dag_id: str, run_id: str, *, timeout_s: float = 600) -> str:
+    """Print each change of a task's state until the run has ended; gives the run's state."""
+    seen: dict[str, str] = {}
+    deadline = time.monotonic() + timeout_s
+    while True:
+        state = str(api.run(dag_id, run_id)["state"])
+        for task in api.task_instances(dag_id, run_id):
+            if task["state"] and seen.get(task["task_id"]) != task["state"]:
+                seen[task["task_id"]] = task["state"]
+                if task["state"] in {"running", "success", "failed", "upstream_failed", "up_for_retry"}:
+                    say(f"{dag_id}.{task['task_id']}: {task['state']}")
+        if state in {"success", "failed"}:
+            return state
+        if time.monotonic() > deadline:
+            raise StackError(f"{dag_id} {run_id} has not ended after {timeout_s:.0f} s")
+        time.sleep(0.5)
+
+
+def summarise(outcome: Outcome, stack: Stack, report_file: Path, seconds: float) -> None:
+    """One table, the addresses, and what is wrong if anything is."""
+    console = Console()
+    if snapshot := outcome.report.get("snapshot"):
+        table = Table("table", box=box.SIMPLE_HEAD, title=f"snapshot {snapshot['id']}", title_justify="left")
+        for head in ("rows", "parts written", "parts reused", "MB stored"):
+            table.add_column(head, justify="right")
+        for name, row in sorted(snapshot["tables"].items()):
+            written, reused = str(row["parts_written"]), str(row["parts_reused"])
+            table.add_row(name, f"{row['rows']:,}", written, reused, f"{row['bytes'] / 1e6:,.1f}")
+        total = sum(row["bytes"] for row in snapshot["tables"].values())
+        table.caption = (
+            f"{snapshot['seconds']:.1f} s, {total / 1e6 / max(snapshot['seconds'], 1e-9):,.1f} MB/s stored, "
+            f"{'verified' if snapshot['verified'] else 'NOT VERIFIED'}"
+        )
+        console.print(table)
+    if alerts := outcome.report.get("alerts"):
+        console.print(f"demo failure: {alerts['delivered']} card delivered to the Feishu sandbox")
+    for name, url in outcome.report["urls"].items():
+        console.print(f"  {name:<16} {url}")
+    if stack.site:
+        console.print(f"  {'Airflow login':<16} admin / {stack.site.password}")
+    console.print(f"report {report_file}, everything took {seconds:.0f} s")
+    for failure in outcome.failures:
+        console.print(f"[red]FAILED[/red] {failure}")
+
+
+def say(line: str) -> None:
+    """One line of progress."""
+    print(f"{datetime.now(UTC).astimezone():%H:%M:%S}  {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,384 @@
+"""Sample data for the embedded stack, the same for the same seed.
+
+    python -m devstack.sample_data --help
+
+The three key tables go into PostgreSQL, the product's events into ClickHouse. Both have the shape of a real
+mini-program: growth, days and weeks, eager and quiet users, missing values, Chinese text. A second call with the
+same figures does nothing; other figures rebuild everything, all or nothing. Tables that this program did not make
+are never touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo
+
+import clickhouse_connect
+import numpy as np
+import psycopg
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+SQL = Path(__file__).with_name("sql")
+HOUR_S = 3600
+
+TABLES = ("checkins", "behavior_tasks", "risk_signals")
+SHARES = (0.60, 0.35, 0.05)
+TABLE_DAYS = 400
+ROWS_PER_USER = 25
+RECENT_PER_UPDATE = 10  # updates are spread over this many times as many of the newest rows
+
+VERSIONS = ("2.3.0", "2.4.0", "2.5.0", "2.6.0")
+RELEASED_AT = (0.25, 0.55, 0.85)  # of the window, for all but the first
+EVENTS_PER_SESSION = 12
+SESSION_S = 48
+SESSIONS_PER_USER = 15
+
+# Shares of a day's activity by hour in Asia/Shanghai: quiet nights, a lunch peak, a high evening.
+HOUR_WEIGHTS = (2, 1, 0.6, 0.4, 0.4, 0.8, 2, 4, 5, 5, 4.5, 5, 6, 5, 4.5, 4.5, 4.5, 5, 6, 7, 8, 9, 8, 5)
+# Monday to Sunday: people look after themselves at the start of a week, and go out on Saturday.
+WEEKDAY_WEIGHTS = (1.08, 1.05, 1.02, 1.0, 0.96, 0.86, 0.95)
+GROWTH = 1.6  # activity at the end of 400 days against their beginning
+
+Progress = Callable[[str], None]
+
+
+class SampleDataError(Exception):
+    """The data cannot be loaded; the text is one line for people."""
+
+
+def plan_hours(total: int, *, days: int, today: date, until: datetime | None = None) -> tuple[datetime, list[int]]:
+    """Spread `total` rows over the hours of the last `days` days.
+
+    Args:
+        today: day in Asia/Shanghai.
+        until: aware; the last whole hour before it ends the plan. Default: the start of `today`.
+
+    Returns:
+        The start of the first hour, and the number of rows in each hour from there on.
+    """
+    end = datetime(today.year, today.month, today.day, tzinfo=SHANGHAI)
+    since = end - timedelta(days=days)
+    hours = days * 24 + (max(0, int((until - end).total_seconds() // HOUR_S)) if until else 0)
+    n = np.arange(hours)
+    weekday = (since.weekday() + n // 24) % 7
+    trend = GROWTH ** (n / (TABLE_DAYS * 24))
+    weights = np.array(HOUR_WEIGHTS)[n % 24] * np.array(WEEKDAY_WEIGHTS)[weekday] * trend
+    edges = np.rint(np.concatenate([[0], np.cumsum(weights)]) / weights.sum() * total).astype(np.int64)
+    return since, np.diff(edges).tolist()
+
+
+def load_tables(
+    conninfo: str, *, rows: int, seed: int, today: date, progress: Progress, until: datetime | None = None
+) -> dict[str, int]:
+    """Build the three key tables in one transaction, or find that they are there.
+
+    Args:
+        conninfo: libpq connection string.
+        rows: total over the three tables.
+        until: see `plan_hours`; it is not a part of what makes two loads the same.
+
+    Returns:
+        Rows by table name.
+
+    Raises:
+        SampleDataError: tables of that name exist that were not made here, or the disk is full.
+    """
+    wanted = {"rows": rows, "seed": seed, "today": today.isoformat()}
+    with _clear_errors(), psycopg.connect(conninfo) as connection:
+        made = _prepare_marker(connection)
+        if made and made["wanted"] == wanted:
+            progress("key tables: already loaded")
+            return {table: made["counts"][table] for table in TABLES}
+        if not made:
+            _refuse_foreign_tables(connection)
+        connection.execute(_sql("postgres/drop_tables.sql"))
+        connection.execute(_sql("postgres/create_tables.sql"))
+        counts = _split(rows)
+        for table, count in counts.items():
+            began = time.monotonic()
+            since, hourly = plan_hours(count, days=TABLE_DAYS, today=today, until=until)
+            edges = np.concatenate([[0], np.cumsum(hourly)])
+            slots = [
+                (since + timedelta(hours=hour), int(edges[hour]) + 1, own) for hour, own in enumerate(hourly) if own
+            ]
+            _insert(connection, table, slots, slot_s=HOUR_S, seed=seed, users=_users(counts))
+            progress(f"{table}: {count:,} rows in {time.monotonic() - began:.1f} s")
+        began = time.monotonic()
+        connection.execute(_sql("postgres/create_indexes.sql"))
+        connection.execute("ANALYZE public.checkins, public.behavior_tasks, public.risk_signals")
+        connection.execute(
+            "INSERT INTO devstack.loads (what, facts) VALUES ('tables', %s)"
+            " ON CONFLICT (what) DO UPDATE SET facts = excluded.facts",
+            [json.dumps({"wanted": wanted, "counts": counts})],
+        )
+        progress(f"indexes and statistics in {time.monotonic() - began:.1f} s")
+    return counts
+
+
+def churn(conninfo: str, *, percent: float, seed: int, until: datetime | None = None) -> dict[str, int]:
+    """Let the application live on: append rows to each table, and change a tenth as many of the newest ones.
+
+    Args:
+        percent: rows to append, of those now in each table; at least one row.
+        seed: use another one for each call, or the text repeats itself.
+        until: aware; the new rows lie between the newest one and this. Default: an hour after the newest.
+
+    Returns:
+        Rows appended, by table name.
+
+    Raises:
+        SampleDataError: the disk is full.
+    """
+    appended: dict[str, int] = {}
+    with _clear_errors(), psycopg.connect(conninfo) as connection:
+        known = connection.execute("SELECT max(user_id) FROM public.checkins").fetchone()
+        users = (known and known[0]) or 20
+        for table in TABLES:
+            column = "detected_at" if table == "risk_signals" else "created_at"
+            last = "count(*)" if table == "risk_signals" else "max(id)"
+            found = connection.execute(f"SELECT count(*), {last}, max({column}) FROM public.{table}").fetchone()
+            assert found is not None
+            count, last_number, newest = found
+            added = max(1, round(count * percent / 100))
+            slot_s = max(1.0, (until - newest).total_seconds()) if until else float(HOUR_S)
+            _insert(connection, table, [(newest, last_number + 1, added)], slot_s=slot_s, seed=seed, users=users)
+            changed = max(1, added // RECENT_PER_UPDATE)
+            connection.execute(
+                _sql(f"postgres/update_{table}.sql"),
+                {"recent": changed * RECENT_PER_UPDATE, "rows": changed, "seed": seed},
+            )
+            appended[table] = added
+        connection.execute(
+            "SELECT setval(pg_get_serial_sequence('public.' || name, 'id'), last) FROM (VALUES"
+            " ('checkins', (SELECT max(id) FROM public.checkins)),"
+            " ('behavior_tasks', (SELECT max(id) FROM public.behavior_tasks))) AS t (name, last)"
+        )
+    return appended
+
+
+def load_events(
+    client: Client,
+    *,
+    events: int,
+    days: int = 60,
+    seed: int,
+    today: date,
+    progress: Progress,
+    until: datetime | None = None,
+) -> int:
+    """Build `mindguard.events` beside the present table and exchange the two, or find that it is there.
+
+    Args:
+        events: rows, exactly.
+        days: full days before `today`.
+        until: see `plan_hours`; it is not a part of what makes two loads the same.
+
+    Returns:
+        Rows in the table.
+
+    Raises:
+        SampleDataError: a table of that name exists that was not made here, or the disk is full.
+    """
+    wanted = json.dumps({"events": events, "days": days, "seed": seed, "today": today.isoformat()})
+    with _clear_errors():
+        client.command("CREATE DATABASE IF NOT EXISTS mindguard")
+        client.command("CREATE DATABASE IF NOT EXISTS devstack")
+        client.command(
+            "CREATE TABLE IF NOT EXISTS devstack.loads (loaded_at DateTime64(6) DEFAULT now64(6), facts String)"
+            " ENGINE = MergeTree ORDER BY loaded_at"
+        )
+        made = str(client.command("SELECT argMax(facts, loaded_at) FROM devstack.loads"))
+        present = bool(client.command("EXISTS TABLE mindguard.events"))
+        if present and not made:
+            raise SampleDataError("mindguard.events exists and was not made by this program; it is left alone")
+        if present and made == wanted:
+            progress("events: already loaded")
+            return _count_events(client)
+        began = time.monotonic()
+        client.command("DROP TABLE IF EXISTS mindguard.events_loading SYNC")
+        try:
+            _insert_events(client, events=events, days=days, seed=seed, today=today, until=until)
+            if present:
+                client.command("EXCHANGE TABLES mindguard.events_loading AND mindguard.events")
+            else:
+                client.command("RENAME TABLE mindguard.events_loading TO mindguard.events")
+        finally:
+            client.command("DROP TABLE IF EXISTS mindguard.events_loading SYNC")
+        client.insert("devstack.loads", [[wanted]], column_names=["facts"])
+        loaded = _count_events(client)
+    progress(f"events: {loaded:,} rows in {time.monotonic() - began:.1f} s")
+    return loaded
+
+
+def _count_events(client: Client) -> int:
+    (count,) = client.query("SELECT count() FROM mindguard.events").result_rows[0]
+    return int(count)
+
+
+def _insert_events(client: Client, *, events: int, days: int, seed: int, today: date, until: datetime | None) -> None:
+    sessions = math.ceil(events / EVENTS_PER_SESSION)
+    since, counts = plan_hours(sessions, days=days, today=today, until=until)
+    start = int(since.timestamp())
+    client.command(_sql("clickhouse/create_events.sql"))
+    client.query(
+        _sql("clickhouse/insert_events.sql"),
+        parameters={
+            "seed": seed,
+            "since": start,
+            "slot_s": float(HOUR_S - SESSION_S),
+            "counts": counts,
+            "events": events,
+            "users": max(20, sessions // SESSIONS_PER_USER),
+            "versions": list(VERSIONS),
+            "releases": [start + int(share * len(counts) * HOUR_S) for share in RELEASED_AT],
+        },
+    )
+
+
+def _split(rows: int) -> dict[str, int]:
+    """Rows by table; the first takes what rounding leaves."""
+    tasks, signals = (int(rows * share) for share in SHARES[1:])
+    return dict(zip(TABLES, (rows - tasks - signals, tasks, signals), strict=True))
+
+
+def _users(counts: dict[str, int]) -> int:
+    return max(20, counts["checkins"] // ROWS_PER_USER)
+
+
+def _insert(
+    connection: psycopg.Connection[Any],
+    table: str,
+    slots: list[tuple[datetime, int, int]],
+    *,
+    slot_s: float,
+    seed: int,
+    users: int,
+) -> None:
+    """Draw rows for time slots of `slot_s` seconds: (start, first row number, rows)."""
+    starts, firsts, counts = ([slot[part] for slot in slots] for part in range(3))
+    checkins, tasks, signals = SHARES
+    connection.execute(
+        _sql(f"postgres/insert_{table}.sql"),
+        {
+            "starts": starts,
+            "firsts": firsts,
+            "counts": counts,
+            "slot_s": slot_s,
+            "seed": seed,
+            "users": users,
+            "checkins_per_task": checkins / tasks,
+            "checkins_per_signal": checkins / signals,
+        },
+    )
+
+
+def _prepare_marker(connection: psycopg.Connection[Any]) -> dict[str, Any] | None:
+    """What an earlier load wrote down, under a lock that makes a second loader wait."""
+    connection.execute("SELECT pg_advisory_xact_lock(hashtext('devstack.sample_data'))")
+    connection.execute("CREATE SCHEMA IF NOT EXISTS devstack")
+    connection.execute("CREATE TABLE IF NOT EXISTS devstack.loads (what text PRIMARY KEY, facts jsonb NOT NULL)")
+    found = connection.execute("SELECT facts FROM devstack.loads WHERE what = 'tables'").fetchone()
+    return dict(found[0]) if found else None
+
+
+def _refuse_foreign_tables(connection: psycopg.Connection[Any]) -> None:
+    for table in TABLES:
+        found = connection.execute("SELECT to_regclass(%s)", [f"public.{table}"]).fetchone()
+        if found and found[0]:
+            raise SampleDataError(f"public.{table} exists and was not made by this program; it is left alone")
+
+
+def _sql(name: str) -> str:
+    return (SQL / name).read_text(encoding="utf-8")
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Turn what a server says into one line for people."""
+    try:
+        yield
+    except (psycopg.Error, ClickHouseError) as error:
+        text = " ".join(str(error).split())
+        if isinstance(error, psycopg.errors.DiskFull) or "No space left" in text or "NOT_ENOUGH_SPACE" in text:
+            raise SampleDataError(f"the disk is full, nothing was loaded: {text[:300]}") from error
+        raise SampleDataError(text[:500]) from error
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m devstack.sample_data", description="Load sample data; a second call does nothing."
+    )
+    parser.add_argument("--rows", type=int, default=200_000, help="rows over the three key tables")
+    parser.add_argument("--events", type=int, default=1_000_000, help="events")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--today", type=date.fromisoformat, help="YYYY-MM-DD; default: today, up to the last full hour")
+    parser.add_argument(
+        "--postgres-env", metavar="VARIABLE", help="environment variable with the libpq connection string"
+    )
+    parser.add_argument("--clickhouse", metavar="URL", help="http://user@host:port, without the password")
+    parser.add_argument("--clickhouse-password-env", metavar="VARIABLE", default="CLICKHOUSE_PASSWORD")
+    arguments = parser.parse_args()
+    if not (arguments.postgres_env or arguments.clickhouse):
+        parser.error("give --postgres-env, --clickhouse or both")
+    # The driver logs what it raises as well; one line is enough.
+    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
+    now = datetime.now(SHANGHAI)
+    today: date = arguments.today or now.date()
+    until = None if arguments.today else now
+
+    def progress(line: str) -> None:
+        print(line, flush=True)
+
+    try:
+        if arguments.postgres_env:
+            conninfo = _environment(arguments.postgres_env)
+            load_tables(conninfo, rows=arguments.rows, seed=arguments.seed, today=today, progress=progress, until=until)
+        if arguments.clickhouse:
+            with _clear_errors():
+                client = _connect(arguments.clickhouse, _environment(arguments.clickhouse_password_env))
+            with client:
+                load_events(
+                    client, events=arguments.events, seed=arguments.seed, today=today, progress=progress, until=until
+                )
+    except SampleDataError as error:
+        print(f"sample_data: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _environment(name: str) -> str:
+    value = os.environ.get(name)
+    if value is None:
+        raise SampleDataError(f"environment variable {name} is not set")
+    return value
+
+
+def _connect(url: str, password: str) -> Client:
+    parts = urlsplit(url)
+    if parts.password:
+        raise SampleDataError("the password belongs into the environment, not into the URL")
+    return clickhouse_connect.get_client(
+        host=parts.hostname or "127.0.0.1",
+        port=parts.port or 8123,
+        username=unquote(parts.username or "default"),
+        password=password,
+        send_receive_timeout=600,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

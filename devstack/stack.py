@@ -1,0 +1,426 @@
+"""The supervisor: starts the parts, keeps them running, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+from devstack.airflow_api import AirflowAPI
+from devstack.airflow_parts import ADMIN, AirflowSite, airflow_parts
+from devstack.parts import REGION, ClickHouseFront, FeishuSandbox, Part, PostgreSQL, SeaweedFS
+from devstack.process import Stopped, descendants, describe_exit
+from devstack.state import StackError, State, find_process, identity
+
+MAX_RESTARTS = 5
+RESTART_WINDOW_S = 120.0
+POLL_S = 0.2
+ALL_PARTS = ("postgres", "seaweedfs", "clickhouse", "feishu")
+
+
+class Keeper(threading.Thread):
+    """Starts one part and starts it again when it dies."""
+
+    def __init__(self, part: Part, stack: Stack) -> None:
+        super().__init__(name=f"keep-{part.name}", daemon=True)
+        self.part = part
+        self.status = "waiting"
+        self.started_at: float | None = None  # seconds since the epoch
+        self.restarts = 0
+        self.error: StackError | None = None
+        self.ready = threading.Event()
+        self._stack = stack
+        self._deaths: list[float] = []
+
+    def run(self) -> None:
+        """Until the stack stops or the part is given up."""
+        try:
+            while not all(self._stack.keepers[name].ready.is_set() for name in self.part.needs):
+                self._pause(0.05)
+            while True:
+                self._start()
+                self._watch()
+        except Stopped:
+            pass
+        except StackError as error:
+            self._give_up(error)
+        except Exception as error:  # whatever it is must reach the person who waits for the stack
+            self._give_up(StackError(f"{self.part.name}: {type(error).__name__}: {error}"))
+
+    def _start(self) -> None:
+        self._set("starting")
+        self.part.prepare()
+        if self.part.stopping.is_set():
+            raise Stopped
+        self.part.start()
+        self.started_at = time.time()
+        self._set("starting")
+        try:
+            self.part.wait_ready()
+        except StackError as error:
+            if not self.restarts:
+                raise
+            self._stack.say(str(error))
+            self.part.stop()
+            return
+        self.ready.set()
+        self._set("ready")
+        if not self.restarts:
+            self._stack.say(f"{self.part.name} ready after {time.time() - self.started_at:.1f} s")
+
+    def _watch(self) -> None:
+        assert self.part.process
+        while (code := self.part.process.exit_code()) is None:
+            self._pause(POLL_S)
+        self.ready.clear()
+        now = time.monotonic()
+        self._deaths = [death for death in self._deaths if now - death < RESTART_WINDOW_S] + [now]
+        what = f"{self.part.name} died ({describe_exit(code)})"
+        if len(self._deaths) > MAX_RESTARTS:
+            raise StackError(f"{what} {len(self._deaths)} times in a row, giving up; log {self.part.log}")
+        delay_s = 0.2 * 2 ** (len(self._deaths) - 1)
+        self._stack.say(f"{what}, restarting in {delay_s:.1f} s")
+        self.restarts += 1
+        self._set("restarting")
+        self._pause(delay_s)
+
+    def _pause(self, seconds: float) -> None:
+        if self.part.stopping.wait(seconds):
+            raise Stopped
+
+    def _set(self, status: str) -> None:
+        self.status = status
+        self._stack.publish()
+
+    def _give_up(self, error: StackError) -> None:
+        self.error = error
+        self._set("failed")
+        if self._stack.started:
+            self._stack.say(str(error))
+
+    def row(self) -> dict[str, Any]:
+        """This part's line in the process table."""
+        process = self.part.process
+        try:
+            leash = identity(process.pid) if process and process.exit_code() is None else {}
+        except psutil.NoSuchProcess:
+            leash = {}
+        return {
+            "part": self.part.name,
+            "leash": leash,
+            "folder": str(self.part.folder),
+            "port": self.part.port,
+            "state": self.status,
+            "started_at": self.started_at,
+            "restarts": self.restarts,
+            "log": str(self.part.log),
+        }
+
+
+class Stack:
+    """The embedded stack as a context manager.
+
+    Args:
+        state: folder that keeps everything; another start with it goes on where this one ended.
+        airflow: start Airflow too.
+        parts: the other parts to start; Airflow needs `postgres`.
+        heartbeat_timeout_s: seconds until Airflow takes a task without heartbeat for dead.
+        parallelism: Airflow tasks at once.
+        settings: settings file for MINDGUARD_SETTINGS; default: the repository's.
+        quiet: do not print restarts and progress.
+
+    Raises:
+        StackError: on entering, when a part does not start or another supervisor uses the folder.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        *,
+        airflow: bool = True,
+        parts: Sequence[str] = ALL_PARTS,
+        heartbeat_timeout_s: int = 300,
+        parallelism: int = 4,
+        settings: Path | None = None,
+        quiet: bool = False,
+    ) -> None:
+        self.state = State(state)
+        self.keepers: dict[str, Keeper] = {}
+        self.started = False
+        self._with_airflow = airflow
+        self._names = parts
+        self._airflow_options: dict[str, Any] = {
+            "heartbeat_timeout_s": heartbeat_timeout_s,
+            "parallelism": parallelism,
+            "settings": settings,
+        }
+        self.site: AirflowSite | None = None
+        self._quiet = quiet
+        self._stopping = threading.Event()
+        self._publishing = threading.Lock()
+
+    def __enter__(self) -> Stack:
+        try:
+            self.state.open()
+            clean_up_leftovers(self.state)
+            self.postgres = PostgreSQL(self.state, self._stopping)
+            self.seaweedfs = SeaweedFS(self.state, self._stopping)
+            self.clickhouse = ClickHouseFront(self.state, self._stopping)
+            self.feishu = FeishuSandbox(self.state, self._stopping)
+            everything = (self.postgres, self.seaweedfs, self.clickhouse, self.feishu)
+            self._start([part for part in everything if part.name in self._names])
+            if self._with_airflow:
+                self.start_airflow(wait=False)
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start_airflow(self, *, wait: bool = True) -> None:
+        """Start Airflow in a stack that runs without it; no effect when it is there."""
+        if not self.site:
+            self.site = AirflowSite(
+                self.state,
+                self._stopping,
+                postgres=self.postgres,
+                connections=lambda: connection_variables(self.connections()),
+                **self._airflow_options,
+            )
+            self._start(airflow_parts(self.site, self.state, self._stopping))
+        if wait:
+            self.wait_ready()
+
+    def _start(self, parts: Sequence[Part]) -> None:
+        self.state.allocate_ports(tuple(name for part in parts for name in part.port_names))
+        keepers = [Keeper(part, self) for part in parts]
+        self.keepers |= {keeper.part.name: keeper for keeper in keepers}
+        for keeper in keepers:
+            keeper.start()
+
+    def wait_ready(self, names: Iterable[str] = ()) -> None:
+        """Wait until the named parts (default: all) serve.
+
+        Raises:
+            StackError: one of them has been given up.
+        """
+        waited_for = [self.keepers[name] for name in names] or list(self.keepers.values())
+        while not all(keeper.ready.is_set() for keeper in waited_for):
+            for keeper in self.keepers.values():
+                if keeper.error:
+                    raise keeper.error
+            self._stopping.wait(0.05)
+        self.started = True
+
+    def stop(self) -> None:
+        """End every part, Airflow first; nothing is left afterwards. May be called twice."""
+        with _undisturbed():
+            self._stopping.set()
+            keepers = list(self.keepers.values())
+            for keeper in keepers:
+                if keeper.is_alive():
+                    keeper.join()
+            dependents = [keeper.part for keeper in keepers if keeper.part.needs]
+            for group in (dependents, [keeper.part for keeper in keepers if not keeper.part.needs]):
+                for part in group:
+                    part.request_stop()
+                for part in group:
+                    part.stop()
+            for keeper in keepers:
+                keeper.status = "failed" if keeper.error else "stopped"
+            if self.state.is_open:
+                self.publish()
+                self.state.close()
+
+    def kill(self, part_name: str) -> None:
+        """SIGKILL to a part and all its descendants, as a crash; the supervisor starts it again."""
+        process = self.keepers[part_name].part.process
+        self.keepers[part_name].ready.clear()
+        if process:
+            process.kill()
+
+    def say(self, line: str) -> None:
+        """One line for the person at the terminal."""
+        if not self._quiet:
+            print(f"devstack: {line}", file=sys.stderr, flush=True)
+
+    def publish(self) -> None:
+        """Write the process table for `devstack status`."""
+        with self._publishing:
+            self.state.write_status([keeper.row() for keeper in list(self.keepers.values())])
+
+    def postgres_conninfo(self, role: str, database: str | None = None) -> str:
+        """libpq connection string with password; see `PostgreSQL.conninfo` and its `roles`."""
+        return self.postgres.conninfo(role, database)
+
+    def connections(self) -> dict[str, dict[str, Any]]:
+        """The Airflow connections to the parts that were started, by connection id."""
+        known = {
+            "postgres": self._postgres_connections,
+            "clickhouse": self._clickhouse_connections,
+            "seaweedfs": self._seaweedfs_connections,
+            "feishu": self._feishu_connections,
+        }
+        return {name: value for part in self._names for name, value in known[part]().items()}
+
+    def _postgres_connections(self) -> dict[str, dict[str, Any]]:
+        roles = {"app": "mindguard_reader", "ops": "mindguard_ops", "drill": "mindguard_drill"}
+        return {
+            f"mindguard_{name}": {
+                "conn_type": "postgres",
+                "host": "127.0.0.1",
+                "port": self.postgres.port,
+                "login": role,
+                "password": self.postgres.password(role),
+                "schema": self.postgres.home_database(role),
+            }
+            for name, role in roles.items()
+        }
+
+    def _clickhouse_connections(self) -> dict[str, dict[str, Any]]:
+        value = {
+            "conn_type": "clickhouse",
+            "host": "127.0.0.1",
+            "port": self.clickhouse.port,
+            "login": self.clickhouse.login,
+            "password": self.clickhouse.password,
+            "schema": "default",
+        }
+        return {"mindguard_events": value}
+
+    def _seaweedfs_connections(self) -> dict[str, dict[str, Any]]:
+        extra = {
+            "endpoint_url": self.seaweedfs.endpoint,
+            "region_name": REGION,
+            "config_kwargs": {"s3": {"addressing_style": "path"}},
+        }
+        keys = {"login": self.seaweedfs.access_key, "password": self.seaweedfs.secret_key}
+        return {"mindguard_backup": {"conn_type": "aws", **keys, "extra": extra}}
+
+    def _feishu_connections(self) -> dict[str, dict[str, Any]]:
+        value = {
+            "conn_type": "feishu",
+            "host": f"{self.feishu.url}/open-apis/bot/v2/hook/",
+            "password": self.feishu.token,
+            "extra": {"secret": self.feishu.secret},
+        }
+        return {"mindguard_feishu": value}
+
+    def environment(self) -> dict[str, str]:
+        """Variables for child processes, to be laid over theirs: AIRFLOW_CONN_*, AIRFLOW*, MINDGUARD_*."""
+        if self.site:
+            return self.site.variables()
+        settings = self._airflow_options["settings"]
+        own = {"MINDGUARD_SETTINGS": str(settings.resolve())} if settings else {}
+        return connection_variables(self.connections()) | own
+
+    def urls(self) -> dict[str, str]:
+        """Pages for people, and the S3 endpoint."""
+        urls = {"Feishu sandbox": self.feishu.url} if "feishu" in self._names else {}
+        if "seaweedfs" in self._names:
+            urls["S3"] = self.seaweedfs.endpoint
+        return urls | ({"Airflow": self.site.url} if self.site else {})
+
+    def airflow_api(self) -> AirflowAPI:
+        """A logged-in client of Airflow's REST API.
+
+        Raises:
+            StackError: the stack runs without Airflow.
+        """
+        if not self.site:
+            raise StackError("this stack runs without Airflow")
+        return AirflowAPI(self.site.url, ADMIN, self.site.password)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ignore an impatient second Ctrl-C; stopping takes seconds, and half stopped is worse."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    former = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, former, strict=True):
+            signal.signal(number, handler)
+
+
+def connection_variables(connections: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Airflow's environment variables for connections, in its JSON form."""
+    return {f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()}
+
+
+def clean_up_leftovers(state: State) -> None:
+    """Kill what a crashed supervisor left: processes in a session of ours that work in this state folder."""
+    leashes = [row["leash"] for row in state.read_status().get("parts", []) if row["leash"]]
+    sessions = {leash["pid"]: leash["created"] for leash in leashes}
+    for process in psutil.process_iter():
+        try:
+            created = sessions.get(os.getsid(process.pid))
+            if created is None or process.create_time() < created - 1:
+                continue
+            if Path(process.cwd()).is_relative_to(state.folder):
+                process.kill()
+                process.wait(5)
+        except (psutil.Error, OSError):
+            continue
+
+
+def process_table(state: State) -> list[dict[str, Any]]:
+    """Rows of `devstack status`, measured now; the keys are in `_measure`."""
+    published = state.read_status()
+    alive = find_process(published.get("supervisor", {})) is not None
+    return [_measure(row, alive) for row in published.get("parts", [])]
+
+
+def _measure(row: dict[str, Any], supervised: bool) -> dict[str, Any]:
+    leash = find_process(row["leash"])
+    members = descendants(leash.pid) if leash else []
+    rss, pss = _memory([leash, *members] if leash else [])
+    state = row["state"]
+    if not supervised or (state in {"starting", "ready"} and not leash):
+        state = "failed" if state == "failed" else "stopped"
+    return {
+        "part": row["part"],
+        "pid": members[0].pid if members else None,
+        "port": row["port"],
+        "state": state,
+        "uptime_s": round(time.time() - row["started_at"], 1) if leash and row["started_at"] else None,
+        "rss_mb": round(rss / 1e6, 1),
+        "pss_mb": round(pss / 1e6, 1),
+        "processes": len(members),
+        "restarts": row["restarts"],
+        "log": row["log"],
+    }
+
+
+def _memory(processes: Iterable[psutil.Process]) -> tuple[int, int]:
+    """Bytes of resident memory: the plain sum, and with pages that processes share counted once."""
+    rss = pss = 0
+    for process in processes:
+        try:
+            plain = process.memory_info().rss
+            rss += plain
+            pss += process.memory_full_info().pss
+        except psutil.NoSuchProcess:
+            continue
+        except psutil.AccessDenied:
+            pss += plain
+    return rss, pss

@@ -1,0 +1,200 @@
+"""Sample alerts, one for each kind of card: for `mindguard feishu preview|send CASE` and the golden files.
+
+Their numbers are made up; their time is fixed, so that a preview is the same on every day.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from mindguard.alerts.alert import Alert, Fact, Link, fingerprint
+from mindguard.alerts.severity import Locale, Severity
+from mindguard.errors import MindGuardError
+from mindguard.feishu.card import render_card, render_text
+
+Say = Callable[[str, str], str]
+"""Chooses between the Chinese and the English wording."""
+
+_ZONE = ZoneInfo("Asia/Shanghai")
+_AT = datetime(2026, 11, 19, 6, 2, tzinfo=UTC)
+_AIRFLOW = "http://127.0.0.1:8080"
+_GRID = f"{_AIRFLOW}/dags/snapshot_tables"
+
+_TRACEBACK = """\
+Traceback (most recent call last):
+  File "mindguard/snapshots/export.py", line 141, in export_part
+    for batch in reader:
+  File "adbc_driver_manager/_reader.pyx", line 89, in read_next_batch
+adbc_driver_manager.OperationalError: IO: [libpq] connection to postgresql://mindguard_ro:example-password@127.0.0.1:5432/app
+failed: server closed the connection unexpectedly
+"""
+
+
+def _links(say: Say) -> tuple[Link, ...]:
+    return (
+        Link(say("查看日志", "Open log"), f"{_GRID}/runs/scheduled__2026-11-19/tasks/export"),
+        Link(say("处置手册", "Runbook"), f"{_GRID}/details"),
+    )
+
+
+def _p0_data_loss(say: Say) -> Alert:
+    return Alert(
+        title=say("恢复演练发现数据丢失", "Restore drill found lost data"),
+        severity=Severity.P0,
+        subject="public.risk_signals",
+        happened_at=_AT,
+        fingerprint=fingerprint("restore_drill", "public.risk_signals"),
+        facts=(
+            Fact(say("恢复出的行数", "Rows restored"), "48,112", "48,640", wrong=True),
+            Fact(say("缺少的行", "Rows missing"), "528", "0", wrong=True),
+            Fact(say("快照", "Snapshot"), "2026-11-19T02-00-00"),
+            Fact(say("上一份已证明的快照", "Last proven snapshot"), "2026-11-18T02-00-00"),
+        ),
+        links=_links(say),
+    )
+
+
+def _p0_sos(say: Say) -> Alert:
+    return Alert(
+        title=say("SOS 求助正在失败", "SOS calls are failing"),
+        severity=Severity.P0,
+        subject=say("SOS 求助 · 短信通道", "SOS · SMS channel"),
+        happened_at=_AT,
+        fingerprint=fingerprint("service_levels", "sos"),
+        facts=(
+            Fact(say("成功率（5 分钟）", "Success rate (5 min)"), "61.4 %", "> 98 %", wrong=True),
+            Fact(say("失败的求助", "Failed calls"), "17", "0", wrong=True),
+        ),
+        links=_links(say)[1:],
+    )
+
+
+def _p1_unproven(say: Say) -> Alert:
+    return Alert(
+        title=say("今日快照未证明可恢复", "Today's snapshot is not proven"),
+        severity=Severity.P1,
+        subject="snapshot_tables · public.checkins",
+        happened_at=_AT,
+        fingerprint=fingerprint("restore_drill", "public.checkins"),
+        facts=(
+            Fact(say("最近一次证明", "Last proven"), say("31 小时前", "31 h ago"), "≤ 24 h", wrong=True),
+            Fact(say("演练", "Drill"), say("第 3 步：比对指纹失败", "step 3: fingerprints differ"), wrong=True),
+        ),
+        links=_links(say),
+    )
+
+
+def _p1_task_failed(say: Say) -> Alert:
+    return Alert(
+        title=say("任务失败：每日快照", "Task failed: daily snapshot"),
+        severity=Severity.P1,
+        subject="snapshot_tables.export",
+        happened_at=_AT,
+        fingerprint=fingerprint("snapshot_tables", "export", run="scheduled__2026-11-19"),
+        facts=(
+            Fact(
+                say("错误", "Error"),
+                "OperationalError: server closed the connection unexpectedly",
+                wrong=True,
+            ),
+            Fact(say("尝试", "Try"), "3", "≤ 3"),
+            Fact(say("运行", "Run"), "scheduled__2026-11-19"),
+        ),
+        detail=_TRACEBACK,
+        links=_links(say),
+    )
+
+
+def _p2_trend(say: Say) -> Alert:
+    return Alert(
+        title=say("关键事件量日环比下降", "A key event fell day over day"),
+        severity=Severity.P2,
+        subject="checkin_submit",
+        happened_at=_AT,
+        fingerprint=fingerprint("event_volume", "checkin_submit"),
+        facts=(
+            Fact(say("日环比", "Day over day"), "−27.3 %", "≥ −20 %", wrong=True),
+            Fact(say("昨日 / 前日", "Yesterday / day before"), "91,204 / 125,451"),
+            Fact(
+                say("可能原因", "Likely cause"),
+                say(
+                    "仅 iOS、版本 2.8.1 下降，先查 SDK 上报",
+                    "only iOS with release 2.8.1 fell: check its SDK first",
+                ),
+            ),
+        ),
+        links=_links(say)[1:],
+    )
+
+
+def _resolved(say: Say) -> Alert:
+    failed = _p1_task_failed(say)
+    return Alert(
+        title=failed.title,
+        severity=failed.severity,
+        subject=failed.subject,
+        happened_at=failed.happened_at,
+        fingerprint=failed.fingerprint,
+        facts=(Fact(say("结果", "Outcome"), say("重跑成功，快照已证明", "rerun succeeded, snapshot proven")),),
+        links=_links(say)[:1],
+        resolved_at=_AT + timedelta(minutes=18),
+    )
+
+
+def _hostile(say: Say) -> Alert:
+    """Everything that must not get through: markup, mentions, secrets, endless text, broken characters."""
+    return Alert(
+        title="**<at id=all></at>** [click](javascript:alert(1)) \x1b[31m\u202e" + "标题" * 80,
+        severity=Severity.P1,
+        subject="`tables` | ~~a_b~~ <font color='green'>ok</font> &#60;b&#62; \ud800",
+        happened_at=_AT,
+        fingerprint=fingerprint("hostile", "everything"),
+        facts=(
+            Fact("<script>alert(1)</script>", "password=example-password <at id=all></at>", "a*b_c", wrong=True),
+            Fact("dsn", "postgresql://user:ex@mple@127.0.0.1/app?sslpassword=example-password"),
+            Fact(
+                "url",
+                "https://bucket.example/x?X-Amz-Credential=EXAMPLE%2F20261119&X-Amz-Signature=0a1b2c&part=7",
+            ),
+            *(Fact(f"fact {number}", "👩‍👩‍👧‍👦" * 60) for number in range(20)),
+        ),
+        detail="</at>```\n<at id=all></at>\n"
+        + "第一行 'quoted' \\ \"double\" 🇨🇳 é\n" * 4000
+        + '{"token": "example-token"}',
+        links=(
+            Link("javascript", "javascript:alert(1)"),
+            Link("**bold** & <b>", 'https://example.com/?a="b"&c=<d>&token=example-token'),
+        ),
+    )
+
+
+CASES: dict[str, Callable[[Say], Alert]] = {
+    "p0-data-loss": _p0_data_loss,
+    "p0-sos": _p0_sos,
+    "p1-unproven": _p1_unproven,
+    "p1-task-failed": _p1_task_failed,
+    "p2-trend": _p2_trend,
+    "resolved": _resolved,
+    "hostile": _hostile,
+}
+
+
+def sample(case: str, locale: Locale) -> Alert:
+    """The sample alert of this name, worded for the locale.
+
+    Raises:
+        MindGuardError: there is no such case; the message lists those there are.
+    """
+    if case not in CASES:
+        raise MindGuardError(f"no sample alert {case!r}", hint=f"choose one of {', '.join(CASES)}")
+    return CASES[case](lambda zh, en: zh if locale == "zh" else en)
+
+
+def preview(case: str, locale: Locale, *, zone: ZoneInfo = _ZONE) -> tuple[str, str]:
+    """The sample as plain text and as indented card JSON, as they would be sent. Raises as `sample`."""
+    alert = sample(case, locale)
+    card = render_card(alert, locale=locale, zone=zone)
+    return render_text(alert, locale=locale, zone=zone), json.dumps(card, ensure_ascii=False, indent=2)

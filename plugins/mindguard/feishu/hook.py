@@ -1,0 +1,48 @@
+"""Airflow's view of the `feishu` connection type: its form and its test button."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.sdk import BaseHook
+
+from mindguard.connections import Connection
+from mindguard.errors import MindGuardError
+from mindguard.feishu.card import text_message
+from mindguard.feishu.client import HookClient, hook_from_connection
+
+
+class FeishuHook(BaseHook):
+    """Reads a `feishu` connection; for its fields see `mindguard.feishu.client.hook_from_connection`."""
+
+    conn_name_attr = "feishu_conn_id"
+    default_conn_name = "mindguard_feishu"
+    conn_type = "feishu"
+    hook_name = "Feishu / Lark bot"
+
+    def __init__(self, feishu_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.feishu_conn_id = feishu_conn_id
+
+    def get_conn(self) -> HookClient:
+        """A client for the bot. Raises MindGuardError when the connection is not usable."""
+        found = self.get_connection(self.feishu_conn_id)
+        return hook_from_connection(
+            Connection(
+                conn_id=self.feishu_conn_id,
+                conn_type=found.conn_type or "",
+                host=found.host or "",
+                password=found.password or "",
+                port=found.port,
+                schema=found.schema or "",
+                extra=found.extra_dejson,
+            )
+        )
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Send one line to the group: a custom bot has no other way to be tested."""
+        try:
+            self.get_conn().send(text_message("MindGuard 告警连接测试 / connection test"), datetime.now(UTC))
+        except MindGuardError as error:
+            return False, str(error)
+        return True, "sent one test line to the group"

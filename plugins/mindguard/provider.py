@@ -1,0 +1,36 @@
+"""What Airflow learns from the installed distribution: the `feishu` connection type and its form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Entry point `apache_airflow_provider`; the shape is Airflow's `provider_info.schema.json`."""
+    return {
+        "package-name": "mindguard-ops",
+        "name": "MindGuard Ops",
+        "description": "Proven snapshots, honest checks and Feishu alerts.",
+        "connection-types": [
+            {
+                "connection-type": "feishu",
+                "hook-class-name": "mindguard.feishu.hook.FeishuHook",
+                "hook-name": "Feishu / Lark bot",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["login", "schema", "extra"],
+                    "relabeling": {"host": "Base address", "password": "Hook token or whole webhook address"},
+                    "placeholders": {
+                        "host": "https://open.feishu.cn/open-apis/bot/v2/hook/ (default)",
+                        "password": "the last part of the webhook address",
+                    },
+                },
+                "conn-fields": {
+                    "secret": {
+                        "label": "Signing secret",
+                        "description": "签名校验 of the bot; empty where the bot does not check signatures.",
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                    }
+                },
+            }
+        ],
+    }
