@@ -1,4 +1,4 @@
-"""`python -m devstack up` starts the stack and keeps it until Ctrl-C; `status` shows its process table."""
+"""`python -m devstack run` shows everything at work, `up` only starts the stack, `status` shows its process table."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from devstack.run import run as run_everything
+from devstack.sample_data import SampleDataError
 from devstack.stack import ALL_PARTS, Stack, process_table
 from devstack.state import StackError, State
 
@@ -22,23 +24,32 @@ def main(argv: list[str] | None = None) -> int:
     up = commands.add_parser("up", help="start everything and stay until Ctrl-C")
     up.add_argument("--no-airflow", action="store_true", help="leave Airflow out")
     up.add_argument("--only", nargs="+", choices=ALL_PARTS, default=ALL_PARTS, help="these parts alone")
+    run = commands.add_parser("run", help="start everything, load sample data, run the DAGs, print a summary")
+    run.add_argument("--once", action="store_true", help="stop after the summary")
+    run.add_argument("--rows", type=int, default=1_000_000, help="sample rows over the three tables (%(default)s)")
+    run.add_argument("--events", type=int, default=5_000_000, help="sample events in ClickHouse (%(default)s)")
     status = commands.add_parser("status", help="show the process table; status 0 when all parts are ready")
     status.add_argument("--json", action="store_true", help="for programs")
-    for command in (up, status):
+    for command in (up, run, status):
         command.add_argument("--state", type=Path, default=Path(".local"), help="state folder (%(default)s)")
     arguments = parser.parse_args(argv)
+    if arguments.command != "status":
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _interrupt)
     try:
-        return _up(arguments) if arguments.command == "up" else _status(arguments)
-    except StackError as error:
+        return {"up": _up, "run": _run, "status": _status}[arguments.command](arguments)
+    except (StackError, SampleDataError) as error:
         print(f"devstack: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
 
 
+def _run(arguments: argparse.Namespace) -> int:
+    return run_everything(arguments.state, rows=arguments.rows, events=arguments.events, once=arguments.once)
+
+
 def _up(arguments: argparse.Namespace) -> int:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
     began = time.monotonic()
     with Stack(arguments.state, airflow=not arguments.no_airflow, parts=arguments.only) as stack:
         print(_table(process_table(stack.state)))

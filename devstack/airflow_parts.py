@@ -142,6 +142,7 @@ class AirflowSite:
 
     def _migrate(self) -> None:
         import psycopg
+        from psycopg import sql
 
         wanted = f"migrated to {version('apache-airflow-core')}"
         query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'airflow'"
@@ -152,7 +153,7 @@ class AirflowSite:
             log = self._state.logs / "airflow-migrate.log"
             process = LeashedProcess(airflow("db", "migrate"), log=log, env=self.environment(), cwd=self.home)
             run(process, stopping=self._stopping, timeout_s=300, what="airflow db migrate", log=log)
-            connection.execute(f"COMMENT ON DATABASE airflow IS '{wanted}'")  # type: ignore[arg-type]
+            connection.execute(sql.SQL("COMMENT ON DATABASE airflow IS {}").format(wanted))
 
 
 def airflow(*arguments: str) -> list[str]:
@@ -226,6 +227,7 @@ class Scheduler(JobPart):
     job_type = "SchedulerJob"
     # Its log server would listen on every interface; the API server reads the files instead.
     arguments = ("scheduler", "--skip-serve-logs")
+    grace_s = 6.0  # it would wait for running tasks to their end
 
 
 class DagProcessor(JobPart):
@@ -242,6 +244,7 @@ class Triggerer(JobPart):
     name = "triggerer"
     job_type = "TriggererJob"
     arguments = ("triggerer", "--skip-serve-logs")
+    grace_s = 3.0  # it may wait for ever for a trigger process that no longer answers
 
 
 def airflow_parts(site: AirflowSite, state: State, stopping: threading.Event) -> list[AirflowPart]:

@@ -15,15 +15,19 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import psutil
 
 from devstack.process import LeashedProcess, Stopped, describe_exit, last_lines, rotate, run
 from devstack.state import StackError, State, is_free, write_private
 
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
 ROOT = Path(__file__).resolve().parents[1]
 BUCKET = "mindguard-backup"
+PROBE_BUCKET = "devstack-probe"
 REGION = "us-east-1"
 POSTGRES_USER = "mindguard-postgres"
 
@@ -166,14 +170,14 @@ class PostgreSQL(Part):
     port_names = ("postgres",)
     stop_signal = signal.SIGINT  # "fast" shutdown; SIGTERM would wait for clients
     grace_s = 20.0
-    roles: ClassVar = {  # role → attributes
+    roles: ClassVar[dict[str, str]] = {  # role → attributes
         "mindguard_app_owner": "",
         "mindguard_reader": "BYPASSRLS",
         "mindguard_ops": "",
         "mindguard_drill": "CREATEDB",
         "airflow": "",
     }
-    databases: ClassVar = {  # database → owner
+    databases: ClassVar[dict[str, str]] = {  # database → owner
         "mindguard": "mindguard_app_owner",
         "mindguard_ops": "mindguard_ops",
         "mindguard_drill": "mindguard_drill",
@@ -210,7 +214,7 @@ class PostgreSQL(Part):
             self._become_other_user()
         if not self._data.exists():
             self._initdb()
-        self._drop_stale_pid_file()
+        self._clear_crash()
 
     def _become_other_user(self) -> None:
         """PostgreSQL refuses to run as root."""
@@ -241,19 +245,16 @@ class PostgreSQL(Part):
         password_file.unlink()
         fresh.rename(self._data)
 
-    def _drop_stale_pid_file(self) -> None:
-        """After a crash the recorded pid may by now be another program's; PostgreSQL would refuse to start."""
-        pid_file = self._data / "postmaster.pid"
-        try:
-            pid = int(pid_file.read_text().split()[0])
-            ours = psutil.Process(pid).cwd() == str(self._data)
-        except (FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess):
-            return
-        except psutil.AccessDenied:
-            ours = False
-        if ours:
-            raise StackError(f"postgres (pid {pid}) still runs on {self._data}")
-        pid_file.unlink()
+    def _clear_crash(self) -> None:
+        """Make way for a new server after a crash; the lock on the state folder proves that none is wanted.
+
+        PostgreSQL by itself would refuse while the recorded pid is a zombie or, by now, another program.
+        """
+        ours = [process for process in psutil.process_iter() if _works_in(process, self._data)]
+        for process in ours:
+            process.kill()
+        psutil.wait_procs(ours, timeout=5)
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def probe(self) -> bool:
         import psycopg
@@ -269,14 +270,14 @@ class PostgreSQL(Part):
         from psycopg import sql
 
         with psycopg.connect(self.conninfo("postgres", "postgres"), autocommit=True) as connection:
-            roles: ClassVar = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
+            roles = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
             for role, attributes in self.roles.items():
                 if role not in roles:
                     statement = sql.SQL("CREATE ROLE {} LOGIN " + attributes + " PASSWORD {}")
                     password = sql.Literal(self.state.secret(f"postgres:{role}"))
                     connection.execute(statement.format(sql.Identifier(role), password))
             connection.execute("GRANT pg_read_all_data TO mindguard_reader")
-            databases: ClassVar = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
+            databases = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
             for database, owner in self.databases.items():
                 if database not in databases:
                     names = (sql.Identifier(database), sql.Identifier(owner))
@@ -319,6 +320,13 @@ def _system_user() -> str:
     except (OSError, KeyError):
         return "nobody"
     return POSTGRES_USER
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return bool(process.cwd() == str(folder) and process.name() == "postgres")
+    except (psutil.Error, OSError):
+        return False
 
 
 def _let_through(path: Path) -> None:
@@ -403,12 +411,12 @@ class SeaweedFS(Part):
             for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
                 path.unlink(missing_ok=True)
 
-    def client(self) -> object:
+    def client(self) -> S3Client:
         """A new boto3 S3 client."""
         import boto3
         from botocore.config import Config
 
-        return boto3.client(
+        client: S3Client = boto3.client(
             "s3",
             endpoint_url=self.endpoint,
             region_name=REGION,
@@ -421,27 +429,40 @@ class SeaweedFS(Part):
                 retries={"total_max_attempts": 3},
             ),
         )
+        return client
 
     def probe(self) -> bool:
         # Without a signature a serving gateway refuses; before, nothing answers or 5xx comes.
         return http_status(self.endpoint) < 500
 
     def after_ready(self) -> None:
-        from botocore.exceptions import ClientError, ConnectionError
+        """Make the bucket, and wait until bytes can be written and read: the gateway answers before that."""
+        from botocore.exceptions import BotoCoreError, ClientError
 
         client = self.client()
-        for attempt in range(100):
+        deadline = time.monotonic() + self.ready_timeout_s
+        while True:
             try:
-                client.create_bucket(Bucket=BUCKET)  # type: ignore[attr-defined]
+                for bucket in (BUCKET, PROBE_BUCKET):
+                    self._make_bucket(client, bucket)
+                client.put_object(Bucket=PROBE_BUCKET, Key="probe", Body=b"ready")
+                client.get_object(Bucket=PROBE_BUCKET, Key="probe")["Body"].read()
                 return
-            except (ClientError, ConnectionError) as error:
-                code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
-                if code.startswith("BucketAlready"):
-                    return
-                if attempt == 99:
-                    raise StackError(f"seaweedfs: cannot make bucket {BUCKET}: {error}") from error
-                if self.stopping.wait(0.1):
-                    raise Stopped from None
+            except (ClientError, BotoCoreError) as error:
+                if time.monotonic() > deadline:
+                    raise StackError(f"seaweedfs does not store objects: {error}; {last_lines(self.log)}") from error
+            if self.stopping.wait(0.1):
+                raise Stopped
+
+    @staticmethod
+    def _make_bucket(client: S3Client, bucket: str) -> None:
+        from botocore.exceptions import ClientError
+
+        try:
+            client.create_bucket(Bucket=bucket)
+        except ClientError as error:
+            if not error.response["Error"]["Code"].startswith("BucketAlready"):
+                raise
 
 
 class ClickHouseFront(Part):

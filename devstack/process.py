@@ -95,7 +95,7 @@ class LeashedProcess:
 def descendants(leash: int) -> list[psutil.Process]:
     """Everything below a leash; empty when it has ended."""
     try:
-        return psutil.Process(leash).children(recursive=True)
+        return list(psutil.Process(leash).children(recursive=True))
     except psutil.NoSuchProcess:
         return []
 

@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,7 +71,8 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
         summarise(outcome, stack, report_file, time.monotonic() - began)
         if not once:
             print("Ctrl-C stops everything.", flush=True)
-            threading.Event().wait()
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
     return 1 if outcome.failures else 0
 
 

@@ -39,56 +39,73 @@ class Keeper(threading.Thread):
         self.restarts = 0
         self.error: StackError | None = None
         self.ready = threading.Event()
+        self.killed_on_purpose = False
         self._stack = stack
         self._deaths: list[float] = []
 
     def run(self) -> None:
         """Until the stack stops or the part is given up."""
         try:
-            while not all(self._stack.keepers[name].ready.is_set() for name in self.part.needs):
-                self._pause(0.05)
             while True:
                 self._start()
-                self._watch()
+                code = self._watch()
+                self._after_death(f"{self.part.name} died ({describe_exit(code)})")
         except Stopped:
             pass
         except StackError as error:
             self._give_up(error)
-        except Exception as error:  # whatever it is must reach the person who waits for the stack
-            self._give_up(StackError(f"{self.part.name}: {type(error).__name__}: {error}"))
 
     def _start(self) -> None:
+        """Start the part until it is ready; only the first start may not fail."""
+        while True:
+            try:
+                self._start_once()
+                return
+            except Stopped:
+                raise
+            except Exception as error:  # whatever it is must reach the person who waits for the stack
+                line = " ".join(str(error).split())
+                if not isinstance(error, StackError):
+                    line = f"{self.part.name}: {type(error).__name__}: {line}"
+                if not self.restarts:
+                    raise StackError(line) from error
+                self.part.stop()
+                self._after_death(line)
+
+    def _start_once(self) -> None:
+        self._set("waiting")
+        while not all(self._stack.keepers[name].ready.is_set() for name in self.part.needs):
+            self._pause(0.05)
         self._set("starting")
         self.part.prepare()
-        if self.part.stopping.is_set():
-            raise Stopped
+        self._pause(0)
         self.part.start()
         self.started_at = time.time()
         self._set("starting")
-        try:
-            self.part.wait_ready()
-        except StackError as error:
-            if not self.restarts:
-                raise
-            self._stack.say(str(error))
-            self.part.stop()
-            return
+        self.part.wait_ready()
         self.ready.set()
         self._set("ready")
         if not self.restarts:
             self._stack.say(f"{self.part.name} ready after {time.time() - self.started_at:.1f} s")
 
-    def _watch(self) -> None:
+    def _watch(self) -> int:
+        """Wait for the death of the process; gives its exit status."""
         assert self.part.process
         while (code := self.part.process.exit_code()) is None:
             self._pause(POLL_S)
+        return code
+
+    def _after_death(self, what: str) -> None:
+        """Say it and wait a little, or give up."""
         self.ready.clear()
         now = time.monotonic()
-        self._deaths = [death for death in self._deaths if now - death < RESTART_WINDOW_S] + [now]
-        what = f"{self.part.name} died ({describe_exit(code)})"
+        self._deaths = [death for death in self._deaths if now - death < RESTART_WINDOW_S]
+        if not self.killed_on_purpose:
+            self._deaths.append(now)
+        self.killed_on_purpose = False
         if len(self._deaths) > MAX_RESTARTS:
             raise StackError(f"{what} {len(self._deaths)} times in a row, giving up; log {self.part.log}")
-        delay_s = 0.2 * 2 ** (len(self._deaths) - 1)
+        delay_s = 0.2 * 2 ** max(0, len(self._deaths) - 1)
         self._stack.say(f"{what}, restarting in {delay_s:.1f} s")
         self.restarts += 1
         self._set("restarting")
@@ -248,11 +265,12 @@ class Stack:
                 self.state.close()
 
     def kill(self, part_name: str) -> None:
-        """SIGKILL to a part and all its descendants, as a crash; the supervisor starts it again."""
-        process = self.keepers[part_name].part.process
-        self.keepers[part_name].ready.clear()
-        if process:
-            process.kill()
+        """SIGKILL to a part and all its descendants, as a crash; it is started again, however often."""
+        keeper = self.keepers[part_name]
+        keeper.ready.clear()
+        if keeper.part.process:
+            keeper.killed_on_purpose = True
+            keeper.part.process.kill()
 
     def say(self, line: str) -> None:
         """One line for the person at the terminal."""

@@ -47,10 +47,15 @@ def fresh_database(stack: Stack) -> Iterator[str]:
     """libpq connection string of a new, empty database that belongs to `mindguard_app_owner`."""
     name = f"fresh_{uuid.uuid4().hex[:12]}"
     identifier = sql.Identifier(name)
-    with psycopg.connect(stack.postgres_conninfo("postgres", "postgres"), autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} OWNER mindguard_app_owner").format(identifier))
-        yield stack.postgres_conninfo("mindguard_app_owner", name)
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+
+    def admin(statement: str) -> None:
+        # A connection each: the test may kill the server.
+        with psycopg.connect(stack.postgres_conninfo("postgres", "postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(identifier))
+
+    admin("CREATE DATABASE {} OWNER mindguard_app_owner")
+    yield stack.postgres_conninfo("mindguard_app_owner", name)
+    admin("DROP DATABASE {} WITH (FORCE)")
 
 
 @pytest.fixture

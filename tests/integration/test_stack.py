@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,6 @@ import psutil
 import psycopg
 import pytest
 
-from devstack.leash import main as _leash_main  # noqa: F401 - must import without side effects
 from devstack.parts import BUCKET, ROOT
 from devstack.process import LeashedProcess
 from devstack.stack import Stack, process_table
@@ -28,11 +29,8 @@ SMALL = ("postgres", "seaweedfs")
 
 
 @pytest.fixture
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder() -> Iterator[Path]:
     """A state folder of one's own."""
-    import shutil
-    import tempfile
-
     path = Path(tempfile.mkdtemp(prefix="mindguard-own-stack-"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
@@ -273,3 +271,50 @@ def test_leash_ends_grandchildren_in_sessions_of_their_own(folder: Path) -> None
         time.sleep(0.05)
     assert process.exit_code() == 0
     assert processes_in(folder) == []
+
+
+def test_postgres_starts_though_the_recorded_pid_is_now_another_program(folder: Path) -> None:
+    with Stack(folder, airflow=False, parts=("postgres",)):
+        pass
+    pid_file = folder / "postgres" / "data" / "postmaster.pid"
+    pid_file.write_text(f"{os.getpid()}\n{pid_file.parent}\n0\n0\n\n127.0.0.1\n0 0\nready\n")
+    with Stack(folder, airflow=False, parts=("postgres",)) as stack:
+        psycopg.connect(stack.postgres_conninfo("mindguard_reader")).close()
+
+
+def test_a_part_that_keeps_dying_is_given_up(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Stack(folder, airflow=False, parts=("postgres",)) as stack:
+        keeper = stack.keepers["postgres"]
+        deadline = time.monotonic() + 60
+        while not keeper.error and time.monotonic() < deadline:
+            if keeper.ready.is_set() and keeper.part.process:
+                keeper.part.process.kill()
+            time.sleep(0.05)
+        assert "giving up" in str(keeper.error)
+        with pytest.raises(StackError, match="giving up"):
+            stack.wait_ready()
+    assert "postgres died (SIGKILL), restarting in 0.2 s" in capsys.readouterr().err
+    assert processes_in(folder) == []
+
+
+def test_airflow_runs_the_demo_failure(airflow_stack: Stack) -> None:
+    api = airflow_stack.airflow_api()
+    api.wait_for_dags("demo_failure")
+    assert [name for name in api.import_errors() if "demo_failure" in name] == []
+    run_id = api.trigger("demo_failure", {"severity": "P2"})
+    assert api.wait_for_run("demo_failure", run_id, timeout_s=120) == "failed"
+    assert [task["state"] for task in api.task_instances("demo_failure", run_id)] == ["failed"]
+    assert "demo failure (P2)" in api.log("demo_failure", run_id, "fail_on_purpose")
+
+
+def test_airflow_listens_on_loopback_only(airflow_stack: Stack) -> None:
+    test_everything_listens_on_loopback_only(airflow_stack)
+
+
+def test_airflow_survives_the_death_of_its_database_and_of_each_process(airflow_stack: Stack) -> None:
+    for part in ("postgres", "scheduler", "api-server"):
+        airflow_stack.kill(part)
+    airflow_stack.wait_ready()
+    api = airflow_stack.airflow_api()
+    run_id = api.trigger("demo_failure")
+    assert api.wait_for_run("demo_failure", run_id, timeout_s=120) == "failed"

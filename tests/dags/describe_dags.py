@@ -1,0 +1,54 @@
+"""Run by test_dags.py in a process of its own: loads a folder of DAG files and prints what they are, as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from airflow.dag_processing.dagbag import DagBag
+
+
+def names(callbacks: Any) -> list[str]:
+    return [type(callback).__name__ for callback in callbacks or []]
+
+
+def seconds(duration: Any) -> float | None:
+    return duration and duration.total_seconds()
+
+
+def task_facts(task: Any) -> dict[str, Any]:
+    return {
+        "owner": task.owner,
+        "retries": task.retries,
+        "timeout": seconds(task.execution_timeout),
+        "upstream": sorted(task.upstream_task_ids),
+        "doc": task.doc_md,
+        "notifiers": names(task.on_failure_callback),
+        "outlets": [outlet.name for outlet in task.outlets],
+    }
+
+
+def dag_facts(dag: Any) -> dict[str, Any]:
+    return {
+        "file": Path(dag.fileloc).name,
+        "doc": dag.doc_md,
+        "tags": sorted(dag.tags),
+        "catchup": dag.catchup,
+        "max_active_runs": dag.max_active_runs,
+        "timeout": seconds(dag.dagrun_timeout),
+        "notifiers": names(dag.on_failure_callback),
+        "tasks": {task.task_id: task_facts(task) for task in dag.tasks},
+    }
+
+
+bag = DagBag(sys.argv[1])
+print(
+    json.dumps(
+        {
+            "errors": {Path(name).name: trace for name, trace in bag.import_errors.items()},
+            "dags": {dag.dag_id: dag_facts(dag) for dag in bag.dags.values()},
+        }
+    )
+)

@@ -1,0 +1,123 @@
+"""Policy for every DAG of this repository, as tests: a new DAG cannot forget it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# dag_id → tasks and what each follows. A new DAG is added here on purpose, never by accident.
+EXPECTED: dict[str, dict[str, set[str]]] = {
+    "snapshot_tables": {"take_snapshot": set(), "verify_snapshot": {"take_snapshot"}},
+}
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Everything in dags/, loaded in a bare Airflow home with no connection and no settings file within reach."""
+    home = tmp_path_factory.mktemp("airflow-home")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "PYTHONPATH": str(ROOT / "plugins"),
+        # Proves that parsing reads neither: both would fail.
+        "MINDGUARD_SETTINGS": "/nowhere/mindguard.yaml",
+    }
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("describe_dags.py")), str(ROOT / "dags")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_the_folder_holds_exactly_the_expected_dags_and_each_loads(loaded: dict[str, Any]) -> None:
+    assert loaded["errors"] == {}
+    found = {
+        dag_id: {task_id: set(task["upstream"]) for task_id, task in dag["tasks"].items()}
+        for dag_id, dag in loaded["dags"].items()
+    }
+    assert found == EXPECTED
+
+
+def test_one_dag_a_file_named_alike_and_short(loaded: dict[str, Any]) -> None:
+    assert {f"{dag_id}.py" for dag_id in EXPECTED} == {path.name for path in (ROOT / "dags").glob("*.py")}
+    for dag_id, dag in loaded["dags"].items():
+        assert dag["file"] == f"{dag_id}.py"
+        assert len((ROOT / "dags" / dag["file"]).read_text().splitlines()) <= 120
+
+
+@pytest.mark.parametrize("dag_id", EXPECTED)
+def test_every_dag_keeps_the_policy(dag_id: str, loaded: dict[str, Any]) -> None:
+    dag = loaded["dags"][dag_id]
+    for topic in ("**What.**", "**When.**", "**A rerun**", "**When it fails**"):
+        assert topic in dag["doc"], f"the runbook lacks {topic}"
+    assert "mindguard" in dag["tags"]
+    assert {"P0", "P1", "P2"} & set(dag["tags"]), "the severity is a tag"
+    assert dag["catchup"] is False
+    assert dag["max_active_runs"] == 1
+    assert dag["timeout"], "without dagrun_timeout a stuck run would hold the next ones back for ever"
+    assert dag["notifiers"] == ["FeishuNotifier"]
+
+
+@pytest.mark.parametrize("dag_id", EXPECTED)
+def test_every_task_keeps_the_policy(dag_id: str, loaded: dict[str, Any]) -> None:
+    dag = loaded["dags"][dag_id]
+    for task_id, task in dag["tasks"].items():
+        assert task["owner"] == "mindguard", task_id
+        assert task["retries"] >= 1, task_id
+        assert task["notifiers"] == ["FeishuNotifier"], task_id
+        assert 0 < task["timeout"] <= dag["timeout"], task_id
+        assert task["doc"], f"{task_id} says nothing of itself in the UI"
+
+
+def test_only_a_verified_snapshot_updates_the_asset(loaded: dict[str, Any]) -> None:
+    outlets = {task_id: task["outlets"] for task_id, task in loaded["dags"]["snapshot_tables"]["tasks"].items()}
+    assert outlets == {"take_snapshot": [], "verify_snapshot": ["mindguard_snapshot"]}
+
+
+def test_parsing_imports_nothing_heavy(tmp_path: Path) -> None:
+    """Each task process parses its DAG file again; `bench/parse_cost.py` measures the seconds."""
+    for path in (ROOT / "dags").glob("*.py"):
+        code = (
+            "import sys, airflow.sdk; before = set(sys.modules); import runpy; "
+            f"runpy.run_path({str(path)!r}); print(*sorted(set(sys.modules) - before), sep='\\n')"
+        )
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "plugins"), "AIRFLOW_HOME": str(tmp_path)}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        heavy = {"adbc_driver_manager", "boto3", "chdb", "clickhouse_connect", "great_expectations", "numpy"}
+        heavy |= {"pandas", "psycopg", "pyarrow", "ruamel.yaml"}
+        assert heavy.isdisjoint(done.stdout.split()), path.name
+
+
+def test_the_package_is_not_executed_as_loose_plugin_files(tmp_path: Path) -> None:
+    """Airflow runs every file under plugins/ as a top-level module named after its stem, unless it is ignored."""
+    ignored = (ROOT / "plugins" / ".airflowignore").read_text().split()
+    assert ignored == ["mindguard/"]
+    assert {path.name for path in (ROOT / "plugins").glob("*.py")} == {"mindguard_plugin.py"}
+    code = (
+        "from airflow.plugins_manager import _get_plugins; import sys; plugins, errors = _get_plugins(); "
+        "assert not errors, errors; assert 'mindguard' in {p.name for p in plugins}; "
+        "loose = {'cli', 'sql', 'settings', 'take', 'errors', 'plan', 'store'} & set(sys.modules); "
+        "assert not loose, loose"
+    )
+    environment = os.environ | {
+        "PYTHONPATH": "",
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+    }
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

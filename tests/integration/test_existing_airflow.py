@@ -1,0 +1,159 @@
+"""The production path: a bare Airflow home, the package installed from a clone, folders pointed at, nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from devstack.airflow_api import AirflowAPI
+from devstack.parts import ROOT
+from devstack.sample_data import load_tables
+from devstack.stack import Stack
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `git clone` would give, with what is not committed yet."""
+    folder = tmp_path_factory.mktemp("clone")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`pip install .`, into a folder of its own so that the test's environment stays as it is."""
+    target = tmp_path_factory.mktemp("site")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", target, clone],
+        check=True,
+    )
+    return target
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def bare_airflow(
+    stack: Stack, clone: Path, site: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AirflowAPI]:
+    """`airflow standalone` in an empty home, with the connections in its environment."""
+    home, port = tmp_path_factory.mktemp("airflow-home"), free_port()
+    passwords = home / "passwords.json"
+    passwords.write_text(json.dumps({"admin": "only-for-this-test"}))
+    settings = home / "mindguard.yaml"
+    shipped = (clone / "include/config/mindguard.yaml").read_text("utf-8")
+    settings.write_text(shipped.replace("prefix: key-tables", "prefix: existing-airflow"), "utf-8")
+    plain = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "MINDGUARD"))}
+    connections = {key: value for key, value in stack.environment().items() if key.startswith("AIRFLOW_CONN_")}
+    environment = (
+        plain
+        | connections
+        | {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(clone / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(clone / "plugins"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
+            "MINDGUARD_SETTINGS": str(settings),
+            "PYTHONPATH": str(site),
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # standalone starts `airflow` by name
+            "NO_PROXY": "127.0.0.1",
+        }
+    )
+    log = (home / "standalone.log").open("wb")
+    process = subprocess.Popen(
+        [BIN / "airflow", "standalone"], env=environment, cwd=home, stdout=log, stderr=log, start_new_session=True
+    )
+    try:
+        yield logged_in(f"http://127.0.0.1:{port}", process, home)
+    finally:
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        _, left = psutil.wait_procs(family, timeout=20)
+        for each in left:
+            each.kill()
+        log.close()
+
+
+def logged_in(url: str, process: subprocess.Popen[bytes], home: Path) -> AirflowAPI:
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            return AirflowAPI(url, "admin", "only-for-this-test")
+        except httpx.HTTPError:
+            log = (home / "standalone.log").read_text(errors="replace")
+            assert process.poll() is None, log[-2000:]
+            assert time.monotonic() < deadline, log[-2000:]
+            time.sleep(0.5)
+
+
+def test_every_dag_loads_without_errors(bare_airflow: AirflowAPI, clone: Path) -> None:
+    dag_ids = {path.stem for path in (clone / "dags").glob("*.py")}
+    bare_airflow.wait_for_dags(*dag_ids)
+    assert bare_airflow.dag_ids() == dag_ids
+    assert bare_airflow.import_errors() == {}
+
+
+def test_the_plugin_is_registered(bare_airflow: AirflowAPI) -> None:
+    plugins = bare_airflow.call("GET", "/plugins")["plugins"]
+    assert "mindguard" in {plugin["name"] for plugin in plugins}
+    assert bare_airflow.call("GET", "/plugins/importErrors")["import_errors"] == []
+
+
+def test_the_connection_form_offers_feishu_and_hides_its_secrets(bare_airflow: AirflowAPI) -> None:
+    forms = bare_airflow._client.get("/ui/connections/hook_meta").raise_for_status().json()
+    (feishu,) = [form for form in forms if form["connection_type"] == "feishu"]
+    assert feishu["extra_fields"]["secret"]["schema"]["format"] == "password"
+
+
+def test_snapshot_tables_runs(bare_airflow: AirflowAPI, stack: Stack) -> None:
+    load_tables(
+        stack.postgres_conninfo("mindguard_app_owner"),
+        rows=20_000,
+        seed=1,
+        today=datetime.now(UTC).date(),
+        progress=print,
+    )
+    bare_airflow.wait_for_dags("snapshot_tables")
+    run_id = bare_airflow.trigger("snapshot_tables")
+    assert bare_airflow.wait_for_run("snapshot_tables", run_id, timeout_s=120) == "success"
+    keys = stack.seaweedfs.client().list_objects_v2(Bucket="mindguard-backup", Prefix="existing-airflow/snapshots/")
+    assert keys["KeyCount"] >= 1

@@ -1,0 +1,180 @@
+"""`snapshot_tables` under the real scheduler: its run, its failures, and the cards that they send."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import psutil
+import psycopg
+import pytest
+
+from devstack.airflow_api import AirflowAPI
+from devstack.sample_data import load_tables
+from devstack.stack import Stack
+from mindguard.settings import SnapshotSettings
+from mindguard.snapshots.catalog import find_snapshot, list_snapshots
+from mindguard.snapshots.store import Store
+from mindguard.snapshots.verify import verify_snapshot
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+
+DAG = "snapshot_tables"
+ROWS = 300_000
+
+
+@pytest.fixture(scope="module")
+def api(airflow_stack: Stack) -> AirflowAPI:
+    """Airflow with the sample tables in the application's database."""
+    load_tables(
+        airflow_stack.postgres_conninfo("mindguard_app_owner"),
+        rows=ROWS,
+        seed=1,
+        today=datetime.now(UTC).date(),
+        progress=print,
+    )
+    api = airflow_stack.airflow_api()
+    api.wait_for_dags(DAG)
+    # Unpausing starts the run of the last schedule; let it end, so that each test sees its own run alone.
+    api.set_paused(DAG, paused=False)
+    time.sleep(2)
+    for run in api.runs(DAG):
+        api.wait_for_run(DAG, run["dag_run_id"])
+    return api
+
+
+@pytest.fixture
+def snapshots(airflow_stack: Stack) -> Iterator[Store]:
+    """The store that the DAG writes to; its parts are removed first, so that each run has to export all of them."""
+    client = airflow_stack.seaweedfs.client()
+    store = Store.of(client, SnapshotSettings(bucket="mindguard-backup", tables=[{"name": "public.checkins"}]))
+    for key in part_keys(store):
+        client.delete_object(Bucket=store.bucket, Key=key)
+    yield store
+
+
+def part_keys(store: Store) -> list[str]:
+    pages = store._client.get_paginator("list_objects_v2").paginate(
+        Bucket=store.bucket, Prefix=f"{store.prefix}/parts/"
+    )
+    return [found["Key"] for page in pages for found in page.get("Contents", ())]
+
+
+def messages(stack: Stack) -> list[dict[str, Any]]:
+    """What the sandbox has taken, oldest first."""
+    feed = httpx.get(f"{stack.feishu.url}/_messages", trust_env=False, timeout=10).json()["messages"]
+    return [message for message in feed if message["code"] == 0]
+
+
+def cards_of(stack: Stack, run_id: str) -> list[str]:
+    """The cards that name this run, as text of their JSON."""
+    return [text for message in messages(stack) if run_id in (text := str(message["message"]))]
+
+
+def wait_until(truth: Callable[[], Any], timeout_s: float, what: str) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while not (value := truth()):
+        assert time.monotonic() < deadline, f"after {timeout_s:.0f} s: {what}"
+        time.sleep(0.05)
+    return value
+
+
+def test_the_scheduler_takes_a_verified_snapshot_with_the_sources_rows(
+    api: AirflowAPI, airflow_stack: Stack, snapshots: Store
+) -> None:
+    run_id = api.trigger(DAG)
+    assert api.wait_for_run(DAG, run_id) == "success", api.log(DAG, run_id, "take_snapshot")
+    taken = api.xcom(DAG, run_id, "take_snapshot")
+    manifest = find_snapshot(snapshots, taken["snapshot_id"])
+    verify_snapshot(manifest, snapshots).check()
+    with psycopg.connect(airflow_stack.postgres_conninfo("mindguard_reader")) as connection:
+        for table in manifest.tables:
+            name = psycopg.sql.Identifier(*table.name.split("."))
+            row = connection.execute(psycopg.sql.SQL("select count(*) from {}").format(name)).fetchone()
+            assert row == (table.rows,), table.name
+    assert manifest.rows == ROWS
+    assert cards_of(airflow_stack, run_id) == []
+
+
+def test_the_asset_carries_the_snapshots_id(api: AirflowAPI, snapshots: Store) -> None:
+    newest = find_snapshot(snapshots, "latest").snapshot_id
+    events = api.call("GET", "/assets/events", params={"order_by": "-timestamp", "limit": 1})["asset_events"]
+    assert events[0]["extra"]["snapshot_id"] == newest
+
+
+def test_a_rerun_of_an_old_date_takes_a_snapshot_of_now_and_says_so(api: AirflowAPI, snapshots: Store) -> None:
+    before = len(snapshots.manifest_keys())
+    run_id = api.trigger(DAG, logical_date="2026-03-01T02:00:00+08:00")
+    assert api.wait_for_run(DAG, run_id) == "success"
+    assert "this snapshot holds the rows of now" in api.log(DAG, run_id, "take_snapshot")
+    manifest = list_snapshots(snapshots)[-1]
+    assert len(snapshots.manifest_keys()) == before + 1
+    assert manifest.logical_date is not None
+    assert manifest.taken_at - manifest.logical_date > (datetime.now(UTC) - datetime(2026, 6, 1, tzinfo=UTC))
+
+
+def kill_the_exporting_process(stack: Stack) -> None:
+    """SIGKILL to the process that reads the source for the snapshot: the Airflow task itself."""
+    with psycopg.connect(stack.postgres_conninfo("postgres", "postgres")) as connection:
+        ports = {
+            row[0]
+            for row in connection.execute(
+                "select client_port from pg_stat_activity where usename = 'mindguard_reader'"
+            )
+        }
+    owners = {
+        each.pid for each in psutil.net_connections("tcp") if each.laddr and each.laddr.port in ports and each.pid
+    }
+    owners -= {os.getpid()}
+    assert owners, "no process reads the source"
+    for pid in owners:
+        os.kill(pid, signal.SIGKILL)
+
+
+FAULTS: dict[str, Callable[[Stack], Any]] = {
+    "the exporting process": kill_the_exporting_process,
+    "seaweedfs": lambda stack: stack.hold_down("seaweedfs"),
+    "postgres": lambda stack: stack.hold_down("postgres"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_kill_9_in_the_middle_gives_a_failed_run_a_card_and_no_manifest(
+    fault: str, api: AirflowAPI, airflow_stack: Stack, snapshots: Store
+) -> None:
+    manifests = snapshots.manifest_keys()
+    run_id = api.trigger(DAG)
+    wait_until(lambda: part_keys(snapshots), 60, "no part was stored")
+    FAULTS[fault](airflow_stack)
+    if fault != "the exporting process":
+        # Long enough that no retry inside a client bridges it.
+        time.sleep(20)
+        airflow_stack.let_up(fault)
+        airflow_stack.wait_ready()
+    assert api.wait_for_run(DAG, run_id, timeout_s=180) == "failed"
+    (card,) = wait_until(lambda: cards_of(airflow_stack, run_id), 60, "no card came")
+    assert "take_snapshot" in card
+    assert snapshots.manifest_keys() == manifests
+    time.sleep(3)  # a second card for the same failure would come from the DAG's callback, one or two seconds later
+    assert len(cards_of(airflow_stack, run_id)) == 1
+
+    again = api.trigger(DAG)
+    assert api.wait_for_run(DAG, again, timeout_s=180) == "success", api.log(DAG, again, "take_snapshot")
+    assert len(snapshots.manifest_keys()) == len(manifests) + 1
+    verify_snapshot(find_snapshot(snapshots, "latest"), snapshots).check()
+
+
+def test_the_cards_show_no_secret_and_open_the_failing_task(
+    api: AirflowAPI, airflow_stack: Stack
+) -> None:
+    run_id = api.trigger("demo_failure", {"severity": "P0"})
+    assert api.wait_for_run("demo_failure", run_id) == "failed"
+    (card,) = wait_until(lambda: cards_of(airflow_stack, run_id), 30, "no card came")
+    assert "not-a-real-password" not in card
+    assert "'template': 'red'" in card
+    assert f"{api.url}/dags/demo_failure/runs/{run_id}/tasks/fail_on_purpose" in card

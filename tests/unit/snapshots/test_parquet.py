@@ -1,0 +1,130 @@
+"""Parquet files of parts: what goes in comes out, in row groups of bounded size."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from errno import ENOSPC
+from io import BytesIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mindguard.snapshots.parquet import write_parquet
+
+SCHEMA = pa.schema(
+    [
+        pa.field("flag", pa.bool_()),
+        pa.field("small", pa.int16()),
+        pa.field("int", pa.int32()),
+        pa.field("big", pa.int64(), nullable=False),
+        pa.field("real", pa.float32()),
+        pa.field("double", pa.float64()),
+        pa.field("text", pa.string()),
+        pa.field("bytes", pa.binary()),
+        pa.field("uuid", pa.uuid()),
+        pa.field("day", pa.date32()),
+        pa.field("local", pa.timestamp("us")),
+        pa.field("instant", pa.timestamp("us", tz="UTC")),
+    ]
+)
+ROW = {
+    "flag": True,
+    "small": -(2**15),
+    "int": 2**31 - 1,
+    "big": -(2**63),
+    "real": 1.5,
+    "double": 0.1 + 0.2,
+    "text": "NULL",
+    "bytes": b"\x00\xff",
+    "uuid": uuid.UUID(int=7).bytes,
+    "day": date(9999, 12, 31),
+    "local": datetime(1, 1, 1, 0, 0, 0, 1),  # noqa: DTZ001
+    "instant": datetime(2026, 11, 19, 6, 2, 0, 999999, tzinfo=UTC),
+}
+EMPTY = {**dict.fromkeys(SCHEMA.names), "big": 0, "text": ""}
+
+
+def batch(*rows: dict[str, object]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(list(rows), schema=SCHEMA)
+
+
+def megabytes(size: int, byte: bytes = b"\0") -> pa.RecordBatch:
+    return pa.record_batch({"v": pa.array([byte * 1_000_000] * size, pa.binary())})
+
+
+def test_values_and_types_are_kept_over_several_batches() -> None:
+    batches = [batch(ROW), batch(EMPTY, ROW), batch(EMPTY)]
+    file = BytesIO()
+    assert write_parquet(batches, file, lambda: None) == 4
+    read = pq.read_table(file)
+    assert read.schema.equals(SCHEMA)
+    assert read.equals(pa.Table.from_batches(batches))
+    assert read.column("text").to_pylist() == ["NULL", "", "NULL", ""]
+
+
+def test_not_a_number_and_negative_zero_are_kept() -> None:
+    values = [float("nan"), -0.0, 0.0, float("inf"), float("-inf"), 5e-324]
+    file = BytesIO()
+    write_parquet([pa.record_batch({"v": pa.array(values)})], file, lambda: None)
+    assert list(map(repr, pq.read_table(file).column("v").to_pylist())) == list(map(repr, values))
+
+
+def test_row_groups_gather_batches_to_about_16_mb() -> None:
+    batches = [megabytes(size) for size in (1, 1, 16, 7, 7, 7, 40, 1)]
+    file = BytesIO()
+    assert write_parquet(iter(batches), file, lambda: None) == 80
+    footer = pq.ParquetFile(file).metadata
+    assert [footer.row_group(number).num_rows for number in range(footer.num_row_groups)] == [18, 21, 40, 1]
+    assert footer.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_a_part_without_batches_has_no_rows() -> None:
+    assert write_parquet([], BytesIO(), lambda: None) == 0
+
+
+def test_what_check_going_on_raises_ends_the_writing() -> None:
+    """Asked before each batch is kept, so at most one batch more than wanted is read from the source."""
+    served: list[int] = []
+    stop = TimeoutError("the snapshot is too old")
+
+    def source() -> Iterator[pa.RecordBatch]:
+        for number in range(9):
+            served.append(number)
+            yield megabytes(9)
+
+    def check_going_on() -> None:
+        if len(served) == 4:
+            raise stop
+
+    with pytest.raises(TimeoutError) as caught:
+        write_parquet(source(), BytesIO(), check_going_on)
+    assert caught.value is stop
+    assert served == [0, 1, 2, 3]
+
+
+def test_what_the_source_or_the_disk_raises_is_not_swallowed() -> None:
+    def source() -> Iterator[pa.RecordBatch]:
+        yield megabytes(17)
+        raise ConnectionResetError
+
+    class FullDisk(BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(ENOSPC, "no room")
+
+    with pytest.raises(ConnectionResetError):
+        write_parquet(source(), BytesIO(), lambda: None)
+    with pytest.raises(OSError, match="no room") as caught:
+        write_parquet([batch(ROW)], FullDisk(), lambda: None)
+    assert caught.value.errno == ENOSPC, "by which temporary_file tells a full disk from other errors"
+
+
+def test_pages_carry_a_checksum() -> None:
+    file = BytesIO()
+    write_parquet([pa.record_batch({"v": pa.array(range(1000))})], file, lambda: None)
+    stored = bytearray(file.getvalue())
+    stored[len(stored) // 3] ^= 1
+    with pytest.raises(OSError, match="CRC|checksum"):
+        pq.ParquetFile(BytesIO(bytes(stored)), page_checksum_verification=True).read()

@@ -1,0 +1,196 @@
+"""The command line: exit statuses, one clear line for an error, and no need of a running Airflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mindguard import __version__, cli
+from mindguard.feishu.cases import CASES
+
+GOLDEN_CARDS = Path(__file__).resolve().parents[1] / "golden" / "cards"
+SECRET = "s3cr3t-Value"
+
+
+@dataclass
+class Ended:
+    status: int
+    out: str
+    err: str
+
+
+Mindguard = Callable[..., Ended]
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("AIRFLOW_CONN_", "MINDGUARD_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def mindguard(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Mindguard:
+    """`mindguard("feishu", "preview", …)` runs the command in this process."""
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["mindguard", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), out, err)
+
+    return run
+
+
+def in_a_process(code: str, *arguments: str, **environment: str) -> Ended:
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=60,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["snapshot", "nonsense"], ["--nonsense"], ["snapshot", "show"], ["feishu", "preview", "a", "b"]],
+)
+def test_a_wrong_call_ends_with_2(arguments: list[str], mindguard: Mindguard) -> None:
+    ended = mindguard(*arguments)
+    assert ended.status == 2
+    assert ended.out == ""
+    assert "Usage: " in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable"),
+    [
+        ("snapshot take", "AIRFLOW_CONN_MINDGUARD_BACKUP"),
+        ("snapshot list --json", "AIRFLOW_CONN_MINDGUARD_BACKUP"),
+        ("snapshot show latest", "AIRFLOW_CONN_MINDGUARD_BACKUP"),
+        ("snapshot verify latest", "AIRFLOW_CONN_MINDGUARD_BACKUP"),
+        ("feishu send resolved", "AIRFLOW_CONN_MINDGUARD_FEISHU"),
+    ],
+)
+def test_a_missing_connection_is_one_line_that_names_the_variable(
+    arguments: str, variable: str, mindguard: Mindguard
+) -> None:
+    ended = mindguard(*arguments.split())
+    assert ended.status == 1
+    assert ended.out == ""
+    assert ended.err.startswith("mindguard: connection 'mindguard_")
+    assert f"set {variable} or" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_take_asks_for_the_source_once_the_store_is_known(
+    mindguard: Mindguard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_MINDGUARD_BACKUP", "aws://k:s@/?endpoint_url=http%3A%2F%2F127.0.0.1%3A1")
+    ended = mindguard("snapshot", "take")
+    assert ended.status == 1
+    assert "set AIRFLOW_CONN_MINDGUARD_APP or" in ended.err
+
+
+def test_doctor_reports_every_missing_connection(mindguard: Mindguard) -> None:
+    ended = mindguard("doctor", "--json")
+    findings = json.loads(ended.out)
+    assert ended.status == 1
+    assert {finding["status"] for finding in findings} == {"error"}
+    assert [finding["what"] for finding in findings] == [
+        f"mindguard_{name}" for name in ("app", "backup", "ops", "drill", "events", "feishu")
+    ]
+    assert all("set AIRFLOW_CONN_MINDGUARD_" in finding["text"] for finding in findings)
+
+
+def test_an_unknown_case_lists_the_cases(mindguard: Mindguard) -> None:
+    ended = mindguard("feishu", "preview", "nonsense")
+    assert ended.status == 1
+    assert ended.err.count("\n") == 1
+    assert all(case in ended.err for case in CASES)
+
+
+def test_debug_shows_the_traceback_and_still_no_secret() -> None:
+    unreadable = {"AIRFLOW_CONN_MINDGUARD_BACKUP": f"postgres://u:{SECRET}@h:port/"}
+    command = "from mindguard.cli import main; main()"
+    plain = in_a_process(command, "snapshot", "list", **unreadable)
+    debug = in_a_process(command, "snapshot", "list", "--debug", **unreadable)
+    assert (plain.status, debug.status) == (1, 1)
+    assert "Traceback" not in plain.err
+    assert "Traceback" in debug.err
+    assert "MindGuardError" in debug.err
+    assert SECRET not in plain.err + debug.err
+
+
+def test_version(mindguard: Mindguard) -> None:
+    assert mindguard("--version") == Ended(0, f"{__version__}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["snapshot", "--help"], ["snapshot", "verify", "--help"]])
+def test_help_is_no_error(arguments: list[str], mindguard: Mindguard) -> None:
+    ended = mindguard(*arguments)
+    assert ended.status == 0
+    assert "Usage: " in ended.out
+
+
+def test_preview_prints_the_text_as_it_would_be_sent(mindguard: Mindguard) -> None:
+    ended = mindguard("feishu", "preview", "p1-task-failed")
+    assert ended == Ended(0, (GOLDEN_CARDS / "p1-task-failed.zh.txt").read_text("utf-8"), "")
+
+
+def test_preview_as_json_is_the_card(mindguard: Mindguard) -> None:
+    ended = mindguard("feishu", "preview", "p1-task-failed", "--json")
+    assert ended.status == 0
+    assert json.loads(ended.out) == json.loads((GOLDEN_CARDS / "p1-task-failed.zh.json").read_text("utf-8"))
+
+
+def test_another_settings_file_is_honoured(
+    mindguard: Mindguard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "other.yaml"
+    path.write_text(
+        "locale: en\nconnections: {backup: other_store}\nsnapshot: {bucket: b, tables: [{name: public.t}]}\n"
+    )
+    monkeypatch.setenv("MINDGUARD_SETTINGS", str(path))
+    assert mindguard("feishu", "preview", "p1-task-failed").out.startswith("[P1 alert] Task failed")
+    assert "set AIRFLOW_CONN_OTHER_STORE or" in mindguard("snapshot", "list").err
+
+
+def test_broken_settings_are_one_line(mindguard: Mindguard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text("locale: de\n")
+    monkeypatch.setenv("MINDGUARD_SETTINGS", str(path))
+    ended = mindguard("snapshot", "list")
+    assert ended.status == 1
+    assert ended.err.count("\n") == 1
+    assert f"{path}: locale: " in ended.err
+
+
+def test_the_command_needs_no_airflow_and_is_quick_to_start() -> None:
+    """Libraries that cost 0.2 to 12 s to import, and Airflow, whose absence is what the command line is for."""
+    heavy = {
+        *("adbc_driver_postgresql", "airflow", "boto3", "chdb", "clickhouse_connect", "great_expectations"),
+        *("httpx", "numpy", "pandas", "psycopg", "pyarrow"),
+    }
+    command = (
+        "import sys\n"
+        "from mindguard.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    print(*sys.modules, file=sys.stderr)\n"
+    )
+    ended = in_a_process(command, "feishu", "preview", "resolved")
+    assert ended.status == 0
+    assert not heavy & set(ended.err.split())

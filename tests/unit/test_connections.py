@@ -1,0 +1,326 @@
+"""Connections are read as Airflow reads them, become clients, and never show what is secret."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from botocore.config import Config
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
+
+from mindguard.connections import Connection, from_environment, postgres_conninfo, s3_client
+from mindguard.errors import ConnectionMissing, MindGuardError
+
+SECRET = "s3cr3t-Value"
+
+
+def read(value: str, conn_id: str = "c") -> Connection:
+    return from_environment(conn_id, {f"AIRFLOW_CONN_{conn_id.upper()}": value})
+
+
+def as_dict(connection: Connection) -> dict[str, Any]:
+    return {name: getattr(connection, name) for name in Connection.__dataclass_fields__ if name != "conn_id"}
+
+
+# Errors
+
+
+@pytest.mark.parametrize("environ", [{}, {"AIRFLOW_CONN_MINDGUARD_APP": ""}, {"AIRFLOW_CONN_MINDGUARD_APP": " \n"}])
+def test_a_missing_connection_names_the_variable(environ: dict[str, str]) -> None:
+    with pytest.raises(ConnectionMissing, match=r"^connection 'mindguard_app' .* set AIRFLOW_CONN_MINDGUARD_APP or"):
+        from_environment("mindguard_app", environ)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        SECRET,
+        f"//u:{SECRET}@h/db",
+        f"no_such://u:{SECRET}@h/db",
+        f"postgres://u:{SECRET}@h:notaport/db",
+        f"postgres://u:{SECRET}@h:65536/db",
+        f"postgres://u:{SECRET}@[h/db",
+        f"postgres://u:{SECRET}℀@h/db",
+        f"aws://k@h/?__extra__={SECRET}",
+        f'{{"password": "{SECRET}"',
+        f'{{"password": "{SECRET}", "port": "{SECRET}"}}',
+        f'{{"password": "{SECRET}", "extra": "{SECRET}"}}',
+        f'{{"password": "{SECRET}", "extra": 5}}',
+        f'{{"password": "{SECRET}", "extra": ["{SECRET}"]}}',
+    ],
+)
+def test_an_unreadable_connection_is_never_quoted(value: str) -> None:
+    with pytest.raises(
+        MindGuardError, match="^AIRFLOW_CONN_C is neither a connection URI nor connection JSON"
+    ) as caught:
+        read(value)
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__, "a traceback would print the original error, which quotes the value"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"postgres://user:{SECRET}@host/db?sslpassword={SECRET}",
+        json.dumps({"conn_type": "aws", "login": "user", "password": SECRET, "extra": {"aws_session_token": SECRET}}),
+    ],
+)
+def test_repr_shows_no_secret(value: str) -> None:
+    connection = read(value)
+    assert "user" in repr(connection)
+    assert SECRET not in f"{connection!r} {connection} {[connection]}"
+
+
+# The two forms
+
+
+def test_a_uri_is_read() -> None:
+    connection = read(
+        "postgres://us%40er:p%2Fa%3As%25s@db.example:5433/my%20db?sslmode=require&options=-c%20a%3Db", "x"
+    )
+    assert connection == Connection(
+        conn_id="x",
+        conn_type="postgres",
+        host="db.example",
+        login="us@er",
+        password="p/a:s%s",
+        port=5433,
+        schema="my db",
+        extra={"sslmode": "require", "options": "-c a=b"},
+    )
+
+
+@pytest.mark.parametrize("extra", [{"a": {"b": [1, None]}}, json.dumps({"a": {"b": [1, None]}})])
+@pytest.mark.parametrize("port", [5433, "5433"])
+def test_json_is_read(extra: Any, port: Any) -> None:
+    fields = {"host": "db.example", "login": "us@er", "password": "p/a:s%s", "schema": "my db"}
+    connection = read(json.dumps({"conn_type": "postgres", "port": port, "extra": extra, **fields}))
+    assert as_dict(connection) == {"conn_type": "postgres", "port": 5433, "extra": {"a": {"b": [1, None]}}, **fields}
+
+
+@pytest.mark.parametrize(
+    "value", ["aws://", "aws:///", "aws://@/", "aws://:@", '{"conn_type": "aws"}', '{"conn_type": "aws", "extra": ""}']
+)
+def test_what_is_left_out_is_empty(value: str) -> None:
+    assert read(value) == Connection("c", "aws")
+
+
+def test_nulls_in_json_are_empty() -> None:
+    nulls = dict.fromkeys(("host", "login", "password", "port", "schema", "extra"))
+    assert read(json.dumps({"conn_type": "aws", **nulls})) == Connection("c", "aws")
+
+
+def test_spaces_around_the_value_do_not_matter() -> None:
+    assert read(' {"conn_type": "aws"}\n') == read(" aws://\n") == Connection("c", "aws")
+
+
+# As Airflow reads them
+
+CONN_TYPE = st.sampled_from(["postgres", "aws", "clickhouse", "feishu", "http", "google-cloud-platform"])
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+HOST = (
+    st.none() | st.from_regex(r"[a-zA-Z0-9.-]{1,20}", fullmatch=True) | st.sampled_from(["::1", "/tmp/Socket", "a,b"])
+)
+PORT = st.none() | st.integers(1, 65535)
+FLAT_EXTRA = st.dictionaries(ANY_TEXT, ANY_TEXT, max_size=3)
+DEEP_EXTRA = st.dictionaries(ANY_TEXT, st.recursive(st.none() | st.integers() | ANY_TEXT, st.lists), max_size=3)
+
+
+@pytest.fixture(scope="module")
+def airflow_connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The class through which a task sees its connections."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow-home")))
+        from airflow.sdk import Connection as AirflowConnection
+
+        yield AirflowConnection
+
+
+def by_airflow(connection: Any) -> dict[str, Any]:
+    """Airflow's reading as our record holds it: empty where Airflow says None."""
+    texts = {name: getattr(connection, name) or "" for name in ("conn_type", "host", "login", "password", "schema")}
+    return {**texts, "port": connection.port, "extra": json.loads(connection.extra or "{}")}
+
+
+def quoted_host(host: str) -> str:
+    return f"[{host}]" if host.startswith(":") else quote(host, safe=",")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    conn_type=CONN_TYPE,
+    login=st.none() | ANY_TEXT,
+    password=st.none() | ANY_TEXT,
+    host=HOST,
+    port=PORT,
+    schema=st.none() | ANY_TEXT,
+    extra=st.none() | FLAT_EXTRA,
+    deep=st.none() | DEEP_EXTRA,
+)
+def test_a_uri_is_read_as_airflow_reads_it(
+    airflow_connection: Any,
+    conn_type: str,
+    login: str | None,
+    password: str | None,
+    host: str | None,
+    port: int | None,
+    schema: str | None,
+    extra: dict[str, str] | None,
+    deep: dict[str, Any] | None,
+) -> None:
+    user = quote(login or "", safe="") + ("" if password is None else ":" + quote(password, safe=""))
+    query = {"__extra__": json.dumps(deep)} if deep is not None else extra or {}
+    uri = (
+        f"{conn_type}://{user}@{quoted_host(host or '')}{f':{port}' if port else ''}"
+        f"/{quote(schema or '', safe='')}?{urlencode(query)}"
+    )
+    ours = read(uri)
+    assert as_dict(ours) == by_airflow(airflow_connection.from_uri(uri, conn_id="c"))
+    assert (ours.login, ours.password, ours.schema) == (login or "", password or "", schema or "")
+    assert ours.extra == (deep if deep is not None else extra or {})
+
+
+@settings(max_examples=200, deadline=None)
+@given(login=ANY_TEXT, password=ANY_TEXT, host=HOST, port=PORT, schema=ANY_TEXT, extra=FLAT_EXTRA | DEEP_EXTRA)
+def test_what_airflow_writes_is_read_back(airflow_connection: Any, host: str | None, **fields: Any) -> None:
+    """As URI and as JSON, the two forms that `airflow connections export` gives."""
+    extra = fields.pop("extra")
+    theirs = airflow_connection(conn_id="c", conn_type="aws", host=host, extra=json.dumps(extra), **fields)
+    expected = {"conn_type": "aws", "host": host or "", "extra": extra, **fields}
+    # Airflow's own as_json would hand the extra to its secrets masker, which grows with every example.
+    as_json = json.dumps({"conn_type": "aws", "host": host, "extra": extra, **fields})
+    assert as_dict(read(as_json)) == expected == by_airflow(airflow_connection.from_json(as_json, conn_id="c"))
+    if (host or "").startswith(":"):
+        return  # Airflow writes an IPv6 address without its brackets, which neither of us can read
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(airflow_connection, "extra_dejson", extra)
+        uri = theirs.get_uri()
+    assert as_dict(read(uri)) == by_airflow(airflow_connection.from_uri(uri, conn_id="c"))
+    assert read(uri).extra == extra
+
+
+# Clients
+
+
+@settings(deadline=None)
+@given(
+    st.builds(
+        Connection,
+        conn_id=st.just("c"),
+        conn_type=st.just("postgres"),
+        host=st.from_regex(r"[a-z.]{1,9}", fullmatch=True),
+        login=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1),
+        password=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1),
+        port=st.integers(1, 65535),
+        schema=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1),
+    )
+)
+def test_libpq_is_given_each_value_unchanged(connection: Connection) -> None:
+    """Whatever quotes, spaces and backslashes a password holds, none of it becomes another setting."""
+    assert conninfo_to_dict(postgres_conninfo(connection)) == {
+        "host": connection.host,
+        "port": str(connection.port),
+        "user": connection.login,
+        "password": connection.password,
+        "dbname": connection.schema,
+        "connect_timeout": "10",
+        "application_name": "mindguard",
+    }
+
+
+def test_libpq_is_given_the_extras_that_are_its_own() -> None:
+    libpq = {
+        "sslmode": "verify-full",
+        "sslrootcert": "/etc/ssl/my root.pem",
+        "options": "-c search_path=x",
+        "target_session_attrs": "read-only",
+        "keepalives_idle": "30",
+        "gssencmode": "disable",
+    }
+    airflows = {"cursor": "dictcursor", "iam": True, "__note__": "x", "host": "elsewhere", "password": "other"}
+    info = conninfo_to_dict(postgres_conninfo(Connection("c", "postgres", host="h", extra={**libpq, **airflows})))
+    assert info == {"host": "h", "connect_timeout": "10", "application_name": "mindguard", **libpq}
+
+
+def test_what_a_connection_leaves_out_is_libpqs_to_find() -> None:
+    assert set(conninfo_to_dict(postgres_conninfo(Connection("c", "postgres")))) == {
+        "connect_timeout",
+        "application_name",
+    }
+
+
+@pytest.fixture
+def no_aws_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return monkeypatch
+
+
+def s3(**extra: Any) -> Any:
+    return s3_client(Connection("c", "aws", login="AK", password="SK", extra=extra))
+
+
+def config_of(client: Any) -> Config:
+    config: Config = client.meta.config
+    return config
+
+
+@pytest.mark.usefixtures("no_aws_environment")
+def test_s3_takes_endpoint_region_and_keys() -> None:
+    client = s3(endpoint_url="http://127.0.0.1:8333", region_name="cn-north-1", aws_session_token="ST")
+    assert (client.meta.endpoint_url, client.meta.region_name) == ("http://127.0.0.1:8333", "cn-north-1")
+    keys = client._request_signer._credentials
+    assert (keys.access_key, keys.secret_key, keys.token) == ("AK", "SK", "ST")
+
+
+@pytest.mark.usefixtures("no_aws_environment")
+@pytest.mark.parametrize(
+    ("style", "url"), [("path", "http://s3.example/bucket/k"), ("virtual", "http://bucket.s3.example/k")]
+)
+def test_s3_takes_the_addressing_style(style: str, url: str) -> None:
+    client = s3(endpoint_url="http://s3.example", config_kwargs={"s3": {"addressing_style": style}})
+    assert client.generate_presigned_url("get_object", {"Bucket": "bucket", "Key": "k"}).startswith(f"{url}?")
+
+
+@pytest.mark.usefixtures("no_aws_environment")
+def test_s3_sends_no_checksum_of_its_own_where_the_store_cannot_take_it() -> None:
+    """boto3 ≥ 1.36 adds one to every upload, which breaks COS, OSS and others."""
+    when_required = s3(
+        endpoint_url="http://s3.example",
+        config_kwargs={
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
+        },
+    )
+    assert config_of(when_required).request_checksum_calculation == "when_required"
+    assert config_of(when_required).response_checksum_validation == "when_required"
+    assert config_of(s3(endpoint_url="http://s3.example")).request_checksum_calculation == "when_supported"
+
+
+@pytest.mark.usefixtures("no_aws_environment")
+def test_s3_config_of_the_connection_wins_and_leaves_the_rest() -> None:
+    ours = config_of(s3(endpoint_url="http://s3.example"))
+    theirs = config_of(s3(endpoint_url="http://s3.example", config_kwargs={"read_timeout": 7}))
+    assert (ours.connect_timeout, ours.read_timeout, ours.max_pool_connections) == (10, 60, 32)
+    assert (theirs.connect_timeout, theirs.read_timeout, theirs.max_pool_connections) == (10, 7, 32)
+    assert ours.retries["mode"] == "standard"
+    assert ours.retries["total_max_attempts"] == 5
+
+
+def test_s3_without_keys_leaves_them_to_boto3s_chain(no_aws_environment: pytest.MonkeyPatch) -> None:
+    import boto3
+
+    no_aws_environment.setattr(boto3, "DEFAULT_SESSION", None)
+    no_aws_environment.setenv("AWS_ACCESS_KEY_ID", "FROM-ENVIRONMENT")
+    no_aws_environment.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    client: Any = s3_client(Connection("c", "aws", extra={"endpoint_url": "http://s3.example"}))
+    assert client._request_signer._credentials.access_key == "FROM-ENVIRONMENT"

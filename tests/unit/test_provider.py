@@ -1,0 +1,56 @@
+"""What the distribution tells Airflow about itself, against Airflow's own schema and our own hook."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from importlib.util import find_spec
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
+
+from mindguard.connections import Connection
+from mindguard.feishu.client import hook_from_connection
+from mindguard.provider import get_provider_info
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def form() -> dict[str, Any]:
+    (form,) = get_provider_info()["connection-types"]
+    return form
+
+
+def test_airflow_takes_the_provider_info() -> None:
+    spec = find_spec("airflow")
+    assert spec is not None
+    assert spec.origin is not None
+    schema = json.loads(Path(spec.origin).with_name("provider_info.schema.json").read_text("utf-8"))
+    Draft7Validator(schema).validate(get_provider_info())
+
+
+def test_the_distribution_announces_it() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert get_provider_info()["package-name"] == project["name"]
+    (entry,) = project["entry-points"]["apache_airflow_provider"].values()
+    assert resolve_name(entry) is get_provider_info
+
+
+def test_the_form_opens_our_hook(form: dict[str, Any]) -> None:
+    hook = resolve_name(form["hook-class-name"])
+    assert (hook.conn_type, hook.hook_name) == (form["connection-type"], form["hook-name"])
+
+
+def test_the_form_shows_every_field_that_the_client_reads(form: dict[str, Any]) -> None:
+    shown = {"host", "password", "port"} - set(form["ui-field-behaviour"]["hidden-fields"])
+    assert shown == {"host", "password", "port"}
+    filled = Connection("c", form["connection-type"], password="token", extra=dict.fromkeys(form["conn-fields"], "x"))
+    assert "signed=True" in repr(hook_from_connection(filled))
+
+
+def test_the_signing_secret_is_hidden_while_it_is_typed(form: dict[str, Any]) -> None:
+    assert form["conn-fields"]["secret"]["schema"]["format"] == "password"

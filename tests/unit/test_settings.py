@@ -1,0 +1,225 @@
+"""Break every rule of the settings file once, then read the one that comes with the package."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from jsonschema import Draft202012Validator
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from mindguard.errors import SettingsError
+from mindguard.settings import Settings, include_dir, load_settings, settings_path
+
+SMALLEST: dict[str, Any] = {"snapshot": {"bucket": "b", "tables": [{"name": "public.t"}]}}
+SHIPPED = include_dir() / "config" / "mindguard.yaml"
+
+
+def changed(place: str, value: Any) -> dict[str, Any]:
+    """The smallest settings with one value put at a dotted place."""
+    settings = copy.deepcopy(SMALLEST)
+    *way, last = place.split(".")
+    inner: Any = settings
+    for step in way:
+        inner = inner[int(step)] if step.isdigit() else inner.setdefault(step, {})
+    inner[last] = value
+    return settings
+
+
+def file_with(folder: Path, content: Any) -> Path:
+    """A settings file; JSON is YAML."""
+    path = folder / "settings.yaml"
+    path.write_text(content if isinstance(content, str) else json.dumps(content, ensure_ascii=False), "utf-8")
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(path) in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("typo", 1, "typo: Extra inputs"),
+        ("connections.typo", "x", "connections.typo: Extra inputs"),
+        ("snapshot.typo", 1, "snapshot.typo: Extra inputs"),
+        ("snapshot.retention.typo", 1, "snapshot.retention.typo: Extra inputs"),
+        ("snapshot.tables.0.typo", 1, "snapshot.tables.0.typo: Extra inputs"),
+        ("snapshot.tables.0.name", "checkins", "snapshot.tables.0.name: Value error, 'checkins' is not schema-qual"),
+        ("snapshot.tables.0.name", "checkins", "write for instance public.checkins"),
+        ("snapshot.tables.0.name", "app.public.checkins", "'app.public.checkins' is not schema-qualified"),
+        ("snapshot.tables.0.name", ".checkins", "'.checkins' is not schema-qualified"),
+        ("snapshot.tables.0.name", "public.", "'public.' is not schema-qualified"),
+        ("snapshot.tables", [], "snapshot.tables: Tuple should have at least 1 item"),
+        (
+            "snapshot.tables",
+            [{"name": "public.t"}, {"name": "public.u"}, {"name": "public.t", "part_by": "x"}],
+            "snapshot.tables: Value error, listed twice: public.t",
+        ),
+        ("timezone", "Asia/Peking", "timezone: Value error, 'Asia/Peking' is not a known time zone"),
+        ("timezone", "", "timezone: Value error, '' is not a known time zone"),
+        ("timezone", "Asia", "'Asia' is not a known time zone"),
+        ("timezone", "/etc/localtime", "'/etc/localtime' is not a known time zone"),
+        ("timezone", 8, "timezone: Input should be a valid string"),
+        ("locale", "de", "locale: Input should be 'zh' or 'en'"),
+        ("snapshot.sse", "none", "snapshot.sse: Input should be 'AES256' or 'aws:kms'"),
+        ("snapshot.prefix", "", "snapshot.prefix: String should match pattern"),
+        ("snapshot.prefix", "/", "snapshot.prefix: String should match pattern"),
+        ("snapshot.prefix", "/a", "snapshot.prefix: String should match pattern"),
+        ("snapshot.prefix", "a/", "snapshot.prefix: String should match pattern"),
+        ("snapshot.part_mb", 0, "snapshot.part_mb: Input should be greater than or equal to 1"),
+        ("snapshot.part_mb", 2049, "snapshot.part_mb: Input should be less than or equal to 2048"),
+        ("snapshot.connections", 0, "snapshot.connections: Input should be greater than or equal to 1"),
+        ("snapshot.connections", 33, "snapshot.connections: Input should be less than or equal to 32"),
+        ("snapshot.max_age_minutes", 0, "snapshot.max_age_minutes: Input should be greater than or equal to 1"),
+        ("snapshot.retention.days", 0, "snapshot.retention.days: Input should be greater than or equal to 1"),
+        ("snapshot.retention.days", 1.5, "snapshot.retention.days: Input should be a valid integer"),
+        ("snapshot.retention.minimum", 0, "snapshot.retention.minimum: Input should be greater than or equal to 1"),
+        ("snapshot.retention.max_expire_per_run", 0, "max_expire_per_run: Input should be greater than or equal to 1"),
+        ("snapshot.bucket", None, "snapshot.bucket: Input should be a valid string"),
+        ("connections", None, "connections: Input should be a valid dictionary"),
+        ("snapshot", None, "snapshot: Input should be a valid dictionary"),
+    ],
+)
+def test_a_broken_rule_is_one_line_that_names_the_place(place: str, value: Any, said: str, tmp_path: Path) -> None:
+    assert said in refusal(file_with(tmp_path, changed(place, value)))
+
+
+def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
+    broken = {"locale": "de", "typo": 1, "snapshot": {"bucket": "b"}}
+    message = refusal(file_with(tmp_path, broken))
+    for place in ("locale: ", "typo: ", "snapshot.tables: Field required"):
+        assert place in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "snapshot: [",
+        "a:\n\tb: 1",
+        "locale: zh\nlocale: en",
+        "a: 1\n---\nb: 2",
+        "a: \x01",
+        "!!python/object/apply:os.getcwd []",
+    ],
+)
+def test_what_is_not_yaml_is_said_so(text: str, tmp_path: Path) -> None:
+    assert "is not YAML: " in refusal(file_with(tmp_path, text))
+
+
+@pytest.mark.parametrize("text", ["", "- a", "only words"])
+def test_yaml_that_is_no_mapping_is_refused(text: str, tmp_path: Path) -> None:
+    assert "file: Input should be a valid dictionary" in refusal(file_with(tmp_path, text))
+
+
+def test_a_missing_file_is_named_with_what_to_set(tmp_path: Path) -> None:
+    assert "No such file or directory – set MINDGUARD_SETTINGS" in refusal(tmp_path / "absent.yaml")
+    assert "Is a directory" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("snapshot.part_mb", 1),
+        ("snapshot.part_mb", 2048),
+        ("snapshot.connections", 1),
+        ("snapshot.connections", 32),
+        ("snapshot.max_age_minutes", 1),
+        ("snapshot.sse", None),
+        ("snapshot.prefix", "a"),
+        ("snapshot.prefix", "backups/key tables/中文"),
+        ("snapshot.tables.0.name", 'Public."Check-ins" 打卡'),
+        ("timezone", "UTC"),
+        ("locale", "en"),
+    ],
+)
+def test_the_bounds_themselves_are_allowed(place: str, value: Any, tmp_path: Path) -> None:
+    read: Any = load_settings(file_with(tmp_path, changed(place, value))).model_dump()
+    for step in place.split("."):
+        read = read[int(step)] if step.isdigit() else read[step]
+    assert read == value
+
+
+def test_settings_cannot_be_changed_once_read() -> None:
+    settings = Settings.model_validate(SMALLEST)
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.snapshot.retention.days = 1  # type: ignore[misc]
+
+
+def test_the_environment_names_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINDGUARD_SETTINGS", str(file_with(tmp_path, changed("timezone", "UTC"))))
+    assert load_settings().zone == ZoneInfo("UTC")
+    monkeypatch.setenv("MINDGUARD_SETTINGS", "")
+    assert settings_path() == SHIPPED
+    monkeypatch.delenv("MINDGUARD_SETTINGS")
+    assert settings_path() == SHIPPED
+
+
+def test_the_shipped_file_holds_the_documented_values() -> None:
+    assert load_settings(SHIPPED).model_dump() == {
+        "timezone": "Asia/Shanghai",
+        "locale": "zh",
+        "connections": {
+            "app": "mindguard_app",
+            "ops": "mindguard_ops",
+            "drill": "mindguard_drill",
+            "events": "mindguard_events",
+            "backup": "mindguard_backup",
+            "feishu": "mindguard_feishu",
+        },
+        "snapshot": {
+            "bucket": "mindguard-backup",
+            "prefix": "key-tables",
+            "storage_class": "STANDARD_IA",
+            "sse": "AES256",
+            "sse_kms_key_id": None,
+            "tables": (
+                {"name": "public.checkins", "part_by": "created_at"},
+                {"name": "public.behavior_tasks", "part_by": "created_at"},
+                {"name": "public.risk_signals", "part_by": "detected_at"},
+            ),
+            "retention": {"days": 30, "minimum": 7, "max_expire_per_run": 10},
+            "part_mb": 96,
+            "connections": 3,
+            "max_age_minutes": 120,
+        },
+    }
+
+
+def test_the_shipped_file_says_nothing_but_the_defaults() -> None:
+    """So a user who deletes a line of it changes nothing."""
+    shipped = load_settings(SHIPPED)
+    named = shipped.snapshot.model_dump(include={"bucket", "tables"})
+    assert Settings.model_validate({"snapshot": named}) == shipped
+
+
+@pytest.fixture(scope="module")
+def schema() -> Draft202012Validator:
+    schema = json.loads(SHIPPED.with_name("mindguard.schema.json").read_text("utf-8"))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def test_the_editors_schema_takes_the_shipped_file(schema: Draft202012Validator) -> None:
+    text = SHIPPED.read_text("utf-8")
+    schema.validate(YAML(typ="safe").load(text))
+    assert text.startswith("# yaml-language-server: $schema=mindguard.schema.json\n")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("typo", 1), ("snapshot.tables.0.typo", 1), ("snapshot.tables", []), ("snapshot.part_mb", 0), ("locale", "de")],
+)
+def test_the_editors_schema_marks_a_broken_rule(place: str, value: Any, schema: Draft202012Validator) -> None:
+    assert not schema.is_valid(changed(place, value))
+    assert schema.is_valid(SMALLEST)

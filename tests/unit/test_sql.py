@@ -1,0 +1,123 @@
+"""Quoting, and policy for every SQL file: one statement, a telling name, no stray brace or percent sign."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from string import Formatter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mindguard.settings import include_dir
+from mindguard.sql import identifier, joined, literal, raw, statement
+
+FILES = sorted((include_dir() / "sql" / "postgres").glob("*.sql"))
+EVERY_FILE = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+
+# A new verb is added here on purpose; a file named by a noun alone is a mistake.
+VERBS = {
+    *("acknowledge", "claim", "close", "copy", "count", "create", "delete", "drop", "export", "fingerprint", "insert"),
+    *("lock", "pin", "probe", "sample", "select", "set", "update", "upsert"),
+}
+
+BOUND = re.compile(r"%\((\w+)\)s")
+NOT_CODE = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
+
+
+def filled_in(file: Path) -> set[str]:
+    """Names of the `{placeholders}`; raises for a brace that is none."""
+    return {name for _, name, _, _ in Formatter().parse(file.read_text("utf-8")) if name is not None}
+
+
+def test_there_are_files_to_look_at() -> None:
+    assert {"export_part", "fingerprint_parts", "pin_session"} <= {file.stem for file in FILES}
+
+
+@EVERY_FILE
+def test_a_file_is_named_by_verb_and_noun(file: Path) -> None:
+    verb, *nouns = file.stem.split("_")
+    assert verb in VERBS
+    assert nouns
+    assert all(re.fullmatch("[a-z]+", noun) for noun in nouns)
+
+
+@EVERY_FILE
+def test_a_file_holds_one_statement(file: Path) -> None:
+    code = NOT_CODE.sub(" ", file.read_text("utf-8")).strip()
+    assert re.match(r"(?i)(select|with|insert|update|delete|create|drop|set|copy)\b", code)
+    assert ";" not in code
+
+
+@EVERY_FILE
+def test_a_file_can_be_filled_in(file: Path) -> None:
+    text = statement(file.stem, **dict.fromkeys(filled_in(file), raw("1"))).as_string()
+    assert not re.search("[{}]", NOT_CODE.sub(" ", text))
+
+
+@EVERY_FILE
+def test_a_file_either_fills_in_or_binds(file: Path) -> None:
+    """A name that is filled in may hold a `%`, which the driver would take for a placeholder once it binds values."""
+    text = file.read_text("utf-8")
+    assert not (filled_in(file) and BOUND.search(text))
+    if BOUND.search(text):
+        assert "%" not in BOUND.sub("", text)
+
+
+def test_a_forgotten_placeholder_is_an_error_not_an_empty_text() -> None:
+    with pytest.raises(KeyError, match="table"):
+        statement("probe_table")
+    with pytest.raises(FileNotFoundError):
+        statement("no_such_file")
+
+
+@pytest.mark.parametrize(
+    ("names", "quoted"),
+    [
+        (("public", "checkins"), '"public"."checkins"'),
+        (("Check Ins",), '"Check Ins"'),
+        (('a"b',), '"a""b"'),
+        (("50%",), '"50%"'),
+        (("%(table)s",), '"%(table)s"'),
+        (("{table}",), '"{table}"'),
+        (("打卡.x",), '"打卡.x"'),
+        (("'; drop table t --",), '"\'; drop table t --"'),
+    ],
+)
+def test_names_are_quoted(names: tuple[str, ...], quoted: str) -> None:
+    assert identifier(*names).as_string() == quoted
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+def test_no_name_gets_out_of_its_quotes(name: str) -> None:
+    quoted = identifier(name).as_string()
+    assert re.fullmatch(r'"(?:[^"]|"")*"', quoted)
+    assert quoted[1:-1].replace('""', '"') == name
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("it's", "'it''s'"),
+        ("50%", "'50%'"),
+        ("{x}", "'{x}'"),
+        ("a\\b", "E'a\\\\b'"),
+        (None, "NULL"),
+        (7, "7"),
+        (0.5, "0.5"),
+        ([0.25, 0.5], "'{0.25,0.5}'::float8[]"),
+    ],
+)
+def test_values_become_literals(value: object, text: str) -> None:
+    assert literal(value).as_string().strip() == text
+
+
+def test_a_name_like_a_placeholder_stays_a_name_in_a_statement() -> None:
+    hostile = identifier("{percent}", "%(oid)s")
+    assert '"{percent}"."%(oid)s"' in statement("probe_table", table=hostile).as_string()
+
+
+def test_parts_are_joined_by_the_separator() -> None:
+    assert joined(" and ", [identifier("a"), literal("b")]).as_string() == "\"a\" and 'b'"
+    assert joined(", ", []).as_string() == ""
