@@ -40,6 +40,8 @@ class Keeper(threading.Thread):
         self.error: StackError | None = None
         self.ready = threading.Event()
         self.killed_on_purpose = False
+        self.may_run = threading.Event()
+        self.may_run.set()
         self._stack = stack
         self._deaths: list[float] = []
 
@@ -110,6 +112,8 @@ class Keeper(threading.Thread):
         self.restarts += 1
         self._set("restarting")
         self._pause(delay_s)
+        while not self.may_run.is_set():
+            self._pause(0.05)
 
     def _pause(self, seconds: float) -> None:
         if self.part.stopping.wait(seconds):
@@ -271,6 +275,18 @@ class Stack:
         if keeper.part.process:
             keeper.killed_on_purpose = True
             keeper.part.process.kill()
+
+    @contextmanager
+    def down(self, part_name: str) -> Iterator[None]:
+        """An outage: the part is killed, and comes back only after the block. Waits until it is ready again."""
+        keeper = self.keepers[part_name]
+        keeper.may_run.clear()
+        try:
+            self.kill(part_name)
+            yield
+        finally:
+            keeper.may_run.set()
+        self.wait_ready()
 
     def say(self, line: str) -> None:
         """One line for the person at the terminal."""

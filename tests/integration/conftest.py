@@ -12,7 +12,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from devstack.parts import ROOT
 from devstack.stack import Stack
+from mindguard.connections import Connection, from_environment
+from mindguard.snapshots.store import Store
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,8 +32,16 @@ def stack() -> Iterator[Stack]:
     # Not pytest's own temporary folder: that one is closed to the user that PostgreSQL runs as.
     folder = Path(tempfile.mkdtemp(prefix="mindguard-stack-"))
     try:
-        with Stack(folder, airflow=False, heartbeat_timeout_s=30) as started:
-            yield started
+        with pytest.MonkeyPatch.context() as patch:
+            # A failure must show at once; and many small parts leave time to kill something in between.
+            patch.setenv("MINDGUARD_TASK_RETRIES", "0")
+            settings = folder / "mindguard.yaml"
+            shipped = (ROOT / "include/config/mindguard.yaml").read_text("utf-8")
+            settings.write_text(
+                shipped.replace("  retention:", "  part_mb: 1\n  connections: 1\n  retention:"), "utf-8"
+            )
+            with Stack(folder / "state", airflow=False, heartbeat_timeout_s=30, settings=settings) as started:
+                yield started
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -56,6 +67,18 @@ def fresh_database(stack: Stack) -> Iterator[str]:
     admin("CREATE DATABASE {} OWNER mindguard_app_owner")
     yield stack.postgres_conninfo("mindguard_app_owner", name)
     admin("DROP DATABASE {} WITH (FORCE)")
+
+
+@pytest.fixture
+def store(stack: Stack, bucket: str) -> Store:
+    """A store in a bucket of its own."""
+    return Store(stack.seaweedfs.client(), bucket=bucket, prefix="key-tables", sse="AES256")
+
+
+@pytest.fixture
+def backup_connection(stack: Stack) -> Connection:
+    """The connection `mindguard_backup`."""
+    return from_environment("mindguard_backup", stack.environment())
 
 
 @pytest.fixture

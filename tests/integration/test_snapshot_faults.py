@@ -105,9 +105,7 @@ def test_a_reader_that_dies_publishes_nothing_and_the_next_run_resumes(
     def kill_readers(line: str) -> None:
         if "part 1/" in line:
             with psycopg.connect(superuser) as connection:
-                connection.execute(
-                    "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name]
-                )
+                connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
 
     with pytest.raises(MindGuardError, match="failed"):
         take(database, store, progress=kill_readers, connections=1)
