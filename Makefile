@@ -19,13 +19,15 @@ export AIRFLOW__CORE__UNIT_TEST_MODE :=
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-$(INSTALLED): requirements-dev.txt
+$(INSTALLED): requirements-dev.txt pyproject.toml
 	@echo "installing the pinned requirements into $(VENV) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# uv installs in seconds what takes pip minutes; without it, plain pip does the same.
 	@( $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) \
 	   && $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python -r requirements-dev.txt ) \
 	 || $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@# The package itself, so that `mindguard` is on the path and Airflow's UI knows the connection type `feishu`.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 run: $(INSTALLED) ## start everything, load sample data, run the DAGs, print a summary (ONCE=1: then stop)

@@ -1,9 +1,11 @@
-"""`python -m devstack run` shows everything at work, `up` only starts the stack, `status` shows its process table."""
+"""`python -m devstack run` shows everything at work, `up` only starts the stack, `status` shows its process
+table, `exec` runs a command with its connections."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import time
@@ -13,7 +15,7 @@ from typing import Any
 
 from devstack.run import run as run_everything
 from devstack.sample_data import SampleDataError
-from devstack.stack import ALL_PARTS, Stack, process_table
+from devstack.stack import ALL_PARTS, ENVIRONMENT, Stack, process_table
 from devstack.state import StackError, State
 
 
@@ -30,14 +32,16 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("--events", type=int, default=5_000_000, help="sample events in ClickHouse (%(default)s)")
     status = commands.add_parser("status", help="show the process table; status 0 when all parts are ready")
     status.add_argument("--json", action="store_true", help="for programs")
-    for command in (up, run, status):
+    execute = commands.add_parser("exec", help="run a command with the connections of the running stack")
+    execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND …", help="for instance: mindguard doctor")
+    for command in (up, run, status, execute):
         command.add_argument("--state", type=Path, default=Path(".local"), help="state folder (%(default)s)")
     arguments = parser.parse_args(argv)
-    if arguments.command != "status":
+    if arguments.command in {"up", "run"}:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
     try:
-        return {"up": _up, "run": _run, "status": _status}[arguments.command](arguments)
+        return {"up": _up, "run": _run, "status": _status, "exec": _exec}[arguments.command](arguments)
     except (StackError, SampleDataError) as error:
         print(f"devstack: {error}", file=sys.stderr)
         return 1
@@ -47,6 +51,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     return run_everything(arguments.state, rows=arguments.rows, events=arguments.events, once=arguments.once)
+
+
+def _exec(arguments: argparse.Namespace) -> int:
+    published = arguments.state / ENVIRONMENT
+    if not published.exists():
+        raise StackError(f"nothing has been started in {arguments.state}; `make run` first")
+    if not arguments.argv:
+        raise StackError("exec needs a command, for instance: mindguard doctor")
+    environment = os.environ | json.loads(published.read_text())
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    try:
+        os.execvpe(arguments.argv[0], arguments.argv, environment)
+    except FileNotFoundError:
+        raise StackError(f"there is no command {arguments.argv[0]}") from None
 
 
 def _up(arguments: argparse.Namespace) -> int:

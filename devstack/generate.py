@@ -6,7 +6,6 @@ import ast
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from devstack.parts import ROOT

@@ -20,11 +20,12 @@ from devstack.airflow_api import AirflowAPI
 from devstack.airflow_parts import ADMIN, AirflowSite, airflow_parts
 from devstack.parts import REGION, ClickHouseFront, FeishuSandbox, Part, PostgreSQL, SeaweedFS
 from devstack.process import Stopped, descendants, describe_exit
-from devstack.state import StackError, State, find_process, identity
+from devstack.state import StackError, State, find_process, identity, write_private
 
 MAX_RESTARTS = 5
 RESTART_WINDOW_S = 120.0
 POLL_S = 0.2
+ENVIRONMENT = "environment.json"
 ALL_PARTS = ("postgres", "seaweedfs", "clickhouse", "feishu")
 
 
@@ -200,6 +201,7 @@ class Stack:
             self.feishu = FeishuSandbox(self.state, self._stopping)
             everything = (self.postgres, self.seaweedfs, self.clickhouse, self.feishu)
             self._start([part for part in everything if part.name in self._names])
+            self._publish_environment()
             if self._with_airflow:
                 self.start_airflow(wait=False)
             self.wait_ready()
@@ -224,6 +226,7 @@ class Stack:
                 **self._airflow_options,
             )
             self._start(airflow_parts(self.site, self.state, self._stopping))
+            self._publish_environment()
         if wait:
             self.wait_ready()
 
@@ -362,6 +365,10 @@ class Stack:
         settings = self._airflow_options["settings"]
         own = {"MINDGUARD_SETTINGS": str(settings.resolve())} if settings else {}
         return connection_variables(self.connections()) | own
+
+    def _publish_environment(self) -> None:
+        """For `devstack exec`; the file holds passwords, so it is for its owner alone."""
+        write_private(self.state.folder / ENVIRONMENT, json.dumps(self.environment(), indent=1))
 
     def urls(self) -> dict[str, str]:
         """Pages for people, and the S3 endpoint."""

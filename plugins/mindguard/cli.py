@@ -16,7 +16,15 @@ import typer
 from mindguard import __version__
 from mindguard.errors import MindGuardError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__.split("\n")[0], rich_markup_mode=None)
+_INTERRUPTED = 130  # what typer exits with after Ctrl-C, silently
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help=__doc__.split("\n")[0],
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # they would show local variables, and those hold passwords
+)
 snapshot_app = typer.Typer(no_args_is_help=True, help="Take, list, show and verify snapshots.")
 feishu_app = typer.Typer(no_args_is_help=True, help="See and send sample cards.")
 app.add_typer(snapshot_app, name="snapshot")
@@ -35,9 +43,10 @@ def main() -> None:
             raise
         typer.secho(f"mindguard: {error}", err=True, fg="red")
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.secho("mindguard: interrupted; nothing was published", err=True, fg="red")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            typer.secho("mindguard: interrupted; nothing was published", err=True, fg="red")
+        raise
 
 
 @app.callback(invoke_without_command=True)
@@ -88,7 +97,7 @@ def take(as_json: AsJson = False) -> None:
         for name, t in taken.tables.items()
     ]
     _print_table(("table", "rows", "parts written", "reused", "MB"), rows)
-    typer.echo(f"snapshot {taken.manifest.snapshot_id} in {taken.seconds:.1f} s")
+    typer.echo(f"snapshot {taken.manifest.snapshot_id} in {taken.seconds:.1f} s, {taken.mb_per_s:,.0f} MB/s of source")
 
 
 @snapshot_app.command("list")

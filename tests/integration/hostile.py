@@ -82,7 +82,9 @@ ODD_TABLES: dict[str, str] = {
     "public.no_key": (
         "create table public.no_key as select i % 7 as a, repeat('x', 100) as b from generate_series(1, 60000) i"
     ),
-    "public.no_columns": "create table public.no_columns (); insert into public.no_columns select from generate_series(1, 5)",
+    "public.no_columns": (
+        "create table public.no_columns (); insert into public.no_columns select from generate_series(1, 5)"
+    ),
     "public.nothing": "create table public.nothing (id int primary key, t text)",
     "public.wide": (
         "do $$ begin execute 'create table public.wide (' || (select string_agg(format('c%s int', i), ', ') "
@@ -93,7 +95,8 @@ ODD_TABLES: dict[str, str] = {
         "create table public.parted (id int, day date, v text, primary key (id, day)) partition by range (day);"
         "create table public.parted_a partition of public.parted for values from ('2026-01-01') to ('2026-02-01');"
         "create table public.parted_b partition of public.parted for values from ('2026-02-01') to ('2026-03-01');"
-        "insert into public.parted select i, '2026-01-01'::date + i % 59, repeat('v', 80) from generate_series(1, 50000) i"
+        "insert into public.parted select i, '2026-01-01'::date + i % 59, repeat('v', 80) "
+        "from generate_series(1, 50000) i"
     ),
     "public.uuid_key": (
         "create table public.uuid_key (id uuid primary key default gen_random_uuid(), v text);"
@@ -105,7 +108,8 @@ ODD_TABLES: dict[str, str] = {
         "interval '1 minute' end, repeat('z', 90) from generate_series(1, 50000) i"
     ),
     "public.parent": (
-        "create table public.parent (id int primary key, v text); create table public.child () inherits (public.parent);"
+        "create table public.parent (id int primary key, v text);"
+        "create table public.child () inherits (public.parent);"
         "insert into public.parent values (1, 'own'); insert into public.child values (2, 'of the child')"
     ),
     "odd.collated": (

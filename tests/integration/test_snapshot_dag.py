@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -53,13 +53,13 @@ def api(airflow_stack: Stack) -> AirflowAPI:
 
 
 @pytest.fixture
-def snapshots(airflow_stack: Stack) -> Iterator[Store]:
+def snapshots(airflow_stack: Stack) -> Store:
     """The store that the DAG writes to; its parts are removed first, so that each run has to export all of them."""
     client = airflow_stack.seaweedfs.client()
     store = Store.of(client, SnapshotSettings(bucket="mindguard-backup", tables=[{"name": "public.checkins"}]))
     for key in part_keys(store):
         client.delete_object(Bucket=store.bucket, Key=key)
-    yield store
+    return store
 
 
 def part_keys(store: Store) -> list[str]:

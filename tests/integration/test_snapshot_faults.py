@@ -26,7 +26,8 @@ pytestmark = pytest.mark.integration
 
 TABLE = (
     "create table public.t (id int primary key, day date, v text);"
-    "insert into public.t select i, '2026-01-01'::date + i % 30, repeat('值' || i, 10) from generate_series(1, 60000) i;"
+    "insert into public.t select i, '2026-01-01'::date + i % 30, repeat('值' || i, 10) "
+    "from generate_series(1, 60000) i;"
 )
 
 
@@ -119,7 +120,7 @@ def test_a_full_disk_is_one_line_and_publishes_nothing(
     database: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: open("/dev/full", "w+b"))  # noqa: SIM115
-    with pytest.raises(MindGuardError, match="no room for a part in .*free space"):
+    with pytest.raises(MindGuardError, match=r"no room for a part in .*free space"):
         take(database, store)
     assert store.manifest_keys() == []
 
@@ -172,7 +173,7 @@ def test_missing_rights_and_row_level_security_are_named(database: str, store: S
     with psycopg.connect(database) as connection:
         connection.execute("grant select on public.t to plain; alter table public.t enable row level security")
         connection.execute("create policy few on public.t using (id < 10)")
-    with pytest.raises(MindGuardError, match="row-level security would hide rows.*BYPASSRLS"):
+    with pytest.raises(MindGuardError, match=r"row-level security would hide rows.*BYPASSRLS"):
         take(plain, store)
     assert store.manifest_keys() == []
 
@@ -197,7 +198,7 @@ def test_a_source_that_cannot_be_reached_says_what_to_correct(
 def test_a_lock_held_by_a_migration_is_named(database: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     with psycopg.connect(database) as migration:
         migration.execute("lock table public.t in access exclusive mode")
-        with pytest.raises(MindGuardError, match="probably by a migration|max_age_minutes"):
+        with pytest.raises(MindGuardError, match=r"probably by a migration|max_age_minutes"):
             take(database, store, max_age_minutes=1)
 
 

@@ -120,7 +120,8 @@ def test_odd_tables_come_back_equal(name: str, fresh_database: str, store: Store
 def digest_of_rows(connection: psycopg.Connection[Any], name: str) -> list[Any]:
     only = "" if "parted" in name else "only"
     return connection.execute(
-        f"select count(*), md5(string_agg(r, '\n' order by r)) from (select md5(format('%s', t)) r from {only} {name} t) x"
+        "select count(*), md5(string_agg(r, '\n' order by r)) "
+        f"from (select md5(format('%s', t)) r from {only} {name} t) x"
     ).fetchall()
 
 
@@ -159,8 +160,10 @@ FINGERPRINT_CHANGES = {
 def test_the_fingerprint_notices(change: str, fresh_database: str) -> None:
     with psycopg.connect(fresh_database) as connection:
         connection.execute(
-            "create table t (id int primary key, v text, n numeric, f float8, j json, i interval, c varchar(8), l text);"
-            "insert into t select k, case when k <> 3 then 'v' || k end, 1.10, 0, '{\"a\":2,\"b\":1}', '1 day', 'ab ', 'abc' "
+            "create table t (id int primary key, v text, n numeric, f float8, j json, i interval, c varchar(8), "
+            "l text);"
+            "insert into t select k, case when k <> 3 then 'v' || k end, 1.10, 0, "
+            "'{\"a\":2,\"b\":1}', '1 day', 'ab ', 'abc' "
             "from generate_series(1, 5) k"
         )
         if "collation" in change:

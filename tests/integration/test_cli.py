@@ -1,0 +1,144 @@
+"""The `mindguard` command over the real engines, with no Airflow running."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from devstack.stack import Stack
+from mindguard.snapshots.store import Store
+from tests.integration.test_snapshot_faults import overwrite
+
+pytestmark = pytest.mark.integration
+
+COMMAND = [sys.executable, "-c", "from mindguard.cli import main; main()"]
+
+
+@pytest.fixture
+def environment(stack: Stack, fresh_database: str, store: Store, tmp_path: Path) -> dict[str, str]:
+    """Connections and settings of a small application of its own."""
+    with psycopg.connect(fresh_database) as connection:
+        connection.execute(
+            "create table t (id int primary key, v text);"
+            "insert into t select i, repeat('值', 40) from generate_series(1, 30000) i;"
+            "create table empty_one (id int primary key)"
+        )
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(
+        f"snapshot:\n  bucket: {store.bucket}\n  part_mb: 1\n  connections: 1\n"
+        "  tables: [{name: public.t}, {name: public.empty_one}]\n",
+        "utf-8",
+    )
+    where = psycopg.conninfo.conninfo_to_dict(fresh_database)
+    app = {"conn_type": "postgres", "host": where["host"], "port": int(str(where["port"])), "schema": where["dbname"]}
+    app |= {"login": where["user"], "password": where["password"]}
+    own = {"AIRFLOW_CONN_MINDGUARD_APP": json.dumps(app), "MINDGUARD_SETTINGS": str(settings)}
+    plain = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "MINDGUARD"))}
+    return plain | stack.environment() | own | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def mindguard(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_take_list_show_verify(environment: dict[str, str]) -> None:
+    taken = mindguard(environment, "snapshot", "take", "--json")
+    assert taken.returncode == 0, taken.stderr
+    summary = json.loads(taken.stdout)
+    assert summary["tables"]["public.t"]["rows"] == 30000
+    assert summary["tables"]["public.empty_one"] == {"rows": 0, "parts_written": 0, "parts_reused": 0, "bytes": 0}
+    assert "part 1/" in taken.stderr, "progress goes to standard error"
+
+    listed = json.loads(mindguard(environment, "snapshot", "list", "--json").stdout)
+    assert [each["snapshot_id"] for each in listed] == [summary["snapshot_id"]]
+    shown = json.loads(mindguard(environment, "snapshot", "show", "latest", "--json").stdout)
+    assert [table["name"] for table in shown["tables"]] == ["public.t", "public.empty_one"]
+    verified = mindguard(environment, "snapshot", "verify", summary["snapshot_id"], "--json")
+    assert verified.returncode == 0
+    assert json.loads(verified.stdout)["verified"] is True
+    for arguments in (("take",), ("list",), ("show", "latest"), ("verify", "latest")):
+        for_people = mindguard(environment, "snapshot", *arguments)
+        assert for_people.returncode == 0, for_people.stderr
+        assert summary["snapshot_id"][:8] in for_people.stdout
+
+
+def test_a_damaged_snapshot_is_exit_status_1_and_one_line(environment: dict[str, str], store: Store) -> None:
+    mindguard(environment, "snapshot", "take")
+    shown = json.loads(mindguard(environment, "snapshot", "show", "latest", "--json").stdout)
+    overwrite(store, shown["tables"][0]["parts"][0]["key"], b"damaged")
+    verified = mindguard(environment, "snapshot", "verify", "latest", "--json")
+    assert verified.returncode == 1
+    assert json.loads(verified.stdout)["verified"] is False
+    (line,) = [line for line in verified.stderr.splitlines() if line.startswith("mindguard:")]
+    assert "is damaged" in line
+    assert "take a new one now" in line
+
+
+def test_an_unknown_snapshot_says_how_to_find_one(environment: dict[str, str]) -> None:
+    shown = mindguard(environment, "snapshot", "show", "nope")
+    assert shown.returncode == 1
+    assert shown.stderr.strip().startswith("mindguard: there is no snapshot nope")
+    assert "`mindguard snapshot list` shows all" in shown.stderr
+
+
+@pytest.fixture
+def taking(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [*COMMAND, "snapshot", "take"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.kill()
+
+
+def test_ctrl_c_in_the_middle_is_one_line_and_publishes_nothing(taking: subprocess.Popen[str], store: Store) -> None:
+    assert taking.stderr
+    for line in taking.stderr:
+        if "part 1/" in line:
+            break
+    taking.send_signal(signal.SIGINT)
+    assert taking.wait(20) == 130
+    rest = taking.stderr.read().splitlines()
+    assert rest[-1] == "mindguard: interrupted; nothing was published"
+    assert not any("Traceback" in line for line in rest)
+    assert store.manifest_keys() == []
+
+
+def test_doctor_finds_everything_in_order(environment: dict[str, str]) -> None:
+    examined = mindguard(environment, "doctor", "--json")
+    findings = json.loads(examined.stdout)
+    assert examined.returncode == 0, findings
+    assert {finding["status"] for finding in findings} == {"ok"}
+    whats = {finding["what"] for finding in findings}
+    assert whats >= {f"mindguard_{name}" for name in ("app", "ops", "drill", "events", "backup", "feishu")}
+    assert whats >= {"public.t", "public.empty_one"}
+    assert "create-only" in examined.stdout
+
+
+def test_doctor_names_each_fault_and_goes_on(environment: dict[str, str], fresh_database: str) -> None:
+    with psycopg.connect(fresh_database) as connection:
+        connection.execute("drop table empty_one")
+    broken = dict(environment)
+    del broken["AIRFLOW_CONN_MINDGUARD_OPS"]
+    broken["AIRFLOW_CONN_MINDGUARD_EVENTS"] = json.dumps({"conn_type": "clickhouse", "host": "127.0.0.1", "port": 9})
+    examined = mindguard(broken, "doctor", "--json")
+    assert examined.returncode == 1
+    faults = {each["what"]: each["text"] for each in json.loads(examined.stdout) if each["status"] == "error"}
+    assert set(faults) == {"public.empty_one", "mindguard_ops", "mindguard_events"}
+    assert "set AIRFLOW_CONN_MINDGUARD_OPS" in faults["mindguard_ops"]
+    for_people = mindguard(broken, "doctor")
+    assert for_people.returncode == 1
+    assert "Traceback" not in for_people.stderr
+
+
+def test_feishu_send_delivers_a_card(environment: dict[str, str]) -> None:
+    sent = mindguard(environment, "feishu", "send", "p2-trend", "--json")
+    assert sent.returncode == 0, sent.stderr
+    assert json.loads(sent.stdout) == {"case": "p2-trend", "delivered_as": "card"}
