@@ -57,6 +57,15 @@ class RetentionSettings(_Section):
     max_expire_per_run: int = Field(10, ge=1)
 
 
+class GateSettings(_Section):
+    """When a snapshot is too different from the last good one to count as good itself."""
+
+    max_shrink: float = Field(0.5, gt=0, le=1, description="share of a table's rows that may be gone")
+    expected: tuple[str, ...] = Field(
+        (), description="tables whose shrinking or changed columns are expected for now, for instance public.checkins"
+    )
+
+
 class SnapshotSettings(_Section):
     """What is snapshotted, to where and how hard the source may be read."""
 
@@ -69,6 +78,7 @@ class SnapshotSettings(_Section):
     sse_kms_key_id: str | None = None
     tables: tuple[TableSettings, ...] = Field(min_length=1)
     retention: RetentionSettings = RetentionSettings()
+    gate: GateSettings = GateSettings()
     part_mb: int = Field(96, ge=1, le=2048, description="source bytes (MB) that one part aims at")
     connections: int = Field(3, ge=1, le=32, description="concurrent readers on the source")
     max_age_minutes: int = Field(120, ge=1, description="give up rather than hold back the source's vacuum for longer")

@@ -50,10 +50,10 @@ def mindguard(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     return run
 
 
-def in_a_process(code: str, *arguments: str, **environment: str) -> Ended:
+def in_a_process(code: str, *arguments: str) -> Ended:
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         encoding="utf-8",
         check=False,
@@ -121,16 +121,26 @@ def test_an_unknown_case_lists_the_cases(mindguard: Mindguard) -> None:
     assert all(case in ended.err for case in CASES)
 
 
-def test_debug_shows_the_traceback_and_still_no_secret() -> None:
-    unreadable = {"AIRFLOW_CONN_MINDGUARD_BACKUP": f"postgres://u:{SECRET}@h:port/"}
-    command = "from mindguard.cli import main; main()"
-    plain = in_a_process(command, "snapshot", "list", **unreadable)
-    debug = in_a_process(command, "snapshot", "list", "--debug", **unreadable)
+def test_debug_shows_the_traceback_and_still_no_secret(mindguard: Mindguard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_MINDGUARD_BACKUP", f"aws://u:{SECRET}@h:port/")
+    plain = mindguard("snapshot", "list")
+    debug = in_a_process("from mindguard.cli import main; main()", "snapshot", "list", "--debug")
     assert (plain.status, debug.status) == (1, 1)
     assert "Traceback" not in plain.err
     assert "Traceback" in debug.err
     assert "MindGuardError" in debug.err
     assert SECRET not in plain.err + debug.err
+
+
+def test_ctrl_c_ends_with_130_and_says_that_nothing_was_published(
+    mindguard: Mindguard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mindguard.settings.load_settings", interrupted)
+    ended = mindguard("snapshot", "take")
+    assert (ended.status, ended.err) == (130, "mindguard: interrupted; nothing was published\n")
 
 
 def test_version(mindguard: Mindguard) -> None:

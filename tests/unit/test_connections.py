@@ -55,9 +55,7 @@ def test_a_missing_connection_names_the_variable(environ: dict[str, str]) -> Non
     ],
 )
 def test_an_unreadable_connection_is_never_quoted(value: str) -> None:
-    with pytest.raises(
-        MindGuardError, match="^AIRFLOW_CONN_C is neither a connection URI nor connection JSON"
-    ) as caught:
+    with pytest.raises(MindGuardError, match="AIRFLOW_CONN_C is neither a connection URI nor") as caught:
         read(value)
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None

@@ -13,6 +13,7 @@ from (
         row({values}) as row_value,
         {time_out_of_range} as time_out_of_range
     from {table}
+    where {range}
 ) as keyed
 group by part
 order by part

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mindguard.errors import MindGuardError
-from mindguard.snapshots.manifest import Manifest
-from mindguard.snapshots.store import Store
+from mindguard.snapshots.manifest import Manifest, ManifestInvalid
+from mindguard.snapshots.store import ObjectMissing, Store
 
 
 class SnapshotMissing(MindGuardError):
@@ -17,7 +19,7 @@ def list_snapshots(store: Store) -> list[Manifest]:
     Raises:
         ManifestInvalid: one of them cannot be read; it is named.
     """
-    return [Manifest.from_bytes(store.read(key), origin=key) for key in store.manifest_keys()]
+    return [_read(store, key) for key in store.manifest_keys()]
 
 
 def find_snapshot(store: Store, snapshot_id: str) -> Manifest:
@@ -34,4 +36,26 @@ def find_snapshot(store: Store, snapshot_id: str) -> Manifest:
             f"there is no snapshot {snapshot_id} under s3://{store.bucket}/{store.prefix}",
             hint="`mindguard snapshot list` shows all",
         )
-    return Manifest.from_bytes(store.read(matching[0]), origin=matching[0])
+    return _read(store, matching[0])
+
+
+def newest_snapshot(
+    store: Store, *, good: bool = False, progress: Callable[[str], None] = lambda line: None
+) -> Manifest | None:
+    """The newest snapshot whose manifest can be read, with `good` the newest that is not quarantined; or None.
+
+    A damaged manifest must not keep the next snapshot from being taken: it is told to `progress` and passed over.
+    """
+    for key in reversed(store.manifest_keys()):
+        try:
+            found = _read(store, key)
+        except (ManifestInvalid, ObjectMissing) as error:
+            progress(f"passed over: {error}")
+            continue
+        if not (good and found.quarantined_for):
+            return found
+    return None
+
+
+def _read(store: Store, key: str) -> Manifest:
+    return Manifest.from_bytes(store.read(key), origin=key)

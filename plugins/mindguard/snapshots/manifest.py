@@ -82,6 +82,22 @@ class Enum(_Record):
     labels: tuple[str, ...]
 
 
+class Sequence(_Record):
+    """Where a sequence stood that feeds a column of the tables; read after the rows, so never behind them."""
+
+    name: str = Field(description="schema.sequence, quoted where PostgreSQL would quote it")
+    last_value: int
+    is_called: bool
+
+
+class StoredObject(_Record):
+    """An immutable object beside the parts."""
+
+    key: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the stored bytes")
+    bytes: int = Field(ge=1)
+
+
 class Source(_Record):
     """Where the rows came from. Names no host and no user: the bucket need not know them."""
 
@@ -104,6 +120,13 @@ class Manifest(_Record):
     source: Source
     tables: tuple[Table, ...] = Field(min_length=1)
     enums: tuple[Enum, ...] = ()
+    sequences: tuple[Sequence, ...] = ()
+    schema_dump: StoredObject = Field(
+        description="pg_dump --schema-only -Fc of the whole database, of the same instant"
+    )
+    quarantined_for: tuple[str, ...] = Field(
+        (), description="why this snapshot does not count as good, one line each; empty: it does"
+    )
 
     @property
     def rows(self) -> int:
@@ -114,6 +137,11 @@ class Manifest(_Record):
     def stored_bytes(self) -> int:
         """Bytes of all parts, those shared with other snapshots included."""
         return sum(table.stored_bytes for table in self.tables)
+
+    @property
+    def objects(self) -> tuple[Part | StoredObject, ...]:
+        """Every stored object that the snapshot needs."""
+        return (*self.parts, self.schema_dump)
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from mindguard.snapshots.manifest import FORMAT, Column
+from mindguard.snapshots.manifest import FORMAT, Column, Part
 
 _SAMPLE_BYTES = 16 * 1024 * 1024
 _BLOCK = 8192
@@ -26,6 +26,9 @@ class KeyRange:
     upper: str | None
 
 
+WHOLE = KeyRange(None, None)
+
+
 def is_native(builtin_type: str | None) -> bool:
     """Whether this built-in type reaches Parquet without loss; any other (also every domain) is kept as text."""
     return builtin_type in _NATIVE_TYPES
@@ -36,9 +39,9 @@ def is_time(column: Column) -> bool:
     return column.encoding == "native" and (column.type == "date" or column.type.startswith("timestamp"))
 
 
-def part_count(table_bytes: int, part_bytes: int) -> int:
-    """How many parts a table of this size is cut into, at least one."""
-    return max(1, round(table_bytes / part_bytes))
+def pieces(size: float, part_bytes: int) -> int:
+    """Into how many pieces so many bytes are cut: one, until a part would be twice what it aims at."""
+    return 1 if size <= 2 * part_bytes else round(size / part_bytes)
 
 
 def fractions(parts: int) -> list[float]:
@@ -57,10 +60,16 @@ def block_boundaries(table_bytes: int, part_bytes: int) -> list[str]:
     return [f"({block},0)" for block in range(step, table_bytes // _BLOCK + 1, step)]
 
 
-def ranges(boundaries: Sequence[str]) -> list[KeyRange]:
-    """The ranges between boundaries; one more than there are boundaries, together covering every key."""
-    edges = [None, *boundaries, None]
+def ranges(boundaries: Sequence[str], within: KeyRange = WHOLE) -> list[KeyRange]:
+    """The ranges between boundaries; one more than there are boundaries, together covering `within`."""
+    edges = [within.lower, *boundaries, within.upper]
     return [KeyRange(lower, upper) for lower, upper in pairwise(edges)]
+
+
+def boundaries_of(parts: Sequence[Part]) -> list[str]:
+    """The boundaries that a snapshot's parts were cut at, ascending, gaps where rows are gone included."""
+    edges = (edge for part in parts for edge in (part.lower, part.upper) if edge is not None)
+    return list(dict.fromkeys(edges))
 
 
 def content_id(

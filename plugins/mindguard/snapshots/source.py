@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mindguard.errors import MindGuardError
-from mindguard.snapshots import manifest, plan
-from mindguard.snapshots.manifest import Column, Enum
+from mindguard.snapshots import manifest, pgtools, plan
+from mindguard.snapshots.manifest import Column, Enum, Sequence
 from mindguard.snapshots.plan import KeyRange
 from mindguard.sql import identifier, joined, literal, raw, statement
 
@@ -27,7 +28,7 @@ _KINDS: dict[str, Literal["table", "partitioned table", "materialized view"]] = 
 _OTHER_KINDS = {"v": "a view", "f": "a foreign table", "S": "a sequence", "i": "an index", "c": "a type"}
 _MINIMUM_VERSION = 14_00_00
 _BATCH_BYTES = 8 * 1024 * 1024
-_PHYSICAL_POSITION = "ctid"
+PHYSICAL_POSITION = "ctid"
 
 
 class SourceError(MindGuardError):
@@ -183,9 +184,9 @@ class Source:
         primary_key = tuple(
             row["attname"] for row in self._connection.execute(statement("select_primary_key"), {"oid": found["oid"]})
         )
-        key = part_by or (primary_key[0] if primary_key else _PHYSICAL_POSITION)
+        key = part_by or (primary_key[0] if primary_key else PHYSICAL_POSITION)
         key_row = next((row for row in rows if row["name"] == key), None)
-        if key_row is None and key != _PHYSICAL_POSITION:
+        if key_row is None and key != PHYSICAL_POSITION:
             raise ColumnMissing(
                 f"{full_name} has no column {key!r}",
                 hint=f"part_by can be one of {', '.join(row['name'] for row in rows)}",
@@ -225,27 +226,80 @@ class Source:
         found = self._connection.execute(statement("select_enums"), {"tables": [table.oid for table in tables]})
         return tuple(Enum(name=row["name"], labels=tuple(row["labels"])) for row in found)
 
-    def boundaries(self, table: SourceTable, part_bytes: int) -> list[str]:
-        """Where to cut the table, as PostgreSQL's text of the key, ascending."""
-        parts = plan.part_count(table.bytes, part_bytes)
-        if parts == 1:
+    def sequences(self, tables: list[SourceTable]) -> tuple[Sequence, ...]:
+        """Where the sequences stand that feed the tables' columns. Ask after the rows: sequences do not wait."""
+        found = self._connection.execute(
+            statement("select_sequences"), {"tables": [table.oid for table in tables]}
+        ).fetchall()
+        states = [
+            self._connection.execute(
+                statement("read_sequence", sequence=identifier(row["schema"], row["relation"]))
+            ).fetchone()
+            for row in found
+        ]
+        return tuple(
+            Sequence(name=row["name"], last_value=state["last_value"], is_called=state["is_called"])
+            for row, state in zip(found, states, strict=True)
+            if state
+        )
+
+    def plan(self, table: SourceTable, previous: list[str], part_bytes: int) -> list[PlannedPart]:
+        """Cut the table into parts, and count and digest each.
+
+        Args:
+            previous: boundaries of the previous snapshot, ascending: kept, so that unchanged rows keep their
+                parts. Empty: the table is cut for the first time.
+            part_bytes: bytes of the source's heap that a part aims at; one of more than twice as many is split.
+
+        Ranges without a row are left out.
+        """
+        parts = self._fingerprint(table, plan.WHOLE, previous or self._first_boundaries(table, part_bytes))
+        row_bytes = table.bytes / max(sum(part.rows for part in parts), 1)
+        planned: list[PlannedPart] = []
+        for part in parts:
+            pieces = plan.pieces(part.rows * row_bytes, part_bytes)
+            within = self._boundaries_within(table, part.key_range, pieces) if pieces > 1 else []
+            planned.extend(self._fingerprint(table, part.key_range, within) if within else [part])
+        return planned
+
+    def fingerprint(self, table: SourceTable) -> tuple[int, str]:
+        """Row count and value digest of the whole table."""
+        parts = self._fingerprint(table, plan.WHOLE, [])
+        return sum(part.rows for part in parts), manifest.combine(part.fingerprint for part in parts)
+
+    def _first_boundaries(self, table: SourceTable, part_bytes: int) -> list[str]:
+        pieces = plan.pieces(table.bytes, part_bytes)
+        if pieces == 1:
             return []
-        if table.part_by == _PHYSICAL_POSITION:
+        if table.part_by == PHYSICAL_POSITION:
             return plan.block_boundaries(table.bytes, part_bytes)
         found = self._connection.execute(
             statement(
                 "sample_boundaries",
                 key=identifier(table.part_by),
                 table=table.relation,
-                fractions=literal(plan.fractions(parts)),
+                fractions=literal(plan.fractions(pieces)),
                 percent=literal(plan.sample_percent(table.bytes)),
             )
         )
         return [row["boundary"] for row in found]
 
-    def fingerprint(self, table: SourceTable, boundaries: list[str]) -> list[PlannedPart]:
-        """Count and digest every part in one scan. Ranges without a row are left out."""
-        ranges = plan.ranges(boundaries)
+    def _boundaries_within(self, table: SourceTable, key_range: KeyRange, pieces: int) -> list[str]:
+        """Boundaries strictly inside the range; none where all its rows share one key."""
+        found = self._connection.execute(
+            statement(
+                "split_range",
+                key=identifier(table.part_by),
+                table=table.relation,
+                fractions=literal(plan.fractions(pieces)),
+                range=_range(table, key_range),
+            )
+        )
+        return [row["boundary"] for row in found if row["boundary"] != key_range.lower]
+
+    def _fingerprint(self, table: SourceTable, within: KeyRange, boundaries: list[str]) -> list[PlannedPart]:
+        """Count and digest the parts that the boundaries cut the range into, in one scan of it."""
+        ranges = plan.ranges(boundaries, within)
         found = self._connection.execute(
             statement(
                 "fingerprint_parts",
@@ -253,6 +307,7 @@ class Source:
                 values=joined(", ", map(_digested, table.columns, table.output_functions, table.bytewise)),
                 time_out_of_range=_time_out_of_range(table.columns),
                 table=table.relation,
+                range=_range(table, within),
             )
         )
         return [
@@ -265,6 +320,10 @@ class Source:
             )
             for row in found
         ]
+
+    def dump_schema(self, target: Path) -> str:
+        """Write the whole database's schema as a custom-format dump; gives a digest of what it says."""
+        return pgtools.dump_schema(self._conninfo, self.identity.exported_snapshot, target)
 
     def reader(self) -> Reader:
         """A further connection that sees the same instant; each thread needs its own, and closes it."""

@@ -2,7 +2,10 @@
 
 ```
 <prefix>/parts/<table>/<content id>.parquet
-<prefix>/snapshots/<date>/<snapshot id>.json
+<prefix>/schema/<digest>.dump
+<prefix>/snapshots/<date>/<snapshot id>.json          the manifest
+<prefix>/snapshots/<date>/<snapshot id>.proof.json    a restore drill proved it
+<prefix>/snapshots/<date>/<snapshot id>.hold.json     kept whatever its age
 ```
 """
 
@@ -10,11 +13,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from urllib.parse import quote
 
 from mindguard.errors import MindGuardError
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _CHUNK = 1024 * 1024
+_MANIFEST = re.compile(r"/\d{4}-\d\d-\d\d/[^/.]+\.json$")
 _SINGLE_PUT_LIMIT = 5 * 1024**3
 
 
@@ -40,7 +45,7 @@ class ObjectExists(StoreError):
 
 
 @dataclass(frozen=True)
-class StoredObject:
+class Stored:
     """What the store says about an object."""
 
     key: str
@@ -96,9 +101,18 @@ class Store:
         """Key of a part. The table's name is percent-encoded: it may hold anything."""
         return f"{self.prefix}/parts/{quote(table, safe='.')}/{content_id}.parquet"
 
+    def schema_key(self, digest: str) -> str:
+        """Key of a schema dump; `digest` is of what it says, not of its bytes."""
+        return f"{self.prefix}/schema/{digest}.dump"
+
     def manifest_key(self, day: date, snapshot_id: str) -> str:
         """Key of a manifest; `day` is the day the snapshot was taken, in the settings' time zone."""
         return f"{self.prefix}/snapshots/{day:%Y-%m-%d}/{snapshot_id}.json"
+
+    @staticmethod
+    def beside(manifest_key: str, kind: Literal["proof", "hold"]) -> str:
+        """Key of what is kept beside a manifest; manifests themselves never change."""
+        return f"{manifest_key.removesuffix('.json')}.{kind}.json"
 
     def check_access(self) -> None:
         """Ask the store something small, so that a wrong key or bucket is found before any work.
@@ -135,14 +149,14 @@ class Store:
         with self._explained(f"write {key}"):
             self._client.put_object(**request)
 
-    def head(self, key: str) -> StoredObject | None:
+    def head(self, key: str) -> Stored | None:
         """What is stored under the key, None when nothing is."""
         try:
             with self._explained(f"look up {key}"):
                 found = self._client.head_object(Bucket=self.bucket, Key=key)
         except ObjectMissing:
             return None
-        return StoredObject(key, found["ContentLength"], found["Metadata"].get("sha256"), found["LastModified"])
+        return Stored(key, found["ContentLength"], found["Metadata"].get("sha256"), found["LastModified"])
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """The object's bytes, 1 MiB at a time.
@@ -177,14 +191,19 @@ class Store:
 
     def manifest_keys(self) -> list[str]:
         """Keys of all manifests, oldest first."""
-        keys: list[str] = []
-        with self._explained("list the snapshots"):
+        keys = [key for key in self.keys("snapshots/") if _MANIFEST.search(key)]
+        return sorted(keys, key=lambda key: key.rsplit("/", 1)[-1])
+
+    def keys(self, below: str = "") -> list[str]:
+        """Every key under the prefix and the folder `below` it."""
+        found: list[str] = []
+        with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=f"{self.prefix}/snapshots/"
+                Bucket=self.bucket, Prefix=f"{self.prefix}/{below}"
             )
             for page in pages:
-                keys.extend(found["Key"] for found in page.get("Contents", ()) if found["Key"].endswith(".json"))
-        return sorted(keys, key=lambda key: key.rsplit("/", 1)[-1])
+                found.extend(each["Key"] for each in page.get("Contents", ()))
+        return found
 
     @contextmanager
     def _explained(self, doing: str) -> Iterator[None]:

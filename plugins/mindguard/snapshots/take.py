@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from mindguard.errors import MindGuardError
 from mindguard.settings import SnapshotSettings
-from mindguard.snapshots import manifest
-from mindguard.snapshots.manifest import Manifest, Part, Table
+from mindguard.snapshots import manifest, plan
+from mindguard.snapshots.catalog import newest_snapshot
+from mindguard.snapshots.gate import suspicions
+from mindguard.snapshots.manifest import Manifest, Part, StoredObject, Table
 from mindguard.snapshots.parquet import write_parquet
 from mindguard.snapshots.source import PlannedPart, Reader, Source, SourceTable, open_source
-from mindguard.snapshots.store import ObjectExists, Store
+from mindguard.snapshots.store import ObjectExists, Store, Stored
 from mindguard.snapshots.tempdisk import temporary_file
 
 Progress = Callable[[str], None]
@@ -128,11 +133,12 @@ def take_snapshot(
     if logical_date and now - logical_date > timedelta(hours=26):
         progress(f"the run is of {logical_date.isoformat()}; this snapshot holds the rows of now, {now.isoformat()}")
     store.check_access()
+    previous = newest_snapshot(store, progress=progress)
     with open_source(conninfo, max_age_s=settings.max_age_minutes * 60) as source:
         described = [source.describe(table.name, table.part_by) for table in settings.tables]
-        exporter = _Exporter(source, store, settings, started=started, progress=progress)
-        tables = exporter.run(described)
-        enums = source.enums(described)
+        exporter = _Exporter(source, store, settings, previous, started=started, progress=progress)
+        tables, schema_dump = exporter.run(described)
+        enums, sequences = source.enums(described), source.sequences(described)
     taken_at = now.astimezone(UTC).replace(microsecond=0)
     result = Manifest(
         snapshot_id=manifest.new_snapshot_id(taken_at, secrets.token_hex(3)),
@@ -141,6 +147,9 @@ def take_snapshot(
         source=source.identity,
         tables=tuple(tables),
         enums=enums,
+        sequences=sequences,
+        schema_dump=schema_dump,
+        quarantined_for=suspicions(tables, newest_snapshot(store, good=True, progress=progress), settings.gate),
     )
     key = publish(result, store, zone)
     source_bytes = sum(table.bytes for table in described)
@@ -164,11 +173,20 @@ class _Exporter:
     """Fingerprints table after table on one connection while others store the parts that are known already."""
 
     def __init__(
-        self, source: Source, store: Store, settings: SnapshotSettings, *, started: float, progress: Progress
+        self,
+        source: Source,
+        store: Store,
+        settings: SnapshotSettings,
+        previous: Manifest | None,
+        *,
+        started: float,
+        progress: Progress,
     ) -> None:
         self._source = source
         self._store = store
         self._settings = settings
+        self._previous = {table.name: table for table in previous.tables} if previous else {}
+        self._known = {part.key: part for part in previous.parts} if previous else {}
         self._deadline = started + settings.max_age_minutes * 60
         self._progress = progress
         self._stopped = threading.Event()
@@ -176,12 +194,13 @@ class _Exporter:
         self._readers: list[Reader] = []
         self.reports: dict[str, TableReport] = {}
 
-    def run(self, tables: list[SourceTable]) -> list[Table]:
-        """Store every part of the tables and describe them; raises the first error of any thread."""
+    def run(self, tables: list[SourceTable]) -> tuple[list[Table], StoredObject]:
+        """Store every part of the tables, and the schema, and describe them; raises the first error of any thread."""
         pool = ThreadPoolExecutor(self._settings.connections, "export")
         try:
+            schema = pool.submit(self._store_schema)
             planned = [self._submit(pool, table) for table in tables]
-            everything = [future for _, futures in planned for future in futures]
+            everything: list[Future[Any]] = [schema, *(future for _, futures in planned for future in futures)]
             done, _ = wait(everything, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
@@ -191,12 +210,14 @@ class _Exporter:
             pool.shutdown(wait=True, cancel_futures=True)
             for reader in self._readers:
                 reader.close()
-        return [_record(table, tuple(future.result() for future in futures)) for table, futures in planned]
+        records = [_record(table, tuple(future.result() for future in futures)) for table, futures in planned]
+        return records, schema.result()
 
     def _submit(self, pool: ThreadPoolExecutor, table: SourceTable) -> tuple[SourceTable, list[Future[Part]]]:
         began = time.monotonic()
-        boundaries = self._source.boundaries(table, self._settings.part_mb * 1_000_000)
-        parts = self._source.fingerprint(table, boundaries)
+        before = self._previous.get(table.full_name)
+        boundaries = plan.boundaries_of(before.parts) if before and before.part_by == table.part_by else []
+        parts = self._source.plan(table, boundaries, self._settings.part_mb * 1_000_000)
         rows = sum(part.rows for part in parts)
         report = self.reports[table.full_name] = TableReport(rows=rows, parts=len(parts))
         self._progress(
@@ -226,16 +247,9 @@ class _Exporter:
         self._check_going_on()
         key = self._store.part_key(planned.table.full_name, planned.content_id)
         began = time.monotonic()
-        stored = self._store.head(key)
-        written = stored is None and self._export(planned, key)
-        stored = stored or self._store.head(key)
-        if stored is None or stored.sha256 is None:
-            raise PartMismatch(key, "its recorded SHA-256", expected="one", actual="missing")
-        read_back = self._store.digest(key)
-        if read_back != (stored.sha256, stored.bytes):
-            raise PartMismatch(
-                key, "what the store gives back", expected=(stored.sha256, stored.bytes), actual=read_back
-            )
+        found = self._store.head(key)
+        written = found is None and self._export(planned, key)
+        stored = self._read_back(key, found)
         report.add(stored.bytes, written=written)
         self._progress(
             f"{planned.table.full_name}: part {report.done}/{report.parts} "
@@ -252,6 +266,33 @@ class _Exporter:
             upper=planned.key_range.upper,
             times_as_text=planned.times_as_text,
         )
+
+    def _read_back(self, key: str, found: Stored | None) -> StoredObject:
+        """What the store gives back is what was written. A part that the last snapshot holds was read back then."""
+        found = found or self._store.head(key)
+        if found is None or found.sha256 is None:
+            raise PartMismatch(key, "its recorded SHA-256", expected="one", actual="missing")
+        known = self._known.get(key)
+        if not known or (known.sha256, known.bytes) != (found.sha256, found.bytes):
+            read_back = self._store.digest(key)
+            if read_back != (found.sha256, found.bytes):
+                raise PartMismatch(
+                    key, "what the store gives back", expected=(found.sha256, found.bytes), actual=read_back
+                )
+        return StoredObject(key=key, sha256=found.sha256, bytes=found.bytes)
+
+    def _store_schema(self) -> StoredObject:
+        """Dump the database's schema; one that says the same as a stored one is stored once."""
+        with tempfile.TemporaryDirectory(prefix="mindguard-schema-") as folder:
+            file = Path(folder) / "schema.dump"
+            content = self._source.dump_schema(file)
+            key = self._store.schema_key(content)
+            found = self._store.head(key)
+            if found is None:
+                body = file.read_bytes()
+                with suppress(ObjectExists):
+                    self._store.create(key, body, sha256=hashlib.sha256(body).hexdigest(), size=len(body))
+        return self._read_back(key, found)
 
     def _export(self, planned: PlannedPart, key: str) -> bool:
         """Read the part, write it as Parquet to a temporary file, upload that. False: another run was faster."""

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from mindguard.errors import MindGuardError
-from mindguard.snapshots.manifest import Manifest, Part, Table
+from mindguard.snapshots.manifest import Manifest, Part, StoredObject, Table
 from mindguard.snapshots.store import ObjectMissing, Store
 from mindguard.snapshots.tempdisk import temporary_file
 
@@ -40,26 +41,42 @@ class Verified:
 def verify_snapshot(
     manifest: Manifest, store: Store, *, threads: int = 4, progress: Callable[[str], None] = lambda line: None
 ) -> Verified:
-    """Read every part to its last byte and compare SHA-256, size, row count and columns with the manifest.
+    """Read every part and the schema dump to its last byte; compare SHA-256, size, row count and columns with the manifest.
 
     Raises:
         StoreError: the store could not be asked; that is not a verdict on the snapshot.
     """
     began = time.monotonic()
     faults: list[str] = []
-    work = [(table, part) for table in manifest.tables for part in table.parts]
     pool = ThreadPoolExecutor(threads, "verify")
     try:
-        futures = [pool.submit(_fault, table, part, store) for table, part in work]
+        futures = [pool.submit(_fault, table, part, store) for table in manifest.tables for part in table.parts]
+        futures.append(pool.submit(_altered, manifest.schema_dump, store, None))
         for count, future in enumerate(as_completed(futures), 1):
             if fault := future.result():
                 faults.append(fault)
-            progress(f"verified part {count}/{len(work)}" + (f": {fault}" if fault else ""))
+            progress(f"verified object {count}/{len(futures)}" + (f": {fault}" if fault else ""))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return Verified(
-        manifest.snapshot_id, len(work), manifest.stored_bytes, time.monotonic() - began, tuple(sorted(faults))
+        manifest.snapshot_id,
+        len(manifest.parts),
+        manifest.stored_bytes,
+        time.monotonic() - began,
+        tuple(sorted(faults)),
     )
+
+
+def _altered(stored: Part | StoredObject, store: Store, copy_to: BinaryIO | None) -> str | None:
+    """How the stored bytes differ from what the manifest says, None when they do not."""
+    try:
+        sha256, size = store.digest(stored.key, copy_to)
+    except ObjectMissing:
+        return f"{stored.key} is missing"
+    if (sha256, size) != (stored.sha256, stored.bytes):
+        expected = f"{stored.bytes} with {stored.sha256[:12]}…"
+        return f"{stored.key} has {size} bytes with SHA-256 {sha256[:12]}…, not {expected}"
+    return None
 
 
 def _fault(table: Table, part: Part, store: Store) -> str | None:
@@ -68,12 +85,8 @@ def _fault(table: Table, part: Part, store: Store) -> str | None:
     import pyarrow.parquet as pq
 
     with temporary_file() as copy:
-        try:
-            sha256, size = store.digest(part.key, copy)
-        except ObjectMissing:
-            return f"{part.key} is missing"
-        if (sha256, size) != (part.sha256, part.bytes):
-            return f"{part.key} has {size} bytes with SHA-256 {sha256[:12]}…, not {part.bytes} with {part.sha256[:12]}…"
+        if altered := _altered(part, store, copy):
+            return altered
         copy.seek(0)
         try:
             footer = pq.ParquetFile(copy)

@@ -126,5 +126,5 @@ def test_pages_carry_a_checksum() -> None:
     write_parquet([pa.record_batch({"v": pa.array(range(1000))})], file, lambda: None)
     stored = bytearray(file.getvalue())
     stored[len(stored) // 3] ^= 1
-    with pytest.raises(OSError, match="CRC|checksum"):
+    with pytest.raises(OSError, match="CRC"):
         pq.ParquetFile(BytesIO(bytes(stored)), page_checksum_verification=True).read()

@@ -1,0 +1,9 @@
+-- Quantiles of the key within one part that has grown too large.
+select quantiles.cut::text as boundary
+from (
+    select distinct unnest(percentile_disc({fractions}::float8[]) within group (order by {key})) as cut
+    from {table}
+    where {range}
+) as quantiles
+where quantiles.cut is not null
+order by quantiles.cut

@@ -1,0 +1,41 @@
+"""The gate: a snapshot that is too different from the last good one is kept and marked, but not trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mindguard.settings import GateSettings
+from mindguard.snapshots.manifest import Manifest, Table
+
+
+def suspicions(tables: Sequence[Table], last_good: Manifest | None, gate: GateSettings) -> tuple[str, ...]:
+    """Why the tables do not look like a day later of the last good snapshot, one line each; pure.
+
+    Args:
+        tables: of the new snapshot.
+        last_good: None where there is none yet; then nothing is suspicious.
+        gate: thresholds, and tables for which a change is expected.
+    """
+    if last_good is None:
+        return ()
+    before = {table.name: table for table in last_good.tables}
+    found = []
+    for table in tables:
+        if table.name in before and table.name not in gate.expected:
+            found += _of_table(table, before[table.name], gate)
+    return tuple(found)
+
+
+def _of_table(now: Table, before: Table, gate: GateSettings) -> list[str]:
+    found = []
+    if before.rows and not now.rows:
+        found.append(f"{now.name} is empty, it had {before.rows:,} rows")
+    elif now.rows < before.rows * (1 - gate.max_shrink):
+        found.append(f"{now.name} has {now.rows:,} rows, it had {before.rows:,}")
+    shape_now = [(column.name, column.type) for column in now.columns]
+    shape_before = [(column.name, column.type) for column in before.columns]
+    gone = [f"{name} {kind}" for name, kind in shape_before if (name, kind) not in shape_now]
+    new = [f"{name} {kind}" for name, kind in shape_now if (name, kind) not in shape_before]
+    if gone or new:
+        found.append(f"{now.name} has other columns: gone {', '.join(gone) or 'none'}; new {', '.join(new) or 'none'}")
+    return found

