@@ -41,7 +41,7 @@ class Verified:
 def verify_snapshot(
     manifest: Manifest, store: Store, *, threads: int = 4, progress: Callable[[str], None] = lambda line: None
 ) -> Verified:
-    """Read every part and the schema dump to its last byte; compare SHA-256, size, row count and columns with the manifest.
+    """Read every part and the schema dump to the last byte; compare SHA-256, size, rows, columns with the manifest.
 
     Raises:
         StoreError: the store could not be asked; that is not a verdict on the snapshot.
