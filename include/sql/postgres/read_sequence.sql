@@ -1,1 +1,4 @@
-select last_value, is_called from {sequence}
+select
+    last_value,
+    is_called
+from {sequence}

@@ -10,6 +10,8 @@ from itertools import pairwise
 
 from mindguard.snapshots.manifest import FORMAT, Column, Part
 
+_SMALLEST_PART = 2_000_000
+_PARTS = 32
 _SAMPLE_BYTES = 16 * 1024 * 1024
 _BLOCK = 8192
 _NATIVE_NUMBERS = {"bool", "int2", "int4", "int8", "float4", "float8"}
@@ -37,6 +39,18 @@ def is_native(builtin_type: str | None) -> bool:
 def is_time(column: Column) -> bool:
     """Whether Parquet holds the column's values only when they are finite and of years 1 to 9999."""
     return column.encoding == "native" and (column.type == "date" or column.type.startswith("timestamp"))
+
+
+def part_bytes(table_bytes: int, largest: int) -> int:
+    """Bytes of the source's heap that one part of this table aims at.
+
+    A part is the unit of reuse, so a table is cut into some 32 parts as soon as they are worth an object each:
+    with a part for the whole table, one new row would cost all of it.
+
+    Args:
+        largest: the setting `part_mb`, in bytes.
+    """
+    return min(largest, max(_SMALLEST_PART, table_bytes // _PARTS))
 
 
 def pieces(size: float, part_bytes: int) -> int:

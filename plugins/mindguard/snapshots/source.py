@@ -435,13 +435,9 @@ def _time_out_of_range(columns: tuple[Column, ...]) -> Composable:
 def _part_number(table: SourceTable, boundaries: list[str]) -> Composable:
     if not boundaries:
         return raw("0")
-    number = (
-        raw("width_bucket(")
-        + identifier(table.part_by)
-        + raw(", ")
-        + literal(boundaries)
-        + raw(f"::text[]::{table.part_by_type}[])")
-    )
+    # A subquery of its own is evaluated once; the cast in place would be for every row, since it is only stable.
+    thresholds = raw("(select ") + literal(boundaries) + raw(f"::text[]::{table.part_by_type}[])")
+    number = raw("width_bucket(") + identifier(table.part_by) + raw(", ") + thresholds + raw(")")
     return raw("coalesce(") + number + raw(f", {len(boundaries)})") if table.part_by_nullable else number
 
 

@@ -217,7 +217,8 @@ class _Exporter:
         began = time.monotonic()
         before = self._previous.get(table.full_name)
         boundaries = plan.boundaries_of(before.parts) if before and before.part_by == table.part_by else []
-        parts = self._source.plan(table, boundaries, self._settings.part_mb * 1_000_000)
+        aim = plan.part_bytes(table.bytes, self._settings.part_mb * 1_000_000)
+        parts = self._source.plan(table, boundaries, aim)
         rows = sum(part.rows for part in parts)
         report = self.reports[table.full_name] = TableReport(rows=rows, parts=len(parts))
         self._progress(

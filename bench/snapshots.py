@@ -1,0 +1,203 @@
+"""Snapshots side by side with what people use today, on one machine in one run.
+
+    python bench/snapshots.py [--rows 1000000] [--rounds 3]
+
+Every contestant runs in a process of its own, interleaved, several rounds; medians are shown, as ratios to a raw
+`COPY … (FORMAT binary)` of the same tables to nowhere in the same round. The result goes to
+`docs/benchmarks/snapshots-<rows>.json`; `python bench/report.py` makes the page and the chart of all results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+from devstack.parts import BUCKET, ROOT
+from devstack.sample_data import TABLES, churn, load_tables
+from devstack.stack import Stack
+from mindguard.snapshots.pgtools import tool
+
+RESULTS = ROOT / "docs" / "benchmarks"
+
+OPERATOR = """
+import os, sys
+from airflow.providers.amazon.aws.transfers.sql_to_s3 import SqlToS3Operator
+for table in {tables!r}:
+    SqlToS3Operator(
+        task_id="t", query=f"select * from public.{{table}}", s3_bucket={bucket!r}, s3_key={prefix!r} + table,
+        sql_conn_id="mindguard_app", aws_conn_id="mindguard_backup", replace=True, file_format="parquet",
+    ).execute({{}})
+"""
+COMMAND = [sys.executable, "-c", "from mindguard.cli import main; main()"]
+
+
+class Bench:
+    """A stack with sample data, and the measured contestants."""
+
+    def __init__(self, stack: Stack, folder: Path) -> None:
+        self.stack = stack
+        self.folder = folder
+        self.owner = stack.postgres_conninfo("mindguard_app_owner")
+        self.environment = os.environ | stack.environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+        self.environment |= {"AIRFLOW_HOME": str(folder / "airflow"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+        self.uri = psycopg.conninfo.conninfo_to_dict(self.owner)
+        self.environment["PGPASSWORD"] = str(self.uri["password"])
+        self.database = f"host={self.uri['host']} port={self.uri['port']} user={self.uri['user']} dbname=mindguard"
+
+    def measure(self, command: list[str], prefix: str | None = None) -> dict[str, float]:
+        """Wall seconds, CPU seconds of the client and of the whole machine, peak RSS (MB), bytes stored."""
+        environment = self.environment | (self.settings(prefix) if prefix else {})
+        stored, machine, began = self.stored(prefix), machine_cpu_s(), time.perf_counter()
+        with open(os.devnull, "wb") as nowhere:
+            process = subprocess.Popen(command, env=environment, stdout=nowhere, stderr=subprocess.PIPE)
+            assert process.stderr
+            said = process.stderr.read()
+            _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            raise SystemExit(f"{command[0]} … failed: {said.decode(errors='replace')[-2000:]}")
+        return {
+            "wall_s": time.perf_counter() - began,
+            "client_cpu_s": usage.ru_utime + usage.ru_stime,
+            "machine_cpu_s": machine_cpu_s() - machine,
+            "peak_mb": usage.ru_maxrss / 1024,
+            "stored_mb": (self.stored(prefix) - stored) / 1e6,
+        }
+
+    def settings(self, prefix: str) -> dict[str, str]:
+        """The shipped settings under a prefix of their own."""
+        shipped = (ROOT / "include/config/mindguard.yaml").read_text("utf-8")
+        file = self.folder / f"{prefix}.yaml"
+        file.write_text(shipped.replace("prefix: key-tables", f"prefix: {prefix}"), "utf-8")
+        return {"MINDGUARD_SETTINGS": str(file)}
+
+    def stored(self, prefix: str | None) -> int:
+        """Bytes under the prefix."""
+        if prefix is None:
+            return 0
+        pages = self.stack.seaweedfs.client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+        return sum(found["Size"] for page in pages for found in page.get("Contents", ()))
+
+    def raw_copy(self) -> dict[str, float]:
+        """COPY of the three tables in binary to nowhere, one after the other: the floor for a single reader."""
+        statements = [f"copy public.{table} to stdout (format binary)" for table in TABLES]
+        return self.measure(
+            [tool("psql"), "-q", self.database, *(part for each in statements for part in ("-c", each))]
+        )
+
+    def pg_dump(self) -> dict[str, float]:
+        """`pg_dump -Fc` of the three tables into a local file."""
+        target = self.folder / "bench.dump"
+        tables = [f"--table=public.{table}" for table in TABLES]
+        measured = self.measure([tool("pg_dump"), "-Fc", f"--file={target}", *tables, f"--dbname={self.database}"])
+        return measured | {"stored_mb": target.stat().st_size / 1e6}
+
+    def operator(self) -> dict[str, float]:
+        """Airflow's own SqlToS3Operator, table by table into Parquet."""
+        code = OPERATOR.format(tables=TABLES, bucket=BUCKET, prefix="bench-operator/")
+        return self.measure([sys.executable, "-c", code], "bench-operator")
+
+    def take(self, prefix: str) -> dict[str, float]:
+        """`mindguard snapshot take`, with everything that it does: fingerprints, upload, read back, manifest."""
+        return self.measure([*COMMAND, "snapshot", "take"], prefix)
+
+
+def machine_cpu_s() -> float:
+    """CPU seconds that the machine has spent, idle time left out."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - times.guest - times.guest_nice)
+
+
+def one_round(bench: Bench, number: int, *, with_operator: bool) -> dict[str, dict[str, float]]:
+    """Each contestant once."""
+    prefix = f"bench-{number}"
+    steps: list[tuple[str, Callable[[], dict[str, float]]]] = [
+        ("raw COPY binary to nowhere", bench.raw_copy),
+        ("pg_dump -Fc", bench.pg_dump),
+        *([("SqlToS3Operator", bench.operator)] if with_operator else []),
+        ("mindguard, first", lambda: bench.take(prefix)),
+        ("mindguard, nothing changed", lambda: bench.take(prefix)),
+        ("mindguard, 1 % churn", lambda: after_churn(bench, prefix, 1, number)),
+        ("mindguard, 10 % churn", lambda: after_churn(bench, prefix, 10, number)),
+    ]
+    measured = {}
+    for name, step in steps:
+        measured[name] = step()
+        print(f"round {number}: {name:<28} {measured[name]['wall_s']:7.2f} s", file=sys.stderr, flush=True)
+    return measured
+
+
+def after_churn(bench: Bench, prefix: str, percent: float, number: int) -> dict[str, float]:
+    """A day's snapshot after so many percent of rows came in and a tenth as many changed."""
+    churn(bench.owner, percent=percent, seed=1000 * number + int(percent))
+    return bench.take(prefix)
+
+
+def medians(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Median of each figure over the rounds, and of the ratio to raw COPY within each round."""
+    result = {}
+    for name in rounds[0]:
+        figures = {key: statistics.median(each[name][key] for each in rounds) for key in rounds[0][name]}
+        figures["to_copy"] = statistics.median(
+            each[name]["wall_s"] / each["raw COPY binary to nowhere"]["wall_s"] for each in rounds
+        )
+        result[name] = figures
+    return result
+
+
+def main() -> None:
+    """Load, measure, store the result."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--without-operator", action="store_true", help="it holds a whole table in memory, several times"
+    )
+    arguments = parser.parse_args()
+    state = Path(tempfile.mkdtemp(prefix="mindguard-bench-"))
+    try:
+        with Stack(state, airflow=False, parts=("postgres", "seaweedfs")) as stack:
+            bench = Bench(stack, state)
+            say = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
+            load_tables(bench.owner, rows=arguments.rows, seed=1, today=datetime.now(UTC).date(), progress=say)
+            with psycopg.connect(bench.owner) as connection:
+                row = connection.execute(
+                    "select sum(pg_table_size(('public.' || name)::regclass)) from unnest(%s::text[]) as name",
+                    [list(TABLES)],
+                ).fetchone()
+            bench.raw_copy()  # warms the cache for everybody
+            rounds = [
+                one_round(bench, number, with_operator=not arguments.without_operator)
+                for number in range(1, arguments.rounds + 1)
+            ]
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
+    result: dict[str, Any] = {
+        "command": f"python bench/snapshots.py --rows {arguments.rows} --rounds {arguments.rounds}",
+        "rows": arguments.rows,
+        "source_mb": float(row[0]) / 1e6 if row else 0,
+        "rounds": arguments.rounds,
+        "cores": os.cpu_count(),
+        "medians": medians(rounds),
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    target = RESULTS / f"snapshots-{arguments.rows}.json"
+    target.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"written {target.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
