@@ -1,0 +1,103 @@
+"""The examples of docs/query-in-place.md: ClickHouse and pyarrow read a snapshot where it lies."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import clickhouse_connect
+import psycopg
+import pytest
+
+from devstack.parts import ROOT
+from devstack.sample_data import load_tables
+from devstack.stack import Stack
+from mindguard.settings import SnapshotSettings
+from mindguard.snapshots.manifest import Manifest
+from mindguard.snapshots.store import Store
+from mindguard.snapshots.take import take_snapshot
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def counted(fresh_database: str) -> dict[str, int]:
+    """Check-ins by mood, counted by PostgreSQL."""
+    load_tables(fresh_database, rows=20_000, seed=3, today=datetime(2026, 11, 24, tzinfo=UTC).date(), progress=print)
+    with psycopg.connect(fresh_database) as connection:
+        return dict(connection.execute("select mood::text, count(*) from public.checkins group by 1").fetchall())
+
+
+@pytest.fixture
+def manifest(counted: dict[str, int], fresh_database: str, store: Store) -> Manifest:
+    """A snapshot of several parts."""
+    settings = SnapshotSettings.model_validate(
+        {"bucket": "x", "tables": [{"name": "public.checkins", "part_by": "created_at"}], "part_mb": 1}
+    )
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    return take_snapshot(fresh_database, store, settings, now=now, zone=ZoneInfo("Asia/Shanghai")).manifest
+
+
+def example(language: str, heading: str) -> str:
+    """The code block of this language under this heading."""
+    page = (ROOT / "docs/query-in-place.md").read_text("utf-8").split(f"## {heading}\n", 1)[1]
+    found = re.search(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    assert found
+    return found.group(1)
+
+
+def filled_in(text: str, stack: Stack, store: Store, endpoint: str) -> str:
+    """The example with the stack's endpoint and keys for the placeholders."""
+    values = {"ENDPOINT": endpoint, "BUCKET": store.bucket, "KEY": stack.seaweedfs.access_key}
+    for name, value in {**values, "SECRET": stack.seaweedfs.secret_key}.items():
+        text = re.sub(rf"\b{name}\b", value, text)
+    return text
+
+
+def run_python(code: str, manifest: Manifest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    (folder / "manifest.json").write_text(json.dumps(manifest.model_dump(mode="json")))
+    monkeypatch.chdir(folder)
+    printed: list[object] = []
+    exec(compile(code, "docs/query-in-place.md", "exec"), {"print": printed.append})
+    return {"printed": printed[0]}
+
+
+def test_clickhouse(
+    counted: dict[str, int],
+    manifest: Manifest,
+    stack: Stack,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert len(manifest.parts) > 1
+    code = example("sh", "ClickHouse").split("<<'PY'\n", 1)[1].split("PY\n", 1)[0]
+    code = filled_in(code.replace("https://", "http://"), stack, store, urlsplit(stack.seaweedfs.endpoint).netloc)
+    statement = str(run_python(code, manifest, tmp_path, monkeypatch)["printed"])
+    client = clickhouse_connect.get_client(
+        host="127.0.0.1",
+        port=stack.clickhouse.port or 0,
+        username=stack.clickhouse.login,
+        password=stack.clickhouse.password,
+    )
+    assert dict(client.query(statement).result_rows) == counted
+
+
+def test_pyarrow(
+    counted: dict[str, int],
+    manifest: Manifest,
+    stack: Stack,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fresh_database: str,
+) -> None:
+    code = filled_in(example("python", "pyarrow"), stack, store, stack.seaweedfs.endpoint)
+    table = run_python(code, manifest, tmp_path, monkeypatch)["printed"]
+    with psycopg.connect(fresh_database) as connection:
+        low = connection.execute("select mood::text, count(*) from public.checkins where mood_score <= 3 group by 1")
+        assert {row["mood"]: row["mood_count"] for row in table.to_pylist()} == dict(low.fetchall())  # type: ignore[attr-defined]
