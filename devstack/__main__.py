@@ -13,8 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from devstack.run import run as run_everything
-from devstack.sample_data import SampleDataError
 from devstack.stack import ALL_PARTS, ENVIRONMENT, Stack, process_table
 from devstack.state import StackError, State
 
@@ -42,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
             signal.signal(number, _interrupt)
     try:
         return {"up": _up, "run": _run, "status": _status, "exec": _exec}[arguments.command](arguments)
-    except (StackError, SampleDataError) as error:
+    except StackError as error:
         print(f"devstack: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -50,6 +48,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from devstack.run import run as run_everything  # takes two seconds to import, which `status` need not wait for
+
     return run_everything(arguments.state, rows=arguments.rows, events=arguments.events, once=arguments.once)
 
 

@@ -31,6 +31,8 @@ import psycopg
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from devstack.state import StackError
+
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 SQL = Path(__file__).with_name("sql")
 HOUR_S = 3600
@@ -56,7 +58,7 @@ GROWTH = 1.6  # activity at the end of 400 days against their beginning
 Progress = Callable[[str], None]
 
 
-class SampleDataError(Exception):
+class SampleDataError(StackError):
     """The data cannot be loaded; the text is one line for people."""
 
 
