@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"devstack: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        print("devstack: interrupted; everything is stopped", file=sys.stderr)
         return 130
 
 
