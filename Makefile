@@ -11,8 +11,6 @@ EVENTS ?= 5000000
 INSTALLED := $(VENV)/.installed
 UV_VERSION := 0.13.9
 export PYTHONPATH := .:plugins
-# The processes of Airflow would otherwise each write their own bytecode race.
-export AIRFLOW__CORE__UNIT_TEST_MODE :=
 
 .PHONY: help run test lint format bench status clean lock
 
@@ -51,6 +49,12 @@ format: $(INSTALLED) ## rewrite code in the agreed format, and the generated fil
 
 test: lint ## lint, types, then all tests against the embedded stack
 	$(BIN)/python -m pytest $(PYTEST)
+
+bench: $(INSTALLED) ## measure side by side (some ten minutes) and write docs/benchmarks.md
+	$(BIN)/python bench/parse_cost.py
+	$(BIN)/python bench/snapshots.py --rows 1000000
+	$(BIN)/python bench/snapshots.py --rows 10000000 --without-operator
+	$(BIN)/python bench/report.py
 
 lock: $(INSTALLED) ## pin requirements anew from requirements*.in
 	for set in requirements requirements-dev; do \
