@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 UV_VERSION := 0.13.9
 export PYTHONPATH := .:plugins
 
-.PHONY: help run test lint format bench status clean lock
+.PHONY: help run test lint format bench soak status clean lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -55,6 +55,9 @@ bench: $(INSTALLED) ## measure side by side (some ten minutes) and write docs/be
 	$(BIN)/python bench/snapshots.py --rows 1000000
 	$(BIN)/python bench/snapshots.py --rows 10000000 --without-operator
 	$(BIN)/python bench/report.py
+
+soak: $(INSTALLED) ## simulated months of snapshots, drills and expiry (some minutes; by hand)
+	$(BIN)/python -m devstack.soak --days 45 --churn 1 --rows 300000
 
 lock: $(INSTALLED) ## pin requirements anew from requirements*.in
 	for set in requirements requirements-dev; do \

@@ -3,7 +3,9 @@
 
 **What.** Copies the tables named in the settings (`snapshot.tables`) as they are at one instant into the backup
 bucket: Parquet parts first, the manifest last. Without a manifest a snapshot does not exist. Then every stored
-part is read again and compared with the manifest; only a verified snapshot updates the asset `mindguard_snapshot`.
+part is read again and compared with the manifest; only a verified snapshot that is not quarantined updates the asset
+`mindguard_snapshot`. Last, snapshots beyond their retention expire: older than `retention.days`, with enough newer
+proven ones, held by nobody. What no snapshot names any more is removed; `docs/adr/0010` says why that is safe.
 
 **When.** 02:00 Asia/Shanghai, when the application is quiet (operations document, 5.4: daily snapshots).
 
@@ -11,11 +13,17 @@ part is read again and compared with the manifest; only a verified snapshot upda
 its log. It never replaces an older snapshot. Parts that are stored already are found by their content and not
 read again, so a retry resumes where the last try ended.
 
-**When it fails**, nothing was published and earlier snapshots are untouched.
+**When it fails**, read the error on the card: it says what to do. `mindguard doctor` checks every connection and right.
 
-1. Read the error on the card: it says what to do. `mindguard doctor` checks every connection and right.
-2. Put that right, then clear the failed task (or run `mindguard snapshot take`).
-3. If `verify_snapshot` failed, stored bytes are damaged: take a new snapshot now, and keep the other for analysis.
+1. `take_snapshot`: nothing was published and earlier snapshots are untouched. Put the cause right, then clear the task
+   (or run `mindguard snapshot take`).
+2. `verify_snapshot` says *damaged*: take a new snapshot now; it writes the damaged parts anew. `mindguard snapshot
+   hold` keeps the other for analysis.
+3. `verify_snapshot` says *quarantined*: a table is empty, much smaller or has other columns. Nothing expires until
+   that is settled. If it is meant, name the table in `snapshot.gate.expected` and take a new snapshot; if it is not,
+   rows were lost: restore them from the last good one.
+4. `expire_snapshots`: the new snapshot is good. What could not be removed is tried again the next day; when it refuses
+   because of time, correct the clock it names. `mindguard snapshot expire` shows the plan and removes nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +36,7 @@ from airflow.sdk import Asset, CronTriggerTimetable, Metadata, dag, get_current_
 
 from mindguard.alerts.severity import Severity
 from mindguard.dag_defaults import ZONE, dag_defaults
+from mindguard.feishu.notifier import FeishuNotifier
 
 SNAPSHOT = Asset("mindguard_snapshot")
 
@@ -63,16 +72,36 @@ def snapshot_tables() -> None:
     @task(execution_timeout=timedelta(hours=2), outlets=[SNAPSHOT])
     def verify_snapshot(taken: dict[str, Any]) -> Any:
         """Read the published snapshot back; the asset's event carries its id."""
+        from airflow.sdk.exceptions import AirflowFailException
+
         from mindguard.airflow_clients import backup_store
         from mindguard.settings import load_settings
         from mindguard.snapshots.catalog import find_snapshot
         from mindguard.snapshots.verify import verify_snapshot as verify
 
         store = backup_store(load_settings())
-        verify(find_snapshot(store, taken["snapshot_id"]), store, progress=log.info).check()
+        manifest = find_snapshot(store, taken["snapshot_id"])
+        verify(manifest, store, progress=log.info).check()
+        if manifest.quarantined_for:
+            # No retry would find other rows; a person has to look before anything expires.
+            raise AirflowFailException(f"{manifest.snapshot_id} is quarantined: {'; '.join(manifest.quarantined_for)}")
         yield Metadata(SNAPSHOT, extra={"snapshot_id": taken["snapshot_id"], "key": taken["key"]})
 
-    verify_snapshot(take_snapshot())
+    # P2, unlike the DAG: the day's snapshot is good, old ones only take up room.
+    @task(execution_timeout=timedelta(minutes=30), on_failure_callback=[FeishuNotifier(severity=Severity.P2)])
+    def expire_snapshots() -> dict[str, Any]:
+        """Remove what is beyond its retention; returns what was decided and done."""
+        from mindguard.airflow_clients import backup_store
+        from mindguard.settings import load_settings
+        from mindguard.snapshots.expire import expire_snapshots as expire
+
+        settings = load_settings()
+        retention = settings.snapshot.retention
+        expired = expire(backup_store(settings), retention, now=datetime.now(UTC), apply=True, progress=log.info)
+        expired.check()
+        return expired.summary()
+
+    verify_snapshot(take_snapshot()) >> expire_snapshots()
 
 
 snapshot_tables()

@@ -6,10 +6,15 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 GOLDEN = Path(__file__).parent / "golden"
 UNIT = Path(__file__).parent / "unit"
+
+# No deadline: the first example of a test pays for imports, and a busy machine is slow.
+hypothesis.settings.register_profile("mindguard", deadline=None)
+hypothesis.settings.load_profile("mindguard")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

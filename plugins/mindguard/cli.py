@@ -37,7 +37,7 @@ def main() -> None:
     """Run the command; turn an expected error into one line, unless --debug asks for its traceback."""
     debug = "--debug" in sys.argv
     try:
-        app([argument for argument in sys.argv[1:] if argument != "--debug"])
+        app([argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="mindguard")
     except MindGuardError as error:
         if debug:
             raise
@@ -251,11 +251,18 @@ def _print_json(value: Any) -> None:
 
 
 def _print_table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Only the last column is wrapped, only between words and only in a terminal; nothing is ever cut."""
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(*heads, box=box.SIMPLE_HEAD)
+    *whole, last = zip(heads, *rows, strict=True)
+    columns = [Column(cells[0], no_wrap=True, min_width=max(map(cell_len, cells))) for cells in whole]
+    table = Table(*columns, last[0], box=box.SIMPLE_HEAD)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console = Console(markup=False, emoji=False)
+    needed = console.measure(table, options=console.options.update(width=100_000))
+    console.width = max(console.width, needed.minimum) if console.is_terminal else needed.maximum
+    console.print(table)

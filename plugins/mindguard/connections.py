@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,9 @@ from mindguard.errors import ConnectionMissing, MindGuardError
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+
+# A host may name its protocol: Airflow writes the connection type, then `https://`, then the rest.
+_URI = re.compile(r"([a-z][a-z0-9+.-]*)://(?:([a-z][a-z0-9+.-]*)://)?(.*)", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -50,66 +54,86 @@ def from_environment(conn_id: str, environ: Mapping[str, str] = os.environ) -> C
         raise ConnectionMissing(conn_id)
     try:
         return _from_json(conn_id, value) if value.startswith("{") else _from_uri(conn_id, value)
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         # `from None`: the original error quotes the value, and the value is a credential.
         raise MindGuardError(
             f"{variable} is neither a connection URI nor connection JSON",
-            hint="`airflow connections get ID -o json` shows the form",
+            hint="write TYPE://LOGIN:PASSWORD@HOST:PORT/SCHEMA, each part percent-encoded",
         ) from None
 
 
 def _from_json(conn_id: str, value: str) -> Connection:
     raw = json.loads(value)
-    extra = raw.get("extra") or {}
+    texts = {name: str(raw.get(name) or "") for name in ("host", "login", "password", "schema")}
     return Connection(
         conn_id=conn_id,
-        conn_type=raw.get("conn_type", ""),
-        host=raw.get("host") or "",
-        login=raw.get("login") or "",
-        password=raw.get("password") or "",
+        conn_type=_conn_type(raw.get("conn_type") or ""),
         port=int(raw["port"]) if raw.get("port") else None,
-        schema=raw.get("schema") or "",
-        extra=json.loads(extra) if isinstance(extra, str) else dict(extra),
+        extra=_extra(raw.get("extra")),
+        **texts,
     )
 
 
 def _from_uri(conn_id: str, value: str) -> Connection:
-    parts = urlsplit(value)
-    if not parts.scheme:
-        raise ValueError("no scheme")
+    form = _URI.fullmatch(value)
+    if not form:
+        raise ValueError("no TYPE://")
+    conn_type, protocol, rest = form.groups()
+    parts = urlsplit(f"//{rest}")
+    host = unquote(parts.hostname or "")
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    extra = json.loads(query["__extra__"]) if "__extra__" in query else query
     return Connection(
         conn_id=conn_id,
-        conn_type=parts.scheme.replace("-", "_"),
-        host=unquote(parts.hostname or ""),
+        conn_type=_conn_type(conn_type.lower()),
+        host=f"{protocol}://{host}" if protocol and host else host,
         login=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         port=parts.port,
-        schema=unquote(parts.path.lstrip("/")),
-        extra=extra,
+        schema=unquote(parts.path[1:]),
+        extra=_extra(query.get("__extra__", query)),
     )
 
 
+def _conn_type(written: str) -> str:
+    return "postgres" if written == "postgresql" else written.replace("-", "_")
+
+
+def _extra(written: Any) -> dict[str, Any]:
+    """Extras are a JSON object or its text; nothing, in whichever form, is as good as an empty one."""
+    extra = (json.loads(written) if written and isinstance(written, str) else written) or {}
+    if not isinstance(extra, dict):
+        raise TypeError("extra is no object")
+    return extra
+
+
 def postgres_conninfo(connection: Connection) -> str:
-    """libpq connection string of a `postgres` connection; it holds the password, so never print it."""
+    """libpq connection string of a `postgres` connection; it holds the password, so never print it.
+
+    Raises:
+        MindGuardError: an extra is none of libpq's.
+    """
+    from psycopg import ProgrammingError
     from psycopg.conninfo import make_conninfo
 
     libpq_extras = {
         key: str(value)
         for key, value in connection.extra.items()
-        if key.startswith("ssl") or key in {"options", "target_session_attrs", "keepalives_idle", "gssencmode"}
+        if value is not None
+        and (key.startswith("ssl") or key in {"options", "target_session_attrs", "keepalives_idle", "gssencmode"})
     }
-    return make_conninfo(
-        host=connection.host or None,
-        port=connection.port,
-        user=connection.login or None,
-        password=connection.password or None,
-        dbname=connection.schema or None,
-        connect_timeout="10",
-        application_name="mindguard",
-        **libpq_extras,
-    )
+    try:
+        return make_conninfo(
+            host=connection.host or None,
+            port=connection.port,
+            user=connection.login or None,
+            password=connection.password or None,
+            dbname=connection.schema or None,
+            connect_timeout="10",
+            application_name="mindguard",
+            **libpq_extras,
+        )
+    except ProgrammingError as error:
+        raise MindGuardError(f"connection {connection.conn_id!r}: {error}", hint="correct its extras") from error
 
 
 def s3_client(connection: Connection) -> S3Client:
@@ -118,6 +142,9 @@ def s3_client(connection: Connection) -> S3Client:
     Understands the extras that Airflow's own hook does for a plain key: `endpoint_url`, `region_name`,
     `config_kwargs`, `aws_session_token`. Without login and password, boto3's own chain (environment, profile,
     instance role) finds the credentials.
+
+    Raises:
+        MindGuardError: boto3 can make no client of it.
     """
     import boto3
     from botocore.config import Config
@@ -129,13 +156,19 @@ def s3_client(connection: Connection) -> S3Client:
         read_timeout=60,
         max_pool_connections=32,
     )
-    client: S3Client = boto3.client(
-        "s3",
-        aws_access_key_id=connection.login or None,
-        aws_secret_access_key=connection.password or None,
-        aws_session_token=extra.get("aws_session_token"),
-        endpoint_url=extra.get("endpoint_url"),
-        region_name=extra.get("region_name"),
-        config=ours.merge(Config(**extra.get("config_kwargs", {}))),
-    )
+    try:
+        client: S3Client = boto3.client(
+            "s3",
+            aws_access_key_id=connection.login or None,
+            aws_secret_access_key=connection.password or None,
+            aws_session_token=extra.get("aws_session_token") or None,
+            endpoint_url=extra.get("endpoint_url") or None,
+            region_name=extra.get("region_name") or None,
+            config=ours.merge(Config(**extra.get("config_kwargs") or {})),
+        )
+    except Exception as error:  # boto3 checks little, so a wrong extra fails anywhere inside it
+        raise MindGuardError(
+            f"connection {connection.conn_id!r} makes no S3 client: {error}",
+            hint="endpoint_url begins with http:// or https://, config_kwargs is an object of botocore's Config",
+        ) from error
     return client

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
+from mindguard.alerts.masking import mask_secrets
 from mindguard.connections import Resolve, postgres_conninfo, s3_client
 from mindguard.errors import MindGuardError
 from mindguard.settings import Settings
@@ -53,6 +54,9 @@ def examine(settings: Settings, resolve: Resolve, *, now: Callable[[], datetime]
             findings.extend(check())
         except MindGuardError as error:
             findings.append(Finding("error", conn_id, str(error)))
+        except Exception as error:  # noqa: BLE001 - one check that breaks must not hide what the others find
+            text = mask_secrets(f"could not be checked, the check itself broke: {type(error).__name__}: {error}")
+            findings.append(Finding("error", conn_id, " ".join(text.split())))
     return findings
 
 

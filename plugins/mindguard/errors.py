@@ -17,7 +17,8 @@ class MindGuardError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} – {self.hint}" if self.hint else self.message
+        line = f"{self.message} – {self.hint}" if self.hint else self.message
+        return " ".join(line.split())  # facts may bring line breaks of their own
 
 
 class SettingsError(MindGuardError):

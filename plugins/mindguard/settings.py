@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mindguard.errors import SettingsError
 
-_QUALIFIED_NAME = re.compile(r"^[^.]+\.[^.]+$")
+RUN_MARGIN_MINUTES = 15
+"""What the last request of a snapshot, its manifest, may take beyond max_age_minutes with all of its retries."""
+
+_QUALIFIED_NAME = re.compile(r"[^.\n]+\.[^.\n]+")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Strict: YAML has types, so `days: true` or `timezone: 8` is a mistake. Its lists are read as tuples all the same.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, str_min_length=1)
 
 
 class Connections(_Section):
@@ -44,8 +48,8 @@ class TableSettings(_Section):
     @field_validator("name")
     @classmethod
     def _qualified(cls, name: str) -> str:
-        if not _QUALIFIED_NAME.match(name):
-            raise ValueError(f"{name!r} is not schema-qualified; write for instance public.{name}")
+        if not _QUALIFIED_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not schema-qualified; write for instance public.checkins")
         return name
 
 
@@ -55,6 +59,14 @@ class RetentionSettings(_Section):
     days: int = Field(30, ge=1)
     minimum: int = Field(7, ge=1, description="newer proven snapshots that must exist before one expires")
     max_expire_per_run: int = Field(10, ge=1)
+    grace_hours: float = Field(
+        24, gt=0, description="age at which a stored part that no snapshot names is removed; beyond max_age_minutes"
+    )
+    max_gap_days: int = Field(
+        8,
+        ge=1,
+        description="longest time between two snapshots; a longer one stops pruning: backups or clock are wrong",
+    )
 
 
 class GateSettings(_Section):
@@ -62,7 +74,9 @@ class GateSettings(_Section):
 
     max_shrink: float = Field(0.5, gt=0, le=1, description="share of a table's rows that may be gone")
     expected: tuple[str, ...] = Field(
-        (), description="tables whose shrinking or changed columns are expected for now, for instance public.checkins"
+        (),
+        strict=False,
+        description="tables whose shrinking or changed columns are expected for now, for instance public.checkins",
     )
 
 
@@ -76,10 +90,15 @@ class SnapshotSettings(_Section):
         "AES256", description="server-side encryption to request; null where the store has none"
     )
     sse_kms_key_id: str | None = None
-    tables: tuple[TableSettings, ...] = Field(min_length=1)
+    object_lock: Literal["GOVERNANCE", "COMPLIANCE"] | None = Field(
+        None, description="lock objects for retention.days; the bucket must have object lock enabled"
+    )
+    tables: tuple[TableSettings, ...] = Field(min_length=1, strict=False)
     retention: RetentionSettings = RetentionSettings()
     gate: GateSettings = GateSettings()
-    part_mb: int = Field(96, ge=1, le=2048, description="source bytes (MB) that one part aims at")
+    part_mb: int = Field(
+        96, ge=1, le=2048, description="source megabytes that one part aims at most; small tables have smaller parts"
+    )
     connections: int = Field(3, ge=1, le=32, description="concurrent readers on the source")
     max_age_minutes: int = Field(120, ge=1, description="give up rather than hold back the source's vacuum for longer")
 
@@ -91,6 +110,15 @@ class SnapshotSettings(_Section):
         if twice:
             raise ValueError(f"listed twice: {', '.join(twice)}")
         return tables
+
+    @model_validator(mode="after")
+    def _grace_outlasts_a_run(self) -> SnapshotSettings:
+        # Parts of a run that still goes on are named by no manifest yet (docs/adr/0010).
+        if self.retention.grace_hours * 60 < self.max_age_minutes + RUN_MARGIN_MINUTES:
+            raise ValueError(
+                f"retention.grace_hours must be at least {RUN_MARGIN_MINUTES} minutes more than max_age_minutes"
+            )
+        return self
 
 
 def _known_timezone(name: str) -> str:
@@ -135,7 +163,6 @@ def load_settings(path: Path | None = None) -> Settings:
         SettingsError: the file is missing, is not YAML, or breaks a rule; the message names every place.
     """
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
 
     path = path or settings_path()
     try:
@@ -144,8 +171,8 @@ def load_settings(path: Path | None = None) -> Settings:
         raise SettingsError(
             f"cannot read settings {path}: {error.strerror}", hint="set MINDGUARD_SETTINGS to a readable file"
         ) from error
-    except YAMLError as error:
-        raise SettingsError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except Exception as error:  # the YAML library lets through what Python says of dates, numbers, depth
+        raise SettingsError(f"{path} is not YAML: {error}") from error
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:

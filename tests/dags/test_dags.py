@@ -15,7 +15,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # dag_id → tasks and what each follows. A new DAG is added here on purpose, never by accident.
 EXPECTED: dict[str, dict[str, set[str]]] = {
-    "snapshot_tables": {"take_snapshot": set(), "verify_snapshot": {"take_snapshot"}},
+    "snapshot_tables": {
+        "take_snapshot": set(),
+        "verify_snapshot": {"take_snapshot"},
+        "expire_snapshots": {"verify_snapshot"},
+    },
 }
 
 
@@ -86,7 +90,7 @@ def test_every_task_keeps_the_policy(dag_id: str, loaded: dict[str, Any]) -> Non
 
 def test_only_a_verified_snapshot_updates_the_asset(loaded: dict[str, Any]) -> None:
     outlets = {task_id: task["outlets"] for task_id, task in loaded["dags"]["snapshot_tables"]["tasks"].items()}
-    assert outlets == {"take_snapshot": [], "verify_snapshot": ["mindguard_snapshot"]}
+    assert outlets == {"take_snapshot": [], "verify_snapshot": ["mindguard_snapshot"], "expire_snapshots": []}
 
 
 def test_parsing_imports_nothing_heavy(tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from mindguard import __version__, cli
+from mindguard.doctor import Finding
 from mindguard.feishu.cases import CASES
 
 GOLDEN_CARDS = Path(__file__).resolve().parents[1] / "golden" / "cards"
@@ -41,7 +42,7 @@ def mindguard(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     """`mindguard("feishu", "preview", …)` runs the command in this process."""
 
     def run(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["mindguard", *arguments])
+        monkeypatch.setattr(sys, "argv", ["__main__.py", *arguments])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         out, err = capsys.readouterr()
@@ -70,7 +71,7 @@ def test_a_wrong_call_ends_with_2(arguments: list[str], mindguard: Mindguard) ->
     ended = mindguard(*arguments)
     assert ended.status == 2
     assert ended.out == ""
-    assert "Usage: " in ended.err
+    assert "Usage: mindguard" in ended.err
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,72 @@ def test_doctor_reports_every_missing_connection(mindguard: Mindguard) -> None:
         f"mindguard_{name}" for name in ("app", "backup", "ops", "drill", "events", "feishu")
     ]
     assert all("set AIRFLOW_CONN_MINDGUARD_" in finding["text"] for finding in findings)
+
+
+def test_doctor_goes_on_after_a_connection_that_boto3_refuses(
+    mindguard: Mindguard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_MINDGUARD_BACKUP", "aws://k:s@/?endpoint_url=127.0.0.1:9000")
+    findings = json.loads(mindguard("doctor", "--json").out)
+    assert len(findings) == 6
+    assert "Invalid endpoint: 127.0.0.1:9000" in findings[1]["text"]
+
+
+def test_doctor_goes_on_after_a_check_that_breaks_and_counts_it_as_an_error(
+    mindguard: Mindguard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> Iterator[Finding]:
+        yield Finding("ok", "mindguard_backup", "seen before it broke")
+        raise ZeroDivisionError(f"two\nlines of postgres://u:{SECRET}@h/db")
+
+    monkeypatch.setattr("mindguard.doctor._store", broken)
+    ended = mindguard("doctor", "--json")
+    findings = json.loads(ended.out)
+    assert ended.status == 1
+    assert [finding["status"] for finding in findings] == ["error", "ok", *["error"] * 5]
+    assert findings[2] == {
+        "status": "error",
+        "what": "mindguard_backup",
+        "text": "could not be checked, the check itself broke: ZeroDivisionError: two lines of postgres://u:***@h/db",
+    }
+
+
+# Tables
+
+
+LISTED = ("20261118T180003Z-5f0c1d", "2026-11-19 02:00", "3", "123,456,789", "120", "12,345.6")
+LIST_HEADS = ("snapshot", "taken (Asia/Shanghai)", "tables", "rows", "parts", "MB")
+FINDING = ("error", "public.behavior_tasks", "created_at leads no index, so each part scans the whole table – index it")
+
+
+@pytest.mark.parametrize("cell", ["IO: [libpq] connection failed", "no right on [/tmp/x]", "public.[red]", ":warning:"])
+def test_a_cell_is_printed_as_it_is(cell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cli._print_table(("what", "[bold]"), [(cell, cell)])
+    out = capsys.readouterr().out
+    assert out.count(cell) == 2
+    assert "[bold]" in out
+
+
+def test_a_pipe_and_a_log_take_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    cli._print_table(LIST_HEADS, [LISTED])
+    cli._print_table(("", "what", "finding"), [(*FINDING[:2], FINDING[2] * 9)])
+    lines = capsys.readouterr().out.splitlines()
+    assert any(all(cell in line for cell in LISTED) for line in lines)
+    assert any(FINDING[2] * 9 in line for line in lines)
+
+
+@pytest.mark.parametrize("columns", ["20", "80"])
+def test_a_terminal_wraps_the_last_column_between_words_and_cuts_nothing(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", columns)
+    cli._print_table(LIST_HEADS, [LISTED])
+    assert any(all(cell in line for cell in LISTED) for line in capsys.readouterr().out.splitlines())
+    cli._print_table(("", "what", "finding"), [FINDING])
+    out = capsys.readouterr().out
+    assert FINDING[2] not in out, "wrapped"
+    assert {word for cell in FINDING for word in cell.split()} <= set(out.split())
 
 
 def test_an_unknown_case_lists_the_cases(mindguard: Mindguard) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from botocore.config import Config
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
@@ -42,16 +42,22 @@ def test_a_missing_connection_names_the_variable(environ: dict[str, str]) -> Non
         SECRET,
         f"//u:{SECRET}@h/db",
         f"no_such://u:{SECRET}@h/db",
+        f"postgres:/u:{SECRET}@h/db",
+        f"u:{SECRET}",
         f"postgres://u:{SECRET}@h:notaport/db",
         f"postgres://u:{SECRET}@h:65536/db",
         f"postgres://u:{SECRET}@[h/db",
         f"postgres://u:{SECRET}℀@h/db",
         f"aws://k@h/?__extra__={SECRET}",
+        f"aws://k@h/?__extra__=%5B%22{SECRET}%22%5D",
         f'{{"password": "{SECRET}"',
         f'{{"password": "{SECRET}", "port": "{SECRET}"}}',
         f'{{"password": "{SECRET}", "extra": "{SECRET}"}}',
         f'{{"password": "{SECRET}", "extra": 5}}',
         f'{{"password": "{SECRET}", "extra": ["{SECRET}"]}}',
+        f'{{"password": "{SECRET}", "extra": "[1]"}}',
+        f'{{"password": "{SECRET}", "conn_type": 5}}',
+        f'{{"password": "{SECRET}", "extra": ' + "[" * 100_000,
     ],
 )
 def test_an_unreadable_connection_is_never_quoted(value: str) -> None:
@@ -103,15 +109,23 @@ def test_json_is_read(extra: Any, port: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["aws://", "aws:///", "aws://@/", "aws://:@", '{"conn_type": "aws"}', '{"conn_type": "aws", "extra": ""}']
+    "value",
+    [
+        *("aws://", "aws:///", "aws://@/", "aws://:@", "aws://?__extra__=", "aws://?__extra__=null"),
+        *('{"conn_type": "aws"}', '{"conn_type": "aws", "extra": ""}', '{"conn_type": "aws", "extra": "null"}'),
+    ],
 )
 def test_what_is_left_out_is_empty(value: str) -> None:
     assert read(value) == Connection("c", "aws")
 
 
 def test_nulls_in_json_are_empty() -> None:
-    nulls = dict.fromkeys(("host", "login", "password", "port", "schema", "extra"))
-    assert read(json.dumps({"conn_type": "aws", **nulls})) == Connection("c", "aws")
+    nulls = dict.fromkeys(("conn_type", "host", "login", "password", "port", "schema", "extra"))
+    assert read(json.dumps(nulls)) == Connection("c", "")
+
+
+def test_a_number_in_json_is_its_text() -> None:
+    assert read('{"conn_type": "postgres", "password": 12345, "schema": 7}').password == "12345"
 
 
 def test_spaces_around_the_value_do_not_matter() -> None:
@@ -120,10 +134,12 @@ def test_spaces_around_the_value_do_not_matter() -> None:
 
 # As Airflow reads them
 
-CONN_TYPE = st.sampled_from(["postgres", "aws", "clickhouse", "feishu", "http", "google-cloud-platform"])
+CONN_TYPE = st.sampled_from(["postgres", "postgresql", "aws", "feishu", "http", "google-cloud-platform"])
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 HOST = (
-    st.none() | st.from_regex(r"[a-zA-Z0-9.-]{1,20}", fullmatch=True) | st.sampled_from(["::1", "/tmp/Socket", "a,b"])
+    st.none()
+    | st.from_regex(r"[a-zA-Z0-9.-]{1,20}", fullmatch=True)
+    | st.sampled_from(["::1", "/tmp/Socket", "a,b", "https://h.example", "https://h.example/open-apis/Hook/"])
 )
 PORT = st.none() | st.integers(1, 65535)
 FLAT_EXTRA = st.dictionaries(ANY_TEXT, ANY_TEXT, max_size=3)
@@ -146,11 +162,31 @@ def by_airflow(connection: Any) -> dict[str, Any]:
     return {**texts, "port": connection.port, "extra": json.loads(connection.extra or "{}")}
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "feishu://https://:token@open.feishu.cn%2Fopen-apis%2Fbot%2Fv2%2Fhook%2F",
+        "http://https://u:p@h.example:8443/x",
+        "http://https://",
+        "aws://?endpoint_url=http://127.0.0.1:9000",
+        "postgres://h//db",
+        "aws://k:s@/?__extra__=",
+    ],
+)
+def test_an_unusual_uri_is_read_as_airflow_reads_it(airflow_connection: Any, uri: str) -> None:
+    assert as_dict(read(uri)) == by_airflow(airflow_connection.from_uri(uri, conn_id="c"))
+
+
+@pytest.mark.parametrize("conn_type", ["postgres", "postgresql", "google-cloud-platform", "google_cloud_platform"])
+def test_a_connection_type_in_json_is_named_as_airflow_names_it(airflow_connection: Any, conn_type: str) -> None:
+    value = json.dumps({"conn_type": conn_type})
+    assert read(value).conn_type == airflow_connection.from_json(value, conn_id="c").conn_type
+
+
 def quoted_host(host: str) -> str:
     return f"[{host}]" if host.startswith(":") else quote(host, safe=",")
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     conn_type=CONN_TYPE,
     login=st.none() | ANY_TEXT,
@@ -184,7 +220,6 @@ def test_a_uri_is_read_as_airflow_reads_it(
     assert ours.extra == (deep if deep is not None else extra or {})
 
 
-@settings(max_examples=200, deadline=None)
 @given(login=ANY_TEXT, password=ANY_TEXT, host=HOST, port=PORT, schema=ANY_TEXT, extra=FLAT_EXTRA | DEEP_EXTRA)
 def test_what_airflow_writes_is_read_back(airflow_connection: Any, host: str | None, **fields: Any) -> None:
     """As URI and as JSON, the two forms that `airflow connections export` gives."""
@@ -206,7 +241,6 @@ def test_what_airflow_writes_is_read_back(airflow_connection: Any, host: str | N
 # Clients
 
 
-@settings(deadline=None)
 @given(
     st.builds(
         Connection,
@@ -241,9 +275,15 @@ def test_libpq_is_given_the_extras_that_are_its_own() -> None:
         "keepalives_idle": "30",
         "gssencmode": "disable",
     }
-    airflows = {"cursor": "dictcursor", "iam": True, "__note__": "x", "host": "elsewhere", "password": "other"}
+    airflows = {"cursor": "dictcursor", "iam": True, "__note__": "x", "host": "elsewhere", "sslcert": None}
     info = conninfo_to_dict(postgres_conninfo(Connection("c", "postgres", host="h", extra={**libpq, **airflows})))
     assert info == {"host": "h", "connect_timeout": "10", "application_name": "mindguard", **libpq}
+
+
+def test_an_ssl_extra_that_libpq_does_not_know_is_one_line() -> None:
+    with pytest.raises(MindGuardError) as caught:
+        postgres_conninfo(Connection("c", "postgres", host="h", password=SECRET, extra={"sslfoo": SECRET}))
+    assert str(caught.value) == "connection 'c': invalid connection option \"sslfoo\" – correct its extras"
 
 
 def test_what_a_connection_leaves_out_is_libpqs_to_find() -> None:
@@ -278,6 +318,33 @@ def test_s3_takes_endpoint_region_and_keys() -> None:
     assert (client.meta.endpoint_url, client.meta.region_name) == ("http://127.0.0.1:8333", "cn-north-1")
     keys = client._request_signer._credentials
     assert (keys.access_key, keys.secret_key, keys.token) == ("AK", "SK", "ST")
+
+
+@pytest.mark.usefixtures("no_aws_environment")
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ({"endpoint_url": "127.0.0.1:9000"}, "Invalid endpoint: 127.0.0.1:9000 – endpoint_url begins with http"),
+        ({"region_name": "not a region"}, "region_name 'not a region' doesn't match"),
+        ({"config_kwargs": {"nope": 1}}, "unexpected keyword argument 'nope'"),
+        ({"config_kwargs": '{"read_timeout": 5}'}, "config_kwargs is an object"),
+        ({"config_kwargs": {"s3": {"addressing_style": "bogus"}}}, "S3 addressing style bogus is invalid"),
+        ({"config_kwargs": {"s3": "path"}}, "'str' object has no attribute"),
+        ({"config_kwargs": {"request_checksum_calculation": "never"}}, "when_required"),
+    ],
+)
+def test_an_extra_that_s3_cannot_use_is_one_line(extra: dict[str, Any], said: str) -> None:
+    with pytest.raises(MindGuardError, match=r"^connection 'c' makes no S3 client: ") as caught:
+        s3(**extra)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("no_aws_environment")
+@pytest.mark.parametrize("empty", [None, ""])
+def test_an_empty_s3_extra_is_as_good_as_none(empty: Any) -> None:
+    names = ("endpoint_url", "region_name", "aws_session_token", "config_kwargs")
+    assert s3(**dict.fromkeys(names, empty)).meta.endpoint_url == s3().meta.endpoint_url
 
 
 @pytest.mark.usefixtures("no_aws_environment")

@@ -34,7 +34,9 @@ def changed(place: str, value: Any) -> dict[str, Any]:
 def file_with(folder: Path, content: Any) -> Path:
     """A settings file; JSON is YAML."""
     path = folder / "settings.yaml"
-    path.write_text(content if isinstance(content, str) else json.dumps(content, ensure_ascii=False), "utf-8")
+    if not isinstance(content, bytes):
+        content = (content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)).encode()
+    path.write_bytes(content)
     return path
 
 
@@ -51,6 +53,7 @@ def refusal(path: Path) -> str:
     ("place", "value", "said"),
     [
         ("typo", 1, "typo: Extra inputs"),
+        ("ty\npo", 1, "ty po: Extra inputs"),
         ("connections.typo", "x", "connections.typo: Extra inputs"),
         ("snapshot.typo", 1, "snapshot.typo: Extra inputs"),
         ("snapshot.retention.typo", 1, "snapshot.retention.typo: Extra inputs"),
@@ -60,6 +63,9 @@ def refusal(path: Path) -> str:
         ("snapshot.tables.0.name", "app.public.checkins", "'app.public.checkins' is not schema-qualified"),
         ("snapshot.tables.0.name", ".checkins", "'.checkins' is not schema-qualified"),
         ("snapshot.tables.0.name", "public.", "'public.' is not schema-qualified"),
+        ("snapshot.tables.0.name", "public.t\n", r"'public.t\n' is not schema-qualified"),
+        ("snapshot.tables.0.name", "public.a\nb", r"'public.a\nb' is not schema-qualified"),
+        ("snapshot.tables.0.part_by", "", "snapshot.tables.0.part_by: String should have at least 1 character"),
         ("snapshot.tables", [], "snapshot.tables: Tuple should have at least 1 item"),
         (
             "snapshot.tables",
@@ -67,13 +73,13 @@ def refusal(path: Path) -> str:
             "snapshot.tables: Value error, listed twice: public.t",
         ),
         ("timezone", "Asia/Peking", "timezone: Value error, 'Asia/Peking' is not a known time zone"),
-        ("timezone", "", "timezone: Value error, '' is not a known time zone"),
+        ("timezone", "", "timezone: String should have at least 1 character"),
         ("timezone", "Asia", "'Asia' is not a known time zone"),
         ("timezone", "/etc/localtime", "'/etc/localtime' is not a known time zone"),
         ("timezone", 8, "timezone: Input should be a valid string"),
         ("locale", "de", "locale: Input should be 'zh' or 'en'"),
         ("snapshot.sse", "none", "snapshot.sse: Input should be 'AES256' or 'aws:kms'"),
-        ("snapshot.prefix", "", "snapshot.prefix: String should match pattern"),
+        ("snapshot.prefix", "", "snapshot.prefix: String should"),
         ("snapshot.prefix", "/", "snapshot.prefix: String should match pattern"),
         ("snapshot.prefix", "/a", "snapshot.prefix: String should match pattern"),
         ("snapshot.prefix", "a/", "snapshot.prefix: String should match pattern"),
@@ -82,11 +88,17 @@ def refusal(path: Path) -> str:
         ("snapshot.connections", 0, "snapshot.connections: Input should be greater than or equal to 1"),
         ("snapshot.connections", 33, "snapshot.connections: Input should be less than or equal to 32"),
         ("snapshot.max_age_minutes", 0, "snapshot.max_age_minutes: Input should be greater than or equal to 1"),
+        ("snapshot.max_age_minutes", 24 * 60 - 14, "snapshot: Value error, retention.grace_hours must be at least 15"),
         ("snapshot.retention.days", 0, "snapshot.retention.days: Input should be greater than or equal to 1"),
         ("snapshot.retention.days", 1.5, "snapshot.retention.days: Input should be a valid integer"),
+        ("snapshot.retention.days", True, "snapshot.retention.days: Input should be a valid integer"),
+        ("snapshot.retention.days", "30", "snapshot.retention.days: Input should be a valid integer"),
+        ("snapshot.gate.max_shrink", True, "snapshot.gate.max_shrink: Input should be a valid number"),
         ("snapshot.retention.minimum", 0, "snapshot.retention.minimum: Input should be greater than or equal to 1"),
         ("snapshot.retention.max_expire_per_run", 0, "max_expire_per_run: Input should be greater than or equal to 1"),
         ("snapshot.bucket", None, "snapshot.bucket: Input should be a valid string"),
+        ("snapshot.bucket", "", "snapshot.bucket: String should have at least 1 character"),
+        ("connections.app", "", "connections.app: String should have at least 1 character"),
         ("connections", None, "connections: Input should be a valid dictionary"),
         ("snapshot", None, "snapshot: Input should be a valid dictionary"),
     ],
@@ -103,7 +115,7 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    "content",
     [
         "snapshot: [",
         "a:\n\tb: 1",
@@ -111,10 +123,14 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
         "a: 1\n---\nb: 2",
         "a: \x01",
         "!!python/object/apply:os.getcwd []",
+        "timezone: 2026-13-45",
+        "timezone: !!bool maybe",
+        "[" * 600,
+        "locale: 中文".encode("gbk"),
     ],
 )
-def test_what_is_not_yaml_is_said_so(text: str, tmp_path: Path) -> None:
-    assert "is not YAML: " in refusal(file_with(tmp_path, text))
+def test_what_is_not_yaml_is_said_so(content: Any, tmp_path: Path) -> None:
+    assert "is not YAML: " in refusal(file_with(tmp_path, content))
 
 
 @pytest.mark.parametrize("text", ["", "- a", "only words"])
@@ -135,10 +151,13 @@ def test_a_missing_file_is_named_with_what_to_set(tmp_path: Path) -> None:
         ("snapshot.connections", 1),
         ("snapshot.connections", 32),
         ("snapshot.max_age_minutes", 1),
+        ("snapshot.max_age_minutes", 24 * 60 - 15),
         ("snapshot.sse", None),
         ("snapshot.prefix", "a"),
         ("snapshot.prefix", "backups/key tables/中文"),
         ("snapshot.tables.0.name", 'Public."Check-ins" 打卡'),
+        ("snapshot.gate.expected", ("public.t",)),
+        ("snapshot.gate.max_shrink", 1),
         ("timezone", "UTC"),
         ("locale", "en"),
     ],
@@ -183,12 +202,20 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "storage_class": "STANDARD_IA",
             "sse": "AES256",
             "sse_kms_key_id": None,
+            "object_lock": None,
             "tables": (
                 {"name": "public.checkins", "part_by": "created_at"},
                 {"name": "public.behavior_tasks", "part_by": "created_at"},
                 {"name": "public.risk_signals", "part_by": "detected_at"},
             ),
-            "retention": {"days": 30, "minimum": 7, "max_expire_per_run": 10},
+            "retention": {
+                "days": 30,
+                "minimum": 7,
+                "max_expire_per_run": 10,
+                "grace_hours": 24,
+                "max_gap_days": 8,
+            },
+            "gate": {"max_shrink": 0.5, "expected": ()},
             "part_mb": 96,
             "connections": 3,
             "max_age_minutes": 120,

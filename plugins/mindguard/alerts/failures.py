@@ -73,7 +73,7 @@ def run_failure(
         severity=severity,
         subject=dag_id,
         happened_at=happened_at,
-        fingerprint=fingerprint(dag_id, "run", run=run_id),
+        fingerprint=task_fingerprint(dag_id, run_id, ""),  # no task has an empty name
         facts=(Fact(_say("error", locale), reason, wrong=True), Fact(_say("run", locale), run_id)),
         links=(Link(_say("open_run", locale), run_url),),
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.manifest import Manifest, ManifestInvalid
+from mindguard.snapshots.proof import Proof, read_proof
 from mindguard.snapshots.store import ObjectMissing, Store
 
 
@@ -29,6 +30,15 @@ def find_snapshot(store: Store, snapshot_id: str) -> Manifest:
         SnapshotMissing: there is none.
         ManifestInvalid: its manifest cannot be trusted.
     """
+    return _read(store, find_key(store, snapshot_id))
+
+
+def find_key(store: Store, snapshot_id: str) -> str:
+    """The key of this snapshot's manifest; `latest` is the newest one's.
+
+    Raises:
+        SnapshotMissing: there is none.
+    """
     keys = store.manifest_keys()
     matching = keys[-1:] if snapshot_id == "latest" else [key for key in keys if key.endswith(f"/{snapshot_id}.json")]
     if not matching:
@@ -36,7 +46,19 @@ def find_snapshot(store: Store, snapshot_id: str) -> Manifest:
             f"there is no snapshot {snapshot_id} under s3://{store.bucket}/{store.prefix}",
             hint="`mindguard snapshot list` shows all",
         )
-    return _read(store, matching[0])
+    return matching[0]
+
+
+def snapshot_ids(store: Store) -> list[str]:
+    """The ids of all snapshots, oldest first, without reading one."""
+    return [key.rsplit("/", 1)[-1].removesuffix(".json") for key in store.manifest_keys()]
+
+
+def proven(store: Store) -> dict[str, Proof]:
+    """The proof of each snapshot that a restore drill has proven, by its id."""
+    keys = [key for key in store.keys("snapshots/") if key.endswith(".proof.json")]
+    proofs = [proof for key in keys if (proof := read_proof(store, key))]
+    return {proof.snapshot_id: proof for proof in proofs}
 
 
 def newest_snapshot(

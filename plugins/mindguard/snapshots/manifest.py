@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -163,14 +163,15 @@ class Manifest(_Record):
         try:
             body: dict[str, Any] = json.loads(stored)
             digest = body.pop("digest")
-        except (ValueError, KeyError, AttributeError):
+            digest_now = _digest(body)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ManifestInvalid(f"manifest {origin} is not a manifest of this package") from None
         if body.get("format") != FORMAT:
             raise ManifestInvalid(
                 f"manifest {origin} has format {body.get('format')}, this version reads format {FORMAT}",
                 hint="use the version of mindguard that wrote it",
             )
-        if digest != _digest(body):
+        if digest != digest_now:
             raise ManifestInvalid(f"manifest {origin} was altered after it was published")
         try:
             manifest = cls.model_validate(body)
@@ -215,4 +216,4 @@ def combine(fingerprints: Iterable[str]) -> str:
 
 def new_snapshot_id(taken_at: datetime, suffix: str) -> str:
     """Sortable by time and unique by its suffix: two runs in one second must not collide."""
-    return f"{taken_at:%Y%m%dT%H%M%SZ}-{suffix}"
+    return f"{taken_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{suffix}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,13 +25,14 @@ def write_parquet(batches: Iterable[pa.RecordBatch], file: IO[bytes], check_goin
 
     rows = 0
     writer: pq.ParquetWriter | None = None
-    for group in _row_groups(batches, check_going_on):
-        table = pa.Table.from_batches(group)
-        writer = writer or pq.ParquetWriter(file, table.schema, compression="zstd", write_page_checksum=True)
-        writer.write_table(table, row_group_size=table.num_rows)
-        rows += table.num_rows
-    if writer:
-        writer.close()
+    with ExitStack() as closing:
+        for group in _row_groups(batches, check_going_on):
+            table = pa.Table.from_batches(group)
+            writer = writer or closing.enter_context(
+                pq.ParquetWriter(file, table.schema, compression="zstd", write_page_checksum=True)
+            )
+            writer.write_table(table, row_group_size=max(table.num_rows, 1))
+            rows += table.num_rows
     return rows
 
 

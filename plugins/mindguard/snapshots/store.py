@@ -1,11 +1,12 @@
 """The object store: create-only writes with SHA-256, reads, and the layout under the prefix.
 
 ```
-<prefix>/parts/<table>/<content id>.parquet
-<prefix>/schema/<digest>.dump
+<prefix>/parts/<table>/<content id>-<run>.parquet
+<prefix>/schema/<digest>-<run>.dump
 <prefix>/snapshots/<date>/<snapshot id>.json          the manifest
 <prefix>/snapshots/<date>/<snapshot id>.proof.json    a restore drill proved it
 <prefix>/snapshots/<date>/<snapshot id>.hold.json     kept whatever its age
+<prefix>/probe/<random>                               written and removed by `mindguard doctor`
 ```
 """
 
@@ -15,9 +16,11 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass
 from datetime import date, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from urllib.parse import quote
 
@@ -30,6 +33,17 @@ if TYPE_CHECKING:
 _CHUNK = 1024 * 1024
 _MANIFEST = re.compile(r"/\d{4}-\d\d-\d\d/[^/.]+\.json$")
 _SINGLE_PUT_LIMIT = 5 * 1024**3
+
+Kind = Literal["part", "schema", "manifest", "proof", "hold", "probe"]
+_FILED = r"snapshots/\d{4}-\d\d-\d\d/\d{8}T\d{6}Z-[0-9a-f]+"
+_LAYOUT: dict[Kind, re.Pattern[str]] = {
+    "part": re.compile(r"parts/[^/]+/[0-9a-f]{40,64}(-[0-9a-f]+)?\.parquet"),
+    "schema": re.compile(r"schema/[0-9a-f]{64}(-[0-9a-f]+)?\.dump"),
+    "manifest": re.compile(rf"{_FILED}\.json"),
+    "proof": re.compile(rf"{_FILED}\.proof\.json"),
+    "hold": re.compile(rf"{_FILED}\.hold\.json"),
+    "probe": re.compile(r"probe/[0-9a-f]{16}"),
+}
 
 
 class StoreError(MindGuardError):
@@ -52,10 +66,34 @@ class Stored:
     bytes: int
     sha256: str | None
     written_at: datetime
+    locked_until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One object of a listing; in a bucket with versions one version of it, which may be hidden by a newer one.
+
+    `version` is None in a bucket without versions. A delete marker is a version without bytes.
+    """
+
+    key: str
+    bytes: int
+    written_at: datetime
+    version: str | None = None
+    marker: bool = False
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A multipart upload that was begun and neither completed nor aborted."""
+
+    key: str
+    upload_id: str
+    begun_at: datetime
 
 
 class Store:
-    """One bucket and prefix. Nothing here overwrites an object, and only doctor's probes are deleted.
+    """One bucket and prefix. Nothing here overwrites an object, and nothing is deleted that the layout does not name.
 
     Args:
         client: a boto3 S3 client.
@@ -149,6 +187,25 @@ class Store:
         with self._explained(f"write {key}"):
             self._client.put_object(**request)
 
+    def locking(self, mode: Literal["GOVERNANCE", "COMPLIANCE"], until: datetime) -> Store:
+        """The same store, whose `create` locks what it writes. The bucket must have object lock enabled."""
+        locking = copy(self)
+        until = until.replace(microsecond=0)  # stores round down, and the lock would look too short ever after
+        locking._written_as = self._written_as | {"ObjectLockMode": mode, "ObjectLockRetainUntilDate": until}
+        return locking
+
+    def extend_lock(self, found: Stored) -> None:
+        """Lock an object at least as long as new ones are; does nothing unless this store is `locking`."""
+        until = self._written_as.get("ObjectLockRetainUntilDate")
+        if until is None or (found.locked_until and found.locked_until >= until):
+            return
+        with self._explained(f"extend the lock of {found.key}"):
+            self._client.put_object_retention(
+                Bucket=self.bucket,
+                Key=found.key,
+                Retention={"Mode": self._written_as["ObjectLockMode"], "RetainUntilDate": until},
+            )
+
     def head(self, key: str) -> Stored | None:
         """What is stored under the key, None when nothing is."""
         try:
@@ -156,7 +213,26 @@ class Store:
                 found = self._client.head_object(Bucket=self.bucket, Key=key)
         except ObjectMissing:
             return None
-        return Stored(key, found["ContentLength"], found["Metadata"].get("sha256"), found["LastModified"])
+        return Stored(
+            key,
+            found["ContentLength"],
+            found["Metadata"].get("sha256"),
+            found["LastModified"],
+            found.get("ObjectLockRetainUntilDate"),
+        )
+
+    def clock(self) -> datetime:
+        """The store's own time, aware.
+
+        Raises:
+            StoreError: it does not tell.
+        """
+        with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
+            answer = self._client.list_objects_v2(Bucket=self.bucket, Prefix=f"{self.prefix}/", MaxKeys=1)
+        try:
+            return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        except (KeyError, ValueError):
+            raise StoreError("the store does not tell its time", hint="its answers need a Date header") from None
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """The object's bytes, 1 MiB at a time.
@@ -188,6 +264,92 @@ class Store:
             raise StoreError(f"{key} is not a probe; only probes are removed here")
         with self._explained(f"delete {key}"):
             self._client.delete_object(Bucket=self.bucket, Key=key)
+
+    def kind(self, key: str) -> Kind | None:
+        """What the layout says the key is; None: it is not ours."""
+        folder, below = key[: len(self.prefix) + 1], key[len(self.prefix) + 1 :]
+        if folder != f"{self.prefix}/":
+            return None
+        return next((kind for kind, pattern in _LAYOUT.items() if pattern.fullmatch(below)), None)
+
+    def listing(self, below: str = "", *, versions: bool = False) -> list[Listed]:
+        """Every object whose key begins with the prefix and `below`.
+
+        Args:
+            below: a folder, or the beginning of a name.
+            versions: where the bucket has versions, each of them and each delete marker: what takes up room.
+        """
+        asked: Any = {"Bucket": self.bucket, "Prefix": f"{self.prefix}/{below}"}
+        found: list[Listed] = []
+        with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
+            if not (versions and self._versioned()):
+                for page in self._client.get_paginator("list_objects_v2").paginate(**asked):
+                    found += [Listed(o["Key"], o["Size"], o["LastModified"]) for o in page.get("Contents", ())]
+                return found
+            for old in self._client.get_paginator("list_object_versions").paginate(**asked):
+                found += [
+                    Listed(v["Key"], v["Size"], v["LastModified"], v["VersionId"]) for v in old.get("Versions", ())
+                ]
+                found += [
+                    Listed(m["Key"], 0, m["LastModified"], m["VersionId"], marker=True)
+                    for m in old.get("DeleteMarkers", ())
+                ]
+        return found
+
+    def _versioned(self) -> bool:
+        """Whether a plain delete would only hide an object here. A store that cannot say has no versions."""
+        from botocore.exceptions import ClientError
+
+        try:
+            return bool(self._client.get_bucket_versioning(Bucket=self.bucket).get("Status"))
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NotImplemented":
+                return False
+            raise
+
+    def remove(self, listed: Listed) -> None:
+        """Delete one object that `listing` gave; one that is gone already is fine.
+
+        Raises:
+            StoreError: the store refuses, or the key is not of our layout.
+        """
+        if self.kind(listed.key) is None:
+            raise StoreError(f"{listed.key} is not of this package; it is left alone")
+        which: Any = {"VersionId": listed.version} if listed.version else {}
+        with suppress(ObjectMissing), self._explained(f"delete {listed.key}"):
+            self._client.delete_object(Bucket=self.bucket, Key=listed.key, **which)
+
+    def locked_until(self, listed: Listed) -> datetime | None:
+        """Until when object lock refuses to delete it; None when it is not locked, or the store cannot say."""
+        which: Any = {"VersionId": listed.version} if listed.version else {}
+        try:
+            with self._explained(f"look up the lock of {listed.key}"):
+                found = self._client.get_object_retention(Bucket=self.bucket, Key=listed.key, **which)
+        except StoreError:
+            return None
+        return found["Retention"].get("RetainUntilDate")
+
+    def uploads(self) -> list[Upload]:
+        """Multipart uploads under the prefix that were begun and never ended."""
+        found: list[Upload] = []
+        with self._explained(f"list uploads in s3://{self.bucket}/{self.prefix}"):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self.bucket, Prefix=f"{self.prefix}/"
+            )
+            for page in pages:
+                found += [Upload(u["Key"], u["UploadId"], u["Initiated"]) for u in page.get("Uploads", ())]
+        return found
+
+    def abort(self, upload: Upload) -> None:
+        """Drop what was uploaded of an object that never came to be.
+
+        Raises:
+            StoreError: the store refuses, or the key is not of our layout.
+        """
+        if self.kind(upload.key) is None:
+            raise StoreError(f"upload {upload.key} is not of this package; it is left alone")
+        with suppress(ObjectMissing), self._explained(f"abort the upload of {upload.key}"):
+            self._client.abort_multipart_upload(Bucket=self.bucket, Key=upload.key, UploadId=upload.upload_id)
 
     def manifest_keys(self) -> list[str]:
         """Keys of all manifests, oldest first."""
@@ -221,17 +383,20 @@ class Store:
 
     def _refusal(self, doing: str, response: Any) -> StoreError:
         code = str(response.get("Error", {}).get("Code", "unknown"))
-        if code in {"NoSuchKey", "404", "NotFound"}:
+        if code in {"NoSuchKey", "NoSuchUpload", "404", "NotFound"}:
             return ObjectMissing(f"cannot {doing}: there is no such object")
         if code in {"PreconditionFailed", "412", "ConditionalRequestConflict"}:
             return ObjectExists(f"cannot {doing}: it exists already")
         hints = {
             "NoSuchBucket": f"create the bucket {self.bucket}, or correct snapshot.bucket in the settings",
-            "AccessDenied": "give the connection's key the right to put, get and list under this prefix",
+            "AccessDenied": "give the connection's key the right to put, get and list under this prefix"
+            + (", and to delete for expiry" if doing.startswith(("delete", "abort")) else ""),
             "InvalidAccessKeyId": "correct the access key of the backup connection",
             "SignatureDoesNotMatch": "correct the secret key of the backup connection",
             "ExpiredToken": "renew the credentials of the backup connection",
             "NotImplemented": "set snapshot.sse: null if the store has no server-side encryption",
         }
+        if "ObjectLockMode" in self._written_as:
+            hints["InvalidRequest"] = "set snapshot.object_lock: null, unless the bucket has object lock enabled"
         message = " ".join(str(response.get("Error", {}).get("Message", "")).split())
         return StoreError(f"cannot {doing}: {code} {message}".rstrip(), hint=hints.get(code, ""))

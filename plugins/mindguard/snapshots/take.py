@@ -23,6 +23,7 @@ from mindguard.snapshots.catalog import newest_snapshot
 from mindguard.snapshots.gate import suspicions
 from mindguard.snapshots.manifest import Manifest, Part, StoredObject, Table
 from mindguard.snapshots.parquet import write_parquet
+from mindguard.snapshots.reuse import Reuse
 from mindguard.snapshots.source import PlannedPart, Reader, Source, SourceTable, open_source
 from mindguard.snapshots.store import ObjectExists, Store, Stored
 from mindguard.snapshots.tempdisk import temporary_file
@@ -133,10 +134,14 @@ def take_snapshot(
     if logical_date and now - logical_date > timedelta(hours=26):
         progress(f"the run is of {logical_date.isoformat()}; this snapshot holds the rows of now, {now.isoformat()}")
     store.check_access()
+    if settings.object_lock:
+        store = store.locking(settings.object_lock, now + timedelta(days=settings.retention.days))
     previous = newest_snapshot(store, progress=progress)
+    last_good = newest_snapshot(store, good=True, progress=progress)
+    reuse = Reuse(store, settings, (previous, last_good), run=secrets.token_hex(6))
     with open_source(conninfo, max_age_s=settings.max_age_minutes * 60) as source:
         described = [source.describe(table.name, table.part_by) for table in settings.tables]
-        exporter = _Exporter(source, store, settings, previous, started=started, progress=progress)
+        exporter = _Exporter(source, store, settings, previous, reuse, started=started, progress=progress)
         tables, schema_dump = exporter.run(described)
         enums, sequences = source.enums(described), source.sequences(described)
     taken_at = now.astimezone(UTC).replace(microsecond=0)
@@ -149,9 +154,11 @@ def take_snapshot(
         enums=enums,
         sequences=sequences,
         schema_dump=schema_dump,
-        quarantined_for=suspicions(tables, newest_snapshot(store, good=True, progress=progress), settings.gate),
+        quarantined_for=suspicions(tables, last_good, settings.gate),
     )
+    reuse.check_before_publishing()
     key = publish(result, store, zone)
+    reuse.check_after_publishing()
     source_bytes = sum(table.bytes for table in described)
     taken = Taken(result, key, time.monotonic() - started, exporter.reports, source_bytes)
     progress(
@@ -178,6 +185,7 @@ class _Exporter:
         store: Store,
         settings: SnapshotSettings,
         previous: Manifest | None,
+        reuse: Reuse,
         *,
         started: float,
         progress: Progress,
@@ -186,7 +194,7 @@ class _Exporter:
         self._store = store
         self._settings = settings
         self._previous = {table.name: table for table in previous.tables} if previous else {}
-        self._known = {part.key: part for part in previous.parts} if previous else {}
+        self._reuse = reuse
         self._deadline = started + settings.max_age_minutes * 60
         self._progress = progress
         self._stopped = threading.Event()
@@ -248,7 +256,8 @@ class _Exporter:
         self._check_going_on()
         key = self._store.part_key(planned.table.full_name, planned.content_id)
         began = time.monotonic()
-        found = self._store.head(key)
+        found = self._reuse.find(key)
+        key = found.key if found else self._reuse.own(key)
         written = found is None and self._export(planned, key)
         stored = self._read_back(key, found)
         report.add(stored.bytes, written=written)
@@ -273,7 +282,8 @@ class _Exporter:
         found = found or self._store.head(key)
         if found is None or found.sha256 is None:
             raise PartMismatch(key, "its recorded SHA-256", expected="one", actual="missing")
-        known = self._known.get(key)
+        self._store.extend_lock(found)
+        known = self._reuse.named(key)
         if not known or (known.sha256, known.bytes) != (found.sha256, found.bytes):
             read_back = self._store.digest(key)
             if read_back != (found.sha256, found.bytes):
@@ -288,7 +298,8 @@ class _Exporter:
             file = Path(folder) / "schema.dump"
             content = self._source.dump_schema(file)
             key = self._store.schema_key(content)
-            found = self._store.head(key)
+            found = self._reuse.find(key)
+            key = found.key if found else self._reuse.own(key)
             if found is None:
                 body = file.read_bytes()
                 with suppress(ObjectExists):
@@ -309,7 +320,7 @@ class _Exporter:
             try:
                 self._store.create(key, file, sha256=sha256, size=size)
             except ObjectExists:
-                # Another run stored the same rows meanwhile. Its bytes may differ, what they say cannot.
+                # Only this run writes under this key: its first try arrived, and the answer was lost.
                 return False
         return True
 

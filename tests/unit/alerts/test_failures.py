@@ -55,6 +55,7 @@ def test_other_failures_are_other_incidents() -> None:
         of_task(task_id="verify_snapshot"),
         of_task(dag_id="restore_drill"),
         of_task(dag_id="snapshot_tables.take", task_id="snapshot"),
+        of_task(task_id="run"),
         of_run(),
         of_run(run_id="r2"),
         of_run(dag_id="restore_drill"),

@@ -20,7 +20,9 @@ from mindguard.snapshots.manifest import (
     Manifest,
     ManifestInvalid,
     Part,
+    Sequence,
     Source,
+    StoredObject,
     Table,
     combine,
     fingerprint,
@@ -51,6 +53,9 @@ SMALL = Manifest(
         Table(name="public.e", kind="table", columns=(), part_by="ctid", rows=0, fingerprint="0" * 32, parts=()),
     ),
     enums=(Enum(name="public.mood", labels=("calm",)),),
+    sequences=(Sequence(name="public.s", last_value=7, is_called=True),),
+    schema_dump=StoredObject(key="c", sha256="c3" * 32, bytes=5),
+    quarantined_for=("public.e:0",),
 )
 STORED = SMALL.to_bytes()
 
@@ -92,6 +97,14 @@ def test_every_flipped_bit_is_noticed() -> None:
                 read(bytes(flipped))
 
 
+def test_a_bit_that_makes_half_a_character_of_a_whole_one_is_noticed() -> None:
+    """0xE5 ^ 0x08 = 0xED makes 平 a lone surrogate, which JSON may hold and UTF-8 may not."""
+    golden = GOLDEN.read_bytes()
+    flipped = golden.replace("平".encode(), b"\xed" + "平".encode()[1:])
+    assert flipped != golden
+    refusal(flipped)
+
+
 def test_only_bytes_without_meaning_may_differ() -> None:
     """Exactly these: white space between tokens, whichever and how much, and the sign of a zero."""
     same = [
@@ -119,7 +132,13 @@ def test_every_truncation_is_noticed() -> None:
     refusal(STORED + STORED)
 
 
-@pytest.mark.parametrize("stored", [b"", b"null", b"1", b'"digest"', b"{}", b'{"format": 1}', b"\xff\xfe{", b"{" * 500])
+@pytest.mark.parametrize(
+    "stored",
+    [
+        *(b"", b"null", b"1", b'"digest"', b"[]", b"{}", b'{"format": 1}', b"\xff\xfe{", b"{" * 500, b"[" * 100_000),
+        rb'{"format": 1, "digest": "", "snapshot_id": "\ud800"}',
+    ],
+)
 def test_what_is_no_manifest_is_refused(stored: bytes) -> None:
     assert "is not a manifest of this package" in refusal(stored)
 
@@ -144,6 +163,9 @@ Change = Callable[[dict[str, Any]], Any]
     [
         (lambda b: b.update(extra=1), "extra: Extra inputs"),
         (lambda b: b.pop("source"), "source: Field required"),
+        (lambda b: b.pop("schema_dump"), "schema_dump: Field required"),
+        (lambda b: b["schema_dump"].update(sha256=""), "schema_dump.sha256: String should match"),
+        (lambda b: b["sequences"][0].pop("is_called"), "sequences.0.is_called: Field required"),
         (lambda b: b["source"].update(host="h"), "source.host: Extra inputs"),
         (lambda b: b.update(taken_at="2026-11-18T18:00:03"), "taken_at: Input should have timezone"),
         (lambda b: b.update(tables=[]), "tables: Tuple should have at least 1 item"),
@@ -257,10 +279,17 @@ MANIFEST = st.builds(
     ),
     tables=st.lists(tables(), min_size=1, max_size=3).map(tuple),
     enums=st.lists(st.builds(Enum, name=TEXT, labels=st.lists(TEXT, max_size=3).map(tuple)), max_size=2).map(tuple),
+    sequences=st.lists(
+        st.builds(Sequence, name=TEXT, last_value=st.integers(-(2**63), 2**63 - 1), is_called=st.booleans()), max_size=2
+    ).map(tuple),
+    schema_dump=st.builds(
+        StoredObject, key=TEXT, sha256=st.binary(min_size=32, max_size=32).map(bytes.hex), bytes=st.integers(1, 2**63)
+    ),
+    quarantined_for=st.lists(TEXT, max_size=2).map(tuple),
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MANIFEST)
 def test_any_manifest_is_read_back_as_it_was_and_fits_the_schema(manifest: Manifest) -> None:
     stored = manifest.to_bytes()
@@ -278,6 +307,7 @@ def test_totals_are_over_all_tables() -> None:
     assert (SMALL.rows, SMALL.stored_bytes) == (3, 18)
     assert [part.key for part in SMALL.parts] == ["a", "b"]
     assert SMALL.tables[0].stored_bytes == 18
+    assert [each.key for each in SMALL.objects] == ["a", "b", "c"], "every object without which it is not whole"
 
 
 def test_a_manifest_of_format_1_is_readable_for_ever() -> None:
@@ -304,6 +334,13 @@ def test_a_manifest_of_format_1_is_readable_for_ever() -> None:
     assert named_oddly.name == 'public.打卡 "x"'
     assert (empty.rows, empty.columns, empty.parts) == (0, (), ())
     assert manifest.enums[0].labels == ("calm", "tense", "平静")
+    assert [(each.name, each.last_value, each.is_called) for each in manifest.sequences] == [
+        ("public.checkins_id_seq", 1542, True),
+        ('public."打卡 ""x""_n_seq"', 1, False),
+    ]
+    assert manifest.schema_dump.bytes == 2048
+    assert len(manifest.objects) == 4
+    assert manifest.quarantined_for == ("public.checkins has 1,542 rows, it had 4,000",)
     assert (manifest.rows, manifest.stored_bytes) == (1545, 6071)
     SCHEMA.validate(json.loads(GOLDEN.read_bytes()))
 
@@ -352,3 +389,5 @@ def test_snapshot_ids_sort_by_time_and_differ_within_a_second() -> None:
     assert new_snapshot_id(first, "5f0c1d") == "20260930T235959Z-5f0c1d"
     assert new_snapshot_id(first, "ffffff") < new_snapshot_id(first + timedelta(seconds=1), "000000")
     assert new_snapshot_id(first, "a") != new_snapshot_id(first, "b")
+    shanghai = first.astimezone(timezone(timedelta(hours=8)))
+    assert new_snapshot_id(shanghai, "5f0c1d") == new_snapshot_id(first, "5f0c1d"), "an id ends its time in Z"

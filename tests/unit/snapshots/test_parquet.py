@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -81,6 +82,14 @@ def test_row_groups_gather_batches_to_about_16_mb() -> None:
     assert footer.row_group(0).column(0).compression == "ZSTD"
 
 
+def test_batches_without_rows_are_a_file_without_rows() -> None:
+    file = BytesIO()
+    assert write_parquet([batch(), batch()], file, lambda: None) == 0
+    assert pq.read_table(file).equals(SCHEMA.empty_table())
+    assert write_parquet([batch(), batch(ROW), batch()], file := BytesIO(), lambda: None) == 1
+    assert pq.read_table(file).to_pylist()[0]["text"] == "NULL"
+
+
 def test_a_part_without_batches_has_no_rows() -> None:
     assert write_parquet([], BytesIO(), lambda: None) == 0
 
@@ -119,6 +128,17 @@ def test_what_the_source_or_the_disk_raises_is_not_swallowed() -> None:
     with pytest.raises(OSError, match="no room") as caught:
         write_parquet([batch(ROW)], FullDisk(), lambda: None)
     assert caught.value.errno == ENOSPC, "by which temporary_file tells a full disk from other errors"
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_an_error_leaves_no_writer_behind_that_still_writes_to_the_closed_file() -> None:
+    def source() -> Iterator[pa.RecordBatch]:
+        yield megabytes(17)
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError), BytesIO() as file:
+        write_parquet(source(), file, lambda: None)
+    gc.collect()
 
 
 def test_pages_carry_a_checksum() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mindguard.snapshots import plan
-from mindguard.snapshots.manifest import Column
+from mindguard.snapshots.manifest import Column, Part
 from mindguard.snapshots.plan import KeyRange
 
 KEYS = st.integers(-50, 50)
@@ -45,24 +45,66 @@ def test_ranges_meet_without_gap_and_are_open_at_both_ends(cuts: list[int]) -> N
 
 
 def test_an_uncut_table_is_one_range_of_everything() -> None:
-    assert plan.ranges([]) == [KeyRange(None, None)]
+    assert plan.ranges([]) == [plan.WHOLE] == [KeyRange(None, None)]
+
+
+@given(CUTS, KEYS, KEYS)
+def test_a_range_that_is_cut_again_keeps_its_edges(cuts: list[int], one: int, other: int) -> None:
+    within = KeyRange(str(min(one, other)), str(max(one, other)))
+    ranges = plan.ranges([str(cut) for cut in cuts], within)
+    assert (ranges[0].lower, ranges[-1].upper) == (within.lower, within.upper)
+    assert [left.upper for left, _ in pairwise(ranges)] == [str(cut) for cut in cuts]
+    assert plan.ranges([], within) == [within]
+
+
+def part(key_range: KeyRange) -> Part:
+    return Part(
+        key="k", sha256="0" * 64, bytes=1, rows=1, fingerprint="0" * 32, lower=key_range.lower, upper=key_range.upper
+    )
+
+
+@given(CUTS)
+def test_a_snapshots_parts_say_where_it_was_cut(cuts: list[int]) -> None:
+    boundaries = [str(cut) for cut in cuts]
+    assert plan.boundaries_of([part(each) for each in plan.ranges(boundaries)]) == boundaries
+
+
+@given(CUTS, st.sets(st.integers(0, 12)))
+def test_cuts_outlive_the_rows_between_them(cuts: list[int], gone: set[int]) -> None:
+    """A range without rows has no part; its neighbours keep their edges, in order and each once."""
+    ranges = plan.ranges([str(cut) for cut in cuts])
+    left = [each for number, each in enumerate(ranges) if number not in gone]
+    boundaries = plan.boundaries_of([part(each) for each in left])
+    assert boundaries == sorted(set(boundaries), key=int)
+    assert set(left) <= set(plan.ranges(boundaries)), "so the parts that are left are found again"
+
+
+def test_no_parts_no_cuts() -> None:
+    assert plan.boundaries_of([]) == []
+    assert plan.boundaries_of([part(plan.WHOLE)]) == []
 
 
 # Sizes
 
 
 @pytest.mark.parametrize(
-    ("table_bytes", "parts"), [(0, 1), (1, 1), (99, 1), (149, 1), (151, 2), (200, 2), (249, 2), (251, 3), (1000, 10)]
+    ("size", "pieces"), [(0, 1), (1, 1), (149.5, 1), (200, 1), (201, 2), (249, 2), (251, 3), (1000, 10)]
 )
-def test_part_count(table_bytes: int, parts: int) -> None:
-    assert plan.part_count(table_bytes, 100) == parts
+def test_pieces(size: float, pieces: int) -> None:
+    assert plan.pieces(size, 100) == pieces
 
 
 @given(SIZES, PART_SIZES)
-def test_parts_are_about_as_large_as_asked(table_bytes: int, part_bytes: int) -> None:
-    parts = plan.part_count(table_bytes, part_bytes)
-    assert table_bytes / parts <= 1.5 * part_bytes
-    assert parts == 1 or table_bytes / parts >= 0.75 * part_bytes
+def test_parts_are_about_as_large_as_asked(size: int, part_bytes: int) -> None:
+    pieces = plan.pieces(size, part_bytes)
+    assert size / pieces <= 2 * part_bytes
+    assert pieces == 1 or size / pieces >= 0.8 * part_bytes
+
+
+@given(SIZES, PART_SIZES)
+def test_a_piece_is_not_cut_again(size: int, part_bytes: int) -> None:
+    """Else a table's cuts would change every day, and with them all of its parts."""
+    assert plan.pieces(size / plan.pieces(size, part_bytes), part_bytes) == 1
 
 
 def test_fractions_of_a_few() -> None:

@@ -15,7 +15,7 @@ import pytest
 from botocore.stub import Stubber
 
 from mindguard.connections import Connection, s3_client
-from mindguard.snapshots.store import ObjectExists, ObjectMissing, Store, StoredObject, StoreError
+from mindguard.snapshots.store import ObjectExists, ObjectMissing, Store, Stored, StoreError
 
 BODY = b"rows"
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -108,7 +108,7 @@ def test_looking_up_what_is_not_there(store: Store, answers: Stubber) -> None:
 def test_an_object_without_our_digest_is_seen_as_such(store: Store, answers: Stubber) -> None:
     at = datetime(2026, 11, 19, tzinfo=UTC)
     answers.add_response("head_object", {"ContentLength": 4, "Metadata": {}, "LastModified": at})
-    assert store.head("key") == StoredObject("key", 4, None, at)
+    assert store.head("key") == Stored("key", 4, None, at)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,247 @@
+"""`python -m devstack.soak`: simulated months of snapshots, proofs and expiry, over the real engines.
+
+Every day the application lives on a little, a snapshot is taken and proven by a drill, and retention is applied; time
+is passed in. At the end everything is checked: what is kept is what the rules say, it is stored at the price
+promised, and every kept snapshot is whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from devstack.sample_data import SHANGHAI, churn, load_tables
+from devstack.stack import Stack
+from mindguard.settings import SnapshotSettings
+from mindguard.snapshots.catalog import list_snapshots, proven
+from mindguard.snapshots.drill import DrillBroke, drill
+from mindguard.snapshots.expire import expire_snapshots
+from mindguard.snapshots.manifest import Manifest
+from mindguard.snapshots.proof import Proof
+from mindguard.snapshots.store import Store
+from mindguard.snapshots.take import take_snapshot
+from mindguard.snapshots.verify import verify_snapshot
+
+PROMISED_STORAGE = 1.6
+"""All snapshots together against the newest one alone, at 1 % churn a day."""
+DAY = timedelta(days=1)
+BUCKET = "soak"
+
+
+class SimulatedStore(Store):
+    """A store whose clock is the simulation's: `days_ahead` of the real one.
+
+    Objects carry the real time, so they look older than they are; that is harder for expiry, never easier.
+    """
+
+    days_ahead = 0.0
+
+    def clock(self) -> datetime:
+        """The simulated time."""
+        return super().clock() + self.days_ahead * DAY
+
+
+@dataclass
+class Day:
+    """Figures of one simulated day. Sizes in bytes, times in seconds."""
+
+    number: int
+    rows: int
+    snapshot_bytes: int
+    written_parts: int
+    reused_parts: int
+    stored_bytes: int
+    kept: int
+    expired: int
+    take_s: float
+    drill_s: float
+
+
+@dataclass
+class Soak:
+    """What a simulation came to; `faults` is empty when every promise was kept."""
+
+    days: list[Day] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def storage_factor(self) -> float:
+        """Everything under the prefix against the newest snapshot alone."""
+        return self.days[-1].stored_bytes / self.days[-1].snapshot_bytes
+
+
+def simulate(
+    app_conninfo: str,
+    drill_conninfo: str,
+    store: SimulatedStore,
+    settings: SnapshotSettings,
+    *,
+    days: int,
+    percent: float,
+    start: datetime,
+    progress: Callable[[Day], None] = lambda day: None,
+) -> Soak:
+    """Live through so many days; the sample tables are loaded already.
+
+    Args:
+        app_conninfo: the source, as a role that may write: the application.
+        drill_conninfo: scratch server, as a role that may create databases.
+        store: an empty prefix.
+        settings: tables and retention.
+        days: to simulate.
+        percent: rows that each day adds.
+        start: aware, the real time; it becomes the first day's.
+    """
+    soak = Soak()
+    taken_at: dict[str, datetime] = {}
+    for number in range(days):
+        now, store.days_ahead = start + number * DAY, number
+        if number:
+            churn(app_conninfo, percent=percent, seed=number)
+        taken = take_snapshot(app_conninfo, store, settings, now=now, zone=SHANGHAI)
+        proof = _prove(taken.manifest, store, drill_conninfo, now)
+        taken_at[taken.manifest.snapshot_id] = taken.manifest.taken_at
+        expired = expire_snapshots(store, settings.retention, now=now, apply=True)
+        soak.faults += expired.faults + [f"foreign: {key}" for key in expired.foreign]
+        kept = {each.snapshot_id for each in list_snapshots(store)}
+        wanted = {each for each, at in taken_at.items() if now - at <= settings.retention.days * DAY}
+        wanted.update(sorted(taken_at)[-settings.retention.minimum :])
+        if kept != wanted:
+            soak.faults.append(f"day {number}: kept and not wanted {kept - wanted}, wanted and gone {wanted - kept}")
+        reports = taken.tables.values()
+        soak.days.append(
+            Day(
+                number=number,
+                rows=taken.manifest.rows,
+                snapshot_bytes=taken.manifest.stored_bytes,
+                written_parts=sum(each.parts_written for each in reports),
+                reused_parts=sum(each.parts_reused for each in reports),
+                stored_bytes=sum(each.bytes for each in store.listing()),
+                kept=len(kept),
+                expired=len(expired.snapshots),
+                take_s=taken.seconds,
+                drill_s=proof.seconds,
+            )
+        )
+        progress(soak.days[-1])
+    soak.faults += _faults_at_the_end(store, drill_conninfo, start + days * DAY)
+    return soak
+
+
+def _prove(manifest: Manifest, store: Store, conninfo: str, now: datetime) -> Proof:
+    """A drill, tried again as its DAG would when it broke without a verdict on the snapshot."""
+    for _ in range(3):
+        try:
+            return drill(manifest, store, conninfo, now=now)
+        except DrillBroke as error:
+            print(error, file=sys.stderr)
+            broke = error
+    raise broke
+
+
+def _faults_at_the_end(store: Store, drill_conninfo: str, now: datetime) -> list[str]:
+    """Every kept snapshot is whole and proven, and no object is stored that none of them needs."""
+    snapshots = list_snapshots(store)
+    faults = [fault for each in snapshots for fault in verify_snapshot(each, store).faults]
+    proofs = proven(store)
+    faults += [f"{each.snapshot_id} is not proven" for each in snapshots if each.snapshot_id not in proofs]
+    # Proven when it was new; what has expired since then must not have taken anything with it.
+    for each in (snapshots[0], snapshots[len(snapshots) // 2]):
+        _prove(each, store, drill_conninfo, now)
+    needed = {stored.key for each in snapshots for stored in each.objects}
+    orphans = {each.key for each in store.listing() if store.kind(each.key) in {"part", "schema"}} - needed
+    return faults + [f"{key} is stored and nobody needs it" for key in sorted(orphans)]
+
+
+def print_figures(soak: Soak, percent: float) -> None:
+    """The table for docs/benchmarks, every fifth day and the last."""
+    table = Table(box=box.MARKDOWN)
+    heads = ("day", "rows", "one snapshot MB", "parts written", "reused", "kept", "all stored MB", "factor")
+    for head in (*heads, "take s", "rebuild s"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for day in soak.days:
+        if day.number % 5 and day is not soak.days[-1]:
+            continue
+        table.add_row(
+            str(day.number),
+            f"{day.rows:,}",
+            f"{day.snapshot_bytes / 1e6:,.2f}",
+            str(day.written_parts),
+            str(day.reused_parts),
+            str(day.kept),
+            f"{day.stored_bytes / 1e6:,.2f}",
+            f"{day.stored_bytes / day.snapshot_bytes:.2f}",
+            f"{day.take_s:.1f}",
+            f"{day.drill_s:.1f}",
+        )
+    Console(width=140).print(table)
+    kept = soak.days[-1].kept
+    print(f"{kept} snapshots at {percent:g} % churn a day are stored at {soak.storage_factor:.2f} × one snapshot")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Start PostgreSQL and S3, live through the days, print; status 1 when a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m devstack.soak", description=__doc__.split("\n")[0])
+    parser.add_argument("--days", type=int, default=45, help="days to simulate (%(default)s)")
+    parser.add_argument("--churn", type=float, default=1.0, help="rows added each day, in percent (%(default)s)")
+    parser.add_argument("--rows", type=int, default=300_000, help="rows at the beginning (%(default)s)")
+    parser.add_argument("--keep-days", type=int, default=30, help="retention (%(default)s)")
+    arguments = parser.parse_args(argv)
+    settings = SnapshotSettings.model_validate(
+        {
+            "bucket": BUCKET,
+            "storage_class": "STANDARD",
+            "tables": [
+                {"name": "public.checkins", "part_by": "created_at"},
+                {"name": "public.behavior_tasks", "part_by": "created_at"},
+                {"name": "public.risk_signals", "part_by": "detected_at"},
+            ],
+            "retention": {"days": arguments.keep_days},
+        }
+    )
+    start = datetime.now(UTC).replace(microsecond=0)
+
+    def say(line: Any) -> None:
+        print(f"{time.strftime('%H:%M:%S')}  {line}", file=sys.stderr, flush=True)
+
+    with (
+        tempfile.TemporaryDirectory(prefix="mindguard-soak-", ignore_cleanup_errors=True) as folder,
+        Stack(Path(folder) / "state", airflow=False, parts=("postgres", "seaweedfs")) as stack,
+    ):
+        os.chmod(folder, 0o711)  # PostgreSQL may run as another user
+        client = stack.seaweedfs.client()
+        client.create_bucket(Bucket=BUCKET)
+        app = stack.postgres_conninfo("mindguard_app_owner")
+        load_tables(app, rows=arguments.rows, seed=1, today=start.date() - 2 * DAY, progress=say)
+        soak = simulate(
+            app,
+            stack.postgres_conninfo("mindguard_drill"),
+            SimulatedStore(client, bucket=BUCKET, prefix="key-tables", sse="AES256"),
+            settings,
+            days=arguments.days,
+            percent=arguments.churn,
+            start=start,
+            progress=lambda day: say(f"day {day.number}: {day.kept} kept, {day.stored_bytes / 1e6:,.1f} MB stored"),
+        )
+    print_figures(soak, arguments.churn)
+    if arguments.churn <= 1 and soak.storage_factor > PROMISED_STORAGE:
+        soak.faults.append(f"stored at {soak.storage_factor:.2f} × one snapshot, promised {PROMISED_STORAGE}")
+    for fault in soak.faults:
+        print(f"FAILED {fault}")
+    return 1 if soak.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

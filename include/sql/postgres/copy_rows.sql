@@ -1,0 +1,2 @@
+copy {relation} {columns}
+from stdin (format csv)

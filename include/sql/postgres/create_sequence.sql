@@ -1,0 +1,2 @@
+create sequence {sequence}
+owned by {column}

@@ -1,0 +1,2 @@
+select name
+from pg_available_extensions

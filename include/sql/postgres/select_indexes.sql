@@ -1,0 +1,26 @@
+-- Statements that give another table the keys and indexes of this one, under the same names.
+select
+    case
+        when k.oid is not null
+            then format('alter table %s add constraint %I %s', {relation}, k.conname, pg_get_constraintdef(k.oid))
+        else
+            format(
+                'create %sindex %I on %s%s',
+                case when i.indisunique then 'unique ' else '' end, c.relname, {relation},
+                -- What follows the table's name in the definition.
+                substr(
+                    pg_get_indexdef(i.indexrelid),
+                    length(format(
+                        'CREATE %sINDEX %I ON %s%s',
+                        case when i.indisunique then 'UNIQUE ' else '' end, c.relname,
+                        case when c.relkind = 'I' then 'ONLY ' else '' end, i.indrelid::regclass
+                    )) + 1
+                )
+            )
+    end as step
+from pg_index as i
+inner join pg_class as c on i.indexrelid = c.oid
+left join pg_constraint as k
+    on i.indexrelid = k.conindid and i.indrelid = k.conrelid and k.contype in ('p', 'u', 'x')
+where i.indrelid = {oid} and i.indisvalid
+order by k.oid is null, c.relname

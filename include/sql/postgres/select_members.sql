@@ -1,0 +1,15 @@
+-- The tables named, as far as they exist, with all partitions below them.
+select
+    n.nspname as schema,
+    c.relname as name
+from unnest(%(schemas)s::text[], %(names)s::text[]) as wanted (schema, name)
+inner join pg_namespace as top_schema on wanted.schema = top_schema.nspname
+inner join pg_class as top on top_schema.oid = top.relnamespace and wanted.name = top.relname
+inner join lateral (
+    select top.oid as relid
+    union
+    select tree.relid::oid
+    from pg_partition_tree(top.oid) as tree
+) as member on true
+inner join pg_class as c on member.relid = c.oid
+inner join pg_namespace as n on c.relnamespace = n.oid

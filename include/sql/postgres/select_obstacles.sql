@@ -1,0 +1,45 @@
+-- What hangs on a table by its identity and would go on using the old one after a swap, one line each.
+select found.what
+from (
+    select format('view %s reads it', r.ev_class::regclass) as what
+    from pg_depend as d
+    inner join pg_rewrite as r on d.objid = r.oid
+    where
+        d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass
+        and d.refobjid = {oid} and r.ev_class <> {oid}
+    union
+    select format('function %s uses it', d.objid::regprocedure)
+    from pg_depend as d
+    where
+        d.classid = 'pg_proc'::regclass
+        and (
+            (d.refclassid = 'pg_class'::regclass and d.refobjid = {oid})
+            or (
+                d.refclassid = 'pg_type'::regclass
+                and d.refobjid in (select t.oid from pg_type as t where t.typrelid = {oid})
+            )
+        )
+    union
+    select format('policy %I protects it', p.polname) from pg_policy as p where p.polrelid = {oid}
+    union
+    select 'row-level security is on'
+    from pg_class as c
+    where c.oid = {oid} and (c.relrowsecurity or c.relforcerowsecurity)
+    union
+    select format('publication %I replicates it', p.pubname)
+    from pg_publication_rel as r
+    inner join pg_publication as p on r.prpubid = p.oid
+    where r.prrelid = {oid}
+    union
+    select 'it is partitioned, a partition, or in an inheritance tree'
+    from pg_class as c
+    where
+        c.oid = {oid}
+        and (
+            c.relkind = 'p'
+            or exists (select 1 from pg_inherits as i where c.oid in (i.inhrelid, i.inhparent))
+        )
+    union
+    select 'it is a materialized view' from pg_class as c where c.oid = {oid} and c.relkind = 'm'
+) as found
+order by found.what

@@ -1,0 +1,1 @@
+alter table {table} force row level security

@@ -1,0 +1,1 @@
+select setval({sequence}::regclass, {value}, {called})

@@ -1,0 +1,1 @@
+alter table {table} no force row level security

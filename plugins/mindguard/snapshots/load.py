@@ -1,0 +1,251 @@
+"""Load stored parts into tables: read back and checked, decoded in bounded memory, sent as CSV over COPY."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from mindguard.errors import MindGuardError
+from mindguard.snapshots import target
+from mindguard.snapshots.manifest import Column, Part, StoredObject, Table
+from mindguard.snapshots.rows import RowFilter
+from mindguard.snapshots.store import ObjectMissing, Store
+from mindguard.snapshots.take import Progress
+from mindguard.snapshots.target import SnapshotAtFault
+from mindguard.snapshots.tempdisk import temporary_file
+from mindguard.sql import identifier, joined, raw, statement
+
+if TYPE_CHECKING:
+    import psycopg
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from psycopg.sql import Composable, Composed
+
+_CHUNK_ROWS = 16_384
+
+
+class Halted(MindGuardError):
+    """Stopped because another part has failed; that one's error is the one to read."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """The parts of a table to be loaded into a relation; with `wanted` only the rows that match."""
+
+    table: Table
+    relation: Composable
+    parts: tuple[Part, ...]
+    wanted: RowFilter | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was read and written for one table; bytes are of stored parts."""
+
+    rows: int = 0
+    parts: int = 0
+    row_groups: int = 0
+    row_groups_in_all: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Loaded) -> Loaded:
+        return Loaded(
+            self.rows + other.rows,
+            self.parts + other.parts,
+            self.row_groups + other.row_groups,
+            self.row_groups_in_all + other.row_groups_in_all,
+            self.bytes + other.bytes,
+        )
+
+
+def fetch(stored: Part | StoredObject, store: Store, file: BinaryIO) -> None:
+    """Copy a stored object to a file, checked to its last byte.
+
+    Raises:
+        SnapshotAtFault: it is missing, or is not what the manifest says, twice: once could be the network.
+        StoreError: the store could not be asked.
+    """
+    for again in (False, True):
+        if again:
+            file.seek(0)
+            file.truncate()
+        try:
+            found = store.digest(stored.key, file)
+        except ObjectMissing:
+            raise SnapshotAtFault(f"{stored.key} is missing in the store") from None
+        if found == (stored.sha256, stored.bytes):
+            file.seek(0)
+            return
+    raise SnapshotAtFault(
+        f"{stored.key} has {found[1]} bytes with SHA-256 {found[0][:12]}…, "
+        f"the manifest says {stored.bytes} with {stored.sha256[:12]}…"
+    )
+
+
+def load(
+    jobs: Sequence[Job], store: Store, conninfo: str, *, connections: int, progress: Progress
+) -> dict[str, Loaded]:
+    """Load all parts over several connections at once; gives what was read, by table name.
+
+    A part is one transaction. After an error other parts may be loaded: the caller throws the tables away.
+
+    Raises:
+        SnapshotAtFault, TargetError, StoreError, DiskFull: the first error of any thread.
+    """
+    loader = _Loader(store, conninfo, progress, total=sum(len(job.parts) for job in jobs))
+    pool = ThreadPoolExecutor(connections, "load")
+    try:
+        futures = [(job, pool.submit(loader.part, job, part)) for job in jobs for part in job.parts]
+        everything: list[Future[Any]] = [future for _, future in futures]
+        done, _ = wait(everything, return_when=FIRST_EXCEPTION)
+        errors = [error for future in done if (error := future.exception())]
+        if errors:
+            raise next((error for error in errors if not isinstance(error, Halted)), errors[0])
+    finally:
+        loader.stopped.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+        loader.close()
+    read = {job.table.name: Loaded() for job in jobs}
+    for job, future in futures:
+        read[job.table.name] += future.result()
+    return read
+
+
+class _Loader:
+    def __init__(self, store: Store, conninfo: str, progress: Progress, total: int) -> None:
+        self.stopped = threading.Event()
+        self._store = store
+        self._conninfo = conninfo
+        self._progress = progress
+        self._total = total
+        self._done = 0
+        self._lock = threading.Lock()
+        self._thread = threading.local()
+        self._connections = ExitStack()
+        self.close = self._connections.close
+
+    def part(self, job: Job, part: Part) -> Loaded:
+        """Fetch one part and copy its rows."""
+        with temporary_file() as file:
+            fetch(part, self._store, file)
+            loaded = self._copy(job, part, open_part(part, file))
+        with self._lock:
+            self._done += 1
+            self._progress(f"{job.table.name}: {loaded.rows:,} rows loaded, part {self._done}/{self._total}")
+        return loaded
+
+    def _connection(self) -> psycopg.Connection[dict[str, Any]]:
+        """This thread's own connection, opened for its first part."""
+        if not hasattr(self._thread, "connection"):
+            with self._lock:
+                self._thread.connection = self._connections.enter_context(target.connect(self._conninfo))
+        return cast("psycopg.Connection[dict[str, Any]]", self._thread.connection)
+
+    def _copy(self, job: Job, part: Part, stored: pq.ParquetFile) -> Loaded:
+        import psycopg
+
+        if stored.schema_arrow.names != ([column.name for column in job.table.columns] or ["row"]):
+            raise SnapshotAtFault(f"{part.key} holds other columns than {job.table.name}")
+        groups = job.wanted.row_groups(stored) if job.wanted else list(range(stored.num_row_groups))
+        try:
+            with self._connection().cursor() as cursor:
+                with cursor.copy(copy_statement(job)) as copy:
+                    for chunk in _csv(_decoded(stored, groups, part), job):
+                        if self.stopped.is_set():
+                            raise Halted("stopped")
+                        copy.write(chunk)
+                rows = cursor.rowcount
+        except psycopg.Error as error:
+            raise target.explained(error) from error
+        if not job.wanted and rows != part.rows:
+            raise SnapshotAtFault(f"{part.key} gave {rows} rows, the manifest says {part.rows}")
+        return Loaded(rows, 1, len(groups), stored.num_row_groups, part.bytes)
+
+
+def open_part(part: Part, file: BinaryIO) -> pq.ParquetFile:
+    """The fetched part as Parquet.
+
+    Raises:
+        SnapshotAtFault: it is none.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(file, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise SnapshotAtFault(f"{part.key} is not Parquet: {error}") from error
+
+
+def loadable(columns: Iterable[Column]) -> list[Column]:
+    """The columns that COPY may write: the server computes generated ones itself."""
+    return [column for column in columns if not column.generated]
+
+
+def copy_statement(job: Job) -> Composed:
+    """COPY with the columns named; without any there is nothing to name, and a row is an empty line."""
+    names = [identifier(column.name) for column in loadable(job.table.columns)]
+    columns = raw("(") + joined(", ", names) + raw(")") if names else raw("")
+    return statement("copy_rows", relation=job.relation, columns=columns)
+
+
+def _decoded(stored: pq.ParquetFile, groups: list[int], part: Part) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    try:
+        yield from stored.iter_batches(batch_size=_CHUNK_ROWS, row_groups=groups)
+    except (pa.ArrowException, OSError) as error:
+        raise SnapshotAtFault(f"{part.key} cannot be decoded: {error}") from error
+
+
+def _csv(batches: Iterable[pa.RecordBatch], job: Job) -> Iterator[memoryview]:
+    """The rows as CSV in which NULL is nothing and an empty text is a pair of quotes."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    wanted, names = job.wanted, [column.name for column in loadable(job.table.columns)]
+    form = csv.WriteOptions(include_header=False, quoting_style="all_valid", batch_size=_CHUNK_ROWS)
+    for batch in batches:
+        rows = wanted.select(batch) if wanted else batch
+        if not names:
+            yield memoryview(b"\n" * rows.num_rows)
+            continue
+        arrays = [as_csv_type(rows.column(name)) for name in names]
+        sink = pa.BufferOutputStream()
+        csv.write_csv(pa.RecordBatch.from_arrays(arrays, names), sink, form)
+        yield memoryview(sink.getvalue())
+
+
+def as_csv_type(array: pa.Array[Any]) -> pa.Array[Any]:
+    """The array as a type whose CSV PostgreSQL reads back exactly; bytes become hexadecimal, `\\x` before bytea's."""
+    import pyarrow as pa
+
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    if pa.types.is_fixed_size_binary(array.type):
+        return _hexadecimal(array)  # uuid, which is read without its hyphens
+    if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
+        return _hexadecimal(array, prefix="\\x")
+    return array
+
+
+def _hexadecimal(array: pa.Array[Any], prefix: str = "") -> pa.Array[Any]:
+    """Two digits a byte, made over the whole buffer at once: pyarrow has no function for it."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    whole: Any = pa.concat_arrays([array.cast(pa.large_binary())])  # without an offset
+    validity, offsets, data = whole.buffers()
+    digits = bytes(data or b"").hex().encode()
+    doubled = np.frombuffer(offsets, dtype=np.int64)[: len(whole) + 1] * 2
+    buffers = [validity, pa.py_buffer(doubled.tobytes()), pa.py_buffer(digits)]
+    text: Any = pa.Array.from_buffers(pa.large_string(), len(whole), buffers, whole.null_count)
+    if not prefix:
+        return cast("pa.Array[Any]", text)
+    join: Any = pc.binary_join_element_wise
+    return cast("pa.Array[Any]", join(pa.scalar(prefix, text.type), text, pa.scalar("", text.type)))

@@ -1,0 +1,166 @@
+"""Rebuild a whole snapshot in an empty database: schema, rows, constraints and indexes, sequences."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mindguard.snapshots import target
+from mindguard.snapshots.load import Job, Loaded, fetch, load
+from mindguard.snapshots.manifest import Manifest, Table
+from mindguard.snapshots.pgrestore import Entry, SchemaDump, not_for_scratch
+from mindguard.snapshots.shape import create_from_manifest
+from mindguard.snapshots.store import Store
+from mindguard.snapshots.target import TargetError
+from mindguard.sql import identifier, literal, statement
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A rebuilt snapshot: what was loaded by table, what the target could not have, one line each, and how long."""
+
+    snapshot_id: str
+    tables: dict[str, Loaded]
+    skipped: tuple[str, ...]
+    seconds: float
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values for JSON and XCom."""
+        return asdict(self) | {"seconds": round(self.seconds, 3)}
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        lines = [f"{name}: {loaded.rows:,} rows from {loaded.parts} parts" for name, loaded in self.tables.items()]
+        lines += [f"left out: {line}" for line in self.skipped]
+        return [*lines, f"snapshot {self.snapshot_id} rebuilt in {self.seconds:.1f} s"]
+
+
+def plan_rebuild(manifest: Manifest, conninfo: str) -> list[str]:
+    """What a rebuild would read and write, one line each; changes nothing.
+
+    Raises:
+        RestoreRefused: the database is not empty, or is the source.
+    """
+    with target.connect(conninfo) as connection:
+        target.refuse_source(connection, manifest)
+        target.refuse_filled(connection)
+        return [
+            f"snapshot {manifest.snapshot_id} into the empty database {connection.info.dbname}",
+            *(
+                f"{table.name}: read {len(table.parts)} parts, {table.stored_bytes / 1e6:,.1f} MB, {table.rows:,} rows"
+                for table in manifest.tables
+            ),
+            f"then constraints, indexes and {len(manifest.sequences)} sequences",
+        ]
+
+
+def rebuild(
+    manifest: Manifest,
+    store: Store,
+    conninfo: str,
+    *,
+    connections: int = 3,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Rebuilt:
+    """Bring the whole snapshot into an empty database.
+
+    The schema is that of the whole source database, so other tables are there too, but empty. A foreign key to
+    one of those cannot hold and is left out; it is reported in `skipped` with everything else that was.
+
+    Args:
+        conninfo: libpq connection string of the database, as a role that may create in it.
+        connections: parts loaded at once, and indexes built at once.
+
+    Raises:
+        RestoreRefused: the database is not empty, or is the source.
+        SnapshotAtFault: what is stored cannot give the tables back.
+        TargetError, StoreError, ToolFailed, DiskFull: something else is at fault.
+    """
+    began = time.monotonic()
+    with target.connect(conninfo) as connection, tempfile.TemporaryDirectory(prefix="mindguard-schema-") as folder:
+        target.refuse_source(connection, manifest)
+        target.refuse_filled(connection)
+        dump_file = Path(folder) / "schema.dump"
+        with dump_file.open("w+b") as file:
+            fetch(manifest.schema_dump, store, file)
+        dump = SchemaDump(dump_file, conninfo)
+        extensions = connection.execute(statement("select_extensions")).fetchall()
+        left_out = not_for_scratch(dump.entries, (row["name"] for row in extensions))
+        views = {entry: table for table in manifest.tables for entry in dump.entries if _is_view(entry, table)}
+        progress(f"schema: {len(dump.entries)} objects, {len(left_out)} left out")
+        skipped = [f"{entry}: {why}" for entry, why in left_out.items()]
+        skipped += dump.restore("pre-data", {*left_out, *views})
+        for entry, table in views.items():
+            schema, _, name = table.name.partition(".")
+            skipped += create_from_manifest(connection, manifest, table, schema, name)
+            skipped.append(f"{entry}: a plain table holds its rows as they were")
+        held = _held(connection, manifest, skipped)
+        jobs = [Job(table, identifier(*table.name.split(".", 1)), table.parts) for table in manifest.tables]
+        loaded = load(jobs, store, conninfo, connections=connections, progress=progress)
+        progress(f"{sum(each.rows for each in loaded.values()):,} rows loaded; building indexes and constraints")
+        loose = [key for key in dump.foreign_keys() if key.points_at not in held]
+        skipped += [
+            f"foreign key {key.name} of {key.table}: the snapshot does not hold {'.'.join(key.points_at)}"
+            for key in loose
+        ]
+        with _unforced(connection):
+            skipped += dump.restore("post-data", {*left_out, *views, *(key.entry for key in loose)}, jobs=connections)
+        for sequence in manifest.sequences:
+            connection.execute(
+                statement(
+                    "set_sequence",
+                    sequence=literal(sequence.name),
+                    value=literal(sequence.last_value),
+                    called=literal(sequence.is_called),
+                )
+            )
+    for line in skipped:
+        progress(f"left out: {line}")
+    return Rebuilt(manifest.snapshot_id, loaded, tuple(skipped), time.monotonic() - began)
+
+
+def _is_view(entry: Entry, table: Table) -> bool:
+    name = f"{table.name.replace('.', ' ', 1)} "
+    return table.kind == "materialized view" and entry.text.startswith(f"MATERIALIZED VIEW {name}")
+
+
+def _held(
+    connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, skipped: list[str]
+) -> set[tuple[str, str]]:
+    """Schema and name of every table that will hold rows: the snapshot's, and the partitions of those.
+
+    Raises:
+        TargetError: one of the snapshot's is not there.
+    """
+    names = [table.name.split(".", 1) for table in manifest.tables]
+    rows = connection.execute(
+        statement("select_members"),
+        {"schemas": [schema for schema, _ in names], "names": [name for _, name in names]},
+    )
+    held = {(row["schema"], row["name"]) for row in rows}
+    for table in manifest.tables:
+        if tuple(table.name.split(".", 1)) not in held:
+            raise TargetError(
+                f"{table.name} could not be created: {'; '.join(skipped[-3:])}",
+                hint="give the target's server what it lacks, then run again in an empty database",
+            )
+    return held
+
+
+@contextmanager
+def _unforced(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[None]:
+    """Row-level security that is forced binds the owner too, and would keep foreign keys from being checked."""
+    forced = [identifier(row["schema"], row["name"]) for row in connection.execute(statement("select_forced"))]
+    for table in forced:
+        connection.execute(statement("set_unforced", table=table))
+    yield
+    for table in forced:
+        connection.execute(statement("set_forced", table=table))

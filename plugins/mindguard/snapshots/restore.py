@@ -1,0 +1,319 @@
+"""Restore tables, or chosen rows of them, into a new schema; compare with the live ones; swap only on request.
+
+First a plan that changes nothing, then what the plan says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from mindguard.snapshots import shape, swap, target
+from mindguard.snapshots.difference import Difference, count_difference
+from mindguard.snapshots.load import Job, Loaded, load
+from mindguard.snapshots.manifest import Manifest, Part, Table
+from mindguard.snapshots.rows import RowFilter, choose, parse_where
+from mindguard.snapshots.shape import Live
+from mindguard.snapshots.store import Store
+from mindguard.snapshots.target import RestoreRefused
+from mindguard.sql import identifier, statement
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg.sql import Composable
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to restore.
+
+    Attributes:
+        tables: `schema.table`, or just the table where that is clear; none: all of the snapshot.
+        where: `COLUMN=VALUE`; a column named twice may have either value, several columns must all match.
+        schema: to be made; default `restored_<snapshot id>`.
+        swap: put the tables in the place of the live ones.
+    """
+
+    tables: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
+    schema: str = ""
+    swap: bool = False
+
+
+@dataclass(frozen=True)
+class PlannedTable:
+    """One table of a plan: the parts to read, and where its shape comes from."""
+
+    table: Table
+    parts: tuple[Part, ...]
+    wanted: RowFilter | None
+    live: Live | None
+
+    @property
+    def name(self) -> str:
+        """Its bare name, which it keeps in the new schema."""
+        return self.table.name.partition(".")[2]
+
+    def relation(self, schema: str) -> Composable:
+        """Its quoted name in the new schema."""
+        return identifier(schema, self.name)
+
+    @property
+    def shape(self) -> Literal["live", "manifest"]:
+        """Whether it is made like the live table, or from the manifest because that is gone or has other columns."""
+        return "live" if self.live and self.live.same_columns else "manifest"
+
+    def __str__(self) -> str:
+        rows = sum(part.rows for part in self.parts)
+        return (
+            f"{self.table.name}: read {len(self.parts)} of {len(self.table.parts)} parts, "
+            f"{sum(part.bytes for part in self.parts) / 1e6:,.1f} MB, "
+            + (f"choose among {rows:,} rows" if self.wanted else f"{rows:,} rows")
+            + f"; made {'like the live table' if self.shape == 'live' else 'from the manifest'}"
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a restore is going to do; nothing has been changed yet."""
+
+    snapshot_id: str
+    database: str
+    schema: str
+    swap: bool
+    tables: tuple[PlannedTable, ...]
+    schema_exists: bool
+
+    def lines(self) -> list[str]:
+        """For a person who is to approve it."""
+        lines = [f"snapshot {self.snapshot_id} into schema {self.schema} of database {self.database}"]
+        lines += [str(each) for each in self.tables]
+        if self.swap:
+            lines += [
+                f"then {each.table.name} becomes {swap.kept_name(each.name, self.snapshot_id)}, the restored one "
+                "takes its place; rows written since the snapshot are in the old one only"
+                for each in self.tables
+            ]
+        else:
+            lines.append("live tables stay as they are")
+        return lines
+
+
+@dataclass(frozen=True)
+class RestoredTable:
+    """What came of one table. `kept_as`: what the live table is called since the swap."""
+
+    shape: Literal["live", "manifest"]
+    read: Loaded
+    parts_in_all: int
+    difference: Difference | None
+    kept_as: str | None = None
+
+    def __str__(self) -> str:
+        read = self.read
+        line = (
+            f"{read.rows:,} rows from {read.parts} of {self.parts_in_all} parts, "
+            f"{read.row_groups} of {read.row_groups_in_all} row groups, {read.bytes / 1e6:,.1f} MB read; "
+            f"made {'like the live table' if self.shape == 'live' else 'from the manifest'}"
+        )
+        if self.difference:
+            line += f"; {self.difference}"
+        return f"{line}; the former table is {self.kept_as}" if self.kept_as else line
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A finished restore; `notes` says what could not be had, one line each."""
+
+    snapshot_id: str
+    schema: str
+    tables: dict[str, RestoredTable]
+    swapped: bool
+    seconds: float
+    notes: tuple[str, ...] = field(default=())
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values for JSON and XCom; counts only, no rows."""
+        return asdict(self) | {"seconds": round(self.seconds, 3)}
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        where = "swapped in" if self.swapped else f"in schema {self.schema}"
+        lines = [f"{name}: {table}" for name, table in self.tables.items()]
+        lines += [f"left out: {note}" for note in self.notes]
+        return [*lines, f"snapshot {self.snapshot_id}: {len(self.tables)} tables {where}, {self.seconds:.1f} s"]
+
+
+def plan_restore(manifest: Manifest, conninfo: str, request: Request) -> Plan:
+    """Look at the snapshot and the target; changes nothing.
+
+    Raises:
+        RestoreRefused: unknown names, a schema that holds such a table, or a swap that must not be.
+        TargetError: the database cannot be asked.
+    """
+    with target.connect(conninfo) as connection:
+        return _plan(connection, manifest, request)
+
+
+def restore(
+    manifest: Manifest,
+    store: Store,
+    conninfo: str,
+    request: Request,
+    *,
+    connections: int = 3,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Restored:
+    """Restore what is asked for, and report how it differs from the live tables.
+
+    After an error nothing is left behind: what was made in the new schema is dropped, live tables were not touched.
+
+    Args:
+        conninfo: libpq connection string of the target, as the owner of the tables where they are to be swapped.
+        connections: parts loaded at once.
+
+    Raises:
+        RestoreRefused, SnapshotAtFault, TargetError, StoreError, DiskFull: one line with what to do.
+    """
+    began = time.monotonic()
+    with target.connect(conninfo) as connection:
+        plan = _plan(connection, manifest, request)
+        for line in plan.lines():
+            progress(line)
+        with _undone_on_error(connection, plan) as made:
+            notes = _create(connection, manifest, plan, made)
+            jobs = [Job(each.table, each.relation(plan.schema), each.parts, each.wanted) for each in plan.tables]
+            read = load(jobs, store, conninfo, connections=connections, progress=progress)
+            differences = {each.table.name: _finish(connection, manifest, plan, each) for each in plan.tables}
+            for name, difference in differences.items():
+                progress(f"{name}: {difference or 'no live table to compare with'}")
+            kept = {}
+            if plan.swap:
+                moved = {each.name: each.table for each in plan.tables}
+                kept = swap.swap(connection, moved, plan.schema, plan.snapshot_id, progress)
+        if plan.swap and not plan.schema_exists:
+            _drop_schema(connection, plan)
+    tables = {
+        each.table.name: RestoredTable(
+            each.shape,
+            read[each.table.name],
+            len(each.table.parts),
+            differences[each.table.name],
+            kept.get(each.table.name),
+        )
+        for each in plan.tables
+    }
+    return Restored(plan.snapshot_id, plan.schema, tables, plan.swap, time.monotonic() - began, tuple(notes))
+
+
+def choose_tables(manifest: Manifest, names: Sequence[str]) -> list[Table]:
+    """The snapshot's tables with these names, in its order; all for no name; pure.
+
+    Raises:
+        RestoreRefused: a name that it does not have, or that two have.
+    """
+    if not names:
+        return list(manifest.tables)
+    chosen = set()
+    for name in names:
+        found = [t.name for t in manifest.tables if name in {t.name, t.name.partition(".")[2]}]
+        if len(found) != 1:
+            raise RestoreRefused(
+                f"snapshot {manifest.snapshot_id} has {'no' if not found else 'more than one'} table {name}",
+                hint=f"it has {', '.join(table.name for table in manifest.tables)}",
+            )
+        chosen.update(found)
+    return [table for table in manifest.tables if table.name in chosen]
+
+
+def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, request: Request) -> Plan:
+    where = parse_where(request.where)
+    tables = choose_tables(manifest, request.tables)
+    names = [table.name.partition(".")[2] for table in tables]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise RestoreRefused(f"two tables called {', '.join(twice)}", hint="restore them one after the other")
+    if request.swap and where:
+        raise RestoreRefused("a swap with chosen rows would lose all others", hint="swap whole tables only")
+    schema = request.schema or f"restored_{swap.name_part(manifest.snapshot_id)}"
+    taken = connection.execute(statement("select_schema"), {"schema": schema, "names": names}).fetchall()
+    if relations := [row["name"] for row in taken if row["name"]]:
+        raise RestoreRefused(
+            f"schema {schema} has {', '.join(relations)} already", hint="name another schema, or drop that one"
+        )
+    planned = []
+    for table in tables:
+        wanted, parts = choose(connection, table, where)
+        planned.append(PlannedTable(table, parts, wanted, shape.find_live(connection, table)))
+    if request.swap:
+        swap.refuse_obstacles(
+            [line for each in planned if each.live for line in swap.obstacles(connection, each.table, each.live)]
+        )
+        swap.refuse_obstacles(
+            [f"{each.table.name} has other columns than in the snapshot" for each in planned if _reshaped(each)]
+        )
+    return Plan(
+        manifest.snapshot_id, connection.info.dbname, schema, request.swap, tuple(planned), schema_exists=bool(taken)
+    )
+
+
+def _reshaped(planned: PlannedTable) -> bool:
+    return planned.live is not None and not planned.live.same_columns
+
+
+def _create(
+    connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, plan: Plan, made: list[Composable]
+) -> list[str]:
+    """Make the empty tables and add each to `made`; gives one line for each thing that cannot be had."""
+    notes: list[str] = []
+    for each in plan.tables:
+        if each.shape == "live" and each.live:
+            shape.create_like(connection, each.live, each.relation(plan.schema))
+        else:
+            notes += shape.create_from_manifest(connection, manifest, each.table, plan.schema, each.name)
+        made.append(each.relation(plan.schema))
+    return notes
+
+
+def _finish(
+    connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, plan: Plan, planned: PlannedTable
+) -> Difference | None:
+    """Keys, indexes and identity sequences after the rows; then the comparison with the live table."""
+    relation = planned.relation(plan.schema)
+    if planned.shape == "live" and planned.live:
+        shape.add_indexes(connection, planned.live, relation)
+    else:
+        shape.add_primary_key(connection, planned.table, relation)
+    shape.set_identities(connection, planned.table, manifest.sequences, relation)
+    if not (planned.live and planned.live.same_columns):
+        return None
+    return count_difference(connection, planned.table, planned.wanted, restored=relation, live=planned.live.relation)
+
+
+@contextmanager
+def _undone_on_error(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> Iterator[list[Composable]]:
+    """The plan's schema, and a list for what is made in it. When the block fails, just that is dropped again."""
+    import psycopg
+
+    if not plan.schema_exists:
+        connection.execute(statement("create_schema", schema=identifier(plan.schema)))
+    made: list[Composable] = []
+    try:
+        yield made
+    except BaseException:
+        with suppress(psycopg.Error):  # the first error is the one to read
+            for relation in made:
+                connection.execute(statement("drop_table", table=relation))
+            if not plan.schema_exists:
+                _drop_schema(connection, plan)
+        raise
+
+
+def _drop_schema(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> None:
+    """Drop the schema that this run made, unless something is in it."""
+    import psycopg
+
+    with suppress(psycopg.errors.DependentObjectsStillExist):
+        connection.execute(statement("drop_schema", schema=identifier(plan.schema)))

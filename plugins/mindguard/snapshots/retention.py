@@ -1,0 +1,146 @@
+"""Retention as a pure decision: which snapshots expire, which are kept, and why. Nothing here reads or deletes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Literal
+
+from mindguard.errors import MindGuardError
+from mindguard.settings import RetentionSettings
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""What two clocks may differ by; S3 itself refuses requests beyond 15 minutes."""
+
+UNPROVEN_LIMIT = 3
+"""So many newest snapshots without a proof mean that drills have stopped. The very newest has none yet, as a rule."""
+
+
+class ExpiryRefused(MindGuardError):
+    """Time cannot be trusted, so nothing is old for certain; everything is kept."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(f"nothing expires: {reason}", hint=hint)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A snapshot in the store, as far as retention is concerned.
+
+    Args:
+        snapshot_id: its id.
+        key: of its manifest.
+        taken_at: aware.
+        proven: a restore drill found it equal to its source.
+        quarantined: it does not count as good.
+        held: why it is to be kept whatever its age; None: there is no hold.
+    """
+
+    snapshot_id: str
+    key: str
+    taken_at: datetime
+    proven: bool = False
+    quarantined: bool = False
+    held: str | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether it can stand in for an older one."""
+        return self.proven and not self.quarantined
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of one snapshot, and why, in one line."""
+
+    snapshot: Kept
+    action: Literal["keep", "expire"]
+    reason: str
+
+
+def plan_expiry(
+    snapshots: Sequence[Kept], *, now: datetime, store_now: datetime, retention: RetentionSettings
+) -> list[Decision]:
+    """Decide on every snapshot; oldest first, whatever the order in which they come.
+
+    One expires when it is older than `days`, at least `minimum` newer good ones exist, and nobody holds it; at most
+    `max_expire_per_run` at once, oldest first. Nothing expires while the newest snapshot is quarantined or the
+    newest ones are unproven: then something is wrong, and the older ones are what is left.
+
+    Args:
+        snapshots: all that the store holds, quarantined ones included.
+        now: aware; this machine's clock.
+        store_now: aware; the store's clock. A machine that is 40 days ahead is found out by it.
+        retention: days, minimum, max_expire_per_run, max_gap_days.
+
+    Raises:
+        ExpiryRefused: the clocks disagree, a snapshot is of the future, or snapshots are so far apart that either
+            they failed for long or both clocks have jumped.
+    """
+    ordered = sorted(snapshots, key=lambda each: (each.taken_at, each.snapshot_id))
+    _refuse_doubtful_times(ordered, now, store_now, retention)
+    stopped = _stopped(ordered)
+    decisions: list[Decision] = []
+    expiring = 0
+    for position, each in enumerate(ordered):
+        newer_good = sum(later.good for later in ordered[position + 1 :])
+        reason = _reason_to_keep(each, now, newer_good, retention) or stopped
+        if reason is None and expiring == retention.max_expire_per_run:
+            reason = f"next run: at most {retention.max_expire_per_run} expire at once"
+        if reason is not None:
+            decisions.append(Decision(each, "keep", reason))
+            continue
+        expiring += 1
+        decisions.append(Decision(each, "expire", f"{_age(each, now)} old, {newer_good} newer proven snapshots"))
+    return decisions
+
+
+def _reason_to_keep(each: Kept, now: datetime, newer_good: int, retention: RetentionSettings) -> str | None:
+    if each.held is not None:
+        return f"held: {each.held}"
+    if now - each.taken_at <= timedelta(days=retention.days):
+        return f"{_age(each, now)} old, kept for {retention.days}"
+    if newer_good < retention.minimum:
+        return f"{_age(each, now)} old, but only {newer_good} of {retention.minimum} newer proven snapshots"
+    return None
+
+
+def _stopped(ordered: Sequence[Kept]) -> str | None:
+    """Why pruning stops altogether, None where it does not."""
+    if ordered and ordered[-1].quarantined:
+        return "pruning stops: the newest snapshot is quarantined"
+    if not any(each.proven for each in ordered[-UNPROVEN_LIMIT:]):
+        return f"pruning stops: none of the newest {UNPROVEN_LIMIT} snapshots is proven"
+    return None
+
+
+def _refuse_doubtful_times(
+    ordered: Sequence[Kept], now: datetime, store_now: datetime, retention: RetentionSettings
+) -> None:
+    if abs(now - store_now) > CLOCK_TOLERANCE:
+        raise ExpiryRefused(
+            f"this machine says {now:%Y-%m-%d %H:%M:%S %Z}, the store {store_now:%Y-%m-%d %H:%M:%S %Z}",
+            hint="synchronise the clock that is wrong (NTP)",
+        )
+    if ordered and ordered[-1].taken_at > now + CLOCK_TOLERANCE:
+        raise ExpiryRefused(
+            f"snapshot {ordered[-1].snapshot_id} was taken in the future, at {ordered[-1].taken_at:%Y-%m-%d %H:%M %Z}",
+            hint="a clock is or was wrong; correct it",
+        )
+    # Where both clocks jumped together, the snapshots that stand in for older ones have a hole between them.
+    good = [position for position, each in enumerate(ordered) if each.good][-retention.minimum :]
+    times = [each.taken_at for each in ordered[good[0] if good else -1 :]]
+    for before, after in pairwise([*times, now]):
+        if after - before > timedelta(days=retention.max_gap_days):
+            raise ExpiryRefused(
+                f"between {before:%Y-%m-%d} and {after:%Y-%m-%d} no snapshot was taken",
+                hint=f"if backups failed for so long, expiry resumes after {retention.minimum} new proven snapshots; "
+                "if a clock has jumped, correct it",
+            )
+
+
+def _age(each: Kept, now: datetime) -> str:
+    days = (now - each.taken_at) / timedelta(days=1)
+    return f"{days:.1f} days" if days < 1 else f"{days:.0f} days"

@@ -1,0 +1,89 @@
+"""Shared by the tests of restores and drills: make a snapshot, an empty database, compare two databases."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+from psycopg import sql
+
+from devstack.stack import Stack
+from mindguard.settings import SnapshotSettings
+from mindguard.snapshots.manifest import Manifest
+from mindguard.snapshots.source import open_source
+from mindguard.snapshots.store import Store
+from mindguard.snapshots.take import take_snapshot
+from tests.integration.hostile import HOSTILE_ROWS, HOSTILE_SCHEMA
+
+NOW = datetime(2026, 11, 24, 18, 0, tzinfo=UTC)
+ZONE = ZoneInfo("Asia/Shanghai")
+
+
+def run(conninfo: str, *statements: str) -> list[tuple[Any, ...]]:
+    """Run statements; gives the rows of the last one."""
+    with psycopg.connect(conninfo) as connection:
+        for statement in statements:
+            cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def snapshot(conninfo: str, store: Store, *tables: str | dict[str, Any], **more: Any) -> Manifest:
+    """Take one of these tables, in parts of 1 MB."""
+    named = [{"name": table} if isinstance(table, str) else table for table in tables]
+    settings = SnapshotSettings.model_validate({"bucket": "x", "tables": named, "part_mb": 1} | more)
+    return take_snapshot(conninfo, store, settings, now=NOW, zone=ZONE).manifest
+
+
+@contextmanager
+def empty_database(stack: Stack, owner: str = "mindguard_app_owner", *, template: str | None = None) -> Iterator[str]:
+    """A new database, empty or a copy of the template's, dropped afterwards."""
+    name = f"empty_{uuid.uuid4().hex[:12]}"
+    original = psycopg.conninfo.conninfo_to_dict(template)["dbname"] if template else "template1"
+    names = [sql.Identifier(each) for each in (name, owner, str(original))]
+    with psycopg.connect(stack.postgres_conninfo("postgres", "postgres"), autocommit=True) as admin:
+        admin.execute(sql.SQL("create database {} owner {} template {}").format(*names))
+        try:
+            yield stack.postgres_conninfo(owner, name)
+        finally:
+            admin.execute(sql.SQL("drop database {} with (force)").format(names[0]))
+
+
+def copy_objects(source: Store, target: Store) -> None:
+    """Everything in one bucket into another, so that a test can damage it."""
+    for key in source.keys():  # noqa: SIM118 - not a mapping
+        target._client.put_object(Bucket=target.bucket, Key=key, Body=source.read(key))
+
+
+def fill_hostile(conninfo: str) -> None:
+    """Make and fill the hostile corpus."""
+    with psycopg.connect(conninfo) as connection:
+        connection.execute(HOSTILE_SCHEMA)
+        for row in HOSTILE_ROWS:
+            names = sql.SQL(", ").join(map(sql.Identifier, row))
+            values = sql.SQL(", ").join(map(sql.Literal, row.values()))
+            insert = (
+                sql.SQL("insert into hostile ({}) values ({})")
+                if row
+                else sql.SQL("insert into hostile default values")
+            )
+            connection.execute(insert.format(names, values) if row else insert)
+
+
+def fingerprints(conninfo: str, *tables: str) -> list[tuple[int, str]]:
+    """Rows and fingerprint of each table."""
+    with open_source(conninfo, max_age_s=60) as source:
+        return [source.fingerprint(source.describe(table, None)) for table in tables]
+
+
+def as_text(conninfo: str, quoted: str, key: str = "1") -> list[str]:
+    """Every row as PostgreSQL's own text, sorted."""
+    with psycopg.connect(conninfo) as connection:
+        connection.execute("set search_path = ''; set timezone = 'UTC'; set lc_monetary = 'C'")
+        only = "" if "parted" in quoted else "only "
+        rows = connection.execute(f"select format('%s', t) from {only}{quoted} as t").fetchall()
+    return sorted(row[0] for row in rows)

