@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mindguard import __version__
+from mindguard import __version__, cli_restore, cli_retention
 from mindguard.errors import MindGuardError
 
 _INTERRUPTED = 130  # what typer exits with after Ctrl-C, silently
@@ -25,10 +25,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,  # they would show local variables, and those hold passwords
 )
-snapshot_app = typer.Typer(no_args_is_help=True, help="Take, list, show and verify snapshots.")
+snapshot_app = typer.Typer(no_args_is_help=True, help="Take, verify, restore, drill and expire snapshots.")
 feishu_app = typer.Typer(no_args_is_help=True, help="See and send sample cards.")
 app.add_typer(snapshot_app, name="snapshot")
 app.add_typer(feishu_app, name="feishu")
+cli_restore.register(snapshot_app)
+cli_retention.register(snapshot_app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 

@@ -139,6 +139,27 @@ def test_every_row_is_in_one_part_whatever_the_keys(fresh_database: str, store: 
     assert [part.upper for part in log.parts[:-1]] == [part.lower for part in log.parts[1:]]
 
 
+@pytest.mark.parametrize("damage", ["a flipped byte", "a removed part"])
+def test_a_damaged_part_is_healed_by_the_next_snapshot(damage: str, database: str, store: Store) -> None:
+    """Its bytes differ, its size and its recorded SHA-256 do not: only reading it tells."""
+    first = take(database, store)
+    key = keys(first.manifest, "public.log")[0]
+    body = store.read(key)
+    if damage == "a removed part":
+        store._client.delete_object(Bucket=store.bucket, Key=key)
+    else:
+        metadata = store._client.head_object(Bucket=store.bucket, Key=key)["Metadata"]
+        flipped = body[:100] + bytes([body[100] ^ 1]) + body[101:]
+        store._client.put_object(Bucket=store.bucket, Key=key, Body=flipped, Metadata=metadata)
+    with pytest.raises(SnapshotDamaged, match="take a new one now"):
+        verify_snapshot(first.manifest, store).check()
+    second = take(database, store, day=1)
+    verify_snapshot(second.manifest, store).check()
+    assert second.tables["public.log"].parts_written == 1
+    third = take(database, store, day=2)
+    assert third.tables["public.log"].parts_written == 0, "the healed part is reused from then on"
+
+
 def test_a_changed_schema_is_dumped_anew(database: str, store: Store) -> None:
     first = take(database, store)
     execute(database, "create view seen as select count(*) from log")

@@ -1,2 +1,2 @@
-copy {relation} {columns}
+copy {table} ({names})
 from stdin (format csv)

@@ -1,1 +1,1 @@
-alter table {table} add primary key ({columns})
+alter table {table} add primary key ({names})

@@ -1,1 +1,1 @@
-create schema {schema}
+create schema {namespace}

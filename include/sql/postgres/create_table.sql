@@ -1,1 +1,1 @@
-create table {table} ({columns})
+create table {table} ({definitions})

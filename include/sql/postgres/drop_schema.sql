@@ -1,1 +1,1 @@
-drop schema {schema} restrict
+drop schema {namespace} restrict

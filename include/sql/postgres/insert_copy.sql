@@ -1,4 +1,4 @@
-insert into {table} ({columns})
-select {columns}
+insert into {table} ({names})
+select {names}
 from {table}
-limit 1
+limit 1 -- noqa: AM09

@@ -2,7 +2,7 @@
 select
     n.nspname as schema,
     c.relname as name
-from unnest(%(schemas)s::text[], %(names)s::text[]) as wanted (schema, name)
+from unnest(%(schemas)s::text[], %(relations)s::text[]) as wanted (schema, name)
 inner join pg_namespace as top_schema on wanted.schema = top_schema.nspname
 inner join pg_class as top on top_schema.oid = top.relnamespace and wanted.name = top.relname
 inner join lateral (

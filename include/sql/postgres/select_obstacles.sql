@@ -16,11 +16,16 @@ from (
             (d.refclassid = 'pg_class'::regclass and d.refobjid = {oid})
             or (
                 d.refclassid = 'pg_type'::regclass
-                and d.refobjid in (select t.oid from pg_type as t where t.typrelid = {oid})
+                and d.refobjid in (
+                    select t.oid from pg_type as t
+                    where t.typrelid = {oid}
+                )
             )
         )
     union
-    select format('policy %I protects it', p.polname) from pg_policy as p where p.polrelid = {oid}
+    select format('policy %I protects it', p.polname)
+    from pg_policy as p
+    where p.polrelid = {oid}
     union
     select 'row-level security is on'
     from pg_class as c
@@ -37,9 +42,14 @@ from (
         c.oid = {oid}
         and (
             c.relkind = 'p'
-            or exists (select 1 from pg_inherits as i where c.oid in (i.inhrelid, i.inhparent))
+            or exists (
+                select 1 from pg_inherits as i
+                where c.oid in (i.inhrelid, i.inhparent)
+            )
         )
     union
-    select 'it is a materialized view' from pg_class as c where c.oid = {oid} and c.relkind = 'm'
+    select 'it is a materialized view'
+    from pg_class as c
+    where c.oid = {oid} and c.relkind = 'm'
 ) as found
 order by found.what

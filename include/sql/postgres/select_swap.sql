@@ -1,5 +1,6 @@
 -- The statements that put a restored table in the place of a live one, in their order. They are all made before
 -- the first is carried out, and name tables by their names: what is created after the move lands on the new table.
+-- noqa: disable=AL03
 with live as (
     select
         c.oid,
@@ -16,7 +17,7 @@ with live as (
 identities as (
     select
         a.attname as name,
-        old.oid as oid,
+        old.oid,
         old.relname as old_name,
         pg_get_serial_sequence({relation}, a.attname) as new_sequence
     from pg_attribute as a
@@ -79,7 +80,8 @@ from (
         5,
         format('alter table %s owner to %I', {relation}, pg_get_userbyid(l.relowner))
     from live as l
-    where l.relowner <> (select c.relowner from pg_class as c where c.oid = {relation}::regclass)
+    inner join pg_class as c on c.oid = {relation}::regclass
+    where l.relowner <> c.relowner
     union all
     select
         6,

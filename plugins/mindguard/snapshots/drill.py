@@ -233,8 +233,8 @@ def _insert_copy(
     rows have it if it was free. A copy may break a unique key of its own: then the number is free when none has it."""
     import psycopg
 
-    columns = joined(", ", [identifier(column.name) for column in copied])
-    insert = statement("insert_copy", table=relation, columns=columns)
+    names = joined(", ", [identifier(column.name) for column in copied])
+    insert = statement("insert_copy", table=relation, names=names)
     try:
         with connection.transaction():
             inserted = connection.execute(insert if copied else statement("insert_defaults", table=relation)).rowcount

@@ -17,7 +17,7 @@ from mindguard.snapshots.store import ObjectMissing, Store
 from mindguard.snapshots.take import Progress
 from mindguard.snapshots.target import SnapshotAtFault
 from mindguard.snapshots.tempdisk import temporary_file
-from mindguard.sql import identifier, joined, raw, statement
+from mindguard.sql import identifier, joined, statement
 
 if TYPE_CHECKING:
     import psycopg
@@ -187,10 +187,11 @@ def loadable(columns: Iterable[Column]) -> list[Column]:
 
 
 def copy_statement(job: Job) -> Composed:
-    """COPY with the columns named; without any there is nothing to name, and a row is an empty line."""
+    """COPY with the columns named: the server computes generated ones itself."""
     names = [identifier(column.name) for column in loadable(job.table.columns)]
-    columns = raw("(") + joined(", ", names) + raw(")") if names else raw("")
-    return statement("copy_rows", relation=job.relation, columns=columns)
+    if not names:
+        return statement("copy_empties", table=job.relation)
+    return statement("copy_rows", table=job.relation, names=joined(", ", names))
 
 
 def _decoded(stored: pq.ParquetFile, groups: list[int], part: Part) -> Iterator[pa.RecordBatch]:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from mindguard.errors import MindGuardError
 
-# What differs between two dumps of one schema: comments on versions, and PostgreSQL's random \restrict key.
-_CHANGING_LINES = re.compile(rb"^(--.*|\\(un)?restrict .*|)\n", re.MULTILINE)
+# What differs between two dumps of one schema: the programs' versions, and PostgreSQL's random \restrict key.
+_CHANGING_LINES = re.compile(rb"^(-- Dumped (from|by) .*|\\(un)?restrict .*)\n", re.MULTILINE)
 
 
 class ToolFailed(MindGuardError):

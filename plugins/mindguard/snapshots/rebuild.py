@@ -143,7 +143,7 @@ def _held(
     names = [table.name.split(".", 1) for table in manifest.tables]
     rows = connection.execute(
         statement("select_members"),
-        {"schemas": [schema for schema, _ in names], "names": [name for _, name in names]},
+        {"schemas": [schema for schema, _ in names], "relations": [name for _, name in names]},
     )
     held = {(row["schema"], row["name"]) for row in rows}
     for table in manifest.tables:

@@ -238,7 +238,7 @@ def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, re
     if request.swap and where:
         raise RestoreRefused("a swap with chosen rows would lose all others", hint="swap whole tables only")
     schema = request.schema or f"restored_{swap.name_part(manifest.snapshot_id)}"
-    taken = connection.execute(statement("select_schema"), {"schema": schema, "names": names}).fetchall()
+    taken = connection.execute(statement("select_schema"), {"schema": schema, "relations": names}).fetchall()
     if relations := [row["name"] for row in taken if row["name"]]:
         raise RestoreRefused(
             f"schema {schema} has {', '.join(relations)} already", hint="name another schema, or drop that one"
@@ -298,7 +298,7 @@ def _undone_on_error(connection: psycopg.Connection[dict[str, Any]], plan: Plan)
     import psycopg
 
     if not plan.schema_exists:
-        connection.execute(statement("create_schema", schema=identifier(plan.schema)))
+        connection.execute(statement("create_schema", namespace=identifier(plan.schema)))
     made: list[Composable] = []
     try:
         yield made
@@ -316,4 +316,4 @@ def _drop_schema(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> 
     import psycopg
 
     with suppress(psycopg.errors.DependentObjectsStillExist):
-        connection.execute(statement("drop_schema", schema=identifier(plan.schema)))
+        connection.execute(statement("drop_schema", namespace=identifier(plan.schema)))

@@ -38,6 +38,7 @@ class Reuse:
     def __init__(self, store: Store, settings: SnapshotSettings, bases: Iterable[Manifest | None], run: str) -> None:
         self._store = store
         self._run = run
+        self._damaged = set(store.keys("damaged/"))
         self._bases = [base for base in bases if base]
         self._named: dict[str, Part | StoredObject] = {}
         for base in reversed(self._bases):
@@ -59,13 +60,16 @@ class Reuse:
         """
         if base := self._named.get(_stem(key)):
             found = self._store.head(base.key)
-            # A damaged one is not reused but written anew: so the next snapshot heals what verify complained of.
-            if found and (found.sha256, found.bytes) == (base.sha256, base.bytes):
+            if found and (found.sha256, found.bytes) == (base.sha256, base.bytes) and self._is_sound(found.key):
                 return found
         for listed in self._store.listing(_stem(key)[len(self._store.prefix) + 1 :]):
-            if listed.written_at > self._young_since and (found := self._store.head(listed.key)):
-                return found
+            if listed.written_at > self._young_since and self._is_sound(listed.key):
+                return self._store.head(listed.key)
         return None
+
+    def _is_sound(self, key: str) -> bool:
+        """Whether verify has not complained of it: a damaged object is written anew, so that the next one heals it."""
+        return self._store.damage_key(key) not in self._damaged
 
     def own(self, key: str) -> str:
         """The key under which this run writes the content of `key`."""

@@ -69,7 +69,7 @@ def create_from_manifest(
     relation = identifier(schema, name)
     try:
         connection.execute(
-            statement("create_table", table=relation, columns=joined(", ", map(_definition, table.columns)))
+            statement("create_table", table=relation, definitions=joined(", ", map(_definition, table.columns)))
         )
     except psycopg.errors.UndefinedObject as error:
         raise RestoreRefused(
@@ -93,7 +93,7 @@ def add_primary_key(connection: psycopg.Connection[dict[str, Any]], table: Table
     """The recorded primary key, where there is one."""
     if table.primary_key:
         columns = joined(", ", map(identifier, table.primary_key))
-        connection.execute(statement("create_primary_key", table=relation, columns=columns))
+        connection.execute(statement("create_primary_key", table=relation, names=columns))
 
 
 def set_identities(

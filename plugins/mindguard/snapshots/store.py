@@ -34,7 +34,7 @@ _CHUNK = 1024 * 1024
 _MANIFEST = re.compile(r"/\d{4}-\d\d-\d\d/[^/.]+\.json$")
 _SINGLE_PUT_LIMIT = 5 * 1024**3
 
-Kind = Literal["part", "schema", "manifest", "proof", "hold", "probe"]
+Kind = Literal["part", "schema", "manifest", "proof", "hold", "probe", "damaged"]
 _FILED = r"snapshots/\d{4}-\d\d-\d\d/\d{8}T\d{6}Z-[0-9a-f]+"
 _LAYOUT: dict[Kind, re.Pattern[str]] = {
     "part": re.compile(r"parts/[^/]+/[0-9a-f]{40,64}(-[0-9a-f]+)?\.parquet"),
@@ -43,6 +43,7 @@ _LAYOUT: dict[Kind, re.Pattern[str]] = {
     "proof": re.compile(rf"{_FILED}\.proof\.json"),
     "hold": re.compile(rf"{_FILED}\.hold\.json"),
     "probe": re.compile(r"probe/[0-9a-f]{16}"),
+    "damaged": re.compile(r"damaged/[0-9a-f]{64}\.json"),
 }
 
 
@@ -146,6 +147,10 @@ class Store:
     def manifest_key(self, day: date, snapshot_id: str) -> str:
         """Key of a manifest; `day` is the day the snapshot was taken, in the settings' time zone."""
         return f"{self.prefix}/snapshots/{day:%Y-%m-%d}/{snapshot_id}.json"
+
+    def damage_key(self, key: str) -> str:
+        """Key of the note that the object under `key` is damaged."""
+        return f"{self.prefix}/damaged/{hashlib.sha256(key.encode()).hexdigest()}.json"
 
     @staticmethod
     def beside(manifest_key: str, kind: Literal["proof", "hold"]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -10,7 +12,7 @@ from typing import BinaryIO
 
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.manifest import Manifest, Part, StoredObject, Table
-from mindguard.snapshots.store import ObjectMissing, Store
+from mindguard.snapshots.store import ObjectExists, ObjectMissing, Store, StoreError
 from mindguard.snapshots.tempdisk import temporary_file
 
 
@@ -43,6 +45,8 @@ def verify_snapshot(
 ) -> Verified:
     """Read every part and the schema dump to the last byte; compare SHA-256, size, rows, columns with the manifest.
 
+    A damaged object is noted in the store, so that no later snapshot is built on it.
+
     Raises:
         StoreError: the store could not be asked; that is not a verdict on the snapshot.
     """
@@ -50,12 +54,15 @@ def verify_snapshot(
     faults: list[str] = []
     pool = ThreadPoolExecutor(threads, "verify")
     try:
-        futures = [pool.submit(_fault, table, part, store) for table in manifest.tables for part in table.parts]
-        futures.append(pool.submit(_altered, manifest.schema_dump, store, None))
+        futures = {
+            pool.submit(_fault, table, part, store): part.key for table in manifest.tables for part in table.parts
+        }
+        futures[pool.submit(_altered, manifest.schema_dump, store, None)] = manifest.schema_dump.key
         for count, future in enumerate(as_completed(futures), 1):
             if fault := future.result():
                 faults.append(fault)
-            progress(f"verified object {count}/{len(futures)}" + (f": {fault}" if fault else ""))
+                _note_damage(store, futures[future], fault, progress)
+            progress(f"verified object {count}/{len(futures)}" + (f": DAMAGED: {fault}" if fault else ""))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return Verified(
@@ -65,6 +72,17 @@ def verify_snapshot(
         time.monotonic() - began,
         tuple(sorted(faults)),
     )
+
+
+def _note_damage(store: Store, key: str, fault: str, progress: Callable[[str], None]) -> None:
+    body = json.dumps({"key": key, "fault": fault}).encode()
+    try:
+        store.create(store.damage_key(key), body, sha256=hashlib.sha256(body).hexdigest(), size=len(body))
+    except ObjectExists:
+        return
+    except StoreError as error:
+        # A reader's key may not write. The verdict stands all the same; the next snapshot is not warned.
+        progress(f"the damage could not be noted in the store: {error}")
 
 
 def _altered(stored: Part | StoredObject, store: Store, copy_to: BinaryIO | None) -> str | None:
