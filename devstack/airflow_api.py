@@ -117,10 +117,10 @@ class AirflowAPI:
         answer = self.call("GET", path, params={"map_index": map_index, "full_content": True})
         return "\n".join(_log_line(entry) for entry in answer["content"])
 
-    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", *, map_index: int = -1) -> Any:
         """A value that a task has handed on."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
-        return self.call("GET", path, params={"deserialize": True})["value"]
+        return self.call("GET", path, params={"deserialize": True, "map_index": map_index})["value"]
 
 
 def _log_line(entry: Any) -> str:

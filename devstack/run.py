@@ -64,8 +64,11 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
         api = stack.airflow_api()
         outcome = Outcome()
         outcome.require(not api.import_errors(), f"DAG files do not load: {api.import_errors()}")
-        api.wait_for_dags("snapshot_tables", DEMO, timeout_s=120)
-        take_snapshot(stack, api, outcome)
+        api.wait_for_dags("snapshot_tables", "restore_drill", DEMO, timeout_s=120)
+        api.set_paused("restore_drill", paused=False)  # else the asset's event would start nothing
+        drilled = {run["dag_run_id"] for run in api.runs("restore_drill")}
+        if take_snapshot(stack, api, outcome):
+            prove_snapshot(api, outcome, drilled)
         show_an_alert(stack, api, outcome)
         outcome.report["urls"] = stack.urls()
         report_file.write_text(json.dumps(outcome.report, ensure_ascii=False, indent=1) + "\n")
@@ -92,15 +95,15 @@ def load_sample_data(stack: Stack, *, rows: int, events: int) -> None:
     load_events(client, events=events, seed=SEED, today=today, progress=say)
 
 
-def take_snapshot(stack: Stack, api: AirflowAPI, outcome: Outcome) -> None:
-    """Let the scheduler run `snapshot_tables` and compare what it stored with the source."""
+def take_snapshot(stack: Stack, api: AirflowAPI, outcome: Outcome) -> bool:
+    """Let the scheduler run `snapshot_tables` and compare what it stored with the source; whether one was taken."""
     run_id = scheduled_or_triggered(api, "snapshot_tables")
     state = follow(api, "snapshot_tables", run_id)
     outcome.require(
         state == "success", f"snapshot_tables ended {state}; see {api.url}/dags/snapshot_tables/runs/{run_id}"
     )
     if state != "success":
-        return
+        return False
     taken = api.xcom("snapshot_tables", run_id, "take_snapshot")
     counts = source_counts(stack, list(taken["tables"]))
     for table, count in counts.items():
@@ -114,6 +117,28 @@ def take_snapshot(stack: Stack, api: AirflowAPI, outcome: Outcome) -> None:
         "tables": taken["tables"],
     }
     outcome.mb_per_s = taken["source_bytes"] / 1e6 / max(taken["seconds"], 1e-9)
+    return True
+
+
+def prove_snapshot(api: AirflowAPI, outcome: Outcome, earlier: set[str]) -> None:
+    """Follow the drill that the snapshot's asset started."""
+    run_id = next_run(api, "restore_drill", earlier)
+    state = follow(api, "restore_drill", run_id)
+    outcome.require(state == "success", f"restore_drill ended {state}; see {api.url}/dags/restore_drill/runs/{run_id}")
+    proof = api.xcom("restore_drill", run_id, "drill_snapshot", map_index=0) if state == "success" else {}
+    outcome.report["drill"] = {"status": "proven" if proof else "failed", "seconds": proof.get("seconds")}
+
+
+def next_run(api: AirflowAPI, dag_id: str, earlier: set[str], *, timeout_s: float = 60) -> str:
+    """Id of the first run that is not among the earlier ones."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        new = [run["dag_run_id"] for run in api.runs(dag_id) if run["dag_run_id"] not in earlier]
+        if new:
+            return str(new[-1])
+        if time.monotonic() > deadline:
+            raise StackError(f"{dag_id} was not started within {timeout_s:.0f} s")
+        time.sleep(0.25)
 
 
 def scheduled_or_triggered(api: AirflowAPI, dag_id: str) -> str:
@@ -198,6 +223,9 @@ def summarise(outcome: Outcome, stack: Stack, report_file: Path, seconds: float)
         console.print(table)
         verdict = "verified" if snapshot["verified"] else "NOT VERIFIED"
         console.print(f"{snapshot['seconds']:.1f} s, {outcome.mb_per_s:,.0f} MB/s of source, {verdict}")
+    if drill := outcome.report.get("drill"):
+        seconds = f", rebuilt in {drill['seconds']:.1f} s" if drill["seconds"] else ""
+        console.print(f"restore drill: {drill['status']}{seconds}")
     if alerts := outcome.report.get("alerts"):
         console.print(f"demo failure: {alerts['delivered']} card delivered to the Feishu sandbox")
     for name, url in outcome.report["urls"].items():

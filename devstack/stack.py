@@ -316,7 +316,12 @@ class Stack:
         return {name: value for part in self._names for name, value in known[part]().items()}
 
     def _postgres_connections(self) -> dict[str, dict[str, Any]]:
-        roles = {"app": "mindguard_reader", "ops": "mindguard_ops", "drill": "mindguard_drill"}
+        roles = {
+            "app": "mindguard_reader",
+            "restore": "mindguard_app_owner",
+            "ops": "mindguard_ops",
+            "drill": "mindguard_drill",
+        }
         return {
             f"mindguard_{name}": {
                 "conn_type": "postgres",

@@ -31,6 +31,7 @@ class Connections(_Section):
 
     app: str = Field("mindguard_app", description="postgres: the application's data, read only")
     ops: str = Field("mindguard_ops", description="postgres: the incident store")
+    restore: str = Field("mindguard_restore", description="postgres: the application's data, as the tables' owner")
     drill: str = Field("mindguard_drill", description="postgres: scratch server for restore drills")
     events: str = Field("mindguard_events", description="clickhouse: product events")
     backup: str = Field("mindguard_backup", description="aws: the bucket that holds the snapshots")

@@ -191,6 +191,7 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
         "connections": {
             "app": "mindguard_app",
             "ops": "mindguard_ops",
+            "restore": "mindguard_restore",
             "drill": "mindguard_drill",
             "events": "mindguard_events",
             "backup": "mindguard_backup",

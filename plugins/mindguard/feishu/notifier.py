@@ -16,8 +16,10 @@ from airflow.sdk import BaseNotifier
 from airflow.sdk.configuration import conf
 
 from mindguard.alerts.alert import Alert
+from mindguard.alerts.approval import approval_request
 from mindguard.alerts.failures import run_failure, task_failure
 from mindguard.alerts.severity import Severity
+from mindguard.errors import MindGuardError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -71,9 +73,9 @@ class FeishuNotifier(BaseNotifier):
         run_id: str = context["run_id"]
         dag_id: str = context["dag"].dag_id
         run_url = f"{conf.get('api', 'base_url').rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
-        failed = _failed_tasks(dag_id, run_id)
-        for task_id in failed:
-            if not _was_reported(dag_id, run_id, task_id):
+        failed = _failed_tasks(context["dag"], run_id)
+        for task_id, map_indexes in failed.items():
+            if not all(_was_reported(dag_id, run_id, task_id, map_index) for map_index in map_indexes):
                 alert = task_failure(
                     dag_id=dag_id,
                     run_id=run_id,
@@ -97,8 +99,9 @@ class FeishuNotifier(BaseNotifier):
             self._deliver(alert, settings)
 
     def _severity(self, context: Context) -> Severity:
-        """The notifier's own, unless the run was asked for another one by a Param named `severity`."""
-        return Severity((context.get("params") or {}).get("severity", self.severity))
+        """What a Param named `severity` asked for, else what the error says of itself, else the notifier's own."""
+        asked = (context.get("params") or {}).get("severity")
+        return Severity(asked or getattr(context.get("exception"), "severity", None) or self.severity)
 
     def _deliver(self, alert: Alert, settings: Settings) -> None:
         from mindguard.airflow_clients import connection
@@ -107,6 +110,32 @@ class FeishuNotifier(BaseNotifier):
         client = hook_from_connection(connection(settings.connections.feishu))
         form = client.deliver(alert, now=datetime.now(UTC), locale=settings.locale, zone=settings.zone)
         self.log.info("Feishu took the alert %s (%s) as %s", alert.fingerprint, alert.subject, form)
+
+
+class ApprovalNotifier(FeishuNotifier):
+    """Asks for a person's approval, with a link to the page that takes it. For an operator's `notifiers`."""
+
+    def notify(self, context: Context) -> None:
+        """Send the card. Without Feishu the approval can still be given in Airflow, so a failure is only logged."""
+        from mindguard.settings import load_settings
+
+        operator: Any = context["task"]
+        task_instance: Any = context["ti"]
+        settings = load_settings()
+        alert = approval_request(
+            dag_id=task_instance.dag_id,
+            run_id=task_instance.run_id,
+            question=operator.subject,
+            plan=operator.body or "",
+            severity=self._severity(context),
+            happened_at=datetime.now(UTC),
+            page_url=f"{task_instance.log_url.partition('?')[0]}/required_actions",
+            locale=settings.locale,
+        )
+        try:
+            self._deliver(alert, settings)
+        except MindGuardError as error:
+            self.log.warning("the request for approval did not reach Feishu: %s", error)
 
 
 def _one_line(error: object) -> str:
@@ -123,15 +152,22 @@ def _traceback(error: object) -> str:
     return ""
 
 
-def _failed_tasks(dag_id: str, run_id: str) -> list[str]:
-    """Tasks of the run that failed themselves, in order, each once however often it is mapped."""
+def _failed_tasks(dag: Any, run_id: str) -> dict[str, list[int]]:
+    """Tasks of the run that failed themselves, in order, with the map indexes that did; -1 where it is not mapped."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-    states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, run_ids=[run_id]).get(run_id, {})
-    return [task_id for task_id, state in states.items() if state == "failed"]
+    states = RuntimeTaskInstance.get_task_states(dag_id=dag.dag_id, run_ids=[run_id]).get(run_id, {})
+    failed: dict[str, list[int]] = {}
+    for name, state in states.items():
+        if state == "failed":
+            # Airflow calls an instance of a mapped task `<task_id>_<map index>` here.
+            task_id, _, map_index = (name, "", "-1") if name in dag.task_ids else name.rpartition("_")
+            failed.setdefault(task_id, []).append(int(map_index))
+    return failed
 
 
-def _was_reported(dag_id: str, run_id: str, task_id: str) -> bool:
+def _was_reported(dag_id: str, run_id: str, task_id: str, map_index: int) -> bool:
     from airflow.sdk.execution_time.xcom import XCom
 
-    return XCom.get_one(key=REPORTED, dag_id=dag_id, task_id=task_id, run_id=run_id) is not None
+    found = XCom.get_one(key=REPORTED, dag_id=dag_id, task_id=task_id, run_id=run_id, map_index=map_index)
+    return found is not None

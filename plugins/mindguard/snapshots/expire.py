@@ -179,7 +179,7 @@ def _remove_hold(store: Store, manifest_key: str) -> None:
 
 
 def _versions_of(store: Store, key: str) -> list[Listed]:
-    return store.listing(key[len(store.prefix) + 1 :], versions=True)
+    return [each for each in store.listing(key[len(store.prefix) + 1 :], versions=True) if each.key == key]
 
 
 def _id_of(manifest_key: str) -> str:
@@ -192,12 +192,21 @@ def _kept(store: Store, key: str, keys: set[str]) -> Kept | None:
     except ObjectMissing:  # another run has expired it just now
         return None
     except ManifestInvalid:
-        if not (found := _TAKEN_AT.search(key)):
+        if not (taken_at := _time_in(key)):
             return None  # the garbage collection says that it cannot be read
-        taken_at, quarantined = datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC), True
+        quarantined = True
     else:
-        taken_at, quarantined = manifest.taken_at, bool(manifest.quarantined_for)
+        taken_at = manifest.taken_at
+        quarantined = bool(manifest.quarantined_for)
     return Kept(_id_of(key), key, taken_at, quarantined=quarantined, held=_held(store, key, keys))
+
+
+def _time_in(manifest_key: str) -> datetime | None:
+    found = _TAKEN_AT.search(manifest_key)
+    try:
+        return datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) if found else None
+    except ValueError:
+        return None
 
 
 def _held(store: Store, manifest_key: str, keys: set[str]) -> str | None:

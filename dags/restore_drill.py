@@ -1,0 +1,91 @@
+"""
+### restore_drill: rebuild each new snapshot and prove that it is equal to its source
+
+**What.** Rebuilds a snapshot in a scratch database on `connections.drill`: schema, rows, indexes, constraints,
+sequences. Then every table's row count and value fingerprint must be what the source had, and an INSERT must get a free
+number. The proof, with the seconds that the rebuild took (RTO), is stored beside the manifest; retention counts proven
+snapshots only. The scratch database is dropped afterwards, whatever happened.
+
+**When.** On the asset `mindguard_snapshot`, so after each verified snapshot; the oldest snapshot and one in between are
+drilled with it, since stored bytes age. By hand: with an id in the form just that one, without one the newest.
+
+**A rerun** drills again. A proof that exists stays.
+
+**When it fails**, its card says whose fault it is.
+
+1. *cannot be restored* (P0): the snapshot is at fault. Take a new one now (`mindguard snapshot take`) and drill it.
+   Keep the bad one. `mindguard snapshot list` and further drills show which is the newest good one.
+2. *the drill broke* (P2): the scratch server, network, disk or a program is. Put that right, then clear the task.
+   `scratch database … exists already` after a killed drill: the error says which one to drop.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Asset, Param, dag, get_current_context, task
+
+from mindguard.alerts.severity import Severity
+from mindguard.dag_defaults import dag_defaults
+
+SNAPSHOT = Asset("mindguard_snapshot")
+
+log = logging.getLogger(__name__)
+
+
+@dag(
+    schedule=SNAPSHOT,
+    dagrun_timeout=timedelta(hours=12),
+    params={
+        "snapshot_id": Param("", type="string", description="Drill just this one. Empty: the newest and a sample.")
+    },
+    # P2: a drill that broke. An unrestorable snapshot raises an error that is P0 itself.
+    **dag_defaults(severity=Severity.P2, doc=__doc__, tags=("snapshots",)),
+)
+def restore_drill() -> None:
+    @task(execution_timeout=timedelta(minutes=10))
+    def choose_snapshots() -> list[str]:
+        """The snapshot that has just been taken, and a sample of the older ones."""
+        from mindguard.airflow_clients import backup_store
+        from mindguard.settings import load_settings
+        from mindguard.snapshots.catalog import find_snapshot, snapshot_ids
+        from mindguard.snapshots.drill import choose_drills
+
+        context = get_current_context()
+        if asked := context["params"]["snapshot_id"]:
+            return [asked]
+        store = backup_store(load_settings())
+        events = [event for found in context["triggering_asset_events"].values() for event in found]
+        newest = events[-1].extra["snapshot_id"] if events else find_snapshot(store, "latest").snapshot_id
+        return choose_drills(snapshot_ids(store), newest, datetime.now(UTC).date())
+
+    # retries=0: a drill must fail loudly. One at a time: they share the scratch server.
+    @task(
+        execution_timeout=timedelta(hours=4),
+        retries=0,
+        max_active_tis_per_dagrun=1,
+        doc_md="Rebuild the snapshot, compare it, store the proof.",
+    )
+    def drill_snapshot(snapshot_id: str) -> dict[str, Any]:
+        from mindguard.airflow_clients import backup_store, connection
+        from mindguard.connections import postgres_conninfo
+        from mindguard.settings import load_settings
+        from mindguard.snapshots.drill import drill_stored
+
+        settings = load_settings()
+        proof = drill_stored(
+            snapshot_id,
+            backup_store(settings),
+            postgres_conninfo(connection(settings.connections.drill)),
+            now=datetime.now(UTC),
+            connections=settings.snapshot.connections,
+            progress=log.info,
+        )
+        return proof.model_dump(mode="json")
+
+    drill_snapshot.expand(snapshot_id=choose_snapshots())
+
+
+restore_drill()

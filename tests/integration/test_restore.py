@@ -1,0 +1,306 @@
+"""Restores over the real engines: whole snapshots, tables, rows, differences and swaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from devstack.stack import Stack
+from mindguard.errors import MindGuardError
+from mindguard.snapshots.difference import Difference
+from mindguard.snapshots.manifest import Manifest
+from mindguard.snapshots.rebuild import plan_rebuild, rebuild
+from mindguard.snapshots.restore import Request, plan_restore, restore
+from mindguard.snapshots.store import Store
+from mindguard.snapshots.target import RestoreRefused, SnapshotAtFault
+from tests.integration.hostile import HOSTILE_ROWS, ODD_TABLES
+from tests.integration.restoring import as_text, empty_database, fill_hostile, fingerprints, run, snapshot
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def empty(stack: Stack) -> Iterator[str]:
+    with empty_database(stack) as conninfo:
+        yield conninfo
+
+
+def test_hostile_values_and_odd_tables_come_back_equal(fresh_database: str, empty: str, store: Store) -> None:
+    fill_hostile(fresh_database)
+    for statements in ODD_TABLES.values():
+        run(fresh_database, statements)
+    names = [quoted.replace('"', "") for quoted in ("public.hostile", *ODD_TABLES)]
+    manifest = snapshot(fresh_database, store, *names)
+    rebuilt = rebuild(manifest, store, empty, progress=print)
+    assert {name: loaded.rows for name, loaded in rebuilt.tables.items()} == {t.name: t.rows for t in manifest.tables}
+    assert fingerprints(empty, *names) == [(table.rows, table.fingerprint) for table in manifest.tables]
+    for quoted in ("public.hostile", *ODD_TABLES):
+        assert as_text(empty, quoted) == as_text(fresh_database, quoted), quoted
+    assert rebuilt.skipped == ()
+    # Identities go on where they stood: an INSERT gets a number of its own.
+    number = run(empty, "insert into hostile default values returning id")[0][0]
+    assert number == len(HOSTILE_ROWS) + 1
+
+
+LIBRARY = """
+create table author (id int primary key, name text);
+create table book (
+    id bigint generated always as identity primary key, user_id int, author int references author,
+    series int, title text not null, price numeric check (price >= 0), at timestamptz, unique (title)
+);
+create table loan (id serial primary key, book bigint references book, back bool);
+create table outsider (id int primary key, book bigint references book on delete cascade);
+create index book_by_user on book (user_id) where user_id > 0;
+insert into author select i, 'a' || i from generate_series(1, 50) i;
+insert into book (user_id, author, title, price, at)
+select i % 1000, 1 + i % 50, 't' || i || repeat('x', 300), i / 7.0, '2026-01-01'::timestamptz + i * interval '1 minute'
+from generate_series(1, 12000) i;
+insert into loan (book, back) select i, i % 2 = 0 from generate_series(1, 100) i;
+insert into outsider select i, i from generate_series(1, 10) i;
+create function note_it() returns trigger language plpgsql as $$ begin return new; end $$;
+create trigger noted before insert on book for each row execute function note_it();
+grant select, update (title) on book to mindguard_reader;
+"""
+COUNT_OUTSIDERS = "select count(*) from outsider"
+BOOK: dict[str, Any] = {"name": "public.book", "part_by": "at"}
+
+
+@pytest.fixture(scope="module")
+def template(stack: Stack) -> Iterator[str]:
+    """The library, filled once; nobody may be connected to it while it is copied."""
+    with empty_database(stack) as conninfo:
+        run(conninfo, LIBRARY)
+        yield conninfo
+
+
+@pytest.fixture
+def library(stack: Stack, template: str) -> Iterator[str]:
+    """A library of the test's own."""
+    with empty_database(stack, template=template) as conninfo:
+        yield conninfo
+
+
+@pytest.fixture(scope="module")
+def shelf(stack: Stack) -> Store:
+    """The store that the snapshot of the library is in; no test changes it."""
+    client = stack.seaweedfs.client()
+    client.create_bucket(Bucket="library")
+    return Store(client, bucket="library", prefix="key-tables")
+
+
+@pytest.fixture(scope="module")
+def books(template: str, shelf: Store) -> Manifest:
+    """A snapshot of books and loans, without authors and outsiders."""
+    return snapshot(template, shelf, BOOK, "public.loan")
+
+
+def test_a_rebuild_reports_what_it_leaves_out(library: str, empty: str, store: Store, stack: Stack) -> None:
+    name = psycopg.conninfo.conninfo_to_dict(library)["dbname"]
+    run(
+        stack.postgres_conninfo("postgres", name),
+        "create publication all_books for table book; create foreign data wrapper far; create server away foreign data "
+        "wrapper far; create foreign table distant (id int) server away; create policy own on loan to mindguard_reader",
+        "create function f() returns event_trigger language plpgsql as $$ begin end $$; "
+        "create event trigger watch on ddl_command_end execute function f()",
+        "create materialized view shelf as select id, title from book where id <= 3; "
+        "alter materialized view shelf owner to mindguard_app_owner",
+    )
+    manifest = snapshot(library, store, BOOK, "public.loan", "public.shelf")
+    rebuilt = rebuild(manifest, store, empty)
+    left_out = "\n".join(rebuilt.skipped)
+    for what in (
+        "PUBLICATION all_books: it would replicate",
+        "EVENT TRIGGER watch: it needs a superuser",
+        "SERVER away: it leads to another database",
+        "FOREIGN TABLE public distant: its rows are in another database",
+        "foreign key book_author_fkey of public.book: the snapshot does not hold public.author",
+        "MATERIALIZED VIEW public shelf: a plain table holds its rows as they were",
+    ):
+        assert what in left_out
+    assert fingerprints(empty, "public.book", "public.loan", "public.shelf") == [
+        (table.rows, table.fingerprint) for table in manifest.tables
+    ]
+    assert run(empty, "select conname from pg_constraint where contype = 'f' order by 1") == [
+        ("loan_book_fkey",),
+        ("outsider_book_fkey",),
+    ]
+    assert run(empty, "insert into book (title) values ('new') returning id") == [(12001,)]
+    assert run(empty, "insert into loan (back) values (true) returning id") == [(101,)]
+
+
+def test_a_filled_database_and_the_source_are_refused(template: str, books: Manifest, empty: str, shelf: Store) -> None:
+    for attempt in (lambda where: rebuild(books, shelf, where), lambda where: plan_rebuild(books, where)):
+        with pytest.raises(RestoreRefused, match="is the source of snapshot"):
+            attempt(template)
+        for thing in ("create table t ()", "create schema s", "create function f() returns int return 1"):
+            with empty_again(empty):
+                run(empty, thing)
+                with pytest.raises(RestoreRefused, match=r"is not empty: it holds (public\.[tf]|schema s)"):
+                    attempt(empty)
+    assert any("12,000 rows" in line for line in plan_rebuild(books, empty))
+
+
+class empty_again:
+    """Drops what a block makes in the database."""
+
+    def __init__(self, conninfo: str) -> None:
+        self.conninfo = conninfo
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        run(self.conninfo, "drop table if exists t; drop schema if exists s; drop function if exists f")
+
+
+def test_rows_by_key_read_only_the_parts_that_can_hold_them(library: str, books: Manifest, shelf: Store) -> None:
+    when = run(library, "select at::text from book where id = 5432")[0][0]
+    done = restore(books, shelf, library, Request(("book",), (f"at={when}",)))
+    (table,) = done.tables.values()
+    assert (table.read.rows, table.read.parts) == (1, 1)
+    assert table.parts_in_all > 2
+    assert run(library, f"select id from {done.schema}.book") == [(5432,)]
+    assert table.difference == Difference(only_restored=0, only_live=0, changed=0, equal=1)
+
+
+def test_rows_by_another_column_and_several_values(library: str, books: Manifest, shelf: Store) -> None:
+    run(library, "update book set price = price + 1 where id = 7; delete from book where id = 1007")
+    request = Request(("public.book",), ("user_id=7", "user_id= 8", "author=8"), "mine")
+    done = restore(books, shelf, library, request)
+    assert run(library, "select count(*), min(user_id), max(user_id), min(author), max(author) from mine.book") == [
+        run(library, "select 1 + count(*), 7, 7, 8, 8 from book where user_id in (7, 8) and author = 8")[0]
+    ]
+    assert done.tables["public.book"].difference == Difference(only_restored=1, only_live=0, changed=1, equal=10)
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        (Request(("nope",)), "no table nope"),
+        (Request(("book",), ("user_id",)), "is not COLUMN=VALUE"),
+        (Request(("book",), ("isbn=1",)), "no column 'isbn'"),
+        (Request(("book",), ("user_id=x",)), "user_id is of type integer"),
+        (Request(("book",), ("price=1.1",)), "equal values of numeric can be spelt apart"),
+        (Request(("book",), ("user_id=1",), swap=True), "would lose all others"),
+        (Request(("book",), schema="public"), "schema public has book already"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_made(
+    request_: Request, says: str, library: str, books: Manifest, shelf: Store
+) -> None:
+    before = schemas(library)
+    for attempt in (lambda: plan_restore(books, library, request_), lambda: restore(books, shelf, library, request_)):
+        with pytest.raises(RestoreRefused, match=says):
+            attempt()
+    assert schemas(library) == before
+
+
+def schemas(conninfo: str) -> list[tuple[Any, ...]]:
+    return run(conninfo, "select nspname from pg_namespace order by 1")
+
+
+def test_a_table_that_is_gone_is_made_from_the_manifest(library: str, books: Manifest, shelf: Store) -> None:
+    expected = as_text(library, "public.loan")
+    run(library, "drop table loan; alter table book add column extra int")
+    done = restore(books, shelf, library, Request(schema="back"))
+    assert {name: table.shape for name, table in done.tables.items()} == {
+        "public.book": "manifest",
+        "public.loan": "manifest",
+    }
+    assert as_text(library, "back.loan") == expected
+    assert done.tables["public.loan"].difference is None
+    assert run(library, "insert into back.loan (back) values (true) returning id") == [(101,)]
+    assert run(library, "insert into back.book (title) values ('new') returning id") == [(12001,)]
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        run(library, "insert into back.loan (id) values (1)")
+
+
+def test_a_failing_restore_leaves_nothing_behind(library: str, books: Manifest, shelf: Store) -> None:
+    loan = books.tables[1]
+    lost = loan.model_copy(update={"parts": (loan.parts[0].model_copy(update={"key": "key-tables/parts/none"}),)})
+    before = schemas(library)
+    with pytest.raises(SnapshotAtFault, match="is missing in the store"):
+        restore(books.model_copy(update={"tables": (books.tables[0], lost)}), shelf, library, Request())
+    assert schemas(library) == before
+
+
+def shape(conninfo: str, table: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Everything about a table that an application could notice."""
+    queries = {
+        "columns": "select attname, format_type(atttypid, atttypmod), attnotnull, attidentity from pg_attribute "
+        "where attrelid = '{t}'::regclass and attnum > 0 order by attnum",
+        "defaults": "select pg_get_expr(adbin, adrelid) from pg_attrdef where adrelid = '{t}'::regclass order by 1",
+        "constraints": "select conname, pg_get_constraintdef(oid) from pg_constraint "
+        "where '{t}'::regclass in (conrelid, confrelid) order by 1",
+        "indexes": "select pg_get_indexdef(indexrelid) from pg_index where indrelid = '{t}'::regclass order by 1",
+        "triggers": "select pg_get_triggerdef(oid) from pg_trigger where tgrelid = '{t}'::regclass "
+        "and not tgisinternal order by 1",
+        "rights": "select grantee, privilege_type from information_schema.role_column_grants "
+        "where table_schema || '.' || table_name = '{t}' order by column_name, 1, 2",
+        "owner": "select relowner::regrole from pg_class where oid = '{t}'::regclass",
+        "sequence": "select pg_get_serial_sequence('{t}', 'id')",
+    }
+    return {name: run(conninfo, query.format(t=table)) for name, query in queries.items()}
+
+
+def test_a_swap_keeps_the_old_table_and_everything_that_hangs_on_it(
+    library: str, books: Manifest, shelf: Store
+) -> None:
+    before = {name: shape(library, name) for name in ("public.book", "public.loan")}
+    rows = as_text(library, "public.book")
+    run(library, "update book set title = 'ruined ' || id where id > 8000", "insert into book (title) values ('late')")
+    ruined = as_text(library, "public.book")
+    done = restore(books, shelf, library, Request(swap=True), progress=print)
+    assert as_text(library, "public.book") == rows
+    assert {name: shape(library, name) for name in before} == before
+    kept = done.tables["public.book"].kept_as
+    assert kept is not None
+    assert kept.startswith("public.book_before_20261124t1800")
+    assert as_text(library, kept) == ruined
+    assert done.tables["public.book"].difference == Difference(0, 1, 4000, 8000)
+    # Numbers given since the snapshot are not given again.
+    assert run(library, "insert into book (title) values ('next') returning id") == [(12002,)]
+    assert run(library, "insert into loan (back) values (true) returning id") == [(101,)]
+    assert run(library, "delete from loan where book = 3", "delete from book where id = 3", COUNT_OUTSIDERS) == [(9,)]
+    assert done.schema not in {name for (name,) in schemas(library)}
+
+
+def test_a_swap_that_breaks_a_foreign_key_changes_nothing(library: str, books: Manifest, shelf: Store) -> None:
+    run(library, "insert into book (title) values ('late')", "insert into outsider values (99, 12001)")
+    before = shape(library, "public.book"), as_text(library, "public.book"), schemas(library)
+    with pytest.raises(MindGuardError, match=r"swap undone, nothing has changed.*outsider_book_fkey.*12001"):
+        restore(books, shelf, library, Request(("book",), swap=True))
+    assert (shape(library, "public.book"), as_text(library, "public.book"), schemas(library)) == before
+
+
+@pytest.mark.parametrize(
+    ("hanging", "says"),
+    [
+        ("create view v as select id from book", r"view public\.v reads it"),
+        ("create function f() returns bigint return (select count(*) from book)", r"function public\.f\(\) uses it"),
+        ("alter table book enable row level security", "row-level security is on"),
+        ("create policy p on book", "policy p protects it"),
+        ("create table more () inherits (book)", "in an inheritance tree"),
+        ("alter table book add column extra int", "has other columns than in the snapshot"),
+    ],
+)
+def test_a_swap_is_refused_where_something_would_go_on_using_the_old_table(
+    hanging: str, says: str, library: str, books: Manifest, shelf: Store
+) -> None:
+    run(library, hanging)
+    before = schemas(library)
+    with pytest.raises(RestoreRefused, match=rf"no swap: public\.book.*{says}"):
+        restore(books, shelf, library, Request(("book",), swap=True))
+    assert schemas(library) == before
+    done = restore(books, shelf, library, Request(("book",)))
+    assert done.tables["public.book"].read.rows == 12000
+
+
+def test_a_swap_of_a_table_that_is_gone_puts_it_back(library: str, books: Manifest, shelf: Store) -> None:
+    run(library, "drop table loan")
+    done = restore(books, shelf, library, Request(("loan",), swap=True))
+    assert done.tables["public.loan"].kept_as is None
+    assert run(library, "insert into loan (back) values (true) returning id") == [(101,)]

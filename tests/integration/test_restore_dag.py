@@ -1,0 +1,177 @@
+"""`restore_drill` and `restore_tables` under the real scheduler: proofs, verdicts, approvals, and their cards."""
+
+from __future__ import annotations
+
+import html
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from devstack.airflow_api import AirflowAPI
+from devstack.stack import Stack
+from mindguard.settings import SnapshotSettings
+from mindguard.snapshots.catalog import find_snapshot, proven
+from mindguard.snapshots.manifest import Manifest
+from mindguard.snapshots.store import Store
+from tests.integration.restoring import as_text, run
+from tests.integration.test_snapshot_dag import wait_until
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+
+TABLES = """
+drop table if exists checkins, behavior_tasks, risk_signals cascade;
+create table checkins (
+    id bigint generated always as identity primary key, user_id int, mood text, created_at timestamptz
+);
+create table behavior_tasks (id bigint generated always as identity primary key, created_at timestamptz);
+create table risk_signals (id bigint generated always as identity primary key, detected_at timestamptz);
+insert into checkins (user_id, mood, created_at)
+select i % 100, 'm' || i, '2026-01-01'::timestamptz + i * interval '1 minute' from generate_series(1, 3000) i;
+insert into behavior_tasks (created_at) select '2026-01-01' from generate_series(1, 50);
+insert into risk_signals (detected_at) select '2026-01-01' from generate_series(1, 50);
+"""
+
+
+@pytest.fixture(scope="module")
+def owner(stack: Stack) -> str:
+    return stack.postgres_conninfo("mindguard_app_owner")
+
+
+@pytest.fixture(scope="module")
+def store(stack: Stack) -> Store:
+    """The store that the DAGs use, emptied: other tests leave damaged snapshots in it."""
+    client = stack.seaweedfs.client()
+    store = Store.of(client, SnapshotSettings(bucket="mindguard-backup", tables=[{"name": "public.checkins"}]))
+    for key in store.keys():  # noqa: SIM118 - not a mapping
+        client.delete_object(Bucket=store.bucket, Key=key)
+    return store
+
+
+@pytest.fixture(scope="module")
+def api(airflow_stack: Stack, owner: str, store: Store) -> Iterator[AirflowAPI]:
+    run(owner, TABLES)
+    api = airflow_stack.airflow_api()
+    api.wait_for_dags("snapshot_tables", "restore_drill", "restore_tables")
+    api.set_paused("restore_drill", paused=False)
+    yield api
+    # Other tests take and damage snapshots: those must not be drilled.
+    api.set_paused("restore_drill", paused=True)
+    run(owner, "drop table checkins, behavior_tasks, risk_signals cascade")
+
+
+@pytest.fixture(scope="module")
+def taken(api: AirflowAPI, store: Store) -> Manifest:
+    """One snapshot that the scheduler has taken; nothing else is running when it is given."""
+    drills = len(api.runs("restore_drill"))
+    run_id = api.trigger("snapshot_tables")
+    assert api.wait_for_run("snapshot_tables", run_id) == "success", api.log("snapshot_tables", run_id, "take_snapshot")
+    wait_until(lambda: len(api.runs("restore_drill")) > drills, 60, "no drill was started")
+    for drill in api.runs("restore_drill"):
+        api.wait_for_run("restore_drill", drill["dag_run_id"])
+    return find_snapshot(store, api.xcom("snapshot_tables", run_id, "take_snapshot")["snapshot_id"])
+
+
+def cards(stack: Stack, run_id: str) -> list[str]:
+    """The cards that name the run, as JSON with Feishu's escapes undone."""
+    feed = httpx.get(f"{stack.feishu.url}/_messages", trust_env=False, timeout=10).json()["messages"]
+    texts = [html.unescape(json.dumps(each["message"], ensure_ascii=False)) for each in feed if each["code"] == 0]
+    return [text for text in texts if run_id in text]
+
+
+def test_each_snapshot_is_drilled_and_leaves_a_proof(api: AirflowAPI, taken: Manifest, store: Store) -> None:
+    newest = api.runs("restore_drill")[0]
+    assert newest["state"] == "success"
+    assert newest["run_type"] == "asset_triggered"
+    assert proven(store)[taken.snapshot_id].tables["public.checkins"].rows == 3000
+
+
+def test_a_damaged_snapshot_is_p0_and_a_broken_drill_p2(
+    api: AirflowAPI, taken: Manifest, store: Store, airflow_stack: Stack
+) -> None:
+    name = f"mindguard_drill_{taken.snapshot_id.lower().replace('-', '_')}"
+    admin = airflow_stack.postgres_conninfo("postgres", "postgres")
+    with_database(admin, f"create database {name}")
+    broke = api.trigger("restore_drill", {"snapshot_id": taken.snapshot_id})
+    assert api.wait_for_run("restore_drill", broke) == "failed"
+    with_database(admin, f"drop database {name}")
+    key, body = taken.parts[0].key, store.read(taken.parts[0].key)
+    store._client.put_object(Bucket=store.bucket, Key=key, Body=body[:-1])
+    lost = api.trigger("restore_drill", {"snapshot_id": taken.snapshot_id})
+    assert api.wait_for_run("restore_drill", lost) == "failed"
+    store._client.put_object(Bucket=store.bucket, Key=key, Body=body)
+    (blue,) = wait_until(lambda: cards(airflow_stack, broke), 60, "no card came")
+    (red,) = wait_until(lambda: cards(airflow_stack, lost), 60, "no card came")
+    assert '"template": "blue"' in blue
+    assert "DrillBroke" in blue
+    assert '"template": "red"' in red
+    assert "Unrestorable" in red
+
+
+def with_database(conninfo: str, statement: str) -> None:
+    import psycopg
+
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(statement)
+
+
+def answer(api: AirflowAPI, run_id: str, option: str) -> None:
+    """Answer as a person does in the UI, once it asks."""
+    path = f"/dags/restore_tables/dagRuns/{run_id}/taskInstances/approve_restore/-1/hitlDetails"
+    wait_until(
+        lambda: (
+            {t["task_id"]: t["state"] for t in api.task_instances("restore_tables", run_id)}["approve_restore"]
+            == "awaiting_input"
+        ),
+        60,
+        "nobody asks",
+    )
+    # No person answers within milliseconds; then the scheduler has not yet heard that the asking process has ended,
+    # and would take its end for a failure of the answered task.
+    time.sleep(3)
+    api.call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
+
+
+def test_an_approved_restore_brings_rows_back_and_a_refused_one_nothing(
+    api: AirflowAPI, taken: Manifest, owner: str, airflow_stack: Stack
+) -> None:
+    before = as_text(owner, "public.checkins")
+    asked: dict[str, Any] = {"tables": ["checkins"], "where_key": ["user_id=7"], "into": "refused"}
+    refused = api.trigger("restore_tables", asked)
+    answer(api, refused, "Reject")
+    assert api.wait_for_run("restore_tables", refused) == "success", api.log(
+        "restore_tables", refused, "approve_restore"
+    )
+    states = {task["task_id"]: task["state"] for task in api.task_instances("restore_tables", refused)}
+    assert states["restore_tables"] == "skipped"
+    assert run(owner, "select count(*) from pg_namespace where nspname = 'refused'") == [(0,)]
+
+    approved = api.trigger("restore_tables", asked | {"into": "approved"})
+    answer(api, approved, "Approve")
+    assert api.wait_for_run("restore_tables", approved) == "success", api.log(
+        "restore_tables", approved, "restore_tables"
+    )
+    assert run(owner, "select count(*), min(user_id), max(user_id) from approved.checkins") == [(30, 7, 7)]
+    assert as_text(owner, "public.checkins") == before
+    (card,) = cards(airflow_stack, approved)
+    assert f"{api.url}/dags/restore_tables/runs/" in card
+    assert "/tasks/approve_restore/required_actions" in card
+    assert '"template": "blue"' in card
+    assert "read 1 of 1 parts" in api.log("restore_tables", approved, "plan_restore")
+
+
+def test_an_approved_swap_puts_the_snapshot_in_the_live_tables_place(
+    api: AirflowAPI, taken: Manifest, owner: str
+) -> None:
+    before = as_text(owner, "public.checkins")
+    run(owner, "delete from checkins where id > 10")
+    run_id = api.trigger("restore_tables", {"tables": ["public.checkins"], "swap": True})
+    answer(api, run_id, "Approve")
+    assert api.wait_for_run("restore_tables", run_id) == "success", api.log("restore_tables", run_id, "restore_tables")
+    assert as_text(owner, "public.checkins") == before
+    kept = api.xcom("restore_tables", run_id, "restore_tables")["tables"]["public.checkins"]["kept_as"]
+    assert run(owner, f"select count(*) from {kept}") == [(10,)]
+    run(owner, f"drop table {kept}")
