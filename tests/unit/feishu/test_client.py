@@ -146,6 +146,7 @@ def test_the_older_success_is_understood() -> None:
 )
 def test_the_credential_shows_nowhere(failure: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="httpx")
     bot = Bot(failure)
     with pytest.raises(MindGuardError) as caught:
         bot.client.send(MESSAGE, NOW)
@@ -157,8 +158,9 @@ def test_the_credential_shows_nowhere(failure: Any, caplog: pytest.LogCaptureFix
     assert SECRET not in seen
 
 
-def test_httpx_logs_again_afterwards(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+def test_httpx_logs_again_afterwards(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    caplog.set_level(logging.INFO, logger="httpx")
+    monkeypatch.setattr(logging.getLogger("httpx"), "disabled", False)
     Bot(0).client.send(MESSAGE, NOW)
     assert not caplog.records
     logging.getLogger("httpx").info("another client")

@@ -1,0 +1,79 @@
+"""docs/runbooks/everything-is-gone.md, followed to the letter on a new server with nothing but the bucket's credentials.
+
+Its `bash` block installs the package from an index and is not run here; `test_existing_airflow.py` installs it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from devstack.parts import REGION, ROOT
+from devstack.stack import Stack
+from mindguard.connections import Connection
+from mindguard.snapshots.store import Store
+from tests.integration.restoring import as_text, fill_hostile, run, snapshot
+
+pytestmark = pytest.mark.integration
+
+RUNBOOK = ROOT / "docs" / "runbooks" / "everything-is-gone.md"
+
+
+@pytest.fixture
+def new_server() -> Iterator[Stack]:
+    """Another PostgreSQL, which has never seen the source."""
+    folder = Path(tempfile.mkdtemp(prefix="mindguard-rescue-"))
+    try:
+        with Stack(folder, airflow=False, parts=("postgres",), quiet=True) as stack:
+            yield stack
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_the_runbook_brings_everything_back(
+    fresh_database: str, store: Store, backup_connection: Connection, new_server: Stack, tmp_path: Path
+) -> None:
+    fill_hostile(fresh_database)
+    run(
+        fresh_database,
+        "create table visits (id int primary key, at timestamptz)",
+        "insert into visits values (1, now())",
+    )
+    snapshot(fresh_database, store, "public.hostile", "public.visits")
+    blocks = re.findall(r"^```sh\n(.*?)^```$", RUNBOOK.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 4
+    password = quote(new_server.postgres.password("postgres"), safe="")
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "BACKUP_URL": backup_connection.extra["endpoint_url"],
+        "BACKUP_REGION": REGION,
+        "BACKUP_KEY": backup_connection.login,
+        "BACKUP_SECRET": backup_connection.password,
+        "BACKUP_BUCKET": store.bucket,
+        "SERVER": f"postgresql://postgres:{password}@127.0.0.1:{new_server.postgres.port}",
+    }
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "".join(blocks)],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("0 rows only restored, 0 only live, 0 changed") == 2, done.stdout
+    assert "left out" not in done.stdout
+    restored = new_server.postgres_conninfo("postgres", "mindguard_restored")
+    for table in ("public.hostile", "public.visits"):
+        assert as_text(restored, table) == as_text(fresh_database, table)
+    assert backup_connection.password not in done.stdout + done.stderr
