@@ -224,8 +224,8 @@ def summarise(outcome: Outcome, stack: Stack, report_file: Path, seconds: float)
         verdict = "verified" if snapshot["verified"] else "NOT VERIFIED"
         console.print(f"{snapshot['seconds']:.1f} s, {outcome.mb_per_s:,.0f} MB/s of source, {verdict}")
     if drill := outcome.report.get("drill"):
-        seconds = f", rebuilt in {drill['seconds']:.1f} s" if drill["seconds"] else ""
-        console.print(f"restore drill: {drill['status']}{seconds}")
+        rebuilt = f", rebuilt in {drill['seconds']:.1f} s" if drill["seconds"] else ""
+        console.print(f"restore drill: {drill['status']}{rebuilt}")
     if alerts := outcome.report.get("alerts"):
         console.print(f"demo failure: {alerts['delivered']} card delivered to the Feishu sandbox")
     for name, url in outcome.report["urls"].items():
