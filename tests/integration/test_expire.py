@@ -503,6 +503,7 @@ def emptied(conninfo: str, table: str) -> Iterator[None]:
         run(conninfo, f"drop table {table}", f"alter table set_aside rename to {table}")
 
 
+@pytest.mark.by_hand
 @pytest.mark.timeout(420)
 def test_under_the_scheduler_a_quarantined_snapshot_fails_at_once_and_nothing_expires(airflow_stack: Stack) -> None:
     app = airflow_stack.postgres_conninfo("mindguard_app_owner")

@@ -20,7 +20,7 @@ from mindguard.snapshots.store import Store
 from tests.integration.restoring import as_text, run
 from tests.integration.test_snapshot_dag import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.by_hand, pytest.mark.integration, pytest.mark.timeout(420)]
 
 TABLES = """
 drop table if exists checkins, behavior_tasks, risk_signals cascade;

@@ -1,4 +1,4 @@
-"""docs/runbooks/everything-is-gone.md, followed to the letter on a new server with nothing but the bucket's credentials.
+"""The runbook for the worst day, followed to the letter: its own commands, on a machine without Airflow."""
 
 Its `bash` block installs the package from an index and is not run here; `test_existing_airflow.py` installs it.
 """
@@ -23,7 +23,7 @@ from mindguard.connections import Connection
 from mindguard.snapshots.store import Store
 from tests.integration.restoring import as_text, fill_hostile, run, snapshot
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.by_hand, pytest.mark.integration]
 
 RUNBOOK = ROOT / "docs" / "runbooks" / "everything-is-gone.md"
 
