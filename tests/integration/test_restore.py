@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from typer.testing import CliRunner
 
 from devstack.stack import Stack
-from mindguard.cli import app
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.difference import Difference
 from mindguard.snapshots.manifest import Manifest
@@ -308,28 +304,3 @@ def test_a_swap_of_a_table_that_is_gone_puts_it_back(library: str, books: Manife
     done = restore(books, shelf, library, Request(("loan",), swap=True))
     assert done.tables["public.loan"].kept_as is None
     assert run(library, "insert into loan (back) values (true) returning id") == [(101,)]
-
-
-def test_the_command_line_restores_and_says_what_it_did(
-    library: str, books: Manifest, shelf: Store, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = tmp_path / "mindguard.yaml"
-    settings.write_text(f"snapshot:\n  bucket: {shelf.bucket}\n  tables: [{{name: public.book}}]\n", "utf-8")
-    monkeypatch.setenv("MINDGUARD_SETTINGS", str(settings))
-    monkeypatch.setenv("AIRFLOW_CONN_MINDGUARD_BACKUP", stack.environment()["AIRFLOW_CONN_MINDGUARD_BACKUP"])
-    parts = psycopg.conninfo.conninfo_to_dict(library)
-    address = f"{parts['host']}:{parts['port']}/{parts['dbname']}"
-    monkeypatch.setenv("AIRFLOW_CONN_HERE", f"postgresql://{parts['user']}:{parts['password']}@{address}")
-
-    def call(*arguments: str) -> Any:
-        return CliRunner().invoke(app, ["snapshot", "restore", books.snapshot_id, "--to", "here", *arguments])
-
-    planned = call("--table", "book", "--swap", "--dry-run")
-    assert "the restored public.book takes the live one's place" in planned.stdout
-    done = call("--table", "book", "--where-key", "user_id=7", "--into", "some", "--json")
-    assert json.loads(done.stdout)["tables"]["public.book"]["read"]["rows"] == 12
-    assert "12 rows loaded" in done.stderr
-    assert run(library, "select count(*) from some.book") == [(12,)]
-    assert call("--whole", "--swap").exit_code == 2
-    refused = call("--table", "book", "--into", "some")
-    assert isinstance(refused.exception, RestoreRefused)

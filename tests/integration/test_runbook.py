@@ -1,4 +1,4 @@
-"""The runbook for the worst day, followed to the letter: its own commands, on a machine without Airflow."""
+"""docs/runbooks/everything-is-gone.md, followed to the letter with nothing but the bucket's credentials.
 
 Its `bash` block installs the package from an index and is not run here; `test_existing_airflow.py` installs it.
 """
