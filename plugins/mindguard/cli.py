@@ -5,15 +5,14 @@ Exit status 0 only when what was asked is so; 1 with one clear line otherwise; 2
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from mindguard import __version__, cli_restore, cli_retention
+from mindguard.cli_common import AsJson, SnapshotId, print_json, print_progress, print_table, settings_and_store
 from mindguard.errors import MindGuardError
 
 _INTERRUPTED = 130  # what typer exits with after Ctrl-C, silently
@@ -31,8 +30,6 @@ app.add_typer(snapshot_app, name="snapshot")
 app.add_typer(feishu_app, name="feishu")
 cli_restore.register(snapshot_app)
 cli_retention.register(snapshot_app)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def main() -> None:
@@ -70,9 +67,9 @@ def doctor(as_json: AsJson = False) -> None:
 
     findings = examine(load_settings(), from_environment, now=lambda: datetime.now(UTC))
     if as_json:
-        _print_json([finding.as_dict() for finding in findings])
+        print_json([finding.as_dict() for finding in findings])
     else:
-        _print_table(("", "what", "finding"), [(finding.status, finding.what, finding.text) for finding in findings])
+        print_table(("", "what", "finding"), [(finding.status, finding.what, finding.text) for finding in findings])
     if any(finding.status == "error" for finding in findings):
         raise typer.Exit(1)
 
@@ -82,23 +79,23 @@ def take(as_json: AsJson = False) -> None:
     """Take a snapshot of the tables in the settings now."""
     from mindguard.snapshots.take import take_snapshot
 
-    settings, store = _settings_and_store()
+    settings, store = settings_and_store()
     taken = take_snapshot(
         _app_conninfo(),
         store,
         settings.snapshot,
         now=datetime.now(UTC),
         zone=settings.zone,
-        progress=_progress,
+        progress=print_progress,
     )
     if as_json:
-        _print_json(taken.summary())
+        print_json(taken.summary())
         return
     rows = [
         (name, f"{t.rows:,}", str(t.parts_written), str(t.parts_reused), f"{t.bytes / 1e6:,.1f}")
         for name, t in taken.tables.items()
     ]
-    _print_table(("table", "rows", "parts written", "reused", "MB"), rows)
+    print_table(("table", "rows", "parts written", "reused", "MB"), rows)
     typer.echo(f"snapshot {taken.manifest.snapshot_id} in {taken.seconds:.1f} s, {taken.mb_per_s:,.0f} MB/s of source")
 
 
@@ -107,10 +104,10 @@ def list_(as_json: AsJson = False) -> None:
     """List all snapshots, oldest first."""
     from mindguard.snapshots.catalog import list_snapshots
 
-    settings, store = _settings_and_store()
+    settings, store = settings_and_store()
     snapshots = list_snapshots(store)
     if as_json:
-        _print_json(
+        print_json(
             [
                 {
                     "snapshot_id": each.snapshot_id,
@@ -135,10 +132,7 @@ def list_(as_json: AsJson = False) -> None:
         )
         for each in snapshots
     ]
-    _print_table(("snapshot", f"taken ({settings.timezone})", "tables", "rows", "parts", "MB"), rows)
-
-
-SnapshotId = Annotated[str, typer.Argument(metavar="ID", help="A snapshot's id, or `latest`.")]
+    print_table(("snapshot", f"taken ({settings.timezone})", "tables", "rows", "parts", "MB"), rows)
 
 
 @snapshot_app.command()
@@ -146,10 +140,10 @@ def show(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
     """Show one snapshot's tables, and its whole manifest with --json."""
     from mindguard.snapshots.catalog import find_snapshot
 
-    settings, store = _settings_and_store()
+    settings, store = settings_and_store()
     found = find_snapshot(store, snapshot_id)
     if as_json:
-        _print_json(found.model_dump(mode="json"))
+        print_json(found.model_dump(mode="json"))
         return
     typer.echo(f"snapshot  {found.snapshot_id}")
     typer.echo(f"taken     {found.taken_at.astimezone(settings.zone):%Y-%m-%d %H:%M:%S} {settings.timezone}")
@@ -165,7 +159,7 @@ def show(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
         )
         for t in found.tables
     ]
-    _print_table(("table", "rows", "parts", "MB", "part by", "fingerprint"), rows)
+    print_table(("table", "rows", "parts", "MB", "part by", "fingerprint"), rows)
 
 
 @snapshot_app.command()
@@ -174,10 +168,10 @@ def verify(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
     from mindguard.snapshots.catalog import find_snapshot
     from mindguard.snapshots.verify import verify_snapshot
 
-    _, store = _settings_and_store()
-    verified = verify_snapshot(find_snapshot(store, snapshot_id), store, progress=_progress)
+    _, store = settings_and_store()
+    verified = verify_snapshot(find_snapshot(store, snapshot_id), store, progress=print_progress)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "snapshot_id": verified.snapshot_id,
                 "verified": not verified.faults,
@@ -223,18 +217,9 @@ def send(case: Case, as_json: AsJson = False) -> None:
         sample(case, settings.locale), now=datetime.now(UTC), locale=settings.locale, zone=settings.zone
     )
     if as_json:
-        _print_json({"case": case, "delivered_as": form})
+        print_json({"case": case, "delivered_as": form})
     else:
         typer.echo(f"delivered {case} as {form}")
-
-
-def _settings_and_store() -> tuple[Any, Any]:
-    from mindguard.connections import from_environment, s3_client
-    from mindguard.settings import load_settings
-    from mindguard.snapshots.store import Store
-
-    settings = load_settings()
-    return settings, Store.of(s3_client(from_environment(settings.connections.backup)), settings.snapshot)
 
 
 def _app_conninfo() -> str:
@@ -242,29 +227,3 @@ def _app_conninfo() -> str:
     from mindguard.settings import load_settings
 
     return postgres_conninfo(from_environment(load_settings().connections.app))
-
-
-def _progress(line: str) -> None:
-    typer.echo(f"{datetime.now(UTC).astimezone():%H:%M:%S}  {line}", err=True)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-def _print_table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Only the last column is wrapped, only between words and only in a terminal; nothing is ever cut."""
-    from rich import box
-    from rich.cells import cell_len
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    *whole, last = zip(heads, *rows, strict=True)
-    columns = [Column(cells[0], no_wrap=True, min_width=max(map(cell_len, cells))) for cells in whole]
-    table = Table(*columns, last[0], box=box.SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*row)
-    console = Console(markup=False, emoji=False)
-    needed = console.measure(table, options=console.options.update(width=100_000))
-    console.width = max(console.width, needed.minimum) if console.is_terminal else needed.maximum
-    console.print(table)

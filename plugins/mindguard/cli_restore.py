@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-SnapshotId = Annotated[str, typer.Argument(metavar="ID", help="A snapshot's id, or `latest`.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+from mindguard.cli_common import AsJson, SnapshotId, print_json, print_progress, settings_and_store
 
 
 def register(snapshot_app: typer.Typer) -> None:
@@ -47,10 +45,10 @@ def restore(
         plan = plan_rebuild(manifest, conninfo) if whole else tables.plan_restore(manifest, conninfo, request).lines()
         _print({"plan": plan}, plan, as_json)
     elif whole:
-        rebuilt = rebuild(manifest, store, conninfo, connections=connections, progress=_progress)
+        rebuilt = rebuild(manifest, store, conninfo, connections=connections, progress=print_progress)
         _print(rebuilt.summary(), rebuilt.lines(), as_json)
     else:
-        done = tables.restore(manifest, store, conninfo, request, connections=connections, progress=_progress)
+        done = tables.restore(manifest, store, conninfo, request, connections=connections, progress=print_progress)
         _print(done.summary(), done.lines(), as_json)
 
 
@@ -69,7 +67,7 @@ def drill(
         conninfo,
         now=datetime.now(UTC),
         connections=settings.snapshot.connections,
-        progress=_progress,
+        progress=print_progress,
     )
     lines = [f"{name}: {table.rows:,} rows, equal" for name, table in proof.tables.items()]
     lines += [f"left out: {line}" for line in proof.skipped]
@@ -78,18 +76,14 @@ def drill(
 
 
 def _settings_store_target(conn_id: str) -> tuple[Any, Any, str]:
-    from mindguard.connections import from_environment, postgres_conninfo, s3_client
-    from mindguard.settings import load_settings
-    from mindguard.snapshots.store import Store
+    from mindguard.connections import from_environment, postgres_conninfo
 
-    settings = load_settings()
-    store = Store.of(s3_client(from_environment(settings.connections.backup)), settings.snapshot)
+    settings, store = settings_and_store()
     return settings, store, postgres_conninfo(from_environment(conn_id or settings.connections.drill))
 
 
-def _progress(line: str) -> None:
-    typer.echo(f"{datetime.now(UTC).astimezone():%H:%M:%S}  {line}", err=True)
-
-
 def _print(value: dict[str, Any], lines: list[str], as_json: bool) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2) if as_json else "\n".join(lines))
+    if as_json:
+        print_json(value)
+    else:
+        typer.echo("\n".join(lines))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-SnapshotId = Annotated[str, typer.Argument(metavar="ID", help="A snapshot's id, or `latest`.")]
+from mindguard.cli_common import AsJson, SnapshotId, print_json, print_table, settings_and_store
 
 
 def register(app: typer.Typer) -> None:
@@ -26,10 +24,10 @@ def expire(
     """Show which snapshots expire and why; with --apply remove them and what no snapshot needs any more."""
     from mindguard.snapshots.expire import expire_snapshots
 
-    settings, store = _settings_and_store()
+    settings, store = settings_and_store()
     expired = expire_snapshots(store, settings.snapshot.retention, now=datetime.now(UTC), apply=apply)
     if as_json:
-        _print_json(expired.summary())
+        print_json(expired.summary())
     else:
         _print_plan(expired.decisions, settings.zone, settings.timezone)
         for line in (*expired.locked, *(f"not of this package, left alone: {key}" for key in expired.foreign)):
@@ -51,7 +49,7 @@ def hold(
     """Keep a snapshot whatever its age, until it is released."""
     from mindguard.snapshots.expire import hold as hold_snapshot
 
-    _, store = _settings_and_store()
+    _, store = settings_and_store()
     held = hold_snapshot(store, snapshot_id, reason=reason, now=datetime.now(UTC))
     _tell({"snapshot_id": held, "held": True, "reason": reason}, f"snapshot {held} is held: {reason}", as_json)
 
@@ -60,42 +58,26 @@ def release(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
     """End a hold: the snapshot expires like any other again."""
     from mindguard.snapshots.expire import release as release_snapshot
 
-    _, store = _settings_and_store()
+    _, store = settings_and_store()
     released = release_snapshot(store, snapshot_id)
     _tell({"snapshot_id": released, "held": False}, f"snapshot {released} is held no longer", as_json)
 
 
-def _settings_and_store() -> tuple[Any, Any]:
-    from mindguard.connections import from_environment, s3_client
-    from mindguard.settings import load_settings
-    from mindguard.snapshots.store import Store
-
-    settings = load_settings()
-    return settings, Store.of(s3_client(from_environment(settings.connections.backup)), settings.snapshot)
-
-
 def _print_plan(decisions: Any, zone: Any, timezone: str) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    heads = ("snapshot", f"taken ({timezone})", "decision")
-    table = Table(*(Column(head, no_wrap=True) for head in heads), "reason", box=box.SIMPLE_HEAD)
-    for each in decisions:
-        taken = f"{each.snapshot.taken_at.astimezone(zone):%Y-%m-%d %H:%M}"
-        table.add_row(each.snapshot.snapshot_id, taken, each.action, each.reason)
-    console = Console(markup=False, emoji=False)
-    needed = console.measure(table, options=console.options.update(width=100_000))
-    console.width = max(console.width, needed.minimum) if console.is_terminal else needed.maximum
-    console.print(table)
+    rows = [
+        (
+            each.snapshot.snapshot_id,
+            f"{each.snapshot.taken_at.astimezone(zone):%Y-%m-%d %H:%M}",
+            each.action,
+            each.reason,
+        )
+        for each in decisions
+    ]
+    print_table(("snapshot", f"taken ({timezone})", "decision", "reason"), rows)
 
 
 def _tell(facts: dict[str, Any], line: str, as_json: bool) -> None:
     if as_json:
-        _print_json(facts)
+        print_json(facts)
     else:
         typer.echo(line)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))

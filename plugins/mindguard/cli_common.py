@@ -1,0 +1,51 @@
+"""What the command line's modules share: options, where things are, and how they are printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+SnapshotId = Annotated[str, typer.Argument(metavar="ID", help="A snapshot's id, or `latest`.")]
+
+
+def settings_and_store() -> tuple[Any, Any]:
+    """The settings, and the snapshots' store that they name, through the environment's connections."""
+    from mindguard.connections import from_environment, s3_client
+    from mindguard.settings import load_settings
+    from mindguard.snapshots.store import Store
+
+    settings = load_settings()
+    return settings, Store.of(s3_client(from_environment(settings.connections.backup)), settings.snapshot)
+
+
+def print_progress(line: str) -> None:
+    """One line with the time, to standard error."""
+    typer.echo(f"{datetime.now(UTC).astimezone():%H:%M:%S}  {line}", err=True)
+
+
+def print_json(value: Any) -> None:
+    """For programs, to standard output."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Only the last column is wrapped, only between words and only in a terminal; nothing is ever cut."""
+    from rich import box
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    *whole, last = zip(heads, *rows, strict=True)
+    columns = [Column(cells[0], no_wrap=True, min_width=max(map(cell_len, cells))) for cells in whole]
+    table = Table(*columns, last[0], box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(markup=False, emoji=False)
+    needed = console.measure(table, options=console.options.update(width=100_000))
+    console.width = max(console.width, needed.minimum) if console.is_terminal else needed.maximum
+    console.print(table)
