@@ -372,6 +372,8 @@ class SeaweedFS(Part):
             "admin.port.grpc": port["admin-grpc"],
             "webdav": "false",
             "volume.preStopSeconds": 0,
+            # By default free disk space over the volume size, at several volumes a bucket: soon none is left.
+            "volume.max": 10_000,
         }
         program = Path(sys.executable).with_name("weed")
         return [str(program), "mini", *(f"-{name}={value}" for name, value in flags.items())]

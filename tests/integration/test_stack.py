@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import psycopg
 import pytest
@@ -138,6 +139,12 @@ def test_a_misspelt_bucket_is_an_error(stack: Stack, bucket: str) -> None:
     client.put_object(Bucket=bucket, Key="k", Body=b"v")
     with pytest.raises(ClientError, match="NoSuchBucket"):
         client.put_object(Bucket=f"{bucket}x", Key="k", Body=b"v")
+
+
+def test_there_is_room_for_a_bucket_of_every_test(stack: Stack) -> None:
+    # Its own default, from the free disk space, was used up by some sixty buckets.
+    status = httpx.get(f"http://127.0.0.1:{stack.state.ports['master']}/dir/status").json()
+    assert status["Topology"]["Max"] >= 10_000
 
 
 def test_killed_postgres_comes_back_with_its_data(stack: Stack, fresh_database: str) -> None:
