@@ -50,14 +50,15 @@ format: $(INSTALLED) ## rewrite code in the agreed format, and the generated fil
 test: lint ## lint, types, then all tests against the embedded stack
 	$(BIN)/python -m pytest $(PYTEST)
 
-bench: $(INSTALLED) ## measure side by side (some ten minutes) and write docs/benchmarks.md
+bench: $(INSTALLED) ## measure side by side (half an hour) and write docs/benchmarks.md
 	$(BIN)/python bench/parse_cost.py
 	$(BIN)/python bench/snapshots.py --rows 1000000
 	$(BIN)/python bench/snapshots.py --rows 10000000 --without-operator
 	$(BIN)/python bench/report.py
 
 soak: $(INSTALLED) ## simulated months of snapshots, drills and expiry (some minutes; by hand)
-	$(BIN)/python -m devstack.soak --days 45 --churn 1 --rows 300000
+	$(BIN)/python -m devstack.soak --write docs/benchmarks/soak.json
+	$(BIN)/python bench/report.py
 
 lock: $(INSTALLED) ## pin requirements anew from requirements*.in
 	for set in requirements requirements-dev; do \
