@@ -93,8 +93,10 @@ class Plan:
         lines += [str(each) for each in self.tables]
         if self.swap:
             lines += [
-                f"then {each.table.name} becomes {swap.kept_name(each.name, self.snapshot_id)}, the restored one "
-                "takes its place; rows written since the snapshot are in the old one only"
+                f"then the restored {each.table.name} takes the live one's place, which becomes "
+                f"{swap.kept_name(each.name, self.snapshot_id)}; only that has the rows written since the snapshot"
+                if each.live
+                else f"then {each.table.name} is put back where there is none now"
                 for each in self.tables
             ]
         else:
