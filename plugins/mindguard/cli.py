@@ -69,7 +69,7 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print_json([finding.as_dict() for finding in findings])
     else:
-        print_table(("", "what", "finding"), [(finding.status, finding.what, finding.text) for finding in findings])
+        print_table(("", "what", "check", "finding"), [(f.status, f.what, f.check, f.text) for f in findings])
     if any(finding.status == "error" for finding in findings):
         raise typer.Exit(1)
 
