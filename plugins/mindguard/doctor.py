@@ -13,6 +13,8 @@ from mindguard.alerts.masking import mask_secrets
 from mindguard.connections import Resolve, postgres_conninfo, s3_client
 from mindguard.errors import MindGuardError
 from mindguard.settings import Settings
+from mindguard.snapshots.catalog import find_snapshot, snapshot_ids
+from mindguard.snapshots.encryption import encryption_of
 from mindguard.snapshots.source import Source, open_source
 from mindguard.snapshots.store import ObjectExists, Store, StoreError
 
@@ -43,6 +45,7 @@ def examine(settings: Settings, resolve: Resolve, *, now: Callable[[], datetime]
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         (ids.app, lambda: _source(settings, resolve, now)),
         (ids.backup, lambda: _store(settings, resolve)),
+        (ids.keys, lambda: _keys(settings, resolve)),
         (ids.ops, lambda: _postgres(ids.ops, resolve)),
         (ids.drill, lambda: _postgres(ids.drill, resolve)),
         (ids.events, lambda: _clickhouse(ids.events, resolve)),
@@ -115,6 +118,25 @@ def _store(settings: Settings, resolve: Resolve) -> Iterator[Finding]:
             )
     finally:
         yield from _removed(store, key, conn_id)
+
+
+def _keys(settings: Settings, resolve: Resolve) -> Iterator[Finding]:
+    """Whether the key ring opens the newest and the oldest snapshot; nothing where encryption is off."""
+    if not settings.snapshot.encryption.enabled:
+        return
+    conn_id, encryption = settings.connections.keys, encryption_of(settings, resolve)
+    (current,) = encryption.needed_keys(())
+    yield Finding("ok", conn_id, f"the key ring can be used, its current key is {current}")
+    store = Store.of(s3_client(resolve(settings.connections.backup)), settings.snapshot, encryption)
+    ids = snapshot_ids(store)
+    for age, snapshot_id in [("oldest", each) for each in ids[:1]] + [("newest", each) for each in ids[-1:]]:
+        try:
+            keys = find_snapshot(store, snapshot_id).keys
+        except MindGuardError as error:
+            yield Finding("error", conn_id, f"the {age} snapshot {snapshot_id} cannot be opened: {error}")
+        else:
+            needs = f"with {', '.join(keys)}" if keys else "and is not encrypted"
+            yield Finding("ok", conn_id, f"the {age} snapshot {snapshot_id} opens {needs}")
 
 
 def _removed(store: Store, key: str, conn_id: str) -> Iterator[Finding]:

@@ -127,6 +127,9 @@ class Manifest(_Record):
     quarantined_for: tuple[str, ...] = Field(
         (), description="why this snapshot does not count as good, one line each; empty: it does"
     )
+    keys: tuple[str, ...] = Field(
+        (), description="ids of the master keys that reading it needs; empty: it is not encrypted on the client's side"
+    )
 
     @property
     def rows(self) -> int:
