@@ -153,7 +153,8 @@ class Manifest(_Record):
 
     def to_bytes(self) -> bytes:
         """JSON for the store, with a digest over everything else so that an altered manifest is noticed."""
-        body = self.model_dump(mode="json")
+        # Without keys as before there were any: a version that knows none reads what is not encrypted.
+        body = self.model_dump(mode="json", exclude=None if self.keys else {"keys"})
         return json.dumps(body | {"digest": _digest(body)}, ensure_ascii=False, indent=1).encode()
 
     @classmethod
