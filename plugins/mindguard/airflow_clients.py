@@ -7,6 +7,7 @@ from airflow.sdk import BaseHook
 from mindguard.connections import Connection, postgres_conninfo
 from mindguard.errors import ConnectionMissing
 from mindguard.settings import Settings
+from mindguard.snapshots.encryption import encryption_of
 from mindguard.snapshots.store import Store
 
 
@@ -46,4 +47,5 @@ def backup_store(settings: Settings) -> Store:
     connection(
         settings.connections.backup
     )  # a missing one is a clear error, not the hook's fallback to the environment
-    return Store.of(S3Hook(aws_conn_id=settings.connections.backup).get_conn(), settings.snapshot)
+    encryption = encryption_of(settings, connection)
+    return Store.of(S3Hook(aws_conn_id=settings.connections.backup).get_conn(), settings.snapshot, encryption)

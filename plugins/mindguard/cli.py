@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from mindguard import __version__, cli_restore, cli_retention
+from mindguard import __version__, cli_keys, cli_restore, cli_retention
 from mindguard.cli_common import AsJson, SnapshotId, print_json, print_progress, print_table, settings_and_store
 from mindguard.errors import MindGuardError
 
@@ -28,6 +28,7 @@ snapshot_app = typer.Typer(no_args_is_help=True, help="Take, verify, restore, dr
 feishu_app = typer.Typer(no_args_is_help=True, help="See and send sample cards.")
 app.add_typer(snapshot_app, name="snapshot")
 app.add_typer(feishu_app, name="feishu")
+app.add_typer(cli_keys.app, name="keys")
 cli_restore.register(snapshot_app)
 cli_retention.register(snapshot_app)
 
@@ -105,7 +106,7 @@ def list_(as_json: AsJson = False) -> None:
     from mindguard.snapshots.catalog import list_snapshots
 
     settings, store = settings_and_store()
-    snapshots = list_snapshots(store)
+    snapshots = list_snapshots(store, unreadable=lambda error: typer.echo(f"unreadable: {error}", err=True))
     if as_json:
         print_json(
             [

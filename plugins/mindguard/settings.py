@@ -35,6 +35,10 @@ class Connections(_Section):
     drill: str = Field("mindguard_drill", description="postgres: scratch server for restore drills")
     events: str = Field("mindguard_events", description="clickhouse: product events")
     backup: str = Field("mindguard_backup", description="aws: the bucket that holds the snapshots")
+    keys: str = Field(
+        "mindguard_keys",
+        description="any type: its password is the key ring, unless MINDGUARD_KEYS or MINDGUARD_KEYS_FILE gives it",
+    )
     feishu: str = Field("mindguard_feishu", description="feishu or http: the alert bot's webhook")
 
 
@@ -81,6 +85,21 @@ class GateSettings(_Section):
     )
 
 
+class EncryptionSettings(_Section):
+    """Encryption before anything leaves the worker (docs/adr/0011); `mindguard keys new` makes the key ring."""
+
+    enabled: bool = Field(False, description="encrypt parts, manifests, schema dumps, proofs, holds and all names")
+    reuse_across_keys: bool = Field(
+        False,
+        description="new snapshots may hold parts of an older key, and then need that key as well; "
+        "false: the first snapshot after a rotation is written in full",
+    )
+    accept_unencrypted: bool = Field(
+        False,
+        description="read snapshots from before encryption was on; whoever may write to the bucket can forge those",
+    )
+
+
 class SnapshotSettings(_Section):
     """What is snapshotted, to where and how hard the source may be read."""
 
@@ -94,6 +113,7 @@ class SnapshotSettings(_Section):
     object_lock: Literal["GOVERNANCE", "COMPLIANCE"] | None = Field(
         None, description="lock objects for retention.days; the bucket must have object lock enabled"
     )
+    encryption: EncryptionSettings = EncryptionSettings()
     tables: tuple[TableSettings, ...] = Field(min_length=1, strict=False)
     retention: RetentionSettings = RetentionSettings()
     gate: GateSettings = GateSettings()

@@ -195,6 +195,7 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "drill": "mindguard_drill",
             "events": "mindguard_events",
             "backup": "mindguard_backup",
+            "keys": "mindguard_keys",
             "feishu": "mindguard_feishu",
         },
         "snapshot": {
@@ -204,6 +205,7 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "sse": "AES256",
             "sse_kms_key_id": None,
             "object_lock": None,
+            "encryption": {"enabled": False, "reuse_across_keys": False, "accept_unencrypted": False},
             "tables": (
                 {"name": "public.checkins", "part_by": "created_at"},
                 {"name": "public.behavior_tasks", "part_by": "created_at"},

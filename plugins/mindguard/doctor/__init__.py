@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from mindguard.connections import Resolve
-from mindguard.doctor import database, services, store
+from mindguard.doctor import database, keys, services, store
 from mindguard.doctor.finding import Finding, tried
 from mindguard.errors import ConnectionMissing
 from mindguard.settings import Settings
@@ -23,6 +23,7 @@ def examine(settings: Settings, resolve: Resolve, *, now: Callable[[], datetime]
     checks: list[tuple[str, Iterator[Finding]]] = [
         (ids.app, database.examine_source(settings, resolve, now)),
         (ids.backup, store.examine_store(settings, resolve, now)),
+        (ids.keys, keys.examine_keys(settings, resolve)),
         (ids.drill, database.examine_drill(settings, resolve, now)),
         (ids.restore, _unless_missing(ids.restore, _RESTORE, database.examine_restore(settings, resolve, now))),
         (ids.ops, _unless_missing(ids.ops, _UNUSED, database.examine_ops(settings, resolve, now))),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from mindguard.errors import MindGuardError
 from mindguard.snapshots import target
+from mindguard.snapshots.encryption import Encryption
 from mindguard.snapshots.manifest import Column, Part, StoredObject, Table
 from mindguard.snapshots.rows import RowFilter
 from mindguard.snapshots.store import ObjectMissing, Store
@@ -135,7 +136,7 @@ class _Loader:
         """Fetch one part and copy its rows."""
         with temporary_file() as file:
             fetch(part, self._store, file)
-            loaded = self._copy(job, part, open_part(part, file))
+            loaded = self._copy(job, part, open_part(part, file, self._store.encryption))
         with self._lock:
             self._done += 1
             self._progress(f"{job.table.name}: {loaded.rows:,} rows loaded, part {self._done}/{self._total}")
@@ -171,17 +172,18 @@ class _Loader:
         return Loaded(rows, 1, len(groups), stored.num_row_groups, part.bytes)
 
 
-def open_part(part: Part, file: BinaryIO) -> pq.ParquetFile:
+def open_part(part: Part, file: BinaryIO, encryption: Encryption) -> pq.ParquetFile:
     """The fetched part as Parquet.
 
     Raises:
         SnapshotAtFault: it is none.
+        Unreadable: its master key is missing, or it is in the clear where that is not accepted.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(file, page_checksum_verification=True)
+        return pq.ParquetFile(file, page_checksum_verification=True, decryption_properties=encryption.reading(part.key))
     except (pa.ArrowException, OSError) as error:
         raise SnapshotAtFault(f"{part.key} is not Parquet: {error}") from error
 

@@ -178,8 +178,10 @@ def restore(
         connections: parts loaded at once.
 
     Raises:
+        KeyMissing: before anything is connected to.
         RestoreRefused, SnapshotAtFault, TargetError, StoreError, DiskFull: one line with what to do.
     """
+    store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
     began = time.monotonic()
     with target.connect(conninfo) as connection:
         plan = _plan(connection, manifest, request)
