@@ -48,7 +48,8 @@ format: $(INSTALLED) ## rewrite code in the agreed format, and the generated fil
 	$(BIN)/python -m devstack.generate
 
 test: lint ## lint, types, then all tests against the embedded stack
-	$(BIN)/python -m pytest $(PYTEST)
+	@# Two workers, each with a stack of its own: integration tests mostly wait. The longest files come first.
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 bench: $(INSTALLED) ## measure side by side (half an hour) and write docs/benchmarks.md
 	$(BIN)/python bench/parse_cost.py
