@@ -9,7 +9,7 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +32,7 @@ class AirflowSite:
         heartbeat_timeout_s: seconds until a task without heartbeat counts as dead.
         parallelism: tasks at once.
         settings: file for MINDGUARD_SETTINGS, or None.
+        dag_folders: more DAGs, beside the repository's own and the demonstration's.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class AirflowSite:
         heartbeat_timeout_s: int,
         parallelism: int,
         settings: Path | None,
+        dag_folders: Sequence[Path],
     ) -> None:
         self.home = state.folder / "airflow"
         self.postgres = postgres
@@ -53,6 +55,8 @@ class AirflowSite:
         self._heartbeat_timeout_s = heartbeat_timeout_s
         self._parallelism = parallelism
         self._settings = settings
+        self._dag_folders = {"mindguard": ROOT / "dags", "demo": ROOT / "devstack" / "dags"}
+        self._dag_folders |= {folder.parent.name: folder for folder in dag_folders}
         self._preparing = threading.Lock()
 
     @property
@@ -80,7 +84,7 @@ class AirflowSite:
                 "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
                 "kwargs": {"path": str(folder)},
             }
-            for name, folder in (("mindguard", ROOT / "dags"), ("demo", ROOT / "devstack" / "dags"))
+            for name, folder in self._dag_folders.items()
         ]
         options: dict[str, dict[str, object]] = {
             "core": {

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -159,6 +160,7 @@ class Stack:
         heartbeat_timeout_s: seconds until Airflow takes a task without heartbeat for dead.
         parallelism: Airflow tasks at once.
         settings: settings file for MINDGUARD_SETTINGS; default: the repository's.
+        dag_folders: more DAGs for Airflow.
         quiet: do not print restarts and progress.
 
     Raises:
@@ -174,6 +176,7 @@ class Stack:
         heartbeat_timeout_s: int = 300,
         parallelism: int = 4,
         settings: Path | None = None,
+        dag_folders: Sequence[Path] = (),
         quiet: bool = False,
     ) -> None:
         self.state = State(state)
@@ -185,6 +188,7 @@ class Stack:
             "heartbeat_timeout_s": heartbeat_timeout_s,
             "parallelism": parallelism,
             "settings": settings,
+            "dag_folders": dag_folders,
         }
         self.site: AirflowSite | None = None
         self._quiet = quiet
@@ -313,7 +317,22 @@ class Stack:
             "seaweedfs": self._seaweedfs_connections,
             "feishu": self._feishu_connections,
         }
-        return {name: value for part in self._names for name, value in known[part]().items()}
+        connections = {name: value for part in self._names for name, value in known[part]().items()}
+        return connections | (self._airflow_connection() if self.site else {})
+
+    def _airflow_connection(self) -> dict[str, dict[str, Any]]:
+        assert self.site
+        url = urlsplit(self.site.url)
+        login = {"login": ADMIN, "password": self.site.password}
+        return {
+            "mindguard_airflow": {
+                "conn_type": "http",
+                "host": url.hostname,
+                "port": url.port,
+                "schema": url.scheme,
+                **login,
+            }
+        }
 
     def _postgres_connections(self) -> dict[str, dict[str, Any]]:
         roles = {

@@ -40,7 +40,14 @@ def stack() -> Iterator[Stack]:
             settings.write_text(
                 shipped.replace("  retention:", "  part_mb: 1\n  connections: 1\n  retention:"), "utf-8"
             )
-            with Stack(folder / "state", airflow=False, heartbeat_timeout_s=30, settings=settings) as started:
+            with Stack(
+                folder / "state",
+                airflow=False,
+                heartbeat_timeout_s=30,
+                parallelism=16,
+                settings=settings,
+                dag_folders=(Path(__file__).parent / "dags",),
+            ) as started:
                 yield started
     finally:
         shutil.rmtree(folder, ignore_errors=True)
