@@ -36,6 +36,7 @@ class Connections(_Section):
     events: str = Field("mindguard_events", description="clickhouse: product events")
     backup: str = Field("mindguard_backup", description="aws: the bucket that holds the snapshots")
     feishu: str = Field("mindguard_feishu", description="feishu or http: the alert bot's webhook")
+    airflow: str = Field("mindguard_airflow", description="http: Airflow's REST API, as a user who may read runs")
 
 
 class TableSettings(_Section):

@@ -196,6 +196,7 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "events": "mindguard_events",
             "backup": "mindguard_backup",
             "feishu": "mindguard_feishu",
+            "airflow": "mindguard_airflow",
         },
         "snapshot": {
             "bucket": "mindguard-backup",
