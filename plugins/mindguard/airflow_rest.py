@@ -192,8 +192,15 @@ class AirflowRest:
 def _ended(runs: Iterable[_Json], tasks: Iterable[_Json], dags: Mapping[str, DagFacts]) -> list[EndedRun]:
     by_run: dict[tuple[str, str], list[EndedTask]] = defaultdict(list)
     for task in tasks:
-        ended_task = EndedTask(task["task_id"], task["state"] or "", _moment(task["end_date"]), task["try_number"])
-        by_run[_key(task)].append(ended_task)
+        by_run[_key(task)].append(
+            EndedTask(
+                task["task_id"],
+                task["state"] or "",
+                _moment(task["end_date"]),
+                tries=task["try_number"],
+                map_index=task["map_index"],
+            )
+        )
     ended: list[EndedRun] = []
     for run in runs:
         if facts := dags.get(run["dag_id"]):
