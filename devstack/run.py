@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -64,12 +66,13 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
         api = stack.airflow_api()
         outcome = Outcome()
         outcome.require(not api.import_errors(), f"DAG files do not load: {api.import_errors()}")
-        api.wait_for_dags("snapshot_tables", "restore_drill", DEMO, timeout_s=120)
+        api.wait_for_dags("snapshot_tables", "restore_drill", "alert_delivery", DEMO, timeout_s=120)
+        api.set_paused("alert_delivery", paused=False)
         api.set_paused("restore_drill", paused=False)  # else the asset's event would start nothing
         drilled = {run["dag_run_id"] for run in api.runs("restore_drill")}
         if take_snapshot(stack, api, outcome):
             prove_snapshot(api, outcome, drilled)
-        show_an_alert(stack, api, outcome)
+        show_an_incident(stack, api, outcome)
         outcome.report["urls"] = stack.urls()
         report_file.write_text(json.dumps(outcome.report, ensure_ascii=False, indent=1) + "\n")
         summarise(outcome, stack, report_file, time.monotonic() - began)
@@ -167,23 +170,76 @@ def source_counts(stack: Stack, tables: list[str]) -> dict[str, int]:
     return counts
 
 
-def show_an_alert(stack: Stack, api: AirflowAPI, outcome: Outcome) -> None:
-    """Let a DAG fail on purpose and wait for the card that its failure sends."""
-    before = len(delivered_messages(stack))
-    say("demo_failure: one run that fails on purpose")
+def show_an_incident(stack: Stack, api: AirflowAPI, outcome: Outcome) -> None:
+    """Let a DAG fail on purpose; its incident opens, escalates, is taken by the card's link, and ends."""
+    say(f"{DEMO}: one run that fails on purpose")
     run_id = api.trigger(DEMO, {"severity": "P1"})
-    state = follow(api, DEMO, run_id)
-    outcome.require(state == "failed", f"{DEMO} ended {state}, though it is meant to fail")
-    cards: list[dict[str, Any]] = []
-    for _ in range(100):
-        cards = delivered_messages(stack)[before:]
-        if cards:
-            break
-        time.sleep(0.2)
-    outcome.require(bool(cards), f"{DEMO} failed, but no card came to the Feishu sandbox")
-    for card in cards:
-        say(f"Feishu card: {card['message']['card']['header']['title']['content']}")
-    outcome.report["alerts"] = {"delivered": len(cards), "resolved": 0}
+    outcome.require(follow(api, DEMO, run_id) == "failed", f"{DEMO} did not fail, though it is meant to")
+    try:
+        incident = wait_for_incident(api, lambda found: found["state"] == "open", "open")
+        wait_for_incident(api, lambda found: bool(found["escalated_to"]), "escalate, though nobody took it")
+        acknowledge_by_link(stack, incident["fingerprint"])
+        wait_for_incident(api, lambda found: found["state"] == "acknowledged", "be acknowledged")
+        say(f"{DEMO}: its run is cleared, and well now")
+        api.call("POST", f"/dags/{DEMO}/dagRuns/{run_id}/clear", json={"dry_run": False})
+        outcome.require(follow(api, DEMO, run_id) == "success", f"{DEMO} failed again after it was cleared")
+        wait_for_incident(api, lambda found: found["state"] == "resolved", "end")
+    except StackError as error:
+        outcome.require(False, str(error))
+    delivered = delivered_messages(stack)
+    for message in delivered:
+        say(f"Feishu card: {header_of(message)['title']['content']} ({header_of(message)['template']})")
+    resolved = [each for each in incidents(api) if each["state"] == "resolved"]
+    outcome.report["alerts"] = {"delivered": len(delivered), "resolved": len(resolved)}
+
+
+def incidents(api: AirflowAPI) -> list[dict[str, Any]]:
+    """What the page *Incidents* tells programs, newest first."""
+    return list(api.page("/mindguard/incidents.json", latest=True)["incidents"])
+
+
+def wait_for_incident(
+    api: AirflowAPI, truth: Callable[[dict[str, Any]], bool], what: str, *, timeout_s: float = 150
+) -> dict[str, Any]:
+    """Wait until the demonstration's newest incident is so.
+
+    Raises:
+        StackError: it is not; the line says that it did not do `what`.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = next((each for each in incidents(api) if each["subject"].startswith(f"{DEMO}.")), None)
+        if found and truth(found):
+            say(f"{found['id']} {found['severity']} {found['subject']}: {found['state']}{escalation(found)}")
+            return found
+        if time.monotonic() > deadline:
+            raise StackError(f"the incident of {DEMO} did not {what} within {timeout_s:.0f} s")
+        time.sleep(1)
+
+
+def escalation(incident: dict[str, Any]) -> str:
+    """Who was called next, if anybody."""
+    return f", escalated to {incident['escalated_to']}" if incident["escalated_to"] else ""
+
+
+def acknowledge_by_link(stack: Stack, fingerprint: str) -> None:
+    """Press the card's button, as the person on duty would.
+
+    Raises:
+        StackError: the card has no such button, or the page behind it does not take the answer.
+    """
+    cards = [json.dumps(each["message"]) for each in delivered_messages(stack) if each["fingerprint"] == fingerprint]
+    links = re.findall(r'"(https?://[^"]+/mindguard/acknowledge[^"]+)"', "".join(cards))
+    if not links:
+        raise StackError(f"no card of {DEMO} has a button that acknowledges")
+    answer = httpx.post(links[-1], data={"by": "make run"}, trust_env=False, timeout=10)
+    if answer.is_error:
+        raise StackError(f"the page that acknowledges answered {answer.status_code}")
+
+
+def header_of(message: dict[str, Any]) -> dict[str, Any]:
+    """Title and colour of a card."""
+    return dict(message["message"]["card"]["header"])
 
 
 def delivered_messages(stack: Stack) -> list[dict[str, Any]]:
@@ -227,7 +283,9 @@ def summarise(outcome: Outcome, stack: Stack, report_file: Path, seconds: float)
         rebuilt = f", rebuilt in {drill['seconds']:.1f} s" if drill["seconds"] else ""
         console.print(f"restore drill: {drill['status']}{rebuilt}")
     if alerts := outcome.report.get("alerts"):
-        console.print(f"demo failure: {alerts['delivered']} card delivered to the Feishu sandbox")
+        console.print(
+            f"alerts: {alerts['delivered']} cards in the Feishu sandbox, {alerts['resolved']} incidents resolved"
+        )
     for name, url in outcome.report["urls"].items():
         console.print(f"  {name:<16} {url}")
     if stack.site:

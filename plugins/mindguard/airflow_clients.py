@@ -37,7 +37,7 @@ def connection(conn_id: str) -> Connection:
 
 def airflow_pages() -> str:
     """Address under which people open Airflow's pages."""
-    return conf.get("api", "base_url", fallback="http://localhost:8080/")
+    return str(conf.get("api", "base_url", fallback="http://localhost:8080/"))
 
 
 def app_conninfo(settings: Settings) -> str:

@@ -189,14 +189,28 @@ def test_green_after_recovery(ended: Events) -> None:
         ended.api.call("POST", f"/dags/{dag_id}/dagRuns/{ended.runs[dag_id]}/clear", json={"dry_run": False})
     for dag_id in INCIDENTS:
         assert ended.api.wait_for_run(dag_id, ended.runs[dag_id], timeout_s=WITHIN_S) == "success"
-    resolved = lambda: {dag_id: [each.state for each in ended.incidents(dag_id)] for dag_id in INCIDENTS}  # noqa: E731
-    wanted = dict.fromkeys(INCIDENTS, ["resolved"])
-    wait_until(lambda: resolved() == wanted, WITHIN_S, lambda: str(resolved()))
-    green = lambda: {
-        dag_id: [card["message"]["card"]["header"]["template"] for card in ended.cards(dag_id)][-1:]
-        for dag_id in INCIDENTS
-    }
-    wait_until(lambda: green() == dict.fromkeys(INCIDENTS, ["green"]), WITHIN_S, lambda: str(green()))
+    wait_until(
+        lambda: all(state == ["resolved"] for state in now_of(ended, state_of).values()),
+        WITHIN_S,
+        lambda: str(now_of(ended, state_of)),
+    )
+    wait_until(
+        lambda: all(colours[-1:] == ["green"] for colours in now_of(ended, colours_of).values()),
+        WITHIN_S,
+        lambda: str(now_of(ended, colours_of)),
+    )
+
+
+def now_of(events: Events, what: Callable[[Events, str], list[str]]) -> dict[str, list[str]]:
+    return {dag_id: what(events, dag_id) for dag_id in INCIDENTS}
+
+
+def state_of(events: Events, dag_id: str) -> list[str]:
+    return [incident.state for incident in events.incidents(dag_id)]
+
+
+def colours_of(events: Events, dag_id: str) -> list[str]:
+    return [card["message"]["card"]["header"]["template"] for card in events.cards(dag_id)]
 
 
 def test_with_the_store_down_a_failure_is_sent_directly_once_and_recorded_afterwards(ended: Events) -> None:
@@ -269,7 +283,7 @@ def test_every_page_of_a_long_answer_is_read(
 
 def test_a_wrong_password_is_said_and_not_shown(airflow: Connection) -> None:
     wrong = Connection(**{**vars(airflow), "password": "wrong-password-5678"})
-    with pytest.raises(AirflowRefused, match="connections.airflow") as refused, AirflowRest.of(wrong):
+    with pytest.raises(AirflowRefused, match=r"connections\.airflow") as refused, AirflowRest.of(wrong):
         pass
     assert "wrong-password-5678" not in str(refused.value)
 

@@ -152,5 +152,6 @@ def _summary(incident: Any) -> dict[str, Any]:
         "occurrences": incident.occurrences,
         "opened_at": incident.opened_at.isoformat(),
         "acknowledged_by": incident.acknowledged_by,
+        "escalated_to": incident.escalated_to,
         "resolved_at": incident.resolved_at and incident.resolved_at.isoformat(),
     }
