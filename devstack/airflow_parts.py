@@ -19,6 +19,8 @@ from devstack.process import LeashedProcess, run
 from devstack.state import State, write_private
 
 ADMIN = "admin"
+SWEEPER = "mindguard"
+"""May read DAGs and runs, and nothing else: the user of the connection `mindguard_airflow`."""
 
 
 class AirflowSite:
@@ -67,7 +69,11 @@ class AirflowSite:
     @property
     def password(self) -> str:
         """The generated password of user `admin`."""
-        return self._state.secret("airflow:admin")
+        return self.password_of(ADMIN)
+
+    def password_of(self, user: str) -> str:
+        """The generated password of a user."""
+        return self._state.secret(f"airflow:{user}")
 
     @property
     def _passwords_file(self) -> Path:
@@ -94,7 +100,7 @@ class AirflowSite:
                 "plugins_folder": ROOT / "plugins",
                 "load_examples": False,
                 "fernet_key": secret("airflow:fernet", make=_fernet_key),
-                "simple_auth_manager_users": f"{ADMIN}:admin",
+                "simple_auth_manager_users": f"{ADMIN}:admin,{SWEEPER}:viewer",
                 "simple_auth_manager_passwords_file": self._passwords_file,
                 "execution_api_server_url": f"{self.url}/execution/",
                 # The default asks DNS, which may take seconds on a machine without network.
@@ -141,7 +147,7 @@ class AirflowSite:
         """Home folder, password file, metadata schema; the first process does it, the others wait."""
         with self._preparing:
             self.home.mkdir(parents=True, exist_ok=True)
-            write_private(self._passwords_file, json.dumps({ADMIN: self.password}))
+            write_private(self._passwords_file, json.dumps({user: self.password_of(user) for user in (ADMIN, SWEEPER)}))
             self._migrate()
 
     def _migrate(self) -> None:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from devstack.airflow_api import AirflowAPI
-from devstack.airflow_parts import ADMIN, AirflowSite, airflow_parts
+from devstack.airflow_parts import ADMIN, SWEEPER, AirflowSite, airflow_parts
 from devstack.parts import REGION, ClickHouseFront, FeishuSandbox, Part, PostgreSQL, SeaweedFS
 from devstack.process import Stopped, descendants, describe_exit
 from devstack.state import StackError, State, find_process, identity, write_private
@@ -323,7 +323,7 @@ class Stack:
     def _airflow_connection(self) -> dict[str, dict[str, Any]]:
         assert self.site
         url = urlsplit(self.site.url)
-        login = {"login": ADMIN, "password": self.site.password}
+        login = {"login": SWEEPER, "password": self.site.password_of(SWEEPER)}
         return {
             "mindguard_airflow": {
                 "conn_type": "http",

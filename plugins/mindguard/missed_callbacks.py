@@ -24,18 +24,28 @@ OVERLAP = timedelta(minutes=5)
 BUDGET_S = 60.0
 
 
+def look_back_to(swept_until: datetime | None, *, now: datetime) -> datetime:
+    """Since when a sweep asks: since the last good one and a little before, within bounds.
+
+    Args:
+        swept_until: aware; the last sweep that succeeded. None before the first.
+        now: aware.
+    """
+    return max(swept_until - OVERLAP, now - LONGEST_LOOK_BACK) if swept_until else now - FIRST_LOOK_BACK
+
+
 def sweep(settings: Settings, resolve: Resolve, *, base_url: str, swept_until: datetime | None, now: datetime) -> str:
     """One sweep; gives what it found in one line.
 
     Args:
         base_url: of Airflow's pages.
-        swept_until: aware; the last sweep that succeeded. None before the first.
+        swept_until: see `look_back_to`.
         now: aware.
 
     Raises:
         MindGuardError: Airflow's API or the incident store cannot be used; then the next sweep looks back further.
     """
-    since = max(swept_until - OVERLAP, now - LONGEST_LOOK_BACK) if swept_until else now - FIRST_LOOK_BACK
+    since = look_back_to(swept_until, now=now)
     store = IncidentStore.of(resolve(settings.connections.ops))
     unresolved = {incident.recovery_key for incident in store.list() if incident.source == SOURCE}
     with AirflowRest.of(resolve(settings.connections.airflow)) as api:

@@ -10,6 +10,8 @@ import pytest
 from mindguard.alerts.acknowledgement import sign
 from mindguard.alerts.incidents.store import IncidentStore
 
+from devstack.airflow_api import AirflowAPI
+from devstack.airflow_parts import SWEEPER
 from devstack.stack import Stack
 from mindguard.alerts.alert import Alert, Fact, fingerprint
 from mindguard.alerts.finding import Finding, Recovery
@@ -151,6 +153,17 @@ def test_acknowledging_in_airflow_needs_a_login_and_a_page_of_ours(
     assert done.next_request is not None
     assert done.next_request.url.path == f"/mindguard/incidents/{incident}"
     assert store.get(incident).acknowledged_by == "admin"
+
+
+def test_who_may_only_read_cannot_acknowledge(
+    client: httpx.Client, airflow_stack: Stack, store: IncidentStore, incident: str
+) -> None:
+    assert airflow_stack.site
+    reader = AirflowAPI(airflow_stack.site.url, SWEEPER, airflow_stack.site.password_of(SWEEPER))
+    header = {"Authorization": reader._client.headers["Authorization"]}
+    assert incident in client.get("/incidents", headers=header).text
+    assert client.post(f"/incidents/{incident}/acknowledge", headers=header).status_code == 403
+    assert store.get(incident).state == "open"
 
 
 def test_the_incidents_with_their_timeline_and_no_secrets(
