@@ -17,7 +17,7 @@ class Finding:
         source: who reports: `airflow`, `monitor`, `volume` and so on.
         recovery_key: incidents with this key end together, for instance `airflow:snapshot_tables.take`.
         occurrence: the same for reports of one event, of which the first counts. Empty: every report counts.
-        parent: recovery key of what would explain it. While an incident with that key is open, this one notifies nobody.
+        parent: recovery key of what would explain it. While an incident with that key lasts, this one notifies nobody.
     """
 
     alert: Alert
