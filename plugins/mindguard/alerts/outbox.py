@@ -386,9 +386,9 @@ class Sender:
             )
             for notification, state, own_card, message_id in rows:
                 changes = self.transport.updates and own_card is not None
-                if _is_void(notification, state, changes, message_id):
+                if _is_void(notification, state, changes, self.transport.updates):
                     nothing_to_tell.append(notification.id)
-                else:
+                elif message_id or notification.means not in _CALLS:  # people are called to a message
                     pending.append(_pending(notification, changes, message_id))
             if nothing_to_tell:
                 session.execute(
@@ -580,12 +580,12 @@ def _message_of(which: Any) -> Any:
     )
 
 
-def _is_void(notification: Notification, state: str | None, changes: bool, message_id: str | None) -> bool:
+def _is_void(notification: Notification, state: str | None, changes: bool, updates: bool) -> bool:
     """Whether there is nothing to tell any more, or no way to tell it."""
     if notification.kind in ("updated", "acknowledged"):
         return not changes
     if notification.kind == "escalated":
-        return state != "open" or (notification.means != "card" and not message_id)
+        return state != "open" or (notification.means in _CALLS and not updates)
     return False
 
 
