@@ -21,15 +21,10 @@ import pytest
 
 from mindguard.connections import Connection
 from mindguard.errors import MindGuardError
-from mindguard.feishu.card import encode, hook_message, text_message
+from mindguard.feishu.answers import FeishuRefused, FeishuThrottled, FeishuUnreachable
 from mindguard.feishu.cases import CASES, preview, sample
-from mindguard.feishu.client import (
-    FeishuRefused,
-    FeishuThrottled,
-    FeishuUnreachable,
-    HookClient,
-    hook_from_connection,
-)
+from mindguard.feishu.client import HookClient, hook_from_connection
+from mindguard.feishu.message import encode, hook_message, text_message
 
 pytestmark = pytest.mark.integration
 

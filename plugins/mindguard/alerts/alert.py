@@ -131,6 +131,11 @@ class Alert:
             if moment is not None and moment.utcoffset() is None:
                 raise ValueError(f"{moment!r} has no time zone")
 
+    @property
+    def to_be_taken(self) -> bool:
+        """Whether a person can and should take it now by `acknowledge_url`."""
+        return bool(self.acknowledge_url) and not self.resolved and not self.acknowledged_by
+
     def to_json(self) -> dict[str, Any]:
         """The alert for a store: fields that say something, times in ISO format.
 

@@ -8,8 +8,8 @@ from airflow.sdk import BaseHook
 
 from mindguard.connections import Connection
 from mindguard.errors import MindGuardError
-from mindguard.feishu.card import text_message
 from mindguard.feishu.client import HookClient, hook_from_connection
+from mindguard.feishu.message import text_message
 
 
 class FeishuHook(BaseHook):

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Alert, Digest, Person
 from mindguard.alerts.severity import Locale
 from mindguard.connections import Connection, Resolve
+from mindguard.feishu.answers import TOO_OLD, URGENT_NOT_ALLOWED, FeishuRefused
+from mindguard.feishu.app_client import AppClient, Means, app_from_connection, is_app
 from mindguard.feishu.client import HookClient, hook_from_connection
+from mindguard.feishu.forms import Form, forms
+from mindguard.feishu.message import Json, encode
 
 if TYPE_CHECKING:
     from mindguard.settings import Settings
 
-Form = Literal["card", "card without mentions", "text"]
-Means = Literal["app", "sms", "phone"]
+_LONGEST_UUID = 50
+
+_MEANS: tuple[Means, ...] = ("app", "sms", "phone")
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,92 @@ class HookTransport:
         return f"not called by {means}: a custom bot cannot; an app can (docs: Feishu, app mode)"
 
 
+class AppTransport:
+    """An app's bot: its cards change in place, and it can call people."""
+
+    updates = True
+
+    def __init__(self, client: AppClient, *, locale: Locale, zone: ZoneInfo) -> None:
+        self._client = client
+        self._locale = locale
+        self._zone = zone
+
+    def send(self, alert: Alert, *, uuid: str, now: datetime) -> Sent:
+        """See `Transport`."""
+        return self._send(alert, uuid, now)
+
+    def digest(self, digest: Digest, *, uuid: str, now: datetime) -> Sent:
+        """See `Transport`."""
+        return self._send(digest, uuid, now)
+
+    def update(self, message_id: str, alert: Alert, *, now: datetime) -> Sent:
+        """See `Transport`. A card that Feishu no longer changes, after 14 days, gets an answer in its thread."""
+
+        def change(message: Json, form: Form, deadline: float) -> str:
+            if form != "text":
+                try:
+                    self._client.change(message_id, message, deadline=deadline)
+                except FeishuRefused as refused:
+                    if refused.code not in TOO_OLD:
+                        raise
+                else:
+                    return message_id
+            # A card does not turn into text. The same news is answered once.
+            uuid = _uuid_of(f"{message_id} {encode(alert.to_json()).decode()}")
+            return self._client.reply(message_id, message, uuid=uuid, deadline=deadline)
+
+        return self._first_taken(alert, now, change)
+
+    def urge(self, message_id: str, people: Sequence[Person], means: Means, *, now: datetime) -> str:
+        """See `Transport`. Where quota or policy forbid a means, the next gentler one is used.
+
+        Raises as `Transport` does, but not for people who cannot be called: the line says who.
+        """
+        reachable = [person for person in people if person.feishu_id.startswith("ou_")]
+        open_ids = [person.feishu_id for person in reachable]
+        unknown = [person.name for person in people if person not in reachable]
+        notes = [f"without a Feishu id: {', '.join(unknown)}"] if unknown else []
+        if not open_ids:
+            return "; ".join(["nobody called", *notes])
+        deadline = self._client.wire.deadline()
+        for tried in reversed(_MEANS[: _MEANS.index(means) + 1]):
+            try:
+                missed = self._client.urge(message_id, open_ids, tried, deadline=deadline)
+            except FeishuRefused as refused:
+                if refused.code not in URGENT_NOT_ALLOWED:
+                    raise
+                notes.append(f"{tried} not allowed: code {refused.code}, {refused.msg}")
+                continue
+            called = [person.name for person in reachable if person.feishu_id not in missed]
+            lost = [person.name for person in reachable if person.feishu_id in missed]
+            notes += [f"not reached: {', '.join(lost)}"] if lost else []
+            return "; ".join([f"called by {tried}: {', '.join(called) or 'nobody'}", *notes])
+        return "; ".join(["nobody called", *notes])
+
+    def _send(self, what: Alert | Digest, uuid: str, now: datetime) -> Sent:
+        def send(message: Json, form: Form, deadline: float) -> str:
+            return self._client.send(message, uuid=_uuid_of(uuid), deadline=deadline)
+
+        return self._first_taken(what, now, send)
+
+    def _first_taken(self, what: Alert | Digest, now: datetime, send: Callable[[Json, Form, float], str]) -> Sent:
+        """Hand over the forms, one after the other, until Feishu takes one."""
+        deadline = self._client.wire.deadline()
+        secrets = self._client.secrets
+        for form, message in forms(what, locale=self._locale, zone=self._zone, now=now, secrets=secrets):
+            try:
+                return Sent(send(message, form, deadline), form)
+            except FeishuRefused as refused:
+                if not refused.about_content or form == "text":
+                    raise
+        raise AssertionError("text is the last form")
+
+
+def _uuid_of(uuid: str) -> str:
+    """As long as Feishu takes it. The form is no part of it: what was taken is not shown again in another form."""
+    return uuid if len(uuid) <= _LONGEST_UUID else hashlib.sha256(uuid.encode()).hexdigest()[:_LONGEST_UUID]
+
+
 def transport_of(settings: Settings, resolve: Resolve) -> Transport:
     """The transport that the connection `connections.feishu` describes.
 
@@ -96,4 +188,6 @@ def transport_of(settings: Settings, resolve: Resolve) -> Transport:
 
 def transport_from_connection(connection: Connection, *, locale: Locale, zone: ZoneInfo) -> Transport:
     """App mode where the login is an app's id (`cli_…`), else hook mode. Raises as `transport_of`."""
+    if is_app(connection):
+        return AppTransport(app_from_connection(connection), locale=locale, zone=zone)
     return HookTransport(hook_from_connection(connection), locale=locale, zone=zone)

@@ -15,13 +15,15 @@ from devstack.feishu_sandbox import contract, page
 from mindguard.alerts.alert import Alert, Fact, Link
 from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
-from mindguard.feishu import card
-from mindguard.feishu.cases import CASES, preview, sample
+from mindguard.feishu import blocks, card
+from mindguard.feishu import message as message_of
+from mindguard.feishu.cases import CASES, DIGESTS, preview, sample
+from mindguard.feishu.plain_text import render_text
 
 ZONE = ZoneInfo("Asia/Shanghai")
 LOCALES: tuple[Literal["zh", "en"], ...] = ("zh", "en")
 BOTH = pytest.mark.parametrize("locale", LOCALES)
-EVERY_CASE = pytest.mark.parametrize("case", CASES)
+EVERY_CASE = pytest.mark.parametrize("case", [*CASES, *DIGESTS])
 
 
 @BOTH
@@ -36,10 +38,10 @@ def test_the_golden_cards(case: str, locale: Literal["zh", "en"], golden: Callab
 @EVERY_CASE
 def test_feishu_would_take_it(case: str, locale: Literal["zh", "en"]) -> None:
     text, card_json = preview(case, locale)
-    for message in (card.hook_message(json.loads(card_json)), card.text_message(text)):
+    for message in (message_of.hook_message(json.loads(card_json)), message_of.text_message(text)):
         assert contract.check_message(message) == contract.SUCCESS
         signed = {"timestamp": "1599360473", "sign": "=" * 44, **message}
-        assert len(card.encode(signed)) <= card.BUDGET_BYTES
+        assert len(message_of.encode(signed)) <= message_of.BUDGET_BYTES
 
 
 @BOTH
@@ -58,7 +60,7 @@ def test_nothing_hostile_gets_through(locale: Literal["zh", "en"]) -> None:
                 "received_at": "2026-11-19T06:02:00+00:00",
                 "code": 0,
                 "msg": "",
-                "message": card.hook_message(json.loads(card_json)),
+                "message": message_of.hook_message(json.loads(card_json)),
             }
         ]
     )
@@ -94,7 +96,7 @@ def test_the_fingerprint_travels_in_the_card() -> None:
 def test_escaped_text_is_shown_as_it_is(text: str) -> None:
     from html import unescape
 
-    visible = card.escape(text)
+    visible = blocks.escape(text)
     shown = page.markdown(visible).replace("<br>", "\n")
     kept = "".join(c for c in text if not 0xD800 <= ord(c) < 0xE000)
     if kept == text:
@@ -128,10 +130,10 @@ def test_any_alert_gives_a_card_within_the_budget(
         links=tuple(Link(title, "https://h/" + url * 5) for _ in range(7)),
         resolved_at=base.happened_at if resolved else None,
     )
-    message = card.hook_message(card.render_card(alert, locale="zh", zone=ZONE))
-    assert card.fits(message)
+    message = message_of.hook_message(card.render_card(alert, locale="zh", zone=ZONE))
+    assert message_of.fits(message)
     assert contract.check_message(message) == contract.SUCCESS
-    assert card.fits(card.text_message(card.render_text(alert, locale="en", zone=ZONE)))
+    assert message_of.fits(message_of.text_message(render_text(alert, locale="en", zone=ZONE)))
 
 
 def test_an_unknown_case_names_those_there_are() -> None:
