@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from mindguard import __version__, cli_restore, cli_retention
+from mindguard import __version__, cli_incidents, cli_restore, cli_retention
 from mindguard.cli_common import AsJson, SnapshotId, print_json, print_progress, print_table, settings_and_store
 from mindguard.errors import MindGuardError
 
@@ -28,6 +28,7 @@ snapshot_app = typer.Typer(no_args_is_help=True, help="Take, verify, restore, dr
 feishu_app = typer.Typer(no_args_is_help=True, help="See and send sample cards.")
 app.add_typer(snapshot_app, name="snapshot")
 app.add_typer(feishu_app, name="feishu")
+app.add_typer(cli_incidents.app, name="incidents")
 cli_restore.register(snapshot_app)
 cli_retention.register(snapshot_app)
 
