@@ -222,6 +222,25 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "connections": 3,
             "max_age_minutes": 120,
         },
+        "rota": None,
+        "escalation": {
+            "P0": (
+                {"after_minutes": 0, "position": 0, "means": ("app", "sms", "phone")},
+                {"after_minutes": 15, "position": 1, "means": ("card", "app", "sms", "phone")},
+                {"after_minutes": 30, "position": 2, "means": ("card", "app", "sms", "phone")},
+                {"after_minutes": 45, "position": 3, "means": ("card", "app", "sms", "phone")},
+            ),
+            "P1": ({"after_minutes": 30, "position": 1, "means": ("card", "app")},),
+            "P2": (),
+        },
+        "releases": None,
+        "alerts": {
+            "acknowledge_base_url": None,
+            "acknowledge_hours": 72,
+            "review_hours": 48,
+            "resolved_keep_days": 400,
+            "storm_threshold": 10,
+        },
     }
 
 
