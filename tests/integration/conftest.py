@@ -37,9 +37,9 @@ def stack() -> Iterator[Stack]:
             patch.setenv("MINDGUARD_TASK_RETRIES", "0")
             settings = folder / "mindguard.yaml"
             shipped = (ROOT / "include/config/mindguard.yaml").read_text("utf-8")
-            settings.write_text(
-                shipped.replace("  retention:", "  part_mb: 1\n  connections: 1\n  retention:"), "utf-8"
-            )
+            slower = shipped.replace("  retention:", "  part_mb: 1\n  connections: 1\n  retention:")
+            # A dozen failures at once, which a test provokes, must stay a dozen cards.
+            settings.write_text(f"{slower}\nalerts: {{storm_threshold: 100}}\n", "utf-8")
             with Stack(
                 folder / "state",
                 airflow=False,

@@ -16,11 +16,13 @@ from mindguard.airflow_clients import connection
 from mindguard.alerts.acknowledgement import LinkInvalid, incident_of
 from mindguard.alerts.incidents.store import IncidentMissing, IncidentStateError, IncidentStore, StoreUnavailable
 from mindguard.alerts.masking import mask_secrets, printable
+from mindguard.connections import postgres_conninfo
 from mindguard.settings import Settings, load_settings
 from mindguard.web.texts import TEXTS
 
 _LONGEST_NAME = 60
 _LATEST = 200
+_STORES: dict[str, IncidentStore] = {}
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -92,7 +94,9 @@ def _from_our_pages(request: Request) -> None:
 
 
 def _store(settings: Settings) -> IncidentStore:
-    return IncidentStore.of(connection(settings.connections.ops))
+    """One store, and so one small pool of connections, for all requests; another one once the connection changed."""
+    ops = connection(settings.connections.ops)
+    return _STORES.setdefault(postgres_conninfo(ops), IncidentStore.of(ops))
 
 
 def _listed(settings: Settings, latest: bool) -> list[Any]:
