@@ -161,7 +161,7 @@ def _line(incident: Any) -> str:
 
 def _facts(incident: Any) -> dict[str, Any]:
     def moment(at: datetime | None) -> str | None:
-        return at and at.isoformat()
+        return at.isoformat() if at else None
 
     return {
         "id": incident.name,

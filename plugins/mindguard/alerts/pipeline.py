@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from mindguard.alerts.alert import Alert, Digest, Fact, Person
-from mindguard.alerts.escalation import LADDERS, Step, due_steps
+from mindguard.alerts.escalation import Step, due_steps
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.models import Entry, Incident, Notification
 from mindguard.alerts.incidents.store import UNRESOLVED, IncidentStore, StoreUnavailable
@@ -61,7 +61,7 @@ def report(
     transport: Callable[[], Transport],
     sender: Callable[[IncidentStore], Sender],
     on_duty: OnDuty,
-    ladders: Mapping[Severity, Sequence[Step]] = LADDERS,
+    ladders: Mapping[Severity, Sequence[Step]],
     locale: Locale,
     now: datetime,
     budget_s: float,
