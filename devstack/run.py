@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from devstack.airflow_api import AirflowAPI
+from devstack.parts import ROOT
 from devstack.sample_data import load_events, load_tables
 from devstack.stack import Stack
 from devstack.state import StackError
@@ -30,6 +31,7 @@ ZONE = ZoneInfo("Asia/Shanghai")
 SEED = 20260101
 REPORT = "run-report.json"
 DEMO = "demo_failure"
+ESCALATE_AFTER_S = 5
 
 
 @dataclass
@@ -58,9 +60,11 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
     report_file = state / REPORT
     report_file.unlink(missing_ok=True)  # a report of an earlier run must not pass for this one's
     began = time.monotonic()
-    with Stack(state, airflow=False) as stack:
+    settings_file = state / "mindguard.yaml"
+    with Stack(state, airflow=False, settings=settings_file, feishu_app=True) as stack:
         say("starting Airflow while the sample data loads")
         stack.start_airflow(wait=False)
+        write_settings(settings_file, acknowledge_base_url=stack.urls()["Airflow"])
         load_sample_data(stack, rows=rows, events=events)
         stack.wait_ready()
         api = stack.airflow_api()
@@ -81,6 +85,18 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
             with suppress(KeyboardInterrupt):
                 threading.Event().wait()
     return 1 if outcome.failures else 0
+
+
+def write_settings(file: Path, *, acknowledge_base_url: str) -> None:
+    """The repository's settings, with the address of the button that acknowledges, and with impatience: the next
+    person is called after seconds instead of half an hour."""
+    from ruamel.yaml import YAML
+
+    settings = YAML(typ="safe").load((ROOT / "include/config/mindguard.yaml").read_text("utf-8"))
+    impatient = {"after_minutes": ESCALATE_AFTER_S / 60, "position": 1, "means": ["card", "app"]}
+    settings["escalation"] = {"P1": [impatient]}
+    settings["alerts"] = {"acknowledge_base_url": acknowledge_base_url}
+    file.write_text(json.dumps(settings, indent=1))  # JSON is YAML
 
 
 def load_sample_data(stack: Stack, *, rows: int, events: int) -> None:
@@ -188,7 +204,9 @@ def show_an_incident(stack: Stack, api: AirflowAPI, outcome: Outcome) -> None:
         outcome.require(False, str(error))
     delivered = delivered_messages(stack)
     for message in delivered:
-        say(f"Feishu card: {header_of(message)['title']['content']} ({header_of(message)['template']})")
+        shown = [each["message"] for each in (*message.get("history", ()), message)]
+        colours = " → ".join(each["card"]["header"]["template"] for each in shown)
+        say(f"Feishu card: {shown[-1]['card']['header']['title']['content']} ({colours})")
     resolved = [each for each in incidents(api) if each["state"] == "resolved"]
     outcome.report["alerts"] = {"delivered": len(delivered), "resolved": len(resolved)}
 
@@ -235,11 +253,6 @@ def acknowledge_by_link(stack: Stack, fingerprint: str) -> None:
     answer = httpx.post(links[-1], data={"by": "make run"}, trust_env=False, timeout=10)
     if answer.is_error:
         raise StackError(f"the page that acknowledges answered {answer.status_code}")
-
-
-def header_of(message: dict[str, Any]) -> dict[str, Any]:
-    """Title and colour of a card."""
-    return dict(message["message"]["card"]["header"])
 
 
 def delivered_messages(stack: Stack) -> list[dict[str, Any]]:

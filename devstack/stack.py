@@ -161,6 +161,7 @@ class Stack:
         parallelism: Airflow tasks at once.
         settings: settings file for MINDGUARD_SETTINGS; default: the repository's.
         dag_folders: more DAGs for Airflow.
+        feishu_app: alerts go through an app's bot, which can change its cards, instead of a custom bot's webhook.
         quiet: do not print restarts and progress.
 
     Raises:
@@ -177,6 +178,7 @@ class Stack:
         parallelism: int = 4,
         settings: Path | None = None,
         dag_folders: Sequence[Path] = (),
+        feishu_app: bool = False,
         quiet: bool = False,
     ) -> None:
         self.state = State(state)
@@ -191,6 +193,7 @@ class Stack:
             "dag_folders": dag_folders,
         }
         self.site: AirflowSite | None = None
+        self._feishu_app = feishu_app
         self._quiet = quiet
         self._stopping = threading.Event()
         self._publishing = threading.Lock()
@@ -374,12 +377,13 @@ class Stack:
         return {"mindguard_backup": {"conn_type": "aws", **keys, "extra": extra}}
 
     def _feishu_connections(self) -> dict[str, dict[str, Any]]:
-        value = {
-            "conn_type": "feishu",
-            "host": f"{self.feishu.url}/open-apis/bot/v2/hook/",
-            "password": self.feishu.token,
-            "extra": {"secret": self.feishu.secret},
-        }
+        value: dict[str, Any] = {"conn_type": "feishu"}
+        if self._feishu_app:
+            keys = {"login": self.feishu.app_id, "password": self.feishu.app_secret}
+            value |= {"host": self.feishu.url, **keys, "extra": {"chat_id": self.feishu.chat_id}}
+        else:
+            value |= {"host": f"{self.feishu.url}/open-apis/bot/v2/hook/", "password": self.feishu.token}
+            value |= {"extra": {"secret": self.feishu.secret}}
         return {"mindguard_feishu": value}
 
     def environment(self) -> dict[str, str]:
