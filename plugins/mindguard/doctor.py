@@ -17,6 +17,10 @@ from mindguard.snapshots.source import Source, open_source
 from mindguard.snapshots.store import ObjectExists, Store, StoreError
 
 _TOLERATED_SKEW_S = 30.0
+_SHOWN_GAPS = 3
+
+_LATE_S = 300.0
+"""Age of a notification at which `alert_delivery`, which runs every minute, is at fault."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,12 @@ def examine(settings: Settings, resolve: Resolve, *, now: Callable[[], datetime]
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         (ids.app, lambda: _source(settings, resolve, now)),
         (ids.backup, lambda: _store(settings, resolve)),
-        (ids.ops, lambda: _postgres(ids.ops, resolve)),
+        (ids.ops, lambda: _incidents(ids.ops, resolve, now())),
         (ids.drill, lambda: _postgres(ids.drill, resolve)),
         (ids.events, lambda: _clickhouse(ids.events, resolve)),
         (ids.feishu, lambda: _feishu(ids.feishu, resolve)),
+        ("rota", lambda: _rota(settings, now())),
+        ("releases", lambda: _releases(settings, resolve)),
     ]
     findings: list[Finding] = []
     for conn_id, check in checks:
@@ -130,6 +136,22 @@ def _postgres(conn_id: str, resolve: Resolve) -> Iterator[Finding]:
         yield Finding("ok", conn_id, f"reachable, database {source.identity.database}")
 
 
+def _incidents(conn_id: str, resolve: Resolve, now: datetime) -> Iterator[Finding]:
+    from mindguard.alerts.incidents.store import IncidentStore
+
+    store = IncidentStore.of(resolve(conn_id))
+    if not store.migrated():
+        yield Finding("ok", conn_id, "reachable; the incident store's tables are made or updated at its first use")
+        return
+    depth = store.depth(now=now)
+    waits = f"{depth.pending} notifications wait, the oldest for {depth.oldest_s:.0f} s"
+    yield Finding("warn" if depth.oldest_s > _LATE_S else "ok", conn_id, f"incident store up to date, {waits}")
+    if depth.dead:
+        yield Finding(
+            "error", conn_id, f"Feishu refused {depth.dead} notifications – `mindguard incidents list` says why"
+        )
+
+
 def _clickhouse(conn_id: str, resolve: Resolve) -> Iterator[Finding]:
     import clickhouse_connect
     from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -155,10 +177,46 @@ def _clickhouse(conn_id: str, resolve: Resolve) -> Iterator[Finding]:
 
 
 def _feishu(conn_id: str, resolve: Resolve) -> Iterator[Finding]:
+    from mindguard.feishu.app_client import app_from_connection, is_app
     from mindguard.feishu.client import hook_from_connection
 
-    client = hook_from_connection(resolve(conn_id))
-    yield Finding("ok", conn_id, f"hook at {client.host}; `mindguard feishu send resolved` sends a card to prove it")
+    connection = resolve(conn_id)
+    prove = "`mindguard feishu send resolved` sends a card to prove it"
+    if is_app(connection):
+        app = app_from_connection(connection)
+        yield Finding("ok", conn_id, f"app {app.app_id} at {app.host}; {prove}")
+    else:
+        yield Finding("ok", conn_id, f"hook at {hook_from_connection(connection).host}; {prove}")
+
+
+def _rota(settings: Settings, now: datetime) -> Iterator[Finding]:
+    from mindguard.alerts.rota import gaps, unpublished, unpublished_years
+    from mindguard.alerts.rota_ical import load_rota
+
+    rota = load_rota(settings)
+    if rota is None:
+        return
+    found = gaps(rota, now)
+    for gap in found[:_SHOWN_GAPS]:
+        yield Finding("error" if gap.kind == "nobody" else "warn", "rota", str(gap))
+    if len(found) > _SHOWN_GAPS:
+        yield Finding("warn", "rota", f"{len(found) - _SHOWN_GAPS} more; `mindguard rota check` lists all")
+    if not found:
+        yield Finding("ok", "rota", "every minute of the next 7 days has somebody on duty")
+    for year in unpublished_years(rota, now):
+        yield Finding("warn", "rota", unpublished(year))
+
+
+def _releases(settings: Settings, resolve: Resolve) -> Iterator[Finding]:
+    from mindguard.alerts.releases import read_releases
+
+    if settings.releases is None:
+        return
+    found = read_releases(settings.releases, settings, resolve)
+    if found:
+        yield Finding("ok", "releases", f"latest is {found[0].version}")
+    else:
+        yield Finding("warn", "releases", "the list is empty")
 
 
 def _clock(conn_id: str, theirs: datetime, ours: datetime) -> Finding:

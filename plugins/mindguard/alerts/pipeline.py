@@ -148,6 +148,7 @@ def _call(session: Session, incident: Incident, step: Step, people: tuple[Person
             due_at=now,
         )
         for means in step.means
+        if people or means == "card"
     )
 
 
