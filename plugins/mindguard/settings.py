@@ -152,7 +152,7 @@ _TIME_OF_DAY = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
 class PersonSettings(_Section):
     """Somebody who can be on duty."""
 
-    name: str = Field(description="as written in shifts and shown on cards")
+    name: str = Field(pattern=r"^[^,，、;；/:：]+$", description="as written in shifts and shown on cards")
     feishu_id: str | None = Field(None, pattern=_OPEN_ID, description="open_id, for mentions and urgent messages")
     phone: str | None = Field(None, pattern=_PHONE, description="in quotes, for instance '+86 …'; shown on cards")
     email: str | None = Field(None, description="finds the person among an iCal event's attendees")

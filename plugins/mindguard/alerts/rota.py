@@ -99,7 +99,8 @@ class Rota:
             begun = ((shift, begins) for shift in shifts for begins in (day - _DAY, day))
             return [slot for shift, begins in begun if (slot := shift.slot(begins))]
 
-        return cls(zone, people, planned, settings.overrides, workdays)
+        by_kind = any(not {"workday", "weekend", "holiday"}.isdisjoint(shift.days) for shift in settings.shifts)
+        return cls(zone, people, planned, settings.overrides, workdays if by_kind else None)
 
     def slots(self, start: datetime, end: datetime) -> list[Slot]:
         """Slots that overlap a time, first those that count where several do."""
@@ -240,11 +241,12 @@ def on_duty(rota: Rota, at: datetime) -> Duty:
 
 def duties(rota: Rota, start: datetime, end: datetime) -> Iterator[Duty]:
     """Every duty that overlaps a time, in order and without holes: where nobody is on duty, one without people."""
-    at = start
+    # In UTC: within one zone Python compares what the clocks show, and those show an hour twice in autumn.
+    at, end = start.astimezone(UTC), end.astimezone(UTC)
     while at < end:
         duty = on_duty(rota, at)
         yield duty
-        at = duty.until
+        at = duty.until.astimezone(UTC)
 
 
 def next_in_line(rota: Rota, at: datetime, step: int) -> tuple[Person, ...]:
@@ -266,7 +268,7 @@ def handover_moments(rota: Rota, start: datetime, end: datetime) -> tuple[dateti
     """When, from `start` to before `end`, somebody takes over; aware, in the rota's zone."""
     found = []
     before: Duty | None = None
-    for duty in duties(rota, start - timedelta.resolution, end):
+    for duty in duties(rota, start.astimezone(UTC) - timedelta.resolution, end):
         changed = before is not None and (duty.people, duty.shift) != (before.people, before.shift)
         if changed and duty.people:
             found.append(duty.since)
@@ -293,6 +295,17 @@ def gaps(rota: Rota, start: datetime, days: int = 7) -> tuple[Gap, ...]:
             both = " and ".join(slot.shift or ", ".join(slot.names) for slot in (one, other))
             found.append(_gap(rota, "overlap", begins, ends, f"{both} overlap; the first counts"))
     return tuple(sorted(found, key=lambda gap: (gap.begins, gap.kind)))
+
+
+def unpublished_years(rota: Rota, start: datetime, days: int = 7) -> list[int]:
+    """Years in this time whose holidays are not known yet, so that the rota takes them for ordinary days."""
+    first = start.astimezone(rota.zone).date()
+    return rota.workdays.unpublished([first, first + timedelta(days=days)]) if rota.workdays else []
+
+
+def unpublished(year: int) -> str:
+    """What to do about such a year, for whoever writes the rota."""
+    return f"holidays of {year} are not known – update chinesecalendar, or list them in rota.calendar.holidays"
 
 
 def _gap(
