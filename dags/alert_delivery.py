@@ -38,13 +38,13 @@ log = logging.getLogger(__name__)
 
 @dag(
     schedule=CronTriggerTimetable("* * * * *", timezone=ZONE.key),
-    dagrun_timeout=timedelta(minutes=5),
+    dagrun_timeout=timedelta(minutes=10),
     # P1: alerts may not arrive. repeats=False: it must not send one a minute about itself.
     **dag_defaults(severity=Severity.P1, doc=__doc__, tags=("alerts",), repeats=False),
 )
 def alert_delivery() -> None:
-    # retries=0, here and below: the next run is a minute away.
-    @task(execution_timeout=timedelta(minutes=2), retries=0)
+    # Retried soon, here and below: an API server that restarts is no incident, and the next run is a minute away.
+    @task(execution_timeout=timedelta(minutes=2), retries=2, retry_delay=timedelta(seconds=10))
     def deliver_alerts() -> dict[str, Any]:
         """Send, escalate, hand over, remind; returns how much of each."""
         from mindguard.feishu.delivery import deliver
@@ -57,7 +57,7 @@ def alert_delivery() -> None:
         delivered.check()
         return delivered.summary()
 
-    @task(execution_timeout=timedelta(minutes=2), retries=0)
+    @task(execution_timeout=timedelta(minutes=2), retries=2, retry_delay=timedelta(seconds=10))
     def sweep_missed_callbacks() -> str:
         """Report what nothing has reported; returns the moment up to which that is done."""
         from mindguard.airflow_clients import airflow_pages, connection

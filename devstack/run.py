@@ -297,7 +297,7 @@ def summarise(outcome: Outcome, stack: Stack, report_file: Path, seconds: float)
         console.print(f"restore drill: {drill['status']}{rebuilt}")
     if alerts := outcome.report.get("alerts"):
         console.print(
-            f"alerts: {alerts['delivered']} cards in the Feishu sandbox, {alerts['resolved']} incidents resolved"
+            f"alerts: cards in the Feishu sandbox: {alerts['delivered']}, incidents resolved: {alerts['resolved']}"
         )
     for name, url in outcome.report["urls"].items():
         console.print(f"  {name:<16} {url}")

@@ -31,7 +31,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
 }
 
 # Deviations from the policy; each DAG says why beside it.
-MUST_FAIL_LOUDLY = {"drill_snapshot", "restore_tables", "deliver_alerts", "sweep_missed_callbacks"}
+MUST_FAIL_LOUDLY = {"drill_snapshot", "restore_tables"}
 WAITS_FOR_A_PERSON = {"approve_restore"}  # bounded by its response_timeout, and by the run's
 
 
