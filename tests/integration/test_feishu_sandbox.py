@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,70 +17,23 @@ import pytest
 from mindguard.connections import Connection
 from mindguard.errors import MindGuardError
 from mindguard.feishu.answers import FeishuRefused, FeishuThrottled, FeishuUnreachable
-from mindguard.feishu.cases import CASES, preview, sample
-from mindguard.feishu.client import HookClient, hook_from_connection
+from mindguard.feishu.card import render_card
+from mindguard.feishu.cases import CASES, sample
+from mindguard.feishu.client import hook_from_connection
 from mindguard.feishu.message import encode, hook_message, text_message
+from tests.sandbox import SECRET, TOKEN, Running
 
 pytestmark = pytest.mark.integration
 
-TOKEN = "sandbox-token-0123456789"
-SECRET = "sandbox-secret-0123456789"
 ZONE = ZoneInfo("Asia/Shanghai")
 HELLO = text_message("hello")
-
-
-class Running:
-    """A sandbox process and what a test asks of it."""
-
-    def __init__(self, state: Path) -> None:
-        self.state = state
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.process = self.start()
-
-    @property
-    def base(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "devstack.feishu_sandbox", "--port", str(self.port), "--state", str(self.state)],
-            cwd=Path(__file__).parents[2],
-            env={**os.environ, "MINDGUARD_SANDBOX_TOKEN": TOKEN, "MINDGUARD_SANDBOX_SECRET": SECRET},
-        )
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                httpx.get(f"{self.base}/_messages")
-            except httpx.TransportError:
-                time.sleep(0.05)
-            else:
-                return process
-        process.kill()
-        raise AssertionError("the sandbox did not start")
-
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(how)
-        return self.process.wait(10)
-
-    def client(self, *, token: str = TOKEN, secret: str = SECRET, **options: Any) -> HookClient:
-        return HookClient(f"{self.base}/open-apis/bot/v2/hook/{token}", secret, **options)
-
-    def fail(self, mode: str, count: int = 1) -> None:
-        httpx.post(f"{self.base}/_control/fail", json={"mode": mode, "count": count}).raise_for_status()
-
-    def received(self) -> list[dict[str, Any]]:
-        return list(httpx.get(f"{self.base}/_messages").json()["messages"])
 
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[Running]:
     running = Running(tmp_path / "received.jsonl")
     yield running
-    if running.process.poll() is None:
-        running.process.kill()
-        running.process.wait()
+    running.end()
 
 
 def now() -> datetime:
@@ -94,11 +42,11 @@ def now() -> datetime:
 
 def test_every_sample_is_delivered_as_a_card(sandbox: Running) -> None:
     for case in CASES:
-        alert = sample(case, "zh")
-        assert sandbox.client().deliver(alert, now=now(), locale="zh", zone=ZONE) == "card"
+        alert, at = sample(case, "zh"), now()
+        assert sandbox.client().deliver(alert, now=at, locale="zh", zone=ZONE) == "card"
         last = sandbox.received()[-1]
         assert (last["code"], last["fingerprint"]) == (0, alert.fingerprint)
-        assert last["message"]["card"] == json.loads(preview(case, "zh")[1])
+        assert last["message"]["card"] == render_card(alert, locale="zh", zone=ZONE, now=at)
 
 
 @pytest.mark.parametrize(

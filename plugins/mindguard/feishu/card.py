@@ -114,7 +114,7 @@ class _Card:
         yield columns(self._strip(), background_style="grey")
         if who := list(self._who()):
             yield markdown("\n".join(who))
-        yield from _facts(alert.facts, texts)
+        yield from _facts(alert.facts, texts, alarming=not alert.resolved)
         if self._facts_left_out:
             yield caption(escape(texts.more_facts.format(count=self._facts_left_out)))
         if alert.chart:
@@ -122,8 +122,7 @@ class _Card:
         if alert.table:
             yield table(alert.table)
         if alert.releases:
-            yield caption(escape(texts.releases))
-            yield markdown("\n".join(self._release(release) for release in alert.releases))
+            yield columns([pair(texts.releases, "\n".join(self._release(release) for release in alert.releases))])
         if alert.detail:
             yield folded(texts.detail, alert.detail)
         if links := self._links():
@@ -215,13 +214,13 @@ def released(release: Release, texts: Texts, zone: ZoneInfo) -> str:
     return " · ".join([moment(release.released_at, texts, zone), *share, *note])
 
 
-def _facts(facts: tuple[Fact, ...], texts: Texts) -> list[Json]:
+def _facts(facts: tuple[Fact, ...], texts: Texts, *, alarming: bool) -> list[Json]:
     """Two facts in a row; a long one has a row of its own."""
     rows: list[list[list[Json]]] = []
     open_row = False
     for fact in facts:
         value = f"**{escape(fact.value)}**"
-        if fact.wrong:
+        if fact.wrong and alarming:
             value = f"<font color='red'>{value}</font>"
         cell = pair(fact.name, value)
         if fact.expected:

@@ -135,8 +135,8 @@ def _p2_trend(say: Say) -> Alert:
 
 def _duty(say: Say) -> tuple[Person, ...]:
     return (
-        Person(say("值班甲", "Engineer A"), "ou_sample0000000000000000000000000a", role="primary"),
-        Person(say("值班乙", "Engineer B"), "ou_sample0000000000000000000000000b", role="backup"),
+        Person(say("值班甲", "Engineer A"), "ou_sample7d8a6e6df7621556ce0d2192a", role="primary"),
+        Person(say("值班乙", "Engineer B"), "ou_sample84aad35d084aa403a838cf73b", role="backup"),
     )
 
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Alert, Digest, Person
+from mindguard.alerts.masking import mask_secrets, printable
 from mindguard.alerts.severity import Locale
 from mindguard.connections import Connection, Resolve
 from mindguard.feishu.answers import TOO_OLD, URGENT_NOT_ALLOWED, FeishuRefused
 from mindguard.feishu.app_client import AppClient, Means, app_from_connection, is_app
 from mindguard.feishu.client import HookClient, hook_from_connection
 from mindguard.feishu.forms import Form, forms
-from mindguard.feishu.message import Json, encode
+from mindguard.feishu.message import Json, encode, text_message
 
 if TYPE_CHECKING:
     from mindguard.settings import Settings
@@ -59,6 +60,9 @@ class Transport(Protocol):
     def digest(self, digest: Digest, *, uuid: str, now: datetime) -> Sent:
         """Send a digest; see `send`."""
 
+    def say(self, text: str, *, uuid: str, now: datetime) -> Sent:
+        """Send a line of plain text; secrets recognisable by their form are masked."""
+
     def urge(self, message_id: str, people: Sequence[Person], means: Means, *, now: datetime) -> str:
         """Call people to a message that was sent, and return what came of it in a line for the timeline."""
 
@@ -85,9 +89,14 @@ class HookTransport:
         """See `Transport`."""
         return Sent(None, self._client.deliver(digest, now=now, locale=self._locale, zone=self._zone))
 
+    def say(self, text: str, *, uuid: str, now: datetime) -> Sent:
+        """See `Transport`."""
+        self._client.send(text_message(_clean(text)), now)
+        return Sent(None, "text")
+
     def urge(self, message_id: str, people: Sequence[Person], means: Means, *, now: datetime) -> str:
         """Do nothing, and say so."""
-        return f"not called by {means}: a custom bot cannot; an app can (docs: Feishu, app mode)"
+        return f"not called by {means}: a custom bot cannot; an app can"
 
 
 class AppTransport:
@@ -125,6 +134,11 @@ class AppTransport:
             return self._client.reply(message_id, message, uuid=uuid, deadline=deadline)
 
         return self._first_taken(alert, now, change)
+
+    def say(self, text: str, *, uuid: str, now: datetime) -> Sent:
+        """See `Transport`."""
+        deadline = self._client.wire.deadline()
+        return Sent(self._client.send(text_message(_clean(text)), uuid=_uuid_of(uuid), deadline=deadline), "text")
 
     def urge(self, message_id: str, people: Sequence[Person], means: Means, *, now: datetime) -> str:
         """See `Transport`. Where quota or policy forbid a means, the next gentler one is used.
@@ -171,6 +185,10 @@ class AppTransport:
         raise AssertionError("text is the last form")
 
 
+def _clean(text: str) -> str:
+    return mask_secrets(printable(text)).replace("<", "＜")
+
+
 def _uuid_of(uuid: str) -> str:
     """As long as Feishu takes it. The form is no part of it: what was taken is not shown again in another form."""
     return uuid if len(uuid) <= _LONGEST_UUID else hashlib.sha256(uuid.encode()).hexdigest()[:_LONGEST_UUID]
@@ -187,7 +205,10 @@ def transport_of(settings: Settings, resolve: Resolve) -> Transport:
 
 
 def transport_from_connection(connection: Connection, *, locale: Locale, zone: ZoneInfo) -> Transport:
-    """App mode where the login is an app's id (`cli_…`), else hook mode. Raises as `transport_of`."""
+    """App mode where the connection names an app, else hook mode: see `app_from_connection`, `hook_from_connection`.
+
+    Raises as `transport_of`.
+    """
     if is_app(connection):
         return AppTransport(app_from_connection(connection), locale=locale, zone=zone)
     return HookTransport(hook_from_connection(connection), locale=locale, zone=zone)
