@@ -14,7 +14,7 @@ from mindguard.alerts.masking import fold, mask_secrets, printable
 
 # Characters, each at most 6 bytes once escaped: title, subject, people, footer and links alone stay in the budget.
 _TITLE, _SUBJECT, _FACT_NAME, _FACT_VALUE, _LABEL, _URL, _LINKS = 120, 200, 60, 300, 30, 900, 5
-_PEOPLE, _RELEASES, _COLUMNS, _CELL, _POINTS = 4, 3, 6, 60, 60
+_PEOPLE, _RELEASES, _COLUMNS, _ROWS, _CELL, _POINTS = 4, 3, 6, 10, 60, 60
 _DIGEST_LINES = 60
 
 
@@ -24,7 +24,7 @@ class Room:
 
     detail: int
     chart: bool = True
-    rows: int = 10
+    rows: int = _ROWS
     facts: int = 12
     releases: int = _RELEASES
 
@@ -134,9 +134,10 @@ class Cleaner:
     def _table(self, table: Table | None) -> Table | None:
         if table is None or not table.columns or not table.rows:
             return None
+        columns = table.columns[:_COLUMNS]
         return Table(
-            tuple(self.line(name, _LABEL) for name in table.columns[:_COLUMNS]),
-            tuple(tuple(self.line(cell, _CELL) for cell in row[:_COLUMNS]) for row in table.rows),
+            tuple(self.line(name, _LABEL) for name in columns),
+            tuple(tuple(self.line(cell, _CELL) for cell in row[: len(columns)]) for row in table.rows[:_ROWS]),
         )
 
     def _chart(self, chart: Chart | None) -> Chart | None:
