@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -198,3 +200,38 @@ def test_neither_token_nor_secret_shows_anywhere(
     for text in seen:
         assert TOKEN not in text
         assert SECRET not in text
+
+
+def test_an_invalid_mention_costs_the_mention_only(sandbox: Running) -> None:
+    sandbox.fail("invalid_mention", 9)
+    form = sandbox.client().deliver(sample("p1-full", "zh"), now=now(), locale="zh", zone=ZONE)
+    assert form == "card without mentions"
+    assert [record["code"] for record in sandbox.received()] == [11246, 0]
+
+
+@pytest.mark.parametrize("kind", ["storm", "handover", "handover-quiet", "review"])
+def test_digests_are_taken_as_cards(sandbox: Running, kind: str) -> None:
+    assert sandbox.client().deliver(sample(kind, "zh"), now=now(), locale="zh", zone=ZONE) == "card"
+
+
+def test_the_command_sends_text_and_says_which_form_arrived(
+    sandbox: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mindguard.cli import main
+
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_MINDGUARD_FEISHU",
+        json.dumps({"conn_type": "feishu", "host": sandbox.base, "password": TOKEN, "extra": {"secret": SECRET}}),
+    )
+    sandbox.fail("refuse_card")
+    for arguments in (["p0-sos"], ["--text", "password=example-password <at"]):
+        monkeypatch.setattr(sys, "argv", ["mindguard", "feishu", "send", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+    assert capsys.readouterr().out.splitlines() == ["delivered p0-sos as text", "delivered the text as text"]
+    assert sandbox.received()[-1]["message"]["content"]["text"] == "password=*** ＜at"
+    monkeypatch.setattr(sys, "argv", ["mindguard", "feishu", "send"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
