@@ -215,7 +215,7 @@ class RotaSettings(_Section):
     shifts: tuple[ShiftSettings, ...] = Field((), strict=False, description="where two overlap, the first counts")
     overrides: tuple[OverrideSettings, ...] = Field((), strict=False)
     ical: str | None = Field(
-        None, description="file or https address; events name people as attendees, or in their summary by comma"
+        None, description="file or http(s) address; events name people as attendees, or in their summary by comma"
     )
     calendar: CalendarSettings = CalendarSettings()
 
@@ -288,9 +288,7 @@ class ReleasesSettings(_Section):
         description="SQL file, absolute or below `include`; gives version, released_at, share, rolled_back, note",
     )
     connection: str | None = Field(None, description="postgres connection for the query; default: connections.app")
-    url: str | None = Field(
-        None, pattern=r"^https?://", description="gives a list of objects with the same names; an address is no secret"
-    )
+    url: str | None = Field(None, pattern=r"^https?://", description="gives a JSON list of objects with the same names")
 
     @model_validator(mode="after")
     def _one_source(self) -> ReleasesSettings:
