@@ -61,6 +61,24 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
+def storms(result: dict[str, Any]) -> str:
+    """What became of storms of findings, as Markdown."""
+    lines = [
+        "### Storms of findings",
+        "",
+        f"`{result['command']}`, {result['cores']} cores for PostgreSQL, sandbox, reporter and sender together.",
+        "",
+        "| findings | stored per s | longest wait of a P0, s | messages | refused by Feishu's limits | not delivered |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {s['findings']:,} | {s['stored_per_s']:.0f} | {s['p0_wait_max_s']:.1f} | {s['messages']} | {s['refused']} "
+        f"| {s['undelivered']} |"
+        for s in result["storms"]
+    ]
+    return "\n".join([*lines, ""])
+
+
 def main() -> None:
     """Write the charts and the generated part of the page; what stands above the mark is kept."""
     results = sorted(
@@ -69,7 +87,11 @@ def main() -> None:
     for result in results:
         (RESULTS / f"snapshots-{result['rows']}.svg").write_text(chart(result), "utf-8")
     above = PAGE.read_text("utf-8").split(MARK)[0] if PAGE.exists() else "# Benchmarks\n\n"
-    PAGE.write_text(above + MARK + "\n\n" + "\n".join(map(table, results)), "utf-8")
+    sections = [table(result) for result in results]
+    alerts = RESULTS / "alerts.json"
+    if alerts.exists():
+        sections.append(storms(json.loads(alerts.read_text("utf-8"))))
+    PAGE.write_text(above + MARK + "\n\n" + "\n".join(sections), "utf-8")
 
 
 if __name__ == "__main__":
