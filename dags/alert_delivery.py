@@ -47,9 +47,8 @@ def alert_delivery() -> None:
     @task(execution_timeout=timedelta(minutes=2), retries=2, retry_delay=timedelta(seconds=10))
     def deliver_alerts() -> dict[str, Any]:
         """Send, escalate, hand over, remind; returns how much of each."""
-        from mindguard.feishu.delivery import deliver
-
         from mindguard.airflow_clients import connection
+        from mindguard.feishu.delivery import deliver
         from mindguard.settings import load_settings
 
         delivered = deliver(load_settings(), connection, now=datetime.now(UTC))
