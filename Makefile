@@ -55,6 +55,7 @@ bench: $(INSTALLED) ## measure side by side (half an hour) and write docs/benchm
 	$(BIN)/python bench/parse_cost.py
 	$(BIN)/python bench/snapshots.py --rows 1000000
 	$(BIN)/python bench/snapshots.py --rows 10000000 --without-operator
+	$(BIN)/python bench/alerts.py
 	$(BIN)/python bench/report.py
 
 soak: $(INSTALLED) ## simulated months of snapshots, drills and expiry (some minutes; by hand)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow.sdk import BaseHook
+from airflow.sdk.configuration import conf
 
 from mindguard.connections import Connection, postgres_conninfo
 from mindguard.errors import ConnectionMissing
@@ -33,6 +34,11 @@ def connection(conn_id: str) -> Connection:
         schema=found.schema or "",
         extra=found.extra_dejson,
     )
+
+
+def airflow_pages() -> str:
+    """Address under which people open Airflow's pages."""
+    return str(conf.get("api", "base_url", fallback="http://localhost:8080/"))
 
 
 def app_conninfo(settings: Settings) -> str:

@@ -20,7 +20,7 @@ import pytest
 from devstack.airflow_api import AirflowAPI
 from devstack.sample_data import load_tables
 from devstack.stack import Stack
-from mindguard.alerts.failures import task_fingerprint
+from mindguard.alerts.failures import Run
 from mindguard.settings import SnapshotSettings
 from mindguard.snapshots.catalog import find_snapshot, list_snapshots
 from mindguard.snapshots.store import Store
@@ -71,7 +71,7 @@ def messages(stack: Stack) -> list[dict[str, Any]]:
 
 def cards_of(stack: Stack, dag_id: str, run_id: str, task_id: str) -> list[str]:
     """The cards about this run's task, as JSON with Feishu's escapes undone."""
-    wanted = task_fingerprint(dag_id, run_id, task_id)
+    wanted = Run(dag_id, run_id, "manual", None, scheduled=True).fingerprint(task_id)
     found = [message["message"] for message in messages(stack) if message["fingerprint"] == wanted]
     return [html.unescape(json.dumps(message, ensure_ascii=False)) for message in found]
 

@@ -115,7 +115,7 @@ def test_doctor_reports_every_missing_connection(mindguard: Mindguard) -> None:
         "drill": "error",
         "feishu": "error",
         "restore": "warn",
-        "ops": "unknown",
+        "ops": "warn",
         "events": "unknown",
     }
     assert all("set AIRFLOW_CONN_MINDGUARD_" in finding["text"] for finding in findings)

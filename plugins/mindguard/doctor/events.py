@@ -1,4 +1,4 @@
-"""ClickHouse and Feishu."""
+"""ClickHouse."""
 
 from __future__ import annotations
 
@@ -31,16 +31,3 @@ def examine_clickhouse(conn_id: str, resolve: Resolve) -> Iterator[Finding]:
         yield Finding("error", conn_id, "connection", f"ClickHouse: {line} – check host, port, user and password")
         return
     yield Finding("pass", conn_id, "connection", f"ClickHouse {version}")
-
-
-def examine_feishu(conn_id: str, resolve: Resolve) -> Iterator[Finding]:
-    """Whether the connection makes a client; nothing is sent. Raises ConnectionMissing."""
-    from mindguard.feishu.client import hook_from_connection
-
-    client = hook_from_connection(resolve(conn_id))
-    yield Finding(
-        "pass",
-        conn_id,
-        "connection",
-        f"hook at {client.host}; `mindguard feishu send resolved` sends a card to prove it",
-    )
