@@ -7,16 +7,12 @@ import json
 import re
 import socket
 import threading
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.error import HTTPError
 
 import psycopg
 import pytest
@@ -32,6 +28,7 @@ from mindguard.errors import MindGuardError
 from mindguard.settings import Settings
 from mindguard.snapshots.source import SourceError
 from mindguard.snapshots.store import StoreError
+from tests.integration.fault_proxy import Answer, Fault, s3_proxy
 
 pytestmark = pytest.mark.integration
 
@@ -217,58 +214,6 @@ def test_a_bucket_that_could_lock_and_one_that_locks_too_long(
     assert "locks for 60 days" in found["object lock"].text
     assert found["delete"].status == "warn", "the bucket's own lock keeps the probes, and that is said"
     assert all(key in found["delete"].text for key in left_in(stack, locking_bucket))
-
-
-Answer = tuple[int, str] | None
-Fault = Callable[[str, str, dict[str, str]], Answer]
-
-
-@contextmanager
-def s3_proxy(endpoint: str, fault: Fault, skew: timedelta = timedelta()) -> Iterator[str]:
-    """A store that answers as `fault(method, path, headers)` says: status and S3 code; None: as the real one."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-        def date_time_string(self, timestamp: Any = None) -> str:
-            return format_datetime(datetime.now(UTC) + skew, usegmt=True)
-
-        def do_GET(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            answer = fault(self.command, self.path, headers)
-            if answer:
-                status, code = answer
-                self.reply(status, {}, f"<Error><Code>{code}</Code></Error>".encode() if code else b"")
-                return
-            request = urllib.request.Request(
-                endpoint + self.path, body or None, dict(self.headers), method=self.command
-            )
-            try:
-                with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as real:
-                    self.reply(real.status, dict(real.headers), real.read())
-            except HTTPError as error:
-                self.reply(error.code, dict(error.headers), error.read())
-
-        do_PUT = do_POST = do_DELETE = do_HEAD = do_GET
-
-        def reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                if name.lower() not in {"date", "content-length", "connection", "transfer-encoding"}:
-                    self.send_header(name, value)
-            length = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(body))
-            self.send_header("Content-Length", length)
-            self.end_headers()
-            self.wfile.write(b"" if self.command == "HEAD" else body)
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 Without = Callable[..., Found]

@@ -120,7 +120,7 @@ def test_a_full_disk_is_one_line_and_publishes_nothing(
     database: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: open("/dev/full", "w+b"))  # noqa: SIM115
-    with pytest.raises(MindGuardError, match=r"no room for a part in .*free space"):
+    with pytest.raises(MindGuardError, match=r"no room for a temporary file in .*free space"):
         take(database, store)
     assert store.manifest_keys() == []
 

@@ -40,32 +40,29 @@ def tool(name: str) -> str:
     return found
 
 
-def dump_schema(conninfo: str, exported_snapshot: str, target: Path) -> str:
-    """Write the whole database's schema as a custom-format dump; gives a digest of what it says.
+def dump_schema(conninfo: str, exported_snapshot: str) -> tuple[bytes, str]:
+    """The whole database's schema as a custom-format dump, and a digest of what it says.
 
     Args:
         conninfo: libpq connection string.
         exported_snapshot: the dump is of this instant.
-        target: file to write.
 
     Raises:
         ToolFailed: with pg_dump's own first line.
     """
-    run(
-        ["pg_dump", "--schema-only", "--format=custom", f"--snapshot={exported_snapshot}", f"--file={target}"],
-        conninfo,
-    )
-    script = run(["pg_restore", "--file=-", str(target)])
-    return hashlib.sha256(_CHANGING_LINES.sub(b"", script)).hexdigest()
+    dump = run(["pg_dump", "--schema-only", "--format=custom", f"--snapshot={exported_snapshot}"], conninfo)
+    script = run(["pg_restore", "--file=-"], stdin=dump)
+    return dump, hashlib.sha256(_CHANGING_LINES.sub(b"", script)).hexdigest()
 
 
-def run(command: list[str], conninfo: str | None = None) -> bytes:
+def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"") -> bytes:
     """Run a PostgreSQL program and give its standard output.
 
     Args:
         command: its name and arguments.
         conninfo: libpq connection string to work on. The password travels in the environment: arguments are
             for everybody on the machine to read.
+        stdin: what it reads.
 
     Raises:
         ToolFailed: it ended with another status than 0.
@@ -79,7 +76,7 @@ def run(command: list[str], conninfo: str | None = None) -> bytes:
         if password:
             environment["PGPASSWORD"] = str(password)
         arguments.append(f"--dbname={make_conninfo('', **parts)}")
-    done = subprocess.run(arguments, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    done = subprocess.run(arguments, env=environment, input=stdin, capture_output=True, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
         raise ToolFailed(

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mindguard.errors import MindGuardError
@@ -321,9 +320,9 @@ class Source:
             for row in found
         ]
 
-    def dump_schema(self, target: Path) -> str:
-        """Write the whole database's schema as a custom-format dump; gives a digest of what it says."""
-        return pgtools.dump_schema(self._conninfo, self.identity.exported_snapshot, target)
+    def dump_schema(self) -> tuple[bytes, str]:
+        """The whole database's schema as a custom-format dump, and a digest of what it says."""
+        return pgtools.dump_schema(self._conninfo, self.identity.exported_snapshot)
 
     def reader(self) -> Reader:
         """A further connection that sees the same instant; each thread needs its own, and closes it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -259,12 +257,13 @@ class _Exporter:
         began = time.monotonic()
         found = next((found for each in keys if (found := self._reuse.find(each))), None)
         key = found.key if found else self._reuse.own(keys[0])
-        written = found is None and self._export(planned, key)
+        if not found:
+            self._export(planned, key)
         stored = self._read_back(key, found)
-        report.add(stored.bytes, written=written)
+        report.add(stored.bytes, written=not found)
         self._progress(
             f"{planned.table.full_name}: part {report.done}/{report.parts} "
-            f"{'written' if written else 'reused'}, {planned.rows:,} rows, {stored.bytes / 1e6:.1f} MB "
+            f"{'reused' if found else 'written'}, {planned.rows:,} rows, {stored.bytes / 1e6:.1f} MB "
             f"in {time.monotonic() - began:.1f} s"
         )
         return Part(
@@ -286,28 +285,25 @@ class _Exporter:
         self._store.extend_lock(found)
         known = self._reuse.named(key)
         if not known or (known.sha256, known.bytes) != (found.sha256, found.bytes):
-            read_back = self._store.digest(key)
-            if read_back != (found.sha256, found.bytes):
-                raise PartMismatch(
-                    key, "what the store gives back", expected=(found.sha256, found.bytes), actual=read_back
-                )
+            written = (found.sha256, found.bytes)
+            read_back = self._store.digest(key, expected=written)
+            if read_back != written:
+                raise PartMismatch(key, "what the store gives back", expected=written, actual=read_back)
         return StoredObject(key=key, sha256=found.sha256, bytes=found.bytes)
 
     def _store_schema(self) -> StoredObject:
         """Dump the database's schema; one that says the same as a stored one is stored once."""
-        with tempfile.TemporaryDirectory(prefix="mindguard-schema-") as folder:
-            file = Path(folder) / "schema.dump"
-            content = self._source.dump_schema(file)
-            key = self._store.schema_key(self._store.encryption.opaque(content))
-            found = self._reuse.find(key)
-            key = found.key if found else self._reuse.own(key)
-            if found is None:
-                with suppress(ObjectExists):
-                    self._store.create_sealed(key, file.read_bytes())
+        dump, content = self._source.dump_schema()
+        key = self._store.schema_key(self._store.encryption.opaque(content))
+        found = self._reuse.find(key)
+        key = found.key if found else self._reuse.own(key)
+        if found is None:
+            with suppress(ObjectExists):
+                self._store.create_sealed(key, dump)
         return self._read_back(key, found)
 
-    def _export(self, planned: PlannedPart, key: str) -> bool:
-        """Read the part, write it as Parquet to a temporary file, upload that. False: another run was faster."""
+    def _export(self, planned: PlannedPart, key: str) -> None:
+        """Read the part, write it as Parquet to a temporary file, upload that."""
         with temporary_file() as file:
             encryption = self._store.encryption.writing(key)
             rows = write_parquet(self._reader().batches(planned), file, self._check_going_on, encryption)
@@ -318,12 +314,9 @@ class _Exporter:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
             self._check_going_on()
-            try:
+            # Only this run writes under this key: if something is there, a first try arrived and its answer was lost.
+            with suppress(ObjectExists):
                 self._store.create(key, file, sha256=sha256, size=size)
-            except ObjectExists:
-                # Only this run writes under this key: its first try arrived, and the answer was lost.
-                return False
-        return True
 
 
 def _record(table: SourceTable, parts: tuple[Part, ...]) -> Table:
