@@ -149,6 +149,11 @@ def test_a_default_of_the_role_or_database_does_not_end_an_export(database: str)
         assert reader._cursor.fetchone() == ("0",)
 
 
+def test_the_schema_is_dumped_over_a_connection_with_a_key_passphrase(database: str, store: Store) -> None:
+    conninfo = psycopg.conninfo.make_conninfo(database, sslpassword="p@ss word")
+    assert take(conninfo, store).manifest.schema_dump.bytes > 0
+
+
 def test_a_full_disk_is_one_line_and_publishes_nothing(
     database: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
