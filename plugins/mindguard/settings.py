@@ -134,6 +134,12 @@ class SnapshotSettings(_Section):
         96, ge=1, le=2048, description="source megabytes that one part aims at most; small tables have smaller parts"
     )
     connections: int = Field(3, ge=1, le=32, description="concurrent readers on the source")
+    max_mb_per_s: float | None = Field(
+        None,
+        gt=0,
+        description="megabytes of rows a second that an export reads from the source, all connections together; "
+        "null: no cap. The fingerprint scan runs inside the server and is not slowed down",
+    )
     max_age_minutes: int = Field(120, ge=1, description="give up rather than hold back the source's vacuum for longer")
 
     @field_validator("tables")

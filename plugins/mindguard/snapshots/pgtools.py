@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from mindguard.errors import MindGuardError
@@ -60,8 +62,8 @@ def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"") 
 
     Args:
         command: its name and arguments.
-        conninfo: libpq connection string to work on. The password travels in the environment: arguments are
-            for everybody on the machine to read.
+        conninfo: libpq connection string to work on. Its secrets travel in the environment and in a
+            service file that only this user can read: arguments are for everybody on the machine to read.
         stdin: what it reads.
 
     Raises:
@@ -70,13 +72,20 @@ def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"") 
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     environment, arguments = dict(os.environ), [tool(command[0]), *command[1:]]
-    if conninfo:
-        parts = conninfo_to_dict(conninfo)
-        password = parts.pop("password", None)
-        if password:
-            environment["PGPASSWORD"] = str(password)
-        arguments.append(f"--dbname={make_conninfo('', **parts)}")
-    done = subprocess.run(arguments, env=environment, input=stdin, capture_output=True, check=False)
+    with ExitStack() as closing:
+        if conninfo:
+            parts = conninfo_to_dict(conninfo)
+            if password := parts.pop("password", None):
+                environment["PGPASSWORD"] = str(password)
+            if secrets := {name: parts.pop(name) for name in _secret_options() & parts.keys()}:
+                settings = "".join(f"{name}={value}\n" for name, value in secrets.items())
+                file = closing.enter_context(tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="mindguard-"))
+                file.write(f"[mindguard]\n{settings}")
+                file.flush()
+                environment["PGSERVICEFILE"] = file.name
+                parts["service"] = "mindguard"
+            arguments.append(f"--dbname={make_conninfo('', **parts)}")
+        done = subprocess.run(arguments, env=environment, input=stdin, capture_output=True, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
         raise ToolFailed(
@@ -84,6 +93,13 @@ def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"") 
             hint=_hint(" ".join(lines)),
         )
     return done.stdout
+
+
+def _secret_options() -> set[str]:
+    """What libpq itself says is not to be shown, `sslpassword` for one; most have no environment variable."""
+    from psycopg.pq import Conninfo
+
+    return {option.keyword.decode() for option in Conninfo.get_defaults() if option.dispchar == b"*"}
 
 
 def _hint(output: str) -> str:

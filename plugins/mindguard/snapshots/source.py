@@ -176,9 +176,7 @@ class Source:
                 hint="name the base tables in snapshot.tables",
             )
         if not found["readable"]:
-            raise SourceError(
-                f"no right to read {full_name}", hint=f"GRANT SELECT ON {full_name} TO the connection's role"
-            )
+            raise SourceError(f"no right to read {full_name}", hint="GRANT pg_read_all_data to the connection's role")
         rows = self._connection.execute(statement("select_columns"), {"oid": found["oid"]}).fetchall()
         primary_key = tuple(
             row["attname"] for row in self._connection.execute(statement("select_primary_key"), {"oid": found["oid"]})
@@ -497,7 +495,7 @@ def _explained(error: psycopg.Error) -> SourceError:
             hint="ALTER ROLE … BYPASSRLS for the connection's role, else the snapshot would be incomplete",
         )
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return SourceError(line, hint="GRANT SELECT on it (or pg_read_all_data) to the connection's role")
+        return SourceError(line, hint="GRANT pg_read_all_data to the connection's role")
     for kind, hint in hints:
         if isinstance(error, kind):
             return SourceError(line, hint=hint)

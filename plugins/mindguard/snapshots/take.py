@@ -21,6 +21,7 @@ from mindguard.snapshots.catalog import newest_snapshot
 from mindguard.snapshots.gate import suspicions
 from mindguard.snapshots.manifest import Manifest, Part, StoredObject, Table
 from mindguard.snapshots.parquet import write_parquet
+from mindguard.snapshots.readrate import ReadRate
 from mindguard.snapshots.reuse import Reuse
 from mindguard.snapshots.source import PlannedPart, Reader, Source, SourceTable, open_source
 from mindguard.snapshots.store import ObjectExists, Store, Stored
@@ -196,6 +197,7 @@ class _Exporter:
         self._deadline = started + settings.max_age_minutes * 60
         self._progress = progress
         self._stopped = threading.Event()
+        self._rate = ReadRate(settings.max_mb_per_s, self._check_going_on, sleep=self._stopped.wait)
         self._thread = threading.local()
         self._readers: list[Reader] = []
         self.reports: dict[str, TableReport] = {}
@@ -278,7 +280,11 @@ class _Exporter:
         )
 
     def _read_back(self, key: str, found: Stored | None) -> StoredObject:
-        """What the store gives back is what was written. A part that the last snapshot holds was read back then."""
+        """What the store gives back is what was written. A part that the last snapshot holds was read back then.
+
+        The verify task reads it once more, on purpose: this check keeps a bad part out of a manifest, and that one is
+        a second reader in another process, which shares neither buffers nor this process's idea of what it wrote.
+        """
         found = found or self._store.head(key)
         if found is None or found.sha256 is None:
             raise PartMismatch(key, "its recorded SHA-256", expected="one", actual="missing")
@@ -288,7 +294,12 @@ class _Exporter:
             written = (found.sha256, found.bytes)
             read_back = self._store.digest(key, expected=written)
             if read_back != written:
-                raise PartMismatch(key, "what the store gives back", expected=written, actual=read_back)
+                raise PartMismatch(
+                    key,
+                    "what the store gives back",
+                    expected=_in_words(*written),
+                    actual=_in_words(*read_back),
+                )
         return StoredObject(key=key, sha256=found.sha256, bytes=found.bytes)
 
     def _store_schema(self) -> StoredObject:
@@ -306,7 +317,8 @@ class _Exporter:
         """Read the part, write it as Parquet to a temporary file, upload that."""
         with temporary_file() as file:
             encryption = self._store.encryption.writing(key)
-            rows = write_parquet(self._reader().batches(planned), file, self._check_going_on, encryption)
+            batches = self._rate.limited(self._reader().batches(planned))
+            rows = write_parquet(batches, file, self._check_going_on, encryption)
             if rows != planned.rows:
                 raise PartMismatch(key, "its row count", expected=planned.rows, actual=rows)
             size = file.tell()
@@ -317,6 +329,10 @@ class _Exporter:
             # Only this run writes under this key: if something is there, a first try arrived and its answer was lost.
             with suppress(ObjectExists):
                 self._store.create(key, file, sha256=sha256, size=size)
+
+
+def _in_words(sha256: str, size: int) -> str:
+    return f"{size:,} bytes with SHA-256 {sha256[:12]}…"
 
 
 def _record(table: SourceTable, parts: tuple[Part, ...]) -> Table:

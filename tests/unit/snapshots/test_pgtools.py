@@ -79,6 +79,16 @@ def test_the_password_travels_in_the_environment_alone(program: Program) -> None
     }
 
 
+def test_no_secret_is_in_the_arguments(program: Program) -> None:
+    program("pg_told", """printf '%s\\n' "$PGSERVICEFILE" "$@"; cat "$PGSERVICEFILE"; ls -l "$PGSERVICEFILE\"""")
+    told = run(["pg_told"], f"host=h sslpassword='{SECRET}'").decode().splitlines()
+    service_file, dbname, section, secret, mode = told
+    assert conninfo_to_dict(dbname.removeprefix("--dbname=")) == {"host": "h", "service": "mindguard"}
+    assert (section, secret) == ("[mindguard]", f"sslpassword={SECRET}")
+    assert mode.startswith("-rw-------")
+    assert not Path(service_file).exists()
+
+
 def test_without_a_password_none_is_passed(program: Program) -> None:
     program("pg_told", """echo "${PGPASSWORD-unset}\"""")
     assert run(["pg_told"], "host=h") == run(["pg_told"]) == b"unset\n"
