@@ -142,13 +142,8 @@ def _pooler(conn_id: str, conninfo: str, connection: Connection, limits: dict[st
 
 
 def _time_limits(conn_id: str, limits: dict[str, Any], max_age_s: int) -> Iterator[Finding]:
-    """What would end a long export. statement_timeout and its kin are set by every session of an export itself."""
-    role = identifier(limits["role"]).as_string()
+    """What would end a long export. statement_timeout and its kin are set by the export itself."""
     faults: list[Finding] = []
-    if 0 < (limits["transaction_timeout_s"] or 0) < max_age_s:
-        text = f"transaction_timeout ends an export after {limits['transaction_timeout_s']:.0f} s, "
-        text += f"snapshot.max_age_minutes allows {max_age_s} s – ALTER ROLE {role} SET transaction_timeout = 0"
-        faults.append(Finding("error", conn_id, "time limits", text))
     if 0 <= (-1 if limits["old_snapshot_s"] is None else limits["old_snapshot_s"]) < max_age_s:
         text = (
             f"old_snapshot_threshold ends an export after {limits['old_snapshot_s']:.0f} s – set it to -1 on the server"
