@@ -226,6 +226,7 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "part_mb": 96,
             "connections": 3,
             "max_age_minutes": 120,
+            "max_mb_per_s": None,
         },
         "rota": None,
         "escalation": {
