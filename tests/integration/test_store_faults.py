@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -156,6 +157,21 @@ def test_credentials_that_expire_in_a_run_are_named_and_the_next_run_goes_on_fro
     assert stored
     again = take(database, store)
     assert stored <= {part.key for part in again.manifest.parts}
+    assert check_all_published(store) == 1
+
+
+def test_a_part_that_rots_before_it_is_published_is_written_anew_by_the_run_after(
+    database: str, store: Store, behind: Behind
+) -> None:
+    with behind(Some((403, "ExpiredToken"), "PUT", MANIFEST)) as faulty, pytest.raises(StoreError):
+        take(database, faulty)
+    rotted = store.keys("parts/")[0]
+    sound = store._client.head_object(Bucket=store.bucket, Key=rotted)["Metadata"]
+    store._client.put_object(Bucket=store.bucket, Key=rotted, Body=b"rot" + store.read(rotted)[3:], Metadata=sound)
+    with pytest.raises(PartMismatch, match=re.escape(rotted)):
+        take(database, store)
+    again = take(database, store)
+    assert (again.tables["public.t"].parts_written, rotted in {part.key for part in again.manifest.parts}) == (1, False)
     assert check_all_published(store) == 1
 
 

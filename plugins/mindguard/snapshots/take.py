@@ -27,6 +27,7 @@ from mindguard.snapshots.reuse import Reuse
 from mindguard.snapshots.source import PlannedPart, Reader, Source, SourceTable, open_source
 from mindguard.snapshots.store import ObjectExists, ObjectMissing, Store, Stored
 from mindguard.snapshots.tempdisk import temporary_file
+from mindguard.snapshots.verify import note_damage
 
 Progress = Callable[[str], None]
 """Told one line for each step that is done."""
@@ -322,12 +323,14 @@ class _Exporter:
             written = (found.sha256, found.bytes)
             read_back = self._store.digest(key, expected=written)
             if read_back != written:
-                raise PartMismatch(
+                mismatch = PartMismatch(
                     key,
                     "what the store gives back",
                     expected=_in_words(*written),
                     actual=_in_words(*read_back),
                 )
+                note_damage(self._store, key, mismatch.message, self._progress)  # else the next run finds it too
+                raise mismatch
         return StoredObject(key=key, sha256=found.sha256, bytes=found.bytes)
 
     def _store_schema(self) -> StoredObject:
