@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -24,6 +25,17 @@ _QUALIFIED_NAME = re.compile(r"[^.\n]+\.[^.\n]+")
 class _Section(BaseModel):
     # Strict: YAML has types, so `days: true` or `timezone: 8` is a mistake. Its lists are read as tuples all the same.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, str_min_length=1)
+
+
+_Named = TypeVar("_Named", bound="TableSettings | KeyEvent | Funnel")
+
+
+def _distinct_names(listed: tuple[_Named, ...]) -> tuple[_Named, ...]:
+    names = [each.name for each in listed]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"listed twice: {', '.join(twice)}")
+    return listed
 
 
 class Connections(_Section):
@@ -106,11 +118,7 @@ class SnapshotSettings(_Section):
     @field_validator("tables")
     @classmethod
     def _distinct(cls, tables: tuple[TableSettings, ...]) -> tuple[TableSettings, ...]:
-        names = [table.name for table in tables]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"listed twice: {', '.join(twice)}")
-        return tables
+        return _distinct_names(tables)
 
     @model_validator(mode="after")
     def _grace_outlasts_a_run(self) -> SnapshotSettings:
@@ -130,6 +138,60 @@ def _known_timezone(name: str) -> str:
     return name
 
 
+class KeyEvent(_Section):
+    """One event whose daily volume is watched. A key event that vanishes is a row with 0, not a missing row."""
+
+    name: str
+    since: date | None = Field(None, description="first full day on which the app sends it; default: as seen")
+    tolerance: float = Field(
+        0.2, gt=0, lt=1, description="share that may be missing (operations document, section 3.4: 20 %)"
+    )
+    min_base: int = Field(
+        100, ge=1, description="a day expected to have fewer is too small to judge alone, and seven days are"
+    )
+    owner: str | None = None
+    runbook: str | None = Field(None, description="page to open when it falls")
+
+
+class Funnel(_Section):
+    """Steps that users take one after the other; each is expected as its share of the step before."""
+
+    name: str
+    steps: tuple[str, ...] = Field(min_length=2, strict=False, description="key events, first step first")
+
+
+class CalendarSettings(_Section):
+    """Days that differ from what the calendar of mainland China says."""
+
+    holidays: tuple[date, ...] = Field((), strict=False, description="days off, also of years not published yet")
+    workdays: tuple[date, ...] = Field((), strict=False, description="no holidays, whatever the calendar says")
+
+
+class VolumeSettings(_Section):
+    """Where product events lie in ClickHouse, and which days are no baseline."""
+
+    table: str = Field("mindguard.events", description="database.table of raw events; the rollup stands beside it")
+    event_time: str = Field("event_time", description="when it happened, as the phone says")
+    ingest_time: str = Field("ingest_time", description="when it landed")
+    name: str = Field("event_name", description="column with the event's name")
+    event_id: str | None = Field("event_id", description="unique for each event; null: duplicates are not looked for")
+    dimensions: tuple[str, ...] = Field(
+        ("platform", "app_version", "country"),
+        min_length=1,
+        strict=False,
+        description="columns of few values by which a loss is explained",
+    )
+    excluded_days: tuple[date, ...] = Field((), strict=False, description="never a baseline, for instance a campaign")
+    calendar: CalendarSettings = CalendarSettings()
+
+    @field_validator("table")
+    @classmethod
+    def _qualified(cls, table: str) -> str:
+        if not re.fullmatch(r"[^.]+\.[^.]+", table):
+            raise ValueError(f"{table!r} does not name its database; write for instance mindguard.events")
+        return table
+
+
 class Settings(_Section):
     """The whole settings file. Everything except `snapshot` may be left out."""
 
@@ -137,6 +199,22 @@ class Settings(_Section):
     locale: Literal["zh", "en"] = Field("zh", description="language of cards and run-time messages")
     connections: Connections = Connections()
     snapshot: SnapshotSettings
+    key_events: tuple[KeyEvent, ...] = Field((), strict=False)
+    funnels: tuple[Funnel, ...] = Field((), strict=False)
+    volume: VolumeSettings = VolumeSettings()
+
+    @field_validator("key_events", "funnels")
+    @classmethod
+    def _listed_once(cls, listed: tuple[Any, ...]) -> tuple[Any, ...]:
+        return _distinct_names(listed)
+
+    @model_validator(mode="after")
+    def _steps_are_key_events(self) -> Settings:
+        known = {event.name for event in self.key_events}
+        strangers = sorted({step for funnel in self.funnels for step in funnel.steps} - known)
+        if strangers:
+            raise ValueError(f"funnels name events that are not under key_events: {', '.join(strangers)}")
+        return self
 
     @property
     def zone(self) -> ZoneInfo:

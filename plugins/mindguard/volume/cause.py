@@ -1,0 +1,175 @@
+"""Why an event fell: where it is missing, since when, what fell with it, which release came before. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from mindguard.volume.frame import TOTAL
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+SLOT_S = 300
+_SLOTS = 25 * 3600 // SLOT_S  # the longest day, when summer time ends
+_SHOWN_VALUES = 5
+_MAIN_SHARE = 0.7
+_MAIN_EXCESS = 0.15
+_TOGETHER = timedelta(hours=1)
+_RELEASE_AGE = timedelta(hours=72)
+_MISDATED_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class Release:
+    """A version of the app, and when it went out."""
+
+    version: str
+    released_at: datetime  # aware
+
+
+def explain(
+    frame: pd.DataFrame,
+    *,
+    slots: pd.DataFrame,
+    losses: pd.DataFrame,
+    misdated: dict[str, int],
+    day_start: datetime,
+    releases: Sequence[Release] = (),
+) -> pd.DataFrame:
+    """The frame with `onset` and `cause` for every row to investigate.
+
+    Args:
+        frame: of `build_frame`.
+        slots: `name, day, second, count` of the judged day and the rows' baseline days; a row for all traffic under
+            the name `TOTAL`, as in `losses`.
+        losses: `name, dimension, value, day, count` of the judged day and the rows' yesterdays.
+        misdated: by event, how many of the judged day had a clock that is not believed.
+        day_start: of the judged day, UTC.
+
+    Returns:
+        A copy. `onset`: UTC, the five minutes at which the fall began; the day's start where it began before.
+        `cause`: JSON with
+
+        - `main`: the `{dimension, value, share}` that holds at least 70 % of the loss, and clearly more of it than of
+          the usual traffic; null where the loss is spread.
+        - `losses`: by dimension, up to five values: `value, expected, actual, loss, share` of the loss, `usual_share`.
+        - `co_moving`: other events that fell within an hour of the onset.
+        - `release`: the last one within three days before the onset, `{version, released_at}`, or null.
+        - `misdated`: events of the day whose clock was wrong, where it is more than 1 %.
+    """
+    result = frame.copy()
+    fallen: list[dict[Any, Any]] = frame[frame["investigate"]].to_dict("records")
+    onsets = {row["event_name"]: _onset(row, slots[slots["name"] == row["event_name"]], day_start) for row in fallen}
+    causes = {}
+    for row in fallen:
+        name = row["event_name"]
+        by_dimension = _losses(row, losses[losses["name"] == name])
+        cause = {
+            "main": _main(by_dimension),
+            "losses": by_dimension,
+            "co_moving": _co_moving(name, onsets),
+            "release": _release(onsets[name], releases),
+            "misdated": _misdated(row["actual"], misdated.get(name, 0)),
+        }
+        causes[name] = json.dumps(cause, ensure_ascii=False)
+    result["onset"] = result["event_name"].map(onsets).astype("datetime64[us, UTC]")
+    result["cause"] = result["event_name"].map(causes).fillna("")
+    return result
+
+
+def _onset(row: dict[Any, Any], slots: pd.DataFrame, day_start: datetime) -> datetime:
+    import numpy as np
+
+    actual = np.zeros(_SLOTS)
+    expected = np.zeros(_SLOTS)
+    baseline = set(row["baseline_dates"].split())
+    for slot in slots.to_dict("records"):
+        number = int(slot["second"]) // SLOT_S
+        if slot["day"].isoformat() in baseline:
+            expected[number] += slot["count"] / len(baseline)
+        else:
+            actual[number] += slot["count"]
+    return day_start + timedelta(seconds=SLOT_S * find_onset(actual, expected * _finite(row["fleet_move"])))
+
+
+def find_onset(actual: NDArray[np.float64], expected: NDArray[np.float64]) -> int:
+    """Position from which on `actual` is best explained as a constant share of `expected`, and as all of it before.
+
+    The Poisson likelihood ratio of a single step downwards; 0 where no step is better than none.
+    """
+    import numpy as np
+
+    have = np.cumsum(actual[::-1])[::-1]
+    want = np.cumsum(expected[::-1])[::-1]
+    share = np.clip(have / np.maximum(want, 1e-9), 1e-3, 1.0)
+    likelihood = have * np.log(share) - (share - 1) * want
+    return int(np.argmax(likelihood))
+
+
+def _losses(row: dict[Any, Any], losses: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    expected_total = row["weekday_median"] * _finite(row["fleet_move"])
+    if not math.isfinite(expected_total):
+        expected_total = row["yesterday"]
+    # The mix of yesterday, since versions come and go within weeks; the level of the weekday.
+    scale = expected_total / max(row["yesterday"], 1.0)
+    missing = expected_total - row["actual"]
+    found: dict[str, list[dict[str, Any]]] = {}
+    for dimension, values in losses.groupby("dimension"):
+        wide = values.assign(before=values["day"] == row["yesterday_date"])
+        table = wide.pivot_table(index="value", columns="before", values="count", aggfunc="sum", fill_value=0)
+        table = table.reindex(columns=[False, True], fill_value=0)
+        lines = [
+            {
+                "value": str(value),
+                "expected": round(float(before) * scale, 1),
+                "actual": int(actual),
+                "loss": round(float(before) * scale - float(actual), 1),
+                "share": round((float(before) * scale - float(actual)) / missing, 3) if missing > 0 else 0.0,
+                "usual_share": round(float(before) / max(row["yesterday"], 1.0), 3),
+            }
+            for value, actual, before in table.itertuples()
+        ]
+        found[str(dimension)] = sorted(lines, key=lambda line: -line["loss"])[:_SHOWN_VALUES]
+    return found
+
+
+def _main(by_dimension: dict[str, list[dict[str, Any]]]) -> dict[str, Any] | None:
+    candidates = [
+        (line["share"] - line["usual_share"], {"dimension": dimension, "value": line["value"], "share": line["share"]})
+        for dimension, lines in by_dimension.items()
+        for line in lines[:1]
+        if line["share"] >= _MAIN_SHARE and line["share"] - line["usual_share"] >= _MAIN_EXCESS
+    ]
+    return max(candidates, key=lambda each: each[0])[1] if candidates else None
+
+
+def _co_moving(name: str, onsets: dict[str, datetime]) -> list[str]:
+    return [
+        other
+        for other, onset in onsets.items()
+        if other not in (name, TOTAL) and abs(onset - onsets[name]) <= _TOGETHER
+    ]
+
+
+def _release(onset: datetime, releases: Sequence[Release]) -> dict[str, str] | None:
+    # The onset is known to a few minutes, and a release takes its time to spread.
+    before = [each for each in releases if onset - _RELEASE_AGE <= each.released_at <= onset + _TOGETHER]
+    if not before:
+        return None
+    last = max(before, key=lambda each: each.released_at)
+    return {"version": last.version, "released_at": last.released_at.astimezone(UTC).isoformat()}
+
+
+def _misdated(actual: int, misdated: int) -> int:
+    return misdated if misdated > _MISDATED_SHARE * max(actual, 1) else 0
+
+
+def _finite(move: float) -> float:
+    return move if math.isfinite(move) else 1.0
