@@ -4,7 +4,8 @@ Pure: counts go in, verdicts come out; there is no clock and no query here.
 
 Two lenses. The first is the rule of the operations document (section 3.4), day over day. The second compares with the
 median of the last four clean days of the same weekday, net of how all events moved. Either one opens an
-investigation; only both together page somebody. What cannot be judged is `inconclusive`, which is never a pass.
+investigation; somebody is paged only if both agree, or if the second leaves no doubt. What cannot be judged is
+`inconclusive`, which is never a pass.
 """
 
 from __future__ import annotations
@@ -41,11 +42,15 @@ _BASELINE_WEEKS = 8
 _REFERENCE_DAYS = 14  # the longest run of holidays is nine days
 _SPREAD_DAYS = 28
 _UNKNOWN_SPREAD = 0.1
+_TOTAL_SPREAD = 0.05  # all traffic has no fleet to be net of
 _MAX_SPREAD = 0.5
 _WEEK = 7
 
-Z_GATE = 3.0
+Z_GATE = 2.5
 """Standard deviations by which a fall must exceed chance."""
+
+STRONG_Z_GATE = 4.5
+"""Standard deviations at which the second lens pages alone: a Monday's fall may hide behind a quiet Sunday."""
 
 _MEDIAN_VARIANCE = 1 + math.pi / 2 / BASELINE_DAYS  # of a new value, and of the median of four that it is held against
 
@@ -55,8 +60,8 @@ FLEET_EVENTS = 5
 FLEET_GONE = 0.1
 """When all traffic is a tenth of what it should be, no event can be told apart from the rest."""
 
-HOLIDAY_TOLERANCE = 0.5
-"""What all traffic may lose on a holiday against a weekend day, since people use the app less then."""
+HOLIDAY_SPREAD = 0.15
+"""Extra relative noise of holidays and exchanged days: each event takes them differently; no baseline is like them."""
 
 
 class FrameError(MindGuardError):
@@ -124,9 +129,21 @@ class Series:
         return bool(self.clean[position]) and kind in (Kind.ORDINARY, self.kinds[self.last])
 
     def reference(self) -> int | None:
-        """Yesterday; or the last usual day before it, so that day two of an outage is not compared with day one."""
+        """Yesterday; or the last usual day before it, so that day two of an outage is not compared with day one.
+
+        What stands in for yesterday is a workday for a workday, and a weekend day for a weekend day.
+        """
         positions = range(self.last - 1, max(-1, self.last - 1 - _REFERENCE_DAYS), -1)
-        return next((position for position in positions if self.usual(position)), None)
+        weekend = self.days[self.last].weekday() >= 5
+        return next(
+            (
+                position
+                for position in positions
+                if self.usual(position)
+                and (position == self.last - 1 or (self.days[position].weekday() >= 5) == weekend)
+            ),
+            None,
+        )
 
     def baseline(self) -> list[int]:
         """The last clean ordinary days like this one, newest first, four at most.
@@ -231,7 +248,8 @@ def build_frame(
           theirs; `net_ratio` = actual / (weekday_median x fleet_move); `z`: its distance from 1 in standard deviations.
         - `verdict_dod`, `verdict_net`: below, ok or inconclusive; over `window_days`: 1, or 7 for a rare event.
         - `low_volume`: one day was too few to judge.
-        - `investigate`: either lens is below. `page`: both are, and it is not `folded_into` another row.
+        - `investigate`: either lens is below. `page`: both are, or `z` alone leaves no doubt; and it is not
+          `folded_into` another row, whose fall explains it.
         - `onset`, `cause`: empty; `mindguard.volume.cause.explain` fills them.
         - `tolerance`, `min_base`, `owner`, `runbook`: from the registry.
 
@@ -376,6 +394,8 @@ def _event_row(event: KeyEvent, series: Series, spread: float, fleet: float, wee
     state = _state(age, median, reference)
     dod = net = _Lens(math.nan, "inconclusive", 0.0, low=False)
     window = 1
+    if series.kinds[series.last] is not Kind.ORDINARY:
+        spread = math.hypot(spread, HOLIDAY_SPREAD)
     if age is not None and age > 0 and reference is not None:
         dod = _day_over_day(actual, int(series.counts[reference]), event.tolerance, event.min_base)
     if state == "tracked" and math.isfinite(fleet):
@@ -400,7 +420,7 @@ def _event_row(event: KeyEvent, series: Series, spread: float, fleet: float, wee
         "window_days": window,
         "low_volume": dod.low or net.low,
         "investigate": "below" in (dod.verdict, verdict_net),
-        "page": dod.verdict == verdict_net == "below" and state == "tracked",
+        "page": verdict_net == "below" and (dod.verdict == "below" or net.z <= -STRONG_Z_GATE),
         "folded_into": "",
         "onset": None,
         "cause": "",
@@ -436,13 +456,7 @@ def _facts(series: Series, actual: int, reference: int | None, dod: _Lens, media
 def _total_row(series: Series) -> dict[str, Any]:
     """All traffic, against its own weekdays: nothing is netted, so an outage of everything shows here."""
     event = KeyEvent(name=TOTAL)
-    median = _median(series)
-    # One series has no fleet to be net of; what is left of its spread is the noise of whole days.
-    row = _event_row(event, series, _UNKNOWN_SPREAD / 2, 1.0, 1.0) | {"scope": "total"}
-    holiday = series.kinds[series.last] is Kind.HOLIDAY
-    if holiday and row["verdict_net"] == "below" and row["actual"] > (1 - HOLIDAY_TOLERANCE) * median:
-        row |= {"verdict_net": "inconclusive", "page": False, "investigate": row["verdict_dod"] == "below"}
-    return row
+    return _event_row(event, series, _TOTAL_SPREAD, 1.0, 1.0) | {"scope": "total"}
 
 
 def _fold(frame: pd.DataFrame, series: Mapping[str, Series], funnels: Sequence[Funnel]) -> None:
@@ -457,7 +471,10 @@ def _fold(frame: pd.DataFrame, series: Mapping[str, Series], funnels: Sequence[F
     for row in judge_funnels(funnels, series).to_dict("records"):
         if row["first_broken"] in paging and row["first_broken"] != row["step"]:
             folds[row["step"]] = row["first_broken"]
-    frame["folded_into"] = frame["event_name"].map(folds).fillna("").where(frame["investigate"], "")
+    frame["folded_into"] = [
+        folds.get(name, "") if fallen else ""
+        for name, fallen in zip(frame["event_name"], frame["investigate"], strict=True)
+    ]
     frame["page"] &= frame["folded_into"] == ""
 
 

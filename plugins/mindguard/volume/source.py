@@ -59,15 +59,17 @@ class EventSource:
             landed=landed,
         ).rstrip()
 
-    def counts(self, names: Sequence[str], *, day: date, as_of: datetime) -> pd.DataFrame:
-        """`event_name, day, count, misdated` of the day and the 63 before it, each as old as `day` is at `as_of`.
+    def counts(
+        self, names: Sequence[str], *, day: date, as_of: datetime, days_before: int = HISTORY_DAYS
+    ) -> pd.DataFrame:
+        """`event_name, day, count, misdated` of the day and those before it, each as old as `day` is at `as_of`.
 
         Names that are not asked for are one row a day with an empty name. An event without row was counted 0 times.
 
         Args:
             as_of: aware; what landed later is not counted.
         """
-        found = self.select("select_event_counts", names, windows(day, as_of=as_of, count=HISTORY_DAYS, zone=self.zone))
+        found = self.select("select_event_counts", names, windows(day, as_of=as_of, count=days_before, zone=self.zone))
         return found.rename(columns={"name": "event_name", "misdated_count": "misdated"})
 
     def slots(self, names: Sequence[str], days: Sequence[Window]) -> pd.DataFrame:

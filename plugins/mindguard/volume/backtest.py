@@ -1,0 +1,113 @@
+"""Replay of past days: what would have fired, and where falls are known, how well. Pure, from counts alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from mindguard.settings import Funnel, KeyEvent
+from mindguard.volume.days import Calendar
+from mindguard.volume.frame import HISTORY_DAYS, TOTAL, History, judge_history
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_WEEK = 7
+
+
+@dataclass(frozen=True)
+class Fall:
+    """A fall that is known to have happened, of one event or of all (`TOTAL`)."""
+
+    event_name: str
+    first: date
+    last: date
+
+    def holds(self, name: str, day: date, *, after: int = 0) -> bool:
+        """Whether the event lay low on this day, or at most so many days before it."""
+        return self.event_name in (name, TOTAL) and self.first <= day <= self.last + timedelta(days=after)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One rule against known falls."""
+
+    found: int
+    falls: int
+    false_alerts: int
+    alerts: int
+    weeks: float
+
+    @property
+    def recall(self) -> float:
+        """Share of falls with an alert on one of their days; not a number without falls."""
+        return self.found / self.falls if self.falls else math.nan
+
+    @property
+    def precision(self) -> float:
+        """Share of alerts that belong to a fall; not a number without alerts."""
+        return 1 - self.false_alerts / self.alerts if self.alerts else math.nan
+
+    @property
+    def false_per_week(self) -> float:
+        """Alerts a week that belong to no fall."""
+        return self.false_alerts / self.weeks
+
+
+def replay(
+    counts: pd.DataFrame,
+    registry: Sequence[KeyEvent],
+    *,
+    first: date,
+    last: date,
+    calendar: Calendar,
+    unclean: Mapping[str, Collection[date]] | None = None,
+    funnels: Sequence[Funnel] = (),
+) -> pd.DataFrame:
+    """Judge every day as if it had just closed. A day that pages is an open incident, so no baseline for later ones.
+
+    Args:
+        counts: `event_name, day, count` from `HISTORY_DAYS` before `first` on.
+
+    Returns:
+        `day, event_name, scope, state, actual, yesterday, weekday_median, net_ratio, verdict_dod, verdict_net,
+        investigate, page, folded_into` of every row of every day; and `plain`: the bare rule, day over day below
+        1 - tolerance, with nothing else looked at.
+    """
+    import pandas as pd
+
+    days = [first + timedelta(days=number) for number in range(-HISTORY_DAYS, (last - first).days + 1)]
+    history = History.of(counts, [event.name for event in registry], days)
+    dirty = {name: set(some) for name, some in (unclean or {}).items()}
+    frames = []
+    for day in days[HISTORY_DAYS:]:
+        past = history.until(day)
+        frame = judge_history(past, registry, calendar=calendar, unclean=dirty, funnels=funnels)
+        for name in frame.loc[frame["page"], "event_name"]:
+            dirty.setdefault(str(name), set()).add(day)
+        before = [*past.counts[:, -2], past.total[-2]]
+        frame["plain"] = frame["actual"] < (1 - frame["tolerance"]) * before
+        frames.append(frame.assign(day=day))
+    columns = ["day", "event_name", "scope", "state", "actual", "yesterday", "weekday_median", "net_ratio"]
+    columns += ["verdict_dod", "verdict_net", "investigate", "page", "folded_into", "plain"]
+    return pd.concat(frames, ignore_index=True)[columns]
+
+
+def score(replayed: pd.DataFrame, rule: str, falls: Sequence[Fall]) -> Score:
+    """How well one rule does.
+
+    Args:
+        rule: a column of `replay`: page, investigate or plain.
+        falls: known ones. An alert within a week after a fall of a rare event is no false one, since it is judged
+            over seven days.
+    """
+    fired = replayed[replayed[rule]]
+    alerts = list(zip(fired["event_name"], fired["day"], strict=True))
+    found = sum(
+        any(fall.holds(name, day) for name, day in alerts if fall.event_name in (name, TOTAL)) for fall in falls
+    )
+    false = sum(not any(fall.holds(name, day, after=_WEEK - 1) for fall in falls) for name, day in alerts)
+    return Score(found, len(falls), false, len(alerts), replayed["day"].nunique() / _WEEK)
