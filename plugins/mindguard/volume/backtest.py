@@ -26,9 +26,9 @@ class Fall:
     first: date
     last: date
 
-    def holds(self, name: str, day: date, *, after: int = 0) -> bool:
-        """Whether the event lay low on this day, or at most so many days before it."""
-        return self.event_name in (name, TOTAL) and self.first <= day <= self.last + timedelta(days=after)
+    def holds(self, day: date, *, after: int = 0) -> bool:
+        """Whether this is one of its days, or at most so many days after them."""
+        return self.first <= day <= self.last + timedelta(days=after)
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Score:
     found: int
     falls: int
     false_alerts: int
+    false_incidents: int
+    """False alerts of an event that had no alert in the week before: what opens a card."""
     alerts: int
     weeks: float
 
@@ -106,8 +108,22 @@ def score(replayed: pd.DataFrame, rule: str, falls: Sequence[Fall]) -> Score:
     """
     fired = replayed[replayed[rule]]
     alerts = list(zip(fired["event_name"], fired["day"], strict=True))
-    found = sum(
-        any(fall.holds(name, day) for name, day in alerts if fall.event_name in (name, TOTAL)) for fall in falls
-    )
-    false = sum(not any(fall.holds(name, day, after=_WEEK - 1) for fall in falls) for name, day in alerts)
-    return Score(found, len(falls), false, len(alerts), replayed["day"].nunique() / _WEEK)
+    days_of: dict[str, list[date]] = {TOTAL: list(fired["day"])}
+    for name, day in alerts:
+        days_of.setdefault(name, []).append(day)
+    found = sum(any(fall.holds(day) for day in days_of.get(fall.event_name, [])) for fall in falls)
+    by_name: dict[str, list[Fall]] = {}
+    for name in {name for name, _ in alerts}:
+        by_name[name] = [fall for fall in falls if fall.event_name in (name, TOTAL)]
+    false = [
+        (name, day)
+        for name, day in alerts
+        if not any(fall.holds(day, after=_WEEK - 1) for fall in by_name.get(name, []))
+    ]
+    there = set(alerts)
+    opened = [
+        (name, day)
+        for name, day in false
+        if not any((name, day - timedelta(days=back)) in there for back in range(1, _WEEK + 1))
+    ]
+    return Score(found, len(falls), len(false), len(opened), len(alerts), replayed["day"].nunique() / _WEEK)
