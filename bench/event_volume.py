@@ -14,20 +14,33 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from devstack.parts import ROOT
-from mindguard.settings import CalendarSettings, KeyEvent
+from devstack.sample_data import load_events
+from devstack.stack import Stack
+from mindguard.connections import clickhouse_client, from_environment
+from mindguard.settings import CalendarSettings, KeyEvent, load_settings
 from mindguard.volume.backtest import Fall, Score, replay, score
 from mindguard.volume.days import Calendar, Kind, load_calendar
 from mindguard.volume.frame import HISTORY_DAYS, TOTAL
+from mindguard.volume.install import install
+from mindguard.volume.source import EventSource
 
 RESULTS = ROOT / "docs" / "benchmarks"
 RULES = {"page": "both lenses", "investigate": "either lens", "plain": "day over day < 0.8 alone"}
@@ -209,6 +222,69 @@ def new_zealand(years: list[int]) -> Calendar:
     return Calendar(frozenset(days), frozenset(), frozenset(years))
 
 
+TODAY = date(2026, 11, 24)
+QUERIES = Path(__file__).with_name("event_volume_rivals.py")
+
+
+def cost(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The daily run on growing tables, and the same question asked in other ways."""
+    state = Path(tempfile.mkdtemp(prefix="mindguard-bench-"))
+    sizes = []
+    try:
+        with Stack(state, airflow=False, parts=("clickhouse",)) as stack:
+            environment = os.environ | stack.environment() | {"AIRFLOW_HOME": str(state / "airflow")}
+            environment |= {"AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+            settings = load_settings()
+            client = clickhouse_client(from_environment("mindguard_events", stack.environment()))
+            source = EventSource(client, settings.volume, settings.zone)
+            for rows in arguments.rows:
+                say = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
+                load_events(client, events=rows, seed=1, today=TODAY, progress=say)
+                client.command("DROP TABLE IF EXISTS mindguard.events_rollup_view SYNC")
+                client.command("DROP TABLE IF EXISTS mindguard.events_rollup SYNC")
+                began = time.perf_counter()
+                install(source)
+                sizes.append(
+                    {
+                        "rows": rows,
+                        "install_s": round(time.perf_counter() - began, 2),
+                        "tables": stored(client),
+                        "ways": rounds(arguments.rounds, environment),
+                    }
+                )
+                print(json.dumps(sizes[-1], indent=1), file=sys.stderr, flush=True)
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
+    return {"rounds": arguments.rounds, "cores": os.cpu_count(), "sizes": sizes}
+
+
+def stored(client: Any) -> dict[str, dict[str, float]]:
+    """Rows and megabytes of the raw table and the rollup."""
+    found = client.query(
+        "SELECT table, sum(rows), sum(bytes_on_disk) / 1e6 FROM system.parts"
+        " WHERE active AND database = 'mindguard' GROUP BY table"
+    )
+    return {table: {"rows": rows, "mb": round(size, 1)} for table, rows, size in found.result_rows}
+
+
+def rounds(count: int, environment: dict[str, str]) -> dict[str, dict[str, float]]:
+    """Each way in a process of its own, interleaved; medians."""
+    measured: dict[str, list[dict[str, float]]] = {}
+    for _ in range(count):
+        for way in ("mindguard", "raw", "great_expectations", "interval_operator"):
+            done = subprocess.run(
+                [sys.executable, str(QUERIES), way, TODAY.isoformat()],
+                env=environment, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            if done.returncode:
+                raise SystemExit(f"{way}: {done.stderr[-3000:]}")
+            measured.setdefault(way, []).append(json.loads(done.stdout.splitlines()[-1]))
+    return {
+        way: {key: round(statistics.median(each[key] for each in found), 3) for key in found[0]}
+        for way, found in measured.items()
+    }
+
+
 def main() -> None:
     """Run one part and store its result."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -221,6 +297,10 @@ def main() -> None:
     real = parts.add_parser("pedestrians")
     real.add_argument("--seed", type=int, default=1)
     real.set_defaults(run=pedestrians, name="pedestrians")
+    costs = parts.add_parser("cost")
+    costs.add_argument("--rows", type=int, action="append", required=True)
+    costs.add_argument("--rounds", type=int, default=3)
+    costs.set_defaults(run=cost, name="cost")
     arguments = parser.parse_args()
     result = arguments.run(arguments)
     RESULTS.mkdir(parents=True, exist_ok=True)

@@ -347,7 +347,7 @@ def _median(series: Series) -> float:
 
 
 def _spreads(history: History, rows: Sequence[Series]) -> NDArray[np.float64]:
-    """Relative day-to-day noise of each event, net of the fleet: robust, from same weekdays of the last four weeks."""
+    """Relative noise of each event beyond chance, net of the fleet: robust, from weekdays of the last four weeks."""
     import numpy as np
 
     if not rows:
@@ -364,7 +364,9 @@ def _spreads(history: History, rows: Sequence[Series]) -> NDArray[np.float64]:
         moves = moves - np.nanmedian(moves, axis=0)
     for number, (each, there) in enumerate(zip(moves, known, strict=True)):
         if there.sum() >= _WEEK:
-            result[number] = min(_MAX_SPREAD, 1.4826 / math.sqrt(2) * float(np.median(np.abs(each[there]))))
+            measured = 1.4826 / math.sqrt(2) * float(np.median(np.abs(each[there])))
+            chance = 1 / max(1.0, float(np.median(history.counts[number, -_SPREAD_DAYS:])))  # is counted by itself
+            result[number] = min(_MAX_SPREAD, math.sqrt(max(0.0, measured**2 - chance)))
     return result
 
 

@@ -61,7 +61,10 @@ def fill(source: EventSource) -> list[str]:
         source.run(clickhouse_statement("insert_event_rollup", target=target, cells=source.cells()))
         database, table = source.settings.table.split(".")
         found = source.query(
-            clickhouse_statement("select_partitions"), database=database, table=f"{table}_rollup_loading"
+            clickhouse_statement("select_partitions"),
+            ["partition_id"],
+            database=database,
+            table=f"{table}_rollup_loading",
         )
         partitions = [str(each) for each in found["partition_id"]]
         for partition in partitions:
@@ -91,6 +94,7 @@ def reconcile(source: EventSource, days: Sequence[date]) -> list[Difference]:
     landed = f"{ingest} >= toDateTime({{since:UInt32}} - 600, 'UTC')"
     counted = source.query(
         clickhouse_statement("select_rollup_difference", rollup=source.name("_rollup"), cells=source.cells(landed)),
+        ["day_start", "raw_events", "rollup_events"],
         **bounds,
     )
     found = counted.set_index("day_start")
@@ -116,6 +120,7 @@ def _duplicates(source: EventSource, bounds: dict[str, object]) -> dict[int, int
             event_time=clickhouse_identifier(source.settings.event_time),
             event_id=clickhouse_identifier(source.settings.event_id),
         ),
+        ["day_start", "duplicates"],
         **bounds,
     )
     return dict(zip(map(int, counted["day_start"]), map(int, counted["duplicates"]), strict=True))

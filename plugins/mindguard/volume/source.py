@@ -69,12 +69,17 @@ class EventSource:
         Args:
             as_of: aware; what landed later is not counted.
         """
-        found = self.select("select_event_counts", names, windows(day, as_of=as_of, count=days_before, zone=self.zone))
+        found = self.select(
+            "select_event_counts",
+            ("name", "day_start", "count", "misdated_count"),
+            names,
+            windows(day, as_of=as_of, count=days_before, zone=self.zone),
+        )
         return found.rename(columns={"name": "event_name", "misdated_count": "misdated"})
 
     def slots(self, names: Sequence[str], days: Sequence[Window]) -> pd.DataFrame:
         """`name, day, second, count` by five minutes; second counts from the day's start."""
-        return self.select("select_event_slots", names, days)
+        return self.select("select_event_slots", ("name", "day_start", "second", "count"), names, days)
 
     def losses(self, names: Sequence[str], days: Sequence[Window]) -> pd.DataFrame:
         """`name, dimension, value, day, count`."""
@@ -82,15 +87,20 @@ class EventSource:
             f"({clickhouse_literal(name)}, toString({clickhouse_identifier(name)}))"
             for name in self.settings.dimensions
         )
-        return self.select("select_event_losses", names, days, pairs=pairs)
+        return self.select(
+            "select_event_losses", ("name", "dimension", "value", "day_start", "count"), names, days, pairs=pairs
+        )
 
-    def select(self, statement: str, names: Sequence[str], days: Sequence[Window], **parts: str) -> pd.DataFrame:
+    def select(
+        self, statement: str, columns: Sequence[str], names: Sequence[str], days: Sequence[Window], **parts: str
+    ) -> pd.DataFrame:
         """Run one of the statements over days; their `day_start` comes back as `day`."""
         starts = [int(window.start.timestamp()) for window in days]
         # A day between two asked ones must not count into the one before it: where a gap begins there is an edge too.
         edges = sorted({*starts, *(int(window.end.timestamp()) for window in days)})
         found = self.query(
             clickhouse_statement(statement, rollup=self.name("_rollup"), **parts),
+            columns,
             names=list(names),
             starts=starts,
             edges=edges,
@@ -107,19 +117,20 @@ class EventSource:
         """The days' starts in seconds of Unix time."""
         return {int(day_start(day, self.zone).timestamp()): day for day in days}
 
-    def query(self, statement: str, **values: Any) -> pd.DataFrame:
-        """The answer as a frame.
+    def query(self, statement: str, columns: Sequence[str], **values: Any) -> pd.DataFrame:
+        """The answer as a frame with these columns, also where it has no row.
 
         Raises:
             EventsUnreadable: the server refuses.
         """
+        import pandas as pd
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
         try:
             found: pd.DataFrame = self.client.query_df(statement, parameters=values)
         except ClickHouseError as error:
             raise EventsUnreadable(_first_line(error), hint="`mindguard volume install` makes the rollup") from error
-        return found
+        return found if len(found) else pd.DataFrame(columns=list(columns))  # the driver leaves the columns out then
 
     def run(self, statement: str, **values: Any) -> None:
         """A statement without answer.
