@@ -1,6 +1,6 @@
 """Event volume: how many falls it finds and how often it cries wolf, and what it costs on many events.
 
-    python bench/event_volume.py backtest [--events 200] [--days 182] [--seed 1]
+    python bench/event_volume.py backtest [--events 200] [--days 182] [--seed 1 …]
     python bench/event_volume.py pedestrians
     python bench/event_volume.py cost --rows 5000000 --rows 50000000
 
@@ -121,9 +121,15 @@ def describe(found: Score) -> dict[str, Any]:
 
 
 def backtest(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Every rule on a simulated world."""
+    """Every rule on simulated worlds."""
+    worlds = [one_world(arguments.events, arguments.days, seed) for seed in arguments.seed or [1, 2, 3]]
+    return {"days": arguments.days, "events": arguments.events, "worlds": worlds}
+
+
+def one_world(events: int, days: int, seed: int) -> dict[str, Any]:
+    """Every rule on the world of one seed."""
     calendar = load_calendar(CalendarSettings())
-    world = simulate(events=arguments.events, days=arguments.days, seed=arguments.seed, calendar=calendar)
+    world = simulate(events=events, days=days, seed=seed, calendar=calendar)
     registry = [KeyEvent(name=name) for name in sorted(set(world.counts["event_name"]))]
     replayed = replay(world.counts, registry, first=world.first, last=world.last, calendar=calendar)
     everything = [each.fall for each in world.injected]
@@ -137,9 +143,7 @@ def backtest(arguments: argparse.Namespace) -> dict[str, Any]:
             found = score(replayed, rule, [each.fall for each in falls])
             rules[name] |= {f"{group}_falls": found.falls, f"{group}_recall": round(found.recall, 3)}
     return {
-        "seed": arguments.seed,
-        "days": arguments.days,
-        "events": arguments.events,
+        "seed": seed,
         "rules": rules,
         "recall_by_size_and_base": by_size_and_base(replayed, world.injected),
         "verdicts": dict(Counter(replayed["verdict_net"])),
@@ -292,7 +296,7 @@ def main() -> None:
     simulated = parts.add_parser("backtest")
     simulated.add_argument("--events", type=int, default=200)
     simulated.add_argument("--days", type=int, default=182)
-    simulated.add_argument("--seed", type=int, default=1)
+    simulated.add_argument("--seed", type=int, action="append", help="repeatable; default 1, 2 and 3")
     simulated.set_defaults(run=backtest, name="backtest")
     real = parts.add_parser("pedestrians")
     real.add_argument("--seed", type=int, default=1)

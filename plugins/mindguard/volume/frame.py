@@ -43,13 +43,14 @@ _REFERENCE_DAYS = 14  # the longest run of holidays is nine days
 _SPREAD_DAYS = 28
 _UNKNOWN_SPREAD = 0.1
 _TOTAL_SPREAD = 0.05  # all traffic has no fleet to be net of
+_MIN_SPREAD = 0.06  # four weeks cannot show less
 _MAX_SPREAD = 0.5
 _WEEK = 7
 
 Z_GATE = 2.5
 """Standard deviations by which a fall must exceed chance."""
 
-STRONG_Z_GATE = 4.5
+STRONG_Z_GATE = 5.0
 """Standard deviations at which the second lens pages alone: a Monday's fall may hide behind a quiet Sunday."""
 
 _MEDIAN_VARIANCE = 1 + math.pi / 2 / BASELINE_DAYS  # of a new value, and of the median of four that it is held against
@@ -366,7 +367,8 @@ def _spreads(history: History, rows: Sequence[Series]) -> NDArray[np.float64]:
         if there.sum() >= _WEEK:
             measured = 1.4826 / math.sqrt(2) * float(np.median(np.abs(each[there])))
             chance = 1 / max(1.0, float(np.median(history.counts[number, -_SPREAD_DAYS:])))  # is counted by itself
-            result[number] = min(_MAX_SPREAD, math.sqrt(max(0.0, measured**2 - chance)))
+            own = math.sqrt(max(0.0, measured**2 - chance))
+            result[number] = min(_MAX_SPREAD, max(_MIN_SPREAD, own))
     return result
 
 

@@ -34,7 +34,7 @@ def judge_funnels(funnels: Sequence[Funnel], series: Mapping[str, Series]) -> pd
     Returns:
         Columns `funnel, step, upstream, upstream_actual, actual, conversion, usual_conversion` (median of the last
         four clean days like this one), `expected, gap` (expected - actual, in events) within `gap_low … gap_high`
-        (three standard deviations), `verdict` (below, ok, inconclusive) and `first_broken`: the step at which the
+        (`Z_GATE` standard deviations), `verdict` (below, ok, inconclusive) and `first_broken`: the step at which the
         funnel breaks first, for it and for every step after it, else empty. Numbers are null where there is nothing
         to compare with, and the verdict is inconclusive then.
     """
