@@ -50,10 +50,13 @@ format: $(INSTALLED) ## rewrite code in the agreed format, and the generated fil
 test: lint ## lint, types, then all tests against the embedded stack
 	$(BIN)/python -m pytest $(PYTEST)
 
-bench: $(INSTALLED) ## measure side by side (some ten minutes) and write docs/benchmarks.md
+bench: $(INSTALLED) ## measure side by side (some twenty minutes) and write docs/benchmarks
 	$(BIN)/python bench/parse_cost.py
 	$(BIN)/python bench/snapshots.py --rows 1000000
 	$(BIN)/python bench/snapshots.py --rows 10000000 --without-operator
+	$(BIN)/python bench/event_volume.py backtest
+	$(BIN)/python bench/event_volume.py pedestrians
+	$(BIN)/python bench/event_volume.py cost --rows 5000000 --rows 50000000
 	$(BIN)/python bench/report.py
 
 soak: $(INSTALLED) ## simulated months of snapshots, drills and expiry (some minutes; by hand)

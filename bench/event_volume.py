@@ -45,6 +45,7 @@ from mindguard.volume.source import EventSource
 RESULTS = ROOT / "docs" / "benchmarks"
 RULES = {"page": "both lenses", "investigate": "either lens", "plain": "day over day < 0.8 alone"}
 FIRST = date(2025, 1, 1)  # two half-years hold every Chinese holiday
+HELD_OUT = (11, 12, 13)  # the thresholds were chosen on others
 BASES = (10, 30, 100, 1_000, 10_000, 100_000)
 SIZES = (0.25, 0.35, 0.5, 0.7, 1.0)
 
@@ -122,7 +123,7 @@ def describe(found: Score) -> dict[str, Any]:
 
 def backtest(arguments: argparse.Namespace) -> dict[str, Any]:
     """Every rule on simulated worlds."""
-    worlds = [one_world(arguments.events, arguments.days, seed) for seed in arguments.seed or [1, 2, 3]]
+    worlds = [one_world(arguments.events, arguments.days, seed) for seed in arguments.seed or HELD_OUT]
     return {"days": arguments.days, "events": arguments.events, "worlds": worlds}
 
 
@@ -296,7 +297,7 @@ def main() -> None:
     simulated = parts.add_parser("backtest")
     simulated.add_argument("--events", type=int, default=200)
     simulated.add_argument("--days", type=int, default=182)
-    simulated.add_argument("--seed", type=int, action="append", help="repeatable; default 1, 2 and 3")
+    simulated.add_argument("--seed", type=int, action="append", help="repeatable; default: 11, 12 and 13")
     simulated.set_defaults(run=backtest, name="backtest")
     real = parts.add_parser("pedestrians")
     real.add_argument("--seed", type=int, default=1)
