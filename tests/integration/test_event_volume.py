@@ -118,12 +118,12 @@ def test_one_event_that_loses_sixty_percent(copy: Copy) -> None:
 
 
 def test_a_fall_on_one_platform_after_a_release_names_both(copy: Copy) -> None:
-    copy.faults.drop(copy.at(TUESDAY, 12), copy.at(TUESDAY, 24), names=["checkin_submit"], platform="ios", share=1)
-    releases = (Release("2.6.0", copy.at(TUESDAY, 11.5)), Release("2.5.0", copy.at(TUESDAY - 20 * ONE_DAY)))
+    copy.faults.drop(copy.at(TUESDAY, 8), copy.at(TUESDAY, 24), names=["checkin_submit"], platform="ios", share=1)
+    releases = (Release("2.6.0", copy.at(TUESDAY, 7.5)), Release("2.5.0", copy.at(TUESDAY - 20 * ONE_DAY)))
     frame = copy.frame(releases=releases)
     assert paged(frame) == ["checkin_submit"]
     row = frame.loc["checkin_submit"]
-    assert abs(row["onset"] - copy.at(TUESDAY, 12)) < timedelta(hours=1.5)
+    assert abs(row["onset"] - copy.at(TUESDAY, 8)) < timedelta(hours=1.5)
     cause = json.loads(row["cause"])
     assert (cause["main"]["dimension"], cause["main"]["value"]) == ("platform", "ios")
     assert cause["release"]["version"] == "2.6.0"

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mindguard.settings import Settings
 from mindguard.volume.cause import Release, explain
-from mindguard.volume.days import Window, day_start, load_calendar, windows
+from mindguard.volume.days import Calendar, Window, day_start, load_calendar, windows
 from mindguard.volume.frame import HISTORY_DAYS, TOTAL, History, build_frame, series_by_name
 from mindguard.volume.funnels import judge_funnels
 from mindguard.volume.source import EventSource
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_log = logging.getLogger(__name__)
+
+
+def calendar_of(settings: Settings, day: date) -> Calendar:
+    """The calendar for judging this day; a warning in the log where its year is not published yet."""
+    calendar = load_calendar(settings.volume.calendar)
+    for year in calendar.unpublished([day - timedelta(days=HISTORY_DAYS), day]):
+        _log.warning("the holidays of %s are not known: renew chinesecalendar, or list them in volume.calendar", year)
+    return calendar
 
 
 def unclean_days(
@@ -54,7 +66,7 @@ def load_frame(
         counts,
         settings.key_events,
         day=day,
-        calendar=load_calendar(settings.volume.calendar),
+        calendar=calendar_of(settings, day),
         unclean=unclean_days(settings, incidents),
         funnels=settings.funnels,
     )
@@ -94,7 +106,7 @@ def load_funnels(
     series = series_by_name(
         History.of(source.counts(names, day=day, as_of=as_of), names, days),
         settings.key_events,
-        calendar=load_calendar(settings.volume.calendar),
+        calendar=calendar_of(settings, day),
         unclean=unclean_days(settings, incidents),
     )
     return judge_funnels(settings.funnels, series)

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mindguard.settings import CalendarSettings
+from mindguard.settings import CalendarSettings, include_dir, load_settings
+from mindguard.volume.check import calendar_of
 from mindguard.volume.days import Kind, day_start, load_calendar, windows
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -52,6 +53,16 @@ def test_settings_overrule_the_calendar() -> None:
     assert calendar.kind(date(2026, 12, 24)) is Kind.HOLIDAY
     assert calendar.kind(date(2026, 10, 1)) is Kind.ORDINARY
     assert calendar.kind(date(2026, 12, 26)) is Kind.EXCHANGED
+
+
+def test_an_unpublished_year_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    settings = load_settings(include_dir() / "config" / "mindguard.yaml")
+    calendar_of(settings, date(2026, 3, 1))
+    assert not caplog.records
+    calendar_of(settings, date(2099, 6, 1))
+    assert [record.getMessage() for record in caplog.records] == [
+        "the holidays of 2099 are not known: renew chinesecalendar, or list them in volume.calendar"
+    ]
 
 
 def test_an_unpublished_year_is_named_until_the_settings_know_it() -> None:
