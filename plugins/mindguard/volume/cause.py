@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mindguard.volume.frame import TOTAL
@@ -40,6 +40,7 @@ def explain(
     slots: pd.DataFrame,
     losses: pd.DataFrame,
     misdated: dict[str, int],
+    day: date,
     day_start: datetime,
     releases: Sequence[Release] = (),
 ) -> pd.DataFrame:
@@ -51,7 +52,8 @@ def explain(
             the name `TOTAL`, as in `losses`.
         losses: `name, dimension, value, day, count` of the judged day and the rows' yesterdays.
         misdated: by event, how many of the judged day had a clock that is not believed.
-        day_start: of the judged day, UTC.
+        day: the judged one.
+        day_start: its start, UTC.
 
     Returns:
         A copy. `onset`: UTC, the five minutes at which the fall began; the day's start where it began before.
@@ -66,11 +68,15 @@ def explain(
     """
     result = frame.copy()
     fallen: list[dict[Any, Any]] = frame[frame["investigate"]].to_dict("records")
-    onsets = {row["event_name"]: _onset(row, slots[slots["name"] == row["event_name"]], day_start) for row in fallen}
+    slots_of = dict(iter(slots.groupby("name")))
+    losses_of = dict(iter(losses.groupby("name")))
+    onsets = {
+        row["event_name"]: _onset(row, slots_of.get(row["event_name"], slots[:0]), day, day_start) for row in fallen
+    }
     causes = {}
     for row in fallen:
         name = row["event_name"]
-        by_dimension = _losses(row, losses[losses["name"] == name])
+        by_dimension = _losses(row, losses_of.get(name, losses[:0]), day)
         cause = {
             "main": _main(by_dimension),
             "losses": by_dimension,
@@ -84,19 +90,18 @@ def explain(
     return result
 
 
-def _onset(row: dict[Any, Any], slots: pd.DataFrame, day_start: datetime) -> datetime:
+def _onset(row: dict[Any, Any], slots: pd.DataFrame, day: date, day_start: datetime) -> datetime:
     import numpy as np
 
-    actual = np.zeros(_SLOTS)
-    expected = np.zeros(_SLOTS)
-    baseline = set(row["baseline_dates"].split())
-    for slot in slots.to_dict("records"):
-        number = int(slot["second"]) // SLOT_S
-        if slot["day"].isoformat() in baseline:
-            expected[number] += slot["count"] / len(baseline)
-        else:
-            actual[number] += slot["count"]
-    return day_start + timedelta(seconds=SLOT_S * find_onset(actual, expected * _finite(row["fleet_move"])))
+    # Other rows' baseline days are in there too.
+    baseline = {date.fromisoformat(each) for each in row["baseline_dates"].split()}
+    number = (slots["second"].to_numpy(dtype=np.int64)) // SLOT_S
+    counted = slots["count"].to_numpy(dtype=np.float64)
+    usual, today = slots["day"].isin(baseline).to_numpy(), (slots["day"] == day).to_numpy()
+    expected = np.bincount(number[usual], counted[usual], _SLOTS) / max(len(baseline), 1)
+    actual = np.bincount(number[today], counted[today], _SLOTS).astype(np.float64)
+    position = find_onset(actual, expected * _finite(row["fleet_move"]))
+    return day_start + timedelta(seconds=SLOT_S * position)
 
 
 def find_onset(actual: NDArray[np.float64], expected: NDArray[np.float64]) -> int:
@@ -113,7 +118,7 @@ def find_onset(actual: NDArray[np.float64], expected: NDArray[np.float64]) -> in
     return int(np.argmax(likelihood))
 
 
-def _losses(row: dict[Any, Any], losses: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+def _losses(row: dict[Any, Any], losses: pd.DataFrame, day: date) -> dict[str, list[dict[str, Any]]]:
     expected_total = row["weekday_median"] * _finite(row["fleet_move"])
     if not math.isfinite(expected_total):
         expected_total = row["yesterday"]
@@ -121,7 +126,8 @@ def _losses(row: dict[Any, Any], losses: pd.DataFrame) -> dict[str, list[dict[st
     scale = expected_total / max(row["yesterday"], 1.0)
     missing = expected_total - row["actual"]
     found: dict[str, list[dict[str, Any]]] = {}
-    for dimension, values in losses.groupby("dimension"):
+    own = losses[losses["day"].isin([day, row["yesterday_date"]])]  # not other rows' yesterdays
+    for dimension, values in own.groupby("dimension"):
         wide = values.assign(before=values["day"] == row["yesterday_date"])
         table = wide.pivot_table(index="value", columns="before", values="count", aggfunc="sum", fill_value=0)
         table = table.reindex(columns=[False, True], fill_value=0)

@@ -87,6 +87,7 @@ def load_frame(
             source.losses(asked, _windows(source, {day} | before, day, as_of)), ["dimension", "value", "day"]
         ),
         misdated=misdated,
+        day=day,
         day_start=day_start(day, source.zone),
         releases=releases,
     )

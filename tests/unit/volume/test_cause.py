@@ -60,9 +60,12 @@ def explained(**changes: object) -> pd.Series:
         "slots": pd.DataFrame(slots, columns=["name", "day", "second", "count"]),
         "losses": pd.DataFrame(losses, columns=["name", "dimension", "value", "day", "count"]),
         "misdated": {},
+        "day": DAY,
         "day_start": START,
         "releases": [RELEASED],
     }
+    for name in ("slots", "losses"):
+        named[name] = pd.concat([named[name], changes.pop(f"more_{name}", None)])  # type: ignore[list-item]
     return explain(frame, **{**named, **changes}).set_index("event_name")  # type: ignore[arg-type]
 
 
@@ -86,6 +89,18 @@ def test_the_onset_is_an_instant_in_utc() -> None:
     onset = explained().loc["submit", "onset"]
     assert onset == START + timedelta(hours=10)
     assert onset.utcoffset() == timedelta(0)
+
+
+def test_days_that_belong_to_other_rows_change_nothing() -> None:
+    """One query brings the days of all rows that fell; their yesterdays and baselines may differ."""
+    other = DAY - timedelta(days=3)
+    alone = explained()
+    slots = pd.DataFrame([("submit", other, 0, 5000)], columns=["name", "day", "second", "count"])
+    losses = pd.DataFrame(
+        [("submit", "platform", "ios", other, 5000)], columns=["name", "dimension", "value", "day", "count"]
+    )
+    together = explained(more_slots=slots, more_losses=losses)
+    pd.testing.assert_frame_equal(alone, together)
 
 
 def test_rows_that_are_in_order_have_neither_onset_nor_cause() -> None:
