@@ -48,19 +48,22 @@ format: $(INSTALLED) ## rewrite code in the agreed format, and the generated fil
 	$(BIN)/python -m devstack.generate
 
 test: lint ## lint, types, then all tests against the embedded stack
-	$(BIN)/python -m pytest $(PYTEST)
+	@# Two workers, each with a stack of its own: integration tests mostly wait. The longest files come first.
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
-bench: $(INSTALLED) ## measure side by side (some twenty minutes) and write docs/benchmarks
+bench: $(INSTALLED) ## measure side by side (half an hour) and write docs/benchmarks.md
 	$(BIN)/python bench/parse_cost.py
 	$(BIN)/python bench/snapshots.py --rows 1000000
 	$(BIN)/python bench/snapshots.py --rows 10000000 --without-operator
+	$(BIN)/python bench/alerts.py
 	$(BIN)/python bench/event_volume.py backtest
 	$(BIN)/python bench/event_volume.py pedestrians
 	$(BIN)/python bench/event_volume.py cost --rows 5000000 --rows 50000000
 	$(BIN)/python bench/report.py
 
 soak: $(INSTALLED) ## simulated months of snapshots, drills and expiry (some minutes; by hand)
-	$(BIN)/python -m devstack.soak --days 45 --churn 1 --rows 300000
+	$(BIN)/python -m devstack.soak --write docs/benchmarks/soak.json
+	$(BIN)/python bench/report.py
 
 lock: $(INSTALLED) ## pin requirements anew from requirements*.in
 	for set in requirements requirements-dev; do \

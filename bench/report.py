@@ -61,6 +61,20 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
+def plain(result: dict[str, Any]) -> str:
+    """A result that is one table already: `title`, `command`, `note`, `columns`, and `rows` of texts and numbers."""
+    lines = [
+        f"### {result['title']}",
+        "",
+        f"`{result['command']}`. {result['note']}".rstrip(),
+        "",
+        f"| {' | '.join(result['columns'])} |",
+        f"|---|{'---:|' * (len(result['columns']) - 1)}",
+        *(f"| {' | '.join(map(str, row))} |" for row in result["rows"]),
+    ]
+    return "\n".join([*lines, ""])
+
+
 def main() -> None:
     """Write the charts and the generated part of the page; what stands above the mark is kept."""
     results = sorted(
@@ -68,8 +82,13 @@ def main() -> None:
     )
     for result in results:
         (RESULTS / f"snapshots-{result['rows']}.svg").write_text(chart(result), "utf-8")
+    others = [
+        json.loads(path.read_text())
+        for path in sorted(RESULTS.glob("*.json"))
+        if not path.stem.startswith("snapshots-")
+    ]
     above = PAGE.read_text("utf-8").split(MARK)[0] if PAGE.exists() else "# Benchmarks\n\n"
-    PAGE.write_text(above + MARK + "\n\n" + "\n".join(map(table, results)), "utf-8")
+    PAGE.write_text(above + MARK + "\n\n" + "\n".join([*map(table, results), *map(plain, others)]), "utf-8")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ import psycopg
 
 from devstack.parts import BUCKET, ROOT
 from devstack.sample_data import TABLES, churn, load_tables
-from devstack.stack import Stack
+from devstack.stack import Stack, connection_variables
 from mindguard.snapshots.pgtools import tool
 
 RESULTS = ROOT / "docs" / "benchmarks"
@@ -99,16 +99,38 @@ class Bench:
         )
 
     def pg_dump(self) -> dict[str, float]:
-        """`pg_dump -Fc` of the three tables into a local file."""
+        """`pg_dump -Fc` of the three tables into a local file; named by `--table`, they would lack their types."""
         target = self.folder / "bench.dump"
-        tables = [f"--table=public.{table}" for table in TABLES]
-        measured = self.measure([tool("pg_dump"), "-Fc", f"--file={target}", *tables, f"--dbname={self.database}"])
+        command = [tool("pg_dump"), "-Fc", "--exclude-schema=devstack", f"--file={target}", f"--dbname={self.database}"]
+        measured = self.measure(command)
         return measured | {"stored_mb": target.stat().st_size / 1e6}
 
     def operator(self) -> dict[str, float]:
         """Airflow's own SqlToS3Operator, table by table into Parquet."""
         code = OPERATOR.format(tables=TABLES, bucket=BUCKET, prefix="bench-operator/")
         return self.measure([sys.executable, "-c", code], "bench-operator")
+
+    def into_empty(self, command: list[str], prefix: str | None = None) -> dict[str, float]:
+        """Measure a command that fills the new, empty database `bench_restored`."""
+        with psycopg.connect(self.stack.postgres_conninfo("postgres", "postgres"), autocommit=True) as admin:
+            admin.execute("create database bench_restored owner mindguard_app_owner")
+            admin.execute("checkpoint")  # nobody pays for writes of the one before
+            try:
+                return self.measure(command, prefix)
+            finally:
+                admin.execute("drop database bench_restored with (force)")
+
+    def pg_restore(self) -> dict[str, float]:
+        """The last `pg_dump -Fc`, from the local file into an empty database over three connections."""
+        database = self.database.replace("dbname=mindguard", "dbname=bench_restored")
+        dump = str(self.folder / "bench.dump")
+        return self.into_empty([tool("pg_restore"), "--jobs=3", "--no-owner", f"--dbname={database}", dump])
+
+    def restore(self, prefix: str) -> dict[str, float]:
+        """`mindguard snapshot restore --whole`, with its checks, from the store into an empty database."""
+        connection = self.stack.connections()["mindguard_restore"] | {"schema": "bench_restored"}
+        self.environment |= connection_variables({"bench_restored": connection})
+        return self.into_empty([*COMMAND, "snapshot", "restore", "latest", "--whole", "--to", "bench_restored"], prefix)
 
     def take(self, prefix: str) -> dict[str, float]:
         """`mindguard snapshot take`, with everything that it does: fingerprints, upload, read back, manifest."""
@@ -129,6 +151,8 @@ def one_round(bench: Bench, number: int, *, with_operator: bool) -> dict[str, di
         ("pg_dump -Fc", bench.pg_dump),
         *([("SqlToS3Operator", bench.operator)] if with_operator else []),
         ("mindguard, first", lambda: bench.take(prefix)),
+        ("pg_restore --jobs=3", bench.pg_restore),
+        ("mindguard, restore", lambda: bench.restore(prefix)),
         ("mindguard, nothing changed", lambda: bench.take(prefix)),
         ("mindguard, 1 % churn", lambda: after_churn(bench, prefix, 1, number)),
         ("mindguard, 10 % churn", lambda: after_churn(bench, prefix, 10, number)),

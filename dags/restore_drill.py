@@ -58,7 +58,9 @@ def restore_drill() -> None:
             return [asked]
         store = backup_store(load_settings())
         events = [event for found in context["triggering_asset_events"].values() for event in found]
-        newest = events[-1].extra["snapshot_id"] if events else find_snapshot(store, "latest").snapshot_id
+        # Events that came while the DAG was paused are among them, in no order; an id begins with its time.
+        ids = [event.extra["snapshot_id"] for event in events]
+        newest = max(ids) if ids else find_snapshot(store, "latest").snapshot_id
         return choose_drills(snapshot_ids(store), newest, datetime.now(UTC).date())
 
     # retries=0: a drill must fail loudly. One at a time: they share the scratch server.

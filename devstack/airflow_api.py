@@ -50,6 +50,17 @@ class AirflowAPI:
             raise StackError(f"airflow: {method} {path}: {answer.status_code} {answer.text[:300]}")
         return answer.json() if answer.content else None
 
+    def page(self, path: str, **query: Any) -> Any:
+        """The decoded JSON of a page outside /api/v2.
+
+        Raises:
+            StackError: the answer is an error.
+        """
+        answer = self._client.get(path, params=query)
+        if answer.is_error:
+            raise StackError(f"airflow: GET {path}: {answer.status_code} {answer.text[:300]}")
+        return answer.json()
+
     def dag_ids(self) -> set[str]:
         """Every DAG that has been parsed."""
         return {dag["dag_id"] for dag in self.call("GET", "/dags", params={"limit": 500})["dags"]}

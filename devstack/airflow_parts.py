@@ -9,7 +9,7 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,8 @@ from devstack.process import LeashedProcess, run
 from devstack.state import State, write_private
 
 ADMIN = "admin"
+SWEEPER = "mindguard"
+"""May read DAGs and runs, and nothing else: the user of the connection `mindguard_airflow`."""
 
 
 class AirflowSite:
@@ -32,6 +34,7 @@ class AirflowSite:
         heartbeat_timeout_s: seconds until a task without heartbeat counts as dead.
         parallelism: tasks at once.
         settings: file for MINDGUARD_SETTINGS, or None.
+        dag_folders: more DAGs, beside the repository's own and the demonstration's.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class AirflowSite:
         heartbeat_timeout_s: int,
         parallelism: int,
         settings: Path | None,
+        dag_folders: Sequence[Path],
     ) -> None:
         self.home = state.folder / "airflow"
         self.postgres = postgres
@@ -53,6 +57,8 @@ class AirflowSite:
         self._heartbeat_timeout_s = heartbeat_timeout_s
         self._parallelism = parallelism
         self._settings = settings
+        self._dag_folders = {"mindguard": ROOT / "dags", "demo": ROOT / "devstack" / "dags"}
+        self._dag_folders |= {folder.parent.name: folder for folder in dag_folders}
         self._preparing = threading.Lock()
 
     @property
@@ -63,7 +69,11 @@ class AirflowSite:
     @property
     def password(self) -> str:
         """The generated password of user `admin`."""
-        return self._state.secret("airflow:admin")
+        return self.password_of(ADMIN)
+
+    def password_of(self, user: str) -> str:
+        """The generated password of a user."""
+        return self._state.secret(f"airflow:{user}")
 
     @property
     def _passwords_file(self) -> Path:
@@ -80,7 +90,7 @@ class AirflowSite:
                 "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
                 "kwargs": {"path": str(folder)},
             }
-            for name, folder in (("mindguard", ROOT / "dags"), ("demo", ROOT / "devstack" / "dags"))
+            for name, folder in self._dag_folders.items()
         ]
         options: dict[str, dict[str, object]] = {
             "core": {
@@ -90,7 +100,7 @@ class AirflowSite:
                 "plugins_folder": ROOT / "plugins",
                 "load_examples": False,
                 "fernet_key": secret("airflow:fernet", make=_fernet_key),
-                "simple_auth_manager_users": f"{ADMIN}:admin",
+                "simple_auth_manager_users": f"{ADMIN}:admin,{SWEEPER}:viewer",
                 "simple_auth_manager_passwords_file": self._passwords_file,
                 "execution_api_server_url": f"{self.url}/execution/",
                 # The default asks DNS, which may take seconds on a machine without network.
@@ -137,7 +147,7 @@ class AirflowSite:
         """Home folder, password file, metadata schema; the first process does it, the others wait."""
         with self._preparing:
             self.home.mkdir(parents=True, exist_ok=True)
-            write_private(self._passwords_file, json.dumps({ADMIN: self.password}))
+            write_private(self._passwords_file, json.dumps({user: self.password_of(user) for user in (ADMIN, SWEEPER)}))
             self._migrate()
 
     def _migrate(self) -> None:

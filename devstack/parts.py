@@ -493,10 +493,12 @@ class ClickHouseFront(Part):
 
 
 class FeishuSandbox(Part):
-    """The stand-in for Feishu, with its web page."""
+    """The stand-in for Feishu, with its web page: a custom bot's webhook, and an app's bot, in one group."""
 
     name = "feishu"
     port_names = ("feishu",)
+    app_id = "cli_sandbox"
+    chat_id = "oc_sandbox"
 
     def command(self) -> list[str]:
         module = [sys.executable, "-m", "devstack.feishu_sandbox"]
@@ -506,6 +508,9 @@ class FeishuSandbox(Part):
         own = {
             "MINDGUARD_SANDBOX_TOKEN": self.token,
             "MINDGUARD_SANDBOX_SECRET": self.secret,
+            "MINDGUARD_SANDBOX_APP_ID": self.app_id,
+            "MINDGUARD_SANDBOX_APP_SECRET": self.app_secret,
+            "MINDGUARD_SANDBOX_CHAT_ID": self.chat_id,
             "PYTHONPATH": str(ROOT),
         }
         return super().environment() | own
@@ -519,6 +524,11 @@ class FeishuSandbox(Part):
     def secret(self) -> str:
         """The key that signs messages."""
         return self.state.secret("feishu:secret")
+
+    @property
+    def app_secret(self) -> str:
+        """With which the app gets its access token."""
+        return self.state.secret("feishu:app-secret")
 
     @property
     def url(self) -> str:

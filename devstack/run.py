@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from devstack.airflow_api import AirflowAPI
+from devstack.parts import ROOT
 from devstack.sample_data import load_events, load_tables
 from devstack.stack import Stack
 from devstack.state import StackError
@@ -28,6 +31,7 @@ ZONE = ZoneInfo("Asia/Shanghai")
 SEED = 20260101
 REPORT = "run-report.json"
 DEMO = "demo_failure"
+ESCALATE_AFTER_S = 5
 
 
 @dataclass
@@ -56,20 +60,23 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
     report_file = state / REPORT
     report_file.unlink(missing_ok=True)  # a report of an earlier run must not pass for this one's
     began = time.monotonic()
-    with Stack(state, airflow=False) as stack:
+    settings_file = state / "mindguard.yaml"
+    with Stack(state, airflow=False, settings=settings_file, feishu_app=True) as stack:
         say("starting Airflow while the sample data loads")
         stack.start_airflow(wait=False)
+        write_settings(settings_file, acknowledge_base_url=stack.urls()["Airflow"])
         load_sample_data(stack, rows=rows, events=events)
         stack.wait_ready()
         api = stack.airflow_api()
         outcome = Outcome()
         outcome.require(not api.import_errors(), f"DAG files do not load: {api.import_errors()}")
-        api.wait_for_dags("snapshot_tables", "restore_drill", DEMO, timeout_s=120)
+        api.wait_for_dags("snapshot_tables", "restore_drill", "alert_delivery", DEMO, timeout_s=120)
+        api.set_paused("alert_delivery", paused=False)
         api.set_paused("restore_drill", paused=False)  # else the asset's event would start nothing
         drilled = {run["dag_run_id"] for run in api.runs("restore_drill")}
         if take_snapshot(stack, api, outcome):
             prove_snapshot(api, outcome, drilled)
-        show_an_alert(stack, api, outcome)
+        show_an_incident(stack, api, outcome)
         outcome.report["urls"] = stack.urls()
         report_file.write_text(json.dumps(outcome.report, ensure_ascii=False, indent=1) + "\n")
         summarise(outcome, stack, report_file, time.monotonic() - began)
@@ -78,6 +85,18 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
             with suppress(KeyboardInterrupt):
                 threading.Event().wait()
     return 1 if outcome.failures else 0
+
+
+def write_settings(file: Path, *, acknowledge_base_url: str) -> None:
+    """The repository's settings, with the address of the button that acknowledges, and with impatience: the next
+    person is called after seconds instead of half an hour."""
+    from ruamel.yaml import YAML
+
+    settings = YAML(typ="safe").load((ROOT / "include/config/mindguard.yaml").read_text("utf-8"))
+    impatient = {"after_minutes": ESCALATE_AFTER_S / 60, "position": 1, "means": ["card", "app"]}
+    settings["escalation"] = {"P1": [impatient]}
+    settings["alerts"] = {"acknowledge_base_url": acknowledge_base_url}
+    file.write_text(json.dumps(settings, indent=1))  # JSON is YAML
 
 
 def load_sample_data(stack: Stack, *, rows: int, events: int) -> None:
@@ -167,23 +186,73 @@ def source_counts(stack: Stack, tables: list[str]) -> dict[str, int]:
     return counts
 
 
-def show_an_alert(stack: Stack, api: AirflowAPI, outcome: Outcome) -> None:
-    """Let a DAG fail on purpose and wait for the card that its failure sends."""
-    before = len(delivered_messages(stack))
-    say("demo_failure: one run that fails on purpose")
+def show_an_incident(stack: Stack, api: AirflowAPI, outcome: Outcome) -> None:
+    """Let a DAG fail on purpose; its incident opens, escalates, is taken by the card's link, and ends."""
+    say(f"{DEMO}: one run that fails on purpose")
     run_id = api.trigger(DEMO, {"severity": "P1"})
-    state = follow(api, DEMO, run_id)
-    outcome.require(state == "failed", f"{DEMO} ended {state}, though it is meant to fail")
-    cards: list[dict[str, Any]] = []
-    for _ in range(100):
-        cards = delivered_messages(stack)[before:]
-        if cards:
-            break
-        time.sleep(0.2)
-    outcome.require(bool(cards), f"{DEMO} failed, but no card came to the Feishu sandbox")
-    for card in cards:
-        say(f"Feishu card: {card['message']['card']['header']['title']['content']}")
-    outcome.report["alerts"] = {"delivered": len(cards), "resolved": 0}
+    outcome.require(follow(api, DEMO, run_id) == "failed", f"{DEMO} did not fail, though it is meant to")
+    try:
+        incident = wait_for_incident(api, lambda found: found["state"] == "open", "open")
+        wait_for_incident(api, lambda found: bool(found["escalated_to"]), "escalate, though nobody took it")
+        acknowledge_by_link(stack, incident["fingerprint"])
+        wait_for_incident(api, lambda found: found["state"] == "acknowledged", "be acknowledged")
+        say(f"{DEMO}: its run is cleared, and well now")
+        api.call("POST", f"/dags/{DEMO}/dagRuns/{run_id}/clear", json={"dry_run": False})
+        outcome.require(follow(api, DEMO, run_id) == "success", f"{DEMO} failed again after it was cleared")
+        wait_for_incident(api, lambda found: found["state"] == "resolved", "end")
+    except StackError as error:
+        outcome.require(False, str(error))
+    delivered = delivered_messages(stack)
+    for message in delivered:
+        shown = [each["message"] for each in (*message.get("history", ()), message)]
+        colours = " → ".join(each["card"]["header"]["template"] for each in shown)
+        say(f"Feishu card: {shown[-1]['card']['header']['title']['content']} ({colours})")
+    resolved = [each for each in incidents(api) if each["state"] == "resolved"]
+    outcome.report["alerts"] = {"delivered": len(delivered), "resolved": len(resolved)}
+
+
+def incidents(api: AirflowAPI) -> list[dict[str, Any]]:
+    """What the page *Incidents* tells programs, newest first."""
+    return list(api.page("/mindguard/incidents.json", latest=True)["incidents"])
+
+
+def wait_for_incident(
+    api: AirflowAPI, truth: Callable[[dict[str, Any]], bool], what: str, *, timeout_s: float = 150
+) -> dict[str, Any]:
+    """Wait until the demonstration's newest incident is so.
+
+    Raises:
+        StackError: it is not; the line says that it did not do `what`.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = next((each for each in incidents(api) if each["subject"].startswith(f"{DEMO}.")), None)
+        if found and truth(found):
+            say(f"{found['id']} {found['severity']} {found['subject']}: {found['state']}{escalation(found)}")
+            return found
+        if time.monotonic() > deadline:
+            raise StackError(f"the incident of {DEMO} did not {what} within {timeout_s:.0f} s")
+        time.sleep(1)
+
+
+def escalation(incident: dict[str, Any]) -> str:
+    """Who was called next, if anybody."""
+    return f", escalated to {incident['escalated_to']}" if incident["escalated_to"] else ""
+
+
+def acknowledge_by_link(stack: Stack, fingerprint: str) -> None:
+    """Press the card's button, as the person on duty would.
+
+    Raises:
+        StackError: the card has no such button, or the page behind it does not take the answer.
+    """
+    cards = [json.dumps(each["message"]) for each in delivered_messages(stack) if each["fingerprint"] == fingerprint]
+    links = re.findall(r'"(https?://[^"]+/mindguard/acknowledge[^"]+)"', "".join(cards))
+    if not links:
+        raise StackError(f"no card of {DEMO} has a button that acknowledges")
+    answer = httpx.post(links[-1], data={"by": "make run"}, trust_env=False, timeout=10)
+    if answer.is_error:
+        raise StackError(f"the page that acknowledges answered {answer.status_code}")
 
 
 def delivered_messages(stack: Stack) -> list[dict[str, Any]]:
@@ -227,7 +296,9 @@ def summarise(outcome: Outcome, stack: Stack, report_file: Path, seconds: float)
         rebuilt = f", rebuilt in {drill['seconds']:.1f} s" if drill["seconds"] else ""
         console.print(f"restore drill: {drill['status']}{rebuilt}")
     if alerts := outcome.report.get("alerts"):
-        console.print(f"demo failure: {alerts['delivered']} card delivered to the Feishu sandbox")
+        console.print(
+            f"alerts: cards in the Feishu sandbox: {alerts['delivered']}, incidents resolved: {alerts['resolved']}"
+        )
     for name, url in outcome.report["urls"].items():
         console.print(f"  {name:<16} {url}")
     if stack.site:

@@ -8,6 +8,7 @@ promised, and every kept snapshot is whole.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -166,39 +167,41 @@ def _faults_at_the_end(store: Store, drill_conninfo: str, now: datetime) -> list
     return faults + [f"{key} is stored and nobody needs it" for key in sorted(orphans)]
 
 
-def print_figures(soak: Soak, percent: float) -> None:
-    """The table for docs/benchmarks, every fifth day and the last."""
-    table = Table(box=box.MARKDOWN)
+def figures(soak: Soak, command: str) -> dict[str, Any]:
+    """The table for docs/benchmarks.md, every fifth day and the last."""
     heads = ("day", "rows", "one snapshot MB", "parts written", "reused", "kept", "all stored MB", "factor")
-    for head in (*heads, "take s", "rebuild s"):
-        table.add_column(head, justify="right", no_wrap=True)
-    for day in soak.days:
-        if day.number % 5 and day is not soak.days[-1]:
-            continue
-        table.add_row(
-            str(day.number),
-            f"{day.rows:,}",
-            f"{day.snapshot_bytes / 1e6:,.2f}",
-            str(day.written_parts),
-            str(day.reused_parts),
-            str(day.kept),
-            f"{day.stored_bytes / 1e6:,.2f}",
-            f"{day.stored_bytes / day.snapshot_bytes:.2f}",
-            f"{day.take_s:.1f}",
-            f"{day.drill_s:.1f}",
-        )
-    Console(width=140).print(table)
-    kept = soak.days[-1].kept
-    print(f"{kept} snapshots at {percent:g} % churn a day are stored at {soak.storage_factor:.2f} × one snapshot")
+    return {
+        "title": "Months of snapshots: storage against one snapshot",
+        "command": command,
+        "note": f"{soak.days[-1].kept} kept snapshots are stored at {soak.storage_factor:.2f} × one snapshot.",
+        "columns": [*heads, "take s", "rebuild s"],
+        "rows": [
+            [
+                day.number,
+                f"{day.rows:,}",
+                f"{day.snapshot_bytes / 1e6:,.2f}",
+                day.written_parts,
+                day.reused_parts,
+                day.kept,
+                f"{day.stored_bytes / 1e6:,.2f}",
+                f"{day.stored_bytes / day.snapshot_bytes:.2f}",
+                f"{day.take_s:.1f}",
+                f"{day.drill_s:.1f}",
+            ]
+            for day in soak.days
+            if day.number % 5 == 0 or day is soak.days[-1]
+        ],
+    }
 
 
 def main(argv: list[str] | None = None) -> int:
     """Start PostgreSQL and S3, live through the days, print; status 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m devstack.soak", description=__doc__.split("\n")[0])
-    parser.add_argument("--days", type=int, default=45, help="days to simulate (%(default)s)")
+    parser.add_argument("--days", type=int, default=36, help="days to simulate (%(default)s)")
     parser.add_argument("--churn", type=float, default=1.0, help="rows added each day, in percent (%(default)s)")
-    parser.add_argument("--rows", type=int, default=300_000, help="rows at the beginning (%(default)s)")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows at the beginning (%(default)s)")
     parser.add_argument("--keep-days", type=int, default=30, help="retention (%(default)s)")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="also write the figures as JSON")
     arguments = parser.parse_args(argv)
     settings = SnapshotSettings.model_validate(
         {
@@ -236,7 +239,20 @@ def main(argv: list[str] | None = None) -> int:
             start=start,
             progress=lambda day: say(f"day {day.number}: {day.kept} kept, {day.stored_bytes / 1e6:,.1f} MB stored"),
         )
-    print_figures(soak, arguments.churn)
+    command = (
+        f"python -m devstack.soak --days {arguments.days} --churn {arguments.churn:g} --rows {arguments.rows}"
+        f" --keep-days {arguments.keep_days}"
+    )
+    found = figures(soak, command)
+    table = Table(box=box.MARKDOWN)
+    for head in found["columns"]:
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in found["rows"]:
+        table.add_row(*map(str, row))
+    Console(width=140).print(table)
+    print(found["note"])
+    if arguments.write:
+        arguments.write.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
     if arguments.churn <= 1 and soak.storage_factor > PROMISED_STORAGE:
         soak.faults.append(f"stored at {soak.storage_factor:.2f} × one snapshot, promised {PROMISED_STORAGE}")
     for fault in soak.faults:

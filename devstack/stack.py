@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 
 from devstack.airflow_api import AirflowAPI
-from devstack.airflow_parts import ADMIN, AirflowSite, airflow_parts
+from devstack.airflow_parts import ADMIN, SWEEPER, AirflowSite, airflow_parts
 from devstack.parts import REGION, ClickHouseFront, FeishuSandbox, Part, PostgreSQL, SeaweedFS
 from devstack.process import Stopped, descendants, describe_exit
 from devstack.state import StackError, State, find_process, identity, write_private
@@ -159,6 +160,8 @@ class Stack:
         heartbeat_timeout_s: seconds until Airflow takes a task without heartbeat for dead.
         parallelism: Airflow tasks at once.
         settings: settings file for MINDGUARD_SETTINGS; default: the repository's.
+        dag_folders: more DAGs for Airflow.
+        feishu_app: alerts go through an app's bot, which can change its cards, instead of a custom bot's webhook.
         quiet: do not print restarts and progress.
 
     Raises:
@@ -174,6 +177,8 @@ class Stack:
         heartbeat_timeout_s: int = 300,
         parallelism: int = 4,
         settings: Path | None = None,
+        dag_folders: Sequence[Path] = (),
+        feishu_app: bool = False,
         quiet: bool = False,
     ) -> None:
         self.state = State(state)
@@ -185,8 +190,10 @@ class Stack:
             "heartbeat_timeout_s": heartbeat_timeout_s,
             "parallelism": parallelism,
             "settings": settings,
+            "dag_folders": dag_folders,
         }
         self.site: AirflowSite | None = None
+        self._feishu_app = feishu_app
         self._quiet = quiet
         self._stopping = threading.Event()
         self._publishing = threading.Lock()
@@ -313,7 +320,22 @@ class Stack:
             "seaweedfs": self._seaweedfs_connections,
             "feishu": self._feishu_connections,
         }
-        return {name: value for part in self._names for name, value in known[part]().items()}
+        connections = {name: value for part in self._names for name, value in known[part]().items()}
+        return connections | (self._airflow_connection() if self.site else {})
+
+    def _airflow_connection(self) -> dict[str, dict[str, Any]]:
+        assert self.site
+        url = urlsplit(self.site.url)
+        login = {"login": SWEEPER, "password": self.site.password_of(SWEEPER)}
+        return {
+            "mindguard_airflow": {
+                "conn_type": "http",
+                "host": url.hostname,
+                "port": url.port,
+                "schema": url.scheme,
+                **login,
+            }
+        }
 
     def _postgres_connections(self) -> dict[str, dict[str, Any]]:
         roles = {
@@ -355,12 +377,13 @@ class Stack:
         return {"mindguard_backup": {"conn_type": "aws", **keys, "extra": extra}}
 
     def _feishu_connections(self) -> dict[str, dict[str, Any]]:
-        value = {
-            "conn_type": "feishu",
-            "host": f"{self.feishu.url}/open-apis/bot/v2/hook/",
-            "password": self.feishu.token,
-            "extra": {"secret": self.feishu.secret},
-        }
+        value: dict[str, Any] = {"conn_type": "feishu"}
+        if self._feishu_app:
+            keys = {"login": self.feishu.app_id, "password": self.feishu.app_secret}
+            value |= {"host": self.feishu.url, **keys, "extra": {"chat_id": self.feishu.chat_id}}
+        else:
+            value |= {"host": f"{self.feishu.url}/open-apis/bot/v2/hook/", "password": self.feishu.token}
+            value |= {"extra": {"secret": self.feishu.secret}}
         return {"mindguard_feishu": value}
 
     def environment(self) -> dict[str, str]:

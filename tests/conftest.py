@@ -13,7 +13,8 @@ GOLDEN = Path(__file__).parent / "golden"
 UNIT = Path(__file__).parent / "unit"
 
 # No deadline: the first example of a test pays for imports, and a busy machine is slow.
-hypothesis.settings.register_profile("mindguard", deadline=None)
+# In CI the same examples each time: a red build is then one that anybody can repeat.
+hypothesis.settings.register_profile("mindguard", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("mindguard")
 
 

@@ -1,18 +1,18 @@
-"""### Demo: a task that fails
+"""### Demo: a task that fails, and is well once its run is cleared
 
-**What:** one task raises an error whose message holds a made-up password. Start it by hand to see a failure
-alert arrive, and to see that the password never does.
+**What:** one task raises an error whose message holds a made-up password. Start it by hand to see an incident open
+and its card arrive, and to see that the password never does. Clear the run: it succeeds, and the card turns green.
 
 **Schedule:** none; manual, with the severity as Param.
 
-**Rerun:** fails again, on purpose.
+**Rerun:** a new run fails again, on purpose; a cleared one succeeds.
 
 **On failure:** nothing to do; it is meant to fail.
 """
 
 from __future__ import annotations
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import Param, dag, get_current_context, task
 
 from mindguard.alerts.severity import Severity
 from mindguard.dag_defaults import dag_defaults
@@ -24,16 +24,17 @@ from mindguard.dag_defaults import dag_defaults
     **dag_defaults(severity=Severity.P1, doc=__doc__, tags=("demo",)),
 )
 def demo_failure() -> None:
-    """One task, and it fails."""
+    """One task, and it fails at its first try."""
 
     # retries=0: a demonstration of failure must not keep people waiting.
     @task(retries=0)
     def fail_on_purpose(params: dict[str, str] | None = None) -> None:
         severity = (params or {}).get("severity", "P1")
-        raise RuntimeError(
-            f"demo failure ({severity}): cannot log in with password=not-a-real-password-1234 "
-            "at postgresql://demo:not-a-real-password-1234@db.example/mindguard"
-        )
+        if get_current_context()["ti"].try_number == 1:
+            raise RuntimeError(
+                f"demo failure ({severity}): cannot log in with password=not-a-real-password-1234 "
+                "at postgresql://demo:not-a-real-password-1234@db.example/mindguard"
+            )
 
     fail_on_purpose()
 

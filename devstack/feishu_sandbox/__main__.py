@@ -1,6 +1,7 @@
 """`python -m devstack.feishu_sandbox --port N --state FILE`; SIGINT and SIGTERM end it cleanly.
 
-MINDGUARD_SANDBOX_TOKEN and MINDGUARD_SANDBOX_SECRET hold the hook's token and its signing secret (may be empty).
+MINDGUARD_SANDBOX_TOKEN and MINDGUARD_SANDBOX_SECRET hold the hook's token and its signing secret (may be empty),
+MINDGUARD_SANDBOX_APP_ID, …_APP_SECRET and …_CHAT_ID the app that may send to one group (may be left out).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import uvicorn
 
+from devstack.feishu_sandbox.app_api import App
 from devstack.feishu_sandbox.server import Sandbox
 
 
@@ -24,7 +26,8 @@ def main() -> int:
     if not token:
         print("MINDGUARD_SANDBOX_TOKEN is not set", file=sys.stderr)
         return 2
-    sandbox = Sandbox(token, os.environ.get("MINDGUARD_SANDBOX_SECRET", ""), options.state)
+    app = App(*(os.environ.get(f"MINDGUARD_SANDBOX_{name}", "") for name in ("APP_ID", "APP_SECRET", "CHAT_ID")))
+    sandbox = Sandbox(token, os.environ.get("MINDGUARD_SANDBOX_SECRET", ""), options.state, app)
     # No access log: request lines hold the token.
     uvicorn.run(
         sandbox.app(),

@@ -1,6 +1,6 @@
-"""What Feishu accepts, as pure functions: its codes, its signature window, its card JSON 2.0.
+"""What Feishu accepts, as pure functions: its codes, its signature window, its limits.
 
-Source: Feishu's custom bot and card JSON 2.0 documentation. The wording of refusals is Feishu's where known.
+Source: Feishu's custom bot and message documentation. The wording of refusals is Feishu's where known.
 """
 
 from __future__ import annotations
@@ -8,29 +8,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from devstack.feishu_sandbox.card_contract import card_fault, mention_fault
+
 MAX_BODY_BYTES = 20 * 1024
 SIGNATURE_WINDOW_S = 3600
-MAX_ELEMENTS = 200
-MAX_TEXT_TAGS = 3
-MAX_TABLES = 5
-
-# fmt: off
-TEMPLATES = frozenset({
-    "blue", "wathet", "turquoise", "green", "yellow", "orange", "red", "carmine", "violet", "purple", "indigo",
-    "grey", "default",
-})
-CONTAINERS = frozenset({"column_set", "column", "form", "interactive_container", "collapsible_panel"})
-TAGS = CONTAINERS | {
-    "markdown", "div", "hr", "img", "img_combination", "person", "person_list", "chart", "table", "audio",
-    "button", "input", "overflow", "select_static", "multi_select_static", "select_person",
-    "multi_select_person", "date_picker", "picker_time", "picker_datetime", "select_img", "checker",
-}
-# fmt: on
 MESSAGE_TYPES = frozenset({"text", "post", "image", "share_chat"})
 
 
@@ -41,10 +27,11 @@ class Answer:
     code: int
     msg: str
     status: int = 200
+    data: dict[str, Any] | None = None
 
     def body(self) -> dict[str, Any]:
         legacy = {"StatusCode": 0, "StatusMessage": "success"} if self.code == 0 else {}
-        return {**legacy, "code": self.code, "data": {}, "msg": self.msg}
+        return {**legacy, "code": self.code, "data": self.data or {}, "msg": self.msg}
 
 
 SUCCESS = Answer(0, "success")
@@ -59,6 +46,59 @@ TOO_LARGE = Answer(9499, "Bad Request: request body exceeds 20 KB", 400)
 def card_refusal(reason: str) -> Answer:
     """How a custom bot refuses a card."""
     return Answer(11246, f"ErrCode: 11310; ErrMsg: {reason}; ")
+
+
+APP_CARD_BYTES = 30 * 1024
+APP_TEXT_BYTES = 150 * 1024
+CHANGES_FOR_S = 14 * 24 * 3600
+SHOWN_ONCE_FOR_S = 3600
+TOKEN_LASTS_S = 7200
+
+WRONG_APP = Answer(10003, "invalid param")
+WRONG_APP_SECRET = Answer(10014, "app secret invalid")
+NO_ACCESS_TOKEN = Answer(99991661, "Missing access token for authorization.", 400)
+WRONG_ACCESS_TOKEN = Answer(99991663, "Invalid access token for authorization. Please make a test attempt.", 400)
+NOT_IN_CHAT = Answer(230002, "Bot/User can NOT be out of the chat.", 400)
+APP_THROTTLED = Answer(230020, "This operation triggers the frequency limit.", 400)
+APP_TOO_LARGE = Answer(230025, "The length of the message content reaches its limit.", 400)
+TOO_OLD = Answer(230031, "The message is beyond the time limit for this operation.", 400)
+QUOTA = Answer(230024, "Reach the upper limit of urgent message.", 400)
+POLICY = Answer(230052, "The urgent message is restricted by policy.", 400)
+
+
+def invalid(what: str) -> Answer:
+    """How an app's request with a wrong parameter is refused."""
+    return Answer(230001, f"Your request contains an invalid request parameter, ext={what}", 400)
+
+
+def app_card_refusal(code: int, reason: str) -> Answer:
+    """How an app's card is refused."""
+    return Answer(230099, f"Failed to create card content, ext=ErrCode: {code}; ErrMsg: {reason}; ", 400)
+
+
+def check_app_content(kind: Any, content: Any) -> tuple[dict[str, Any] | None, Answer]:
+    """An app's message in a custom bot's form, and whether it is acceptable."""
+    if kind not in {"interactive", *MESSAGE_TYPES}:
+        return None, invalid("msg_type")
+    if not isinstance(content, str):
+        return None, invalid("content is not a string")
+    try:
+        parsed = json.loads(content)
+    except ValueError:
+        return None, invalid("content is not a string in json format")
+    message = {"msg_type": kind, "card" if kind == "interactive" else "content": parsed}
+    if len(content.encode()) > (APP_CARD_BYTES if kind == "interactive" else APP_TEXT_BYTES):
+        return None, APP_TOO_LARGE
+    if kind != "interactive":
+        answer = check_message(message)
+        return message, answer if answer is SUCCESS else invalid("content")
+    if not isinstance(parsed, dict):
+        return None, app_card_refusal(200621, "parse card json err")
+    if fault := card_fault(parsed):
+        return message, app_card_refusal(11310, fault)
+    if fault := mention_fault(parsed):
+        return message, app_card_refusal(100290, fault)
+    return message, SUCCESS
 
 
 def check_signature(message: dict[str, Any], secret: str, now: float) -> bool:
@@ -98,7 +138,7 @@ def check_message(message: dict[str, Any]) -> Answer:
         card = message.get("card")
         if not isinstance(card, dict):
             return Answer(19002, "params error, unknown card value")
-        reason = card_fault(card)
+        reason = card_fault(card) or mention_fault(card)
         return card_refusal(reason) if reason else SUCCESS
     if kind not in MESSAGE_TYPES:
         return Answer(19002, "params error, msg_type invalid")
@@ -106,79 +146,3 @@ def check_message(message: dict[str, Any]) -> Answer:
     if not isinstance(content, dict) or (kind == "text" and not str(content.get("text", "")).strip()):
         return Answer(19002, "params error, content need")
     return SUCCESS
-
-
-def card_fault(card: dict[str, Any]) -> str:
-    """Why a card JSON 2.0 would be refused; empty when it would not."""
-    if card.get("schema") != "2.0":
-        return "schema is not 2.0"
-    header = card.get("header")
-    if header is not None and (fault := _header_fault(header)):
-        return fault
-    body = card.get("body")
-    elements = body.get("elements") if isinstance(body, dict) else None
-    if not isinstance(elements, list):
-        return "body.elements need"
-    return _elements_fault(elements)
-
-
-def _header_fault(header: Any) -> str:
-    if not isinstance(header, dict) or not isinstance(header.get("title"), dict):
-        return "header.title need"
-    if header.get("template", "default") not in TEMPLATES:
-        return "header.template is invalid"
-    tags = header.get("text_tag_list", [])
-    if not isinstance(tags, list) or len(tags) > MAX_TEXT_TAGS:
-        return "text_tag_list over limit"
-    if any(not isinstance(tag, dict) or tag.get("tag") != "text_tag" for tag in tags):
-        return "text_tag_list is invalid"
-    return ""
-
-
-def _elements_fault(elements: list[Any]) -> str:
-    found = list(walk(elements))
-    if len(found) > MAX_ELEMENTS:
-        return "element exceeds the limit"
-    for element in found:
-        if not isinstance(element, dict) or element.get("tag") not in TAGS:
-            tag = element.get("tag") if isinstance(element, dict) else element
-            return f"unsupported type of block; ErrorValue: {tag}"
-        if fault := _element_fault(element):
-            return fault
-    ids = [element["element_id"] for element in found if "element_id" in element]
-    if len(ids) != len(set(ids)):
-        return "element_id is repeated"
-    tables = [element for element in found if element["tag"] == "table"]
-    if len(tables) > MAX_TABLES:
-        return "card table number over limit"
-    if any(table not in elements for table in tables):
-        return "table is only allowed at the root"
-    return ""
-
-
-def _element_fault(element: dict[str, Any]) -> str:
-    tag = element["tag"]
-    if tag == "markdown" and not isinstance(element.get("content"), str):
-        return "markdown content need"
-    if tag == "column_set" and any(
-        not isinstance(column, dict) or column.get("tag") != "column" for column in element.get("columns", [])
-    ):
-        return "column_set takes columns only"
-    if tag == "button":
-        for behaviour in element.get("behaviors", []):
-            if behaviour.get("type") not in ("open_url", "callback", "form_action"):
-                return "behaviors type is invalid"
-    name = element.get("element_id")
-    if name is not None and not (isinstance(name, str) and name[:1].isalpha() and len(name) <= 20):
-        return "element_id is invalid"
-    return ""
-
-
-def walk(elements: list[Any]) -> Iterator[Any]:
-    """Every element, those inside containers too."""
-    for element in elements:
-        yield element
-        if isinstance(element, dict):
-            for key in ("elements", "columns") if element.get("tag") in CONTAINERS else ():
-                if isinstance(element.get(key), list):
-                    yield from walk(element[key])

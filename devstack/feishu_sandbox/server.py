@@ -1,16 +1,12 @@
-"""The web application: the hook, the fault switch, the feed and the page."""
+"""The web application: the hook, the app, the switches for faults and clock, the feed and the page."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 import json
-import os
-import re
 import secrets
 import time
-from collections import deque
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,77 +17,44 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from devstack.feishu_sandbox import contract, page
+from devstack.feishu_sandbox.app_api import App, AppApi
+from devstack.feishu_sandbox.faults import SLOW_S, Faults, answer_to
+from devstack.feishu_sandbox.responses import Dropped
+from devstack.feishu_sandbox.store import Store
 
-MODES = ("throttle", "http500", "slow", "drop", "refuse_card")
-SLOW_S = 30.0
-
-_FINGERPRINT = re.compile(r'"element_id":\s*"fp_([0-9a-f]{16})"')
-
-
-class Store:
-    """What was received, oldest first, in an append-only file of JSON lines that a restart reads again."""
-
-    def __init__(self, path: Path) -> None:
-        self.records: list[dict[str, Any]] = []
-        if path.exists():
-            for line in path.read_text("utf-8").splitlines():
-                try:
-                    self.records.append(json.loads(line))
-                except ValueError:
-                    continue  # cut off by a kill in the middle of the write
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
-        if self.records or path.stat().st_size:
-            self._file.write("\n")  # a line that was cut off must not swallow the next one
-
-    def add(self, message: Any, answer: contract.Answer) -> None:
-        message = {k: v for k, v in message.items() if k != "sign"} if isinstance(message, dict) else None
-        text = json.dumps(message)
-        found = _FINGERPRINT.search(text)
-        record = {
-            "received_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "code": answer.code,
-            "msg": answer.msg,
-            "fingerprint": found.group(1) if found else None,
-            "message": message,
-        }
-        self.records.append(record)
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-
-class _Dropped(Response):
-    """Closes the connection in the middle of the answer."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"64")]})
+_NO_APP = App()
 
 
 class Sandbox:
-    """One bot with one hook.
+    """One custom bot with one hook, and one app in one group.
 
     Args:
         token: last part of the hook's path.
         secret: signing secret; empty turns the signature check off.
+        app: an empty one turns the app's endpoints away.
     """
 
-    def __init__(self, token: str, secret: str, state: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, token: str, secret: str, state: Path, app: App = _NO_APP) -> None:
         self._token = token
         self._secret = secret
         self._store = Store(state)
-        self._clock = clock
+        self._ahead_s = 0.0
         self._limit = contract.RateLimit()
-        self._faults: deque[str] = deque()
+        self._faults = Faults(self._clock)
+        self._api = AppApi(app, self._store, self._faults, self._clock)
+
+    def _clock(self) -> float:
+        return time.time() + self._ahead_s
 
     def app(self) -> Starlette:
         return Starlette(
             routes=[
                 Route("/open-apis/bot/v2/hook/{token}", self.hook, methods=["POST"]),
+                *self._api.routes(),
                 Route("/_control/fail", self.fail, methods=["POST"]),
+                Route("/_control/clock", self.set_clock, methods=["POST"]),
                 Route("/_messages", self.messages),
                 Route("/_cards", self.cards),
                 Route("/", self.index),
@@ -103,18 +66,15 @@ class Sandbox:
     async def hook(self, request: Request) -> Response:
         body = await request.body()
         message, answer = self._judge(request.path_params["token"], body)
-        fault = self._next_fault(message) if answer is contract.SUCCESS else ""
+        fault = self._faults.next(message) if answer is contract.SUCCESS else ""
         if fault == "slow":
             await asyncio.sleep(SLOW_S)
-        elif fault:
-            answer = {
-                "throttle": contract.THROTTLED,
-                "refuse_card": contract.card_refusal("refused on request"),
-                "http500": contract.Answer(2200, "Internal Error", 500),
-                "drop": contract.Answer(-1, "dropped on request"),
-            }[fault]
-        self._store.add(message, answer)
-        return _Dropped() if fault == "drop" else JSONResponse(answer.body(), status_code=answer.status)
+        elif fault and fault != "drop_stored":
+            answer = answer_to(fault, app=False)
+        self._store.add(message, answer, datetime.fromtimestamp(self._clock(), UTC))
+        if fault in ("drop", "drop_stored"):
+            return Dropped()
+        return JSONResponse(answer.body(), status_code=answer.status)
 
     def _judge(self, token: str, body: bytes) -> tuple[Any, contract.Answer]:
         if not hmac.compare_digest(token.encode(), self._token.encode()):
@@ -133,21 +93,17 @@ class Sandbox:
             return message, contract.THROTTLED
         return message, contract.check_message(message)
 
-    def _next_fault(self, message: dict[str, Any]) -> str:
-        if not self._faults or (self._faults[0] == "refuse_card" and message["msg_type"] != "interactive"):
-            return ""
-        return self._faults.popleft()
-
     async def fail(self, request: Request) -> Response:
-        """`{"mode": …, "count": n}`: the next n acceptable messages fail so; count 0 forgets all faults."""
-        wanted = await request.json()
-        mode, count = wanted.get("mode"), int(wanted.get("count", 1))
-        if count == 0:
-            self._faults.clear()
-        elif mode not in MODES:
-            return JSONResponse({"error": f"mode is one of {', '.join(MODES)}"}, status_code=400)
-        self._faults.extend([mode] * count)
-        return JSONResponse({"faults": list(self._faults)})
+        """See `Faults.order`."""
+        try:
+            return JSONResponse({"faults": self._faults.order(await request.json())})
+        except ValueError as error:
+            return JSONResponse({"error": str(error)}, status_code=400)
+
+    async def set_clock(self, request: Request) -> Response:
+        """`{"ahead_s": s}`: the sandbox lives so many seconds in the future."""
+        self._ahead_s = float((await request.json())["ahead_s"])
+        return JSONResponse({"now": datetime.fromtimestamp(self._clock(), UTC).isoformat()})
 
     async def messages(self, _: Request) -> Response:
         return JSONResponse({"messages": self._store.records})

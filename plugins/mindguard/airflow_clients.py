@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
+from airflow.sdk.configuration import conf
 
 from mindguard.connections import Connection, postgres_conninfo
 from mindguard.errors import ConnectionMissing
 from mindguard.settings import Settings
+from mindguard.snapshots.encryption import encryption_of
 from mindguard.snapshots.store import Store
 
 if TYPE_CHECKING:
@@ -39,6 +41,11 @@ def connection(conn_id: str) -> Connection:
     )
 
 
+def airflow_pages() -> str:
+    """Address under which people open Airflow's pages."""
+    return str(conf.get("api", "base_url", fallback="http://localhost:8080/"))
+
+
 def app_conninfo(settings: Settings) -> str:
     """libpq connection string of the application's database; it holds the password."""
     return postgres_conninfo(connection(settings.connections.app))
@@ -51,7 +58,8 @@ def backup_store(settings: Settings) -> Store:
     connection(
         settings.connections.backup
     )  # a missing one is a clear error, not the hook's fallback to the environment
-    return Store.of(S3Hook(aws_conn_id=settings.connections.backup).get_conn(), settings.snapshot)
+    encryption = encryption_of(settings, connection)
+    return Store.of(S3Hook(aws_conn_id=settings.connections.backup).get_conn(), settings.snapshot, encryption)
 
 
 def events_client(settings: Settings) -> Client:

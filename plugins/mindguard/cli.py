@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from mindguard import __version__, cli_restore, cli_retention
+from mindguard import __version__, cli_feishu, cli_incidents, cli_keys, cli_restore, cli_retention, cli_rota
 from mindguard.cli_common import AsJson, SnapshotId, print_json, print_progress, print_table, settings_and_store
 from mindguard.errors import MindGuardError
 
@@ -25,9 +25,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they would show local variables, and those hold passwords
 )
 snapshot_app = typer.Typer(no_args_is_help=True, help="Take, verify, restore, drill and expire snapshots.")
-feishu_app = typer.Typer(no_args_is_help=True, help="See and send sample cards.")
 app.add_typer(snapshot_app, name="snapshot")
-app.add_typer(feishu_app, name="feishu")
+app.add_typer(cli_feishu.app, name="feishu")
+app.add_typer(cli_incidents.app, name="incidents")
+app.add_typer(cli_keys.app, name="keys")
+app.add_typer(cli_rota.app, name="rota")
 cli_restore.register(snapshot_app)
 cli_retention.register(snapshot_app)
 
@@ -69,7 +71,7 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print_json([finding.as_dict() for finding in findings])
     else:
-        print_table(("", "what", "finding"), [(finding.status, finding.what, finding.text) for finding in findings])
+        print_table(("", "what", "check", "finding"), [(f.status, f.what, f.check, f.text) for f in findings])
     if any(finding.status == "error" for finding in findings):
         raise typer.Exit(1)
 
@@ -105,7 +107,7 @@ def list_(as_json: AsJson = False) -> None:
     from mindguard.snapshots.catalog import list_snapshots
 
     settings, store = settings_and_store()
-    snapshots = list_snapshots(store)
+    snapshots = list_snapshots(store, unreadable=lambda error: typer.echo(f"unreadable: {error}", err=True))
     if as_json:
         print_json(
             [
@@ -187,39 +189,6 @@ def verify(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
             f"snapshot {verified.snapshot_id} is whole: {verified.parts} parts, "
             f"{verified.bytes / 1e6:,.1f} MB, {verified.seconds:.1f} s"
         )
-
-
-Case = Annotated[str, typer.Argument(metavar="CASE", help="Name of a sample; a wrong one lists them.")]
-
-
-@feishu_app.command()
-def preview(case: Case, as_json: AsJson = False) -> None:
-    """Print a sample alert as text, and as the card's JSON with --json. Sends nothing."""
-    from mindguard.feishu.cases import preview as render
-    from mindguard.settings import load_settings
-
-    settings = load_settings()
-    text, card = render(case, settings.locale, zone=settings.zone)
-    typer.echo(card if as_json else text)
-
-
-@feishu_app.command()
-def send(case: Case, as_json: AsJson = False) -> None:
-    """Send a sample alert to the configured bot."""
-    from mindguard.connections import from_environment
-    from mindguard.feishu.cases import sample
-    from mindguard.feishu.client import hook_from_connection
-    from mindguard.settings import load_settings
-
-    settings = load_settings()
-    client = hook_from_connection(from_environment(settings.connections.feishu))
-    form = client.deliver(
-        sample(case, settings.locale), now=datetime.now(UTC), locale=settings.locale, zone=settings.zone
-    )
-    if as_json:
-        print_json({"case": case, "delivered_as": form})
-    else:
-        typer.echo(f"delivered {case} as {form}")
 
 
 def _app_conninfo() -> str:

@@ -17,10 +17,12 @@ def settings_and_store() -> tuple[Any, Any]:
     """The settings, and the snapshots' store that they name, through the environment's connections."""
     from mindguard.connections import from_environment, s3_client
     from mindguard.settings import load_settings
+    from mindguard.snapshots.encryption import encryption_of
     from mindguard.snapshots.store import Store
 
     settings = load_settings()
-    return settings, Store.of(s3_client(from_environment(settings.connections.backup)), settings.snapshot)
+    client = s3_client(from_environment(settings.connections.backup))
+    return settings, Store.of(client, settings.snapshot, encryption_of(settings, from_environment))
 
 
 def print_progress(line: str) -> None:

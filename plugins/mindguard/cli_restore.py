@@ -19,12 +19,14 @@ def register(snapshot_app: typer.Typer) -> None:
 def restore(
     snapshot_id: SnapshotId,
     to: Annotated[str, typer.Option(metavar="CONN_ID", help="Connection to restore into (AIRFLOW_CONN_<ID>).")],
-    table: Annotated[list[str] | None, typer.Option(metavar="T", help="A table; repeat for several. All.")] = None,
+    table: Annotated[
+        list[str] | None, typer.Option(metavar="T", help="A table; repeat for several. Default: all.")
+    ] = None,
     where_key: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN=VALUE", help="Only rows with this value; a column named twice: either value."),
     ] = None,
-    into: Annotated[str, typer.Option(metavar="SCHEMA", help="Schema for the tables. restored_<ID>.")] = "",
+    into: Annotated[str, typer.Option(metavar="SCHEMA", help="Schema for the tables. Default: restored_<ID>.")] = "",
     swap: Annotated[bool, typer.Option("--swap", help="Then put them in the place of the live tables.")] = False,
     whole: Annotated[bool, typer.Option("--whole", help="Rebuild everything in an empty database instead.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be read and written.")] = False,
@@ -54,7 +56,7 @@ def restore(
 
 def drill(
     snapshot_id: SnapshotId,
-    to: Annotated[str, typer.Option(metavar="CONN_ID", help="Scratch server. connections.drill of the settings.")] = "",
+    to: Annotated[str, typer.Option(metavar="CONN_ID", help="Scratch server. Default: connections.drill.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Rebuild a snapshot in a scratch database, prove that it is equal to its source, and drop it again."""

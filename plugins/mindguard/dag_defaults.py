@@ -8,35 +8,41 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.severity import Severity
-from mindguard.feishu.notifier import FeishuNotifier
+from mindguard.feishu.notifier import FeishuNotifier, RecoveryNotifier
 
 ZONE = ZoneInfo("Asia/Shanghai")
 """Days begin and end here (operations document, 4.3 and 5.1)."""
 
 
-def dag_defaults(*, severity: Severity, doc: str | None, tags: tuple[str, ...] = ()) -> dict[str, Any]:
+def dag_defaults(
+    *, severity: Severity, doc: str | None, tags: tuple[str, ...] = (), repeats: bool = True
+) -> dict[str, Any]:
     """Arguments for `@dag`.
 
     Args:
         severity: of a failure of this DAG, see `mindguard.alerts.severity`.
         doc: the DAG file's docstring: its runbook.
         tags: beside `mindguard` and the severity.
+        repeats: see `FeishuNotifier`.
 
     `MINDGUARD_TASK_RETRIES` (default 2) and `MINDGUARD_RETRY_DELAY_S` (default 300) are read from the environment,
     not from the settings: they are needed while the DAG is parsed, where no file is read.
     """
-    notifier = FeishuNotifier(severity=severity)
+    failed = FeishuNotifier(severity=severity, repeats=repeats)
+    succeeded = RecoveryNotifier(severity=severity)
     return {
         "doc_md": doc,
         "tags": ["mindguard", str(severity), *tags],
         "start_date": datetime(2026, 1, 1, tzinfo=ZONE),
         "catchup": False,
         "max_active_runs": 1,
-        "on_failure_callback": [notifier],
+        "on_failure_callback": [failed],
+        "on_success_callback": [succeeded],
         "default_args": {
             "owner": "mindguard",
             "retries": int(os.environ.get("MINDGUARD_TASK_RETRIES", "2")),
             "retry_delay": timedelta(seconds=int(os.environ.get("MINDGUARD_RETRY_DELAY_S", "300"))),
-            "on_failure_callback": [notifier],
+            "on_failure_callback": [failed],
+            "on_success_callback": [succeeded],
         },
     }

@@ -21,7 +21,7 @@ def get_provider_info() -> dict[str, Any]:
                     "relabeling": {"host": "Base address", "password": "Hook token or whole webhook address"},
                     "placeholders": {
                         "host": "https://open.feishu.cn/open-apis/bot/v2/hook/ (default)",
-                        "password": "the last part of the webhook address",
+                        "password": "the last part of the webhook address; empty for an app",
                     },
                 },
                 "conn-fields": {
@@ -29,7 +29,24 @@ def get_provider_info() -> dict[str, Any]:
                         "label": "Signing secret",
                         "description": "签名校验 of the bot; empty where the bot does not check signatures.",
                         "schema": {"type": ["string", "null"], "format": "password"},
-                    }
+                    },
+                    "app_id": {
+                        "label": "App: app_id",
+                        "description": (
+                            "Fill the three fields of an app instead of the hook token: its cards change in place, "
+                            "and it can call people. cli_…"
+                        ),
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "app_secret": {
+                        "label": "App: app_secret",
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                    },
+                    "chat_id": {
+                        "label": "App: chat_id",
+                        "description": "The group that the app's bot is in. oc_…",
+                        "schema": {"type": ["string", "null"]},
+                    },
                 },
             }
         ],

@@ -5,14 +5,25 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from mindguard.errors import SettingsError
 
@@ -27,15 +38,11 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, str_min_length=1)
 
 
-_Named = TypeVar("_Named", bound="TableSettings | KeyEvent | Funnel")
-
-
-def _distinct_names(listed: tuple[_Named, ...]) -> tuple[_Named, ...]:
-    names = [each.name for each in listed]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+def _distinct_names(names: Iterable[str]) -> set[str]:
+    listed = list(names)
+    if twice := sorted({name for name in listed if listed.count(name) > 1}):
         raise ValueError(f"listed twice: {', '.join(twice)}")
-    return listed
+    return set(listed)
 
 
 class Connections(_Section):
@@ -47,7 +54,12 @@ class Connections(_Section):
     drill: str = Field("mindguard_drill", description="postgres: scratch server for restore drills")
     events: str = Field("mindguard_events", description="clickhouse: product events")
     backup: str = Field("mindguard_backup", description="aws: the bucket that holds the snapshots")
+    keys: str = Field(
+        "mindguard_keys",
+        description="any type: its password is the key ring, unless MINDGUARD_KEYS or MINDGUARD_KEYS_FILE gives it",
+    )
     feishu: str = Field("mindguard_feishu", description="feishu or http: the alert bot's webhook")
+    airflow: str = Field("mindguard_airflow", description="http: Airflow's REST API, as a user who may read runs")
 
 
 class TableSettings(_Section):
@@ -93,6 +105,21 @@ class GateSettings(_Section):
     )
 
 
+class EncryptionSettings(_Section):
+    """Encryption before anything leaves the worker (docs/adr/0011); `mindguard keys new` makes the key ring."""
+
+    enabled: bool = Field(False, description="encrypt parts, manifests, schema dumps, proofs, holds and all names")
+    reuse_across_keys: bool = Field(
+        False,
+        description="new snapshots may hold parts of an older key, and then need that key as well; "
+        "false: the first snapshot after a rotation is written in full",
+    )
+    accept_unencrypted: bool = Field(
+        False,
+        description="read snapshots from before encryption was on; whoever may write to the bucket can forge those",
+    )
+
+
 class SnapshotSettings(_Section):
     """What is snapshotted, to where and how hard the source may be read."""
 
@@ -106,6 +133,7 @@ class SnapshotSettings(_Section):
     object_lock: Literal["GOVERNANCE", "COMPLIANCE"] | None = Field(
         None, description="lock objects for retention.days; the bucket must have object lock enabled"
     )
+    encryption: EncryptionSettings = EncryptionSettings()
     tables: tuple[TableSettings, ...] = Field(min_length=1, strict=False)
     retention: RetentionSettings = RetentionSettings()
     gate: GateSettings = GateSettings()
@@ -118,7 +146,8 @@ class SnapshotSettings(_Section):
     @field_validator("tables")
     @classmethod
     def _distinct(cls, tables: tuple[TableSettings, ...]) -> tuple[TableSettings, ...]:
-        return _distinct_names(tables)
+        _distinct_names(table.name for table in tables)
+        return tables
 
     @model_validator(mode="after")
     def _grace_outlasts_a_run(self) -> SnapshotSettings:
@@ -128,6 +157,175 @@ class SnapshotSettings(_Section):
                 f"retention.grace_hours must be at least {RUN_MARGIN_MINUTES} minutes more than max_age_minutes"
             )
         return self
+
+
+class CalendarSettings(_Section):
+    """Days that differ from what the calendar of mainland China says."""
+
+    holidays: tuple[date, ...] = Field((), strict=False, description="days off, also of years not published yet")
+    workdays: tuple[date, ...] = Field((), strict=False, description="no holidays, whatever the calendar says")
+
+
+Day = Literal["everyday", "workday", "weekend", "holiday", "mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+_OPEN_ID = r"^ou_[A-Za-z0-9_-]+$"
+_PHONE = r"^\+?[0-9][0-9 -]{2,}$"
+_TIME_OF_DAY = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+
+
+class PersonSettings(_Section):
+    """Somebody who can be on duty."""
+
+    name: str = Field(pattern=r"^[^,，、;；/:：]+$", description="as written in shifts and shown on cards")
+    feishu_id: str | None = Field(None, pattern=_OPEN_ID, description="open_id, for mentions and urgent messages")
+    phone: str | None = Field(None, pattern=_PHONE, description="in quotes, for instance '+86 …'; shown on cards")
+    email: str | None = Field(None, description="finds the person among an iCal event's attendees")
+
+
+class ShiftSettings(_Section):
+    """Hours that one person after the other covers. It belongs to the day on which it begins."""
+
+    name: str
+    days: Annotated[tuple[Day, ...], BeforeValidator(lambda days: (days,) if isinstance(days, str) else days)] = Field(
+        ("everyday",),
+        min_length=1,
+        strict=False,
+        description="one or a list of everyday, workday, weekend, holiday, mon … sun; a make-up workday is a workday, "
+        "a holiday on a weekend is a holiday only",
+    )
+    begins: str = Field(alias="from", pattern=_TIME_OF_DAY, description="HH:MM in `timezone`")
+    ends: str = Field(alias="to", pattern=_TIME_OF_DAY, description="HH:MM; at or before `from`: on the next day")
+    rotation: tuple[str | Annotated[Names, Field(min_length=1)], ...] = Field(
+        min_length=1, strict=False, description="whose turn it is, in order: names, or lists of a primary and backups"
+    )
+    rotate: Literal["daily", "weekly"] = Field(
+        "weekly", description="to the next turn each day of this shift, or each week that has one"
+    )
+    starting: date = Field(
+        date(2026, 1, 5), strict=False, description="day of the first turn; its weekday is where weeks begin"
+    )
+    backup: Literal["next"] | Names = Field(
+        (), description="who is called after the primary, in this order; `next`: who has the next turn"
+    )
+
+
+class OverrideSettings(_Section):
+    """Days on which somebody else is on duty. Of several that apply, each changes what the earlier ones left."""
+
+    first: date = Field(alias="from", strict=False, description="first day on which shifts begin that it changes")
+    last: date | None = Field(None, alias="to", strict=False, description="last day; default: the first")
+    shift: str | None = Field(None, description="only this shift; default: all")
+    person: str | None = Field(None, description="who takes over")
+    instead_of: str | None = Field(None, description="only where this person would be on duty; default: the primary")
+    swap: Annotated[Names, Field(min_length=2, max_length=2)] | None = Field(
+        None, description="two people who take each other's place, instead of `person`"
+    )
+
+    @model_validator(mode="after")
+    def _one_change(self) -> OverrideSettings:
+        if (self.person is None) == (self.swap is None):
+            raise ValueError("write either person or swap")
+        if self.swap and self.instead_of:
+            raise ValueError("instead_of goes with person, not with swap")
+        if self.last and self.last < self.first:
+            raise ValueError("`to` is before `from`")
+        return self
+
+
+class RotaSettings(_Section):
+    """Who is on duty when: either `shifts`, or a calendar in `ical`; `overrides` go for both."""
+
+    people: tuple[PersonSettings, ...] = Field(min_length=1, strict=False)
+    shifts: tuple[ShiftSettings, ...] = Field((), strict=False, description="where two overlap, the first counts")
+    overrides: tuple[OverrideSettings, ...] = Field((), strict=False)
+    ical: str | None = Field(
+        None, description="file or http(s) address; events name people as attendees, or in their summary by comma"
+    )
+    calendar: CalendarSettings = CalendarSettings()
+
+    @model_validator(mode="after")
+    def _whole(self) -> RotaSettings:
+        if bool(self.shifts) == (self.ical is not None):
+            raise ValueError("write either shifts or ical")
+        people = _distinct_names(person.name for person in self.people)
+        shifts = _distinct_names(shift.name for shift in self.shifts)
+        used = [name for shift in self.shifts for name in _names_of(shift)]
+        for override in self.overrides:
+            used += [name for name in (override.person, override.instead_of, *(override.swap or ())) if name]
+            if self.shifts and override.shift and override.shift not in shifts:
+                raise ValueError(f"an override names no shift of the rota: {override.shift}")
+        if strangers := sorted(set(used) - people):
+            raise ValueError(f"not among people: {', '.join(strangers)}")
+        return self
+
+
+def _names_of(shift: ShiftSettings) -> list[str]:
+    turns = [name for turn in shift.rotation for name in ((turn,) if isinstance(turn, str) else turn)]
+    return turns if shift.backup == "next" else [*turns, *shift.backup]
+
+
+class StepSettings(_Section):
+    """One rung of an escalation ladder."""
+
+    after_minutes: float = Field(ge=0, description="since people know of the incident")
+    position: int = Field(ge=0, description="whom to call: 0 is who is on duty, 1 the next on the rota, and so on")
+    means: Annotated[tuple[Literal["card", "app", "sms", "phone"], ...], Field(min_length=1, strict=False)]
+
+
+def _step(after_minutes: float, position: int, *means: Literal["card", "app", "sms", "phone"]) -> StepSettings:
+    return StepSettings(after_minutes=after_minutes, position=position, means=means)
+
+
+class EscalationSettings(_Section):
+    """Who is called, and how, until somebody acknowledges (operations document, section 4.1)."""
+
+    P0: tuple[StepSettings, ...] = Field(
+        (
+            _step(0, 0, "app", "sms", "phone"),
+            *(_step(15 * n, n, "card", "app", "sms", "phone") for n in (1, 2, 3)),
+        ),
+        strict=False,
+    )
+    P1: tuple[StepSettings, ...] = Field((_step(30, 1, "card", "app"),), strict=False)
+    P2: tuple[StepSettings, ...] = Field((), strict=False)
+
+    @field_validator("P0", "P1", "P2")
+    @classmethod
+    def _upwards(cls, steps: tuple[StepSettings, ...]) -> tuple[StepSettings, ...]:
+        if any(later.after_minutes < earlier.after_minutes for earlier, later in itertools.pairwise(steps)):
+            raise ValueError("steps stand in the order of after_minutes")
+        return steps
+
+
+class ReleasesSettings(_Section):
+    """Where the latest releases are listed: an SQL file's query, or JSON at an address."""
+
+    query: str | None = Field(
+        None,
+        description="SQL file, absolute or below `include`; gives version, released_at, share, rolled_back, note",
+    )
+    connection: str | None = Field(None, description="postgres connection for the query; default: connections.app")
+    url: str | None = Field(None, pattern=r"^https?://", description="gives a JSON list of objects with the same names")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ReleasesSettings:
+        if (self.query is None) == (self.url is None):
+            raise ValueError("write either query or url")
+        return self
+
+
+class AlertsSettings(_Section):
+    """How incidents are acknowledged, reviewed and kept."""
+
+    acknowledge_base_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^?#]+$",
+        description="Airflow's address as people reach it; without it cards have no button to acknowledge",
+    )
+    acknowledge_hours: int = Field(72, ge=1, description="how long the link on a card is good")
+    review_hours: int = Field(48, ge=1, description="time for the review of a P0 or P1 (operations document, 6.3)")
+    resolved_keep_days: int = Field(400, ge=1, description="how long resolved incidents are kept")
+    storm_threshold: int = Field(10, ge=2, description="cards within a minute from which on they become digests")
 
 
 def _known_timezone(name: str) -> str:
@@ -158,13 +356,6 @@ class Funnel(_Section):
 
     name: str
     steps: tuple[str, ...] = Field(min_length=2, strict=False, description="key events, first step first")
-
-
-class CalendarSettings(_Section):
-    """Days that differ from what the calendar of mainland China says."""
-
-    holidays: tuple[date, ...] = Field((), strict=False, description="days off, also of years not published yet")
-    workdays: tuple[date, ...] = Field((), strict=False, description="no holidays, whatever the calendar says")
 
 
 class VolumeSettings(_Section):
@@ -199,6 +390,10 @@ class Settings(_Section):
     locale: Literal["zh", "en"] = Field("zh", description="language of cards and run-time messages")
     connections: Connections = Connections()
     snapshot: SnapshotSettings
+    rota: RotaSettings | None = None
+    escalation: EscalationSettings = EscalationSettings()
+    releases: ReleasesSettings | None = None
+    alerts: AlertsSettings = AlertsSettings()
     key_events: tuple[KeyEvent, ...] = Field((), strict=False)
     funnels: tuple[Funnel, ...] = Field((), strict=False)
     volume: VolumeSettings = VolumeSettings()
@@ -206,7 +401,8 @@ class Settings(_Section):
     @field_validator("key_events", "funnels")
     @classmethod
     def _listed_once(cls, listed: tuple[Any, ...]) -> tuple[Any, ...]:
-        return _distinct_names(listed)
+        _distinct_names(each.name for each in listed)
+        return listed
 
     @model_validator(mode="after")
     def _steps_are_key_events(self) -> Settings:

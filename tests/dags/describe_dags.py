@@ -26,6 +26,7 @@ def task_facts(task: Any) -> dict[str, Any]:
         "upstream": sorted(task.upstream_task_ids),
         "doc": task.doc_md,
         "notifiers": names(task.on_failure_callback),
+        "recoveries": names(task.on_success_callback),
         "outlets": [outlet.name for outlet in task.outlets],
     }
 
@@ -39,6 +40,7 @@ def dag_facts(dag: Any) -> dict[str, Any]:
         "max_active_runs": dag.max_active_runs,
         "timeout": seconds(dag.dagrun_timeout),
         "notifiers": names(dag.on_failure_callback),
+        "recoveries": names(dag.on_success_callback),
         "tasks": {task.task_id: task_facts(task) for task in dag.tasks},
     }
 

@@ -37,10 +37,17 @@ def stack() -> Iterator[Stack]:
             patch.setenv("MINDGUARD_TASK_RETRIES", "0")
             settings = folder / "mindguard.yaml"
             shipped = (ROOT / "include/config/mindguard.yaml").read_text("utf-8")
-            settings.write_text(
-                shipped.replace("  retention:", "  part_mb: 1\n  connections: 1\n  retention:"), "utf-8"
-            )
-            with Stack(folder / "state", airflow=False, heartbeat_timeout_s=30, settings=settings) as started:
+            slower = shipped.replace("  retention:", "  part_mb: 1\n  connections: 1\n  retention:")
+            # A dozen failures at once, which a test provokes, must stay a dozen cards.
+            settings.write_text(f"{slower}\nalerts: {{storm_threshold: 100}}\n", "utf-8")
+            with Stack(
+                folder / "state",
+                airflow=False,
+                heartbeat_timeout_s=30,
+                parallelism=16,
+                settings=settings,
+                dag_folders=(Path(__file__).parent / "dags",),
+            ) as started:
                 yield started
     finally:
         shutil.rmtree(folder, ignore_errors=True)

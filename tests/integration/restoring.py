@@ -45,12 +45,17 @@ def empty_database(stack: Stack, owner: str = "mindguard_app_owner", *, template
     name = f"empty_{uuid.uuid4().hex[:12]}"
     original = psycopg.conninfo.conninfo_to_dict(template)["dbname"] if template else "template1"
     names = [sql.Identifier(each) for each in (name, owner, str(original))]
-    with psycopg.connect(stack.postgres_conninfo("postgres", "postgres"), autocommit=True) as admin:
-        admin.execute(sql.SQL("create database {} owner {} template {}").format(*names))
-        try:
-            yield stack.postgres_conninfo(owner, name)
-        finally:
-            admin.execute(sql.SQL("drop database {} with (force)").format(names[0]))
+
+    def admin(statement: str) -> None:
+        # A connection each: the test may kill the server.
+        with psycopg.connect(stack.postgres_conninfo("postgres", "postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(*names))
+
+    admin("create database {} owner {} template {}")
+    try:
+        yield stack.postgres_conninfo(owner, name)
+    finally:
+        admin("drop database {} with (force)")
 
 
 def copy_objects(source: Store, target: Store) -> None:

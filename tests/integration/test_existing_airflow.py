@@ -138,6 +138,15 @@ def test_the_plugin_is_registered(bare_airflow: AirflowAPI) -> None:
     assert bare_airflow.call("GET", "/plugins/importErrors")["import_errors"] == []
 
 
+def test_the_pages_and_the_stores_migrations_are_installed(bare_airflow: AirflowAPI) -> None:
+    link = bare_airflow._client.get("/mindguard/acknowledge", params={"token": "none of ours"})
+    assert link.status_code == 403
+    assert "链接无效或已过期" in link.text
+    incidents = bare_airflow._client.get("/mindguard/incidents")
+    assert incidents.status_code == 200
+    assert "告警事件" in incidents.text
+
+
 def test_the_connection_form_offers_feishu_and_hides_its_secrets(bare_airflow: AirflowAPI) -> None:
     forms = bare_airflow._client.get("/ui/connections/hook_meta").raise_for_status().json()
     (feishu,) = [form for form in forms if form["connection_type"] == "feishu"]

@@ -35,6 +35,7 @@ from mindguard.snapshots.store import Store
 from mindguard.snapshots.take import Taken, take_snapshot
 from mindguard.snapshots.verify import verify_snapshot
 from tests.integration.restoring import ZONE, run
+from tests.integration.scheduled import own_snapshots, ready
 
 pytestmark = pytest.mark.integration
 
@@ -493,27 +494,9 @@ def test_the_commands(database: str, stack: Stack, store: SimulatedStore, tmp_pa
     assert find_snapshot(store, "latest") == taken.manifest
 
 
-@contextmanager
-def emptied(conninfo: str, table: str) -> Iterator[None]:
-    """The table is replaced by an empty one for a while."""
-    run(conninfo, f"alter table {table} rename to set_aside", f"create table {table} (like set_aside including all)")
-    try:
-        yield
-    finally:
-        run(conninfo, f"drop table {table}", f"alter table set_aside rename to {table}")
-
-
-@pytest.mark.by_hand
 @pytest.mark.timeout(420)
 def test_under_the_scheduler_a_quarantined_snapshot_fails_at_once_and_nothing_expires(airflow_stack: Stack) -> None:
-    app = airflow_stack.postgres_conninfo("mindguard_app_owner")
-    load_tables(app, rows=300_000, seed=1, today=datetime.now(UTC).date(), progress=print)
-    api = airflow_stack.airflow_api()
-    api.wait_for_dags("snapshot_tables")
-    api.set_paused("snapshot_tables", paused=False)
-    time.sleep(2)
-    for each in api.runs("snapshot_tables"):  # unpausing starts the run of the last schedule
-        api.wait_for_run("snapshot_tables", each["dag_run_id"])
+    api = ready(airflow_stack)
 
     def states(wanted: str) -> tuple[str, dict[str, str]]:
         run_id = api.trigger("snapshot_tables")
@@ -521,15 +504,21 @@ def test_under_the_scheduler_a_quarantined_snapshot_fails_at_once_and_nothing_ex
         tasks = api.task_instances("snapshot_tables", run_id)
         return run_id, {each["task_id"]: each["state"] for each in tasks}
 
-    good, tasks = states("success")
-    assert set(tasks.values()) == {"success"}
-    decisions = api.xcom("snapshot_tables", good, "expire_snapshots")["decisions"]
-    assert {each["action"] for each in decisions} == {"keep"}
-    with emptied(app, "risk_signals"):
+    app = airflow_stack.postgres_conninfo("mindguard_app_owner")
+    fill = "insert into gated.signals select generate_series(1, 99)"
+    run(app, "create schema gated", "create table gated.signals (id int primary key)", fill)
+    with own_snapshots(airflow_stack, "gated.signals"):
+        good, tasks = states("success")
+        assert set(tasks.values()) == {"success"}
+        decisions = api.xcom("snapshot_tables", good, "expire_snapshots")["decisions"]
+        assert {each["action"] for each in decisions} == {"keep"}
+        run(app, "truncate gated.signals")
         bad, tasks = states("failed")
-    assert tasks == {"take_snapshot": "success", "verify_snapshot": "failed", "expire_snapshots": "upstream_failed"}
-    assert "is quarantined: public.risk_signals is empty" in api.log("snapshot_tables", bad, "verify_snapshot")
-    events = api.call("GET", "/assets/events", params={"order_by": "-timestamp", "limit": 1})["asset_events"]
-    taken = api.xcom("snapshot_tables", bad, "take_snapshot")["snapshot_id"]
-    assert events[0]["extra"]["snapshot_id"] != taken
-    states("success")
+        assert tasks == {"take_snapshot": "success", "verify_snapshot": "failed", "expire_snapshots": "upstream_failed"}
+        assert "is quarantined: gated.signals is empty" in api.log("snapshot_tables", bad, "verify_snapshot")
+        events = api.call("GET", "/assets/events", params={"order_by": "-timestamp", "limit": 1})["asset_events"]
+        taken = api.xcom("snapshot_tables", bad, "take_snapshot")["snapshot_id"]
+        assert events[0]["extra"]["snapshot_id"] != taken
+        run(app, fill)
+        states("success")
+    run(app, "drop schema gated cascade")

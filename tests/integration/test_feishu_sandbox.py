@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,76 +18,24 @@ import pytest
 
 from mindguard.connections import Connection
 from mindguard.errors import MindGuardError
-from mindguard.feishu.card import encode, hook_message, text_message
-from mindguard.feishu.cases import CASES, preview, sample
-from mindguard.feishu.client import (
-    FeishuRefused,
-    FeishuThrottled,
-    FeishuUnreachable,
-    HookClient,
-    hook_from_connection,
-)
+from mindguard.feishu.answers import FeishuRefused, FeishuThrottled, FeishuUnreachable
+from mindguard.feishu.card import render_card
+from mindguard.feishu.cases import CASES, sample
+from mindguard.feishu.client import hook_from_connection
+from mindguard.feishu.message import encode, hook_message, text_message
+from tests.sandbox import SECRET, TOKEN, Running
 
 pytestmark = pytest.mark.integration
 
-TOKEN = "sandbox-token-0123456789"
-SECRET = "sandbox-secret-0123456789"
 ZONE = ZoneInfo("Asia/Shanghai")
 HELLO = text_message("hello")
-
-
-class Running:
-    """A sandbox process and what a test asks of it."""
-
-    def __init__(self, state: Path) -> None:
-        self.state = state
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.process = self.start()
-
-    @property
-    def base(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "devstack.feishu_sandbox", "--port", str(self.port), "--state", str(self.state)],
-            cwd=Path(__file__).parents[2],
-            env={**os.environ, "MINDGUARD_SANDBOX_TOKEN": TOKEN, "MINDGUARD_SANDBOX_SECRET": SECRET},
-        )
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                httpx.get(f"{self.base}/_messages")
-            except httpx.TransportError:
-                time.sleep(0.05)
-            else:
-                return process
-        process.kill()
-        raise AssertionError("the sandbox did not start")
-
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(how)
-        return self.process.wait(10)
-
-    def client(self, *, token: str = TOKEN, secret: str = SECRET, **options: Any) -> HookClient:
-        return HookClient(f"{self.base}/open-apis/bot/v2/hook/{token}", secret, **options)
-
-    def fail(self, mode: str, count: int = 1) -> None:
-        httpx.post(f"{self.base}/_control/fail", json={"mode": mode, "count": count}).raise_for_status()
-
-    def received(self) -> list[dict[str, Any]]:
-        return list(httpx.get(f"{self.base}/_messages").json()["messages"])
 
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[Running]:
     running = Running(tmp_path / "received.jsonl")
     yield running
-    if running.process.poll() is None:
-        running.process.kill()
-        running.process.wait()
+    running.end()
 
 
 def now() -> datetime:
@@ -99,11 +44,11 @@ def now() -> datetime:
 
 def test_every_sample_is_delivered_as_a_card(sandbox: Running) -> None:
     for case in CASES:
-        alert = sample(case, "zh")
-        assert sandbox.client().deliver(alert, now=now(), locale="zh", zone=ZONE) == "card"
+        alert, at = sample(case, "zh"), now()
+        assert sandbox.client().deliver(alert, now=at, locale="zh", zone=ZONE) == "card"
         last = sandbox.received()[-1]
         assert (last["code"], last["fingerprint"]) == (0, alert.fingerprint)
-        assert last["message"]["card"] == json.loads(preview(case, "zh")[1])
+        assert last["message"]["card"] == render_card(alert, locale="zh", zone=ZONE, now=at)
 
 
 @pytest.mark.parametrize(
@@ -255,3 +200,38 @@ def test_neither_token_nor_secret_shows_anywhere(
     for text in seen:
         assert TOKEN not in text
         assert SECRET not in text
+
+
+def test_an_invalid_mention_costs_the_mention_only(sandbox: Running) -> None:
+    sandbox.fail("invalid_mention", 9)
+    form = sandbox.client().deliver(sample("p1-full", "zh"), now=now(), locale="zh", zone=ZONE)
+    assert form == "card without mentions"
+    assert [record["code"] for record in sandbox.received()] == [11246, 0]
+
+
+@pytest.mark.parametrize("kind", ["storm", "handover", "handover-quiet", "review"])
+def test_digests_are_taken_as_cards(sandbox: Running, kind: str) -> None:
+    assert sandbox.client().deliver(sample(kind, "zh"), now=now(), locale="zh", zone=ZONE) == "card"
+
+
+def test_the_command_sends_text_and_says_which_form_arrived(
+    sandbox: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mindguard.cli import main
+
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_MINDGUARD_FEISHU",
+        json.dumps({"conn_type": "feishu", "host": sandbox.base, "password": TOKEN, "extra": {"secret": SECRET}}),
+    )
+    sandbox.fail("refuse_card")
+    for arguments in (["p0-sos"], ["--text", "password=example-password <at"]):
+        monkeypatch.setattr(sys, "argv", ["mindguard", "feishu", "send", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+    assert capsys.readouterr().out.splitlines() == ["delivered p0-sos as text", "delivered the text as text"]
+    assert sandbox.received()[-1]["message"]["content"]["text"] == "password=*** ＜at"
+    monkeypatch.setattr(sys, "argv", ["mindguard", "feishu", "send"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1

@@ -17,6 +17,7 @@ from devstack.parts import ROOT
 from devstack.sample_data import load_tables
 from devstack.stack import Stack
 from mindguard.settings import SnapshotSettings
+from mindguard.snapshots.encryption import Encryption, KeyRing, new_key_ring
 from mindguard.snapshots.manifest import Manifest
 from mindguard.snapshots.store import Store
 from mindguard.snapshots.take import take_snapshot
@@ -35,11 +36,15 @@ def counted(fresh_database: str) -> dict[str, int]:
 @pytest.fixture
 def manifest(counted: dict[str, int], fresh_database: str, store: Store) -> Manifest:
     """A snapshot of several parts."""
+    return taken(fresh_database, store)
+
+
+def taken(conninfo: str, store: Store) -> Manifest:
     settings = SnapshotSettings.model_validate(
         {"bucket": "x", "tables": [{"name": "public.checkins", "part_by": "created_at"}], "part_mb": 1}
     )
     now = datetime(2026, 11, 24, tzinfo=UTC)
-    return take_snapshot(fresh_database, store, settings, now=now, zone=ZoneInfo("Asia/Shanghai")).manifest
+    return take_snapshot(conninfo, store, settings, now=now, zone=ZoneInfo("Asia/Shanghai")).manifest
 
 
 def example(language: str, heading: str) -> str:
@@ -101,3 +106,22 @@ def test_pyarrow(
     with psycopg.connect(fresh_database) as connection:
         low = connection.execute("select mood::text, count(*) from public.checkins where mood_score <= 3 group by 1")
         assert {row["mood"]: row["mood_count"] for row in table.to_pylist()} == dict(low.fetchall())  # type: ignore[attr-defined]
+
+
+def test_pyarrow_reads_encrypted_parts_with_the_key_ring(
+    counted: dict[str, int],
+    fresh_database: str,
+    stack: Stack,
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = new_key_ring("2026-11")
+    encryption = Encryption(KeyRing.from_json(text, origin="test"))
+    store = Store(stack.seaweedfs.client(), bucket=bucket, prefix="key-tables", encryption=encryption)
+    manifest = taken(fresh_database, store)
+    assert len(manifest.parts) > 1
+    connection = json.dumps({"conn_type": "generic", "password": text})
+    monkeypatch.setenv("AIRFLOW_CONN_MINDGUARD_KEYS", connection)
+    code = filled_in(example("python", "With client-side encryption"), stack, store, stack.seaweedfs.endpoint)
+    assert run_python(code, manifest, tmp_path, monkeypatch)["printed"] == sum(counted.values())

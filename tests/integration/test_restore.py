@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
 from devstack.stack import Stack
+from mindguard.cli import app
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.difference import Difference
+from mindguard.snapshots.load import Job, load
 from mindguard.snapshots.manifest import Manifest
 from mindguard.snapshots.rebuild import plan_rebuild, rebuild
 from mindguard.snapshots.restore import Request, plan_restore, restore
 from mindguard.snapshots.store import Store
 from mindguard.snapshots.target import RestoreRefused, SnapshotAtFault
+from mindguard.sql import identifier
 from tests.integration.hostile import HOSTILE_ROWS, ODD_TABLES
 from tests.integration.restoring import as_text, empty_database, fill_hostile, fingerprints, run, snapshot
 
@@ -304,3 +310,37 @@ def test_a_swap_of_a_table_that_is_gone_puts_it_back(library: str, books: Manife
     done = restore(books, shelf, library, Request(("loan",), swap=True))
     assert done.tables["public.loan"].kept_as is None
     assert run(library, "insert into loan (back) values (true) returning id") == [(101,)]
+
+
+def test_the_command_line_restores_and_says_what_it_did(
+    library: str, books: Manifest, shelf: Store, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "mindguard.yaml"
+    settings.write_text(f"snapshot:\n  bucket: {shelf.bucket}\n  tables: [{{name: public.book}}]\n", "utf-8")
+    monkeypatch.setenv("MINDGUARD_SETTINGS", str(settings))
+    monkeypatch.setenv("AIRFLOW_CONN_MINDGUARD_BACKUP", stack.environment()["AIRFLOW_CONN_MINDGUARD_BACKUP"])
+    here = psycopg.conninfo.conninfo_to_dict(library)
+    address = f"{here['host']}:{here['port']}/{here['dbname']}"
+    monkeypatch.setenv("AIRFLOW_CONN_HERE", f"postgresql://{here['user']}:{here['password']}@{address}")
+
+    def call(*arguments: str) -> Any:
+        return CliRunner().invoke(app, ["snapshot", "restore", books.snapshot_id, "--to", "here", *arguments])
+
+    planned = call("--table", "book", "--swap", "--dry-run")
+    assert "the restored public.book takes the live one's place" in planned.stdout
+    done = call("--table", "book", "--where-key", "user_id=7", "--into", "chosen", "--json")
+    assert json.loads(done.stdout)["tables"]["public.book"]["read"]["rows"] == 12
+    assert "rows loaded, part" in done.stderr
+    assert run(library, "select count(*) from chosen.book") == [(12,)]
+    assert call("--whole", "--swap").exit_code == 2
+    refused = call("--table", "book", "--into", "chosen")
+    assert isinstance(refused.exception, RestoreRefused)
+
+
+def test_loaded_rows_survive_a_crash_of_the_server(library: str, books: Manifest, shelf: Store, stack: Stack) -> None:
+    (loan,) = [table for table in books.tables if table.name == "public.loan"]
+    run(library, "create table durable (like loan)")
+    load([Job(loan, identifier("public", "durable"), loan.parts)], shelf, library, connections=2, progress=print)
+    stack.kill("postgres")
+    stack.wait_ready()
+    assert run(library, "select count(*) from durable") == [(100,)]

@@ -13,26 +13,24 @@ import pytest
 
 from devstack.airflow_api import AirflowAPI
 from devstack.stack import Stack
-from mindguard.settings import SnapshotSettings
 from mindguard.snapshots.catalog import find_snapshot, proven
 from mindguard.snapshots.manifest import Manifest
 from mindguard.snapshots.store import Store
 from tests.integration.restoring import as_text, run
+from tests.integration.scheduled import own_snapshots, ready
 from tests.integration.test_snapshot_dag import wait_until
 
-pytestmark = [pytest.mark.by_hand, pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
 TABLES = """
-drop table if exists checkins, behavior_tasks, risk_signals cascade;
-create table checkins (
+create schema clinic;
+create table clinic.checkins (
     id bigint generated always as identity primary key, user_id int, mood text, created_at timestamptz
 );
-create table behavior_tasks (id bigint generated always as identity primary key, created_at timestamptz);
-create table risk_signals (id bigint generated always as identity primary key, detected_at timestamptz);
-insert into checkins (user_id, mood, created_at)
+create table clinic.risk_signals (id bigint generated always as identity primary key, detected_at timestamptz);
+insert into clinic.checkins (user_id, mood, created_at)
 select i % 100, 'm' || i, '2026-01-01'::timestamptz + i * interval '1 minute' from generate_series(1, 3000) i;
-insert into behavior_tasks (created_at) select '2026-01-01' from generate_series(1, 50);
-insert into risk_signals (detected_at) select '2026-01-01' from generate_series(1, 50);
+insert into clinic.risk_signals (detected_at) select '2026-01-01' from generate_series(1, 50);
 """
 
 
@@ -42,25 +40,23 @@ def owner(stack: Stack) -> str:
 
 
 @pytest.fixture(scope="module")
-def store(stack: Stack) -> Store:
-    """The store that the DAGs use, emptied: other tests leave damaged snapshots in it."""
-    client = stack.seaweedfs.client()
-    store = Store.of(client, SnapshotSettings(bucket="mindguard-backup", tables=[{"name": "public.checkins"}]))
-    for key in store.keys():  # noqa: SIM118 - not a mapping
-        client.delete_object(Bucket=store.bucket, Key=key)
-    return store
+def store(airflow_stack: Stack, owner: str) -> Iterator[Store]:
+    """Where the DAGs put snapshots of this module's tables."""
+    ready(airflow_stack)
+    run(owner, TABLES)
+    with own_snapshots(airflow_stack, "clinic.checkins", "clinic.risk_signals") as store:
+        yield store
+    run(owner, "drop schema clinic cascade", "drop schema if exists approved cascade")
 
 
 @pytest.fixture(scope="module")
-def api(airflow_stack: Stack, owner: str, store: Store) -> Iterator[AirflowAPI]:
-    run(owner, TABLES)
+def api(airflow_stack: Stack, store: Store) -> Iterator[AirflowAPI]:
     api = airflow_stack.airflow_api()
-    api.wait_for_dags("snapshot_tables", "restore_drill", "restore_tables")
+    api.wait_for_dags("restore_drill", "restore_tables")
     api.set_paused("restore_drill", paused=False)
     yield api
     # Other tests take and damage snapshots: those must not be drilled.
     api.set_paused("restore_drill", paused=True)
-    run(owner, "drop table checkins, behavior_tasks, risk_signals cascade")
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +80,9 @@ def cards(stack: Stack, run_id: str) -> list[str]:
 
 def test_each_snapshot_is_drilled_and_leaves_a_proof(api: AirflowAPI, taken: Manifest, store: Store) -> None:
     newest = api.runs("restore_drill")[0]
-    assert newest["state"] == "success"
+    assert newest["state"] == "success", api.log("restore_drill", newest["dag_run_id"], "drill_snapshot", map_index=0)
     assert newest["run_type"] == "asset_triggered"
-    assert proven(store)[taken.snapshot_id].tables["public.checkins"].rows == 3000
+    assert proven(store)[taken.snapshot_id].tables["clinic.checkins"].rows == 3000
 
 
 def test_a_damaged_snapshot_is_p0_and_a_broken_drill_p2(
@@ -138,7 +134,7 @@ def answer(api: AirflowAPI, run_id: str, option: str) -> None:
 def test_an_approved_restore_brings_rows_back_and_a_refused_one_nothing(
     api: AirflowAPI, taken: Manifest, owner: str, airflow_stack: Stack
 ) -> None:
-    before = as_text(owner, "public.checkins")
+    before = as_text(owner, "clinic.checkins")
     asked: dict[str, Any] = {"tables": ["checkins"], "where_key": ["user_id=7"], "into": "refused"}
     refused = api.trigger("restore_tables", asked)
     answer(api, refused, "Reject")
@@ -155,7 +151,7 @@ def test_an_approved_restore_brings_rows_back_and_a_refused_one_nothing(
         "restore_tables", approved, "restore_tables"
     )
     assert run(owner, "select count(*), min(user_id), max(user_id) from approved.checkins") == [(30, 7, 7)]
-    assert as_text(owner, "public.checkins") == before
+    assert as_text(owner, "clinic.checkins") == before
     (card,) = cards(airflow_stack, approved)
     assert f"{api.url}/dags/restore_tables/runs/" in card
     assert "/tasks/approve_restore/required_actions" in card
@@ -166,12 +162,11 @@ def test_an_approved_restore_brings_rows_back_and_a_refused_one_nothing(
 def test_an_approved_swap_puts_the_snapshot_in_the_live_tables_place(
     api: AirflowAPI, taken: Manifest, owner: str
 ) -> None:
-    before = as_text(owner, "public.checkins")
-    run(owner, "delete from checkins where id > 10")
-    run_id = api.trigger("restore_tables", {"tables": ["public.checkins"], "swap": True})
+    before = as_text(owner, "clinic.checkins")
+    run(owner, "delete from clinic.checkins where id > 10")
+    run_id = api.trigger("restore_tables", {"tables": ["clinic.checkins"], "swap": True})
     answer(api, run_id, "Approve")
     assert api.wait_for_run("restore_tables", run_id) == "success", api.log("restore_tables", run_id, "restore_tables")
-    assert as_text(owner, "public.checkins") == before
-    kept = api.xcom("restore_tables", run_id, "restore_tables")["tables"]["public.checkins"]["kept_as"]
+    assert as_text(owner, "clinic.checkins") == before
+    kept = api.xcom("restore_tables", run_id, "restore_tables")["tables"]["clinic.checkins"]["kept_as"]
     assert run(owner, f"select count(*) from {kept}") == [(10,)]
-    run(owner, f"drop table {kept}")

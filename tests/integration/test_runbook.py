@@ -23,7 +23,7 @@ from mindguard.connections import Connection
 from mindguard.snapshots.store import Store
 from tests.integration.restoring import as_text, fill_hostile, run, snapshot
 
-pytestmark = [pytest.mark.by_hand, pytest.mark.integration]
+pytestmark = pytest.mark.integration
 
 RUNBOOK = ROOT / "docs" / "runbooks" / "everything-is-gone.md"
 

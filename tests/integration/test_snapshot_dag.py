@@ -20,15 +20,15 @@ import pytest
 from devstack.airflow_api import AirflowAPI
 from devstack.sample_data import load_tables
 from devstack.stack import Stack
-from mindguard.alerts.failures import task_fingerprint
+from mindguard.alerts.failures import Run
 from mindguard.settings import SnapshotSettings
 from mindguard.snapshots.catalog import find_snapshot, list_snapshots
 from mindguard.snapshots.store import Store
 from mindguard.snapshots.verify import verify_snapshot
+from tests.integration.scheduled import DAG, ready
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
-DAG = "snapshot_tables"
 ROWS = 300_000
 
 
@@ -42,14 +42,8 @@ def api(airflow_stack: Stack) -> AirflowAPI:
         today=datetime.now(UTC).date(),
         progress=print,
     )
-    api = airflow_stack.airflow_api()
-    api.wait_for_dags(DAG)
-    # Unpausing starts the run of the last schedule; let it end, so that each test sees its own run alone.
-    api.set_paused(DAG, paused=False)
-    time.sleep(2)
-    for run in api.runs(DAG):
-        api.wait_for_run(DAG, run["dag_run_id"])
-    return api
+    # Each test is to see its own run alone.
+    return ready(airflow_stack)
 
 
 @pytest.fixture
@@ -77,7 +71,7 @@ def messages(stack: Stack) -> list[dict[str, Any]]:
 
 def cards_of(stack: Stack, dag_id: str, run_id: str, task_id: str) -> list[str]:
     """The cards about this run's task, as JSON with Feishu's escapes undone."""
-    wanted = task_fingerprint(dag_id, run_id, task_id)
+    wanted = Run(dag_id, run_id, "manual", None, scheduled=True).fingerprint(task_id)
     found = [message["message"] for message in messages(stack) if message["fingerprint"] == wanted]
     return [html.unescape(json.dumps(message, ensure_ascii=False)) for message in found]
 

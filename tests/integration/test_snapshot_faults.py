@@ -18,8 +18,8 @@ from mindguard.errors import MindGuardError
 from mindguard.settings import SnapshotSettings
 from mindguard.snapshots.catalog import find_snapshot, list_snapshots
 from mindguard.snapshots.manifest import ManifestInvalid
-from mindguard.snapshots.store import Store
-from mindguard.snapshots.take import Taken, take_snapshot
+from mindguard.snapshots.store import ObjectExists, Store
+from mindguard.snapshots.take import Taken, publish, take_snapshot
 from mindguard.snapshots.verify import SnapshotDamaged, verify_snapshot
 
 pytestmark = pytest.mark.integration
@@ -208,3 +208,13 @@ def test_a_store_object_that_is_there_already_is_never_overwritten(database: str
     with pytest.raises(MindGuardError, match="it exists already"):
         store.create(taken.key, b"other", sha256="0" * 64, size=5)
     assert store.read(taken.key) == body
+
+
+def test_a_manifest_whose_answer_was_lost_is_published_and_another_ones_key_is_not(database: str, store: Store) -> None:
+    taken = take(database, store)
+    zone = ZoneInfo("Asia/Shanghai")
+    assert publish(taken.manifest, store, zone) == taken.key  # as botocore's second try of the same PUT
+    overwrite(store, taken.key, b"another")
+    with pytest.raises(ObjectExists):
+        publish(taken.manifest, store, zone)
+    assert store.read(taken.key) == b"another"

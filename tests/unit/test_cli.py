@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mindguard import __version__, cli, cli_common
-from mindguard.doctor import Finding
+from mindguard.doctor.finding import Finding
 from mindguard.feishu.cases import CASES
 
 GOLDEN_CARDS = Path(__file__).resolve().parents[1] / "golden" / "cards"
@@ -108,10 +108,16 @@ def test_doctor_reports_every_missing_connection(mindguard: Mindguard) -> None:
     ended = mindguard("doctor", "--json")
     findings = json.loads(ended.out)
     assert ended.status == 1
-    assert {finding["status"] for finding in findings} == {"error"}
-    assert [finding["what"] for finding in findings] == [
-        f"mindguard_{name}" for name in ("app", "backup", "ops", "drill", "events", "feishu")
-    ]
+    found = {finding["what"].removeprefix("mindguard_"): finding["status"] for finding in findings}
+    assert found == {
+        "app": "error",
+        "backup": "error",
+        "drill": "error",
+        "feishu": "error",
+        "restore": "warn",
+        "ops": "warn",
+        "events": "unknown",
+    }
     assert all("set AIRFLOW_CONN_MINDGUARD_" in finding["text"] for finding in findings)
 
 
@@ -120,7 +126,7 @@ def test_doctor_goes_on_after_a_connection_that_boto3_refuses(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_MINDGUARD_BACKUP", "aws://k:s@/?endpoint_url=127.0.0.1:9000")
     findings = json.loads(mindguard("doctor", "--json").out)
-    assert len(findings) == 6
+    assert len(findings) == 7
     assert "Invalid endpoint: 127.0.0.1:9000" in findings[1]["text"]
 
 
@@ -128,17 +134,18 @@ def test_doctor_goes_on_after_a_check_that_breaks_and_counts_it_as_an_error(
     mindguard: Mindguard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> Iterator[Finding]:
-        yield Finding("ok", "mindguard_backup", "seen before it broke")
+        yield Finding("pass", "mindguard_backup", "list", "seen before it broke")
         raise ZeroDivisionError(f"two\nlines of postgres://u:{SECRET}@h/db")
 
-    monkeypatch.setattr("mindguard.doctor._store", broken)
+    monkeypatch.setattr("mindguard.doctor.store.examine_store", broken)
     ended = mindguard("doctor", "--json")
     findings = json.loads(ended.out)
     assert ended.status == 1
-    assert [finding["status"] for finding in findings] == ["error", "ok", *["error"] * 5]
+    assert [finding["status"] for finding in findings[:4]] == ["error", "pass", "error", "error"]
     assert findings[2] == {
         "status": "error",
         "what": "mindguard_backup",
+        "check": "connection",
         "text": "could not be checked, the check itself broke: ZeroDivisionError: two lines of postgres://u:***@h/db",
     }
 

@@ -13,6 +13,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from mindguard.connections import Connection
+from mindguard.feishu.app_client import app_from_connection, is_app
 from mindguard.feishu.client import hook_from_connection
 from mindguard.provider import get_provider_info
 
@@ -48,9 +49,15 @@ def test_the_form_opens_our_hook(form: dict[str, Any]) -> None:
 def test_the_form_shows_every_field_that_the_client_reads(form: dict[str, Any]) -> None:
     shown = {"host", "password", "port"} - set(form["ui-field-behaviour"]["hidden-fields"])
     assert shown == {"host", "password", "port"}
-    filled = Connection("c", form["connection-type"], password="token", extra=dict.fromkeys(form["conn-fields"], "x"))
-    assert "signed=True" in repr(hook_from_connection(filled))
+    assert sorted(form["conn-fields"]) == ["app_id", "app_secret", "chat_id", "secret"]
+    bot = Connection("c", form["connection-type"], password="token", extra={"secret": "x", "app_id": None})
+    assert not is_app(bot)
+    assert "signed=True" in repr(hook_from_connection(bot))
+    app = Connection("c", form["connection-type"], extra={"app_id": "cli_x", "app_secret": "x", "chat_id": "oc_x"})
+    assert is_app(app)
+    assert "cli_x" in repr(app_from_connection(app))
 
 
 def test_the_signing_secret_is_hidden_while_it_is_typed(form: dict[str, Any]) -> None:
-    assert form["conn-fields"]["secret"]["schema"]["format"] == "password"
+    for field in ("secret", "app_secret"):
+        assert form["conn-fields"][field]["schema"]["format"] == "password"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from datetime import date
+import re
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +15,7 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
+from mindguard.alerts.rota import Rota, gaps
 from mindguard.errors import SettingsError
 from mindguard.settings import Settings, include_dir, load_settings, settings_path
 
@@ -196,7 +198,9 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "drill": "mindguard_drill",
             "events": "mindguard_events",
             "backup": "mindguard_backup",
+            "keys": "mindguard_keys",
             "feishu": "mindguard_feishu",
+            "airflow": "mindguard_airflow",
         },
         "snapshot": {
             "bucket": "mindguard-backup",
@@ -205,6 +209,7 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "sse": "AES256",
             "sse_kms_key_id": None,
             "object_lock": None,
+            "encryption": {"enabled": False, "reuse_across_keys": False, "accept_unencrypted": False},
             "tables": (
                 {"name": "public.checkins", "part_by": "created_at"},
                 {"name": "public.behavior_tasks", "part_by": "created_at"},
@@ -222,6 +227,25 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "connections": 3,
             "max_age_minutes": 120,
         },
+        "rota": None,
+        "escalation": {
+            "P0": (
+                {"after_minutes": 0, "position": 0, "means": ("app", "sms", "phone")},
+                {"after_minutes": 15, "position": 1, "means": ("card", "app", "sms", "phone")},
+                {"after_minutes": 30, "position": 2, "means": ("card", "app", "sms", "phone")},
+                {"after_minutes": 45, "position": 3, "means": ("card", "app", "sms", "phone")},
+            ),
+            "P1": ({"after_minutes": 30, "position": 1, "means": ("card", "app")},),
+            "P2": (),
+        },
+        "releases": None,
+        "alerts": {
+            "acknowledge_base_url": None,
+            "acknowledge_hours": 72,
+            "review_hours": 48,
+            "resolved_keep_days": 400,
+            "storm_threshold": 10,
+        },
         "volume": {
             "table": "mindguard.events",
             "event_time": "event_time",
@@ -233,6 +257,77 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "calendar": {"holidays": (), "workdays": ()},
         },
     }
+
+
+def test_the_example_in_the_shipped_file_is_valid_once_it_is_uncommented(tmp_path: Path) -> None:
+    text = SHIPPED.read_text("utf-8")
+    head, begin, example = text.partition("# rota:\n")
+    settings = load_settings(file_with(tmp_path, head + re.sub("^# ", "", begin + example, flags=re.MULTILINE)))
+    assert settings.rota
+    assert settings.releases
+    assert settings.alerts.acknowledge_base_url
+    assert gaps(Rota.of(settings.rota, settings.zone), datetime(2026, 9, 20, tzinfo=settings.zone), days=120) == ()
+
+
+ROTA: dict[str, Any] = {
+    "people": [{"name": "A"}, {"name": "B"}],
+    "shifts": [{"name": "s", "from": "09:00", "to": "24:00", "rotation": ["A", ["B", "A"]]}],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"people": []}, "rota.people"),
+        ({"people": [{"name": "A"}, {"name": "B"}, {"name": "A"}]}, "listed twice: A"),
+        ({"people": [{"name": "A, B"}]}, "rota.people.0.name"),
+        ({"people": [{"name": "A", "feishu_id": "zhang"}]}, "rota.people.0.feishu_id"),
+        ({"people": [{"name": "A", "phone": 13800000000}]}, "rota.people.0.phone"),
+        ({"people": [{"name": "A"}]}, "not among people: B"),
+        ({"shifts": []}, "either shifts or ical"),
+        ({"ical": "rota.ics"}, "either shifts or ical"),
+        ({"shifts": [{"name": "s", "from": "9:00", "to": "23:00", "rotation": ["A"]}]}, "rota.shifts.0.from"),
+        ({"shifts": [{"name": "s", "from": "09:00", "to": "24:01", "rotation": ["A"]}]}, "rota.shifts.0.to"),
+        ({"shifts": [{"name": "s", "from": "09:00", "to": "10:00", "rotation": []}]}, "rota.shifts.0.rotation"),
+        ({"shifts": [{"name": "s", "from": "09:00", "to": "10:00", "rotation": [[]]}]}, "rota.shifts.0.rotation"),
+        (
+            {"shifts": [{"name": "s", "days": "monday", "from": "09:00", "to": "10:00", "rotation": ["A"]}]},
+            "rota.shifts.0.days.0",
+        ),
+        (
+            {"shifts": [{"name": "s", "from": "09:00", "to": "10:00", "rotation": ["A"], "backup": ["C"]}]},
+            "not among people: C",
+        ),
+        ({"shifts": ROTA["shifts"] * 2}, "listed twice: s"),
+        ({"overrides": [{"from": "2026-10-01"}]}, "either person or swap"),
+        ({"overrides": [{"from": "2026-10-01", "person": "A", "swap": ["A", "B"]}]}, "either person or swap"),
+        ({"overrides": [{"from": "2026-10-01", "instead_of": "A", "swap": ["A", "B"]}]}, "instead_of goes with person"),
+        ({"overrides": [{"from": "2026-10-01", "swap": ["A"]}]}, "rota.overrides.0.swap"),
+        ({"overrides": [{"from": "2026-10-02", "to": "2026-10-01", "person": "A"}]}, "`to` is before `from`"),
+        ({"overrides": [{"from": "2026-10-01", "person": "C"}]}, "not among people: C"),
+        ({"overrides": [{"from": "2026-10-01", "person": "A", "shift": "t"}]}, "no shift of the rota: t"),
+        ({"calendar": {"holidays": ["2026-02-30"]}}, "rota.calendar.holidays.0"),
+    ],
+)
+def test_a_rota_that_makes_no_sense_is_refused(change: dict[str, Any], said: str, tmp_path: Path) -> None:
+    assert Settings.model_validate({**SMALLEST, "rota": ROTA}).rota
+    assert said in refusal(file_with(tmp_path, {**SMALLEST, "rota": {**ROTA, **change}}))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("releases", {}, "either query or url"),
+        ("releases", {"query": "q.sql", "url": "https://releases.example.com"}, "either query or url"),
+        ("releases.url", "ftp://releases.example.com", "releases.url"),
+        ("escalation.P0", [{"after_minutes": 0, "position": 0, "means": []}], "escalation.P0.0.means"),
+        ("escalation.P1", [{"after_minutes": 0, "position": 0, "means": ["fax"]}], "escalation.P1.0.means.0"),
+        ("escalation.P2", [{"after_minutes": n, "position": 0, "means": ["app"]} for n in (2, 1)], "in the order of"),
+        ("alerts.acknowledge_base_url", "https://airflow.example.com/?a=b", "alerts.acknowledge_base_url"),
+    ],
+)
+def test_settings_of_alerts_that_make_no_sense_are_refused(place: str, value: Any, said: str, tmp_path: Path) -> None:
+    assert said in refusal(file_with(tmp_path, changed(place, value)))
 
 
 def test_the_shipped_file_says_nothing_but_the_defaults() -> None:

@@ -6,8 +6,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
 
+from mindguard.alerts.masking import mask_secrets, printable
 from mindguard.alerts.severity import Severity
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,45 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Person:
+    """Somebody on duty. `feishu_id` is an open_id (`ou_…`); `role` is for instance `primary` or `backup`."""
+
+    name: str
+    feishu_id: str = ""
+    phone: str = ""
+    role: str = ""
+
+
+@dataclass(frozen=True)
+class Release:
+    """A version that went out: when (aware), to which share of the users (0 to 1), and whether it was taken back."""
+
+    version: str
+    released_at: datetime
+    share: float | None = None
+    rolled_back: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of as many cells as there are columns."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A line over labels, oldest first; `expected` is a second line and `mark` the label where it went wrong."""
+
+    title: str
+    points: tuple[tuple[str, float], ...]
+    mark: str | None = None
+    expected: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class Alert:
     """One thing that a person must know.
 
@@ -45,6 +90,14 @@ class Alert:
         detail: free text such as a traceback; the first thing that a renderer cuts.
         links: most useful first.
         resolved_at: aware; when it ended. None while it lasts.
+        incident_id: as a person names it, for instance `I-1042`. Empty while there is no record of it.
+        acknowledge_url: where a person takes it; it carries its own permission, so it is shown as it is.
+        acknowledged_by: who took it; `acknowledged_at` (aware) is when.
+        occurrences: how often it was reported; `last_seen_at` (aware) is the last time.
+        escalated_to: who was called after nobody took it.
+        duty: who is on duty, primary first.
+        mention: whether the card calls them by mention.
+        releases: newest first.
 
     Raises:
         ValueError: a time without zone, which would be shown wrong by hours.
@@ -59,11 +112,45 @@ class Alert:
     detail: str = ""
     links: tuple[Link, ...] = ()
     resolved_at: datetime | None = None
+    incident_id: str = ""
+    acknowledge_url: str = ""
+    acknowledged_by: str = ""
+    acknowledged_at: datetime | None = None
+    occurrences: int = 1
+    last_seen_at: datetime | None = None
+    escalated_to: str = ""
+    duty: tuple[Person, ...] = ()
+    mention: bool = False
+    releases: tuple[Release, ...] = ()
+    table: Table | None = None
+    chart: Chart | None = None
 
     def __post_init__(self) -> None:
-        for moment in (self.happened_at, self.resolved_at):
+        moments = (self.happened_at, self.resolved_at, self.acknowledged_at, self.last_seen_at)
+        for moment in (*moments, *(release.released_at for release in self.releases)):
             if moment is not None and moment.utcoffset() is None:
                 raise ValueError(f"{moment!r} has no time zone")
+
+    @property
+    def to_be_taken(self) -> bool:
+        """Whether a person can and should take it now by `acknowledge_url`."""
+        return bool(self.acknowledge_url) and not self.resolved and not self.acknowledged_by
+
+    def to_json(self) -> dict[str, Any]:
+        """The alert for a store: fields that say something, times in ISO format.
+
+        Secrets recognisable by their form are masked, and no text holds what jsonb refuses.
+        """
+        plain = _storable(_adapter().dump_python(self, mode="json", exclude_defaults=True))
+        if self.acknowledge_url:
+            plain["acknowledge_url"] = self.acknowledge_url
+        return dict(plain)
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Alert:
+        """What `to_json` wrote. Raises ValueError for an unknown field or one of another type."""
+        # By way of JSON: there a string may be a time or a severity, and nothing else is taken for another type.
+        return _adapter().validate_json(json.dumps(stored), strict=True, extra="forbid")
 
     @property
     def resolved(self) -> bool:
@@ -74,6 +161,60 @@ class Alert:
     def respond_by(self) -> datetime:
         """When someone must have taken it."""
         return self.happened_at + self.severity.respond_within
+
+
+@dataclass(frozen=True)
+class DigestLine:
+    """One incident, or `count` of a kind, in a digest. `state` is open, acknowledged or resolved, or free text."""
+
+    severity: Severity
+    count: int
+    title: str
+    subject: str
+    incident_id: str = ""
+    state: str = ""
+
+
+@dataclass(frozen=True)
+class Digest:
+    """Several incidents in one message: too many at once, a handover between shifts, reviews that are due.
+
+    Attributes:
+        severity: the worst of the groups.
+        happened_at: aware; as of when.
+        groups: worst first; a renderer short of space drops the last ones and says how many.
+        duty: who takes over, or whose review is due.
+    """
+
+    title: str
+    severity: Severity
+    happened_at: datetime
+    groups: tuple[DigestLine, ...]
+    kind: Literal["storm", "handover", "review"]
+    duty: tuple[Person, ...] = ()
+    mention: bool = False
+    links: tuple[Link, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.happened_at.utcoffset() is None:
+            raise ValueError(f"{self.happened_at!r} has no time zone")
+
+
+@cache
+def _adapter() -> TypeAdapter[Alert]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Alert)
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return mask_secrets(printable(value))
+    if isinstance(value, dict):
+        return {key: _storable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(inner) for inner in value]
+    return value
 
 
 def fingerprint(source: str, subject: str, **dimensions: object) -> str:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from mindguard.alerts.alert import Alert, Fact, Link, fingerprint
+from mindguard.alerts.alert import Alert, Chart, Digest, DigestLine, Fact, Link, Person, Release, Table, fingerprint
 from mindguard.alerts.severity import Locale, Severity
 from mindguard.errors import MindGuardError
-from mindguard.feishu.card import render_card, render_text
+from mindguard.feishu.card import render_card
+from mindguard.feishu.digest_card import render_digest
+from mindguard.feishu.plain_text import render_digest_text, render_text
 
 Say = Callable[[str, str], str]
 """Chooses between the Chinese and the English wording."""
@@ -130,6 +133,121 @@ def _p2_trend(say: Say) -> Alert:
     )
 
 
+def _duty(say: Say) -> tuple[Person, ...]:
+    return (
+        Person(say("值班甲", "Engineer A"), "ou_sample7d8a6e6df7621556ce0d2192a", role="primary"),
+        Person(say("值班乙", "Engineer B"), "ou_sample84aad35d084aa403a838cf73b", role="backup"),
+    )
+
+
+def _p1_full(say: Say) -> Alert:
+    """Everything that a card can show."""
+    days = [f"11-{day:02}" for day in range(6, 20)]
+    seen = (118.2, 121.0, 124.9, 102.3, 99.8, 119.4, 120.8, 122.6, 125.1, 126.0, 103.9, 101.2, 121.7, 88.4)
+    usual = (119.0, 120.5, 123.1, 103.0, 100.9, 119.2, 121.3, 121.9, 124.2, 125.3, 103.5, 101.4, 121.1, 122.0)
+    return Alert(
+        title=say("打卡提交量日环比下降", "Check-ins fell day over day"),
+        severity=Severity.P1,
+        subject="checkin_submit",
+        happened_at=_AT,
+        fingerprint=fingerprint("event_volume", "checkin_submit", kind="full"),
+        incident_id="I-1042",
+        acknowledge_url="https://airflow.example/mindguard/acknowledge?token=sample",
+        occurrences=6,
+        last_seen_at=_AT + timedelta(minutes=12),
+        escalated_to=say("值班乙", "Engineer B"),
+        duty=_duty(say),
+        mention=True,
+        facts=(
+            Fact(say("日环比", "Day over day"), "−27.3 %", "≥ −20 %", wrong=True),
+            Fact(say("昨日 / 前日", "Yesterday / day before"), "88.4 k / 121.7 k"),
+        ),
+        table=Table(
+            (say("平台", "Platform"), say("版本", "Version"), say("昨日", "Yesterday"), say("日环比", "Day over day")),
+            (
+                ("iOS", "2.8.1", "11,204", "−71.2 %"),
+                ("iOS", "2.8.0", "30,118", "−1.4 %"),
+                ("Android", "2.8.1", "47,078", "+0.6 %"),
+            ),
+        ),
+        chart=Chart(
+            say("每日打卡（千次）", "Check-ins a day (thousands)"),
+            tuple(zip(days, seen, strict=True)),
+            days[-1],
+            tuple(zip(days, usual, strict=True)),
+        ),
+        releases=(
+            Release("2.8.1", _AT - timedelta(hours=20), 0.1, rolled_back=True, note=say("iOS 灰度", "iOS canary")),
+            Release("2.8.0", _AT - timedelta(days=3), 1.0),
+            Release("2.7.4", _AT - timedelta(days=9), 1.0),
+        ),
+        links=(*_links(say), Link(say("链路追踪", "Trace"), "https://trace.example/t/4bf92f35")),
+    )
+
+
+def _p1_taken(say: Say) -> Alert:
+    taken = replace(_p1_full(say), acknowledged_by=say("值班甲", "Engineer A"), escalated_to="", mention=False)
+    return replace(taken, acknowledged_at=_AT + timedelta(minutes=14), chart=None, table=None)
+
+
+def _storm(say: Say) -> Digest:
+    sources = ("snapshot_tables.export", "pipeline_freshness.check", "restore_drill.compare")
+    return Digest(
+        say("一分钟内 37 条告警，合并为一条", "37 incidents within a minute, in one message"),
+        Severity.P0,
+        _AT,
+        (
+            DigestLine(Severity.P0, 1, say("SOS 求助正在失败", "SOS calls are failing"), "SOS", "I-1040", "open"),
+            *(DigestLine(Severity.P1, 12, say("任务失败", "Task failed"), source, "", "open") for source in sources),
+        ),
+        "storm",
+        duty=_duty(say)[:1],
+        mention=True,
+        links=_links(say)[1:],
+    )
+
+
+def _handover(say: Say) -> Digest:
+    return Digest(
+        say("夜班接班：2 条未恢复", "Night shift takes over: 2 open"),
+        Severity.P1,
+        _AT,
+        (
+            DigestLine(Severity.P1, 1, _p1_full(say).title, "checkin_submit", "I-1042", "acknowledged"),
+            DigestLine(Severity.P2, 3, say("周报生成变慢", "Weekly report is slow"), "weekly_report", "I-1037", "open"),
+            DigestLine(Severity.P1, 1, _p1_task_failed(say).title, "snapshot_tables.export", "I-1041", "resolved"),
+        ),
+        "handover",
+        duty=_duty(say),
+        mention=True,
+        links=_links(say)[1:],
+    )
+
+
+def _handover_quiet(say: Say) -> Digest:
+    return Digest(say("早班接班", "Day shift takes over"), Severity.P2, _AT, (), "handover", duty=_duty(say))
+
+
+def _review(say: Say) -> Digest:
+    return Digest(
+        say("1 个事件的复盘将到期", "One review is nearly due"),
+        Severity.P1,
+        _AT,
+        (
+            DigestLine(
+                Severity.P0,
+                1,
+                _p0_data_loss(say).title,
+                "public.risk_signals",
+                "I-1031",
+                say("剩余 6 小时", "6 h left"),
+            ),
+        ),
+        "review",
+        duty=_duty(say)[:1],
+    )
+
+
 def _resolved(say: Say) -> Alert:
     failed = _p1_task_failed(say)
     return Alert(
@@ -176,25 +294,40 @@ CASES: dict[str, Callable[[Say], Alert]] = {
     "p0-sos": _p0_sos,
     "p1-unproven": _p1_unproven,
     "p1-task-failed": _p1_task_failed,
+    "p1-full": _p1_full,
+    "p1-taken": _p1_taken,
     "p2-trend": _p2_trend,
     "resolved": _resolved,
     "hostile": _hostile,
 }
 
+DIGESTS: dict[str, Callable[[Say], Digest]] = {
+    "storm": _storm,
+    "handover": _handover,
+    "handover-quiet": _handover_quiet,
+    "review": _review,
+}
 
-def sample(case: str, locale: Locale) -> Alert:
-    """The sample alert of this name, worded for the locale.
+
+def sample(case: str, locale: Locale) -> Alert | Digest:
+    """The sample of this name, worded for the locale.
 
     Raises:
         MindGuardError: there is no such case; the message lists those there are.
     """
-    if case not in CASES:
-        raise MindGuardError(f"no sample alert {case!r}", hint=f"choose one of {', '.join(CASES)}")
-    return CASES[case](lambda zh, en: zh if locale == "zh" else en)
+    make = CASES.get(case) or DIGESTS.get(case)
+    if make is None:
+        raise MindGuardError(f"no sample alert {case!r}", hint=f"choose one of {', '.join([*CASES, *DIGESTS])}")
+    return make(lambda zh, en: zh if locale == "zh" else en)
 
 
 def preview(case: str, locale: Locale, *, zone: ZoneInfo = _ZONE) -> tuple[str, str]:
     """The sample as plain text and as indented card JSON, as they would be sent. Raises as `sample`."""
-    alert = sample(case, locale)
-    card = render_card(alert, locale=locale, zone=zone)
-    return render_text(alert, locale=locale, zone=zone), json.dumps(card, ensure_ascii=False, indent=2)
+    shown = sample(case, locale)
+    if isinstance(shown, Digest):
+        card = render_digest(shown, locale=locale, zone=zone)
+        text = render_digest_text(shown, locale=locale, zone=zone)
+    else:
+        card = render_card(shown, locale=locale, zone=zone, now=shown.last_seen_at)
+        text = render_text(shown, locale=locale, zone=zone)
+    return text, json.dumps(card, ensure_ascii=False, indent=2)

@@ -8,12 +8,12 @@ from airflow.sdk import BaseHook
 
 from mindguard.connections import Connection
 from mindguard.errors import MindGuardError
-from mindguard.feishu.card import text_message
-from mindguard.feishu.client import HookClient, hook_from_connection
+from mindguard.feishu.transport import Transport, transport_from_connection
+from mindguard.settings import load_settings
 
 
 class FeishuHook(BaseHook):
-    """Reads a `feishu` connection; for its fields see `mindguard.feishu.client.hook_from_connection`."""
+    """Reads a `feishu` connection; for its fields see `transport_from_connection`."""
 
     conn_name_attr = "feishu_conn_id"
     default_conn_name = "mindguard_feishu"
@@ -24,10 +24,11 @@ class FeishuHook(BaseHook):
         super().__init__()
         self.feishu_conn_id = feishu_conn_id
 
-    def get_conn(self) -> HookClient:
-        """A client for the bot. Raises MindGuardError when the connection is not usable."""
+    def get_conn(self) -> Transport:
+        """What sends by this connection. Raises MindGuardError when it is not usable."""
         found = self.get_connection(self.feishu_conn_id)
-        return hook_from_connection(
+        settings = load_settings()
+        return transport_from_connection(
             Connection(
                 conn_id=self.feishu_conn_id,
                 conn_type=found.conn_type or "",
@@ -35,14 +36,18 @@ class FeishuHook(BaseHook):
                 password=found.password or "",
                 port=found.port,
                 schema=found.schema or "",
+                login=found.login or "",
                 extra=found.extra_dejson,
-            )
+            ),
+            locale=settings.locale,
+            zone=settings.zone,
         )
 
     def test_connection(self) -> tuple[bool, str]:
         """Send one line to the group: a custom bot has no other way to be tested."""
+        now = datetime.now(UTC)
         try:
-            self.get_conn().send(text_message("MindGuard 告警连接测试 / connection test"), datetime.now(UTC))
+            self.get_conn().say("MindGuard 告警连接测试 / connection test", uuid=now.isoformat(), now=now)
         except MindGuardError as error:
             return False, str(error)
         return True, "sent one test line to the group"

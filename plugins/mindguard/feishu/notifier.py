@@ -1,8 +1,8 @@
-"""Airflow's failure callbacks as Feishu cards.
+"""Airflow's callbacks as findings and recoveries.
 
-Attach one notifier to a DAG and, through `default_args`, to its tasks: the task's own callback knows the exception,
-the DAG's runs also when a task's process was killed and could not call anything. A mark in XCom tells the second
-that the first has delivered, so that a failure gives one card.
+Attach the notifiers to a DAG and, through `default_args`, to its tasks: the task's own callback knows the exception,
+the DAG's runs also when a task's process was killed and could not call anything. Both name the same occurrence, of
+which the incident store takes one (docs/adr/0013). What neither reports, `alert_delivery` finds.
 """
 
 from __future__ import annotations
@@ -10,54 +10,62 @@ from __future__ import annotations
 import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from airflow.sdk import BaseNotifier
-from airflow.sdk.configuration import conf
 
-from mindguard.alerts.alert import Alert
 from mindguard.alerts.approval import approval_request
-from mindguard.alerts.failures import run_failure, task_failure
+from mindguard.alerts.failures import Run, success, task_failure
 from mindguard.alerts.severity import Severity
+from mindguard.alerts.sweep import EndedRun, EndedTask, failures, recoveries
 from mindguard.errors import MindGuardError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow.sdk import Context
 
+    from mindguard.alerts.finding import Finding, Recovery
     from mindguard.settings import Settings
 
-REPORTED = "mindguard_reported"
-"""XCom key of a failed task: the fingerprint under which its failure has reached Feishu."""
+SENT_DIRECTLY = "mindguard_sent_directly"
+"""XCom key of a failed task whose alert went out without the incident store: the occurrence."""
+
+BUDGET_S = 12.0
+"""Seconds for one callback: Airflow kills it after 20."""
 
 
 class FeishuNotifier(BaseNotifier):
-    """Sends a card for a failed task or run.
+    """Reports a failed task or run.
 
     Args:
         severity: of a failure. A run with a Param named `severity` has that one instead.
+        repeats: report a failure also when the run before has failed. False for what delivers the alerts itself:
+            it must not send one a minute while it is broken.
     """
 
-    def __init__(self, *, severity: Severity | str) -> None:
+    def __init__(self, *, severity: Severity | str, repeats: bool = True) -> None:
         super().__init__()
         self.severity = Severity(severity)
+        self.repeats = repeats
 
     def notify(self, context: Context) -> None:
-        """Send what the context tells of; a task's context has an exception or a try, a run's has a reason."""
+        """Report what the context tells of; a run's context has a reason, a task's has none."""
+        if not self.repeats and _failed_before(context):
+            self.log.info("the run before failed too, so this failure is not reported again")
+        elif "reason" in context:
+            self._report_run(context)
+        else:
+            self._report_failed_task(context)
+
+    def _report_failed_task(self, context: Context) -> None:
         from mindguard.settings import load_settings
 
         settings = load_settings()
-        if "reason" in context:
-            self._notify_of_run(context, settings)
-        else:
-            self._notify_of_task(context, settings)
-
-    def _notify_of_task(self, context: Context, settings: Settings) -> None:
         task_instance: Any = context["ti"]
         error = context.get("exception")
-        alert = task_failure(
-            dag_id=task_instance.dag_id,
-            run_id=task_instance.run_id,
-            task_id=task_instance.task_id,
+        finding = task_failure(
+            _run(context),
+            task_instance.task_id,
             severity=self._severity(context),
             happened_at=datetime.now(UTC),
             log_url=task_instance.log_url,
@@ -66,50 +74,88 @@ class FeishuNotifier(BaseNotifier):
             detail=_traceback(error),
             tries=task_instance.try_number,
         )
-        self._deliver(alert, settings)
-        task_instance.xcom_push(REPORTED, alert.fingerprint)
+        if self._report([finding], [], settings):
+            task_instance.xcom_push(SENT_DIRECTLY, finding.occurrence)
 
-    def _notify_of_run(self, context: Context, settings: Settings) -> None:
+    def _report_run(self, context: Context) -> None:
+        """Report how a run and each of its tasks ended, the good and the bad."""
+        from mindguard.airflow_clients import airflow_pages
+        from mindguard.settings import load_settings
+
+        settings = load_settings()
+        run = _run(context)
+        reason = str(context.get("reason") or "failed")
+        ended = EndedRun(
+            run,
+            failed=reason != "success",
+            ended_at=datetime.now(UTC),
+            tasks=self._tasks(context),
+            severity=self._severity(context),
+            reason=reason,
+        )
+        found = failures([ended], base_url=airflow_pages(), locale=settings.locale)
+        unsent = [finding for finding in found if not _was_sent_directly(run, finding, ended.tasks)]
+        self._report(unsent, recoveries([ended]), settings)
+
+    def _tasks(self, context: Context) -> tuple[EndedTask, ...]:
+        """The run's task instances, each with the severity that its own notifier gives."""
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        dag: Any = context["dag"]
         run_id: str = context["run_id"]
-        dag_id: str = context["dag"].dag_id
-        run_url = f"{conf.get('api', 'base_url').rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
-        failed = _failed_tasks(context["dag"], run_id)
-        for task_id, map_indexes in failed.items():
-            if not all(_was_reported(dag_id, run_id, task_id, map_index) for map_index in map_indexes):
-                alert = task_failure(
-                    dag_id=dag_id,
-                    run_id=run_id,
-                    task_id=task_id,
-                    severity=self._severity(context),
-                    happened_at=datetime.now(UTC),
-                    log_url=f"{run_url}/tasks/{quote(task_id)}",
-                    locale=settings.locale,
-                )
-                self._deliver(alert, settings)
-        if not failed:
-            alert = run_failure(
-                dag_id=dag_id,
-                run_id=run_id,
-                reason=str(context.get("reason") or "failed"),
-                severity=self._severity(context),
-                happened_at=datetime.now(UTC),
-                run_url=run_url,
-                locale=settings.locale,
-            )
-            self._deliver(alert, settings)
+        states = RuntimeTaskInstance.get_task_states(dag_id=dag.dag_id, run_ids=[run_id]).get(run_id, {})
+        tasks: list[EndedTask] = []
+        for name, state in states.items():
+            # Airflow calls an instance of a mapped task `<task_id>_<map index>` here.
+            task_id, _, index = (name, "", "-1") if name in dag.task_ids else name.rpartition("_")
+            own = None if _asked_severity(context) else _own_severity(dag, task_id)
+            tasks.append(EndedTask(task_id, str(state or ""), None, severity=own, map_index=int(index)))
+        return tuple(tasks)
 
     def _severity(self, context: Context) -> Severity:
         """What a Param named `severity` asked for, else what the error says of itself, else the notifier's own."""
-        asked = (context.get("params") or {}).get("severity")
-        return Severity(asked or getattr(context.get("exception"), "severity", None) or self.severity)
+        error = context.get("exception")
+        return Severity(_asked_severity(context) or getattr(error, "severity", None) or self.severity)
 
-    def _deliver(self, alert: Alert, settings: Settings) -> None:
+    def _report(self, findings: Sequence[Finding], recovered: Sequence[Recovery], settings: Settings) -> bool:
+        """Into the store and on to Feishu; whether alerts had to be sent without the store."""
         from mindguard.airflow_clients import connection
-        from mindguard.feishu.client import hook_from_connection
+        from mindguard.alerts.unresolved import ends_an_incident
 
-        client = hook_from_connection(connection(settings.connections.feishu))
-        form = client.deliver(alert, now=datetime.now(UTC), locale=settings.locale, zone=settings.zone)
-        self.log.info("Feishu took the alert %s (%s) as %s", alert.fingerprint, alert.subject, form)
+        if not findings and not ends_an_incident(recovered, connection(settings.connections.ops)):
+            return False  # by far the most usual outcome, and the store costs half a second to load
+        from mindguard.feishu.delivery import report
+
+        reported = report(
+            findings, recovered, settings=settings, resolve=connection, now=datetime.now(UTC), budget_s=BUDGET_S
+        )
+        return reported.direct
+
+
+class RecoveryNotifier(FeishuNotifier):
+    """Reports a task or run that succeeded, which ends its incident if one is open.
+
+    A run that Airflow calls successful may hold a failed task: that is reported, with this notifier's severity.
+    """
+
+    def notify(self, context: Context) -> None:
+        """Report it. What goes wrong is only logged: the work itself is done, and the sweep comes by in a minute."""
+        try:
+            if "reason" in context:
+                self._report_run(context)
+            else:
+                self._report_task_success(context)
+        except MindGuardError as error:
+            self.log.warning("the recovery was not reported: %s", error)
+
+    def _report_task_success(self, context: Context) -> None:
+        from mindguard.settings import load_settings
+
+        task_instance: Any = context["ti"]
+        if task_instance.map_index >= 0:
+            return  # another instance may have failed: the run's callback sees all of them
+        recovered = success(_run(context), task_instance.task_id, at=datetime.now(UTC))
+        self._report([], [recovered], load_settings())
 
 
 class ApprovalNotifier(FeishuNotifier):
@@ -133,9 +179,60 @@ class ApprovalNotifier(FeishuNotifier):
             locale=settings.locale,
         )
         try:
-            self._deliver(alert, settings)
+            self._send(alert, settings)
         except MindGuardError as error:
             self.log.warning("the request for approval did not reach Feishu: %s", error)
+
+    def _send(self, alert: Any, settings: Settings) -> None:
+        """Send what is no incident."""
+        from mindguard.airflow_clients import connection
+        from mindguard.feishu.transport import transport_of
+
+        transport = transport_of(settings, connection)
+        transport.send(alert, uuid=alert.fingerprint, now=datetime.now(UTC))
+
+
+def _run(context: Context) -> Run:
+    dag: Any = context["dag"]
+    run_id: str = context["run_id"]
+    dag_run: Any = context.get("dag_run")  # absent where Airflow has no task to build the context from
+    return Run(
+        dag_id=dag.dag_id,
+        run_id=run_id,
+        run_type=str(dag_run.run_type.value) if dag_run else run_id.partition("__")[0],
+        started_at=dag_run.start_date if dag_run else None,
+        scheduled=dag.schedule is not None,
+    )
+
+
+def _failed_before(context: Context) -> bool:
+    """Whether the run before this one has failed."""
+    task_instance: Any = context.get("ti")
+    before = task_instance.get_previous_dagrun() if task_instance else None
+    return before is not None and before.state == "failed"
+
+
+def _asked_severity(context: Context) -> str | None:
+    return (context.get("params") or {}).get("severity")
+
+
+def _own_severity(dag: Any, task_id: str) -> Severity | None:
+    callbacks = dag.get_task(task_id).on_failure_callback if task_id in dag.task_ids else []
+    return next((callback.severity for callback in callbacks if isinstance(callback, FeishuNotifier)), None)
+
+
+def _was_sent_directly(run: Run, finding: Finding, tasks: Sequence[EndedTask]) -> bool:
+    """Whether the task's own callback has sent this already, while the store was down."""
+    from airflow.sdk.execution_time.xcom import XCom
+
+    return any(
+        XCom.get_one(
+            key=SENT_DIRECTLY, dag_id=run.dag_id, task_id=task.task_id, run_id=run.run_id, map_index=task.map_index
+        )
+        == finding.occurrence
+        for task in tasks
+        if task.state == "failed" and run.fingerprint(task.task_id) == finding.alert.fingerprint
+    )
 
 
 def _one_line(error: object) -> str:
@@ -150,24 +247,3 @@ def _traceback(error: object) -> str:
     if isinstance(error, BaseException):
         return "".join(traceback.format_exception(error))
     return ""
-
-
-def _failed_tasks(dag: Any, run_id: str) -> dict[str, list[int]]:
-    """Tasks of the run that failed themselves, in order, with the map indexes that did; -1 where it is not mapped."""
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-    states = RuntimeTaskInstance.get_task_states(dag_id=dag.dag_id, run_ids=[run_id]).get(run_id, {})
-    failed: dict[str, list[int]] = {}
-    for name, state in states.items():
-        if state == "failed":
-            # Airflow calls an instance of a mapped task `<task_id>_<map index>` here.
-            task_id, _, map_index = (name, "", "-1") if name in dag.task_ids else name.rpartition("_")
-            failed.setdefault(task_id, []).append(int(map_index))
-    return failed
-
-
-def _was_reported(dag_id: str, run_id: str, task_id: str, map_index: int) -> bool:
-    from airflow.sdk.execution_time.xcom import XCom
-
-    found = XCom.get_one(key=REPORTED, dag_id=dag_id, task_id=task_id, run_id=run_id, map_index=map_index)
-    return found is not None

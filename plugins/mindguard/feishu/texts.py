@@ -32,6 +32,27 @@ class Texts:
     plain_alert: str
     plain_resolved: str
     separator: str
+    list_separator: str
+    in_brackets: str
+    roles: dict[str, str]
+    incident: str
+    on_duty: str
+    time_left: str
+    overdue: str
+    acknowledge: str
+    acknowledged_by: str
+    escalated_to: str
+    occurrences: str
+    last_seen: str
+    releases: str
+    share: str
+    rolled_back: str
+    actual_line: str
+    expected_line: str
+    states: dict[str, str]
+    digests: dict[str, str]
+    nothing_open: str
+    times_in: str
 
 
 TEXTS: dict[Locale, Texts] = {
@@ -57,6 +78,27 @@ TEXTS: dict[Locale, Texts] = {
         plain_alert="【{severity} 告警】{title}",
         plain_resolved="【{severity} 已恢复】{title}",
         separator="：",
+        list_separator="、",
+        in_brackets="（{text}）",
+        roles={"primary": "主值班", "backup": "备份", "next": "下一位"},
+        incident="事件",
+        on_duty="值班",
+        time_left="发出时还剩 {duration}",
+        overdue="发出时已超时 {duration}",
+        acknowledge="我来处理",
+        acknowledged_by="认领人",
+        escalated_to="无人认领，已升级给",
+        occurrences="已上报 {count} 次",
+        last_seen="最近一次 {time}",
+        releases="最近发布",
+        share="覆盖 {share}",
+        rolled_back="已回滚",
+        actual_line="实际",
+        expected_line="预期",
+        states={"open": "待认领", "acknowledged": "处理中", "resolved": "已恢复"},
+        digests={"storm": "告警合并", "handover": "交接班", "review": "待复盘"},
+        nothing_open="没有未恢复的告警。",
+        times_in="时间按 {zone}",
     ),
     "en": Texts(
         severity="Severity",
@@ -80,5 +122,26 @@ TEXTS: dict[Locale, Texts] = {
         plain_alert="[{severity} alert] {title}",
         plain_resolved="[{severity} resolved] {title}",
         separator=": ",
+        list_separator=", ",
+        in_brackets=" ({text})",
+        roles={"primary": "primary", "backup": "backup", "next": "next"},
+        incident="Incident",
+        on_duty="On duty",
+        time_left="{duration} left when sent",
+        overdue="{duration} overdue when sent",
+        acknowledge="I take it",
+        acknowledged_by="Taken by",
+        escalated_to="Nobody took it; called",
+        occurrences="reported {count} times",
+        last_seen="last {time}",
+        releases="Latest releases",
+        share="{share} of users",
+        rolled_back="rolled back",
+        actual_line="actual",
+        expected_line="expected",
+        states={"open": "open", "acknowledged": "in progress", "resolved": "resolved"},
+        digests={"storm": "storm", "handover": "handover", "review": "review due"},
+        nothing_open="Nothing is open.",
+        times_in="Times in {zone}",
     ),
 }

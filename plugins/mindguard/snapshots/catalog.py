@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mindguard.errors import MindGuardError
+from mindguard.snapshots.encryption import Unreadable
 from mindguard.snapshots.manifest import Manifest, ManifestInvalid
 from mindguard.snapshots.proof import Proof, read_proof
 from mindguard.snapshots.store import ObjectMissing, Store
@@ -14,13 +15,26 @@ class SnapshotMissing(MindGuardError):
     """No snapshot has this id."""
 
 
-def list_snapshots(store: Store) -> list[Manifest]:
+def list_snapshots(store: Store, *, unreadable: Callable[[Unreadable], None] | None = None) -> list[Manifest]:
     """All snapshots, oldest first.
+
+    Args:
+        store: where they are.
+        unreadable: told of each that cannot be decrypted, which is then left out.
 
     Raises:
         ManifestInvalid: one of them cannot be read; it is named.
+        Unreadable: one cannot be decrypted, and nobody wants to be told.
     """
-    return [_read(store, key) for key in store.manifest_keys()]
+    found = []
+    for key in store.manifest_keys():
+        try:
+            found.append(_read(store, key))
+        except Unreadable as error:
+            if not unreadable:
+                raise
+            unreadable(error)
+    return found
 
 
 def find_snapshot(store: Store, snapshot_id: str) -> Manifest:
@@ -29,8 +43,11 @@ def find_snapshot(store: Store, snapshot_id: str) -> Manifest:
     Raises:
         SnapshotMissing: there is none.
         ManifestInvalid: its manifest cannot be trusted.
+        Unreadable: it cannot be decrypted; KeyMissing names every key that it lacks.
     """
-    return _read(store, find_key(store, snapshot_id))
+    found = _read(store, find_key(store, snapshot_id))
+    store.encryption.require(found.keys, f"snapshot {found.snapshot_id}")
+    return found
 
 
 def find_key(store: Store, snapshot_id: str) -> str:
@@ -66,12 +83,13 @@ def newest_snapshot(
 ) -> Manifest | None:
     """The newest snapshot whose manifest can be read, with `good` the newest that is not quarantined; or None.
 
-    A damaged manifest must not keep the next snapshot from being taken: it is told to `progress` and passed over.
+    One that is damaged, or whose key was destroyed, must not keep the next snapshot from being taken: it is told to
+    `progress` and passed over.
     """
     for key in reversed(store.manifest_keys()):
         try:
             found = _read(store, key)
-        except (ManifestInvalid, ObjectMissing) as error:
+        except (ManifestInvalid, ObjectMissing, Unreadable) as error:
             progress(f"passed over: {error}")
             continue
         if not (good and found.quarantined_for):
@@ -80,4 +98,4 @@ def newest_snapshot(
 
 
 def _read(store: Store, key: str) -> Manifest:
-    return Manifest.from_bytes(store.read(key), origin=key)
+    return Manifest.from_bytes(store.read_sealed(key), origin=key)

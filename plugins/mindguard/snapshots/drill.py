@@ -1,8 +1,8 @@
 """The restore drill: rebuild a snapshot in a scratch database, prove that it is equal, record how long that took.
 
-Whose fault a failure is decides who is woken. The snapshot's: bytes that are missing or not as recorded, rows that
-their own schema refuses, values that are not the fingerprint's. Everything else (network, rights, disk, programs,
-extensions that the scratch server lacks) says nothing about the snapshot.
+Whose fault a failure is decides who is woken. The snapshot's: bytes that are missing or not as recorded, keys that
+are lost, rows that their own schema refuses, values that are not the fingerprint's. Everything else (network, rights,
+disk, programs, extensions that the scratch server lacks) says nothing about the snapshot.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mindguard.errors import MindGuardError
 from mindguard.snapshots import target
 from mindguard.snapshots.catalog import SnapshotMissing, find_key, find_snapshot
+from mindguard.snapshots.encryption import Unreadable
 from mindguard.snapshots.load import loadable
 from mindguard.snapshots.manifest import Column, Manifest, ManifestInvalid, Table
 from mindguard.snapshots.proof import Proof, ProvenTable, store_proof
@@ -86,6 +87,8 @@ def drill(
         Unrestorable: the snapshot is at fault.
         DrillBroke: anything else is.
     """
+    with _blamed(manifest.snapshot_id):
+        store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
     with _blamed(manifest.snapshot_id), _scratch_database(manifest, scratch_conninfo) as conninfo:
         rebuilt = rebuild(manifest, store, conninfo, connections=connections, progress=progress)
         tables, server_version = _compare(manifest, conninfo, progress)
@@ -129,7 +132,7 @@ def _blamed(snapshot_id: str) -> Iterator[None]:
         yield
     except (Unrestorable, DrillBroke):
         raise
-    except (SnapshotAtFault, ManifestInvalid, SnapshotMissing) as error:
+    except (SnapshotAtFault, ManifestInvalid, SnapshotMissing, Unreadable) as error:
         raise Unrestorable(
             f"snapshot {snapshot_id} cannot be restored: {error}",
             hint="take a new one now (mindguard snapshot take), keep this one, and drill the one before it",

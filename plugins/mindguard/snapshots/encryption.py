@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from mindguard.connections import Resolve
 from mindguard.errors import MindGuardError
+from mindguard.settings import Settings
 
 if TYPE_CHECKING:
     from pyarrow._parquet import FileDecryptionProperties, FileEncryptionProperties
@@ -321,3 +322,19 @@ class NoEncryption(Encryption):
     def seal(self, object_key: str, body: bytes) -> bytes:
         """The body itself."""
         return body
+
+
+def encryption_of(settings: Settings, resolve: Resolve) -> Encryption:
+    """What the settings ask for; reads the key ring only when encryption is on.
+
+    Raises:
+        ConnectionMissing, KeyRingInvalid: as `read_key_ring`.
+    """
+    asked = settings.snapshot.encryption
+    if not asked.enabled:
+        return NoEncryption()
+    return Encryption(
+        read_key_ring(settings.connections.keys, resolve),
+        reuse_across_keys=asked.reuse_across_keys,
+        accept_unencrypted=asked.accept_unencrypted,
+    )

@@ -19,6 +19,7 @@ from typing import Any
 from mindguard.errors import MindGuardError
 from mindguard.settings import RetentionSettings
 from mindguard.snapshots.catalog import SnapshotMissing, find_key, proven
+from mindguard.snapshots.encryption import Unreadable
 from mindguard.snapshots.manifest import Manifest, ManifestInvalid
 from mindguard.snapshots.retention import Decision, Kept, plan_expiry
 from mindguard.snapshots.store import Kind, Listed, ObjectMissing, Store, StoreError
@@ -150,8 +151,7 @@ def hold(store: Store, snapshot_id: str, *, reason: str, now: datetime) -> str:
     """
     key = find_key(store, snapshot_id)
     body = json.dumps({"reason": reason, "held_at": now.astimezone(UTC).isoformat()}, ensure_ascii=False).encode()
-    held = Store.beside(key, "hold")
-    store.create(held, body, sha256=hashlib.sha256(body).hexdigest(), size=len(body))
+    store.create_sealed(Store.beside(key, "hold"), body)
     # An expiry that saw no hold may have removed the manifest; one that comes later sees the hold.
     if store.head(key) is None:
         _remove_hold(store, key)
@@ -188,10 +188,10 @@ def _id_of(manifest_key: str) -> str:
 
 def _kept(store: Store, key: str, keys: set[str]) -> Kept | None:
     try:
-        manifest = Manifest.from_bytes(store.read(key), origin=key)
+        manifest = Manifest.from_bytes(store.read_sealed(key), origin=key)
     except ObjectMissing:  # another run has expired it just now
         return None
-    except ManifestInvalid:
+    except (ManifestInvalid, Unreadable):
         if not (taken_at := _time_in(key)):
             return None  # the garbage collection says that it cannot be read
         quarantined = True
@@ -215,10 +215,10 @@ def _held(store: Store, manifest_key: str, keys: set[str]) -> str | None:
     if key not in keys:
         return None
     try:
-        return str(json.loads(store.read(key))["reason"])
+        return str(json.loads(store.read_sealed(key))["reason"])
     except ObjectMissing:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, Unreadable):
         return "reason unreadable"
 
 
@@ -268,7 +268,7 @@ def _collect_garbage(store: Store, grace: timedelta, expired: Expired) -> None:
     _abort_uploads(store, before, expired)
     try:
         needed = _needed(store)
-    except ManifestInvalid as error:
+    except (ManifestInvalid, Unreadable) as error:
         expired.faults.append(f"no part is removed, since a manifest does not say which it needs: {error}")
         return
     garbage = [
@@ -288,7 +288,7 @@ def _needed(store: Store) -> set[str]:
 
     def names(key: str) -> set[str]:
         try:
-            return {each.key for each in Manifest.from_bytes(store.read(key), origin=key).objects}
+            return {each.key for each in Manifest.from_bytes(store.read_sealed(key), origin=key).objects}
         except ObjectMissing:  # another run has expired it just now
             return set()
 

@@ -127,6 +127,9 @@ class Manifest(_Record):
     quarantined_for: tuple[str, ...] = Field(
         (), description="why this snapshot does not count as good, one line each; empty: it does"
     )
+    keys: tuple[str, ...] = Field(
+        (), description="ids of the master keys that reading it needs; empty: it is not encrypted on the client's side"
+    )
 
     @property
     def rows(self) -> int:
@@ -150,7 +153,8 @@ class Manifest(_Record):
 
     def to_bytes(self) -> bytes:
         """JSON for the store, with a digest over everything else so that an altered manifest is noticed."""
-        body = self.model_dump(mode="json")
+        # Without keys as before there were any: a version that knows none reads what is not encrypted.
+        body = self.model_dump(mode="json", exclude=None if self.keys else {"keys"})
         return json.dumps(body | {"digest": _digest(body)}, ensure_ascii=False, indent=1).encode()
 
     @classmethod

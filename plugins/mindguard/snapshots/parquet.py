@@ -8,17 +8,24 @@ from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyarrow._parquet import FileEncryptionProperties
 
 _ROW_GROUP_BYTES = 16 * 1024 * 1024
 
 
-def write_parquet(batches: Iterable[pa.RecordBatch], file: IO[bytes], check_going_on: Callable[[], None]) -> int:
+def write_parquet(
+    batches: Iterable[pa.RecordBatch],
+    file: IO[bytes],
+    check_going_on: Callable[[], None],
+    encryption: FileEncryptionProperties | None = None,
+) -> int:
     """Write record batches as one Parquet file with zstd; returns the number of rows.
 
     Args:
         batches: at least one; all of one schema.
         file: open for binary writing.
         check_going_on: called once a batch; what it raises ends the writing.
+        encryption: of footer and columns; None: in the clear.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -29,7 +36,9 @@ def write_parquet(batches: Iterable[pa.RecordBatch], file: IO[bytes], check_goin
         for group in _row_groups(batches, check_going_on):
             table = pa.Table.from_batches(group)
             writer = writer or closing.enter_context(
-                pq.ParquetWriter(file, table.schema, compression="zstd", write_page_checksum=True)
+                pq.ParquetWriter(
+                    file, table.schema, compression="zstd", write_page_checksum=True, encryption_properties=encryption
+                )
             )
             writer.write_table(table, row_group_size=max(table.num_rows, 1))
             rows += table.num_rows

@@ -10,8 +10,8 @@ from itertools import pairwise
 
 from mindguard.snapshots.manifest import FORMAT, Column, Part
 
-_SMALLEST_PART = 2_000_000
-_PARTS = 32
+_SMALLEST_PART = 512_000
+_PARTS = 96
 _SAMPLE_BYTES = 16 * 1024 * 1024
 _BLOCK = 8192
 _NATIVE_NUMBERS = {"bool", "int2", "int4", "int8", "float4", "float8"}
@@ -44,7 +44,7 @@ def is_time(column: Column) -> bool:
 def part_bytes(table_bytes: int, largest: int) -> int:
     """Bytes of the source's heap that one part of this table aims at.
 
-    A part is the unit of reuse, so a table is cut into some 32 parts as soon as they are worth an object each:
+    A part is the unit of reuse, so a table is cut into some 96 parts as soon as they are worth an object each:
     with a part for the whole table, one new row would cost all of it.
 
     Args:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import suppress
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from mindguard.snapshots.encryption import Unreadable
 from mindguard.snapshots.store import ObjectExists, Store
 
 
@@ -38,7 +38,7 @@ def store_proof(proof: Proof, store: Store, manifest_key: str) -> bool:
     """Store it; False: an earlier drill has left one already, which stays."""
     body = proof.model_dump_json(indent=1).encode()
     with suppress(ObjectExists):
-        store.create(Store.beside(manifest_key, "proof"), body, sha256=hashlib.sha256(body).hexdigest(), size=len(body))
+        store.create_sealed(Store.beside(manifest_key, "proof"), body)
         return True
     return False
 
@@ -46,6 +46,6 @@ def store_proof(proof: Proof, store: Store, manifest_key: str) -> bool:
 def read_proof(store: Store, key: str) -> Proof | None:
     """The proof under this key; None when it cannot be read as one: then nothing is proven."""
     try:
-        return Proof.model_validate_json(store.read(key))
-    except ValidationError:
+        return Proof.model_validate_json(store.read_sealed(key))
+    except (ValidationError, Unreadable):
         return None

@@ -81,9 +81,11 @@ def rebuild(
 
     Raises:
         RestoreRefused: the database is not empty, or is the source.
-        SnapshotAtFault: what is stored cannot give the tables back.
+        KeyMissing: before anything is connected to.
+        SnapshotAtFault, SealBroken: what is stored cannot give the tables back.
         TargetError, StoreError, ToolFailed, DiskFull: something else is at fault.
     """
+    store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
     began = time.monotonic()
     with target.connect(conninfo) as connection, tempfile.TemporaryDirectory(prefix="mindguard-schema-") as folder:
         target.refuse_source(connection, manifest)
@@ -91,6 +93,7 @@ def rebuild(
         dump_file = Path(folder) / "schema.dump"
         with dump_file.open("w+b") as file:
             fetch(manifest.schema_dump, store, file)
+        dump_file.write_bytes(store.encryption.open(manifest.schema_dump.key, dump_file.read_bytes()))
         dump = SchemaDump(dump_file, conninfo)
         extensions = connection.execute(statement("select_extensions")).fetchall()
         left_out = not_for_scratch(dump.entries, (row["name"] for row in extensions))

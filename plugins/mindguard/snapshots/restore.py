@@ -93,8 +93,10 @@ class Plan:
         lines += [str(each) for each in self.tables]
         if self.swap:
             lines += [
-                f"then {each.table.name} becomes {swap.kept_name(each.name, self.snapshot_id)}, the restored one "
-                "takes its place; rows written since the snapshot are in the old one only"
+                f"then the restored {each.table.name} takes the live one's place, which becomes "
+                f"{swap.kept_name(each.name, self.snapshot_id)}; only that has the rows written since the snapshot"
+                if each.live
+                else f"then {each.table.name} is put back where there is none now"
                 for each in self.tables
             ]
         else:
@@ -176,8 +178,10 @@ def restore(
         connections: parts loaded at once.
 
     Raises:
+        KeyMissing: before anything is connected to.
         RestoreRefused, SnapshotAtFault, TargetError, StoreError, DiskFull: one line with what to do.
     """
+    store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
     began = time.monotonic()
     with target.connect(conninfo) as connection:
         plan = _plan(connection, manifest, request)

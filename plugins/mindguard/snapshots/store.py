@@ -26,6 +26,7 @@ from urllib.parse import quote
 
 from mindguard.errors import MindGuardError
 from mindguard.settings import SnapshotSettings
+from mindguard.snapshots.encryption import Encryption, NoEncryption
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -103,6 +104,7 @@ class Store:
         storage_class: class that objects are written in.
         sse: server-side encryption to request (`AES256`, `aws:kms`), None for none.
         sse_kms_key_id: key for `aws:kms`.
+        encryption: of parts, and of what `create_sealed` writes; default: none.
     """
 
     def __init__(
@@ -114,10 +116,12 @@ class Store:
         storage_class: str = "STANDARD",
         sse: str | None = None,
         sse_kms_key_id: str | None = None,
+        encryption: Encryption | None = None,
     ) -> None:
         self._client = client
         self.bucket = bucket
         self.prefix = prefix
+        self.encryption = encryption or NoEncryption()
         self._written_as: Any = {"StorageClass": storage_class}
         if sse:
             self._written_as["ServerSideEncryption"] = sse
@@ -125,7 +129,7 @@ class Store:
             self._written_as["SSEKMSKeyId"] = sse_kms_key_id
 
     @classmethod
-    def of(cls, client: S3Client, settings: SnapshotSettings) -> Store:
+    def of(cls, client: S3Client, settings: SnapshotSettings, encryption: Encryption | None = None) -> Store:
         """The store that the settings name."""
         return cls(
             client,
@@ -134,6 +138,7 @@ class Store:
             storage_class=settings.storage_class,
             sse=settings.sse,
             sse_kms_key_id=settings.sse_kms_key_id,
+            encryption=encryption,
         )
 
     def part_key(self, table: str, content_id: str) -> str:
@@ -191,6 +196,22 @@ class Store:
         }
         with self._explained(f"write {key}"):
             self._client.put_object(**request)
+
+    def create_sealed(self, key: str, body: bytes) -> None:
+        """`create` for a small object that only holders of the key ring may read or could have written.
+
+        Raises:
+            ObjectExists: something else is there.
+            StoreError: as `create`.
+        """
+        sealed = self.encryption.seal(key, body)
+        sha256 = hashlib.sha256(sealed).hexdigest()
+        try:
+            self.create(key, sealed, sha256=sha256, size=len(sealed))
+        except ObjectExists:
+            # The first try may have arrived and its answer been lost; then what is there is ours, to the last byte.
+            if self.digest(key) != (sha256, len(sealed)):
+                raise
 
     def locking(self, mode: Literal["GOVERNANCE", "COMPLIANCE"], until: datetime) -> Store:
         """The same store, whose `create` locks what it writes. The bucket must have object lock enabled."""
@@ -252,6 +273,15 @@ class Store:
     def read(self, key: str) -> bytes:
         """The whole object; for small ones."""
         return b"".join(self.chunks(key))
+
+    def read_sealed(self, key: str) -> bytes:
+        """What `create_sealed` was given.
+
+        Raises:
+            Unreadable: its master key is missing, or it is not what was written.
+            ObjectMissing, StoreError: as `chunks`.
+        """
+        return self.encryption.open(key, self.read(key))
 
     def digest(self, key: str, copy_to: BinaryIO | None = None) -> tuple[str, int]:
         """SHA-256 and size of what is stored, read back to its last byte; a copy goes to `copy_to`."""

@@ -155,6 +155,7 @@ def take_snapshot(
         sequences=sequences,
         schema_dump=schema_dump,
         quarantined_for=suspicions(tables, last_good, settings.gate),
+        keys=store.encryption.needed_keys(part.key for table in tables for part in table.parts),
     )
     reuse.check_before_publishing()
     key = publish(result, store, zone)
@@ -171,8 +172,7 @@ def take_snapshot(
 def publish(snapshot: Manifest, store: Store, zone: ZoneInfo) -> str:
     """Write the manifest, create-only: from here on the snapshot exists. Returns its key."""
     key = store.manifest_key(snapshot.taken_at.astimezone(zone).date(), snapshot.snapshot_id)
-    body = snapshot.to_bytes()
-    store.create(key, body, sha256=hashlib.sha256(body).hexdigest(), size=len(body))
+    store.create_sealed(key, snapshot.to_bytes())
     return key
 
 
@@ -254,10 +254,11 @@ class _Exporter:
     def _store_part(self, planned: PlannedPart, report: TableReport) -> Part:
         """Make sure that the part is in the store, read it back, and describe it."""
         self._check_going_on()
-        key = self._store.part_key(planned.table.full_name, planned.content_id)
+        names = self._store.encryption.part_names(planned.table.full_name, planned.content_id)
+        keys = [self._store.part_key(folder, name) for folder, name in names]
         began = time.monotonic()
-        found = self._reuse.find(key)
-        key = found.key if found else self._reuse.own(key)
+        found = next((found for each in keys if (found := self._reuse.find(each))), None)
+        key = found.key if found else self._reuse.own(keys[0])
         written = found is None and self._export(planned, key)
         stored = self._read_back(key, found)
         report.add(stored.bytes, written=written)
@@ -297,19 +298,19 @@ class _Exporter:
         with tempfile.TemporaryDirectory(prefix="mindguard-schema-") as folder:
             file = Path(folder) / "schema.dump"
             content = self._source.dump_schema(file)
-            key = self._store.schema_key(content)
+            key = self._store.schema_key(self._store.encryption.opaque(content))
             found = self._reuse.find(key)
             key = found.key if found else self._reuse.own(key)
             if found is None:
-                body = file.read_bytes()
                 with suppress(ObjectExists):
-                    self._store.create(key, body, sha256=hashlib.sha256(body).hexdigest(), size=len(body))
+                    self._store.create_sealed(key, file.read_bytes())
         return self._read_back(key, found)
 
     def _export(self, planned: PlannedPart, key: str) -> bool:
         """Read the part, write it as Parquet to a temporary file, upload that. False: another run was faster."""
         with temporary_file() as file:
-            rows = write_parquet(self._reader().batches(planned), file, self._check_going_on)
+            encryption = self._store.encryption.writing(key)
+            rows = write_parquet(self._reader().batches(planned), file, self._check_going_on, encryption)
             if rows != planned.rows:
                 raise PartMismatch(key, "its row count", expected=planned.rows, actual=rows)
             size = file.tell()

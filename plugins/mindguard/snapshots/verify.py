@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from mindguard.errors import MindGuardError
+from mindguard.snapshots.encryption import Unreadable
 from mindguard.snapshots.manifest import Manifest, Part, StoredObject, Table
 from mindguard.snapshots.store import ObjectExists, ObjectMissing, Store, StoreError
 from mindguard.snapshots.tempdisk import temporary_file
@@ -48,8 +48,10 @@ def verify_snapshot(
     A damaged object is noted in the store, so that no later snapshot is built on it.
 
     Raises:
+        KeyMissing: the key ring lacks a key that the snapshot needs; nothing was read.
         StoreError: the store could not be asked; that is not a verdict on the snapshot.
     """
+    store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
     began = time.monotonic()
     faults: list[str] = []
     pool = ThreadPoolExecutor(threads, "verify")
@@ -57,7 +59,7 @@ def verify_snapshot(
         futures = {
             pool.submit(_fault, table, part, store): part.key for table in manifest.tables for part in table.parts
         }
-        futures[pool.submit(_altered, manifest.schema_dump, store, None)] = manifest.schema_dump.key
+        futures[pool.submit(_schema_fault, manifest.schema_dump, store)] = manifest.schema_dump.key
         for count, future in enumerate(as_completed(futures), 1):
             if fault := future.result():
                 faults.append(fault)
@@ -77,7 +79,7 @@ def verify_snapshot(
 def _note_damage(store: Store, key: str, fault: str, progress: Callable[[str], None]) -> None:
     body = json.dumps({"key": key, "fault": fault}).encode()
     try:
-        store.create(store.damage_key(key), body, sha256=hashlib.sha256(body).hexdigest(), size=len(body))
+        store.create_sealed(store.damage_key(key), body)
     except ObjectExists:
         return
     except StoreError as error:
@@ -85,7 +87,7 @@ def _note_damage(store: Store, key: str, fault: str, progress: Callable[[str], N
         progress(f"the damage could not be noted in the store: {error}")
 
 
-def _altered(stored: Part | StoredObject, store: Store, copy_to: BinaryIO | None) -> str | None:
+def _altered(stored: Part | StoredObject, store: Store, copy_to: BinaryIO) -> str | None:
     """How the stored bytes differ from what the manifest says, None when they do not."""
     try:
         sha256, size = store.digest(stored.key, copy_to)
@@ -94,6 +96,19 @@ def _altered(stored: Part | StoredObject, store: Store, copy_to: BinaryIO | None
     if (sha256, size) != (stored.sha256, stored.bytes):
         expected = f"{stored.bytes} with {stored.sha256[:12]}…"
         return f"{stored.key} has {size} bytes with SHA-256 {sha256[:12]}…, not {expected}"
+    return None
+
+
+def _schema_fault(schema_dump: StoredObject, store: Store) -> str | None:
+    """What is wrong with the stored schema dump, None when nothing is."""
+    with temporary_file() as copy:
+        if altered := _altered(schema_dump, store, copy):
+            return altered
+        copy.seek(0)
+        try:
+            store.encryption.open(schema_dump.key, copy.read())
+        except Unreadable as error:
+            return str(error)
     return None
 
 
@@ -107,7 +122,9 @@ def _fault(table: Table, part: Part, store: Store) -> str | None:
             return altered
         copy.seek(0)
         try:
-            footer = pq.ParquetFile(copy)
+            footer = pq.ParquetFile(copy, decryption_properties=store.encryption.reading(part.key))
+        except Unreadable as error:
+            return str(error)
         except (pa.ArrowException, OSError) as error:
             return f"{part.key} is not Parquet: {error}"
         names = footer.schema_arrow.names

@@ -2,69 +2,110 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from mindguard.alerts.alert import Alert
-from mindguard.alerts.failures import run_failure, task_failure, task_fingerprint
+from mindguard.alerts.failures import Run, run_failure, success, task_failure
+from mindguard.alerts.finding import Finding
 from mindguard.alerts.severity import Severity
 
 AT = datetime(2026, 11, 19, 6, 2, tzinfo=UTC)
 LOG = "https://airflow.example/dags/snapshot_tables/runs/r1/tasks/take_snapshot"
 
 
-def of_task(**changes: Any) -> Alert:
+def a_run(**changes: Any) -> Run:
     known: dict[str, Any] = {
         "dag_id": "snapshot_tables",
         "run_id": "r1",
-        "task_id": "take_snapshot",
-        "severity": Severity.P1,
-        "happened_at": AT,
-        "log_url": LOG,
-        "locale": "en",
+        "run_type": "scheduled",
+        "started_at": AT,
+        "scheduled": True,
     }
-    return task_failure(**known | changes)
+    return Run(**known | changes)
 
 
-def of_run(**changes: Any) -> Alert:
+def of_task(run: Run | None = None, task_id: str = "take_snapshot", **changes: Any) -> Finding:
+    known: dict[str, Any] = {"severity": Severity.P1, "happened_at": AT, "log_url": LOG, "locale": "en"}
+    return task_failure(run or a_run(), task_id, **known | changes)
+
+
+def of_run(run: Run | None = None, **changes: Any) -> Finding:
     known: dict[str, Any] = {
-        "dag_id": "snapshot_tables",
-        "run_id": "r1",
         "reason": "timed_out",
         "severity": Severity.P1,
         "happened_at": AT,
         "run_url": "https://airflow.example/dags/snapshot_tables/runs/r1",
         "locale": "en",
     }
-    return run_failure(**known | changes)
+    return run_failure(run or a_run(), **known | changes)
 
 
-def test_the_task_and_its_run_report_one_incident() -> None:
+def test_every_reporter_of_one_failure_names_one_occurrence_of_one_incident() -> None:
     """The task's callback knows the error, the run's callback only that the task failed; it must be one card."""
     by_task = of_task(error="OSError: disk full", detail="Traceback …", tries=3, happened_at=datetime.now(UTC))
-    by_run = of_task(log_url="https://airflow.example/elsewhere", locale="zh", severity=Severity.P0)
-    assert by_task.fingerprint == by_run.fingerprint == task_fingerprint("snapshot_tables", "r1", "take_snapshot")
+    elsewhere = a_run(started_at=AT.astimezone(ZoneInfo("Asia/Shanghai")))
+    by_run = of_task(elsewhere, log_url="https://airflow.example/elsewhere", locale="zh", severity=Severity.P0)
+    assert by_task.alert.fingerprint == by_run.alert.fingerprint
+    assert by_task.occurrence == by_run.occurrence
+    assert by_task.recovery_key == by_run.recovery_key
+
+
+def test_a_cleared_run_fails_anew() -> None:
+    again = of_task(a_run(started_at=AT + timedelta(minutes=5)))
+    assert again.alert.fingerprint == of_task().alert.fingerprint
+    assert again.occurrence != of_task().occurrence
+
+
+@pytest.mark.parametrize("run_type", ["scheduled", "asset_triggered", "operator_triggered"])
+def test_scheduled_runs_share_an_incident(run_type: str) -> None:
+    first, second = (of_task(a_run(run_id=run_id, run_type=run_type)) for run_id in ("r1", "r2"))
+    assert first.alert.fingerprint == second.alert.fingerprint
+    assert first.occurrence != second.occurrence
+
+
+@pytest.mark.parametrize("run_type", ["manual", "backfill", "asset_materialization"])
+def test_a_run_that_a_person_asked_for_has_its_own(run_type: str) -> None:
+    first, second = (of_task(a_run(run_id=run_id, run_type=run_type)) for run_id in ("r1", "r2"))
+    assert len({of_task().alert.fingerprint, first.alert.fingerprint, second.alert.fingerprint}) == 3
 
 
 def test_other_failures_are_other_incidents() -> None:
-    alerts = [
+    findings = [
         of_task(),
-        of_task(run_id="r2"),
         of_task(task_id="verify_snapshot"),
-        of_task(dag_id="restore_drill"),
-        of_task(dag_id="snapshot_tables.take", task_id="snapshot"),
+        of_task(a_run(dag_id="restore_drill")),
+        of_task(a_run(dag_id="snapshot_tables.take"), "snapshot"),
         of_task(task_id="run"),
         of_run(),
-        of_run(run_id="r2"),
-        of_run(dag_id="restore_drill"),
+        of_run(a_run(dag_id="restore_drill")),
     ]
-    assert len({alert.fingerprint for alert in alerts}) == len(alerts)
+    assert len({finding.alert.fingerprint for finding in findings}) == len(findings)
+    assert len({finding.recovery_key for finding in findings}) == len(findings)
+
+
+def test_in_a_dag_with_a_schedule_any_later_success_ends_it() -> None:
+    manual = a_run(run_id="r2", run_type="manual")
+    assert success(a_run(), "take_snapshot", at=AT).recovery_key == of_task(manual).recovery_key
+    assert success(a_run(), at=AT).recovery_key == of_run(manual).recovery_key
+
+
+def test_without_a_schedule_only_its_rerun_does() -> None:
+    """Each run is a request of its own: that the next one succeeds says nothing of this one."""
+    failed, other = (a_run(run_id=run_id, run_type="manual", scheduled=False) for run_id in ("r1", "r2"))
+    assert success(failed, "take_snapshot", at=AT).recovery_key == of_task(failed).recovery_key
+    assert success(other, "take_snapshot", at=AT).recovery_key != of_task(failed).recovery_key
 
 
 def test_a_run_is_one_incident_whatever_its_reason() -> None:
-    assert of_run(reason="timed_out").fingerprint == of_run(reason="all_tasks_deadlocked").fingerprint
+    reasons = [of_run(reason=reason).alert.fingerprint for reason in ("timed_out", "all_tasks_deadlocked")]
+    assert len(set(reasons)) == 1
+
+
+def test_a_run_that_never_started_has_an_occurrence_too() -> None:
+    assert of_run(a_run(started_at=None)).occurrence == "r1"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +126,7 @@ def test_a_run_is_one_incident_whatever_its_reason() -> None:
     ],
 )
 def test_a_failed_task_in_words(locale: str, title: str, facts: list[tuple[str, str]], link: str) -> None:
-    alert = of_task(locale=locale, error="OSError: disk full", detail="Traceback …", tries=3)
+    alert = of_task(locale=locale, error="OSError: disk full", detail="Traceback …", tries=3).alert
     assert alert.title == title
     assert alert.subject == "snapshot_tables.take_snapshot"
     assert [(fact.name, fact.value) for fact in alert.facts] == facts
@@ -97,7 +138,7 @@ def test_a_failed_task_in_words(locale: str, title: str, facts: list[tuple[str, 
 
 @pytest.mark.parametrize(("locale", "said"), [("en", "its process was probably killed"), ("zh", "进程可能被强制结束")])
 def test_a_task_without_an_error_was_probably_killed(locale: str, said: str) -> None:
-    alert = of_task(locale=locale)
+    alert = of_task(locale=locale).alert
     assert said in alert.facts[0].value
     assert [fact.name for fact in alert.facts][2:] == [], "an unknown number of tries is not shown as 0"
 
@@ -112,14 +153,14 @@ def test_a_task_without_an_error_was_probably_killed(locale: str, said: str) -> 
     ],
 )
 def test_a_failed_run_in_words(locale: str, reason: str, title: str, link: str) -> None:
-    alert = of_run(locale=locale, reason=reason)
+    alert = of_run(locale=locale, reason=reason).alert
     assert (alert.title, alert.subject) == (title, "snapshot_tables")
     assert [fact.value for fact in alert.facts] == [reason, "r1"]
     assert [each.label for each in alert.links] == [link]
 
 
 def test_braces_in_names_are_no_placeholders() -> None:
-    assert of_task(task_id="{locale}{0}").title == "Task failed: {locale}{0}"
+    assert of_task(task_id="{locale}{0}").alert.title == "Task failed: {locale}{0}"
 
 
 @pytest.mark.parametrize("report", [of_task, of_run])

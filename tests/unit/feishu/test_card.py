@@ -3,25 +3,29 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
-from typing import Literal
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from devstack.feishu_sandbox import contract, page
-from mindguard.alerts.alert import Alert, Fact, Link
+from devstack.feishu_sandbox import card_contract, contract, page
+from mindguard.alerts.alert import Alert, Chart, Digest, DigestLine, Fact, Link, Person, Release, Table
 from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
-from mindguard.feishu import card
-from mindguard.feishu.cases import CASES, preview, sample
+from mindguard.feishu import blocks, card
+from mindguard.feishu import message as message_of
+from mindguard.feishu.cases import CASES, DIGESTS, preview, sample
+from mindguard.feishu.digest_card import render_digest
+from mindguard.feishu.plain_text import render_digest_text, render_text
 
+AT = datetime(2026, 11, 19, 6, 2, tzinfo=UTC)
 ZONE = ZoneInfo("Asia/Shanghai")
 LOCALES: tuple[Literal["zh", "en"], ...] = ("zh", "en")
 BOTH = pytest.mark.parametrize("locale", LOCALES)
-EVERY_CASE = pytest.mark.parametrize("case", CASES)
+EVERY_CASE = pytest.mark.parametrize("case", [*CASES, *DIGESTS])
 
 
 @BOTH
@@ -36,10 +40,10 @@ def test_the_golden_cards(case: str, locale: Literal["zh", "en"], golden: Callab
 @EVERY_CASE
 def test_feishu_would_take_it(case: str, locale: Literal["zh", "en"]) -> None:
     text, card_json = preview(case, locale)
-    for message in (card.hook_message(json.loads(card_json)), card.text_message(text)):
+    for message in (message_of.hook_message(json.loads(card_json)), message_of.text_message(text)):
         assert contract.check_message(message) == contract.SUCCESS
         signed = {"timestamp": "1599360473", "sign": "=" * 44, **message}
-        assert len(card.encode(signed)) <= card.BUDGET_BYTES
+        assert len(message_of.encode(signed)) <= message_of.BUDGET_BYTES
 
 
 @BOTH
@@ -50,7 +54,7 @@ def test_nothing_hostile_gets_through(locale: Literal["zh", "en"]) -> None:
         assert secret not in text
     assert "<at" not in text
     assert "javascript:" not in json.dumps(
-        [e for e in contract.walk(json.loads(card_json)["body"]["elements"]) if e["tag"] == "button"]
+        [e for e in card_contract.walk(json.loads(card_json)["body"]["elements"]) if e["tag"] == "button"]
     )
     shown = page.messages(
         [
@@ -58,7 +62,7 @@ def test_nothing_hostile_gets_through(locale: Literal["zh", "en"]) -> None:
                 "received_at": "2026-11-19T06:02:00+00:00",
                 "code": 0,
                 "msg": "",
-                "message": card.hook_message(json.loads(card_json)),
+                "message": message_of.hook_message(json.loads(card_json)),
             }
         ]
     )
@@ -94,7 +98,7 @@ def test_the_fingerprint_travels_in_the_card() -> None:
 def test_escaped_text_is_shown_as_it_is(text: str) -> None:
     from html import unescape
 
-    visible = card.escape(text)
+    visible = blocks.escape(text)
     shown = page.markdown(visible).replace("<br>", "\n")
     kept = "".join(c for c in text if not 0xD800 <= ord(c) < 0xE000)
     if kept == text:
@@ -104,34 +108,135 @@ def test_escaped_text_is_shown_as_it_is(text: str) -> None:
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=300) | st.text('😀"\\<&\ud800', max_size=2000)
 
 
-@settings(max_examples=60, deadline=None)
-@given(
+SHORT = st.text(st.characters(exclude_categories=()), max_size=80)
+SECRET = "example-secret-0123456789"
+NUMBERS = st.floats(width=32)
+ALERTS = st.builds(
+    Alert,
     title=ANY_TEXT,
+    severity=st.sampled_from(Severity),
     subject=ANY_TEXT,
-    facts=st.lists(st.tuples(ANY_TEXT, ANY_TEXT, ANY_TEXT), max_size=30),
-    detail=ANY_TEXT.map(lambda text: text * 30),
-    url=ANY_TEXT,
-    resolved=st.booleans(),
+    happened_at=st.just(AT),
+    fingerprint=ANY_TEXT,
+    facts=st.lists(st.builds(Fact, ANY_TEXT, ANY_TEXT, ANY_TEXT, st.booleans()), max_size=30).map(tuple),
+    detail=ANY_TEXT.map(lambda text: f"{text * 30} password={SECRET}"),
+    links=st.lists(st.builds(Link, ANY_TEXT, ANY_TEXT.map(lambda text: f"https://h/{text * 5}")), max_size=7).map(
+        tuple
+    ),
+    resolved_at=st.none() | st.just(AT),
+    incident_id=SHORT,
+    acknowledge_url=st.sampled_from(["", "https://h/a?token=x", "javascript:alert(1)"]),
+    acknowledged_by=SHORT,
+    acknowledged_at=st.none() | st.just(AT),
+    occurrences=st.integers(0, 10**12),
+    last_seen_at=st.none() | st.just(AT),
+    escalated_to=SHORT,
+    duty=st.lists(st.builds(Person, SHORT, SHORT | st.just("ou_1"), SHORT, SHORT), max_size=9).map(tuple),
+    mention=st.booleans(),
+    releases=st.lists(
+        st.builds(Release, SHORT, st.just(AT), st.none() | st.floats(0, 1), st.booleans(), SHORT), max_size=5
+    ).map(tuple),
+    table=st.none()
+    | st.builds(
+        Table,
+        st.lists(SHORT, max_size=9).map(tuple),
+        st.lists(st.lists(SHORT, max_size=9).map(tuple), max_size=15).map(tuple),
+    ),
+    chart=st.none()
+    | st.builds(
+        Chart,
+        SHORT,
+        st.lists(st.tuples(SHORT, NUMBERS), max_size=70).map(tuple),
+        st.none() | SHORT,
+        st.lists(st.tuples(SHORT, NUMBERS), max_size=80).map(tuple),
+    ),
 )
-def test_any_alert_gives_a_card_within_the_budget(
-    title: str, subject: str, facts: list[tuple[str, str, str]], detail: str, url: str, resolved: bool
-) -> None:
-    base = sample("p1-task-failed", "en")
-    alert = Alert(
-        title=title,
-        severity=Severity.P0,
-        subject=subject,
-        happened_at=base.happened_at,
-        fingerprint=title,
-        facts=tuple(Fact(*fact) for fact in facts),
-        detail=detail,
-        links=tuple(Link(title, "https://h/" + url * 5) for _ in range(7)),
-        resolved_at=base.happened_at if resolved else None,
+
+
+@settings(
+    max_examples=20,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(ALERTS, st.sampled_from(LOCALES))
+def test_any_alert_gives_messages_within_the_budget_without_secrets(alert: Alert, locale: Literal["zh", "en"]) -> None:
+    shown = card.render_card(alert, locale=locale, zone=ZONE, now=AT, secrets=(SECRET,))
+    text = render_text(alert, locale=locale, zone=ZONE, secrets=(SECRET,))
+    for message in (message_of.hook_message(shown), message_of.text_message(text)):
+        assert message_of.fits(message)
+        assert contract.check_message(message) == contract.SUCCESS
+        assert SECRET not in json.dumps(message)
+    json.dumps(shown, allow_nan=False)
+    assert page.messages(
+        [{"received_at": AT.isoformat(), "code": 0, "msg": "", "message": message_of.hook_message(shown)}]
     )
-    message = card.hook_message(card.render_card(alert, locale="zh", zone=ZONE))
-    assert card.fits(message)
-    assert contract.check_message(message) == contract.SUCCESS
-    assert card.fits(card.text_message(card.render_text(alert, locale="en", zone=ZONE)))
+
+
+@given(
+    st.lists(
+        st.builds(DigestLine, st.sampled_from(Severity), st.integers(1, 10**6), SHORT, SHORT, SHORT, SHORT),
+        max_size=90,
+    )
+)
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_digest_stays_within_the_budget(groups: list[DigestLine]) -> None:
+    digest = Digest(SECRET, Severity.P0, AT, tuple(groups), "storm", links=(Link("x", "https://h"),))
+    shown = render_digest(digest, locale="zh", zone=ZONE, secrets=(SECRET,))
+    text = render_digest_text(digest, locale="zh", zone=ZONE, secrets=(SECRET,))
+    for message in (message_of.hook_message(shown), message_of.text_message(text)):
+        assert message_of.fits(message)
+        assert contract.check_message(message) == contract.SUCCESS
+        assert SECRET not in json.dumps(message)
+
+
+def test_a_digest_says_how_many_are_left_out() -> None:
+    line = DigestLine(Severity.P2, 1, "t", "s")
+    digest = Digest("d", Severity.P2, AT, (line,) * 100, "storm")
+    assert "另有 40 项未显示" in json.dumps(render_digest(digest, locale="zh", zone=ZONE), ensure_ascii=False)
+    assert "另有 40 项未显示" in render_digest_text(digest, locale="zh", zone=ZONE)
+
+
+def full(**changes: Any) -> str:
+    alert = sample("p1-full", "zh")
+    assert isinstance(alert, Alert)
+    shown = card.render_card(replace(alert, **changes), locale="zh", zone=ZONE, now=AT + timedelta(minutes=13))
+    return json.dumps(shown, ensure_ascii=False)
+
+
+def test_people_are_mentioned_by_open_id_only_and_never_once_it_is_over() -> None:
+    assert "<at id=ou_1></at>（主值班）、乙" in full(
+        duty=(Person("甲", "ou_1", role="primary"), Person("乙", "x></at>"))
+    )
+    assert "<at id=all></at>" in full(duty=(Person("@all", "all"),))
+    assert "<at" not in full(mention=False)
+    assert "<at" not in full(resolved_at=AT)
+
+
+def test_no_telephone_number_reaches_the_group() -> None:
+    assert "5550100" not in full(duty=(Person("甲", "ou_1", phone="+1 5550100"),))
+
+
+def test_the_button_to_take_it_is_there_while_it_can_be_taken() -> None:
+    assert "token=sample" in full(), "its token is what permits the click"
+    assert "token=sample" not in full(acknowledged_by="甲")
+    assert "token=sample" not in full(resolved_at=AT)
+    assert "javascript" not in full(acknowledge_url="javascript:alert(1)")
+
+
+@pytest.mark.parametrize(("minutes", "left"), [(13, "发出时还剩 17 分钟"), (90, "发出时已超时 1 小时")])
+def test_the_time_that_is_left(minutes: int, left: str) -> None:
+    alert = replace(sample("p1-full", "zh"), acknowledged_by="")
+    shown = card.render_card(alert, locale="zh", zone=ZONE, now=AT + timedelta(minutes=minutes))
+    assert left in json.dumps(shown, ensure_ascii=False)
+
+
+def test_a_chart_gives_way_before_facts_and_releases() -> None:
+    facts = tuple(Fact(f"f{n}", "😀" * 300) for n in range(11))
+    shown = full(facts=facts, detail="d" * 9000)
+    assert '"chart"' not in shown
+    assert "f5" in shown
+    assert "2&#46;8&#46;1" in shown or "2.8.1" in shown
 
 
 def test_an_unknown_case_names_those_there_are() -> None:

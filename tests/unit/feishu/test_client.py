@@ -14,15 +14,9 @@ import pytest
 
 from mindguard.connections import Connection, from_environment
 from mindguard.errors import MindGuardError
+from mindguard.feishu.answers import FeishuRefused, FeishuThrottled, FeishuUnreachable
 from mindguard.feishu.cases import sample
-from mindguard.feishu.client import (
-    FeishuRefused,
-    FeishuThrottled,
-    FeishuUnreachable,
-    HookClient,
-    hook_from_connection,
-    sign,
-)
+from mindguard.feishu.client import HookClient, hook_from_connection, sign
 
 NOW = datetime(2026, 11, 19, 6, 2, tzinfo=UTC)
 TOKEN = "hook-token-0123456789"
@@ -175,7 +169,7 @@ def _url_of(connection: Connection) -> str:
         return httpx.Response(200, json={"code": 0})
 
     client = hook_from_connection(connection)
-    client._transport = httpx.MockTransport(answer)
+    client._wire._transport = httpx.MockTransport(answer)
     client.send(MESSAGE, NOW)
     return asked[0]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -89,3 +89,10 @@ def test_uuids_are_read_back(values: list[uuid.UUID | None], offset: int) -> Non
     array = pa.array([value and value.bytes for value in values], pa.binary(16))[offset:]
     texts = as_csv_type(array).to_pylist()
     assert [text and uuid.UUID(text) for text in texts] == values[offset:]
+
+
+def test_an_instant_is_written_in_utc_whatever_zone_the_file_names() -> None:
+    instant = datetime(2026, 11, 24, 18, tzinfo=UTC)
+    for zone in ("UTC", "Asia/Shanghai"):
+        found = as_csv_type(pa.array([instant, None], pa.timestamp("us", zone)))
+        assert found.to_pylist() == [instant.replace(tzinfo=None), None]

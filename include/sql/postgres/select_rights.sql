@@ -1,0 +1,8 @@
+-- May this session's role read the table as a whole?
+select
+    has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as readable,
+    row_security_active(c.oid) as row_security,
+    pg_has_role(c.relowner, 'usage') as owned
+from pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+where n.nspname = %(schema)s and c.relname = %(name)s

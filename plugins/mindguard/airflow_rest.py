@@ -1,0 +1,235 @@
+"""What Airflow's REST API says of runs that have ended. Only reads."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+from mindguard.alerts.failures import Run
+from mindguard.alerts.severity import Severity
+from mindguard.alerts.sweep import EndedRun, EndedTask
+from mindguard.connections import Connection
+from mindguard.errors import MindGuardError
+
+if TYPE_CHECKING:
+    import httpx
+
+_PAGE = 100  # [api] maximum_page_limit as it comes
+_RECENT_RUNS = 10
+_RUNS_A_CALL = 50
+
+_Json = dict[str, Any]
+
+
+class AirflowUnreachable(MindGuardError):
+    """The API server gave no usable answer."""
+
+
+class AirflowRefused(MindGuardError):
+    """The API server answered, but not with what was asked for."""
+
+
+@dataclass(frozen=True)
+class DagFacts:
+    """What an incident needs to know of a DAG.
+
+    Attributes:
+        severity: of its failures, from its tags.
+        scheduled: whether it has a schedule.
+    """
+
+    severity: Severity
+    scheduled: bool
+
+
+class AirflowRest:
+    """A client of the API for as long as its `with` block lasts.
+
+    Args:
+        url: base address of the API server, without `/api/v2`.
+        username: of a user who may read DAGs and runs.
+        password: of that user.
+        timeout_s: for each step of one call.
+        transport: replaces the network in tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        username: str,
+        password: str,
+        *,
+        timeout_s: float = 10.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        import httpx
+
+        self._url = url.rstrip("/")
+        self._login = {"username": username, "password": password}
+        self._client = httpx.Client(base_url=self._url, timeout=timeout_s, transport=transport)
+
+    @classmethod
+    def of(cls, connection: Connection) -> Self:
+        """The API server that a connection names by host (with or without `https://` and a path), port, login and
+        password."""
+        host = connection.host if "://" in connection.host else f"{connection.schema or 'http'}://{connection.host}"
+        port = f":{connection.port}" if connection.port else ""
+        scheme, _, rest = host.partition("://")
+        name, slash, path = rest.partition("/")
+        return cls(f"{scheme}://{name}{port}{slash}{path}", connection.login, connection.password)
+
+    def __enter__(self) -> Self:
+        token = self._call("POST", "/auth/token", json=self._login).get("access_token")
+        if not token:
+            raise AirflowRefused("Airflow's /auth/token gave no token", hint="its auth manager may not issue any")
+        self._client.headers["Authorization"] = f"Bearer {token}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def dags(self, tag: str) -> dict[str, DagFacts]:
+        """The DAGs with this tag, by id."""
+        return {
+            dag["dag_id"]: DagFacts(_severity(dag), dag["timetable_summary"] is not None)
+            for dag in self._pages("GET", "/dags", "dags", {"tags": tag, "exclude_stale": False})
+        }
+
+    def failed_since(self, since: datetime, dags: Mapping[str, DagFacts]) -> list[EndedRun]:
+        """Runs that failed, or in which a task failed for good, since that moment; with their failed tasks only.
+
+        Args:
+            since: aware.
+            dags: whose runs; see `dags`.
+        """
+        query = {"state": "failed", "end_date_gte": since.isoformat()}
+        runs = {_key(run): run for run in self._pages("GET", "/dags/~/dagRuns", "dag_runs", query)}
+        tasks = {
+            (*_key(task), task["task_id"], task["map_index"]): task
+            for task in self._pages("GET", "/dags/~/dagRuns/~/taskInstances", "task_instances", query)
+            if task["dag_id"] in dags
+        }
+        # A run that failed lately may owe that to a task that failed long before.
+        of_runs = self._task_instances([run for run in runs if run[0] in dags], state=["failed"])
+        tasks |= {(*_key(task), task["task_id"], task["map_index"]): task for task in of_runs}
+        for dag_id, run_id in {_key(task) for task in tasks.values()} - set(runs):
+            runs[dag_id, run_id] = self._call(
+                "GET", f"/api/v2/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}"
+            )
+        return _ended(runs.values(), tasks.values(), dags)
+
+    def recent(self, dags: Mapping[str, DagFacts]) -> list[EndedRun]:
+        """The last ended runs of each of these DAGs, with all of their task instances."""
+        runs = [
+            run
+            for dag_id in dags
+            for run in self._call(
+                "GET",
+                f"/api/v2/dags/{quote(dag_id, safe='')}/dagRuns",
+                params={"state": ["success", "failed"], "order_by": "-end_date", "limit": _RECENT_RUNS},
+            )["dag_runs"]
+        ]
+        return _ended(runs, self._task_instances([_key(run) for run in runs]), dags)
+
+    def _task_instances(self, runs: list[tuple[str, str]], *, state: list[str] | None = None) -> Iterator[_Json]:
+        wanted = set(runs)
+        for first in range(0, len(runs), _RUNS_A_CALL):
+            part = runs[first : first + _RUNS_A_CALL]
+            body = {"dag_ids": sorted({run[0] for run in part}), "dag_run_ids": sorted({run[1] for run in part})}
+            found = self._pages(
+                "POST",
+                "/dags/~/dagRuns/~/taskInstances/list",
+                "task_instances",
+                body | ({"state": state} if state else {}),
+            )
+            # Runs of two DAGs may have one id, and the call asks for every pair of them.
+            yield from (task for task in found if _key(task) in wanted)
+
+    def _pages(self, method: str, path: str, what: str, query: _Json) -> Iterator[_Json]:
+        """Each element of a collection; GET pages by the query, POST by the body."""
+        offset = 0
+        while True:
+            if method == "GET":
+                page = self._call(method, f"/api/v2{path}", params=query | {"limit": _PAGE, "offset": offset})
+            else:
+                page = self._call(method, f"/api/v2{path}", json=query | {"page_limit": _PAGE, "page_offset": offset})
+            yield from page[what]
+            offset += len(page[what])
+            if not page[what] or offset >= page["total_entries"]:
+                return
+
+    def _call(self, method: str, path: str, **arguments: Any) -> _Json:
+        import httpx
+
+        try:
+            answer = self._client.request(method, path, **arguments)
+        except httpx.HTTPError as error:
+            raise AirflowUnreachable(
+                f"Airflow's API at {self._url} gave no answer to {path}: {type(error).__name__}",
+                hint="check the host and port of `connections.airflow`, and that the API server runs",
+            ) from None
+        if answer.status_code in (401, 403):
+            raise AirflowRefused(
+                f"Airflow's API at {self._url} refused {path}: {answer.status_code}",
+                hint="check login and password of `connections.airflow`; the user needs to read DAGs and runs",
+            )
+        try:
+            found = answer.json()
+        except ValueError:
+            found = None
+        if answer.is_error or not isinstance(found, dict):
+            raise AirflowUnreachable(
+                f"Airflow's API at {self._url} answered {path} with {answer.status_code}",
+                hint="see the API server's log",
+            )
+        return found
+
+
+def _ended(runs: Iterable[_Json], tasks: Iterable[_Json], dags: Mapping[str, DagFacts]) -> list[EndedRun]:
+    by_run: dict[tuple[str, str], list[EndedTask]] = defaultdict(list)
+    for task in tasks:
+        by_run[_key(task)].append(
+            EndedTask(
+                task["task_id"],
+                task["state"] or "",
+                _moment(task["end_date"]),
+                tries=task["try_number"],
+                map_index=task["map_index"],
+            )
+        )
+    ended: list[EndedRun] = []
+    for run in runs:
+        if facts := dags.get(run["dag_id"]):
+            of_run = tuple(by_run[_key(run)])
+            # A run that goes on has no end yet; one of its tasks has.
+            at = _moment(run["end_date"]) or max(task.ended_at for task in of_run if task.ended_at)
+            ended.append(EndedRun(_run(run, facts), run["state"] == "failed", at, of_run, facts.severity))
+    return ended
+
+
+def _run(run: _Json, facts: DagFacts) -> Run:
+    return Run(
+        dag_id=run["dag_id"],
+        run_id=run["dag_run_id"],
+        run_type=run["run_type"],
+        started_at=_moment(run["start_date"]),
+        scheduled=facts.scheduled,
+    )
+
+
+def _key(record: _Json) -> tuple[str, str]:
+    return record["dag_id"], record["dag_run_id"]
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _severity(dag: _Json) -> Severity:
+    """The DAG's own tag; P1 where it has none."""
+    tags = {tag["name"] for tag in dag["tags"]}
+    return next((severity for severity in Severity if severity in tags), Severity.P1)

@@ -1,0 +1,53 @@
+"""Who is called next while nobody acknowledges; pure.
+
+Source: operations document, section 4.1: P0 by message and phone at once, answered within 15 minutes; P1 within 30.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mindguard.alerts.severity import Severity
+
+
+@dataclass(frozen=True)
+class Step:
+    """One rung of the ladder.
+
+    Attributes:
+        after: since the incident opened.
+        position: whom to call: 0 is who is on duty, 1 the next on the rota, and so on.
+        means: `card` (a mention in the group), `app`, `sms`, `phone`.
+    """
+
+    after: timedelta
+    position: int
+    means: tuple[str, ...]
+
+
+_EVERY_MEANS = ("app", "sms", "phone")
+
+LADDERS: Mapping[Severity, tuple[Step, ...]] = {
+    Severity.P0: (
+        Step(timedelta(0), 0, _EVERY_MEANS),
+        *(Step(Severity.P0.respond_within * n, n, ("card", *_EVERY_MEANS)) for n in (1, 2, 3)),
+    ),
+    Severity.P1: (Step(Severity.P1.respond_within, 1, ("card", "app")),),
+    Severity.P2: (),
+}
+
+
+def due_steps(
+    ladder: Sequence[Step], *, opened_at: datetime, state: str, taken: int, now: datetime
+) -> tuple[Step, ...]:
+    """The steps whose time has come and that were not taken yet; none once somebody acknowledged.
+
+    Args:
+        opened_at: aware; since when people know of it, from which the time to respond runs.
+        taken: how many steps were taken already.
+    """
+    if state != "open":
+        return ()
+    return tuple(step for step in ladder[taken:] if now - opened_at >= step.after)

@@ -1,0 +1,16 @@
+"""Alembic's entry: the connection comes from `migrate()`."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from mindguard.alerts.incidents.models import SCHEMA, Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    version_table_schema=SCHEMA,
+    include_schemas=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,93 @@
+"""The latest releases, for cards: what changed shortly before something went wrong.
+
+Source: operations document, section 5.2: the last three versions with their time, share of users and rollbacks.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from mindguard.alerts.alert import Release
+from mindguard.alerts.fetch import TIMEOUT_S, download, within
+from mindguard.alerts.masking import mask_secrets
+from mindguard.errors import MindGuardError
+from mindguard.settings import ReleasesSettings, Settings, include_dir
+
+if TYPE_CHECKING:
+    from mindguard.connections import Connection, Resolve
+
+log = logging.getLogger(__name__)
+
+_LATEST = 3
+
+
+class ReleasesUnreadable(MindGuardError):
+    """The list of releases cannot be had, or lacks something."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"releases: {why}", hint="correct `releases` in the settings, or what they name")
+
+
+def latest_releases(settings: Settings, resolve: Resolve, *, timeout_s: float = TIMEOUT_S) -> tuple[Release, ...]:
+    """The last three releases, newest first. None, and a warning in the log, where they cannot be had in time."""
+    if settings.releases is None:
+        return ()
+    try:
+        return read_releases(settings.releases, settings, resolve, timeout_s=timeout_s)
+    except Exception as error:  # noqa: BLE001 - the alert matters more than what stands at its end
+        log.warning("%s", mask_secrets(str(error)))
+        return ()
+
+
+def read_releases(
+    releases: ReleasesSettings, settings: Settings, resolve: Resolve, *, timeout_s: float = TIMEOUT_S
+) -> tuple[Release, ...]:
+    """The last three releases, newest first.
+
+    Raises:
+        ReleasesUnreadable: they cannot be had in time, or lack something.
+        ConnectionMissing: the query's connection is not configured.
+    """
+    # Airflow answers for connections in the task's own thread only.
+    connection = None if releases.url else resolve(releases.connection or settings.connections.app)
+    try:
+        if connection is None:
+            rows = json.loads(download(str(releases.url), timeout_s=timeout_s))
+        else:
+            rows = within(timeout_s, lambda: _query(str(releases.query), connection, timeout_s))
+    except Exception as error:
+        raise ReleasesUnreadable(str(error)) from error
+    if not isinstance(rows, list):
+        raise ReleasesUnreadable("not a list of objects")
+    return tuple(sorted(map(_release, rows), key=lambda release: release.released_at, reverse=True)[:_LATEST])
+
+
+def _query(query: str, connection: Connection, timeout_s: float) -> list[dict[str, Any]]:
+    import psycopg
+    from psycopg.rows import dict_row
+
+    from mindguard.connections import postgres_conninfo
+
+    statement = (include_dir() / query).read_bytes()
+    with psycopg.connect(postgres_conninfo(connection), row_factory=dict_row, connect_timeout=3) as opened:
+        opened.read_only = True
+        # The thread that waits may have gone; the query goes soon after it.
+        opened.execute("SELECT set_config('statement_timeout', %s, false)", [str(int(timeout_s * 1000))])
+        return opened.execute(statement).fetchall()
+
+
+def _release(row: Any) -> Release:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        given = {key: value for key, value in row.items() if value is not None}
+        release = TypeAdapter(Release).validate_python(given)
+    except (AttributeError, ValidationError) as error:
+        raise ReleasesUnreadable(f"{row!r:.200} is none: {error}") from error
+    if release.released_at.tzinfo is None:
+        raise ReleasesUnreadable(f"{release.version}: its time has no zone, such as +08:00")
+    if release.share is not None and not 0 <= release.share <= 1:
+        raise ReleasesUnreadable(f"{release.version}: share {release.share:g} is not between 0 and 1")
+    return release

@@ -1,0 +1,314 @@
+"""Who is on duty at a moment, who is next, and whether every minute has somebody; pure.
+
+Source: operations document, section 4.3: workdays 09:00 to 23:00 in turn, the night from 23:00 to 09:00 by the night
+team, weekends on call with a backup.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import combinations
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from mindguard.alerts.alert import Person
+from mindguard.alerts.workdays import Workdays
+from mindguard.settings import Day, OverrideSettings, RotaSettings, ShiftSettings
+
+_WEEKDAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY = timedelta(days=1)
+_LOOK_AHEAD = timedelta(days=31)
+"""How far the next turn is searched for: longer than any holiday."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A time for which people are planned, from `begins` until just before `ends` (both UTC).
+
+    Attributes:
+        names: primary first; perhaps somebody whom the rota does not know.
+        precedence: where slots overlap, the lowest counts.
+    """
+
+    begins: datetime
+    ends: datetime
+    shift: str
+    names: tuple[str, ...]
+    precedence: float
+
+
+Plan = Callable[[date], Sequence[Slot]]
+"""The slots that reach into a day of the rota's zone."""
+
+
+@dataclass(frozen=True)
+class Duty:
+    """Who is on duty: primary first, then backups. Nobody is an empty tuple.
+
+    Attributes:
+        since, until: aware, in the rota's zone. Where nobody is on duty, `since` is the moment asked for, and `until`
+            when somebody will be, or how far was searched.
+    """
+
+    people: tuple[Person, ...]
+    shift: str
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A time in which the rota does not say who answers; aware, in the rota's zone."""
+
+    kind: Literal["nobody", "overlap", "unknown person"]
+    begins: datetime
+    ends: datetime
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.begins:%Y-%m-%d %H:%M} to {self.ends:%Y-%m-%d %H:%M}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Rota:
+    """People, what is planned for them, and what was changed since. Days that were looked up are remembered."""
+
+    zone: ZoneInfo
+    people: dict[str, Person]
+    plan: Plan
+    overrides: tuple[OverrideSettings, ...] = ()
+    workdays: Workdays | None = None
+    """Where the plan goes by the kind of day."""
+    _days: dict[date, tuple[Slot, ...]] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, settings: RotaSettings, zone: ZoneInfo, plan: Plan | None = None) -> Rota:
+        """The rota of the settings' shifts, or of a plan from elsewhere."""
+        people = {
+            person.name: Person(person.name, person.feishu_id or "", person.phone or "") for person in settings.people
+        }
+        if plan:
+            return cls(zone, people, plan, settings.overrides)
+        workdays = Workdays.of(settings.calendar)
+        shifts = [_Shift(shift, workdays, zone, order) for order, shift in enumerate(settings.shifts)]
+
+        def planned(day: date) -> list[Slot]:
+            begun = ((shift, begins) for shift in shifts for begins in (day - _DAY, day))
+            return [slot for shift, begins in begun if (slot := shift.slot(begins))]
+
+        by_kind = any(not {"workday", "weekend", "holiday"}.isdisjoint(shift.days) for shift in settings.shifts)
+        return cls(zone, people, planned, settings.overrides, workdays if by_kind else None)
+
+    def slots(self, start: datetime, end: datetime) -> list[Slot]:
+        """Slots that overlap a time, first those that count where several do."""
+        day, last = start.astimezone(self.zone).date(), end.astimezone(self.zone).date()
+        found: dict[Slot, None] = {}
+        while day <= last:
+            found.update(dict.fromkeys(self._of_day(day)))
+            day += _DAY
+        overlapping = (slot for slot in found if slot.begins < end and slot.ends > start)
+        return sorted(overlapping, key=lambda slot: (slot.precedence, slot.begins, slot.names))
+
+    def _of_day(self, day: date) -> tuple[Slot, ...]:
+        if day not in self._days:
+            self._days[day] = tuple(self._overridden(slot) for slot in self.plan(day))
+        return self._days[day]
+
+    def _overridden(self, slot: Slot) -> Slot:
+        day = slot.begins.astimezone(self.zone).date()
+        names = slot.names
+        for override in self.overrides:
+            if override.first <= day <= (override.last or override.first) and override.shift in (None, slot.shift):
+                names = _changed(names, override)
+        return replace(slot, names=names)
+
+
+def _changed(names: tuple[str, ...], override: OverrideSettings) -> tuple[str, ...]:
+    if override.swap:
+        one, other = override.swap
+        places = {one: other, other: one}
+        return tuple(places.get(name, name) for name in names)
+    leaves = override.instead_of or names[0]
+    if override.person is None or leaves not in names:
+        return names
+    taken = [override.person if name == leaves else name for name in names]
+    return tuple(dict.fromkeys(taken))  # whoever was the backup and takes over stands there once
+
+
+class _Shift:
+    """One shift of the settings: its slots, and whose turn each is."""
+
+    def __init__(self, settings: ShiftSettings, workdays: Workdays, zone: ZoneInfo, order: int) -> None:
+        self._settings = settings
+        self._workdays = workdays
+        self._zone = zone
+        self._order = order
+        self._rotation = [(turn,) if isinstance(turn, str) else turn for turn in settings.rotation]
+        self._begins = time.fromisoformat(settings.begins)
+        self._ends = time.fromisoformat(settings.ends.replace("24:00", "00:00"))
+        self._years: dict[int, list[date]] = {}
+
+    def slot(self, day: date) -> Slot | None:
+        """The slot that begins on this day; None where there is none, or the clocks jump over it."""
+        if not self._has(day):
+            return None
+        last = day if self._ends > self._begins else day + _DAY
+        begins, ends = _instant(day, self._begins, self._zone), _instant(last, self._ends, self._zone)
+        return Slot(begins, ends, self._settings.name, self._names(day), self._order) if begins < ends else None
+
+    def _has(self, day: date) -> bool:
+        return not {"everyday", self._workdays.kind(day), _WEEKDAYS[day.weekday()]}.isdisjoint(self._settings.days)
+
+    def _names(self, day: date) -> tuple[str, ...]:
+        turn = self._position(day) - self._position(self._settings.starting)
+        names = self._rotation[turn % len(self._rotation)]
+        if self._settings.backup == "next":
+            backups: tuple[str, ...] = self._rotation[(turn + 1) % len(self._rotation)]
+        else:
+            backups = self._settings.backup
+        return tuple(dict.fromkeys((*names, *backups)))
+
+    def _position(self, day: date) -> int:
+        """How many turns lie between the beginning of the first turn's year and this day.
+
+        Turns are counted, not days, so that everybody has as many of them, however holidays fall.
+        """
+        first = self._settings.starting
+        begins = day if self._settings.rotate == "daily" else day - timedelta(days=(day - first).days % 7)
+        whole = sum(len(self._turns(year)) for year in range(first.year, begins.year))
+        whole -= sum(len(self._turns(year)) for year in range(begins.year, first.year))
+        return whole + bisect_left(self._turns(begins.year), begins)
+
+    def _turns(self, year: int) -> list[date]:
+        """The days of a year on which a turn begins: those of the shift, or of the weeks that have one."""
+        if year not in self._years:
+            length = 1 if self._settings.rotate == "daily" else 7
+            day = date(year, 1, 1)
+            if length > 1:
+                day += timedelta(days=(self._settings.starting - day).days % 7)
+            turns = []
+            while day.year == year:
+                if any(self._has(day + timedelta(days=n)) for n in range(length)):
+                    turns.append(day)
+                day += timedelta(days=length)
+            self._years[year] = turns
+        return self._years[year]
+
+
+def _instant(day: date, clock: time, zone: ZoneInfo) -> datetime:
+    """The first moment (UTC) at which the clocks of a zone show this time or a later one."""
+    local = datetime.combine(day, clock, zone)
+    found = local.astimezone(UTC)
+    if found.astimezone(zone).replace(tzinfo=None) == local.replace(tzinfo=None):
+        return found
+    # The clocks jump over it; they do so between these two, to the minute.
+    early, late = local.replace(fold=1).astimezone(UTC), found
+    while late - early >= timedelta(minutes=2):
+        middle = early + (late - early) // timedelta(minutes=2) * timedelta(minutes=1)
+        if middle.astimezone(zone).replace(tzinfo=None) < local.replace(tzinfo=None):
+            early = middle
+        else:
+            late = middle
+    return late
+
+
+def on_duty(rota: Rota, at: datetime) -> Duty:
+    """Who is on duty at a moment.
+
+    Raises:
+        ValueError: a moment without time zone.
+    """
+    if at.utcoffset() is None:
+        raise ValueError(f"{at!r} has no time zone")
+    at = at.astimezone(UTC)
+    present = next((slot for slot in rota.slots(at, at + timedelta.resolution)), None)
+    if present is None:
+        until = min((slot.begins for slot in rota.slots(at, at + _LOOK_AHEAD)), default=at + _LOOK_AHEAD)
+        return Duty((), "", at.astimezone(rota.zone), until.astimezone(rota.zone))
+    since, until = present.begins, present.ends
+    for slot in rota.slots(since, until):
+        if slot == present:
+            break
+        # What goes before the present slot, and overlaps it, is over already or begins later.
+        since, until = (max(since, slot.ends), until) if slot.ends <= at else (since, min(until, slot.begins))
+    known = [rota.people[name] for name in present.names if name in rota.people]
+    people = tuple(replace(person, role="backup" if n else "primary") for n, person in enumerate(known))
+    return Duty(people, present.shift, since.astimezone(rota.zone), until.astimezone(rota.zone))
+
+
+def duties(rota: Rota, start: datetime, end: datetime) -> Iterator[Duty]:
+    """Every duty that overlaps a time, in order and without holes: where nobody is on duty, one without people."""
+    # In UTC: within one zone Python compares what the clocks show, and those show an hour twice in autumn.
+    at, end = start.astimezone(UTC), end.astimezone(UTC)
+    while at < end:
+        duty = on_duty(rota, at)
+        yield duty
+        at = duty.until.astimezone(UTC)
+
+
+def next_in_line(rota: Rota, at: datetime, step: int) -> tuple[Person, ...]:
+    """Whom to call: at step 0 who is on duty, then the backups, then who has the next turns; and then again.
+
+    Empty only where nobody has a turn within a month.
+    """
+    line: dict[str, Person] = {}
+    for number, duty in enumerate(duties(rota, at, at + _LOOK_AHEAD)):
+        for person in duty.people[: 1 if number else None]:
+            line.setdefault(person.name, person)
+        if len(line) > step:
+            break
+    called = list(line.values())
+    return (called[step % len(called)],) if called else ()
+
+
+def handover_moments(rota: Rota, start: datetime, end: datetime) -> tuple[datetime, ...]:
+    """When, from `start` to before `end`, somebody takes over; aware, in the rota's zone."""
+    found = []
+    before: Duty | None = None
+    for duty in duties(rota, start.astimezone(UTC) - timedelta.resolution, end):
+        changed = before is not None and (duty.people, duty.shift) != (before.people, before.shift)
+        if changed and duty.people:
+            found.append(duty.since)
+        before = duty
+    return tuple(found)
+
+
+def gaps(rota: Rota, start: datetime, days: int = 7) -> tuple[Gap, ...]:
+    """What is wrong with the rota from `start` on, in order of time: nobody, two at once, or an unknown person."""
+    end = (start.astimezone(rota.zone) + timedelta(days=days)).astimezone(UTC)
+    slots = rota.slots(start, end)
+    found = [
+        _gap(rota, "nobody", duty.since, min(duty.until, end), "nobody is on duty")
+        for duty in duties(rota, start, end)
+        if not duty.people
+    ]
+    for slot in slots:
+        if strangers := [name for name in slot.names if name not in rota.people]:
+            text = f"{slot.shift or 'an event'} names nobody of the rota's people: {', '.join(strangers)}"
+            found.append(_gap(rota, "unknown person", slot.begins, slot.ends, text))
+    for one, other in combinations(slots, 2):
+        begins, ends = max(one.begins, other.begins), min(one.ends, other.ends)
+        if begins < ends:
+            both = " and ".join(slot.shift or ", ".join(slot.names) for slot in (one, other))
+            found.append(_gap(rota, "overlap", begins, ends, f"{both} overlap; the first counts"))
+    return tuple(sorted(found, key=lambda gap: (gap.begins, gap.kind)))
+
+
+def unpublished_years(rota: Rota, start: datetime, days: int = 7) -> list[int]:
+    """Years in this time whose holidays are not known yet, so that the rota takes them for ordinary days."""
+    first = start.astimezone(rota.zone).date()
+    return rota.workdays.unpublished([first, first + timedelta(days=days)]) if rota.workdays else []
+
+
+def unpublished(year: int) -> str:
+    """What to do about such a year, for whoever writes the rota."""
+    return f"holidays of {year} are not known – update chinesecalendar, or list them in rota.calendar.holidays"
+
+
+def _gap(
+    rota: Rota, kind: Literal["nobody", "overlap", "unknown person"], begins: datetime, ends: datetime, text: str
+) -> Gap:
+    return Gap(kind, begins.astimezone(rota.zone), ends.astimezone(rota.zone), text)

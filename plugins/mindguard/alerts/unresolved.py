@@ -1,0 +1,38 @@
+"""Whether a success ends anything. Asked after every task, so by one statement and without the store's machinery."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mindguard.alerts.finding import Recovery
+from mindguard.connections import Connection, postgres_conninfo
+from mindguard.sql import statement
+
+
+def ends_an_incident(recoveries: Iterable[Recovery], connection: Connection) -> bool:
+    """Whether an unresolved incident has one of these keys.
+
+    Args:
+        connection: of the incident store.
+
+    Raises:
+        StoreUnavailable: it cannot be asked.
+    """
+    import psycopg
+
+    keys = [recovery.recovery_key for recovery in recoveries]
+    try:
+        with psycopg.connect(
+            postgres_conninfo(connection), connect_timeout=3, options="-c statement_timeout=5s"
+        ) as store:
+            row = store.execute(statement("select_unresolved"), {"keys": keys}).fetchone()
+    except psycopg.errors.UndefinedTable:
+        return False  # nothing was ever reported
+    except psycopg.OperationalError as error:
+        from mindguard.alerts.incidents.store import StoreUnavailable
+
+        reason = type(error).__name__
+        raise StoreUnavailable(
+            f"the incident store cannot be asked: {reason}", hint="check connections.ops and its PostgreSQL"
+        ) from None
+    return bool(row and row[0])

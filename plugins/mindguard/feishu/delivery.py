@@ -1,0 +1,178 @@
+"""Reports and deliveries with what the settings name: the store, Feishu, and who is on duty."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from mindguard.alerts import pipeline
+from mindguard.alerts.acknowledgement import sign
+from mindguard.alerts.alert import Alert, Person, Release
+from mindguard.alerts.escalation import Step
+from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.incidents.models import Incident
+from mindguard.alerts.incidents.store import IncidentStore
+from mindguard.alerts.outbox import Delivered, Limits, Sender
+from mindguard.alerts.pipeline import Reported
+from mindguard.alerts.releases import latest_releases
+from mindguard.alerts.rota import Rota, handover_moments, next_in_line, on_duty
+from mindguard.alerts.rota_ical import load_rota
+from mindguard.alerts.severity import Severity
+from mindguard.connections import Resolve
+from mindguard.errors import MindGuardError
+from mindguard.feishu.answers import FeishuThrottled, FeishuUnreachable
+from mindguard.feishu.transport import transport_of
+from mindguard.settings import Settings
+
+log = logging.getLogger(__name__)
+
+BUDGET_S = 50.0
+"""Seconds for the delivery of each minute."""
+
+_HANDOVER_WITHIN = timedelta(hours=1)
+
+_EVERYONE = Person("@all", feishu_id="all")
+
+
+def report(
+    findings: Sequence[Finding],
+    recoveries: Sequence[Recovery],
+    *,
+    settings: Settings,
+    resolve: Resolve,
+    now: datetime,
+    budget_s: float,
+) -> Reported:
+    """Store what is reported and tell people of it, within the budget; see `pipeline.report`.
+
+    Raises:
+        MindGuardError: neither the store nor Feishu took it.
+    """
+    clock = _running_from(now)
+    callers = Callers(settings)
+    return pipeline.report(
+        findings,
+        recoveries,
+        store=lambda: IncidentStore.of(resolve(settings.connections.ops)),
+        transport=lambda: transport_of(settings, resolve),
+        sender=lambda store: _sender(store, settings, resolve, callers, clock),
+        on_duty=callers,
+        ladders=ladders(settings),
+        locale=settings.locale,
+        now=now,
+        budget_s=budget_s,
+    )
+
+
+def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: float = BUDGET_S) -> Delivered:
+    """What every minute needs: call who is next, remind, send what is due, forget what is old.
+
+    Raises:
+        StoreUnavailable: the incident store cannot be used.
+    """
+    store = IncidentStore.of(resolve(settings.connections.ops))
+    callers = Callers(settings)
+    pipeline.escalate(store, ladders(settings), callers, now=now)
+    if moment := callers.last_handover(now):
+        pipeline.hand_over(store, moment, callers.on_duty(now), locale=settings.locale, now=now)
+    within = timedelta(hours=settings.alerts.review_hours)
+    pipeline.remind_of_reviews(store, within=within, locale=settings.locale, now=now)
+    delivered = _sender(store, settings, resolve, callers, _running_from(now)).deliver_due(budget_s=budget_s)
+    store.forget(before=now - timedelta(days=settings.alerts.resolved_keep_days))
+    return delivered
+
+
+def ladders(settings: Settings) -> dict[Severity, tuple[Step, ...]]:
+    """Whom the settings want called, and when."""
+    return {
+        severity: tuple(
+            Step(timedelta(minutes=step.after_minutes), step.position, step.means)
+            for step in getattr(settings.escalation, severity.value)
+        )
+        for severity in Severity
+    }
+
+
+class Callers:
+    """Whom to call by the settings' rota, which is read at the first use.
+
+    Without a rota, and where it cannot be read, the whole group is called where somebody must be.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def _rota(self) -> Rota | None:
+        try:
+            return load_rota(self._settings)
+        except MindGuardError as error:
+            log.warning("%s", error)
+            return None
+
+    def __call__(self, at: datetime, position: int) -> tuple[Person, ...]:
+        """Who is called at a moment: 0 who is on duty, 1 the next in line, and so on."""
+        if self._rota is None:
+            return (_EVERYONE,) if position else ()
+        return next_in_line(self._rota, at, position) or (_EVERYONE,)
+
+    def on_duty(self, at: datetime) -> tuple[Person, ...]:
+        """Everybody who is on duty: primary first, then backups."""
+        return on_duty(self._rota, at).people if self._rota else ()
+
+    def last_handover(self, now: datetime) -> datetime | None:
+        """When somebody took over, within the last hour: a later digest would help nobody."""
+        moments = handover_moments(self._rota, now - _HANDOVER_WITHIN, now + timedelta(seconds=1)) if self._rota else ()
+        return moments[-1] if moments else None
+
+
+def _sender(
+    store: IncidentStore, settings: Settings, resolve: Resolve, callers: Callers, clock: Callable[[], datetime]
+) -> Sender:
+    dressing = _Dressing(settings, resolve, callers, clock)
+    return Sender(
+        store=store,
+        transport=transport_of(settings, resolve),
+        retry_on=(FeishuThrottled, FeishuUnreachable),
+        dress=dressing,
+        locale=settings.locale,
+        clock=clock,
+        sleep=time.sleep,
+        limits=Limits(storm_threshold=settings.alerts.storm_threshold),
+    )
+
+
+class _Dressing:
+    """Adds to an alert who is on duty, the latest releases, and the link that takes it."""
+
+    def __init__(self, settings: Settings, resolve: Resolve, callers: Callers, clock: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._resolve = resolve
+        self._callers = callers
+        self._clock = clock
+
+    @cached_property
+    def _releases(self) -> tuple[Release, ...]:
+        return latest_releases(self._settings, self._resolve)
+
+    def __call__(self, alert: Alert, incident: Incident) -> Alert:
+        now, ours = self._clock(), self._settings.alerts
+        if incident.state == "resolved":
+            return alert
+        alert = replace(alert, duty=self._callers.on_duty(now), releases=self._releases)
+        if not ours.acknowledge_base_url or incident.state != "open":
+            return alert
+        expires = now + timedelta(hours=ours.acknowledge_hours)
+        token = sign(incident.id, self._settings, self._resolve, expires=expires)
+        base = ours.acknowledge_base_url.rstrip("/")
+        return replace(alert, acknowledge_url=f"{base}/mindguard/acknowledge?token={token}")
+
+
+def _running_from(now: datetime) -> Callable[[], datetime]:
+    """A clock that shows `now` at this moment and goes on from there."""
+    began = time.monotonic()
+    return lambda: now + timedelta(seconds=time.monotonic() - began)

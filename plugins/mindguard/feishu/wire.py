@@ -1,0 +1,148 @@
+"""One HTTP exchange with Feishu: tries again while that helps and the time budget lasts, and gives nothing away.
+
+Addresses, tokens and bodies may be credentials: none stands in an exception, a repr or a log line of this process.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mindguard.alerts.masking import fold, mask_secrets, printable
+from mindguard.errors import MindGuardError
+from mindguard.feishu.answers import FeishuRefused, FeishuUnreachable, code_and_msg, judge, parsed
+
+if TYPE_CHECKING:
+    import httpx
+
+BUDGET_S = 12.0
+"""Seconds for one delivery with all its tries: Airflow kills a callback after 20 s."""
+
+_LARGEST_ANSWER = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Request:
+    """What goes over the wire."""
+
+    method: str
+    url: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Wire:
+    """Carries requests to one host. Safe to print; not tied to a thread.
+
+    Args:
+        secrets: what must not be seen in an error.
+        timeout_s: for each step (connect, write, read) of one try.
+        budget_s: for a delivery with all its tries. Looking a host name up is not bounded by it.
+        transport: replaces the network in tests.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        secrets: tuple[str, ...],
+        *,
+        timeout_s: float = 5.0,
+        budget_s: float = BUDGET_S,
+        transport: httpx.BaseTransport | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._host = host
+        self._secrets = secrets
+        self._timeout_s = timeout_s
+        self._budget_s = budget_s
+        self._transport = transport
+        self._clock = clock
+        self._sleep = sleep
+        self._jitter = jitter
+
+    def deadline(self) -> float:
+        """When a delivery that begins now must be done, on this wire's clock."""
+        return self._clock() + self._budget_s
+
+    def clock(self) -> float:
+        """Seconds on a clock that only goes forward."""
+        return self._clock()
+
+    def exchange(self, request: Request, deadline: float) -> dict[str, Any]:
+        """Send until Feishu confirms it; its answer. Waits grow, and are jittered.
+
+        Raises:
+            FeishuRefused: at once, without another try.
+            FeishuThrottled: throttled until the deadline.
+            FeishuUnreachable: no usable answer until the deadline.
+        """
+        tries = 0
+        while True:
+            tries += 1
+            outcome = self._try(request, deadline, tries)
+            if not isinstance(outcome, MindGuardError):
+                return outcome
+            wait_s = min(0.5 * 2 ** (tries - 1), 4.0) * (0.5 + self._jitter() / 2)
+            if isinstance(outcome, FeishuRefused) or self._clock() + wait_s >= deadline:
+                raise outcome
+            self._sleep(wait_s)
+
+    def _try(self, request: Request, deadline: float, tries: int) -> dict[str, Any] | MindGuardError:
+        """One try. Its error is returned, not raised: an httpx error as its context would hold the address."""
+        import httpx
+
+        left_s = max(deadline - self._clock(), 0.1)
+        try:
+            status, answer = self._send(request, min(self._timeout_s, left_s), deadline)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+            return FeishuUnreachable(self._host, self._masked(f"{type(error).__name__} {error}"), tries)
+        code, msg = code_and_msg(answer)
+        return judge(self._host, status, code, self._masked(msg), tries) or parsed(answer)
+
+    def _send(self, request: Request, timeout_s: float, deadline: float) -> tuple[int, bytes]:
+        import httpx
+
+        answer = b""
+        headers = {"Content-Type": "application/json; charset=utf-8", **request.headers}
+        with (
+            _request_lines_unlogged(),
+            httpx.Client(timeout=timeout_s, transport=self._transport) as client,
+            client.stream(request.method, request.url, content=request.body, headers=headers) as response,
+        ):
+            for piece in response.iter_bytes():
+                answer += piece
+                if len(answer) > _LARGEST_ANSWER or self._clock() > deadline:
+                    break
+        return response.status_code, answer
+
+    def _masked(self, text: str) -> str:
+        return fold(" ".join(mask_secrets(printable(text), self._secrets).split()), 300)
+
+
+class _NotFromThread(logging.Filter):
+    def __init__(self, thread: int) -> None:
+        super().__init__()
+        self._thread = thread
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return threading.get_ident() != self._thread
+
+
+@contextmanager
+def _request_lines_unlogged() -> Iterator[None]:
+    """Keep httpx from logging the address that this thread posts to, at whatever level."""
+    log = logging.getLogger("httpx")
+    quiet = _NotFromThread(threading.get_ident())
+    log.addFilter(quiet)
+    try:
+        yield
+    finally:
+        log.removeFilter(quiet)

@@ -1,0 +1,161 @@
+"""The pages' routes. Loaded by the API server alone, at the first request: see `mindguard.web.pages`."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from fastapi import Depends, FastAPI, Form, HTTPException, Request
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from mindguard.airflow_clients import connection
+from mindguard.alerts.acknowledgement import LinkInvalid, incident_of
+from mindguard.alerts.incidents.store import IncidentMissing, IncidentStateError, IncidentStore, StoreUnavailable
+from mindguard.alerts.masking import mask_secrets, printable
+from mindguard.connections import postgres_conninfo
+from mindguard.settings import Settings, load_settings
+from mindguard.web.texts import TEXTS
+
+_LONGEST_NAME = 60
+_LATEST = 200
+_STORES: dict[str, IncidentStore] = {}
+_TEMPLATES = Path(__file__).with_name("templates")
+
+
+def application() -> FastAPI:
+    """All routes. The signed link needs no login; everything else asks Airflow's auth manager."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    reader, editor = Depends(requires_access_dag("GET")), Depends(requires_access_dag("PUT"))
+    page: dict[str, Any] = {"response_class": HTMLResponse, "response_model": None}
+    app.get("/acknowledge", **page)(show_link)
+    app.post("/acknowledge", **page)(follow_link)
+    app.get("/incidents", dependencies=[reader], **page)(show_incidents)
+    app.get("/incidents.json", dependencies=[reader], response_model=None)(list_incidents)
+    app.get("/incidents/{name}", dependencies=[reader], **page)(show_incident)
+    app.post("/incidents/{name}/acknowledge", dependencies=[editor, Depends(_from_our_pages)], **page)(acknowledge)
+    app.add_exception_handler(StoreUnavailable, _store_is_down)
+    app.add_exception_handler(IncidentMissing, _no_such_incident)
+    return app
+
+
+def show_link(token: str = "") -> HTMLResponse:
+    """What a signed link is about, and a button. Opening a link, as previews do, changes nothing."""
+    settings = load_settings()
+    try:
+        incident = _store(settings).get(incident_of(token, settings, connection, now=datetime.now(UTC)))
+    except (LinkInvalid, IncidentMissing):
+        return _page("acknowledge.html", settings, status=403, incident=None)
+    return _page("acknowledge.html", settings, incident=incident)
+
+
+def follow_link(by: Annotated[str, Form(max_length=_LONGEST_NAME)], token: str = "") -> HTMLResponse:
+    """Acknowledge in the name that was given."""
+    settings = load_settings()
+    try:
+        number = incident_of(token, settings, connection, now=datetime.now(UTC))
+        incident = _acknowledged(settings, number, by=by)
+    except (LinkInvalid, IncidentMissing):
+        return _page("acknowledge.html", settings, status=403, incident=None)
+    return _page("acknowledge.html", settings, incident=incident)
+
+
+def show_incidents(latest: bool = False) -> HTMLResponse:
+    """The unresolved incidents, or the latest whatever their state."""
+    settings = load_settings()
+    return _page("incidents.html", settings, incidents=_listed(settings, latest), latest=latest)
+
+
+def list_incidents(latest: bool = False) -> JSONResponse:
+    """The same for programs."""
+    incidents = _listed(load_settings(), latest)
+    return JSONResponse({"incidents": [_summary(incident) for incident in incidents]})
+
+
+def show_incident(name: str) -> HTMLResponse:
+    """One incident with its timeline."""
+    settings = load_settings()
+    return _page("incident.html", settings, incident=_store(settings).get(name))
+
+
+def acknowledge(name: str, user: GetUserDep) -> RedirectResponse:
+    """Acknowledge in the name of the user who is logged in, and show the incident."""
+    _acknowledged(load_settings(), name, by=user.get_name())
+    return RedirectResponse(f"../{name}", status_code=303)
+
+
+def _from_our_pages(request: Request) -> None:
+    """Refuse a form that another site's page sends along with our cookie."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        raise HTTPException(403, "from another site")
+
+
+def _store(settings: Settings) -> IncidentStore:
+    """One store, and so one small pool of connections, for all requests; another one once the connection changed."""
+    ops = connection(settings.connections.ops)
+    return _STORES.setdefault(postgres_conninfo(ops), IncidentStore.of(ops))
+
+
+def _listed(settings: Settings, latest: bool) -> list[Any]:
+    states = ("open", "acknowledged", "resolved") if latest else ("open", "acknowledged")
+    return _store(settings).list(states=states, limit=_LATEST)
+
+
+def _acknowledged(settings: Settings, incident_id: Any, *, by: str) -> Any:
+    """The incident, acknowledged unless it was over before."""
+    name = " ".join(printable(by).split())
+    if not name:
+        raise HTTPException(422, "a name is needed")
+    store = _store(settings)
+    try:
+        return store.acknowledge(incident_id, by=name, now=datetime.now(UTC))
+    except IncidentStateError:
+        return store.get(incident_id)
+
+
+def _page(template: str, settings: Settings, *, status: int = 200, **values: Any) -> HTMLResponse:
+    nonce = secrets.token_urlsafe(16)
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["moment"] = lambda at: f"{at.astimezone(settings.zone):%Y-%m-%d %H:%M:%S}"
+    environment.filters["safe_text"] = lambda text: mask_secrets(printable(text))
+    html = environment.get_template(template).render(
+        say=TEXTS[settings.locale], locale=settings.locale, nonce=nonce, **values
+    )
+    # The address of a signed link is a credential, so no page is told where its reader came from.
+    headers = {
+        "Content-Security-Policy": f"default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self';"
+        " base-uri 'none'; frame-ancestors 'self'",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return HTMLResponse(html, status_code=status, headers=headers)
+
+
+def _store_is_down(request: Request, error: Exception) -> HTMLResponse:
+    return _page("message.html", load_settings(), status=503, title="store_down", help="store_down_help")
+
+
+def _no_such_incident(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, status_code=404)
+
+
+def _summary(incident: Any) -> dict[str, Any]:
+    return {
+        "id": incident.name,
+        "state": incident.state,
+        "severity": incident.alert.severity,
+        "title": incident.alert.title,
+        "subject": incident.alert.subject,
+        "fingerprint": incident.alert.fingerprint,
+        "occurrences": incident.occurrences,
+        "opened_at": incident.opened_at.isoformat(),
+        "acknowledged_by": incident.acknowledged_by,
+        "escalated_to": incident.escalated_to,
+        "resolved_at": incident.resolved_at and incident.resolved_at.isoformat(),
+    }

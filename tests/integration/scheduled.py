@@ -1,0 +1,46 @@
+"""Shared by the tests that let the real scheduler take snapshots."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from devstack.airflow_api import AirflowAPI
+from devstack.stack import Stack
+from mindguard.settings import SnapshotSettings
+from mindguard.snapshots.store import Store
+
+DAG = "snapshot_tables"
+
+
+def ready(stack: Stack) -> AirflowAPI:
+    """Airflow, whose snapshot DAG is unpaused and idle: unpausing starts the run of the last schedule."""
+    api = stack.airflow_api()
+    api.wait_for_dags(DAG)
+    api.set_paused(DAG, paused=False)
+    time.sleep(2)
+    for run in api.runs(DAG):
+        api.wait_for_run(DAG, run["dag_run_id"])
+    return api
+
+
+@contextmanager
+def own_snapshots(stack: Stack, *tables: str) -> Iterator[Store]:
+    """A new bucket: until the block ends, Airflow's tasks snapshot these tables, and no others, into it.
+
+    The shared bucket's last good snapshot would be of other tables, or of other rows, and the gate would see that.
+    """
+    path = Path(stack.environment()["MINDGUARD_SETTINGS"])
+    shared = path.read_text("utf-8")
+    client = stack.seaweedfs.client()
+    settings = {"bucket": f"own-{uuid.uuid4().hex[:12]}", "tables": [{"name": table} for table in tables]}
+    client.create_bucket(Bucket=settings["bucket"])
+    path.write_text(json.dumps({"snapshot": settings}), "utf-8")  # JSON is YAML
+    try:
+        yield Store.of(client, SnapshotSettings.model_validate(settings))
+    finally:
+        path.write_text(shared, "utf-8")

@@ -1,0 +1,295 @@
+"""Each way in which a task or run can end badly, under the real scheduler: one incident, one card, green afterwards.
+
+All runs start at once; then each test looks at its own. The DAGs are in `dags/event_table.py`.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from devstack.airflow_api import AirflowAPI
+from devstack.stack import Stack
+from mindguard import airflow_rest
+from mindguard.airflow_rest import AirflowRefused, AirflowRest, AirflowUnreachable
+from mindguard.alerts.incidents.store import IncidentStore
+from mindguard.connections import Connection, from_environment
+from mindguard.snapshots.pgtools import tool
+from tests.integration.outage import incident_store_down
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+
+# DAG → what its incident is about: the task, or the run itself.
+INCIDENTS = {
+    "event_exception": "event_exception.work",
+    "event_execution_timeout": "event_execution_timeout.work",
+    "event_killed": "event_killed.work",
+    "event_killed_twice": "event_killed_twice.work",
+    "event_worker_killed": "event_worker_killed.work",
+    "event_run_timeout": "event_run_timeout",
+    "event_task_marked_failed": "event_task_marked_failed.work",
+    "event_run_marked_failed": "event_run_marked_failed.work",
+    "event_run_marked_failed_early": "event_run_marked_failed_early",
+    "event_upstream_failed": "event_upstream_failed.work",
+    "event_all_done_leaf": "event_all_done_leaf.work",
+    "event_all_done_leaf_killed": "event_all_done_leaf_killed.work",
+    "event_mapped": "event_mapped.work",
+}
+QUIET = "event_killed_once"  # its retry succeeds
+DELIVERY = "alert_delivery"
+WITHIN_S = 120
+
+
+class Events:
+    """The runs of the table, and what came of them."""
+
+    def __init__(self, api: AirflowAPI, stack: Stack, store: IncidentStore) -> None:
+        self.api = api
+        self.stack = stack
+        self.store = store
+        self.runs: dict[str, str] = {}
+
+    def incidents(self, dag_id: str) -> list[Any]:
+        """All incidents about the DAG or a task of it, with their timelines."""
+        found = self.store.list(states=("open", "acknowledged", "resolved"), limit=500)
+        ours = [each for each in found if each.alert.subject.split(".")[0] == dag_id]
+        return [self.store.get(each.id) for each in ours]
+
+    def cards(self, dag_id: str) -> list[dict[str, Any]]:
+        """The cards about the DAG that are in the group now, oldest first."""
+        fingerprints = {incident.alert.fingerprint for incident in self.incidents(dag_id)}
+        return [message for message in messages(self.stack) if message["fingerprint"] in fingerprints]
+
+    def states(self, dag_id: str) -> list[str]:
+        """States of the run's task instances."""
+        return [str(each["state"]) for each in self.api.task_instances(dag_id, self.runs[dag_id])]
+
+
+def messages(stack: Stack) -> list[dict[str, Any]]:
+    feed = httpx.get(f"{stack.feishu.url}/_messages", trust_env=False, timeout=10).json()["messages"]
+    return [message for message in feed if message["code"] == 0]
+
+
+def wait_until(truth: Callable[[], Any], timeout_s: float, what: Callable[[], str]) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while not (value := truth()):
+        assert time.monotonic() < deadline, f"after {timeout_s:.0f} s: {what()}"
+        time.sleep(0.5)
+    return value
+
+
+def kill_with_its_worker(events: Events) -> None:
+    """SIGKILL to the task's process and to the worker that watches it."""
+    dag_id = "event_worker_killed"
+    (instance,) = events.api.task_instances(dag_id, events.runs[dag_id])
+    process = psutil.Process(instance["pid"])
+    worker = process.parent()
+    for each in (worker, process):
+        if each:
+            os.kill(each.pid, signal.SIGKILL)
+
+
+def mark_task_failed(events: Events) -> None:
+    dag_id = "event_task_marked_failed"
+    path = f"/dags/{dag_id}/dagRuns/{events.runs[dag_id]}/taskInstances/work"
+    events.api.call("PATCH", path, json={"new_state": "failed"})
+
+
+def mark_run_failed(events: Events, dag_id: str) -> None:
+    events.api.call("PATCH", f"/dags/{dag_id}/dagRuns/{events.runs[dag_id]}", json={"state": "failed"})
+
+
+@pytest.fixture(scope="module")
+def events(airflow_stack: Stack) -> Iterator[Events]:
+    """Every DAG of the table has been started, and what a person or a broken machine does to it has been done."""
+    api = airflow_stack.airflow_api()
+    ops = from_environment("mindguard_ops", airflow_stack.environment())
+    started = Events(api, airflow_stack, IncidentStore.of(ops))
+    api.wait_for_dags(*INCIDENTS, QUIET, DELIVERY)
+    api.set_paused(DELIVERY, paused=False)
+    for dag_id in (QUIET, *INCIDENTS):
+        if dag_id == "event_run_marked_failed_early":
+            body = {"logical_date": None, "conf": {}}  # paused, so it never starts
+            started.runs[dag_id] = api.call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
+        else:
+            started.runs[dag_id] = api.trigger(dag_id)
+    mark_run_failed(started, "event_run_marked_failed_early")
+    for dag_id, act in (
+        ("event_task_marked_failed", mark_task_failed),
+        ("event_run_marked_failed", lambda events: mark_run_failed(events, "event_run_marked_failed")),
+        ("event_worker_killed", kill_with_its_worker),
+    ):
+        running = lambda dag_id=dag_id: started.states(dag_id) == ["running"]  # noqa: E731
+        wait_until(running, 90, lambda dag_id=dag_id: f"{dag_id}: {started.states(dag_id)}")
+        act(started)
+    yield started
+    api.set_paused(DELIVERY, paused=True)
+
+
+@pytest.fixture(scope="module")
+def ended(events: Events) -> Events:
+    """All runs have ended."""
+    for dag_id, run_id in events.runs.items():
+        events.api.wait_for_run(dag_id, run_id, timeout_s=WITHIN_S)
+    return events
+
+
+def test_no_alarm_while_a_retry_remains(events: Events) -> None:
+    """Killed at the first try, killed again at the second: silence until then, one incident afterwards."""
+    dag_id = "event_killed_twice"
+    wait_until(lambda: events.states(dag_id) == ["up_for_retry"], 60, lambda: str(events.states(dag_id)))
+    while events.states(dag_id) == ["up_for_retry"]:
+        assert events.incidents(dag_id) == []
+        time.sleep(1)
+
+
+@pytest.mark.parametrize("dag_id", INCIDENTS)
+def test_each_event_gives_one_incident_and_one_card(dag_id: str, ended: Events) -> None:
+    (incident,) = wait_until(lambda: ended.incidents(dag_id), WITHIN_S, lambda: f"no incident of {dag_id}")
+    assert incident.alert.subject == INCIDENTS[dag_id]
+    assert incident.state == "open"
+    assert incident.alert.severity == "P1"
+    (card,) = wait_until(lambda: ended.cards(dag_id), WITHIN_S, lambda: f"no card of {dag_id}")
+    assert "not-a-real-password" not in json.dumps(card)
+    assert ended.runs[dag_id] in json.dumps(incident.alert.to_json(), ensure_ascii=False)
+
+
+def test_after_more_sweeps_there_is_still_one_of_each(ended: Events) -> None:
+    """Whoever reports late — a second callback, the sweeper — reports what is known."""
+    for _ in range(2):
+        run_id = ended.api.trigger(DELIVERY)
+        assert ended.api.wait_for_run(DELIVERY, run_id, timeout_s=WITHIN_S) == "success"
+    assert {run["state"] for run in ended.api.runs(DELIVERY)} <= {"success", "running", "queued"}
+    counts = {dag_id: (len(ended.incidents(dag_id)), len(ended.cards(dag_id))) for dag_id in INCIDENTS}
+    assert counts == dict.fromkeys(INCIDENTS, (1, 1))
+    assert {dag_id: ended.incidents(dag_id)[0].occurrences for dag_id in INCIDENTS} == dict.fromkeys(INCIDENTS, 1)
+
+
+def test_a_retry_that_succeeds_is_no_incident(ended: Events) -> None:
+    assert ended.api.run(QUIET, ended.runs[QUIET])["state"] == "success"
+    assert ended.incidents(QUIET) == []
+
+
+def test_green_after_recovery(ended: Events) -> None:
+    """The runs are cleared and succeed: each incident ends by itself, its card in place."""
+    ended.api.call("POST", "/variables", json={"key": "event_table_well", "value": "yes"})
+    for dag_id in INCIDENTS:
+        ended.api.set_paused(dag_id, paused=False)
+        ended.api.call("POST", f"/dags/{dag_id}/dagRuns/{ended.runs[dag_id]}/clear", json={"dry_run": False})
+    for dag_id in INCIDENTS:
+        assert ended.api.wait_for_run(dag_id, ended.runs[dag_id], timeout_s=WITHIN_S) == "success"
+    wait_until(
+        lambda: all(state == ["resolved"] for state in now_of(ended, state_of).values()),
+        WITHIN_S,
+        lambda: str(now_of(ended, state_of)),
+    )
+    wait_until(
+        lambda: all(colours[-1:] == ["green"] for colours in now_of(ended, colours_of).values()),
+        WITHIN_S,
+        lambda: str(now_of(ended, colours_of)),
+    )
+
+
+def now_of(events: Events, what: Callable[[Events, str], list[str]]) -> dict[str, list[str]]:
+    return {dag_id: what(events, dag_id) for dag_id in INCIDENTS}
+
+
+def state_of(events: Events, dag_id: str) -> list[str]:
+    return [incident.state for incident in events.incidents(dag_id)]
+
+
+def colours_of(events: Events, dag_id: str) -> list[str]:
+    return [card["message"]["card"]["header"]["template"] for card in events.cards(dag_id)]
+
+
+def test_with_the_store_down_a_failure_is_sent_directly_once_and_recorded_afterwards(ended: Events) -> None:
+    """Its two callbacks and the sweep: one card says that it was sent directly, and one is the incident's."""
+    dag_id = "demo_failure"
+    before = len(messages(ended.stack))
+    with incident_store_down(ended.stack):
+        run_id = ended.api.trigger(dag_id)
+        assert ended.api.wait_for_run(dag_id, run_id) == "failed"
+        sent = lambda: [each for each in messages(ended.stack)[before:] if run_id in shown(each)]  # noqa: E731
+        wait_until(sent, 30, lambda: "nothing was sent directly")
+        time.sleep(8)  # the DAG's callback comes a second or some after the task's
+        assert len(sent()) == 1
+    (incident,) = wait_until(lambda: ended.incidents(dag_id), WITHIN_S, lambda: "the sweep did not record it")
+    assert incident.state == "open"
+    wait_until(lambda: len(sent()) == 2, WITHIN_S, lambda: f"{len(sent())} cards")
+
+
+def shown(message: dict[str, Any]) -> str:
+    """The message as a person reads it, Feishu's escapes undone."""
+    return html.unescape(json.dumps(message["message"], ensure_ascii=False))
+
+
+def test_no_generated_secret_is_written_anywhere(ended: Events) -> None:
+    """Not in a log of any process or task, not in what Feishu got, not in XCom or any other table."""
+    state = ended.stack.state
+    places = {
+        str(path): path.read_bytes() for path in (*state.logs.rglob("*"), *log_files(ended.stack)) if path.is_file()
+    }
+    places["Feishu"] = json.dumps(messages(ended.stack), ensure_ascii=False).encode()
+    for role, database in (("postgres", "airflow"), ("postgres", "mindguard_ops")):
+        dump = [tool("pg_dump"), "--data-only", ended.stack.postgres_conninfo(role, database)]
+        places[f"database {database}"] = subprocess.run(dump, capture_output=True, check=True).stdout
+    assert any("alert_delivery" in place for place in places), "no task log was read"
+    assert ended.runs["event_exception"].encode() in places["database airflow"]
+    assert b"event_exception.work" in places["database mindguard_ops"]
+    found = [
+        (name, place)
+        for name, secret in state.secrets.items()
+        for place, content in places.items()
+        if secret.encode() in content
+    ]
+    assert found == []
+
+
+def log_files(stack: Stack) -> list[Path]:
+    assert stack.site
+    return list((stack.site.home / "logs").rglob("*.log"))
+
+
+@pytest.fixture(scope="module")
+def airflow(airflow_stack: Stack) -> Connection:
+    return from_environment("mindguard_airflow", airflow_stack.environment())
+
+
+def test_every_page_of_a_long_answer_is_read(
+    ended: Events, airflow: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(airflow_rest, "_PAGE", 2)
+    with AirflowRest.of(airflow) as api:
+        dags = api.dags("event_table")
+        assert set(dags) == {*INCIDENTS, QUIET}
+        assert all(facts.severity == "P1" and not facts.scheduled for facts in dags.values())
+        recent = {each.run.dag_id: each for each in api.recent(dags)}
+        assert set(recent) == {*INCIDENTS, QUIET}
+        assert {task.map_index for task in recent["event_mapped"].tasks} == {0, 1, 2}
+        assert api.failed_since(datetime.now(UTC) + timedelta(hours=1), dags) == []
+        assert api.dags("snapshots")["snapshot_tables"].scheduled
+
+
+def test_a_wrong_password_is_said_and_not_shown(airflow: Connection) -> None:
+    wrong = Connection(**{**vars(airflow), "password": "wrong-password-5678"})
+    with pytest.raises(AirflowRefused, match=r"connections\.airflow") as refused, AirflowRest.of(wrong):
+        pass
+    assert "wrong-password-5678" not in str(refused.value)
+
+
+def test_an_api_server_that_does_not_answer_is_said(airflow: Connection) -> None:
+    nobody = Connection(**{**vars(airflow), "port": 9})
+    with pytest.raises(AirflowUnreachable, match="gave no answer"), AirflowRest.of(nobody):
+        pass

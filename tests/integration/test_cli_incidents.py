@@ -1,0 +1,84 @@
+"""`mindguard incidents` over the real store."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from mindguard.alerts.incidents.store import IncidentStore
+from tests.integration.test_cli import mindguard
+from tests.integration.test_incident_store import connection_of, finding
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def environment(fresh_database: str) -> dict[str, str]:
+    ops = connection_of(fresh_database)
+    record = {"conn_type": "postgres", **{k: getattr(ops, k) for k in ("host", "port", "login", "password", "schema")}}
+    plain = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "MINDGUARD"))}
+    return plain | {"AIRFLOW_CONN_MINDGUARD_OPS": json.dumps(record), "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def test_an_incident_from_its_list_to_its_review(
+    environment: dict[str, str], fresh_database: str, tmp_path: Path
+) -> None:
+    def run(*arguments: str) -> str:
+        done = mindguard(environment, "incidents", *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert json.loads(run("list", "--json")) == []
+    (incident,) = IncidentStore.of(connection_of(fresh_database)).report([finding()], now=datetime.now(UTC))
+    name = incident.name
+    (listed,) = json.loads(run("list", "--json"))
+    assert (listed["id"], listed["state"], listed["not_delivered"]) == (name, "open", "")
+    assert name in run("list")
+    run("ack", name, "--by", "ann")
+    assert json.loads(run("show", name, "--json"))["acknowledged_by"] == "ann"
+    run("note", name, "looked at the disk", "--by", "ann")
+    run("resolve", name, "--by", "ann", "--cause", "full disk", "--remedy", "bigger disk", "--impact", "nobody saw it")
+    assert json.loads(run("list", "--json")) == []
+    assert name in run("list", "--all")
+    run("review", name, "--by", "ann", "--action", "watch the disk|bob|2026-12-01")
+    document = run("export", name)
+    for text in ("full disk", "bigger disk", "nobody saw it", "watch the disk", "bob", "looked at the disk"):
+        assert text in document
+    target = tmp_path / "postmortem.md"
+    run("export", name, "--to", str(target))
+    assert target.read_text("utf-8") == document
+    assert "0 notifications" in run("retry")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("show", "I-99"), "there is no incident I-99"),
+        (("ack", "x"), "there is no incident x"),
+        (("resolve", "I-99"), "there is no incident"),
+        (("export", "I-99"), "there is no incident"),
+    ],
+)
+def test_errors_are_one_line(environment: dict[str, str], arguments: tuple[str, ...], words: str) -> None:
+    done = mindguard(environment, "incidents", *arguments)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert words in line
+
+
+def test_a_wrong_action_is_a_wrong_call(environment: dict[str, str]) -> None:
+    assert mindguard(environment, "incidents", "review", "I-1", "--action", "nobody does it").returncode == 2
+
+
+def test_without_the_store_there_is_one_line(environment: dict[str, str]) -> None:
+    record = json.loads(environment["AIRFLOW_CONN_MINDGUARD_OPS"]) | {"port": 9}
+    done = mindguard(environment | {"AIRFLOW_CONN_MINDGUARD_OPS": json.dumps(record)}, "incidents", "list")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "connections.ops" in line
+    assert record["password"] not in line

@@ -1,0 +1,615 @@
+"""`mindguard doctor` over the real engines, each fault provoked. Where an engine cannot be made to have one, a proxy
+in front of it has it: stores without checksums or conditional writes, a pooler."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.error import HTTPError
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from devstack.stack import Stack
+from mindguard.connections import Connection, from_environment
+from mindguard.doctor import examine
+from mindguard.doctor.database import examine_drill, examine_restore, examine_source
+from mindguard.doctor.finding import Finding
+from mindguard.doctor.store import examine_store
+from mindguard.errors import MindGuardError
+from mindguard.settings import Settings
+from mindguard.snapshots.source import SourceError
+from mindguard.snapshots.store import StoreError
+
+pytestmark = pytest.mark.integration
+
+Found = dict[str, Finding]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def by_check(findings: Iterator[Finding]) -> Found:
+    """The last finding of each check."""
+    return {finding.check: finding for finding in findings}
+
+
+# The store
+
+
+Examine = Callable[..., Found]
+
+
+@pytest.fixture
+def examine_bucket(bucket: str, backup_connection: Connection) -> Examine:
+    """`examine_bucket(object_lock="GOVERNANCE", …)`: findings with these settings, in the test's own bucket."""
+
+    def run(*, connection: Connection = backup_connection, in_bucket: str = bucket, **settings: Any) -> Found:
+        snapshot = {"bucket": in_bucket, "tables": [{"name": "public.t"}]} | settings
+        return by_check(
+            examine_store(Settings.model_validate({"snapshot": snapshot}), lambda _: replace(connection), now)
+        )
+
+    return run
+
+
+def left_in(stack: Stack, bucket: str) -> list[str]:
+    """Everything that takes up room in the bucket."""
+    client = stack.seaweedfs.client()
+    versions = client.list_object_versions(Bucket=bucket)
+    things: list[Any] = [*versions.get("Versions", ()), *versions.get("DeleteMarkers", ())]
+    things += client.list_multipart_uploads(Bucket=bucket).get("Uploads", ())
+    return [thing["Key"] for thing in things]
+
+
+@pytest.mark.parametrize("versioning", [None, "Enabled", "Suspended"])
+def test_a_fit_bucket_passes_and_nothing_is_left_in_it(
+    versioning: Any, stack: Stack, bucket: str, examine_bucket: Examine
+) -> None:
+    if versioning:
+        stack.seaweedfs.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": versioning})
+    found = examine_bucket()
+    assert {finding.status for finding in found.values()} == {"pass"}, found
+    expected = {"addressing", "list", "clock", "write", "create-only", "default checksum", "public access", "multipart"}
+    expected |= {"object lock", "storage class", "versioning", "lifecycle", "batch delete", "delete"}
+    assert set(found) == expected
+    assert found["versioning"].text.startswith(versioning or "off")
+    assert left_in(stack, bucket) == []
+
+
+def test_a_missing_bucket_ends_the_examination(examine_bucket: Examine) -> None:
+    with pytest.raises(StoreError, match="create the bucket"):
+        examine_bucket(in_bucket="no-such-bucket")
+
+
+def test_the_other_addressing_style_is_named_when_only_that_works(
+    bucket: str, backup_connection: Connection, stack: Stack
+) -> None:
+    extra = dict(backup_connection.extra)
+    extra["endpoint_url"] = f"http://localhost:{stack.seaweedfs.port}"
+    kwargs = {**extra.get("config_kwargs", {}), "s3": {"addressing_style": "virtual"}, "connect_timeout": 2}
+    extra["config_kwargs"] = kwargs | {"retries": {"total_max_attempts": 1}}
+    connection = replace(backup_connection, extra=extra)
+    settings = Settings.model_validate({"snapshot": {"bucket": bucket, "tables": [{"name": "public.t"}]}})
+    findings = examine_store(settings, lambda _: connection, now)
+    first = next(findings)
+    assert (first.status, first.check) == ("error", "addressing")
+    assert '"addressing_style": "path"' in first.text
+    with pytest.raises(StoreError):
+        next(findings)
+
+
+def test_a_bucket_that_anybody_can_read_is_an_error(stack: Stack, bucket: str, examine_bucket: Examine) -> None:
+    allow = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject"], "Resource": [f"arn:aws:s3:::{bucket}/*"]}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    stack.seaweedfs.client().put_bucket_policy(Bucket=bucket, Policy=policy)
+    found = examine_bucket()["public access"]
+    assert found.status == "error"
+    assert "read without any key" in found.text
+
+
+RULES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "younger than retention": ({"Expiration": {"Days": 7}}, "error", "it would delete kept snapshots"),
+    "as old as retention": ({"Expiration": {"Days": 30}}, "error", "it would delete kept snapshots"),
+    "older": ({"Expiration": {"Days": 400}}, "warn", "unchanged parts are reused"),
+    "elsewhere": ({"Expiration": {"Days": 7}, "Filter": {"Prefix": "logs/"}}, "pass", "0 rules on this prefix"),
+    "on a part of it": ({"Expiration": {"Days": 7}, "Filter": {"Prefix": "key-tables/parts/"}}, "error", "kept"),
+    "on everything": ({"Expiration": {"Days": 7}, "Filter": {"Prefix": ""}}, "error", "kept"),
+    "switched off": ({"Expiration": {"Days": 7}, "Status": "Disabled"}, "pass", "0 rules"),
+    "uploads": ({"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 3}}, "pass", "1 rules"),
+}
+
+
+@pytest.mark.parametrize("case", RULES)
+def test_a_lifecycle_rule_that_deletes_kept_snapshots(
+    case: str, stack: Stack, bucket: str, examine_bucket: Examine
+) -> None:
+    rule, status, text = RULES[case]
+    whole: Any = {"ID": "tidy", "Status": "Enabled", "Filter": {"Prefix": "key-tables/"}} | rule
+    stack.seaweedfs.client().put_bucket_lifecycle_configuration(
+        Bucket=bucket, LifecycleConfiguration={"Rules": [whole]}
+    )
+    found = examine_bucket()["lifecycle"]
+    assert found.status == status
+    assert text in found.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "status", "text"),
+    [
+        ({"storage_class": "STANDARD"}, "pass", "charged for no days"),
+        ({"storage_class": "GLACIER_IR"}, "warn", "at least 90 days, retention.days is 30"),
+        ({"storage_class": "DEEP_ARCHIVE", "retention": {"days": 365}}, "warn", "usually offline"),
+        ({"storage_class": "STANDARD_IA", "retention": {"days": 14}}, "warn", "at least 30 days, retention.days is 14"),
+    ],
+)
+def test_storage_class_against_retention(
+    settings: dict[str, Any], status: str, text: str, bucket: str, backup_connection: Connection
+) -> None:
+    whole = Settings.model_validate({"snapshot": {"bucket": bucket, "tables": [{"name": "public.t"}]} | settings})
+    found = [f for f in examine_store(whole, lambda _: backup_connection, now) if f.check == "storage class"]
+    assert found[0].status == status
+    assert text in found[0].text
+
+
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [({"storage_class": "NOPE"}, "without storage class NOPE"), ({"sse": "aws:kms"}, "set snapshot.sse: null")],
+)
+def test_what_makes_the_store_refuse_a_write_is_found(
+    settings: dict[str, Any], remedy: str, stack: Stack, bucket: str, examine_bucket: Examine
+) -> None:
+    found = examine_bucket(**settings, **({"sse_kms_key_id": "no-such-key"} if "sse" in settings else {}))
+    assert found["write"].status == "error"
+    assert remedy in found["write"].text
+    assert left_in(stack, bucket) == []
+
+
+@pytest.fixture
+def locking_bucket(stack: Stack) -> str:
+    name = f"locking-{uuid.uuid4().hex[:12]}"
+    stack.seaweedfs.client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    return name
+
+
+@pytest.mark.parametrize("mode", ["GOVERNANCE", "COMPLIANCE"])
+def test_a_lock_is_proven_by_a_refused_delete_and_the_probe_that_stays_is_named(
+    mode: str, stack: Stack, locking_bucket: str, examine_bucket: Examine
+) -> None:
+    found = examine_bucket(in_bucket=locking_bucket, object_lock=mode)
+    assert found["object lock"].status == found["lock holds"].status == "pass"
+    (left,) = left_in(stack, locking_bucket)
+    assert left in found["lock holds"].text
+
+
+def test_a_lock_in_the_settings_needs_one_in_the_bucket(examine_bucket: Examine) -> None:
+    found = examine_bucket(object_lock="COMPLIANCE")
+    assert found["object lock"].status == "error"
+    assert "lock holds" not in found
+
+
+def test_a_bucket_that_could_lock_and_one_that_locks_too_long(
+    stack: Stack, locking_bucket: str, examine_bucket: Examine
+) -> None:
+    assert examine_bucket(in_bucket=locking_bucket)["object lock"].status == "warn"
+    stack.seaweedfs.client().put_object_lock_configuration(
+        Bucket=locking_bucket,
+        ObjectLockConfiguration={
+            "ObjectLockEnabled": "Enabled",
+            "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 60}},
+        },
+    )
+    found = examine_bucket(in_bucket=locking_bucket)
+    assert found["object lock"].status == "warn"
+    assert "locks for 60 days" in found["object lock"].text
+    assert found["delete"].status == "warn", "the bucket's own lock keeps the probes, and that is said"
+    assert all(key in found["delete"].text for key in left_in(stack, locking_bucket))
+
+
+Answer = tuple[int, str] | None
+Fault = Callable[[str, str, dict[str, str]], Answer]
+
+
+@contextmanager
+def s3_proxy(endpoint: str, fault: Fault, skew: timedelta = timedelta()) -> Iterator[str]:
+    """A store that answers as `fault(method, path, headers)` says: status and S3 code; None: as the real one."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def date_time_string(self, timestamp: Any = None) -> str:
+            return format_datetime(datetime.now(UTC) + skew, usegmt=True)
+
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            answer = fault(self.command, self.path, headers)
+            if answer:
+                status, code = answer
+                self.reply(status, {}, f"<Error><Code>{code}</Code></Error>".encode() if code else b"")
+                return
+            request = urllib.request.Request(
+                endpoint + self.path, body or None, dict(self.headers), method=self.command
+            )
+            try:
+                with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as real:
+                    self.reply(real.status, dict(real.headers), real.read())
+            except HTTPError as error:
+                self.reply(error.code, dict(error.headers), error.read())
+
+        do_PUT = do_POST = do_DELETE = do_HEAD = do_GET
+
+        def reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                if name.lower() not in {"date", "content-length", "connection", "transfer-encoding"}:
+                    self.send_header(name, value)
+            length = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(body))
+            self.send_header("Content-Length", length)
+            self.end_headers()
+            self.wfile.write(b"" if self.command == "HEAD" else body)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+Without = Callable[..., Found]
+
+
+@pytest.fixture
+def examine_behind(stack: Stack, backup_connection: Connection, examine_bucket: Examine) -> Without:
+    """`examine_behind(fault)`: findings of the test's bucket in a store with a fault."""
+
+    def run(fault: Fault, skew: timedelta = timedelta(), **settings: Any) -> Found:
+        with s3_proxy(stack.seaweedfs.endpoint, fault, skew) as endpoint:
+            kwargs = {**backup_connection.extra.get("config_kwargs", {}), "retries": {"total_max_attempts": 1}}
+            extra = {**backup_connection.extra, "endpoint_url": endpoint, "config_kwargs": kwargs}
+            return examine_bucket(connection=replace(backup_connection, extra=extra), **settings)
+
+    return run
+
+
+def test_a_store_without_default_checksums_says_what_to_set(examine_behind: Without) -> None:
+    found = examine_behind(lambda method, path, headers: (400, "InvalidArgument") if "crc32" in str(headers) else None)
+    assert found["write"].status == "pass", "snapshots bring their own SHA-256"
+    assert found["default checksum"].status == "error"
+    assert '"request_checksum_calculation": "when_required"' in found["default checksum"].text
+
+
+REFUSED: dict[str, tuple[str, str]] = {
+    "conditional writes": ("if-none-match", "it has no create-only writes"),
+    "SHA-256": ("x-amz-checksum-sha256", "use a store that checks SHA-256"),
+    "encryption": ("x-amz-server-side-encryption", "set snapshot.sse: null"),
+    "the class": ("x-amz-storage-class", "set snapshot.storage_class to one that it has"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_store_that_refuses_a_header_of_each_write(what: str, examine_behind: Without) -> None:
+    header, remedy = REFUSED[what]
+    found = examine_behind(lambda method, path, headers: (501, "NotImplemented") if header in headers else None)
+    assert found["write"].status == "error"
+    assert remedy in found["write"].text
+
+
+def test_a_store_that_ignores_if_none_match(examine_behind: Without) -> None:
+    seen: set[str] = set()
+
+    def fault(method: str, path: str, headers: dict[str, str]) -> Answer:
+        if method == "PUT" and path in seen:
+            return 200, ""
+        seen.update({path} if method == "PUT" else ())
+        return None
+
+    found = examine_behind(fault)
+    assert found["create-only"].status == "error"
+    assert "two runs could overwrite each other" in found["create-only"].text
+
+
+def test_an_exporters_key_passes_with_what_it_may_not_ask_unknown(
+    examine_behind: Without, stack: Stack, bucket: str
+) -> None:
+    def fault(method: str, path: str, headers: dict[str, str]) -> Answer:
+        of_the_bucket = re.search(r"\?(versioning|lifecycle|object-lock|versions|uploads)", path)
+        return (403, "AccessDenied") if method == "DELETE" or "?delete" in path or of_the_bucket else None
+
+    found = examine_behind(fault)
+    unknown = {check for check, finding in found.items() if finding.status == "unknown"}
+    assert unknown == {"versioning", "lifecycle", "object lock"}
+    assert all("doctor would need s3:Get" in found[check].text for check in unknown)
+    assert found["multipart"].status == found["delete"].status == "warn"
+    assert all(key in found["delete"].text for key in left_in(stack, bucket) if "parts" not in key)
+    assert "error" not in {finding.status for finding in found.values()}
+
+
+def test_a_refused_batch_delete_is_no_fault(examine_behind: Without) -> None:
+    found = examine_behind(lambda method, path, headers: (400, "MissingContentMD5") if "?delete" in path else None)
+    assert found["batch delete"].text == "refused (MissingContentMD5), and not needed: expiry deletes one by one"
+    assert found["delete"].status == "pass"
+
+
+def test_a_store_whose_clock_is_wrong(examine_behind: Without) -> None:
+    found = examine_behind(lambda *_: None, skew=timedelta(minutes=5))
+    assert found["clock"].status == "warn"
+    assert re.search("clocks differ by (299|300|301) s", found["clock"].text)
+
+
+def test_uploads_that_the_store_does_not_list(examine_behind: Without) -> None:
+    found = examine_behind(lambda method, path, headers: (501, "NotImplemented") if "?uploads&prefix" in path else None)
+    assert found["multipart"].status == "warn"
+
+
+# Databases
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    """One with a table of each role's own."""
+    with psycopg.connect(fresh_database) as connection:
+        connection.execute("create table t (id int primary key, v text); create table private (id int)")
+    return fresh_database
+
+
+Role = Callable[[str], str]
+
+
+@pytest.fixture
+def role(stack: Stack, database: str) -> Iterator[Role]:
+    """`role("createdb")`: connection string of a new role with these attributes, to the test's database."""
+    made: list[str] = []
+    superuser = stack.postgres_conninfo("postgres", psycopg.conninfo.conninfo_to_dict(database)["dbname"])
+
+    def make(attributes: str) -> str:
+        made.append(f"Role {uuid.uuid4().hex[:8]}")
+        with psycopg.connect(superuser, autocommit=True) as connection:
+            connection.execute(
+                sql.SQL(f"create role {{}} login password 'pw' {attributes}").format(sql.Identifier(made[-1]))
+            )
+        return psycopg.conninfo.make_conninfo(database, user=made[-1], password="pw")
+
+    yield make
+    with psycopg.connect(superuser, autocommit=True) as connection:
+        for name in made:
+            connection.execute(sql.SQL("drop owned by {0}; drop role {0}").format(sql.Identifier(name)))
+
+
+def owner_runs(database: str, *statements: str) -> None:
+    with psycopg.connect(database) as connection:
+        for each in statements:
+            connection.execute(each)
+
+
+def name_of(conninfo: str) -> str:
+    return str(psycopg.conninfo.conninfo_to_dict(conninfo)["user"])
+
+
+SETTINGS = Settings.model_validate({"snapshot": {"bucket": "x", "tables": [{"name": "public.t"}]}})
+
+
+def as_connection(conninfo: str, **more: Any) -> Connection:
+    parts: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(conninfo)
+    where = {"host": parts["host"], "port": int(parts["port"]), "schema": parts["dbname"]}
+    return replace(Connection("c", "postgres", **where, login=parts["user"], password=parts["password"]), **more)
+
+
+def source_of(conninfo: str, settings: Settings = SETTINGS) -> Found:
+    return by_check(examine_source(settings, lambda _: as_connection(conninfo), now))
+
+
+def test_a_fit_source_passes(database: str) -> None:
+    found = source_of(database)
+    assert {finding.status for finding in found.values()} == {"pass"}, found
+    assert set(found) == {
+        *("connection", "clock", "export", "pooler", "time limits", "pg_dump", "schema dump", "read"),
+    }
+
+
+def test_a_source_that_cannot_be_reached_is_one_line(database: str) -> None:
+    wrong = psycopg.conninfo.make_conninfo(database, password="wrong")
+    with pytest.raises(SourceError, match="correct the user or the password"):
+        source_of(wrong)
+
+
+def test_rights_that_are_missing_come_with_the_grant_that_helps(database: str, role: Role) -> None:
+    reader = role("")
+    found = source_of(reader)
+    grant = f'GRANT pg_read_all_data TO "{name_of(reader)}"'
+    assert found["schema dump"].status == found["read"].status == "error"
+    assert grant in found["schema dump"].text
+    assert "public.private and 1 more" in found["schema dump"].text
+    assert grant in found["read"].text
+    owner_runs(database, f'grant select on t to "{name_of(reader)}"')
+    found = source_of(reader)
+    assert found["read"].status == "pass"
+    assert found["schema dump"].status == "error", "pg_dump locks every table, not just those of the snapshot"
+
+
+def test_the_grant_that_doctor_names_is_enough(database: str, role: Role, stack: Stack) -> None:
+    reader = role("")
+    text = source_of(reader)["read"].text
+    with psycopg.connect(stack.postgres_conninfo("postgres", "postgres"), autocommit=True) as superuser:
+        superuser.execute(text.partition(" – ")[2])
+    found = source_of(reader)
+    assert {finding.status for finding in found.values()} == {"pass"}, found
+
+
+def test_row_level_security_comes_with_the_statement_that_helps(database: str, role: Role, stack: Stack) -> None:
+    reader = role("in role pg_read_all_data")
+    owner_runs(database, "alter table t enable row level security")
+    found = source_of(reader)["read"]
+    assert found.status == "error"
+    statement = f'ALTER ROLE "{name_of(reader)}" BYPASSRLS'
+    assert found.text.endswith(statement)
+    with psycopg.connect(stack.postgres_conninfo("postgres", "postgres"), autocommit=True) as superuser:
+        superuser.execute(statement)
+    assert source_of(reader)["read"].status == "pass"
+
+
+def test_a_missing_table_and_an_unindexed_key(database: str) -> None:
+    tables = [{"name": "public.gone"}]
+    found = source_of(database, Settings.model_validate({"snapshot": {"bucket": "x", "tables": tables}}))
+    assert found["read"].status == "error"
+    tables = [{"name": "public.t", "part_by": "v"}]
+    found = source_of(database, Settings.model_validate({"snapshot": {"bucket": "x", "tables": tables}}))
+    assert (found["read"].status, found["index"].status) == ("pass", "warn")
+
+
+def test_limits_of_the_role_that_would_end_an_export(database: str, role: Role, stack: Stack) -> None:
+    reader = role("in role pg_read_all_data connection limit 4")
+    with psycopg.connect(stack.postgres_conninfo("postgres", "postgres"), autocommit=True) as superuser:
+        superuser.execute(f"alter role \"{name_of(reader)}\" set transaction_timeout = '90s'")
+    found = source_of(reader)
+    assert found["time limits"].status == found["connections"].status == "error"
+    assert "after 90 s" in found["time limits"].text
+    assert f'ALTER ROLE "{name_of(reader)}" SET transaction_timeout = 0' in found["time limits"].text
+    assert found["connections"].text.endswith(f'ALTER ROLE "{name_of(reader)}" CONNECTION LIMIT 5')
+
+
+def test_a_statement_timeout_is_no_limit(database: str, role: Role, stack: Stack) -> None:
+    """Every session of an export sets its own."""
+    reader = role("in role pg_read_all_data")
+    with psycopg.connect(stack.postgres_conninfo("postgres", "postgres"), autocommit=True) as superuser:
+        for setting in ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout"):
+            superuser.execute(f"alter role \"{name_of(reader)}\" set {setting} = '50ms'")
+    assert source_of(reader)["time limits"].status == "pass"
+
+
+@contextmanager
+def pooler(host: str, port: int) -> Iterator[int]:
+    """A proxy that, as poolers do, tells clients a process id of its own. It pools whole sessions."""
+
+    def relay(source: socket.socket, sink: socket.socket, change: bool) -> None:
+        try:
+            while data := source.recv(65536):
+                if change:  # BackendKeyData: 'K', length 12, process id, secret
+                    data = re.sub(rb"(?s)K\x00\x00\x00\x0c.{4}", b"K\x00\x00\x00\x0c\x00\x00\x00\x07", data, count=1)
+                sink.sendall(data)
+        except OSError:
+            pass
+        finally:
+            for end in (source, sink):
+                end.close()
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection((host, port))
+            for pair in ((client, server, False), (server, client, True)):
+                threading.Thread(target=relay, args=pair, daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+def test_a_pooler_is_seen(database: str, stack: Stack) -> None:
+    with pooler("127.0.0.1", int(stack.postgres.port or 0)) as port:
+        found = source_of(psycopg.conninfo.make_conninfo(database, port=port))
+    assert found["pooler"].status == "warn"
+    assert "connect to the server itself" in found["pooler"].text
+
+
+def drill_of(source: str, drill: str) -> Found:
+    ids = {SETTINGS.connections.app: source, SETTINGS.connections.drill: drill}
+    return by_check(examine_drill(SETTINGS, lambda conn_id: as_connection(ids[conn_id]), now))
+
+
+def test_a_drill_that_burdens_the_source_is_a_warning(database: str, stack: Stack) -> None:
+    found = drill_of(database, stack.postgres_conninfo("mindguard_drill"))
+    assert found.pop("own server").status == "warn"
+    assert {finding.status for finding in found.values()} == {"pass"}, found
+
+
+def test_a_drill_that_may_create_no_database(database: str, role: Role) -> None:
+    scratch = role("")
+    found = drill_of(database, scratch)
+    assert found["scratch database"].text.endswith(f'ALTER ROLE "{name_of(scratch)}" CREATEDB')
+    assert found["scratch database"].status == "error"
+    assert "the scratch database is the source's own" in found["own server"].text
+
+
+def test_a_drill_that_lacks_what_the_source_uses(database: str, stack: Stack) -> None:
+    name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
+    with psycopg.connect(stack.postgres_conninfo("postgres", name)) as superuser:
+        superuser.execute("update pg_extension set extname = 'postgis' where extname = 'plpgsql'")
+        superuser.execute("update pg_collation set collname = 'zh-x-icu' where collname = 'ucs_basic'")
+        superuser.execute('create table chinese (v text collate "zh-x-icu")')
+    found = drill_of(database, stack.postgres_conninfo("mindguard_drill"))
+    assert found["same means"].status == "warn"
+    assert "lacks collation zh-x-icu, extension postgis" in found["same means"].text
+
+
+def test_a_drill_in_another_encoding(database: str, stack: Stack) -> None:
+    name = f"latin_{uuid.uuid4().hex[:8]}"
+    make = "create database {} encoding latin1 locale 'C' locale_provider libc template template0"
+    with psycopg.connect(stack.postgres_conninfo("postgres", "postgres"), autocommit=True) as superuser:
+        superuser.execute(sql.SQL(make).format(sql.Identifier(name)))
+        try:
+            found = drill_of(database, stack.postgres_conninfo("postgres", name))
+        finally:
+            superuser.execute(sql.SQL("drop database {}").format(sql.Identifier(name)))
+    assert found["encoding"].status == "warn"
+    assert "LATIN1, the source's is UTF8" in found["encoding"].text
+
+
+def restore_of(conninfo: str) -> Found:
+    return by_check(examine_restore(SETTINGS, lambda _: as_connection(conninfo), now))
+
+
+def test_restoring_as_the_owner_passes(database: str) -> None:
+    assert {finding.status for finding in restore_of(database).values()} == {"pass"}
+
+
+def test_restoring_as_a_reader(database: str, role: Role) -> None:
+    reader = role("in role pg_read_all_data")
+    found = restore_of(reader)
+    assert found["new schema"].status == "error"
+    assert f'TO "{name_of(reader)}"' in found["new schema"].text
+    assert found["live table"].status == "warn"
+    assert "not swapped in" in found["live table"].text
+
+
+def test_restoring_where_the_tables_are_not(stack: Stack) -> None:
+    found = restore_of(stack.postgres_conninfo("mindguard_drill"))
+    assert "nothing to compare with" in found["live table"].text
+
+
+def test_what_the_daily_run_does_without_is_no_error(stack: Stack) -> None:
+    environment = stack.environment()
+    for name in ("OPS", "EVENTS", "RESTORE"):
+        del environment[f"AIRFLOW_CONN_MINDGUARD_{name}"]
+    findings = examine(SETTINGS, lambda conn_id: from_environment(conn_id, environment), now=now)
+    found = {finding.what: finding for finding in findings}
+    assert found["mindguard_ops"].status == found["mindguard_events"].status == "unknown"
+    assert found["mindguard_restore"].status == "warn"
+
+
+def test_the_sources_fault_is_not_the_drills(stack: Stack) -> None:
+    def resolve(conn_id: str) -> Connection:
+        if conn_id == SETTINGS.connections.app:
+            raise MindGuardError("no such connection")
+        return as_connection(stack.postgres_conninfo("mindguard_drill"))
+
+    found = by_check(examine_drill(SETTINGS, resolve, now))
+    assert found["against source"].status == "unknown"

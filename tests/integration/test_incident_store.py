@@ -1,0 +1,247 @@
+"""The incident store on PostgreSQL: who writes at once, what is counted, and what ends what."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from devstack.parts import ROOT
+from mindguard.alerts.alert import Alert, Fact, fingerprint
+from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.incidents.store import (
+    ActionItem,
+    IncidentMissing,
+    IncidentStateError,
+    IncidentStore,
+    StoreUnavailable,
+)
+from mindguard.alerts.severity import Severity
+from mindguard.connections import Connection
+
+NOW = datetime(2026, 11, 24, 3, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def connection_of(conninfo: str) -> Connection:
+    """The record of a libpq connection string."""
+    parts = psycopg.conninfo.conninfo_to_dict(conninfo)
+    return Connection(
+        conn_id="mindguard_ops",
+        conn_type="postgres",
+        host=str(parts["host"]),
+        port=int(parts["port"] or 0),
+        login=str(parts["user"]),
+        password=str(parts.get("password") or ""),
+        schema=str(parts["dbname"]),
+    )
+
+
+def finding(
+    subject: str = "api",
+    *,
+    severity: Severity = Severity.P1,
+    at: datetime = NOW,
+    occurrence: str = "",
+    parent: str = "",
+    value: str = "",
+) -> Finding:
+    alert = Alert(
+        title=f"{subject} is slow",
+        severity=severity,
+        subject=subject,
+        happened_at=at,
+        fingerprint=fingerprint("test", subject),
+        facts=(Fact("latency", value),) if value else (),
+    )
+    return Finding(alert, source="test", recovery_key=f"test:{subject}", occurrence=occurrence, parent=parent)
+
+
+@pytest.fixture
+def incidents(fresh_database: str) -> IncidentStore:
+    return IncidentStore.of(connection_of(fresh_database))
+
+
+def waiting(store: IncidentStore) -> list[tuple[int | None, str]]:
+    """What the outbox holds: incident and kind."""
+    from sqlalchemy import select
+
+    from mindguard.alerts.incidents.models import Notification
+
+    with store.session() as session:
+        rows = session.execute(
+            select(Notification.incident_id, Notification.kind)
+            .where(Notification.state == "pending")
+            .order_by(Notification.id)
+        )
+        return [(number, kind) for number, kind in rows]
+
+
+def test_many_writers_at_once_make_one_incident_with_the_right_count(incidents: IncidentStore) -> None:
+    with ThreadPoolExecutor(20) as pool:
+        [*pool.map(lambda _: incidents.report([finding("a"), finding("b")], now=NOW), range(40))]
+    found = incidents.list()
+    assert sorted((each.alert.subject, each.occurrences) for each in found) == [("a", 40), ("b", 40)]
+    assert sorted(kind for _, kind in waiting(incidents)) == ["opened", "opened"]
+
+
+def test_processes_that_meet_an_empty_database_make_the_schema_once(fresh_database: str) -> None:
+    code = (
+        "import sys; from tests.integration.test_incident_store import *;"
+        "IncidentStore.of(connection_of(sys.argv[1])).report([finding()], now=NOW)"
+    )
+    command = [sys.executable, "-c", code, fresh_database]
+    environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}", "PATH": "/usr/bin:/bin"}
+    processes = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for _ in range(4)]
+    failures = [process.communicate(timeout=100)[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, failures
+    store = IncidentStore.of(connection_of(fresh_database))
+    assert store.migrated()
+    (incident,) = store.list()
+    assert incident.occurrences == 4
+
+
+def test_the_migrations_make_what_the_models_say(incidents: IncidentStore) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
+    from mindguard.alerts.incidents.models import Base
+
+    incidents.list()
+    with incidents.engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"include_schemas": True, "version_table_schema": "mindguard"}
+        )
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_one_event_reported_twice_counts_once_even_after_its_end(incidents: IncidentStore) -> None:
+    incidents.report([finding(occurrence="run 1")], now=NOW)
+    assert incidents.report([finding(occurrence="run 1")], now=NOW) == []
+    incidents.recover([Recovery("test:api", at=NOW + MINUTE)], now=NOW + MINUTE)
+    assert incidents.report([finding(occurrence="run 1")], now=NOW + MINUTE) == []
+    assert incidents.list() == []
+    (again,) = incidents.report([finding(occurrence="run 2", at=NOW + 2 * MINUTE)], now=NOW + 2 * MINUTE)
+    assert again.occurrences == 1
+
+
+def test_a_repeat_brings_its_facts_and_keeps_the_beginning(incidents: IncidentStore) -> None:
+    incidents.report([finding(value="1 s")], now=NOW)
+    incidents.report([finding(value="9 s", at=NOW + MINUTE)], now=NOW + MINUTE)
+    (incident,) = incidents.list()
+    assert incident.occurrences == 2
+    assert incident.alert.facts[0].value == "9 s"
+    assert incident.alert.happened_at == NOW
+    assert incident.last_seen_at == NOW + MINUTE
+
+
+def test_a_worse_severity_is_told_and_a_milder_one_does_not_soften(incidents: IncidentStore) -> None:
+    incidents.report([finding(severity=Severity.P1)], now=NOW)
+    incidents.report([finding(severity=Severity.P2)], now=NOW)
+    assert incidents.list()[0].alert.severity is Severity.P1
+    incidents.report([finding(severity=Severity.P0)], now=NOW)
+    (incident,) = incidents.list()
+    assert (incident.severity, incident.alert.severity) == ("P0", Severity.P0)
+    assert [entry.kind for entry in incidents.get(incident.id).timeline] == ["opened", "raised"]
+
+
+def test_recovery_ends_it_with_one_notification_and_reopening_is_a_new_incident(incidents: IncidentStore) -> None:
+    (first,) = incidents.report([finding()], now=NOW)
+    for _ in range(2):
+        incidents.recover([Recovery("test:api", at=NOW + MINUTE, note="answered")], now=NOW + MINUTE)
+    assert waiting(incidents) == [(first.id, "opened")]  # which is sent as it is then: over
+    assert incidents.get(first.name).state == "resolved"
+    (second,) = incidents.report([finding(at=NOW + 2 * MINUTE)], now=NOW + 2 * MINUTE)
+    assert second.id != first.id
+    assert first.name in incidents.get(second.id).timeline[0].text
+
+
+def test_a_recovery_from_before_the_last_failure_ends_nothing(incidents: IncidentStore) -> None:
+    incidents.report([finding(at=NOW)], now=NOW)
+    incidents.report([finding(at=NOW + 2 * MINUTE)], now=NOW + 2 * MINUTE)
+    assert incidents.recover([Recovery("test:api", at=NOW + MINUTE)], now=NOW + 3 * MINUTE) == []
+    assert incidents.list()[0].state == "open"
+
+
+def test_what_an_open_incident_explains_notifies_nobody_until_that_is_over(incidents: IncidentStore) -> None:
+    (early,) = incidents.report([finding("early", parent="test:source")], now=NOW)
+    (source,) = incidents.report([finding("source")], now=NOW)
+    (late,) = incidents.report([finding("late", parent="test:source")], now=NOW)
+    assert waiting(incidents) == [(source.id, "opened")]
+    incidents.recover([Recovery("test:early", at=NOW + MINUTE)], now=NOW + MINUTE)
+    incidents.recover([Recovery("test:source", at=NOW + MINUTE)], now=NOW + MINUTE)
+    # One recovered silently; the other one is not explained any more, so people must hear of it.
+    assert incidents.get(early.id).state == "resolved"
+    assert waiting(incidents) == [(source.id, "opened"), (late.id, "opened")]
+
+
+def race(*acts: Callable[[], object]) -> list[object]:
+    def attempt(act: Callable[[], object]) -> object:
+        try:
+            return act()
+        except IncidentStateError as error:
+            return error
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return [*pool.map(attempt, acts)]
+
+
+@pytest.mark.parametrize("_", range(5))
+def test_acknowledging_and_ending_at_once_leaves_one_truth(incidents: IncidentStore, _: int) -> None:
+    (incident,) = incidents.report([finding()], now=NOW)
+    race(
+        *[lambda by=by: incidents.acknowledge(incident.id, by=by, now=NOW) for by in ("ann", "bob")],
+        lambda: incidents.resolve(incident.id, by="cat", now=NOW + MINUTE),
+        lambda: incidents.recover([Recovery("test:api", at=NOW + MINUTE)], now=NOW + MINUTE),
+    )
+    found = incidents.get(incident.id)
+    kinds = [entry.kind for entry in found.timeline]
+    assert found.state == "resolved"
+    assert kinds.count("resolved") == 1
+    assert kinds.count("acknowledged") == bool(found.acknowledged_by)
+
+
+def test_states(incidents: IncidentStore) -> None:
+    (incident,) = incidents.report([finding()], now=NOW)
+    incidents.acknowledge(incident.name, by="ann", now=NOW)
+    assert incidents.acknowledge(incident.name, by="bob", now=NOW).acknowledged_by == "ann"
+    with pytest.raises(IncidentStateError, match="still lasts"):
+        incidents.review(incident.id, by="ann", now=NOW, actions=[])
+    incidents.resolve(incident.id, by="ann", now=NOW + MINUTE, cause="full disk")
+    with pytest.raises(IncidentStateError, match="resolved already"):
+        incidents.acknowledge(incident.id, by="bob", now=NOW)
+    incidents.resolve(incident.id, by="ann", now=NOW + MINUTE, remedy="bigger disk")
+    reviewed = incidents.review(incident.id, by="ann", now=NOW, actions=[ActionItem("watch the disk", "bob")])
+    assert reviewed.actions == [{"text": "watch the disk", "owner": "bob", "due": ""}]
+    assert (reviewed.cause, reviewed.remedy) == ("full disk", "bigger disk")
+
+
+@pytest.mark.parametrize("name", ["I-99999", "I-x", "", "-1", "I-" + "9" * 30, "I-1; drop table"])
+def test_what_is_no_incident(incidents: IncidentStore, name: str) -> None:
+    with pytest.raises(IncidentMissing):
+        incidents.get(name)
+
+
+def test_a_store_that_cannot_be_reached_says_so_without_its_password(fresh_database: str) -> None:
+    right = connection_of(fresh_database)
+    for wrong in ({"port": 9}, {"password": "not-the-password-5678"}, {"schema": "nowhere"}):
+        store = IncidentStore.of(Connection(**{**vars(right), **wrong}))
+        with pytest.raises(StoreUnavailable, match=r"connections\.ops") as unavailable:
+            store.list()
+        assert "not-the-password-5678" not in str(unavailable.value)
+        assert "\n" not in str(unavailable.value)
+
+
+def test_old_incidents_are_forgotten_with_all_that_belongs_to_them(incidents: IncidentStore) -> None:
+    (old,) = incidents.report([finding("old", occurrence="1")], now=NOW)
+    (lasting,) = incidents.report([finding("lasting")], now=NOW)
+    incidents.resolve(old.id, by="ann", now=NOW)
+    assert incidents.forget(before=NOW + MINUTE) == 1
+    with pytest.raises(IncidentMissing):
+        incidents.get(old.id)
+    assert incidents.get(lasting.id).state == "open"

@@ -1,0 +1,123 @@
+"""What Airflow's records amount to: which failures are news, and which incidents have ended."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mindguard.alerts.failures import Run
+from mindguard.alerts.severity import Severity
+from mindguard.alerts.sweep import EndedRun, EndedTask, failures, recoveries
+
+AT = datetime(2026, 11, 19, 6, 2, tzinfo=UTC)
+UI = "https://airflow.example/"
+
+
+def a_run(*tasks: EndedTask, failed: bool = True, minute: int = 0, **changes: Any) -> EndedRun:
+    at = AT + timedelta(minutes=minute)
+    known = {"dag_id": "etl", "run_id": f"r{minute}", "run_type": "scheduled", "started_at": at, "scheduled": True}
+    return EndedRun(
+        Run(**known | changes), failed=failed, ended_at=at + timedelta(seconds=30), tasks=tasks, severity=Severity.P1
+    )
+
+
+def a_task(task_id: str, state: str, *, minute: int = 0, **changes: Any) -> EndedTask:
+    return EndedTask(task_id, state, AT + timedelta(minutes=minute, seconds=20), **changes)
+
+
+def found(*runs: EndedRun) -> list[tuple[str, datetime]]:
+    alerts = [finding.alert for finding in failures(runs, base_url=UI, locale="en")]
+    return [(alert.subject, alert.happened_at) for alert in alerts]
+
+
+def well(*runs: EndedRun) -> set[str]:
+    return {recovery.recovery_key for recovery in recoveries(runs)}
+
+
+def test_a_failed_task_is_found_at_the_time_it_failed() -> None:
+    assert found(a_run(a_task("load", "failed"))) == [("etl.load", AT + timedelta(seconds=20))]
+
+
+def test_the_task_that_failed_is_the_news_and_not_what_waited_for_it() -> None:
+    run = a_run(a_task("load", "failed"), EndedTask("publish", "upstream_failed", None), a_task("count", "success"))
+    assert [subject for subject, _ in found(run)] == ["etl.load"]
+
+
+def test_mapped_instances_are_one_task_with_the_last_of_their_failures() -> None:
+    instances = [
+        a_task("load", state, minute=minute, map_index=minute, tries=minute)
+        for minute, state in enumerate(("failed", "failed", "success"))
+    ]
+    (finding,) = failures([a_run(*instances)], base_url=UI, locale="en")
+    assert finding.alert.happened_at == AT + timedelta(minutes=1, seconds=20)
+    assert [fact.value for fact in finding.alert.facts][1:] == ["r0", "1"]
+
+
+def test_a_failed_run_without_a_failed_task_is_the_news_itself() -> None:
+    """Its time limit ended it, or somebody marked it failed."""
+    run = a_run(a_task("load", "skipped"))
+    assert found(run) == [("etl", AT + timedelta(seconds=30))]
+
+
+def test_a_task_that_failed_in_a_run_called_successful_is_found() -> None:
+    run = a_run(a_task("load", "failed"), a_task("clean_up", "success"), failed=False)
+    assert [subject for subject, _ in found(run)] == ["etl.load"]
+    assert well(run) == {"airflow:etl", "airflow:etl.clean_up"}
+
+
+@pytest.mark.parametrize("state", ["up_for_retry", "running", "queued", "deferred", "awaiting_input", ""])
+def test_while_tries_remain_there_is_no_news(state: str) -> None:
+    assert found(a_run(a_task("load", state), failed=False)) == []
+
+
+def test_a_tasks_own_severity_wins_over_its_dags() -> None:
+    tasks = (a_task("load", "failed"), a_task("clean_up", "failed", severity=Severity.P2))
+    severities = [finding.alert.severity for finding in failures([a_run(*tasks)], base_url=UI, locale="en")]
+    assert severities == [Severity.P1, Severity.P2]
+
+
+def test_the_oldest_failure_comes_first() -> None:
+    late, early = a_run(a_task("load", "failed", minute=9), minute=9), a_run(a_task("load", "failed"))
+    assert [at for _, at in found(late, early)] == sorted(at for _, at in found(late, early))
+
+
+def test_links_lead_to_the_failing_task() -> None:
+    run = a_run(a_task("a b", "failed"), run_id="manual__2026-11-19T06:02:00+00:00")
+    (finding,) = failures([run], base_url=UI, locale="en")
+    assert finding.alert.links[0].url == (
+        "https://airflow.example/dags/etl/runs/manual__2026-11-19T06%3A02%3A00%2B00%3A00/tasks/a%20b"
+    )
+
+
+def test_a_later_success_ends_it_and_a_later_failure_does_not() -> None:
+    failed, succeeded = (
+        a_run(a_task("load", "failed")),
+        a_run(a_task("load", "success", minute=1), failed=False, minute=1),
+    )
+    assert well(failed, succeeded) == well(succeeded, failed) == {"airflow:etl", "airflow:etl.load"}
+    broke = a_run(a_task("load", "failed", minute=2), minute=2)
+    assert well(failed, succeeded, broke) == set()
+
+
+def test_a_mapped_task_is_well_when_all_of_its_instances_are() -> None:
+    states = ("success", "success", "failed")
+    run = a_run(*(a_task("load", state, map_index=index) for index, state in enumerate(states)))
+    assert well(run) == set()
+    unfinished = a_run(a_task("load", "success", map_index=0), a_task("load", "running", map_index=1))
+    assert "airflow:etl.load" not in well(unfinished)
+    with_a_skipped_one = a_run(a_task("load", "success", map_index=0), a_task("load", "skipped", map_index=1))
+    assert "airflow:etl.load" in well(with_a_skipped_one)
+
+
+def test_what_did_not_run_is_neither_well_nor_ill() -> None:
+    """A run whose load failed says nothing of what comes after it: the older success stands."""
+    before = a_run(a_task("load", "success"), a_task("publish", "success"), failed=False)
+    after = a_run(a_task("load", "failed", minute=1), EndedTask("publish", "upstream_failed", None), minute=1)
+    assert well(before, after) == {"airflow:etl.publish"}
+
+
+def test_a_recovery_bears_the_time_of_the_success() -> None:
+    run = a_run(a_task("load", "success"), failed=False)
+    assert {recovery.at for recovery in recoveries([run])} == {AT + timedelta(seconds=20), AT + timedelta(seconds=30)}
