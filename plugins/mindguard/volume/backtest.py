@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -81,21 +81,38 @@ def replay(
     """
     import pandas as pd
 
-    days = [first + timedelta(days=number) for number in range(-HISTORY_DAYS, (last - first).days + 1)]
-    history = History.of(counts, [event.name for event in registry], days)
-    dirty = {name: set(some) for name, some in (unclean or {}).items()}
     frames = []
-    for day in days[HISTORY_DAYS:]:
-        past = history.until(day)
-        frame = judge_history(past, registry, calendar=calendar, unclean=dirty, funnels=funnels)
-        for name in frame.loc[frame["page"], "event_name"]:
-            dirty.setdefault(str(name), set()).add(day)
+    for day, past, frame in replay_frames(
+        counts, registry, first=first, last=last, calendar=calendar, unclean=unclean, funnels=funnels
+    ):
         before = [*past.counts[:, -2], past.total[-2]]
         frame["plain"] = frame["actual"] < (1 - frame["tolerance"]) * before
         frames.append(frame.assign(day=day))
     columns = ["day", "event_name", "scope", "state", "actual", "yesterday", "weekday_median", "net_ratio"]
     columns += ["verdict_dod", "verdict_net", "investigate", "page", "folded_into", "plain"]
     return pd.concat(frames, ignore_index=True)[columns]
+
+
+def replay_frames(
+    counts: pd.DataFrame,
+    registry: Sequence[KeyEvent],
+    *,
+    first: date,
+    last: date,
+    calendar: Calendar,
+    unclean: Mapping[str, Collection[date]] | None = None,
+    funnels: Sequence[Funnel] = (),
+) -> Iterator[tuple[date, History, pd.DataFrame]]:
+    """Each day, the history as it stood then, and the frame; arguments as of `replay`."""
+    days = [first + timedelta(days=number) for number in range(-HISTORY_DAYS, (last - first).days + 1)]
+    history = History.of(counts, [event.name for event in registry], days)
+    dirty = {name: set(some) for name, some in (unclean or {}).items()}
+    for day in days[HISTORY_DAYS:]:
+        past = history.until(day)
+        frame = judge_history(past, registry, calendar=calendar, unclean=dirty, funnels=funnels)
+        for name in frame.loc[frame["page"], "event_name"]:
+            dirty.setdefault(str(name), set()).add(day)
+        yield day, past, frame
 
 
 def score(replayed: pd.DataFrame, rule: str, falls: Sequence[Fall]) -> Score:

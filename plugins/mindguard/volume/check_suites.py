@@ -1,0 +1,139 @@
+"""Suites against what is there: the frame that each one asks for, and the judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mindguard.connections import Resolve, postgres_conninfo
+from mindguard.settings import Settings, include_dir
+from mindguard.volume.backtest import replay_frames
+from mindguard.volume.cause import Release
+from mindguard.volume.check import calendar_of, load_frame, load_funnels, unclean_days
+from mindguard.volume.days import day_start
+from mindguard.volume.frame import HISTORY_DAYS, series_by_name
+from mindguard.volume.funnels import judge_funnels
+from mindguard.volume.source import EventSource
+from mindguard.volume.suites import Judged, Suite, SuiteUnchecked, judge
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from clickhouse_connect.driver.client import Client
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What is judged, and as it looked when (aware)."""
+
+    day: date
+    as_of: datetime
+
+
+class Frames:
+    """The frames of one day, each made at the first use and once.
+
+    Args:
+        resolve: gives a connection by its id.
+        events: makes the client of the product events.
+        incidents: see `mindguard.volume.check.unclean_days`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        moment: Moment,
+        *,
+        resolve: Resolve,
+        events: Callable[[], Client],
+        incidents: Mapping[str, Collection[date]] | None = None,
+        releases: Sequence[Release] = (),
+    ) -> None:
+        self.settings = settings
+        self.moment = moment
+        self._resolve = resolve
+        self._events = events
+        self._incidents = incidents
+        self._releases = releases
+
+    @cached_property
+    def source(self) -> EventSource:
+        """The product events."""
+        return EventSource(self._events(), self.settings.volume, self.settings.zone)
+
+    @cached_property
+    def volume(self) -> pd.DataFrame:
+        """See `mindguard.volume.check.load_frame`."""
+        moment = self.moment
+        return load_frame(
+            self.source,
+            self.settings,
+            day=moment.day,
+            as_of=moment.as_of,
+            incidents=self._incidents,
+            releases=self._releases,
+        )
+
+    def of(self, suite: Suite) -> pd.DataFrame:
+        """The frame that the suite asks for.
+
+        Raises:
+            SuiteUnchecked: its query is refused.
+            EventsUnreadable: ClickHouse refuses.
+        """
+        if suite.meta.query:
+            return self._queried(suite)
+        if suite.meta.frame == "funnels":
+            moment = self.moment
+            return load_funnels(
+                self.source, self.settings, day=moment.day, as_of=moment.as_of, incidents=self._incidents
+            )
+        return _scope(suite, self.volume)
+
+    def _queried(self, suite: Suite) -> pd.DataFrame:
+        import pandas as pd
+        import psycopg
+
+        statement = (include_dir() / str(suite.meta.query)).read_text("utf-8")
+        zone, day = self.settings.zone, self.moment.day
+        bounds = {"since": day_start(day, zone), "until": day_start(day + timedelta(days=1), zone)}
+        if suite.meta.connection == "events":
+            return self.source.query(statement, [], **bounds)
+        conninfo = postgres_conninfo(self._resolve(self.settings.connections.app))
+        try:
+            with psycopg.connect(conninfo, connect_timeout=10) as opened:
+                opened.read_only = True
+                found = opened.execute(statement.encode(), bounds)
+                return pd.DataFrame(found.fetchall(), columns=[each.name for each in found.description or ()])
+        except psycopg.Error as error:
+            raise SuiteUnchecked(f"{suite.name}: {' '.join(str(error).split())[:300]}") from error
+
+
+def _scope(suite: Suite, frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[frame["scope"] == ("total" if suite.meta.frame == "all_traffic" else "event")]
+
+
+def backtest(
+    suites: Sequence[Suite], source: EventSource, settings: Settings, *, first: date, last: date, as_of: datetime
+) -> Iterator[tuple[date, Judged]]:
+    """Each of the suites that judge a frame of the package, on each day as if it had just closed.
+
+    Raises:
+        SuiteUnchecked: a day could not be checked.
+    """
+    registry, calendar = settings.key_events, calendar_of(settings, last)
+    names = [event.name for event in registry]
+    reach = (last - first).days + HISTORY_DAYS
+    counts = source.counts(names, day=last, as_of=as_of, days_before=reach)
+    unclean = unclean_days(settings)
+    for day, past, frame in replay_frames(
+        counts, registry, first=first, last=last, calendar=calendar, unclean=unclean, funnels=settings.funnels
+    ):
+        for suite in suites:
+            if suite.meta.frame == "funnels":
+                series = series_by_name(past, registry, calendar=calendar, unclean=unclean)
+                yield day, judge(suite, judge_funnels(settings.funnels, series))
+            elif suite.meta.frame:
+                yield day, judge(suite, _scope(suite, frame))
