@@ -1,0 +1,250 @@
+"""What a suite found, as findings and recoveries for the alert pipeline: words, facts, cause and chart. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from mindguard.alerts.alert import Alert, Chart, Fact, Link, Table, fingerprint
+from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.severity import Locale, Severity
+from mindguard.volume.frame import TOTAL
+from mindguard.volume.suites import Failure, Judged, Level, Suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SOURCE = "volume"
+
+_SEVERITIES: dict[Level, Severity] = {"critical": Severity.P0, "warning": Severity.P1, "info": Severity.P2}
+_CAUSES_SHOWN = 6
+_SUITE_OF_TOTAL, _SUITE_OF_EVENTS = "total_volume", "event_volume"
+
+_TEXTS: dict[str, dict[Locale, str]] = {
+    "event": {"zh": "埋点下降：{name}", "en": "Event volume fell: {name}"},
+    "total": {"zh": "全部埋点下降", "en": "All event traffic fell"},
+    "funnel": {"zh": "漏斗转化下降：{name}", "en": "Funnel conversion fell: {name}"},
+    "quality": {"zh": "数据质量：{name}", "en": "Data quality: {name}"},
+    "today": {"zh": "当日", "en": "That day"},
+    "yesterday": {"zh": "环比前一日", "en": "Against the day before"},
+    "weekday": {
+        "zh": "同星期中位数（{days} 天，已扣除大盘）",
+        "en": "Median of {days} same weekdays, net of all events",
+    },
+    "onset": {"zh": "开始下降", "en": "Falls since"},
+    "main": {"zh": "主要缺失", "en": "Mostly missing"},
+    "share": {"zh": "{value}（占缺失的 {share:.0%}）", "en": "{value} ({share:.0%} of the loss)"},
+    "together": {"zh": "同时下降", "en": "Fell with it"},
+    "release": {"zh": "之前的发布", "en": "Release before it"},
+    "misdated": {"zh": "时钟错误的事件", "en": "Events with a wrong clock"},
+    "conversion": {"zh": "转化率", "en": "Conversion"},
+    "gap": {"zh": "缺口 expected_events - actual_events", "en": "expected_events - actual_events"},
+    "expectation": {"zh": "未满足的规则", "en": "Failed expectations"},
+    "owner": {"zh": "负责人", "en": "Owner"},
+    "runbook": {"zh": "打开处理手册", "en": "Open the runbook"},
+    "chart": {"zh": "最近 {days} 天", "en": "The last {days} days"},
+    "dimension": {"zh": "维度", "en": "Dimension"},
+    "value": {"zh": "取值", "en": "Value"},
+    "expected": {"zh": "预期", "en": "Expected"},
+    "actual": {"zh": "实际", "en": "Actual"},
+    "lost": {"zh": "占缺失", "en": "Of the loss"},
+    "platform": {"zh": "平台", "en": "platform"},
+    "app_version": {"zh": "版本", "en": "version"},
+    "country": {"zh": "国家/地区", "en": "country"},
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the words depend on beside the suite.
+
+    Attributes:
+        as_of: aware; when it was looked at.
+        history: by event, its counts of the last days, oldest first, the judged day last.
+    """
+
+    day: date
+    day_start: datetime
+    as_of: datetime
+    zone: ZoneInfo
+    locale: Locale
+    history: Mapping[str, Sequence[tuple[date, int]]]
+
+
+def findings(suite: Suite, judged: Judged, frame: pd.DataFrame, context: Context) -> list[Finding]:
+    """One finding for each row that an expectation refuses, as severe as the worst of them."""
+    rows = _by_key(suite, frame)
+    failed: dict[tuple[str, ...], list[Failure]] = {}
+    for failure in judged.failures:
+        failed.setdefault(failure.key, []).append(failure)
+    return [_finding(suite, key, own, rows.get(key, {}), context) for key, own in failed.items()]
+
+
+def recoveries(suite: Suite, judged: Judged, frame: pd.DataFrame, context: Context) -> list[Recovery]:
+    """One for each row that is well again. What is inconclusive is not: an incident lasts until somebody can tell."""
+    failed = {failure.key for failure in judged.failures}
+    if () in failed:
+        return []
+    well = [key for key, row in _by_key(suite, frame).items() if key not in failed and _is_well(row)]
+    return [Recovery(recovery_key(suite.name, key), context.as_of) for key in [*well, ()]]
+
+
+def recovery_key(suite: str, key: Sequence[str]) -> str:
+    """Names what an incident is about, for instance `volume:event_volume:sos_click`."""
+    return f"{SOURCE}:{suite}:{'/'.join(key)}"
+
+
+def _by_key(suite: Suite, frame: pd.DataFrame) -> dict[tuple[str, ...], dict[Any, Any]]:
+    rows: list[dict[Any, Any]] = frame.to_dict("records")
+    return {tuple(str(row[column]) for column in suite.meta.index): row for row in rows}
+
+
+def _is_well(row: Mapping[Any, Any]) -> bool:
+    verdicts = [row[name] for name in ("verdict_dod", "verdict_net", "verdict") if name in row]
+    return all(verdict == "ok" for verdict in verdicts)
+
+
+def _finding(
+    suite: Suite, key: tuple[str, ...], failed: Sequence[Failure], row: Mapping[Any, Any], context: Context
+) -> Finding:
+    severity = min(_SEVERITIES[failure.severity] for failure in failed)
+    subject = " / ".join((suite.name, *key))
+    expectations = ", ".join(dict.fromkeys(_shown(failure) for failure in failed))
+    facts = _facts(suite, row, context) if row else []
+    owner, runbook = row.get("owner") or suite.meta.owner, row.get("runbook") or suite.meta.runbook
+    if owner:
+        facts.append(Fact(_say("owner", context), owner))
+    alert = Alert(
+        title=_title(suite, key, context),
+        severity=severity,
+        subject=subject,
+        happened_at=_onset(row) or context.day_start,
+        fingerprint=fingerprint(SOURCE, subject),
+        facts=(*facts, Fact(_say("expectation", context), expectations, wrong=not facts)),
+        links=(Link(_say("runbook", context), runbook),) if runbook else (),
+        table=_causes(row, context),
+        chart=_chart(row, context),
+    )
+    return Finding(
+        alert,
+        source=SOURCE,
+        recovery_key=recovery_key(suite.name, key),
+        # A running day is looked at every hour: told once, and again where it got worse.
+        occurrence=f"{context.day} {severity}",
+        parent=_parent(row),
+    )
+
+
+def _shown(failure: Failure) -> str:
+    return failure.expectation if failure.key else f"{failure.expectation}: {failure.value}"
+
+
+def _title(suite: Suite, key: tuple[str, ...], context: Context) -> str:
+    frame = suite.meta.frame
+    if frame == "all_traffic":
+        return _say("total", context)
+    if frame == "funnels" and key:
+        return _say("funnel", context, name=" → ".join(key))
+    return _say("event" if frame == "key_events" and key else "quality", context, name=" / ".join(key) or suite.name)
+
+
+def _parent(row: Mapping[Any, Any]) -> str:
+    folded = row.get("folded_into") or ""
+    if not folded:
+        return ""
+    return recovery_key(_SUITE_OF_TOTAL if folded == TOTAL else _SUITE_OF_EVENTS, (folded,))
+
+
+def _facts(suite: Suite, row: Mapping[Any, Any], context: Context) -> list[Fact]:
+    if suite.meta.frame is None:
+        return []
+    if suite.meta.frame == "funnels":
+        return [
+            Fact(_say("conversion", context), f"{row['conversion']:.1%}", f"{row['usual_conversion']:.1%}", wrong=True),
+            Fact(_say("gap", context), f"{row['gap']:,.0f}"),
+        ]
+    moved = row["weekday_median"] * (row["fleet_move"] if math.isfinite(row["fleet_move"]) else 1.0)
+    weekday = _say("weekday", context, days=row["baseline_days"])
+    facts = [
+        Fact(f"{_say('today', context)} {context.day}", f"{row['actual']:,}", f"{moved:,.0f}", wrong=True),
+        Fact(_say("yesterday", context), f"{row['day_over_day'] - 1:+.0%}", f"{row['yesterday']:,.0f}"),
+        Fact(weekday, f"{row['net_ratio'] - 1:+.0%}"),
+    ]
+    if onset := _onset(row):
+        facts.append(Fact(_say("onset", context), f"{onset.astimezone(context.zone):%Y-%m-%d %H:%M}"))
+    return facts + _cause_facts(row, context)
+
+
+def _cause_facts(row: Mapping[Any, Any], context: Context) -> list[Fact]:
+    cause = _cause(row)
+    facts = []
+    if main := cause.get("main"):
+        value = f"{_dimension(main['dimension'], context)} {main['value']}"
+        facts.append(Fact(_say("main", context), _say("share", context, value=value, share=main["share"]), wrong=True))
+    if release := cause.get("release"):
+        when = datetime.fromisoformat(release["released_at"]).astimezone(context.zone)
+        facts.append(Fact(_say("release", context), f"{release['version']}, {when:%Y-%m-%d %H:%M}"))
+    if together := cause.get("co_moving"):
+        facts.append(Fact(_say("together", context), ", ".join(together)))
+    if misdated := cause.get("misdated"):
+        facts.append(Fact(_say("misdated", context), f"{misdated:,}"))
+    return facts
+
+
+def _causes(row: Mapping[Any, Any], context: Context) -> Table | None:
+    lines = [
+        (dimension, line)
+        for dimension, values in _cause(row).get("losses", {}).items()
+        for line in values
+        if line["loss"] > 0
+    ]
+    if not lines:
+        return None
+    lines.sort(key=lambda each: -each[1]["loss"])
+    heads = ("dimension", "value", "expected", "actual", "lost")
+    return Table(
+        tuple(_say(head, context) for head in heads),
+        tuple(
+            (
+                _dimension(dimension, context),
+                line["value"],
+                f"{line['expected']:,.0f}",
+                f"{line['actual']:,}",
+                f"{line['share']:.0%}",
+            )
+            for dimension, line in lines[:_CAUSES_SHOWN]
+        ),
+    )
+
+
+def _chart(row: Mapping[Any, Any], context: Context) -> Chart | None:
+    counted = context.history.get(row.get("event_name") or row.get("step") or "", ())
+    if not counted:
+        return None
+    points = tuple((f"{day:%m-%d}", float(count)) for day, count in counted)
+    return Chart(_say("chart", context, days=len(points)), points, mark=f"{context.day:%m-%d}")
+
+
+def _cause(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return dict(json.loads(row["cause"])) if row.get("cause") else {}
+
+
+def _onset(row: Mapping[Any, Any]) -> datetime | None:
+    onset = row.get("onset")
+    if onset is None or onset != onset:  # NaT is not itself
+        return None
+    moment: datetime = onset.to_pydatetime()
+    return moment.astimezone(UTC)
+
+
+def _dimension(name: str, context: Context) -> str:
+    return _say(name, context) if name in ("platform", "app_version", "country") else name
+
+
+def _say(key: str, context: Context, **values: object) -> str:
+    return _TEXTS[key][context.locale].format(**values)
