@@ -13,12 +13,13 @@ import pytest
 from typer.testing import CliRunner
 
 from devstack.event_faults import EventFaults
-from devstack.sample_data import load_events
+from devstack.sample_data import load_events, load_tables
 from devstack.stack import Stack
 from mindguard.cli import app
 from mindguard.connections import clickhouse_client, from_environment
 from mindguard.settings import load_settings
 from mindguard.volume.days import day_start
+from mindguard.volume.suites import SuiteUnchecked
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def commands() -> Iterator[Any]:
     """`commands("suites", …)`; yesterday `checkin_submit` lost 60 %, and nothing else did."""
     with (
         tempfile.TemporaryDirectory(prefix="mindguard-suites-") as folder,
-        Stack(Path(folder), airflow=False, parts=("clickhouse",)) as stack,
+        Stack(Path(folder), airflow=False, parts=("postgres", "clickhouse")) as stack,
         pytest.MonkeyPatch.context() as patch,
     ):
         for name, value in stack.environment().items():
@@ -35,6 +36,8 @@ def commands() -> Iterator[Any]:
         client = clickhouse_client(from_environment(settings.connections.events))
         today = datetime.now(UTC).astimezone(settings.zone).date()
         load_events(client, events=600_000, days=75, seed=1, today=today, progress=lambda line: None)
+        owner = stack.postgres_conninfo("mindguard_app_owner")
+        load_tables(owner, rows=30_000, seed=1, today=today, progress=lambda line: None)
         since, until = (day_start(day, settings.zone) for day in (today - timedelta(days=1), today))
         EventFaults(client, settings.volume.table).drop(since, until, share=0.6, names=["checkin_submit"])
         run = CliRunner()
@@ -67,3 +70,12 @@ def test_a_backtest_pages_on_the_day_of_the_fall_only(commands: Any) -> None:
     last = max(of_events)
     assert of_events.pop(last) == "warning"
     assert "warning" not in of_events.values()
+
+
+@pytest.mark.parametrize("table", ["checkins", "behavior_tasks", "risk_signals"])
+def test_sound_tables_pass_and_a_day_without_rows_does_not(commands: Any, table: str) -> None:
+    done = commands("suites", "run", table, "--json")
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["failures"], found["evaluated"], found["rows"]) == (0, [], 2, 1)
+    with pytest.raises(SuiteUnchecked, match="null"):
+        commands("suites", "run", table, "--date", "2020-01-01")
