@@ -143,7 +143,7 @@ def test_doctor_names_each_fault_and_goes_on(environment: dict[str, str], fresh_
 def test_feishu_send_delivers_a_card(environment: dict[str, str]) -> None:
     sent = mindguard(environment, "feishu", "send", "p2-trend", "--json")
     assert sent.returncode == 0, sent.stderr
-    assert json.loads(sent.stdout) == {"case": "p2-trend", "delivered_as": "card"}
+    assert json.loads(sent.stdout) == {"case": "p2-trend", "delivered_as": "card", "message_id": None}
 
 
 def test_keys_from_the_first_to_a_lost_one(environment: dict[str, str], store: Store) -> None:
