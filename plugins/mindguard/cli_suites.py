@@ -181,9 +181,12 @@ def _as_dict(judged: Judged) -> dict[str, Any]:
 
 def _print_failures(found: Sequence[tuple[date, Judged]]) -> None:
     rows = [
-        (str(day), judged.suite, each.severity, ", ".join(each.key) or "(all)", each.expectation, each.value)
+        (
+            *(str(day), judged.suite, each.severity, ", ".join(each.key) or "(all)"),
+            *(each.expectation, each.column, each.value, each.allowed),
+        )
         for day, judged in found
         for each in judged.failures
     ]
     if rows:
-        print_table(("day", "suite", "severity", "row", "expectation", "value"), rows)
+        print_table(("day", "suite", "severity", "row", "expectation", "column", "value", "allowed"), rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,10 @@ from mindguard.volume.suites import Judged, Suite, SuiteUnchecked, judge
 if TYPE_CHECKING:
     import pandas as pd
     from clickhouse_connect.driver.client import Client
+
+
+_QUERY_TIMEOUT = "2min"
+"""A suite's query must not weigh on the application's database for longer."""
 
 
 @dataclass(frozen=True)
@@ -92,19 +96,26 @@ class Frames:
             )
         return _scope(suite, self.volume)
 
+    def _bounds(self) -> dict[str, datetime]:
+        """The day; while it still runs, the same length of time until now, so that no hour is too early to judge."""
+        zone, day = self.settings.zone, self.moment.day
+        since, end = (day_start(each, zone) for each in (day, day + timedelta(days=1)))
+        until = min(end, self.moment.as_of.astimezone(UTC))
+        return {"since": until - (end - since), "until": until}
+
     def _queried(self, suite: Suite) -> pd.DataFrame:
         import pandas as pd
         import psycopg
 
         statement = (include_dir() / str(suite.meta.query)).read_text("utf-8")
-        zone, day = self.settings.zone, self.moment.day
-        bounds = {"since": day_start(day, zone), "until": day_start(day + timedelta(days=1), zone)}
+        bounds = self._bounds()
         if suite.meta.connection == "events":
             return self.source.query(statement, [], **bounds)
         conninfo = postgres_conninfo(self._resolve(self.settings.connections.app))
         try:
             with psycopg.connect(conninfo, connect_timeout=10) as opened:
                 opened.read_only = True
+                opened.execute("SELECT set_config('statement_timeout', %s, true)", [_QUERY_TIMEOUT])
                 found = opened.execute(statement.encode(), bounds)
                 return pd.DataFrame(found.fetchall(), columns=[each.name for each in found.description or ()])
         except psycopg.Error as error:

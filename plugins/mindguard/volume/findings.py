@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SOURCE = "volume"
 
-_SEVERITIES: dict[Level, Severity] = {"critical": Severity.P0, "warning": Severity.P1, "info": Severity.P2}
+SEVERITIES: dict[Level, Severity] = {"critical": Severity.P0, "warning": Severity.P1, "info": Severity.P2}
 _CAUSES_SHOWN = 6
 _SUITE_OF_TOTAL, _SUITE_OF_EVENTS = "total_volume", "event_volume"
 
@@ -112,10 +112,10 @@ def _is_well(row: Mapping[Any, Any]) -> bool:
 def _finding(
     suite: Suite, key: tuple[str, ...], failed: Sequence[Failure], row: Mapping[Any, Any], context: Context
 ) -> Finding:
-    severity = min(_SEVERITIES[failure.severity] for failure in failed)
+    severity = min(SEVERITIES[failure.severity] for failure in failed)
     subject = " / ".join((suite.name, *key))
     expectations = ", ".join(dict.fromkeys(_shown(failure) for failure in failed))
-    facts = _facts(suite, row, context) if row else []
+    facts = _facts(suite, row, context) if suite.meta.frame and row else _values(failed)
     owner, runbook = row.get("owner") or suite.meta.owner, row.get("runbook") or suite.meta.runbook
     if owner:
         facts.append(Fact(_say("owner", context), owner))
@@ -140,6 +140,10 @@ def _finding(
     )
 
 
+def _values(failed: Sequence[Failure]) -> list[Fact]:
+    return [Fact(each.column, each.value, each.allowed, wrong=True) for each in failed if each.column and each.key]
+
+
 def _shown(failure: Failure) -> str:
     return failure.expectation if failure.key else f"{failure.expectation}: {failure.value}"
 
@@ -161,8 +165,6 @@ def _parent(row: Mapping[Any, Any]) -> str:
 
 
 def _facts(suite: Suite, row: Mapping[Any, Any], context: Context) -> list[Fact]:
-    if suite.meta.frame is None:
-        return []
     if suite.meta.frame == "funnels":
         return [
             Fact(_say("conversion", context), f"{row['conversion']:.1%}", f"{row['usual_conversion']:.1%}", wrong=True),

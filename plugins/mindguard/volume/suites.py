@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from great_expectations.core.expectation_suite import ExpectationSuite
     from great_expectations.datasource.fluent.interfaces import Batch
     from great_expectations.expectations.expectation import Expectation
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 Level = Literal["critical", "warning", "info"]
 FrameName = Literal["key_events", "all_traffic", "funnels"]
@@ -94,12 +95,19 @@ class Suite(_Part):
 
 @dataclass(frozen=True)
 class Failure:
-    """One row that an expectation refuses; or the frame as a whole, and then there is no key."""
+    """One row that an expectation refuses; or the frame as a whole, and then there is no key.
+
+    Attributes:
+        column: the one that was judged; empty where the expectation is about none, or about several.
+        allowed: what may stand there, for instance `0 … 6`; empty where the expectation does not say it by itself.
+    """
 
     expectation: str
     severity: Level
     key: tuple[str, ...]
     value: str
+    column: str = ""
+    allowed: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,7 @@ class Judged:
     @property
     def failed(self) -> int:
         """Expectations that failed."""
-        return len({(failure.expectation, failure.severity) for failure in self.failures})
+        return len({(each.expectation, each.column, each.allowed, each.severity) for each in self.failures})
 
 
 def suites_dir() -> Path:
@@ -253,7 +261,7 @@ def judge(suite: Suite, frame: pd.DataFrame) -> Judged:
         if why := _exception(result.exception_info):
             raise SuiteUnchecked(f"{suite.name}: {kind} failed to answer: {why}")
         if not result.success:
-            failures += _failures(kind, _level(config.severity), result.result, suite.meta.index)
+            failures += _failures(config, result.result, suite.meta.index)
     worst = found.get_max_severity_failure()
     if bool(failures) != (worst is not None) or found.success is bool(failures):
         raise SuiteUnchecked(f"{suite.name}: Great Expectations contradicts itself")
@@ -330,11 +338,25 @@ def _exception(info: Mapping[str, Any] | None) -> str:
     return ""
 
 
-def _failures(kind: str, severity: Level, result: Mapping[str, Any], index: tuple[str, ...]) -> Iterator[Failure]:
+def _failures(config: ExpectationConfiguration, result: Mapping[str, Any], index: tuple[str, ...]) -> Iterator[Failure]:
+    kind, severity = config.type, _level(config.severity)
+    about = {"column": str(config.kwargs.get("column") or ""), "allowed": allowed(config.kwargs)}
     rows = result.get("unexpected_index_list")
     if not rows:
-        yield Failure(kind, severity, (), str(result.get("observed_value", "")))
+        yield Failure(kind, severity, (), str(result.get("observed_value", "")), **about)
         return
     for row in rows:
-        values = [str(value) for name, value in row.items() if name not in index]
-        yield Failure(kind, severity, tuple(str(row[name]) for name in index), ", ".join(values))
+        values = [_number(value, ".4g") for name, value in row.items() if name not in index]
+        yield Failure(kind, severity, tuple(str(row[name]) for name in index), ", ".join(values), **about)
+
+
+def allowed(kwargs: Mapping[str, Any]) -> str:
+    """What an expectation's arguments allow, for instance `0 … 6`; empty where they state no bounds."""
+    least, most = (_number(kwargs.get(name), "g") for name in ("min_value", "max_value"))
+    if least and most:
+        return f"{least} … {most}"
+    return f"≥ {least}" if least else f"≤ {most}" if most else ""
+
+
+def _number(value: Any, form: str) -> str:
+    return "" if value is None else format(value, form) if isinstance(value, float) else str(value)
