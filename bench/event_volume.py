@@ -34,10 +34,11 @@ import pandas as pd
 from devstack.parts import ROOT
 from devstack.sample_data import load_events
 from devstack.stack import Stack
+from mindguard.alerts.workdays import Workdays
 from mindguard.connections import clickhouse_client, from_environment
 from mindguard.settings import CalendarSettings, KeyEvent, load_settings
 from mindguard.volume.backtest import Fall, Score, replay, score
-from mindguard.volume.days import Calendar, Kind, load_calendar
+from mindguard.volume.days import Kind, kind_of
 from mindguard.volume.frame import HISTORY_DAYS, TOTAL
 from mindguard.volume.install import install
 from mindguard.volume.source import EventSource
@@ -71,7 +72,7 @@ class World:
     last: date
 
 
-def simulate(*, events: int, days: int, seed: int, calendar: Calendar) -> World:
+def simulate(*, events: int, days: int, seed: int, calendar: Workdays) -> World:
     """Daily counts with growth, weeks, holidays, campaigns, and noise of the fleet and of each event; and falls.
 
     On a day, four events in a thousand begin to fall, by 25 % to all of it, for one to four days; and on three days
@@ -88,7 +89,7 @@ def simulate(*, events: int, days: int, seed: int, calendar: Calendar) -> World:
     )
     growth = np.exp(random.normal(0.0004, 0.001, (events, 1)) * np.arange(len(span)))
     fleet = np.exp(random.normal(0, 0.04, len(span)))
-    off = np.array([calendar.kind(day) is Kind.HOLIDAY for day in span])
+    off = np.array([kind_of(day, calendar) is Kind.HOLIDAY for day in span])
     holidays = np.where(off, np.exp(random.normal(-0.25, 0.15, (events, 1))), 1.0)
     campaign = np.ones(len(span))
     for start in random.integers(0, len(span) - 4, 3):
@@ -129,14 +130,14 @@ def backtest(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def one_world(events: int, days: int, seed: int) -> dict[str, Any]:
     """Every rule on the world of one seed."""
-    calendar = load_calendar(CalendarSettings())
+    calendar = Workdays.of(CalendarSettings())
     world = simulate(events=events, days=days, seed=seed, calendar=calendar)
     registry = [KeyEvent(name=name) for name in sorted(set(world.counts["event_name"]))]
     replayed = replay(world.counts, registry, first=world.first, last=world.last, calendar=calendar)
     everything = [each.fall for each in world.injected]
     # What a rule can be held to: enough events to tell a fall from chance, and a day with others like it.
     fair = [each for each in world.injected if each.base >= 100 and each.size >= 0.3]
-    ordinary = [each for each in fair if calendar.kind(each.fall.first) is Kind.ORDINARY]
+    ordinary = [each for each in fair if kind_of(each.fall.first, calendar) is Kind.ORDINARY]
     rules = {}
     for rule, name in RULES.items():
         rules[name] = describe(score(replayed, rule, everything))
@@ -196,7 +197,7 @@ def pedestrians(arguments: argparse.Namespace) -> dict[str, Any]:
     counts = daily.stack().rename_axis(["day", "event_name"]).rename("count").reset_index()
     registry = [KeyEvent(name=name) for name in sensors]
     replayed = replay(counts, registry, first=first, last=daily.index[-1], calendar=calendar)
-    ordinary = [fall for fall in injected if calendar.kind(fall.first) is Kind.ORDINARY]
+    ordinary = [fall for fall in injected if kind_of(fall.first, calendar) is Kind.ORDINARY]
     result = {}
     for rule, name in RULES.items():
         found = score(replayed, rule, injected + silent + closed)
@@ -212,7 +213,7 @@ def pedestrians(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"seed": arguments.seed, "days": replayed["day"].nunique(), "sensors": len(sensors), "rules": result}
 
 
-def new_zealand(years: list[int]) -> Calendar:
+def new_zealand(years: list[int]) -> Workdays:
     """Public holidays that empty or fill the streets, so far as a rule gives them."""
     from dateutil.easter import easter
 
@@ -224,7 +225,7 @@ def new_zealand(years: list[int]) -> Calendar:
     # King's birthday and Labour day: first Monday of June, fourth of October.
     days |= {date(year, 6, 7 - date(year, 6, 7).weekday()) for year in years}
     days |= {date(year, 10, 28 - date(year, 10, 28).weekday()) for year in years}
-    return Calendar(frozenset(days), frozenset(), frozenset(years))
+    return Workdays(frozenset(days), frozenset(), frozenset(years))
 
 
 TODAY = date(2026, 11, 24)

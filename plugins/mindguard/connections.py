@@ -175,11 +175,14 @@ def s3_client(connection: Connection) -> S3Client:
     return client
 
 
-def clickhouse_client(connection: Connection) -> Client:
+def clickhouse_client(connection: Connection, **limits: int) -> Client:
     """HTTP client of a `clickhouse` connection.
 
     Understands the extras of Airflow's own hook: `secure`, `verify`, `connect_timeout`, `send_receive_timeout`,
     `compress`, `session_settings`, `client_kwargs`. It keeps no session, so that threads may share it.
+
+    Args:
+        limits: extras of this call that stand before the connection's, for instance `connect_timeout`.
 
     Raises:
         MindGuardError: the server cannot be reached or refuses the login.
@@ -198,6 +201,7 @@ def clickhouse_client(connection: Connection) -> Client:
             **{
                 **(extra.get("client_kwargs") or {}),
                 **named,
+                **limits,
                 "host": connection.host or "localhost",
                 "port": connection.port or 0,
                 "username": connection.login or "default",

@@ -387,7 +387,7 @@ class VolumeSettings(_Section):
         description="columns of few values by which a loss is explained",
     )
     excluded_days: tuple[date, ...] = Field((), strict=False, description="never a baseline, for instance a campaign")
-    calendar: CalendarSettings = CalendarSettings()
+    calendar: CalendarSettings | None = Field(None, description="own days of the event volume; default: rota.calendar")
 
     @field_validator("table")
     @classmethod

@@ -255,7 +255,7 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "event_id": "event_id",
             "dimensions": ("platform", "app_version", "country"),
             "excluded_days": (),
-            "calendar": {"holidays": (), "workdays": ()},
+            "calendar": None,
         },
     }
 

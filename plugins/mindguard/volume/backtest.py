@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from mindguard.alerts.workdays import Workdays
 from mindguard.settings import Funnel, KeyEvent
-from mindguard.volume.days import Calendar
 from mindguard.volume.frame import HISTORY_DAYS, TOTAL, History, judge_history
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def replay(
     *,
     first: date,
     last: date,
-    calendar: Calendar,
+    calendar: Workdays,
     unclean: Mapping[str, Collection[date]] | None = None,
     funnels: Sequence[Funnel] = (),
 ) -> pd.DataFrame:
@@ -99,7 +99,7 @@ def replay_frames(
     *,
     first: date,
     last: date,
-    calendar: Calendar,
+    calendar: Workdays,
     unclean: Mapping[str, Collection[date]] | None = None,
     funnels: Sequence[Funnel] = (),
 ) -> Iterator[tuple[date, History, pd.DataFrame]]:

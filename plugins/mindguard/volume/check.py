@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from mindguard.settings import Settings
+from mindguard.alerts.workdays import Workdays
+from mindguard.settings import CalendarSettings, Settings
 from mindguard.volume.cause import Release, explain
-from mindguard.volume.days import Calendar, Window, day_start, load_calendar, windows
+from mindguard.volume.days import Window, day_start, windows
 from mindguard.volume.frame import HISTORY_DAYS, TOTAL, History, build_frame, series_by_name
 from mindguard.volume.funnels import judge_funnels
 from mindguard.volume.source import EventSource
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def calendar_of(settings: Settings, day: date) -> Calendar:
+def calendar_of(settings: Settings, day: date) -> Workdays:
     """The calendar for judging this day; a warning in the log where its year is not published yet."""
-    calendar = load_calendar(settings.volume.calendar)
+    own = settings.volume.calendar or (settings.rota.calendar if settings.rota else CalendarSettings())
+    calendar = Workdays.of(own)
     for year in calendar.unpublished([day - timedelta(days=HISTORY_DAYS), day]):
         _log.warning("the holidays of %s are not known: renew chinesecalendar, or list them in volume.calendar", year)
     return calendar

@@ -1,18 +1,15 @@
-"""Days of one time zone as UTC instants, and what kind of day each is. Pure: no clock.
-
-Holidays and the weekend days worked in exchange come from `chinesecalendar`, which knows the years that the State
-Council has published; settings add to it or overrule it.
-"""
+"""Days of one time zone as UTC instants, and what kind of day each is. Pure: no clock."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from mindguard.settings import CalendarSettings
+from mindguard.alerts.workdays import Workdays
+
+_SATURDAY = 5
 
 
 class Kind(StrEnum):
@@ -58,31 +55,9 @@ def windows(day: date, *, as_of: datetime, count: int, zone: ZoneInfo) -> list[W
     return found
 
 
-@dataclass(frozen=True)
-class Calendar:
-    """Holidays and exchanged days, by date."""
-
-    holidays: frozenset[date]
-    exchanged: frozenset[date]
-    years: frozenset[int]
-    """Years whose holidays are published."""
-
-    def kind(self, day: date) -> Kind:
-        """What kind of day this is; an unpublished year has no holidays but those of the settings."""
-        if day in self.holidays:
-            return Kind.HOLIDAY
-        return Kind.EXCHANGED if day in self.exchanged else Kind.ORDINARY
-
-    def unpublished(self, days: Iterable[date]) -> list[int]:
-        """Years of these days whose holidays are not known: a fall on one of them may be a holiday."""
-        return sorted({day.year for day in days} - self.years)
-
-
-def load_calendar(settings: CalendarSettings) -> Calendar:
-    """The calendar of mainland China with the settings' own days. Days in the settings make their year a known one."""
-    from chinese_calendar.constants import holidays, workdays
-
-    off = (frozenset(holidays) - frozenset(settings.workdays)) | frozenset(settings.holidays)
-    worked = frozenset(day for day in settings.workdays if day.weekday() >= 5) | (frozenset(workdays) - off)
-    own = {day.year for day in settings.holidays}
-    return Calendar(off, worked, frozenset({day.year for day in holidays} | own))
+def kind_of(day: date, calendar: Workdays) -> Kind:
+    """What kind of day this is; a year that is not published has no holidays but those of the settings."""
+    kind = calendar.kind(day)
+    if kind == "holiday":
+        return Kind.HOLIDAY
+    return Kind.EXCHANGED if kind == "workday" and day.weekday() >= _SATURDAY else Kind.ORDINARY

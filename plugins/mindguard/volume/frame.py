@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from mindguard.alerts.workdays import Workdays
 from mindguard.errors import MindGuardError
 from mindguard.settings import Funnel, KeyEvent
-from mindguard.volume.days import Calendar, Kind
+from mindguard.volume.days import Kind, kind_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -224,7 +225,7 @@ def build_frame(
     registry: Sequence[KeyEvent],
     *,
     day: date,
-    calendar: Calendar,
+    calendar: Workdays,
     unclean: Mapping[str, Collection[date]] | None = None,
     funnels: Sequence[Funnel] = (),
 ) -> pd.DataFrame:
@@ -265,7 +266,7 @@ def judge_history(
     history: History,
     registry: Sequence[KeyEvent],
     *,
-    calendar: Calendar,
+    calendar: Workdays,
     unclean: Mapping[str, Collection[date]] | None = None,
     funnels: Sequence[Funnel] = (),
 ) -> pd.DataFrame:
@@ -294,14 +295,14 @@ def series_by_name(
     history: History,
     registry: Sequence[KeyEvent],
     *,
-    calendar: Calendar,
+    calendar: Workdays,
     unclean: Mapping[str, Collection[date]] | None = None,
 ) -> dict[str, Series]:
     """Each key event's counts, and all traffic's under `TOTAL`, with what is known of each day."""
     import numpy as np
 
     unclean = unclean or {}
-    kinds = tuple(calendar.kind(day) for day in history.days)
+    kinds = tuple(kind_of(day, calendar) for day in history.days)
     begun = int(np.argmax(history.total > 0)) if history.total.any() else len(history.days)
     # The first day with events at all is rarely a whole one.
     recorded = np.arange(len(history.days)) > begun

@@ -11,7 +11,7 @@ import pytest
 from bench.event_volume import simulate
 from mindguard.settings import KeyEvent
 from mindguard.volume.backtest import Fall, Score, replay, score
-from mindguard.volume.days import Kind
+from mindguard.volume.days import Kind, kind_of
 from mindguard.volume.frame import HISTORY_DAYS, TOTAL
 from tests.unit.volume.worlds import CALENDAR, DAY, counts, history
 
@@ -80,7 +80,7 @@ def test_the_shipped_thresholds_find_falls_and_do_not_cry_wolf() -> None:
     fair = [
         each.fall
         for each in world.injected
-        if each.base >= 100 and each.size >= 0.3 and CALENDAR.kind(each.fall.first) is Kind.ORDINARY
+        if each.base >= 100 and each.size >= 0.3 and kind_of(each.fall.first, CALENDAR) is Kind.ORDINARY
     ]
     pages = score(frame, "page", [each.fall for each in world.injected])
     assert len(fair) >= 10

@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from mindguard.alerts.workdays import Workdays
 from mindguard.settings import CalendarSettings, include_dir, load_settings
 from mindguard.volume.check import calendar_of
-from mindguard.volume.days import Kind, day_start, load_calendar, windows
+from mindguard.volume.days import Kind, day_start, kind_of, windows
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
@@ -44,15 +45,15 @@ def test_a_zone_with_summer_time_keeps_the_time_of_day() -> None:
     ],
 )
 def test_the_calendar_of_mainland_china(day: date, kind: Kind) -> None:
-    assert load_calendar(CalendarSettings()).kind(day) is kind
+    assert kind_of(day, Workdays.of(CalendarSettings())) is kind
 
 
 def test_settings_overrule_the_calendar() -> None:
     own = CalendarSettings(holidays=(date(2026, 12, 24),), workdays=(date(2026, 10, 1), date(2026, 12, 26)))
-    calendar = load_calendar(own)
-    assert calendar.kind(date(2026, 12, 24)) is Kind.HOLIDAY
-    assert calendar.kind(date(2026, 10, 1)) is Kind.ORDINARY
-    assert calendar.kind(date(2026, 12, 26)) is Kind.EXCHANGED
+    calendar = Workdays.of(own)
+    assert kind_of(date(2026, 12, 24), calendar) is Kind.HOLIDAY
+    assert kind_of(date(2026, 10, 1), calendar) is Kind.ORDINARY
+    assert kind_of(date(2026, 12, 26), calendar) is Kind.EXCHANGED
 
 
 def test_an_unpublished_year_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -67,5 +68,5 @@ def test_an_unpublished_year_is_a_warning(caplog: pytest.LogCaptureFixture) -> N
 
 def test_an_unpublished_year_is_named_until_the_settings_know_it() -> None:
     days = [date(2026, 12, 31), date(2099, 1, 1)]
-    assert load_calendar(CalendarSettings()).unpublished(days) == [2099]
-    assert load_calendar(CalendarSettings(holidays=(date(2099, 1, 1),))).unpublished(days) == []
+    assert Workdays.of(CalendarSettings()).unpublished(days) == [2099]
+    assert Workdays.of(CalendarSettings(holidays=(date(2099, 1, 1),))).unpublished(days) == []

@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from mindguard.alerts.workdays import Workdays
 from mindguard.settings import CalendarSettings, Funnel, KeyEvent
-from mindguard.volume.days import load_calendar
 from mindguard.volume.frame import HISTORY_DAYS, build_frame
 
 DAY = date(2026, 9, 15)  # a Tuesday, far from holidays
 WEEKEND = 0.7  # share of a workday's traffic
 BASES = {"app_open": 10_000, "view": 6_000, "start": 3_000, "submit": 2_000, "share": 900, "pay": 500}
-CALENDAR = load_calendar(CalendarSettings())
+CALENDAR = Workdays.of(CalendarSettings())
 
 
 def history(day: date = DAY, bases: Mapping[str, int] = BASES) -> dict[str, dict[date, int]]:
