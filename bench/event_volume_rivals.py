@@ -14,12 +14,10 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from mindguard.connections import clickhouse_client, from_environment
 from mindguard.settings import load_settings
-from mindguard.volume.check import load_frame
-from mindguard.volume.source import EventSource
+from mindguard.volume.check_suites import Frames, Moment
+from mindguard.volume.suites import judge, load_suites
 
 SETTINGS = load_settings()
 NAMES = [event.name for event in SETTINGS.key_events]
@@ -55,13 +53,14 @@ class Counting:
 
 
 def mindguard(today: date) -> dict[str, float]:
-    """The frame of the closed day, with nine weeks of history, from the rollup."""
+    """The daily run on the closed day: the frames, with nine weeks of history, from the rollup; and the suites."""
     counting = Counting(client())
-    source = EventSource(counting, SETTINGS.volume, SETTINGS.zone)
     as_of = datetime(today.year, today.month, today.day, 0, 30, tzinfo=SETTINGS.zone)
-    frame = load_frame(source, SETTINGS, day=today - timedelta(days=1), as_of=as_of)
-    assert isinstance(frame, pd.DataFrame)
-    assert len(frame) == len(NAMES) + 1
+    frames = Frames(
+        SETTINGS, Moment(today - timedelta(days=1), as_of), resolve=from_environment, events=lambda: counting
+    )
+    judged = [judge(suite, frames.of(suite)) for suite in load_suites() if suite.meta.frame]
+    assert [each.rows for each in judged] == [len(NAMES), 7, 1]
     return {"queries": counting.queries, "query_s": counting.seconds}
 
 

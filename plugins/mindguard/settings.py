@@ -388,6 +388,7 @@ class VolumeSettings(_Section):
     )
     excluded_days: tuple[date, ...] = Field((), strict=False, description="never a baseline, for instance a campaign")
     calendar: CalendarSettings | None = Field(None, description="own days of the event volume; default: rota.calendar")
+    report_days: int = Field(90, ge=1, description="how long the pages on a day's checks are kept")
 
     @field_validator("table")
     @classmethod

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Alert, Chart, Fact, Link, Table, fingerprint
@@ -47,6 +48,7 @@ _TEXTS: dict[str, dict[Locale, str]] = {
     "expectation": {"zh": "未满足的规则", "en": "Failed expectations"},
     "owner": {"zh": "负责人", "en": "Owner"},
     "runbook": {"zh": "打开处理手册", "en": "Open the runbook"},
+    "page": {"zh": "查看当日检查", "en": "Open the day's checks"},
     "chart": {"zh": "最近 {days} 天", "en": "The last {days} days"},
     "dimension": {"zh": "维度", "en": "Dimension"},
     "value": {"zh": "取值", "en": "Value"},
@@ -66,6 +68,7 @@ class Context:
     Attributes:
         as_of: aware; when it was looked at.
         history: by event, its counts of the last days, oldest first, the judged day last.
+        page_url: of the page on the day's checks; empty where people cannot reach it.
     """
 
     day: date
@@ -74,6 +77,7 @@ class Context:
     zone: ZoneInfo
     locale: Locale
     history: Mapping[str, Sequence[tuple[date, int]]]
+    page_url: str = ""
 
 
 def findings(suite: Suite, judged: Judged, frame: pd.DataFrame, context: Context) -> list[Finding]:
@@ -126,7 +130,7 @@ def _finding(
         happened_at=_onset(row) or context.day_start,
         fingerprint=fingerprint(SOURCE, subject),
         facts=(*facts, Fact(_say("expectation", context), expectations, wrong=not facts)),
-        links=(Link(_say("runbook", context), runbook),) if runbook else (),
+        links=tuple(_links(suite, row, runbook, context)),
         table=_causes(row, context),
         chart=_chart(row, context),
     )
@@ -138,6 +142,13 @@ def _finding(
         occurrence=f"{context.day} {severity}",
         parent=_parent(row),
     )
+
+
+def _links(suite: Suite, row: Mapping[Any, Any], runbook: str | None, context: Context) -> Iterator[Link]:
+    if context.page_url:
+        yield Link(_say("page", context), f"{context.page_url}#{quote(row.get('event_name') or f'suite-{suite.name}')}")
+    if runbook:
+        yield Link(_say("runbook", context), runbook)
 
 
 def _values(failed: Sequence[Failure]) -> list[Fact]:

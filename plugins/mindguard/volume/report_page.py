@@ -101,13 +101,20 @@ def unchecked(suite: Suite, why: Exception, context: Context) -> Section:
 
 
 def render_page(
-    sections: Sequence[dict[str, Any]], *, day: date, locale: Locale, zone: ZoneInfo, nonce: str = ""
+    sections: Sequence[dict[str, Any]],
+    *,
+    day: date,
+    locale: Locale,
+    zone: ZoneInfo,
+    nonce: str = "",
+    all_days: str = "",
 ) -> str:
     """The page as one HTML document.
 
     Args:
         sections: of `Section.to_json`.
         nonce: for the page's style where the server sends a content security policy.
+        all_days: address of the list of days; none in a file of its own.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -129,6 +136,7 @@ def render_page(
         say=TEXTS[locale],
         locale=locale,
         nonce=nonce,
+        all_days=all_days,
         day=day,
         sections=ordered,
         worst=worst([each["severity"] for each in ordered if each["severity"]]),
