@@ -26,7 +26,9 @@ BY_DAY = """
         SELECT event_name,
                countIf(toDate(event_time, 'Asia/Shanghai') = '{day}') AS today,
                countIf(toDate(event_time, 'Asia/Shanghai') = '{before}') AS yesterday
-        FROM mindguard.events WHERE event_name IN ({names}) GROUP BY event_name
+        FROM mindguard.events
+        WHERE event_name IN ({names}) AND toDate(event_time, 'Asia/Shanghai') BETWEEN '{before}' AND '{day}'
+        GROUP BY event_name
     )
 """
 
