@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TEMPLATES = Path(__file__).with_name("templates")
-_ORDER = ("all_traffic", "key_events", "funnels", "query")
+_ORDER = ("unchecked", "all_traffic", "key_events", "funnels", "query")
 _NO_CAUSE: dict[str, Any] = {"main": None, "losses": {}, "co_moving": [], "release": None, "misdated": 0}
 _CHART_W, _CHART_H, _CHART_TOP, _CHART_BOTTOM, _CHART_SIDE = 720, 200, 26, 26, 6
 
@@ -36,9 +36,10 @@ class Section:
     """What came of one suite on one day, in types that JSON has.
 
     Attributes:
-        frame: `key_events`, `all_traffic`, `funnels`, or `query`: what the rows are.
+        frame: `key_events`, `all_traffic`, `funnels`, or `query`: what the rows are; `unchecked` where there are none.
         as_of: when it was looked at, ISO format.
-        evaluated: expectations; 0 where the suite could not be checked, and `unchecked` says why.
+        evaluated: expectations.
+        unchecked: why the suite could not be checked.
         severity: the worst failure's; None where there is none.
         rows: of the frame by column, numbers that are none as None; with `failures` (`expectation, column, value,
             allowed, severity`), `cause` as an object, and `history` (`[day, count]`, oldest first) of what fell.
@@ -95,9 +96,9 @@ def section(suite: Suite, judged: Judged, frame: pd.DataFrame, context: Context)
     )
 
 
-def unchecked(suite: Suite, why: Exception, context: Context) -> Section:
-    """What is shown of a suite that could not be checked."""
-    return Section(suite.name, suite.meta.frame or "query", context.as_of.isoformat(), unchecked=str(why))
+def unchecked(suite: str, why: Exception, as_of: datetime) -> Section:
+    """What is shown of a suite that could not be checked, or not even read."""
+    return Section(suite, "unchecked", as_of.isoformat(), unchecked=str(why))
 
 
 def render_page(

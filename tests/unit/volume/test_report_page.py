@@ -107,7 +107,7 @@ def test_funnels_all_traffic_and_wrong_rows_have_their_tables() -> None:
 
 
 def test_what_could_not_be_checked_is_no_pass() -> None:
-    shown = text(page(unchecked(find_suite("funnels"), SuiteUnchecked("funnels: ClickHouse is down"), CONTEXT)))
+    shown = text(page(unchecked("funnels", SuiteUnchecked("funnels: ClickHouse is down"), CONTEXT.as_of)))
     assert "Could not be checked: funnels" in shown
     assert "ClickHouse is down" in shown
     assert TEXTS["en"]["all_well"] not in shown
@@ -165,4 +165,4 @@ def test_names_from_the_data_are_text_and_the_page_loads_nothing() -> None:
 
 def test_secrets_in_an_error_are_masked() -> None:
     why = SuiteUnchecked("checkins: postgresql://demo:not-a-real-password-1234@db.example/mindguard refused")
-    assert "not-a-real-password-1234" not in page(unchecked(find_suite("checkins"), why, CONTEXT))
+    assert "not-a-real-password-1234" not in page(unchecked("checkins", why, CONTEXT.as_of))
