@@ -42,7 +42,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Judge one day by one suite; tells nobody. Exit status 1 where an expectation failed or could not be checked."""
-    from mindguard.connections import clickhouse_client, from_environment
+    from mindguard.connections import from_environment
     from mindguard.settings import load_settings
     from mindguard.volume.check_suites import Frames, Moment
     from mindguard.volume.suites import find_suite, judge
@@ -50,12 +50,7 @@ def run(
     suite, settings = find_suite(name), load_settings()
     now = datetime.now(UTC)
     judged_day = _day(day) if day else now.astimezone(settings.zone).date() - timedelta(days=1)
-    frames = Frames(
-        settings,
-        Moment(judged_day, now),
-        resolve=from_environment,
-        events=lambda: clickhouse_client(from_environment(settings.connections.events)),
-    )
+    frames = Frames(settings, Moment(judged_day, now), resolve=from_environment)
     judged = judge(suite, frames.of(suite))
     if as_json:
         print_json({"date": judged_day.isoformat(), **_as_dict(judged)})
