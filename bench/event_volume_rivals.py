@@ -17,6 +17,7 @@ from typing import Any
 from mindguard.connections import clickhouse_client, from_environment
 from mindguard.settings import load_settings
 from mindguard.volume.check_suites import Frames, Moment
+from mindguard.volume.source import EventSource
 from mindguard.volume.suites import judge, load_suites
 
 SETTINGS = load_settings()
@@ -55,14 +56,14 @@ class Counting:
 
 
 def mindguard(today: date) -> dict[str, float]:
-    """The daily run on the closed day: the frames, with nine weeks of history, from the rollup; and the suites."""
+    """The daily run on a closed day on which an event fell: frames from the rollup, with nine weeks of history, its
+    causes, and the suites."""
     counting = Counting(client())
     as_of = datetime(today.year, today.month, today.day, 0, 30, tzinfo=SETTINGS.zone)
-    frames = Frames(
-        SETTINGS, Moment(today - timedelta(days=1), as_of), resolve=from_environment, events=lambda: counting
-    )
+    frames = Frames(SETTINGS, Moment(today - timedelta(days=1), as_of), resolve=from_environment)
+    frames.source = EventSource(counting, SETTINGS.volume, SETTINGS.zone)  # type: ignore[arg-type]
     judged = [judge(suite, frames.of(suite)) for suite in load_suites() if suite.meta.frame]
-    assert [each.rows for each in judged] == [len(NAMES), 7, 1]
+    assert [(each.rows, each.severity) for each in judged] == [(len(NAMES), "warning"), (7, "info"), (1, None)]
     return {"queries": counting.queries, "query_s": counting.seconds}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from airflow.sdk import BaseHook
 from airflow.sdk import Connection as AirflowConnection
 from airflow.sdk.configuration import conf
@@ -13,9 +11,6 @@ from mindguard.errors import ConnectionMissing
 from mindguard.settings import Settings
 from mindguard.snapshots.encryption import encryption_of
 from mindguard.snapshots.store import Store
-
-if TYPE_CHECKING:
-    from clickhouse_connect.driver.client import Client
 
 
 def connection(conn_id: str) -> Connection:
@@ -66,15 +61,3 @@ def backup_store(settings: Settings) -> Store:
     )  # a missing one is a clear error, not the hook's fallback to the environment
     encryption = encryption_of(settings, connection)
     return Store.of(S3Hook(aws_conn_id=settings.connections.backup).get_conn(), settings.snapshot, encryption)
-
-
-def events_client(settings: Settings) -> Client:
-    """Client of the product events, through the official ClickHouse hook."""
-    from airflow.providers.clickhousedb.hooks.clickhouse import ClickHouseHook
-
-    connection(settings.connections.events)  # as above
-    hook = ClickHouseHook(
-        clickhouse_conn_id=settings.connections.events, client_kwargs={"autogenerate_session_id": False}
-    )
-    client: Client = hook.get_client()
-    return client

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -42,20 +43,15 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Judge one day by one suite; tells nobody. Exit status 1 where an expectation failed or could not be checked."""
-    from mindguard.connections import clickhouse_client, from_environment
+    from mindguard.connections import from_environment
     from mindguard.settings import load_settings
     from mindguard.volume.check_suites import Frames, Moment
     from mindguard.volume.suites import find_suite, judge
 
     suite, settings = find_suite(name), load_settings()
     now = datetime.now(UTC)
-    judged_day = _day(day) if day else now.astimezone(settings.zone).date() - timedelta(days=1)
-    frames = Frames(
-        settings,
-        Moment(judged_day, now),
-        resolve=from_environment,
-        events=lambda: clickhouse_client(from_environment(settings.connections.events)),
-    )
+    judged_day = _judged_day(day, now, settings)
+    frames = Frames(settings, Moment(judged_day, now), resolve=from_environment)
     judged = judge(suite, frames.of(suite))
     if as_json:
         print_json({"date": judged_day.isoformat(), **_as_dict(judged)})
@@ -65,6 +61,32 @@ def run(
             f"{name} on {judged_day}: {judged.rows} rows, {judged.evaluated} expectations, {judged.failed} failed"
         )
     if judged.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Where to write the page.")],
+    day: Annotated[str, typer.Option("--date", metavar="DATE", help="The day to judge; default: yesterday.")] = "",
+) -> None:
+    """Judge one day by all suites, and write the page on it as one HTML file; tells nobody. Status as of run."""
+    from mindguard.connections import from_environment
+    from mindguard.event_volume import context_of, run_suites, sections
+    from mindguard.settings import load_settings
+    from mindguard.volume.check_suites import Moment
+    from mindguard.volume.report_page import render_page
+    from mindguard.volume.suites import load_suites
+
+    settings, now = load_settings(), datetime.now(UTC)
+    moment = Moment(_judged_day(day, now, settings), now)
+    done = run_suites([each.name for each in load_suites()], settings, from_environment, moment)
+    found = [each.to_json() for each in sections(done, context_of(done, settings))]
+    output.write_text(render_page(found, day=moment.day, locale=settings.locale, zone=settings.zone), "utf-8")
+    for each in done.checked:
+        typer.echo(f"{each.suite.name}: {each.judged.evaluated} expectations, {each.judged.failed} failed")
+    typer.echo(f"written {output}")
+    done.check()
+    if any(each.judged.failures for each in done.checked):
         raise typer.Exit(1)
 
 
@@ -168,7 +190,9 @@ def _settings_and_source() -> tuple[Settings, EventSource]:
     return settings, EventSource(client, settings.volume, settings.zone)
 
 
-def _day(written: str) -> date:
+def _judged_day(written: str, now: datetime, settings: Settings) -> date:
+    if not written:
+        return now.astimezone(settings.zone).date() - timedelta(days=1)
     try:
         return date.fromisoformat(written)
     except ValueError:

@@ -16,10 +16,10 @@ from clickhouse_connect.driver.client import Client
 from devstack.event_faults import EventFaults
 from devstack.sample_data import load_events
 from devstack.stack import Stack
+from mindguard.alerts.alert import Release
 from mindguard.connections import Connection, clickhouse_client, from_environment
 from mindguard.errors import MindGuardError
-from mindguard.settings import KeyEvent, Settings, VolumeSettings, load_settings
-from mindguard.volume.cause import Release
+from mindguard.settings import CalendarSettings, KeyEvent, Settings, VolumeSettings, load_settings
 from mindguard.volume.check import load_frame, load_funnels
 from mindguard.volume.days import day_start
 from mindguard.volume.frame import TOTAL
@@ -162,7 +162,7 @@ def test_a_saturday_pages_nobody(copy: Copy) -> None:
 def test_a_holiday_pages_nobody(copy: Copy) -> None:
     """The settings call the day one; a third of everything stays away."""
     copy.faults.drop(copy.at(TUESDAY), copy.at(TUESDAY, 24), share=0.35)
-    own = copy.settings.volume.calendar.model_copy(update={"holidays": (TUESDAY,)})
+    own = CalendarSettings(holidays=(TUESDAY,))
     settings = copy.settings.model_copy(update={"volume": copy.settings.volume.model_copy(update={"calendar": own})})
     assert TOTAL in paged(copy.frame())
     frame = copy.frame(settings=settings)

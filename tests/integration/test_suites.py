@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from devstack.event_faults import EventFaults
+from devstack.parts import ROOT
 from devstack.sample_data import load_events, load_tables
 from devstack.stack import Stack
 from mindguard.alerts.finding import Finding, Recovery
@@ -124,8 +127,8 @@ def told(table: str) -> tuple[list[Finding], list[Recovery]]:
     """What people are told of yesterday's rows, looked at half an hour after midnight."""
     settings, suite = load_settings(), find_suite(table)
     moment = Moment(TODAY - timedelta(days=1), MIDNIGHT + timedelta(minutes=30))
-    frame = Frames(settings, moment, resolve=from_environment, events=pytest.fail).of(suite)
-    context = Context(moment.day, YESTERDAY, moment.as_of, ZONE, "en", history={})
+    frame = Frames(settings, moment, resolve=from_environment).of(suite)
+    context = Context(moment.day, moment.as_of, ZONE, "en", history={})
     judged = judge(suite, frame)
     return findings(suite, judged, frame, context), recoveries(suite, judged, frame, context)
 
@@ -224,9 +227,7 @@ def test_the_queries_read_no_whole_table(sound: psycopg.Connection[Any], table: 
 def test_a_day_that_runs_is_judged_by_the_last_24_hours(tables: psycopg.Connection[Any]) -> None:
     tables.execute("UPDATE checkins SET mood_score = 11 WHERE created_at >= %s", [YESTERDAY])
     settings, suite = load_settings(), find_suite("checkins")
-    early = Frames(
-        settings, Moment(TODAY, MIDNIGHT + timedelta(minutes=30)), resolve=from_environment, events=pytest.fail
-    )
+    early = Frames(settings, Moment(TODAY, MIDNIGHT + timedelta(minutes=30)), resolve=from_environment)
     (row,) = early.of(suite).to_dict("records")
     assert row["row_count"] == row["mood_score_out_of_range"] > 0
 
@@ -238,3 +239,37 @@ def test_a_table_that_is_missing_is_no_pass(sound: psycopg.Connection[Any]) -> N
             told("checkins")
     finally:
         sound.execute("ALTER TABLE hidden RENAME TO checkins")
+
+
+def walk_through(readme: str) -> list[list[str]]:
+    """Arguments of the commands in the section for data engineers."""
+    text = (ROOT / readme).read_text("utf-8")
+    (block,) = [each for each in text.split("```") if "mindguard suites lint" in each]
+    return [shlex.split(line, comments=True)[1:] for line in block.splitlines() if line.startswith("mindguard ")]
+
+
+def test_the_walk_through_in_the_readme_is_what_the_commands_do(
+    commands: Any, sound: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = walk_through("README.md")
+    assert lines == walk_through("README.zh-CN.md")
+    own = tmp_path / "mindguard.yaml"
+    shutil.copy(include_dir() / "config" / "mindguard.yaml", own)
+    monkeypatch.setenv("MINDGUARD_SETTINGS", str(own))
+    monkeypatch.chdir(tmp_path)
+    said = {}
+    for line in lines:
+        words = [str(TODAY - timedelta(days=1)) if word == "2026-11-23" else word for word in line]
+        done = commands(*words)
+        # Yesterday `checkin_submit` fell.
+        assert done.exit_code == (1 if words[1] in ("run", "report") else 0), (words, done.output)
+        said[words[1]] = done.output
+    assert list(said) == ["lint", "new", "run", "backtest", "report"]
+    assert "event_volume" in said["lint"]
+    assert "api_request" in own.read_text("utf-8")
+    assert "12 rows" in said["run"]
+    assert "of 14 days" in said["backtest"]
+    page = (tmp_path / "checks.html").read_text("utf-8")
+    assert 'id="checkin_submit" class="fall warning"' in page
+    assert "sleep_hours_out_of_range" in page
+    assert "<script" not in page

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from mindguard.alerts.alert import Release
 from mindguard.volume.frame import TOTAL
 
 if TYPE_CHECKING:
@@ -24,14 +24,6 @@ _MAIN_EXCESS = 0.15
 _TOGETHER = timedelta(hours=1)
 _RELEASE_AGE = timedelta(hours=72)
 _MISDATED_SHARE = 0.01
-
-
-@dataclass(frozen=True)
-class Release:
-    """A version of the app, and when it went out."""
-
-    version: str
-    released_at: datetime  # aware
 
 
 def explain(

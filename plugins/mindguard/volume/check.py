@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from mindguard.alerts.alert import Release
 from mindguard.alerts.workdays import Workdays
 from mindguard.settings import CalendarSettings, Settings
-from mindguard.volume.cause import Release, explain
+from mindguard.volume.cause import explain
 from mindguard.volume.days import Window, day_start, windows
 from mindguard.volume.frame import HISTORY_DAYS, TOTAL, History, build_frame, series_by_name
 from mindguard.volume.funnels import judge_funnels
@@ -43,6 +44,21 @@ def unclean_days(
     return found | {TOTAL: found.get(TOTAL, frozenset()) | frozenset(settings.volume.excluded_days)}
 
 
+def load_counts(source: EventSource, settings: Settings, *, day: date, as_of: datetime) -> pd.DataFrame:
+    """`source.counts` of all key events.
+
+    Raises:
+        EventsUnreadable: ClickHouse refuses the query.
+    """
+    return source.counts([event.name for event in settings.key_events], day=day, as_of=as_of)
+
+
+def load_history(counts: pd.DataFrame, settings: Settings, *, day: date) -> History:
+    """What `load_counts` gave, with every gap filled."""
+    days = [day - timedelta(days=back) for back in range(HISTORY_DAYS, -1, -1)]
+    return History.of(counts, [event.name for event in settings.key_events], days)
+
+
 def load_frame(
     source: EventSource,
     settings: Settings,
@@ -51,10 +67,12 @@ def load_frame(
     as_of: datetime,
     incidents: Mapping[str, Collection[date]] | None = None,
     releases: Sequence[Release] = (),
+    counts: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """`build_frame` of what the rollup holds, explained.
 
     Args:
+        counts: of `load_counts`, where they are there already.
         day: the day to judge, in the settings' zone.
         as_of: aware; what landed later is not counted, and earlier days are looked at at the same age.
         incidents: see `unclean_days`.
@@ -62,8 +80,8 @@ def load_frame(
     Raises:
         EventsUnreadable: ClickHouse refuses a query.
     """
-    names = [event.name for event in settings.key_events]
-    counts = source.counts(names, day=day, as_of=as_of)
+    if counts is None:
+        counts = load_counts(source, settings, day=day, as_of=as_of)
     frame = build_frame(
         counts,
         settings.key_events,
@@ -79,6 +97,7 @@ def load_frame(
     misdated = {name: int(count) for name, count in zip(today["event_name"], today["misdated"], strict=True)}
     misdated[TOTAL] = sum(misdated.values())
     # All traffic is explained by the key events together.
+    names = [event.name for event in settings.key_events]
     asked = names if TOTAL in set(fallen["event_name"]) else list(fallen["event_name"])
     baseline = {date.fromisoformat(each) for dates in fallen["baseline_dates"] for each in dates.split()}
     before = {each for each in fallen["yesterday_date"] if each}
@@ -102,12 +121,13 @@ def load_funnels(
     day: date,
     as_of: datetime,
     incidents: Mapping[str, Collection[date]] | None = None,
+    counts: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """`judge_funnels` of what the rollup holds; arguments as of `load_frame`."""
-    names = [event.name for event in settings.key_events]
-    days = [day - timedelta(days=back) for back in range(HISTORY_DAYS, -1, -1)]
+    if counts is None:
+        counts = load_counts(source, settings, day=day, as_of=as_of)
     series = series_by_name(
-        History.of(source.counts(names, day=day, as_of=as_of), names, days),
+        load_history(counts, settings, day=day),
         settings.key_events,
         calendar=calendar_of(settings, day),
         unclean=unclean_days(settings, incidents),

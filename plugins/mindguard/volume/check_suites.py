@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mindguard.connections import Resolve, postgres_conninfo
+from mindguard.alerts.alert import Release
+from mindguard.connections import Resolve, clickhouse_client, postgres_conninfo
 from mindguard.settings import Settings, include_dir
 from mindguard.volume.backtest import replay_frames
-from mindguard.volume.cause import Release
-from mindguard.volume.check import calendar_of, load_frame, load_funnels, unclean_days
+from mindguard.volume.check import calendar_of, load_counts, load_frame, load_funnels, load_history, unclean_days
 from mindguard.volume.days import day_start
-from mindguard.volume.frame import HISTORY_DAYS, series_by_name
+from mindguard.volume.frame import HISTORY_DAYS, TOTAL, series_by_name
 from mindguard.volume.funnels import judge_funnels
 from mindguard.volume.source import EventSource
 from mindguard.volume.suites import Judged, Suite, SuiteUnchecked, judge
 
 if TYPE_CHECKING:
     import pandas as pd
-    from clickhouse_connect.driver.client import Client
+
+
+SHOWN_DAYS = 28
+"""Days that charts show."""
 
 
 _QUERY_TIMEOUT = "2min"
@@ -41,7 +44,6 @@ class Frames:
 
     Args:
         resolve: gives a connection by its id.
-        events: makes the client of the product events.
         incidents: see `mindguard.volume.check.unclean_days`.
     """
 
@@ -51,21 +53,32 @@ class Frames:
         moment: Moment,
         *,
         resolve: Resolve,
-        events: Callable[[], Client],
         incidents: Mapping[str, Collection[date]] | None = None,
         releases: Sequence[Release] = (),
     ) -> None:
         self.settings = settings
         self.moment = moment
         self._resolve = resolve
-        self._events = events
         self._incidents = incidents
         self._releases = releases
 
     @cached_property
     def source(self) -> EventSource:
         """The product events."""
-        return EventSource(self._events(), self.settings.volume, self.settings.zone)
+        client = clickhouse_client(self._resolve(self.settings.connections.events))
+        return EventSource(client, self.settings.volume, self.settings.zone)
+
+    @cached_property
+    def counts(self) -> pd.DataFrame:
+        """See `mindguard.volume.check.load_counts`."""
+        return load_counts(self.source, self.settings, day=self.moment.day, as_of=self.moment.as_of)
+
+    def history(self) -> dict[str, list[tuple[date, int]]]:
+        """Counts of the day and the four weeks before it, oldest first, by event; all traffic under `TOTAL`."""
+        history = load_history(self.counts, self.settings, day=self.moment.day)
+        lines = zip((*history.names, TOTAL), (*history.counts, history.total), strict=True)
+        days = history.days[-SHOWN_DAYS:]
+        return {name: list(zip(days, line[-SHOWN_DAYS:].tolist(), strict=True)) for name, line in lines}
 
     @cached_property
     def volume(self) -> pd.DataFrame:
@@ -78,6 +91,7 @@ class Frames:
             as_of=moment.as_of,
             incidents=self._incidents,
             releases=self._releases,
+            counts=self.counts,
         )
 
     def of(self, suite: Suite) -> pd.DataFrame:
@@ -92,7 +106,12 @@ class Frames:
         if suite.meta.frame == "funnels":
             moment = self.moment
             return load_funnels(
-                self.source, self.settings, day=moment.day, as_of=moment.as_of, incidents=self._incidents
+                self.source,
+                self.settings,
+                day=moment.day,
+                as_of=moment.as_of,
+                incidents=self._incidents,
+                counts=self.counts,
             )
         return _scope(suite, self.volume)
 

@@ -37,6 +37,11 @@ def day_start(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
+def is_over(day: date, at: datetime, zone: ZoneInfo) -> bool:
+    """Whether the day has ended at a moment (aware)."""
+    return at >= day_start(day + timedelta(days=1), zone)
+
+
 def windows(day: date, *, as_of: datetime, count: int, zone: ZoneInfo) -> list[Window]:
     """The day and the `count` days before it, oldest first, each looked at as old as `day` is at `as_of`.
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Alert, Chart, Fact, Link, Table, fingerprint
 from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.severity import Locale, Severity
-from mindguard.volume.frame import TOTAL
+from mindguard.volume.days import day_start, is_over
 from mindguard.volume.suites import Failure, Judged, Level, Suite
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ SOURCE = "volume"
 
 SEVERITIES: dict[Level, Severity] = {"critical": Severity.P0, "warning": Severity.P1, "info": Severity.P2}
 _CAUSES_SHOWN = 6
-_SUITE_OF_TOTAL, _SUITE_OF_EVENTS = "total_volume", "event_volume"
+_NAMES_SHOWN = 8
+_SUITE_OF_EVENTS, _SUITE_OF_TOTAL = "event_volume", "total_volume"
+_UNCONFIRMED = "unconfirmed"
 
 _TEXTS: dict[str, dict[Locale, str]] = {
     "event": {"zh": "埋点下降：{name}", "en": "Event volume fell: {name}"},
@@ -45,6 +48,12 @@ _TEXTS: dict[str, dict[Locale, str]] = {
     "misdated": {"zh": "时钟错误的事件", "en": "Events with a wrong clock"},
     "conversion": {"zh": "转化率", "en": "Conversion"},
     "gap": {"zh": "缺口 expected_events - actual_events", "en": "expected_events - actual_events"},
+    "unconfirmed": {"zh": "埋点环比下降，待核实：{count} 个", "en": "Events down day over day, unconfirmed: {count}"},
+    "day": {"zh": "日期", "en": "Day"},
+    "name": {"zh": "埋点", "en": "Event"},
+    "against_yesterday": {"zh": "环比", "en": "Day over day"},
+    "against_weekdays": {"zh": "同星期", "en": "Same weekdays"},
+    "more": {"zh": "{names} 等 {count} 个", "en": "{names} and others, {count} in all"},
     "expectation": {"zh": "未满足的规则", "en": "Failed expectations"},
     "owner": {"zh": "负责人", "en": "Owner"},
     "runbook": {"zh": "打开处理手册", "en": "Open the runbook"},
@@ -72,21 +81,38 @@ class Context:
     """
 
     day: date
-    day_start: datetime
     as_of: datetime
     zone: ZoneInfo
     locale: Locale
     history: Mapping[str, Sequence[tuple[date, int]]]
     page_url: str = ""
 
+    @property
+    def day_start(self) -> datetime:
+        """When the day begins, UTC."""
+        return day_start(self.day, self.zone)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the day was over."""
+        return is_over(self.day, self.as_of, self.zone)
+
 
 def findings(suite: Suite, judged: Judged, frame: pd.DataFrame, context: Context) -> list[Finding]:
-    """One finding for each row that an expectation refuses, as severe as the worst of them."""
+    """One finding for each row that an expectation refuses, as severe as the worst of them.
+
+    Falls that nothing confirms are one finding together, and of closed days only: at weekends the bare rule finds many.
+    """
     rows = _by_key(suite, frame)
     failed: dict[tuple[str, ...], list[Failure]] = {}
     for failure in judged.failures:
         failed.setdefault(failure.key, []).append(failure)
-    return [_finding(suite, key, own, rows.get(key, {}), context) for key, own in failed.items()]
+    unconfirmed = _unconfirmed(failed, rows)
+    found = [
+        _finding(suite, key, own, rows.get(key, {}), context) for key, own in failed.items() if key not in unconfirmed
+    ]
+    unexplained = [row for row in unconfirmed.values() if not row["folded_into"]]
+    return [*found, _to_look_at(suite, unexplained, context)] if unexplained and context.closed else found
 
 
 def recoveries(suite: Suite, judged: Judged, frame: pd.DataFrame, context: Context) -> list[Recovery]:
@@ -94,13 +120,51 @@ def recoveries(suite: Suite, judged: Judged, frame: pd.DataFrame, context: Conte
     failed = {failure.key for failure in judged.failures}
     if () in failed:
         return []
-    well = [key for key, row in _by_key(suite, frame).items() if key not in failed and _is_well(row)]
-    return [Recovery(recovery_key(suite.name, key), context.as_of) for key in [*well, ()]]
+    rows = _by_key(suite, frame)
+    well = [recovery_key(suite.name, key) for key, row in rows.items() if key not in failed and _is_well(row)]
+    if context.closed and not any(row.get("investigate") and not row["folded_into"] for row in rows.values()):
+        well.append(_unconfirmed_key(suite))
+    return [Recovery(key, context.as_of) for key in [*well, recovery_key(suite.name, ())]]
 
 
 def recovery_key(suite: str, key: Sequence[str]) -> str:
     """Names what an incident is about, for instance `volume:event_volume:sos_click`."""
     return f"{SOURCE}:{suite}:{'/'.join(key)}"
+
+
+def unclean_days(incidents: Iterable[Incident], *, until: date, zone: ZoneInfo) -> dict[str, set[date]]:
+    """Days before `until` on which somebody was paged for one event or for all traffic, by event or under `TOTAL`.
+
+    The day on which an incident ended was well again, unless it began then.
+    """
+    found: dict[str, set[date]] = {}
+    for incident in incidents:
+        source, _, about = incident.recovery_key.partition(":")
+        suite, _, key = about.partition(":")
+        if source != SOURCE or suite not in (_SUITE_OF_EVENTS, _SUITE_OF_TOTAL) or not key:
+            continue
+        if Severity(incident.severity) is Severity.P2:
+            continue  # a rule of somebody's own that fails for weeks must not take away every baseline
+        first = incident.opened_at.astimezone(zone).date()
+        ended = incident.resolved_at.astimezone(zone).date() if incident.resolved_at else until
+        days = {first + timedelta(days=number) for number in range(max(1, (ended - first).days))}
+        found.setdefault(key, set()).update(day for day in days if day < until)
+    return found
+
+
+def _unconfirmed_key(suite: Suite) -> str:
+    return f"{SOURCE}:{suite.name}/{_UNCONFIRMED}"
+
+
+def _unconfirmed(
+    failed: Mapping[tuple[str, ...], Sequence[Failure]], rows: Mapping[tuple[str, ...], dict[Any, Any]]
+) -> dict[tuple[str, ...], dict[Any, Any]]:
+    """Rows of falls that do not page, by key."""
+    return {
+        key: rows[key]
+        for key, own in failed.items()
+        if not rows.get(key, {}).get("page", True) and all(failure.severity == "info" for failure in own)
+    }
 
 
 def _by_key(suite: Suite, frame: pd.DataFrame) -> dict[tuple[str, ...], dict[Any, Any]]:
@@ -140,7 +204,7 @@ def _finding(
         recovery_key=recovery_key(suite.name, key),
         # A running day is looked at every hour: told once, and again where it got worse.
         occurrence=f"{context.day} {severity}",
-        parent=_parent(row),
+        parent=_parent(suite, row),
     )
 
 
@@ -168,11 +232,44 @@ def _title(suite: Suite, key: tuple[str, ...], context: Context) -> str:
     return _say("event" if frame == "key_events" and key else "quality", context, name=" / ".join(key) or suite.name)
 
 
-def _parent(row: Mapping[Any, Any]) -> str:
-    folded = row.get("folded_into") or ""
-    if not folded:
+def _parent(suite: Suite, row: Mapping[Any, Any]) -> str:
+    """A step after the first broken one waits for that one, and the first broken one for its event."""
+    broken = row.get("first_broken") or ""
+    if not broken:
         return ""
-    return recovery_key(_SUITE_OF_TOTAL if folded == TOTAL else _SUITE_OF_EVENTS, (folded,))
+    if broken == row["step"]:
+        return recovery_key(_SUITE_OF_EVENTS, (broken,))
+    return recovery_key(suite.name, (row["funnel"], broken))
+
+
+def _to_look_at(suite: Suite, rows: Sequence[Mapping[Any, Any]], context: Context) -> Finding:
+    """What the bare rule of the operations document finds and nothing confirms: to be looked at during the day."""
+    heads = ("name", "actual", "against_yesterday", "against_weekdays")
+    alert = Alert(
+        title=_say("unconfirmed", context, count=len(rows)),
+        severity=Severity.P2,
+        subject=suite.name,
+        happened_at=context.day_start,
+        fingerprint=fingerprint(SOURCE, suite.name, kind=_UNCONFIRMED),
+        facts=(Fact(_say("day", context), str(context.day)),),
+        links=tuple(_links(suite, {}, suite.meta.runbook, context)),
+        table=Table(
+            tuple(_say(head, context) for head in heads),
+            tuple(
+                (
+                    row["event_name"],
+                    f"{row['actual']:,}",
+                    *(_change(row[name]) for name in ("day_over_day", "net_ratio")),
+                )
+                for row in sorted(rows, key=lambda row: row["day_over_day"])
+            ),
+        ),
+    )
+    return Finding(alert, source=SOURCE, recovery_key=_unconfirmed_key(suite), occurrence=str(context.day))
+
+
+def _change(ratio: float) -> str:
+    return f"{ratio - 1:+.0%}" if math.isfinite(ratio) else "–"
 
 
 def _facts(suite: Suite, row: Mapping[Any, Any], context: Context) -> list[Fact]:
@@ -185,8 +282,8 @@ def _facts(suite: Suite, row: Mapping[Any, Any], context: Context) -> list[Fact]
     weekday = _say("weekday", context, days=row["baseline_days"])
     facts = [
         Fact(f"{_say('today', context)} {context.day}", f"{row['actual']:,}", f"{moved:,.0f}", wrong=True),
-        Fact(_say("yesterday", context), f"{row['day_over_day'] - 1:+.0%}", f"{row['yesterday']:,.0f}"),
-        Fact(weekday, f"{row['net_ratio'] - 1:+.0%}"),
+        Fact(_say("yesterday", context), _change(row["day_over_day"]), f"{row['yesterday']:,.0f}"),
+        Fact(weekday, _change(row["net_ratio"])),
     ]
     if onset := _onset(row):
         facts.append(Fact(_say("onset", context), f"{onset.astimezone(context.zone):%Y-%m-%d %H:%M}"))
@@ -203,10 +300,15 @@ def _cause_facts(row: Mapping[Any, Any], context: Context) -> list[Fact]:
         when = datetime.fromisoformat(release["released_at"]).astimezone(context.zone)
         facts.append(Fact(_say("release", context), f"{release['version']}, {when:%Y-%m-%d %H:%M}"))
     if together := cause.get("co_moving"):
-        facts.append(Fact(_say("together", context), ", ".join(together)))
+        facts.append(Fact(_say("together", context), _names(together, context)))
     if misdated := cause.get("misdated"):
         facts.append(Fact(_say("misdated", context), f"{misdated:,}"))
     return facts
+
+
+def _names(names: Sequence[str], context: Context) -> str:
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    return shown if len(names) <= _NAMES_SHOWN else _say("more", context, names=shown, count=len(names))
 
 
 def _causes(row: Mapping[Any, Any], context: Context) -> Table | None:

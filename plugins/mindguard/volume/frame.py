@@ -251,7 +251,7 @@ def build_frame(
         - `verdict_dod`, `verdict_net`: below, ok or inconclusive; over `window_days`: 1, or 7 for a rare event.
         - `low_volume`: one day was too few to judge.
         - `investigate`: either lens is below. `page`: both are, or `z` alone leaves no doubt; and it is not
-          `folded_into` another row, whose fall explains it.
+          `folded_into` another row, whose fall explains it. `confirmed_ratio`: `net_ratio` where it pages, else 1.
         - `onset`, `cause`: empty; `mindguard.volume.cause.explain` fills them.
         - `tolerance`, `min_base`, `owner`, `runbook`: from the registry.
 
@@ -481,6 +481,7 @@ def _fold(frame: pd.DataFrame, series: Mapping[str, Series], funnels: Sequence[F
         for name, fallen in zip(frame["event_name"], frame["investigate"], strict=True)
     ]
     frame["page"] &= frame["folded_into"] == ""
+    frame["confirmed_ratio"] = frame["net_ratio"].where(frame["page"], 1.0)
 
 
 def _refuse_silent_gaps(frame: pd.DataFrame) -> None:

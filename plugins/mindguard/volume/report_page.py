@@ -214,7 +214,7 @@ def _number(value: float | None, form: str = ",.0f") -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, int | float):
-        return _number(value, ",.4g" if isinstance(value, float) else ",")
+        return _number(value, ",.3g" if isinstance(value, float) else ",")
     return "–" if value is None else str(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -36,8 +37,8 @@ class DayReported:
     unchecked: bool
 
 
-def write_report(section: Section, *, store: IncidentStore, day: date, keep_days: int) -> None:
-    """Keep what came of a suite for the day's page; an older look at the same day does not replace a newer one.
+def write_report(sections: Sequence[Section], *, store: IncidentStore, day: date, keep_days: int) -> None:
+    """Keep what the day's page shows of these suites; an older look does not replace a newer one.
 
     Args:
         keep_days: pages of days that are older than this one by more are removed.
@@ -45,13 +46,18 @@ def write_report(section: Section, *, store: IncidentStore, day: date, keep_days
     Raises:
         StoreUnavailable: it cannot be written.
     """
-    row = {
-        "day": day,
-        "suite": section.suite,
-        "as_of": datetime.fromisoformat(section.as_of),
-        "content": section.to_json(),
-    }
-    added = insert(SuiteReport).values(row)
+    if not sections:
+        return
+    rows = [
+        {
+            "day": day,
+            "suite": each.suite,
+            "as_of": datetime.fromisoformat(each.as_of),
+            "content": each.to_json(),
+        }
+        for each in sections
+    ]
+    added = insert(SuiteReport).values(rows)
     newest = added.on_conflict_do_update(
         index_elements=[SuiteReport.day, SuiteReport.suite],
         set_={"as_of": added.excluded.as_of, "content": added.excluded.content},

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mindguard.volume.cause import Release, explain, find_onset
+from mindguard.alerts.alert import Release
+from mindguard.volume.cause import explain, find_onset
 from mindguard.volume.days import day_start
 from tests.unit.volume.worlds import DAY, history, judge
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
 
+from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.severity import Severity
 from mindguard.feishu.card import render_card
 from mindguard.settings import Funnel
 from mindguard.volume.days import day_start
-from mindguard.volume.findings import Context, findings, recoveries, recovery_key
+from mindguard.volume.findings import Context, findings, recoveries, recovery_key, unclean_days
 from mindguard.volume.frame import TOTAL
 from mindguard.volume.suites import find_suite, judge
 from tests.unit.volume.worlds import DAY, history
@@ -38,7 +39,6 @@ CAUSE = {
 }
 CONTEXT = Context(
     day=DAY,
-    day_start=START,
     as_of=START + timedelta(hours=24, minutes=30),
     zone=ZONE,
     locale="en",
@@ -111,14 +111,54 @@ def test_the_same_day_is_told_once_and_again_where_it_is_worse() -> None:
     assert worse.alert.fingerprint == next_day.alert.fingerprint
 
 
-def test_a_later_step_waits_for_the_one_that_explains_it() -> None:
+def test_a_later_step_is_told_by_the_fall_that_explains_it() -> None:
     funnel = Funnel(name="f", steps=("app_open", "start", "submit"))
-    found, _ = told("event_volume", events(world(start=0.5, submit=0.5), funnels=(funnel,)))
-    parents = {each.alert.subject: each.parent for each in found}
+    found, ended = told("event_volume", events(world(start=0.5, submit=0.5), funnels=(funnel,)))
+    assert [each.alert.subject for each in found] == ["event_volume / start"]
+    assert "volume:event_volume:submit" not in ended
+
+
+def test_the_first_broken_step_waits_for_its_event_and_the_next_for_it() -> None:
+    steps = {"funnel": "f", "first_broken": "start", "verdict": "below", "conversion": 0.2, "usual_conversion": 0.4}
+    frame = pd.DataFrame([{**steps, "step": step, "gap": 100.0} for step in ("start", "submit")])
+    found, _ = told("funnels", frame)
+    parents = {each.recovery_key: each.parent for each in found}
     assert parents == {
-        "event_volume / start": "",
-        "event_volume / submit": "volume:event_volume:start",
+        "volume:funnels:f/start": "volume:event_volume:start",
+        "volume:funnels:f/submit": "volume:funnels:f/start",
     }
+
+
+def unconfirmed() -> pd.DataFrame:
+    """Two events of which only the bare rule says that they fell."""
+    frame = events(world())
+    low = frame["event_name"].isin(["submit", "view"])
+    return frame.assign(verdict_dod=frame["verdict_dod"].mask(low, "below"), investigate=low)
+
+
+def test_falls_that_nothing_confirms_are_one_p2_a_day() -> None:
+    found, ended = told("event_volume", unconfirmed())
+    (finding,) = found
+    assert (finding.alert.title, finding.alert.severity) == ("Events down day over day, unconfirmed: 2", Severity.P2)
+    assert {row[0] for row in finding.alert.table.rows} == {"submit", "view"}
+    assert finding.recovery_key not in ended
+    assert "volume:event_volume:submit" not in ended
+    _, later = told("event_volume", events(world()))
+    assert finding.recovery_key in later
+
+
+def test_nobody_is_told_of_them_while_the_day_runs() -> None:
+    running = replace(CONTEXT, as_of=START + timedelta(hours=10))
+    assert told("event_volume", unconfirmed(), running)[0] == []
+    found, ended = told("event_volume", events(world(submit=0.5)), running)
+    assert [each.alert.severity for each in found] == [Severity.P1]
+    assert not any("unconfirmed" in key for key in ended)
+
+
+def test_those_that_another_fall_explains_are_not_among_them() -> None:
+    frame = unconfirmed()
+    found, _ = told("event_volume", frame.assign(folded_into=TOTAL))
+    assert found == []
 
 
 def test_an_outage_of_everything_is_a_p0() -> None:
@@ -126,6 +166,40 @@ def test_an_outage_of_everything_is_a_p0() -> None:
     (finding,), ended = told("total_volume", frame[frame["scope"] == "total"])
     assert (finding.alert.severity, finding.recovery_key) == (Severity.P0, recovery_key("total_volume", (TOTAL,)))
     assert ended == {"volume:total_volume:"}
+
+
+def test_a_few_events_that_stay_away_at_night_are_no_p0() -> None:
+    frame = judged_frame(world()).reset_index()
+    total = frame[frame["scope"] == "total"].assign(net_ratio=0.0, verdict_net="inconclusive", page=False)
+    found, _ = told("total_volume", total)
+    assert found == []
+
+
+def incident(key: str, opened: datetime, resolved: datetime | None, severity: str = "P1") -> Incident:
+    return Incident(recovery_key=key, opened_at=opened, resolved_at=resolved, severity=severity)
+
+
+def test_days_of_incidents_are_no_baseline() -> None:
+    noon = START + timedelta(hours=12)
+    days = unclean_days(
+        [
+            incident("volume:event_volume:submit", noon - timedelta(days=5), noon - timedelta(days=3)),
+            incident("volume:event_volume:view", noon - timedelta(days=2), noon - timedelta(days=2, hours=-3)),
+            incident("volume:total_volume:*", noon - timedelta(days=1), None),
+            incident("volume:event_volume:open", noon - timedelta(days=1), None, "P2"),
+            incident("volume:event_volume:", noon - timedelta(days=1), None),
+            incident("volume:event_volume/unconfirmed", noon - timedelta(days=1), None),
+            incident("volume:funnels:f/submit", noon - timedelta(days=1), None),
+            incident("monitor:submit", noon - timedelta(days=1), None),
+        ],
+        until=DAY,
+        zone=ZONE,
+    )
+    assert days == {
+        "submit": {DAY - timedelta(days=5), DAY - timedelta(days=4)},  # the day on which it ended was well
+        "view": {DAY - timedelta(days=2)},
+        TOTAL: {DAY - timedelta(days=1)},
+    }
 
 
 def test_what_cannot_be_told_ends_nothing() -> None:

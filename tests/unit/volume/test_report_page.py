@@ -99,8 +99,8 @@ def test_funnels_all_traffic_and_wrong_rows_have_their_tables() -> None:
         )
     )
     assert "All traffic total_volume" in shown
-    assert "buy P2 submit 3,000 33.3% 66.7% 1,000" in shown
-    assert "buy pay 1,000 25.0% 25.0% 0" in shown
+    assert "P2 buy: submit 3,000 33.3% 66.7% 1,000" in shown
+    assert "buy: pay 1,000 25.0% 25.0% 0" in shown
     assert "from submit on" in shown
     assert "null_user_share 0.25 ≤ 0.1 P2" in shown
     assert "row_count 1,500 ≥ 1 passed" in shown
