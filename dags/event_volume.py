@@ -8,6 +8,8 @@ incident with its cause and a chart: P1, and P0 where nearly all traffic is gone
 over day, is one P2 a day for all events together. An incident ends when its event is well again. `reconcile_rollup`
 counts the last two closed days in the rollup and in the raw events.
 
+The page of the day (*Browse → Data checks*, and a button on each card) shows all suites, also those that passed.
+
 **When.** Hourly, half past. The run at 00:30 judges the day that has just closed, and reconciles; the others judge the
 running day, which is compared with earlier days as they looked at the same hour.
 

@@ -182,8 +182,10 @@ def _finding(
 ) -> Finding:
     severity = min(SEVERITIES[failure.severity] for failure in failed)
     subject = " / ".join((suite.name, *key))
-    expectations = ", ".join(dict.fromkeys(_shown(failure) for failure in failed))
     facts = _facts(suite, row, context) if suite.meta.frame and row else _values(failed)
+    if not facts:
+        expectations = ", ".join(dict.fromkeys(_shown(failure) for failure in failed))
+        facts = [Fact(_say("expectation", context), expectations, wrong=True)]
     owner, runbook = row.get("owner") or suite.meta.owner, row.get("runbook") or suite.meta.runbook
     if owner:
         facts.append(Fact(_say("owner", context), owner))
@@ -193,7 +195,7 @@ def _finding(
         subject=subject,
         happened_at=_onset(row) or context.day_start,
         fingerprint=fingerprint(SOURCE, subject),
-        facts=(*facts, Fact(_say("expectation", context), expectations, wrong=not facts)),
+        facts=tuple(facts),
         links=tuple(_links(suite, row, runbook, context)),
         table=_causes(row, context),
         chart=_chart(row, context),

@@ -73,7 +73,7 @@ TEXTS: dict[Locale, dict[str, str]] = {
         "all_passed": "{0} 项全部通过",
         "some_failed": "{0} 项中有 {1} 项未满足",
         "week": "7 天：{}",
-        "expectation": "规则",
+        "not_met": "未满足的规则",
         "how": "这些数字怎么来的",
         "how_rollup": (
             "ClickHouse 中的汇总表按 5 分钟、到达延迟、平台、版本、国家/地区计数，检查只读汇总表。事件按自身时间计入"
@@ -169,7 +169,7 @@ TEXTS: dict[Locale, dict[str, str]] = {
         "all_passed": "All {0} passed",
         "some_failed": "{1} of {0} failed",
         "week": "7 days: {}",
-        "expectation": "Expectation",
+        "not_met": "Failed expectations",
         "how": "How these figures are made",
         "how_rollup": (
             "A rollup in ClickHouse counts by five minutes, lag, platform, version and country, and checks read "
