@@ -51,7 +51,7 @@ def test_the_card_names_the_people_and_its_link_takes_the_incident(site: Site, s
     on_call, following = (Callers(settings)(now, position)[0] for position in (0, 1))
     (card,) = cards(site)
     assert f"<at id={on_call.feishu_id}>" in card
-    assert "超时" not in card
+    assert "已超时" not in card
     token = card.partition("https://airflow.example.com/mindguard/acknowledge?token=")[2].partition('"')[0]
     assert incident_of(token, settings, resolve, now=now) == incident.id
     later = now + timedelta(minutes=2)
