@@ -24,9 +24,10 @@ volume_app = typer.Typer(no_args_is_help=True, help="Make the event rollup, and 
 @app.command()
 def lint(as_json: AsJson = False) -> None:
     """Check every file of expectations/ as Great Expectations will read it. Needs no connection."""
-    from mindguard.volume.suites import build, load_suites
+    from mindguard.settings import load_settings
+    from mindguard.volume.suites import build, load_suites, suites_dir
 
-    suites = load_suites()
+    suites = load_suites(suites_dir(load_settings()))
     for suite in suites:
         build(suite)
     if as_json:
@@ -45,9 +46,10 @@ def run(
     from mindguard.connections import from_environment
     from mindguard.settings import load_settings
     from mindguard.volume.check_suites import Frames, Moment
-    from mindguard.volume.suites import find_suite, judge
+    from mindguard.volume.suites import find_suite, judge, suites_dir
 
-    suite, settings = find_suite(name), load_settings()
+    settings = load_settings()
+    suite = find_suite(name, suites_dir(settings))
     now = datetime.now(UTC)
     judged_day = _day(day) if day else now.astimezone(settings.zone).date() - timedelta(days=1)
     frames = Frames(settings, Moment(judged_day, now), resolve=from_environment)
@@ -70,10 +72,10 @@ def backtest(
 ) -> None:
     """Replay past days and list what every suite over event volume would have said; tells nobody."""
     from mindguard.volume.check_suites import backtest as replayed
-    from mindguard.volume.suites import load_suites
+    from mindguard.volume.suites import load_suites, suites_dir
 
     settings, source = _settings_and_source()
-    suites = [each for each in load_suites() if each.meta.frame]
+    suites = [each for each in load_suites(suites_dir(settings)) if each.meta.frame]
     now = datetime.now(UTC)
     last = now.astimezone(settings.zone).date() - timedelta(days=1)
     found = list(replayed(suites, source, settings, first=last - timedelta(days=days - 1), last=last, as_of=now))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.pipeline import Reported
 from mindguard.alerts.releases import latest_releases
@@ -95,11 +96,11 @@ def due(at: datetime, settings: Settings) -> Moment:
     return Moment((at - SETTLES_WITHIN).astimezone(settings.zone).date(), at)
 
 
-def groups() -> list[list[str]]:
+def groups(settings: Settings) -> list[list[str]]:
     """Names of all suites, those together that judge the same product events; a file that cannot be read is alone."""
     together: list[str] = []
     alone: list[list[str]] = []
-    for path in sorted(suites_dir().glob("*.yaml")):
+    for path in sorted(suites_dir(settings).glob("*.yaml")):
         try:
             shared = read_suite(path).meta.frame is not None
         except MindGuardError:
@@ -128,7 +129,7 @@ def run_suites(names: Collection[str], settings: Settings, resolve: Resolve, mom
     broken: dict[str, MindGuardError] = {}
     for name in names:
         try:
-            suite = find_suite(name)
+            suite = find_suite(name, suites_dir(settings))
             frame = frames.of(suite)
             judged = judge(suite, frame)
         except MindGuardError as error:
@@ -143,8 +144,19 @@ def run_suites(names: Collection[str], settings: Settings, resolve: Resolve, mom
     return Run(moment, tuple(checked), history, broken)
 
 
+def told(run: Run, settings: Settings) -> tuple[list[Finding], list[Recovery]]:
+    """What people should hear of it: what is wrong, and what is well again."""
+    moment = run.moment
+    context = Context(moment.day, moment.as_of, settings.zone, settings.locale, run.history)
+    each = [(checked.suite, checked.judged, checked.frame, context) for checked in run.checked]
+    return (
+        [finding for about in each for finding in findings(*about)],
+        [recovery for about in each for recovery in recoveries(*about)],
+    )
+
+
 def report_run(run: Run, settings: Settings, resolve: Resolve, *, now: datetime) -> Reported:
-    """Tell people what was found, and what is well again.
+    """Tell people.
 
     Args:
         now: aware.
@@ -152,22 +164,7 @@ def report_run(run: Run, settings: Settings, resolve: Resolve, *, now: datetime)
     Raises:
         MindGuardError: neither the incident store nor Feishu took it.
     """
-    context = Context(
-        day=run.moment.day,
-        as_of=run.moment.as_of,
-        zone=settings.zone,
-        locale=settings.locale,
-        history=run.history,
-    )
-    told = [(each.suite, each.judged, each.frame, context) for each in run.checked]
-    return report(
-        [finding for each in told for finding in findings(*each)],
-        [recovery for each in told for recovery in recoveries(*each)],
-        settings=settings,
-        resolve=resolve,
-        now=now,
-        budget_s=BUDGET_S,
-    )
+    return report(*told(run, settings), settings=settings, resolve=resolve, now=now, budget_s=BUDGET_S)
 
 
 def reconcile_rollup(settings: Settings, resolve: Resolve, day: date) -> list[Difference]:
