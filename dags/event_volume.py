@@ -67,8 +67,9 @@ def event_volume() -> None:
     def choose_suites() -> list[list[str]]:
         """Names of all suites, grouped by what they judge."""
         from mindguard.event_volume import groups
+        from mindguard.settings import load_settings
 
-        return groups()
+        return groups(load_settings())
 
     @task(
         execution_timeout=timedelta(minutes=15),

@@ -25,9 +25,10 @@ volume_app = typer.Typer(no_args_is_help=True, help="Make the event rollup, and 
 @app.command()
 def lint(as_json: AsJson = False) -> None:
     """Check every file of expectations/ as Great Expectations will read it. Needs no connection."""
-    from mindguard.volume.suites import build, load_suites
+    from mindguard.settings import load_settings
+    from mindguard.volume.suites import build, load_suites, suites_dir
 
-    suites = load_suites()
+    suites = load_suites(suites_dir(load_settings()))
     for suite in suites:
         build(suite)
     if as_json:
@@ -46,9 +47,10 @@ def run(
     from mindguard.connections import from_environment
     from mindguard.settings import load_settings
     from mindguard.volume.check_suites import Frames, Moment
-    from mindguard.volume.suites import find_suite, judge
+    from mindguard.volume.suites import find_suite, judge, suites_dir
 
-    suite, settings = find_suite(name), load_settings()
+    settings = load_settings()
+    suite = find_suite(name, suites_dir(settings))
     now = datetime.now(UTC)
     judged_day = _judged_day(day, now, settings)
     frames = Frames(settings, Moment(judged_day, now), resolve=from_environment)
@@ -71,16 +73,15 @@ def report(
 ) -> None:
     """Judge one day by all suites, and write the page on it as one HTML file; tells nobody. Status as of run."""
     from mindguard.connections import from_environment
-    from mindguard.event_volume import context_of, run_suites, sections
+    from mindguard.event_volume import groups, run_suites, sections
     from mindguard.settings import load_settings
     from mindguard.volume.check_suites import Moment
     from mindguard.volume.report_page import render_page
-    from mindguard.volume.suites import load_suites
 
     settings, now = load_settings(), datetime.now(UTC)
     moment = Moment(_judged_day(day, now, settings), now)
-    done = run_suites([each.name for each in load_suites()], settings, from_environment, moment)
-    found = [each.to_json() for each in sections(done, context_of(done, settings))]
+    done = run_suites([name for group in groups(settings) for name in group], settings, from_environment, moment)
+    found = [each.to_json() for each in sections(done, settings)]
     output.write_text(render_page(found, day=moment.day, locale=settings.locale, zone=settings.zone), "utf-8")
     for each in done.checked:
         typer.echo(f"{each.suite.name}: {each.judged.evaluated} expectations, {each.judged.failed} failed")
@@ -97,10 +98,10 @@ def backtest(
 ) -> None:
     """Replay past days and list what every suite over event volume would have said; tells nobody."""
     from mindguard.volume.check_suites import backtest as replayed
-    from mindguard.volume.suites import load_suites
+    from mindguard.volume.suites import load_suites, suites_dir
 
     settings, source = _settings_and_source()
-    suites = [each for each in load_suites() if each.meta.frame]
+    suites = [each for each in load_suites(suites_dir(settings)) if each.meta.frame]
     now = datetime.now(UTC)
     last = now.astimezone(settings.zone).date() - timedelta(days=1)
     found = list(replayed(suites, source, settings, first=last - timedelta(days=days - 1), last=last, as_of=now))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.pipeline import Reported
 from mindguard.alerts.releases import latest_releases
@@ -98,11 +99,11 @@ def due(at: datetime, settings: Settings) -> Moment:
     return Moment((at - SETTLES_WITHIN).astimezone(settings.zone).date(), at)
 
 
-def groups() -> list[list[str]]:
+def groups(settings: Settings) -> list[list[str]]:
     """Names of all suites, those together that judge the same product events; a file that cannot be read is alone."""
     together: list[str] = []
     alone: list[list[str]] = []
-    for path in sorted(suites_dir().glob("*.yaml")):
+    for path in sorted(suites_dir(settings).glob("*.yaml")):
         try:
             shared = read_suite(path).meta.frame is not None
         except MindGuardError:
@@ -131,7 +132,7 @@ def run_suites(names: Collection[str], settings: Settings, resolve: Resolve, mom
     broken: dict[str, MindGuardError] = {}
     for name in names:
         try:
-            suite = find_suite(name)
+            suite = find_suite(name, suites_dir(settings))
             frame = frames.of(suite)
             judged = judge(suite, frame)
         except MindGuardError as error:
@@ -146,44 +147,47 @@ def run_suites(names: Collection[str], settings: Settings, resolve: Resolve, mom
     return Run(moment, tuple(checked), history, broken)
 
 
-def sections(run: Run, context: Context) -> list[Section]:
-    """What the day's page shows of the run, in types that JSON has."""
+def told(run: Run, settings: Settings, page: str = "") -> tuple[list[Finding], list[Recovery]]:
+    """What people should hear of it: what is wrong, and what is well again.
+
+    Args:
+        page: address of the day's page.
+    """
+    context = _context(run, settings, page)
+    each = [(checked.suite, checked.judged, checked.frame, context) for checked in run.checked]
+    return (
+        [finding for about in each for finding in findings(*about)],
+        [recovery for about in each for recovery in recoveries(*about)],
+    )
+
+
+def sections(run: Run, settings: Settings) -> list[Section]:
+    """What the day's page shows of the run."""
+    context = _context(run, settings)
     return [
         *(section(each.suite, each.judged, each.frame, context) for each in run.checked),
         *(unchecked(name, error, run.moment.as_of) for name, error in run.broken.items()),
     ]
 
 
+def _context(run: Run, settings: Settings, page: str = "") -> Context:
+    moment = run.moment
+    return Context(moment.day, moment.as_of, settings.zone, settings.locale, run.history, page)
+
+
 def keep_page(run: Run, settings: Settings, resolve: Resolve) -> str:
     """Keep what the day's page shows of the run. A page is no reason to fail: without one, its address is empty."""
     try:
         store = IncidentStore.of(resolve(settings.connections.ops))
-        found = sections(run, context_of(run, settings))
-        write_report(found, store=store, day=run.moment.day, keep_days=settings.volume.report_days)
+        write_report(sections(run, settings), store=store, day=run.moment.day, keep_days=settings.volume.report_days)
     except MindGuardError as error:
         log.warning("the page of %s is not kept: %s", run.moment.day, error)
         return ""
     return page_url(settings, run.moment.day)
 
 
-def context_of(run: Run, settings: Settings, page: str = "") -> Context:
-    """What words and charts depend on beside the suites.
-
-    Args:
-        page: address of the day's page.
-    """
-    return Context(
-        day=run.moment.day,
-        as_of=run.moment.as_of,
-        zone=settings.zone,
-        locale=settings.locale,
-        history=run.history,
-        page_url=page,
-    )
-
-
 def report_run(run: Run, settings: Settings, resolve: Resolve, *, now: datetime) -> Reported:
-    """Keep the day's page, then tell people what was found, and what is well again.
+    """Keep the day's page, then tell people.
 
     Args:
         now: aware.
@@ -191,16 +195,8 @@ def report_run(run: Run, settings: Settings, resolve: Resolve, *, now: datetime)
     Raises:
         MindGuardError: neither the incident store nor Feishu took it.
     """
-    context = context_of(run, settings, keep_page(run, settings, resolve))
-    told = [(each.suite, each.judged, each.frame, context) for each in run.checked]
-    return report(
-        [finding for each in told for finding in findings(*each)],
-        [recovery for each in told for recovery in recoveries(*each)],
-        settings=settings,
-        resolve=resolve,
-        now=now,
-        budget_s=BUDGET_S,
-    )
+    page = keep_page(run, settings, resolve)
+    return report(*told(run, settings, page), settings=settings, resolve=resolve, now=now, budget_s=BUDGET_S)
 
 
 def reconcile_rollup(settings: Settings, resolve: Resolve, day: date) -> list[Difference]:

@@ -412,6 +412,7 @@ class Settings(_Section):
     key_events: tuple[KeyEvent, ...] = Field((), strict=False)
     funnels: tuple[Funnel, ...] = Field((), strict=False)
     volume: VolumeSettings = VolumeSettings()
+    suites: str | None = Field(None, description="folder of suites of expectations; default: the repository's own")
 
     @field_validator("key_events", "funnels")
     @classmethod

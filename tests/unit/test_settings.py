@@ -257,6 +257,7 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "excluded_days": (),
             "calendar": None,
         },
+        "suites": None,
     }
 
 

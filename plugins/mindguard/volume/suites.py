@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mindguard.errors import MindGuardError
-from mindguard.settings import include_dir
+from mindguard.settings import Settings, include_dir
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,9 +132,9 @@ class Judged:
         return len({(each.expectation, each.column, each.allowed, each.severity) for each in self.failures})
 
 
-def suites_dir() -> Path:
-    """Folder of the suites: beside `include`."""
-    return include_dir().parent / "expectations"
+def suites_dir(settings: Settings | None = None) -> Path:
+    """Folder of the suites: the settings', or `expectations` beside `include`."""
+    return Path(settings.suites) if settings and settings.suites else include_dir().parent / "expectations"
 
 
 def load_suites(folder: Path | None = None) -> list[Suite]:
