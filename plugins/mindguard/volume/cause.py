@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+_Values = dict[str, dict[str, dict[date, int]]]
+"""Counts by dimension, value and day."""
+
 SLOT_S = 300
 _SLOTS = 25 * 3600 // SLOT_S  # the longest day, when summer time ends
 _SHOWN_VALUES = 5
@@ -61,14 +64,14 @@ def explain(
     result = frame.copy()
     fallen: list[dict[Any, Any]] = frame[frame["investigate"]].to_dict("records")
     slots_of = dict(iter(slots.groupby("name")))
-    losses_of = dict(iter(losses.groupby("name")))
+    values_of = _by_value(losses)
     onsets = {
         row["event_name"]: _onset(row, slots_of.get(row["event_name"], slots[:0]), day, day_start) for row in fallen
     }
     causes = {}
     for row in fallen:
         name = row["event_name"]
-        by_dimension = _losses(row, losses_of.get(name, losses[:0]), day)
+        by_dimension = _losses(row, values_of.get(name, {}), day)
         cause = {
             "main": _main(by_dimension),
             "losses": by_dimension,
@@ -110,7 +113,17 @@ def find_onset(actual: NDArray[np.float64], expected: NDArray[np.float64]) -> in
     return int(np.argmax(likelihood))
 
 
-def _losses(row: dict[Any, Any], losses: pd.DataFrame, day: date) -> dict[str, list[dict[str, Any]]]:
+def _by_value(losses: pd.DataFrame) -> dict[str, _Values]:
+    # Plain dictionaries: with all events down there are hundreds of small tables, and pandas takes seconds for them.
+    found: dict[str, _Values] = {}
+    ordered = losses[["name", "dimension", "value", "day", "count"]].sort_values(["dimension", "value"])
+    for name, dimension, value, day, count in ordered.itertuples(index=False, name=None):
+        days = found.setdefault(name, {}).setdefault(str(dimension), {}).setdefault(str(value), {})
+        days[day] = days.get(day, 0) + int(count)
+    return found
+
+
+def _losses(row: dict[Any, Any], values: _Values, day: date) -> dict[str, list[dict[str, Any]]]:
     expected_total = row["weekday_median"] * _finite(row["fleet_move"])
     if not math.isfinite(expected_total):
         expected_total = row["yesterday"]
@@ -118,23 +131,26 @@ def _losses(row: dict[Any, Any], losses: pd.DataFrame, day: date) -> dict[str, l
     scale = expected_total / max(row["yesterday"], 1.0)
     missing = expected_total - row["actual"]
     found: dict[str, list[dict[str, Any]]] = {}
-    own = losses[losses["day"].isin([day, row["yesterday_date"]])]  # not other rows' yesterdays
-    for dimension, values in own.groupby("dimension"):
-        wide = values.assign(before=values["day"] == row["yesterday_date"])
-        table = wide.pivot_table(index="value", columns="before", values="count", aggfunc="sum", fill_value=0)
-        table = table.reindex(columns=[False, True], fill_value=0)
-        lines = [
-            {
-                "value": str(value),
-                "expected": round(float(before) * scale, 1),
-                "actual": int(actual),
-                "loss": round(float(before) * scale - float(actual), 1),
-                "share": round((float(before) * scale - float(actual)) / missing, 3) if missing > 0 else 0.0,
-                "usual_share": round(float(before) / max(row["yesterday"], 1.0), 3),
-            }
-            for value, actual, before in table.itertuples()
-        ]
-        found[str(dimension)] = sorted(lines, key=lambda line: -line["loss"])[:_SHOWN_VALUES]
+    for dimension, counted in values.items():
+        lines = []
+        for value, days in counted.items():
+            # Other rows' yesterdays are in there too.
+            if day not in days and row["yesterday_date"] not in days:
+                continue
+            before, actual = float(days.get(row["yesterday_date"], 0)), days.get(day, 0)
+            loss = before * scale - actual
+            lines.append(
+                {
+                    "value": value,
+                    "expected": round(before * scale, 1),
+                    "actual": actual,
+                    "loss": round(loss, 1),
+                    "share": round(loss / missing, 3) if missing > 0 else 0.0,
+                    "usual_share": round(before / max(row["yesterday"], 1.0), 3),
+                }
+            )
+        if lines:
+            found[dimension] = sorted(lines, key=lambda line: -line["loss"])[:_SHOWN_VALUES]
     return found
 
 
