@@ -184,6 +184,25 @@ def test_broken_suites_fail_their_tasks_and_are_named(scheduled: tuple[Scene, st
     assert "expect_column_values_to_be_betwen" in feed
 
 
+def test_the_page_of_the_day_shows_falls_with_their_cause_and_what_could_not_be_checked(
+    scheduled: tuple[Scene, str],
+) -> None:
+    scene, _ = scheduled
+    stack = scene.stack
+    assert stack.site
+    header = {"Authorization": stack.airflow_api()._client.headers["Authorization"]}
+    page = httpx.get(f"{stack.site.url}/mindguard/reports/{THURSDAY}", headers=header, trust_env=False, timeout=30).text
+    for said in (
+        'id="task_view" class="fall warning"',
+        "平台 android，占缺失的",
+        "未能检查：typo, unreadable",
+        "<polyline",
+    ):
+        assert said in page
+    for suite in (*SUITES, "typo", "unreadable"):
+        assert f'id="suite-{suite}"' in page
+
+
 def test_an_event_that_is_well_again_ends_its_incident_and_its_card_turns_green(scheduled: tuple[Scene, str]) -> None:
     scene, _ = scheduled
     before = scene.incidents()
