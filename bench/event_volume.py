@@ -310,11 +310,11 @@ def cost(arguments: argparse.Namespace) -> dict[str, Any]:
         "note": f"{os.cpu_count()} cores for the ClickHouse engine and the check together; medians of "
         f"{arguments.rounds} rounds, each way in a process of its own, imports included in the seconds. "
         + " ".join(described(size) for size in sizes),
-        "columns": ["way", "raw events", "queries", "query s", "all s", "peak MB"],
+        "columns": ["way", "raw events", "queries", "query s", "all s", "client CPU s", "peak MB"],
         "rows": [
             [
                 *(WAYS[way], f"{size['rows']:,}", f"{found['queries']:.0f}", f"{found['query_s']:.2f}"),
-                *(f"{found['wall_s']:.1f}", f"{found['peak_mb']:.0f}"),
+                *(f"{found['wall_s']:.1f}", f"{found['cpu_s']:.1f}", f"{found['peak_mb']:.0f}"),
             ]
             for way in WAYS
             for size in sizes

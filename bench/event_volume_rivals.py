@@ -162,6 +162,7 @@ def main() -> None:
     measured = WAYS[sys.argv[1]](date.fromisoformat(sys.argv[2]))
     measured |= {
         "wall_s": time.perf_counter() - began,
+        "cpu_s": time.process_time(),
         "peak_mb": peak_mb(),
     }
     print(json.dumps(measured))

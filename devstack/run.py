@@ -84,9 +84,10 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
         api.set_paused("restore_drill", paused=False)  # else the asset's event would start nothing
         drilled = {run["dag_run_id"] for run in api.runs("restore_drill")}
         checked = start_event_volume(api)
-        if take_snapshot(stack, api, outcome):
-            prove_snapshot(api, outcome, drilled)
+        taken = take_snapshot(stack, api, outcome)
         see_event_volume(api, outcome, checked)
+        if taken:
+            prove_snapshot(api, outcome, drilled)
         show_an_incident(stack, api, outcome)
         outcome.report["urls"] = stack.urls()
         report_file.write_text(json.dumps(outcome.report, ensure_ascii=False, indent=1) + "\n")
@@ -143,14 +144,12 @@ def lose_events(stack: Stack) -> None:
 def start_event_volume(api: AirflowAPI) -> str:
     """Ask for a check of yesterday; gives the run's id.
 
-    It is asked for first, so that it comes before the run of the last schedule: sample events end with yesterday, and
-    an hourly check of today would rightly say that all traffic is gone.
+    Sample events end with yesterday. The run of the last schedule, which unpausing starts, would look at today and
+    rightly say that all traffic is gone: it is called off.
     """
+    api.unpause_from_now(VOLUME)
     yesterday = datetime.now(UTC).astimezone(ZONE).date() - timedelta(days=1)
-    body = {"logical_date": None, "conf": {"date": yesterday.isoformat()}}
-    run_id = str(api.call("POST", f"/dags/{VOLUME}/dagRuns", json=body)["dag_run_id"])
-    api.set_paused(VOLUME, paused=False)
-    return run_id
+    return api.trigger(VOLUME, {"date": yesterday.isoformat()})
 
 
 def see_event_volume(api: AirflowAPI, outcome: Outcome, run_id: str) -> None:

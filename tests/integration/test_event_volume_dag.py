@@ -130,10 +130,8 @@ def scheduled(scene: Scene) -> tuple[Scene, str]:
     """The scheduler has run the DAG half an hour after Thursday; gives the run's id."""
     api = scene.stack.airflow_api()
     api.wait_for_dags(DAG)
-    body = {"logical_date": scene.at(THURSDAY, 24.5).isoformat(), "conf": {}}
-    # Asked for first, so that it comes before the run of the last schedule, which unpausing starts.
-    run_id = api.call("POST", f"/dags/{DAG}/dagRuns", json=body)["dag_run_id"]
-    api.set_paused(DAG, paused=False)
+    api.unpause_from_now(DAG)
+    run_id = api.trigger(DAG, logical_date=scene.at(THURSDAY, 24.5).isoformat())
     assert api.wait_for_run(DAG, run_id) == "failed"  # two suites are broken on purpose
     api.set_paused(DAG, paused=True)
     return scene, run_id
