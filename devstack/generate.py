@@ -77,6 +77,13 @@ def settings_schema() -> str:
     return _schema(Settings.model_json_schema())
 
 
+def suite_schema() -> str:
+    """JSON Schema of suites, for editors."""
+    from mindguard.volume.suites import Suite
+
+    return _schema(Suite.model_json_schema())
+
+
 def _schema(schema: dict[str, Any]) -> str:
     named = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     return json.dumps(named, ensure_ascii=False, indent=2) + "\n"
@@ -87,6 +94,7 @@ FILES: dict[str, Callable[[], str]] = {
     "docs/cli.md": cli_reference,
     "docs/settings.md": settings_reference,
     "docs/manifest.schema.json": manifest_schema,
+    "expectations/suite.schema.json": suite_schema,
     "include/config/mindguard.schema.json": settings_schema,
 }
 

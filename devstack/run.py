@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,15 +22,23 @@ from rich.console import Console
 from rich.table import Table
 
 from devstack.airflow_api import AirflowAPI
+from devstack.event_faults import EventFaults
 from devstack.parts import ROOT
 from devstack.sample_data import load_events, load_releases, load_tables
 from devstack.stack import Stack
 from devstack.state import StackError
+from mindguard.connections import clickhouse_client, from_environment
+from mindguard.settings import load_settings
+from mindguard.volume.days import day_start
+from mindguard.volume.install import install
+from mindguard.volume.source import EventSource
 
 ZONE = ZoneInfo("Asia/Shanghai")
 SEED = 20260101
 REPORT = "run-report.json"
 DEMO = "demo_failure"
+VOLUME = "event_volume"
+FALLEN = "checkin_submit"
 ESCALATE_AFTER_S = 5
 
 
@@ -66,15 +74,19 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
         stack.start_airflow(wait=False)
         write_settings(settings_file, acknowledge_base_url=stack.urls()["Airflow"])
         load_sample_data(stack, rows=rows, events=events)
+        lose_events(stack)
         stack.wait_ready()
         api = stack.airflow_api()
         outcome = Outcome()
         outcome.require(not api.import_errors(), f"DAG files do not load: {api.import_errors()}")
-        api.wait_for_dags("snapshot_tables", "restore_drill", "alert_delivery", DEMO, timeout_s=120)
+        api.wait_for_dags("snapshot_tables", "restore_drill", "alert_delivery", VOLUME, DEMO, timeout_s=120)
         api.set_paused("alert_delivery", paused=False)
         api.set_paused("restore_drill", paused=False)  # else the asset's event would start nothing
         drilled = {run["dag_run_id"] for run in api.runs("restore_drill")}
-        if take_snapshot(stack, api, outcome):
+        checked = start_event_volume(api)
+        taken = take_snapshot(stack, api, outcome)
+        see_event_volume(api, outcome, checked)
+        if taken:
             prove_snapshot(api, outcome, drilled)
         show_an_incident(stack, api, outcome)
         outcome.report["urls"] = stack.urls()
@@ -115,6 +127,42 @@ def load_sample_data(stack: Stack, *, rows: int, events: int) -> None:
         password=stack.clickhouse.password,
     )
     load_events(client, events=events, seed=SEED, today=today, progress=say)
+
+
+def lose_events(stack: Stack) -> None:
+    """Yesterday from noon on, one event came no more from Android; and the rollup counts what is there."""
+    client = clickhouse_client(from_environment("mindguard_events", stack.environment()))
+    settings = load_settings(ROOT / "include/config/mindguard.yaml").volume
+    today = day_start(datetime.now(UTC).astimezone(ZONE).date(), ZONE)
+    noon = today - timedelta(hours=12)
+    EventFaults(client, settings.table).drop(noon, today, share=1, names=[FALLEN], platform="android")
+    began = time.monotonic()
+    months = install(EventSource(client, settings, ZONE))
+    say(f"event rollup: {len(months)} months counted in {time.monotonic() - began:.1f} s")
+
+
+def start_event_volume(api: AirflowAPI) -> str:
+    """Ask for a check of yesterday; gives the run's id.
+
+    Sample events end with yesterday. The run of the last schedule, which unpausing starts, would look at today and
+    rightly say that all traffic is gone: it is called off.
+    """
+    api.unpause_from_now(VOLUME)
+    yesterday = datetime.now(UTC).astimezone(ZONE).date() - timedelta(days=1)
+    return api.trigger(VOLUME, {"date": yesterday.isoformat()})
+
+
+def see_event_volume(api: AirflowAPI, outcome: Outcome, run_id: str) -> None:
+    """Every suite was checked, and the event that was lost is an incident."""
+    state = follow(api, VOLUME, run_id)
+    api.set_paused(VOLUME, paused=True)
+    outcome.require(state == "success", f"{VOLUME} ended {state}; see {api.url}/dags/{VOLUME}/runs/{run_id}")
+    if state != "success":
+        return
+    suite = api.xcom(VOLUME, run_id, "check_suites", map_index=0)["suites"][VOLUME]
+    outcome.report["event_volume"] = {"suite": VOLUME, "evaluated": suite["evaluated"], "failed": suite["failed"]}
+    fallen = [each["id"] for each in incidents(api) if each["subject"] == f"{VOLUME} / {FALLEN}"]
+    outcome.require(bool(fallen), f"{FALLEN} was lost on purpose, and {VOLUME} did not see it")
 
 
 def take_snapshot(stack: Stack, api: AirflowAPI, outcome: Outcome) -> bool:
@@ -271,10 +319,11 @@ def follow(api: AirflowAPI, dag_id: str, run_id: str, *, timeout_s: float = 600)
     while True:
         state = str(api.run(dag_id, run_id)["state"])
         for task in api.task_instances(dag_id, run_id):
-            if task["state"] and seen.get(task["task_id"]) != task["state"]:
-                seen[task["task_id"]] = task["state"]
+            name = task["task_id"] if task["map_index"] < 0 else f"{task['task_id']}[{task['map_index']}]"
+            if task["state"] and seen.get(name) != task["state"]:
+                seen[name] = task["state"]
                 if task["state"] in {"running", "success", "failed", "upstream_failed", "up_for_retry"}:
-                    say(f"{dag_id}.{task['task_id']}: {task['state']}")
+                    say(f"{dag_id}.{name}: {task['state']}")
         if state in {"success", "failed"}:
             return state
         if time.monotonic() > deadline:
@@ -298,6 +347,8 @@ def summarise(outcome: Outcome, stack: Stack, report_file: Path, seconds: float)
     if drill := outcome.report.get("drill"):
         rebuilt = f", rebuilt in {drill['seconds']:.1f} s" if drill["seconds"] else ""
         console.print(f"restore drill: {drill['status']}{rebuilt}")
+    if volume := outcome.report.get("event_volume"):
+        console.print(f"event volume: {volume['failed']} of {volume['evaluated']} expectations failed, as they should")
     if alerts := outcome.report.get("alerts"):
         console.print(
             f"alerts: cards in the Feishu sandbox: {alerts['delivered']}, incidents resolved: {alerts['resolved']}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from airflow.plugins_manager import AirflowPlugin
@@ -10,18 +10,19 @@ from airflow.sdk.configuration import conf
 
 from mindguard.web import PREFIX, pages
 
+_PAGES = f"{urlsplit(conf.get('api', 'base_url', fallback='')).path.rstrip('/')}{PREFIX}"
+
+
+def _in_menu(name: str, page: str) -> dict[str, Any]:
+    return {"name": name, "href": f"{_PAGES}/{page}", "destination": "nav", "category": "browse", "url_route": page}
+
 
 class MindGuardPlugin(AirflowPlugin):
-    """The pages for incidents and acknowledgement, in Airflow's API server and its menu."""
+    """The pages for incidents, acknowledgement and data checks, in Airflow's API server and its menu."""
 
     name = "mindguard"
     fastapi_apps: ClassVar = [{"app": pages, "url_prefix": PREFIX, "name": "MindGuard"}]
     external_views: ClassVar = [
-        {
-            "name": "Incidents 告警事件",
-            "href": f"{urlsplit(conf.get('api', 'base_url', fallback='')).path.rstrip('/')}{PREFIX}/incidents",
-            "destination": "nav",
-            "category": "browse",
-            "url_route": "incidents",
-        }
+        _in_menu("Incidents 告警事件", "incidents"),
+        _in_menu("Data checks 数据检查", "reports"),
     ]

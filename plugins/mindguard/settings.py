@@ -38,6 +38,13 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, str_min_length=1)
 
 
+def _distinct_names(names: Iterable[str]) -> set[str]:
+    listed = list(names)
+    if twice := sorted({name for name in listed if listed.count(name) > 1}):
+        raise ValueError(f"listed twice: {', '.join(twice)}")
+    return set(listed)
+
+
 class Connections(_Section):
     """Airflow connection ids, one for each system that the package talks to."""
 
@@ -145,10 +152,7 @@ class SnapshotSettings(_Section):
     @field_validator("tables")
     @classmethod
     def _distinct(cls, tables: tuple[TableSettings, ...]) -> tuple[TableSettings, ...]:
-        names = [table.name for table in tables]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"listed twice: {', '.join(twice)}")
+        _distinct_names(table.name for table in tables)
         return tables
 
     @model_validator(mode="after")
@@ -274,13 +278,6 @@ def _names_of(shift: ShiftSettings) -> list[str]:
     return turns if shift.backup == "next" else [*turns, *shift.backup]
 
 
-def _distinct_names(names: Iterable[str]) -> set[str]:
-    listed = list(names)
-    if twice := sorted({name for name in listed if listed.count(name) > 1}):
-        raise ValueError(f"listed twice: {', '.join(twice)}")
-    return set(listed)
-
-
 class StepSettings(_Section):
     """One rung of an escalation ladder."""
 
@@ -353,6 +350,54 @@ def _known_timezone(name: str) -> str:
     return name
 
 
+class KeyEvent(_Section):
+    """One event whose daily volume is watched. A key event that vanishes is a row with 0, not a missing row."""
+
+    name: str
+    since: date | None = Field(None, description="first full day on which the app sends it; default: as seen")
+    tolerance: float = Field(
+        0.2, gt=0, lt=1, description="share that may be missing (operations document, section 3.4: 20 %)"
+    )
+    min_base: int = Field(
+        100, ge=1, description="a day expected to have fewer is too small to judge alone, and seven days are"
+    )
+    owner: str | None = None
+    runbook: str | None = Field(None, description="page to open when it falls")
+
+
+class Funnel(_Section):
+    """Steps that users take one after the other; each is expected as its share of the step before."""
+
+    name: str
+    steps: tuple[str, ...] = Field(min_length=2, strict=False, description="key events, first step first")
+
+
+class VolumeSettings(_Section):
+    """Where product events lie in ClickHouse, and which days are no baseline."""
+
+    table: str = Field("mindguard.events", description="database.table of raw events; the rollup stands beside it")
+    event_time: str = Field("event_time", description="when it happened, as the phone says")
+    ingest_time: str = Field("ingest_time", description="when it landed")
+    name: str = Field("event_name", description="column with the event's name")
+    event_id: str | None = Field("event_id", description="unique for each event; null: duplicates are not looked for")
+    dimensions: tuple[str, ...] = Field(
+        ("platform", "app_version", "country"),
+        min_length=1,
+        strict=False,
+        description="columns of few values by which a loss is explained",
+    )
+    excluded_days: tuple[date, ...] = Field((), strict=False, description="never a baseline, for instance a campaign")
+    calendar: CalendarSettings | None = Field(None, description="own days of the event volume; default: rota.calendar")
+    report_days: int = Field(90, ge=1, description="how long the pages on a day's checks are kept")
+
+    @field_validator("table")
+    @classmethod
+    def _qualified(cls, table: str) -> str:
+        if not re.fullmatch(r"[^.]+\.[^.]+", table):
+            raise ValueError(f"{table!r} does not name its database; write for instance mindguard.events")
+        return table
+
+
 class Settings(_Section):
     """The whole settings file. Everything except `snapshot` may be left out."""
 
@@ -364,6 +409,24 @@ class Settings(_Section):
     escalation: EscalationSettings = EscalationSettings()
     releases: ReleasesSettings | None = None
     alerts: AlertsSettings = AlertsSettings()
+    key_events: tuple[KeyEvent, ...] = Field((), strict=False)
+    funnels: tuple[Funnel, ...] = Field((), strict=False)
+    volume: VolumeSettings = VolumeSettings()
+    suites: str | None = Field(None, description="folder of suites of expectations; default: the repository's own")
+
+    @field_validator("key_events", "funnels")
+    @classmethod
+    def _listed_once(cls, listed: tuple[Any, ...]) -> tuple[Any, ...]:
+        _distinct_names(each.name for each in listed)
+        return listed
+
+    @model_validator(mode="after")
+    def _steps_are_key_events(self) -> Settings:
+        known = {event.name for event in self.key_events}
+        strangers = sorted({step for funnel in self.funnels for step in funnel.steps} - known)
+        if strangers:
+            raise ValueError(f"funnels name events that are not under key_events: {', '.join(strangers)}")
+        return self
 
     @property
     def zone(self) -> ZoneInfo:

@@ -7,6 +7,7 @@ that psycopg renders.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,28 @@ def statement(name: str, **parts: Composable) -> Composed:
     from psycopg.sql import SQL
 
     return SQL(_text("postgres", name)).format(**parts)
+
+
+_CLICKHOUSE_PART = re.compile(r"\{(\w+)\}")
+
+
+def clickhouse_statement(name: str, **parts: str) -> str:
+    """The ClickHouse statement in `include/sql/clickhouse/<name>.sql`, its `{placeholders}` filled with `parts`.
+
+    Those are SQL already: names through `clickhouse_identifier`, or another statement. Values stay `{name:Type}`
+    and are bound by the server.
+    """
+    return _CLICKHOUSE_PART.sub(lambda found: parts[found[1]], _text("clickhouse", name))
+
+
+def clickhouse_identifier(*names: str) -> str:
+    """A quoted name for ClickHouse; several names are joined with dots (`database`, `table`)."""
+    return ".".join("`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`" for name in names)
+
+
+def clickhouse_literal(text: str) -> str:
+    """Text as a literal, for what becomes a part of a table's definition."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def identifier(*names: str) -> Composable:

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 EXPECTED: dict[str, dict[str, set[str]]] = {
     # Two tasks that wait for nothing: a sweep that fails must not hold up delivery.
     "alert_delivery": {"deliver_alerts": set(), "sweep_missed_callbacks": set()},
+    # The rollup is reconciled beside the suites: one that differs must not blind them.
+    "event_volume": {"choose_suites": set(), "check_suites": {"choose_suites"}, "reconcile_rollup": set()},
     "restore_drill": {"choose_snapshots": set(), "drill_snapshot": {"choose_snapshots"}},
     "restore_tables": {
         "plan_restore": set(),

@@ -45,11 +45,13 @@ def test_the_card_names_the_people_and_its_link_takes_the_incident(site: Site, s
         return from_environment(conn_id, site.environment)
 
     now = not_sharp(datetime.now(UTC))
-    (incident,) = site.store.report(findings("api", at=now), now=now)
+    # It is known now, and has been so for hours: the time to respond is not over yet.
+    (incident,) = site.store.report(findings("api", at=now - timedelta(hours=5)), now=now)
     deliver(settings, resolve, now=now, budget_s=20)
     on_call, following = (Callers(settings)(now, position)[0] for position in (0, 1))
     (card,) = cards(site)
     assert f"<at id={on_call.feishu_id}>" in card
+    assert "已超时" not in card
     token = card.partition("https://airflow.example.com/mindguard/acknowledge?token=")[2].partition('"')[0]
     assert incident_of(token, settings, resolve, now=now) == incident.id
     later = now + timedelta(minutes=2)

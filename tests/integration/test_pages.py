@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +19,8 @@ from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.severity import Severity
 from mindguard.connections import Connection, from_environment
 from mindguard.settings import load_settings
+from mindguard.volume.report_page import Section
+from mindguard.volume.reports import days_reported, write_report
 from tests.integration.outage import incident_store_down
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -136,8 +139,8 @@ def test_pages_are_for_no_cache_no_frame_of_others_and_no_script(client: httpx.C
     assert "default-src 'none'" in headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("path", ["/incidents", "/incidents.json", "/incidents/I-1"])
-def test_the_incidents_need_a_login(path: str, client: httpx.Client) -> None:
+@pytest.mark.parametrize("path", ["/incidents", "/incidents.json", "/incidents/I-1", "/reports", "/reports/2026-09-15"])
+def test_pages_need_a_login(path: str, client: httpx.Client) -> None:
     assert client.get(path).status_code == 401
 
 
@@ -204,3 +207,34 @@ def test_without_the_store_the_pages_say_so(
         assert answer.status_code == 503
         assert "事件库暂时无法访问" in answer.text
     assert client.get("/incidents", headers=login).status_code == 200
+
+
+def a_section(suite: str, hour: int, **more: Any) -> Section:
+    return Section(suite, more.pop("frame", "key_events"), datetime(2026, 9, 16, hour, tzinfo=UTC).isoformat(), **more)
+
+
+def test_the_page_of_a_day_shows_the_newest_look_at_each_suite(
+    client: httpx.Client, store: IncidentStore, login: dict[str, str]
+) -> None:
+    day = date(2026, 9, 15)
+    for found in (
+        a_section("event_volume", 3, unchecked=f"ClickHouse was down {HOSTILE}"),
+        a_section("event_volume", 1, unchecked="looked at before that"),
+        a_section("checkins", 1, evaluated=8, severity="warning"),
+    ):
+        write_report([found], store=store, day=day, keep_days=30)
+    shown = client.get(f"/reports/{day}", headers=login)
+    assert shown.status_code == 200
+    assert "ClickHouse was down" in shown.text
+    assert "looked at before that" not in shown.text
+    assert HOSTILE not in shown.text
+    assert "default-src 'none'" in shown.headers["Content-Security-Policy"]
+    days = client.get("/reports", headers=login).text
+    assert str(day) in days
+    assert "未能检查" in days
+    assert "P1" in days
+    assert client.get("/reports/2026-09-14", headers=login).status_code == 404
+    assert client.get("/reports/yesterday", headers=login).status_code == 422
+
+    write_report([a_section("event_volume", 5)], store=store, day=day + timedelta(days=31), keep_days=30)
+    assert [each.day for each in days_reported(store)] == [day + timedelta(days=31)]

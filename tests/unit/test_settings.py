@@ -188,7 +188,7 @@ def test_the_environment_names_another_file(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_shipped_file_holds_the_documented_values() -> None:
-    assert load_settings(SHIPPED).model_dump() == {
+    assert load_settings(SHIPPED).model_dump(exclude={"key_events", "funnels"}) == {
         "timezone": "Asia/Shanghai",
         "locale": "zh",
         "connections": {
@@ -247,6 +247,17 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "resolved_keep_days": 400,
             "storm_threshold": 10,
         },
+        "volume": {
+            "table": "mindguard.events",
+            "event_time": "event_time",
+            "ingest_time": "ingest_time",
+            "name": "event_name",
+            "event_id": "event_id",
+            "dimensions": ("platform", "app_version", "country"),
+            "excluded_days": (),
+            "calendar": None,
+        },
+        "suites": None,
     }
 
 
@@ -338,8 +349,47 @@ def test_settings_of_alerts_that_make_no_sense_are_refused(place: str, value: An
 def test_the_shipped_file_says_nothing_but_the_defaults() -> None:
     """So a user who deletes a line of it changes nothing."""
     shipped = load_settings(SHIPPED)
-    named = shipped.snapshot.model_dump(include={"bucket", "tables"})
-    assert Settings.model_validate({"snapshot": named}) == shipped
+    named = {
+        "snapshot": shipped.snapshot.model_dump(include={"bucket", "tables"}),
+        "key_events": [{"name": event.name} for event in shipped.key_events],
+        "funnels": [funnel.model_dump() for funnel in shipped.funnels],
+    }
+    assert Settings.model_validate(named) == shipped
+
+
+def test_the_shipped_funnels_follow_the_users_way() -> None:
+    shipped = load_settings(SHIPPED)
+    assert {funnel.name: funnel.steps for funnel in shipped.funnels} == {
+        "checkin": ("app_open", "checkin_start", "checkin_submit"),
+        "task": ("app_open", "task_view", "task_start", "task_complete"),
+        "risk": ("checkin_submit", "risk_signal_detected", "risk_signal_escalate"),
+    }
+    assert "sos_click" in {event.name for event in shipped.key_events}
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ({"key_events": [{"name": "a"}, {"name": "a"}]}, "listed twice: a"),
+        ({"key_events": [{"name": "a"}], "funnels": [{"name": "f", "steps": ["a", "b"]}]}, "not under key_events: b"),
+        ({"key_events": [{"name": "a", "tolerance": 20}]}, "less than 1"),
+        ({"key_events": [{"name": "a", "since": "yesterday"}]}, "since"),
+        ({"volume": {"table": "events"}}, "does not name its database"),
+        ({"volume": {"dimensions": []}}, "dimensions"),
+    ],
+)
+def test_a_broken_volume_setting_is_an_error(added: dict[str, Any], said: str, tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    YAML().dump({**SMALLEST, **added}, file)
+    with pytest.raises(SettingsError, match=said):
+        load_settings(file)
+
+
+def test_days_are_read_from_yaml(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    text = "snapshot: {bucket: b, tables: [{name: public.t}]}\nvolume: {excluded_days: [2026-11-11]}\n"
+    file.write_text(text, "utf-8")
+    assert load_settings(file).volume.excluded_days == (date(2026, 11, 11),)
 
 
 @pytest.fixture(scope="module")

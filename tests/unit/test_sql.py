@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mindguard.settings import include_dir
-from mindguard.sql import identifier, joined, literal, raw, statement
+from mindguard.sql import (
+    clickhouse_identifier,
+    clickhouse_literal,
+    clickhouse_statement,
+    identifier,
+    joined,
+    literal,
+    raw,
+    statement,
+)
 
 FILES = sorted((include_dir() / "sql" / "postgres").glob("*.sql"))
 EVERY_FILE = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -121,3 +130,55 @@ def test_a_name_like_a_placeholder_stays_a_name_in_a_statement() -> None:
 def test_parts_are_joined_by_the_separator() -> None:
     assert joined(" and ", [identifier("a"), literal("b")]).as_string() == "\"a\" and 'b'"
     assert joined(", ", []).as_string() == ""
+
+
+# ClickHouse
+
+CLICKHOUSE = sorted((include_dir() / "sql" / "clickhouse").glob("*.sql"))
+EVERY_CLICKHOUSE_FILE = pytest.mark.parametrize("file", CLICKHOUSE, ids=lambda file: file.stem)
+
+
+def test_there_are_clickhouse_files_to_look_at() -> None:
+    assert {"create_event_rollup", "select_event_counts"} <= {file.stem for file in CLICKHOUSE}
+
+
+@EVERY_CLICKHOUSE_FILE
+def test_a_clickhouse_file_holds_one_statement_named_by_verb_and_noun(file: Path) -> None:
+    verb, *nouns = file.stem.split("_")
+    assert verb in VERBS | {"replace"}
+    assert nouns
+    code = NOT_CODE.sub(" ", file.read_text("utf-8")).strip()
+    assert re.match(r"(?i)(select|insert|create|alter)\b", code)
+    assert ";" not in code
+
+
+@EVERY_CLICKHOUSE_FILE
+def test_a_clickhouse_file_can_be_filled_in(file: Path) -> None:
+    text = file.read_text("utf-8")
+    names = set(re.findall(r"\{(\w+)\}", text))
+    filled = clickhouse_statement(file.stem, **dict.fromkeys(names, "x"))
+    # What is left in braces are values, which the server binds.
+    assert re.sub(r"\{\w+:[A-Z]\w+(\(\w+\))?\}", "", filled).count("{") == 0
+    if names:
+        with pytest.raises(KeyError):
+            clickhouse_statement(file.stem)
+
+
+@pytest.mark.parametrize(
+    ("names", "quoted"),
+    [
+        (("mindguard", "events"), "`mindguard`.`events`"),
+        (("a`b",), "`a\\`b`"),
+        (("a\\",), "`a\\\\`"),
+        (("打卡",), "`打卡`"),
+    ],
+)
+def test_clickhouse_names_are_quoted(names: tuple[str, ...], quoted: str) -> None:
+    assert clickhouse_identifier(*names) == quoted
+
+
+@given(st.text())
+def test_no_text_gets_out_of_its_clickhouse_quotes(text: str) -> None:
+    for quoted, mark in ((clickhouse_identifier(text), "`"), (clickhouse_literal(text), "'")):
+        assert re.fullmatch(rf"{mark}(?:[^\\{mark}]|\\.)*{mark}", quoted, re.DOTALL)
+        assert re.sub(r"\\(.)", r"\1", quoted[1:-1], flags=re.DOTALL) == text

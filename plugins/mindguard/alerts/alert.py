@@ -85,6 +85,7 @@ class Alert:
         severity: how soon someone must answer.
         subject: what it is about: a table, a DAG and task, an event.
         happened_at: aware; since when it is so.
+        known_at: aware; since when people know of it, and have time to respond. None: since it happened.
         fingerprint: the same for every report of the same incident; see `fingerprint()`.
         facts: most important first; a renderer short of space drops the last ones.
         detail: free text such as a traceback; the first thing that a renderer cuts.
@@ -124,9 +125,10 @@ class Alert:
     releases: tuple[Release, ...] = ()
     table: Table | None = None
     chart: Chart | None = None
+    known_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        moments = (self.happened_at, self.resolved_at, self.acknowledged_at, self.last_seen_at)
+        moments = (self.happened_at, self.resolved_at, self.acknowledged_at, self.last_seen_at, self.known_at)
         for moment in (*moments, *(release.released_at for release in self.releases)):
             if moment is not None and moment.utcoffset() is None:
                 raise ValueError(f"{moment!r} has no time zone")
@@ -160,7 +162,7 @@ class Alert:
     @property
     def respond_by(self) -> datetime:
         """When someone must have taken it."""
-        return self.happened_at + self.severity.respond_within
+        return (self.known_at or self.happened_at) + self.severity.respond_within
 
 
 @dataclass(frozen=True)

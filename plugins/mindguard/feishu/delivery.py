@@ -147,7 +147,7 @@ def _sender(
 
 
 class _Dressing:
-    """Adds to an alert who is on duty, the latest releases, and the link that takes it."""
+    """Adds to an alert since when people know, who is on duty, the latest releases, and the link that takes it."""
 
     def __init__(self, settings: Settings, resolve: Resolve, callers: Callers, clock: Callable[[], datetime]) -> None:
         self._settings = settings
@@ -163,7 +163,7 @@ class _Dressing:
         now, ours = self._clock(), self._settings.alerts
         if incident.state == "resolved":
             return alert
-        alert = replace(alert, duty=self._callers.on_duty(now), releases=self._releases)
+        alert = replace(alert, known_at=incident.ladder_from, duty=self._callers.on_duty(now), releases=self._releases)
         if not ours.acknowledge_base_url or incident.state != "open":
             return alert
         expires = now + timedelta(hours=ours.acknowledge_hours)

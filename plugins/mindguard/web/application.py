@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +18,9 @@ from mindguard.alerts.incidents.store import IncidentMissing, IncidentStateError
 from mindguard.alerts.masking import mask_secrets, printable
 from mindguard.connections import postgres_conninfo
 from mindguard.settings import Settings, load_settings
+from mindguard.volume.findings import SEVERITIES
+from mindguard.volume.report_page import render_page
+from mindguard.volume.reports import days_reported, read_report
 from mindguard.web.texts import TEXTS
 
 _LONGEST_NAME = 60
@@ -37,6 +40,8 @@ def application() -> FastAPI:
     app.get("/incidents.json", dependencies=[reader], response_model=None)(list_incidents)
     app.get("/incidents/{name}", dependencies=[reader], **page)(show_incident)
     app.post("/incidents/{name}/acknowledge", dependencies=[editor, Depends(_from_our_pages)], **page)(acknowledge)
+    app.get("/reports", dependencies=[reader], **page)(show_reports)
+    app.get("/reports/{day}", dependencies=[reader], **page)(show_report)
     app.add_exception_handler(StoreUnavailable, _store_is_down)
     app.add_exception_handler(IncidentMissing, _no_such_incident)
     return app
@@ -87,6 +92,22 @@ def acknowledge(name: str, user: GetUserDep) -> RedirectResponse:
     return RedirectResponse(f"../{name}", status_code=303)
 
 
+def show_reports() -> HTMLResponse:
+    """Days whose checks have a page."""
+    settings = load_settings()
+    return _page("reports.html", settings, days=days_reported(_store(settings)), severities=SEVERITIES)
+
+
+def show_report(day: date) -> HTMLResponse:
+    """What the checks found on one day."""
+    settings, nonce = load_settings(), secrets.token_urlsafe(16)
+    sections = read_report(_store(settings), day)
+    html = render_page(
+        sections, day=day, locale=settings.locale, zone=settings.zone, nonce=nonce, all_days="../reports"
+    )
+    return _answer(html, nonce, 200 if sections else 404)
+
+
 def _from_our_pages(request: Request) -> None:
     """Refuse a form that another site's page sends along with our cookie."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
@@ -126,6 +147,10 @@ def _page(template: str, settings: Settings, *, status: int = 200, **values: Any
     html = environment.get_template(template).render(
         say=TEXTS[settings.locale], locale=settings.locale, nonce=nonce, **values
     )
+    return _answer(html, nonce, status)
+
+
+def _answer(html: str, nonce: str, status: int) -> HTMLResponse:
     # The address of a signed link is a credential, so no page is told where its reader came from.
     headers = {
         "Content-Security-Policy": f"default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self';"

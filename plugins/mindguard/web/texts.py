@@ -33,6 +33,10 @@ TEXTS: dict[Locale, dict[str, str]] = {
         "none": "没有告警事件。",
         "timeline": "时间线",
         "detail": "错误详情",
+        "reports": "数据检查",
+        "well": "通过",
+        "unchecked": "未能检查",
+        "no_reports": "还没有检查记录。",
     },
     "en": {
         "acknowledge_title": "Acknowledge an alert",
@@ -62,5 +66,9 @@ TEXTS: dict[Locale, dict[str, str]] = {
         "none": "No incidents.",
         "timeline": "Timeline",
         "detail": "Error detail",
+        "reports": "Data checks",
+        "well": "passed",
+        "unchecked": "could not be checked",
+        "no_reports": "Nothing has been checked yet.",
     },
 }

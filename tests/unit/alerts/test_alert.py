@@ -29,3 +29,8 @@ def test_a_time_without_zone_is_refused() -> None:
 
 def test_respond_by_follows_severity() -> None:
     assert Alert("t", Severity.P0, "s", AT, "f").respond_by == AT + timedelta(minutes=15)
+
+
+def test_the_time_to_respond_runs_from_when_people_know() -> None:
+    known = AT + timedelta(hours=14)
+    assert Alert("t", Severity.P1, "s", AT, "f", known_at=known).respond_by == known + timedelta(minutes=30)

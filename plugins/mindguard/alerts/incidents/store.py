@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from sqlalchemy import Engine, create_engine, delete, func, select, update
+from sqlalchemy import Engine, create_engine, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -227,6 +227,14 @@ class IncidentStore:
                 )
             )
             return incident
+
+    def lasting(self, *, source: str, since: datetime) -> list[Incident]:
+        """What one source reported and was unresolved at some time after a moment (aware), without timelines."""
+        with self.session() as session:
+            wanted = select(Incident).where(
+                Incident.source == source, or_(Incident.resolved_at.is_(None), Incident.resolved_at >= since)
+            )
+            return [*session.scalars(wanted.order_by(Incident.id))]
 
     def list(self, *, states: Sequence[str] = UNRESOLVED, limit: int = 100) -> list[Incident]:
         """Newest first, without timelines."""

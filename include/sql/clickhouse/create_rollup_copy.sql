@@ -1,0 +1,2 @@
+-- A table made like another, empty.
+CREATE TABLE {target} AS {rollup}

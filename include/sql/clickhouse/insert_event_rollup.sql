@@ -1,0 +1,3 @@
+-- Fills a table made like the rollup with what landed in [since, until).
+INSERT INTO {target}
+{cells}

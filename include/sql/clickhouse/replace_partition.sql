@@ -1,0 +1,2 @@
+-- One partition of the rollup for a rebuilt one, at once.
+ALTER TABLE {rollup} REPLACE PARTITION ID {partition:String} FROM {target}

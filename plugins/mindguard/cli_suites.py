@@ -1,0 +1,217 @@
+"""Commands on suites and the event rollup: `mindguard suites lint | run | backtest | new`, `mindguard volume …`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mindguard.cli_common import AsJson, print_json, print_table
+from mindguard.errors import MindGuardError, SettingsError
+
+if TYPE_CHECKING:
+    from mindguard.settings import Settings
+    from mindguard.volume.source import EventSource
+    from mindguard.volume.suites import Judged
+
+app = typer.Typer(no_args_is_help=True, help="Check suites of expectations, run them, and replay past days.")
+volume_app = typer.Typer(no_args_is_help=True, help="Make the event rollup, and prove it against the raw events.")
+
+
+@app.command()
+def lint(as_json: AsJson = False) -> None:
+    """Check every file of expectations/ as Great Expectations will read it. Needs no connection."""
+    from mindguard.settings import load_settings
+    from mindguard.volume.suites import build, load_suites, suites_dir
+
+    suites = load_suites(suites_dir(load_settings()))
+    for suite in suites:
+        build(suite)
+    if as_json:
+        print_json([{"suite": each.name, "expectations": len(each.expectations)} for each in suites])
+    else:
+        print_table(("suite", "expectations"), [(each.name, str(len(each.expectations))) for each in suites])
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A suite; see `mindguard suites lint`.")],
+    day: Annotated[str, typer.Option("--date", metavar="DATE", help="The day to judge; default: yesterday.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Judge one day by one suite; tells nobody. Exit status 1 where an expectation failed or could not be checked."""
+    from mindguard.connections import from_environment
+    from mindguard.settings import load_settings
+    from mindguard.volume.check_suites import Frames, Moment
+    from mindguard.volume.suites import find_suite, judge, suites_dir
+
+    settings = load_settings()
+    suite = find_suite(name, suites_dir(settings))
+    now = datetime.now(UTC)
+    judged_day = _judged_day(day, now, settings)
+    frames = Frames(settings, Moment(judged_day, now), resolve=from_environment)
+    judged = judge(suite, frames.of(suite))
+    if as_json:
+        print_json({"date": judged_day.isoformat(), **_as_dict(judged)})
+    else:
+        _print_failures([(judged_day, judged)])
+        typer.echo(
+            f"{name} on {judged_day}: {judged.rows} rows, {judged.evaluated} expectations, {judged.failed} failed"
+        )
+    if judged.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Where to write the page.")],
+    day: Annotated[str, typer.Option("--date", metavar="DATE", help="The day to judge; default: yesterday.")] = "",
+) -> None:
+    """Judge one day by all suites, and write the page on it as one HTML file; tells nobody. Status as of run."""
+    from mindguard.connections import from_environment
+    from mindguard.event_volume import groups, run_suites, sections
+    from mindguard.settings import load_settings
+    from mindguard.volume.check_suites import Moment
+    from mindguard.volume.report_page import render_page
+
+    settings, now = load_settings(), datetime.now(UTC)
+    moment = Moment(_judged_day(day, now, settings), now)
+    done = run_suites([name for group in groups(settings) for name in group], settings, from_environment, moment)
+    found = [each.to_json() for each in sections(done, settings)]
+    output.write_text(render_page(found, day=moment.day, locale=settings.locale, zone=settings.zone), "utf-8")
+    for each in done.checked:
+        typer.echo(f"{each.suite.name}: {each.judged.evaluated} expectations, {each.judged.failed} failed")
+    typer.echo(f"written {output}")
+    done.check()
+    if any(each.judged.failures for each in done.checked):
+        raise typer.Exit(1)
+
+
+@app.command()
+def backtest(
+    days: Annotated[int, typer.Option("--days", min=1, max=400, help="How many closed days to replay.")] = 60,
+    as_json: AsJson = False,
+) -> None:
+    """Replay past days and list what every suite over event volume would have said; tells nobody."""
+    from mindguard.volume.check_suites import backtest as replayed
+    from mindguard.volume.suites import load_suites, suites_dir
+
+    settings, source = _settings_and_source()
+    suites = [each for each in load_suites(suites_dir(settings)) if each.meta.frame]
+    now = datetime.now(UTC)
+    last = now.astimezone(settings.zone).date() - timedelta(days=1)
+    found = list(replayed(suites, source, settings, first=last - timedelta(days=days - 1), last=last, as_of=now))
+    if as_json:
+        print_json([{"date": day.isoformat(), **_as_dict(judged)} for day, judged in found])
+        return
+    _print_failures(found)
+    for suite in suites:
+        own = [judged for _, judged in found if judged.suite == suite.name]
+        levels = {level: sum(each.severity == level for each in own) for level in ("critical", "warning", "info")}
+        said = ", ".join(f"{count} {level}" for level, count in levels.items())
+        typer.echo(f"{suite.name}: of {len(own)} days {said}")
+
+
+@app.command()
+def new(event: Annotated[str, typer.Argument(metavar="EVENT", help="Its name in the table of events.")]) -> None:
+    """Watch one more key event: add it to `key_events` in the settings file, whose comments stay."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.comments import CommentedMap
+
+    from mindguard.settings import load_settings, settings_path
+
+    settings, path = load_settings(), settings_path()
+    if event in {each.name for each in settings.key_events}:
+        raise SettingsError(f"{event} is among key_events already", hint=f"see {path}")
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 200
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    before = path.read_text("utf-8")
+    document = yaml.load(before)
+    entry = CommentedMap(name=event)
+    entry.fa.set_flow_style()
+    document.setdefault("key_events", []).append(entry)
+    with path.open("w", encoding="utf-8") as opened:
+        yaml.dump(document, opened)
+    try:
+        load_settings(path)
+    except MindGuardError:
+        path.write_text(before, "utf-8")
+        raise
+    typer.echo(f"{event} is watched from the next check on; add since, tolerance, min_base, owner, runbook in {path}")
+
+
+@volume_app.command()
+def install(as_json: AsJson = False) -> None:
+    """Make the rollup and its view beside the raw events, and fill it; may be repeated."""
+    from mindguard.volume.install import install as make
+
+    _, source = _settings_and_source()
+    months = make(source)
+    if as_json:
+        print_json({"months": months})
+    else:
+        typer.echo(
+            f"{source.settings.table}_rollup counts {len(months)} month(s): {', '.join(months) or 'no event yet'}"
+        )
+
+
+@volume_app.command()
+def reconcile(
+    days: Annotated[int, typer.Option("--days", min=1, max=60, help="How many closed days to compare.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Count closed days in the rollup and in the raw events. Exit status 1 where they differ."""
+    from mindguard.volume.install import reconcile as compare
+    from mindguard.volume.install import require_equal
+
+    settings, source = _settings_and_source()
+    today = datetime.now(UTC).astimezone(settings.zone).date()
+    found = compare(source, [today - timedelta(days=back) for back in range(days, 0, -1)])
+    if as_json:
+        print_json([asdict(each) | {"day": each.day.isoformat()} for each in found])
+    else:
+        rows = [(str(e.day), f"{e.raw_events:,}", f"{e.rollup_events:,}", f"{e.duplicates:,}") for e in found]
+        print_table(("day", "raw events", "in the rollup", "stored more than once"), rows)
+    require_equal(found)
+
+
+def _settings_and_source() -> tuple[Settings, EventSource]:
+    from mindguard.connections import clickhouse_client, from_environment
+    from mindguard.settings import load_settings
+    from mindguard.volume.source import EventSource
+
+    settings = load_settings()
+    client = clickhouse_client(from_environment(settings.connections.events))
+    return settings, EventSource(client, settings.volume, settings.zone)
+
+
+def _judged_day(written: str, now: datetime, settings: Settings) -> date:
+    if not written:
+        return now.astimezone(settings.zone).date() - timedelta(days=1)
+    try:
+        return date.fromisoformat(written)
+    except ValueError:
+        raise typer.BadParameter(f"{written!r} is no date; write for instance 2026-10-01") from None
+
+
+def _as_dict(judged: Judged) -> dict[str, Any]:
+    return asdict(judged) | {"failed": judged.failed}
+
+
+def _print_failures(found: Sequence[tuple[date, Judged]]) -> None:
+    rows = [
+        (
+            *(str(day), judged.suite, each.severity, ", ".join(each.key) or "(all)"),
+            *(each.expectation, each.column, each.value, each.allowed),
+        )
+        for day, judged in found
+        for each in judged.failures
+    ]
+    if rows:
+        print_table(("day", "suite", "severity", "row", "expectation", "column", "value", "allowed"), rows)

@@ -1,0 +1,146 @@
+"""One check of the event volume: counts from the rollup, the frame, and the causes of what fell."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mindguard.alerts.alert import Release
+from mindguard.alerts.workdays import Workdays
+from mindguard.settings import CalendarSettings, Settings
+from mindguard.volume.cause import explain
+from mindguard.volume.days import Window, day_start, windows
+from mindguard.volume.frame import HISTORY_DAYS, TOTAL, History, build_frame, series_by_name
+from mindguard.volume.funnels import judge_funnels
+from mindguard.volume.source import EventSource
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_log = logging.getLogger(__name__)
+
+
+def calendar_of(settings: Settings, day: date) -> Workdays:
+    """The calendar for judging this day; a warning in the log where its year is not published yet."""
+    own = settings.volume.calendar or (settings.rota.calendar if settings.rota else CalendarSettings())
+    calendar = Workdays.of(own)
+    for year in calendar.unpublished([day - timedelta(days=HISTORY_DAYS), day]):
+        _log.warning("the holidays of %s are not known: renew chinesecalendar, or list them in volume.calendar", year)
+    return calendar
+
+
+def unclean_days(
+    settings: Settings, incidents: Mapping[str, Collection[date]] | None = None
+) -> dict[str, frozenset[date]]:
+    """Days that are no baseline, by event; those for all events under `TOTAL`.
+
+    Args:
+        incidents: days on which an incident was open, by event, or under `TOTAL`.
+    """
+    found = {name: frozenset(days) for name, days in (incidents or {}).items()}
+    return found | {TOTAL: found.get(TOTAL, frozenset()) | frozenset(settings.volume.excluded_days)}
+
+
+def load_counts(source: EventSource, settings: Settings, *, day: date, as_of: datetime) -> pd.DataFrame:
+    """`source.counts` of all key events.
+
+    Raises:
+        EventsUnreadable: ClickHouse refuses the query.
+    """
+    return source.counts([event.name for event in settings.key_events], day=day, as_of=as_of)
+
+
+def load_history(counts: pd.DataFrame, settings: Settings, *, day: date) -> History:
+    """What `load_counts` gave, with every gap filled."""
+    days = [day - timedelta(days=back) for back in range(HISTORY_DAYS, -1, -1)]
+    return History.of(counts, [event.name for event in settings.key_events], days)
+
+
+def load_frame(
+    source: EventSource,
+    settings: Settings,
+    *,
+    day: date,
+    as_of: datetime,
+    incidents: Mapping[str, Collection[date]] | None = None,
+    releases: Sequence[Release] = (),
+    counts: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """`build_frame` of what the rollup holds, explained.
+
+    Args:
+        counts: of `load_counts`, where they are there already.
+        day: the day to judge, in the settings' zone.
+        as_of: aware; what landed later is not counted, and earlier days are looked at at the same age.
+        incidents: see `unclean_days`.
+
+    Raises:
+        EventsUnreadable: ClickHouse refuses a query.
+    """
+    if counts is None:
+        counts = load_counts(source, settings, day=day, as_of=as_of)
+    frame = build_frame(
+        counts,
+        settings.key_events,
+        day=day,
+        calendar=calendar_of(settings, day),
+        unclean=unclean_days(settings, incidents),
+        funnels=settings.funnels,
+    )
+    fallen = frame[frame["investigate"]]
+    if fallen.empty:
+        return frame
+    today = counts[counts["day"] == day]
+    misdated = {name: int(count) for name, count in zip(today["event_name"], today["misdated"], strict=True)}
+    misdated[TOTAL] = sum(misdated.values())
+    # All traffic is explained by the key events together.
+    names = [event.name for event in settings.key_events]
+    asked = names if TOTAL in set(fallen["event_name"]) else list(fallen["event_name"])
+    baseline = {date.fromisoformat(each) for dates in fallen["baseline_dates"] for each in dates.split()}
+    before = {each for each in fallen["yesterday_date"] if each}
+    return explain(
+        frame,
+        slots=_with_total(source.slots(asked, _windows(source, {day} | baseline, day, as_of)), ["day", "second"]),
+        losses=_with_total(
+            source.losses(asked, _windows(source, {day} | before, day, as_of)), ["dimension", "value", "day"]
+        ),
+        misdated=misdated,
+        day=day,
+        day_start=day_start(day, source.zone),
+        releases=releases,
+    )
+
+
+def load_funnels(
+    source: EventSource,
+    settings: Settings,
+    *,
+    day: date,
+    as_of: datetime,
+    incidents: Mapping[str, Collection[date]] | None = None,
+    counts: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """`judge_funnels` of what the rollup holds; arguments as of `load_frame`."""
+    if counts is None:
+        counts = load_counts(source, settings, day=day, as_of=as_of)
+    series = series_by_name(
+        load_history(counts, settings, day=day),
+        settings.key_events,
+        calendar=calendar_of(settings, day),
+        unclean=unclean_days(settings, incidents),
+    )
+    return judge_funnels(settings.funnels, series)
+
+
+def _windows(source: EventSource, days: set[date], day: date, as_of: datetime) -> list[Window]:
+    return [each for each in windows(day, as_of=as_of, count=HISTORY_DAYS, zone=source.zone) if each.day in days]
+
+
+def _with_total(found: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    total: pd.DataFrame = found.groupby(keys, as_index=False)[["count"]].sum().assign(name=TOTAL)
+    return pd.concat([found, total])

@@ -1,0 +1,83 @@
+"""Funnels: `expected_events - actual_events` of the operations document (section 3.4), step by step. Pure.
+
+Expected is what the step before brought today, times the usual share of it that goes on. So a fall shows at the step
+that lost it, and at no step after that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mindguard.settings import Funnel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mindguard.volume.frame import Series
+
+MIN_UPSTREAM = 100
+TOLERANCE = 0.2
+_COLUMNS = (
+    *("funnel", "step", "upstream", "upstream_actual", "actual", "conversion", "usual_conversion"),
+    *("expected", "gap", "gap_low", "gap_high", "verdict", "first_broken"),
+)
+
+
+def judge_funnels(funnels: Sequence[Funnel], series: Mapping[str, Series]) -> pd.DataFrame:
+    """One row for each step but the first of each funnel.
+
+    Args:
+        series: every step's counts; the judged day is the last.
+
+    Returns:
+        Columns `funnel, step, upstream, upstream_actual, actual, conversion, usual_conversion` (median of the last
+        four clean days like this one), `expected, gap` (expected - actual, in events) within `gap_low … gap_high`
+        (`Z_GATE` standard deviations), `verdict` (below, ok, inconclusive) and `first_broken`: the step at which the
+        funnel breaks first, for it and for every step after it, else empty. Numbers are null where there is nothing
+        to compare with, and the verdict is inconclusive then.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for funnel in funnels:
+        first_broken = ""
+        for upstream, step in zip(funnel.steps, funnel.steps[1:], strict=False):
+            row = _judge_step(series[upstream], series[step])
+            if row["verdict"] == "below" and not first_broken:
+                first_broken = step
+            rows.append(
+                {"funnel": funnel.name, "step": step, "upstream": upstream, **row, "first_broken": first_broken}
+            )
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+
+def _judge_step(before: Series, after: Series) -> dict[str, Any]:
+    import numpy as np
+
+    from mindguard.volume.frame import MIN_BASELINE_DAYS, Z_GATE
+
+    arrived, actual = int(before.counts[before.last]), int(after.counts[after.last])
+    clean_too = set(before.baseline())
+    baseline = [at for at in after.baseline() if at in clean_too and before.counts[at] > 0]
+    row = {
+        "upstream_actual": arrived,
+        "actual": actual,
+        "conversion": actual / arrived if arrived else math.nan,
+        **dict.fromkeys(("usual_conversion", "expected", "gap", "gap_low", "gap_high"), math.nan),
+        "verdict": "inconclusive",
+    }
+    if len(baseline) < MIN_BASELINE_DAYS:
+        return row
+    shares = after.counts[baseline] / before.counts[baseline]
+    usual = float(np.median(shares))
+    expected = arrived * usual
+    gap = expected - actual
+    # Chance today, and how much the share differs from week to week.
+    margin = Z_GATE * math.sqrt(max(expected, 1.0) + (arrived * float(np.std(shares, ddof=1))) ** 2)
+    row |= {"usual_conversion": usual, "expected": expected, "gap": gap, "gap_low": gap - margin}
+    row |= {"gap_high": gap + margin}
+    if gap > TOLERANCE * expected and gap > margin:
+        return row | {"verdict": "below"}
+    return row | {"verdict": "ok" if arrived >= MIN_UPSTREAM and gap <= TOLERANCE * expected else "inconclusive"}

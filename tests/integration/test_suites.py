@@ -1,0 +1,275 @@
+"""Suites and their commands against the real ClickHouse engine."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from devstack.event_faults import EventFaults
+from devstack.parts import ROOT
+from devstack.sample_data import load_events, load_tables
+from devstack.stack import Stack
+from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.severity import Severity
+from mindguard.cli import app
+from mindguard.connections import clickhouse_client, from_environment
+from mindguard.settings import include_dir, load_settings
+from mindguard.volume.check_suites import Frames, Moment
+from mindguard.volume.days import day_start
+from mindguard.volume.findings import Context, findings, recoveries
+from mindguard.volume.suites import SuiteUnchecked, find_suite, judge
+
+ZONE = load_settings().zone
+TODAY = datetime.now(UTC).astimezone(ZONE).date()
+YESTERDAY, MIDNIGHT = (day_start(day, ZONE) for day in (TODAY - timedelta(days=1), TODAY))
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """Of its own, since its data is spoilt; its connections are in the environment."""
+    with (
+        tempfile.TemporaryDirectory(prefix="mindguard-suites-") as folder,
+        Stack(Path(folder), airflow=False, parts=("postgres", "clickhouse")) as started,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in started.environment().items():
+            patch.setenv(name, value)
+        yield started
+
+
+@pytest.fixture(scope="module")
+def commands(stack: Stack) -> Any:
+    """`commands("suites", …)`; yesterday `checkin_submit` lost 60 %, and nothing else did."""
+    settings = load_settings()
+    client = clickhouse_client(from_environment(settings.connections.events))
+    load_events(client, events=600_000, days=75, seed=1, today=TODAY, progress=lambda line: None)
+    EventFaults(client, settings.volume.table).drop(YESTERDAY, MIDNIGHT, share=0.6, names=["checkin_submit"])
+    run = CliRunner()
+    assert run.invoke(app, ["volume", "install"], catch_exceptions=False).exit_code == 0
+    return lambda *arguments: run.invoke(app, arguments, catch_exceptions=False)
+
+
+def test_the_rollup_counts_what_the_raw_table_holds(commands: Any) -> None:
+    done = commands("volume", "reconcile", "--json")
+    assert done.exit_code == 0
+    assert all(each["raw_events"] == each["rollup_events"] > 0 for each in json.loads(done.stdout))
+
+
+def test_a_run_names_the_event_that_fell(commands: Any) -> None:
+    done = commands("suites", "run", "event_volume", "--json")
+    found = json.loads(done.stdout)
+    paging = {tuple(each["key"]) for each in found["failures"] if each["severity"] == "warning"}
+    assert (done.exit_code, paging, found["severity"]) == (1, {("checkin_submit",)}, "warning")
+
+
+def test_a_run_by_funnels_names_the_step(commands: Any) -> None:
+    failures = json.loads(commands("suites", "run", "funnels", "--json").stdout)["failures"]
+    assert ["checkin", "checkin_submit"] in [each["key"] for each in failures]
+
+
+def test_a_backtest_pages_on_the_day_of_the_fall_only(commands: Any) -> None:
+    days = json.loads(commands("suites", "backtest", "--days", "5", "--json").stdout)
+    of_events = {each["date"]: each["severity"] for each in days if each["suite"] == "event_volume"}
+    assert len(of_events) == 5
+    last = max(of_events)
+    assert of_events.pop(last) == "warning"
+    assert "warning" not in of_events.values()
+
+
+TABLES = {"checkins": "created_at", "behavior_tasks": "created_at", "risk_signals": "detected_at"}
+
+
+@pytest.fixture(scope="module")
+def sound(stack: Stack) -> psycopg.Connection[Any]:
+    """The key tables as their owner sees them, without the constraints that would keep out what is seeded; and a copy
+    of each, `saved_…`."""
+    owner = stack.postgres_conninfo("mindguard_app_owner")
+    load_tables(owner, rows=120_000, seed=1, today=TODAY, progress=lambda line: None)
+    connection = psycopg.connect(owner, autocommit=True)
+    for statement in (
+        "ALTER TABLE checkins DROP CONSTRAINT checkins_mood_score, DROP CONSTRAINT checkins_sleep_hours",
+        "ALTER TABLE checkins ALTER mood DROP NOT NULL",
+        "ALTER TABLE behavior_tasks DROP CONSTRAINT behavior_tasks_difficulty, DROP CONSTRAINT behavior_tasks_order",
+        "ALTER TABLE behavior_tasks ALTER title DROP NOT NULL",
+        "ALTER TABLE risk_signals DROP CONSTRAINT risk_signals_score, DROP CONSTRAINT risk_signals_order",
+        "ALTER TABLE risk_signals ALTER category DROP NOT NULL",
+        "ALTER TYPE mood ADD VALUE 'numb'",
+        "ALTER TYPE task_status ADD VALUE 'paused'",
+        "ALTER TYPE risk_level ADD VALUE 'severe'",
+        *(f"CREATE TABLE saved_{table} AS TABLE {table}" for table in TABLES),
+    ):
+        connection.execute(statement)
+    return connection
+
+
+@pytest.fixture
+def tables(sound: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
+    """The same; afterwards yesterday's rows are as they were."""
+    yield sound
+    for table, at in TABLES.items():
+        sound.execute(f"DELETE FROM {table} WHERE {at} >= %s", [YESTERDAY])
+        sound.execute(
+            f"INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM saved_{table} WHERE {at} >= %s", [YESTERDAY]
+        )
+
+
+def told(table: str) -> tuple[list[Finding], list[Recovery]]:
+    """What people are told of yesterday's rows, looked at half an hour after midnight."""
+    settings, suite = load_settings(), find_suite(table)
+    moment = Moment(TODAY - timedelta(days=1), MIDNIGHT + timedelta(minutes=30))
+    frame = Frames(settings, moment, resolve=from_environment).of(suite)
+    context = Context(moment.day, moment.as_of, ZONE, "en", history={})
+    judged = judge(suite, frame)
+    return findings(suite, judged, frame, context), recoveries(suite, judged, frame, context)
+
+
+def wrong_values(finding: Finding) -> dict[str, tuple[str, str]]:
+    return {fact.name: (fact.value, fact.expected) for fact in finding.alert.facts if fact.wrong}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_sound_rows_pass_and_end_what_was_wrong(tables: psycopg.Connection[Any], table: str) -> None:
+    found, ended = told(table)
+    assert found == []
+    assert f"volume:{table}:public.{table}" in {each.recovery_key for each in ended}
+
+
+# By table: what is done to how many of yesterday's rows, each to others; and what is told of it.
+FAULTS: dict[str, dict[str, tuple[str, int, str]]] = {
+    "checkins": {
+        "null_required": ("mood = NULL", 1, "≤ 0"),
+        "mood_score_out_of_range": ("mood_score = 11", 2, "≤ 0"),
+        "sleep_hours_out_of_range": ("sleep_hours = -1", 3, "≤ 0"),
+        "unknown_mood": ("mood = 'numb'", 4, "≤ 0"),
+    },
+    "behavior_tasks": {
+        "null_required": ("title = NULL", 1, "≤ 0"),
+        "difficulty_out_of_range": ("difficulty = 0", 2, "≤ 0"),
+        "reward_points_out_of_range": ("reward_points = -5", 3, "≤ 0"),
+        "unknown_status": ("status = 'paused', completed_at = NULL", 4, "≤ 0"),
+        "contradictory": ("status = 'completed', completed_at = NULL", 5, "≤ 0"),
+        "unknown_category": ("category = 'juggling'", 6, "≤ 0"),
+    },
+    "risk_signals": {
+        "null_required": ("category = NULL", 1, "≤ 0"),
+        "score_out_of_range": ("score = 1.5", 2, "≤ 0"),
+        "unknown_level": ("level = 'severe'", 3, "≤ 0"),
+        "unknown_category": ("category = 'unheard of'", 2, "≤ 0"),
+        "contradictory": ("routed_at = detected_at - interval '1 s', escalated_at = NULL", 1, "≤ 0"),
+    },
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_wrong_rows_are_one_finding_that_counts_each_kind(tables: psycopg.Connection[Any], table: str) -> None:
+    at, done = TABLES[table], 0
+    for change, rows, _ in FAULTS[table].values():
+        changed = tables.execute(
+            f"UPDATE {table} SET {change} WHERE id IN"
+            f" (SELECT id FROM saved_{table} WHERE {at} >= %s ORDER BY id OFFSET {done} LIMIT {rows})",
+            [YESTERDAY],
+        )
+        assert changed.rowcount == rows
+        done += rows
+    (finding,), ended = told(table)
+    expected = {column: (str(rows), allowed) for column, (_, rows, allowed) in FAULTS[table].items()}
+    assert wrong_values(finding) == expected
+    assert (finding.alert.severity, finding.recovery_key) == (Severity.P1, f"volume:{table}:public.{table}")
+    assert finding.recovery_key not in {each.recovery_key for each in ended}
+
+
+@pytest.mark.parametrize("table", ["behavior_tasks", "risk_signals"])
+def test_keys_that_point_nowhere_and_lost_users_are_looked_at_by_day(
+    tables: psycopg.Connection[Any], table: str
+) -> None:
+    tables.execute(f"UPDATE {table} SET checkin_id = -1, user_id = NULL WHERE {TABLES[table]} >= %s", [YESTERDAY])
+    (finding,), _ = told(table)
+    assert wrong_values(finding) == {"null_user_share": ("1", "≤ 0.1"), "dangling_checkin_share": ("1", "≤ 0.01")}
+    assert finding.alert.severity is Severity.P2
+
+
+def test_a_table_whose_newest_row_is_old_is_found_though_the_day_has_rows(tables: psycopg.Connection[Any]) -> None:
+    tables.execute("DELETE FROM checkins WHERE created_at >= %s", [MIDNIGHT - timedelta(hours=7)])
+    (finding,), _ = told("checkins")
+    ((name, (value, allowed)),) = wrong_values(finding).items()
+    assert (name, allowed) == ("newest_age_h", "0 … 6")
+    assert 7 <= float(value) < 9
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_day_without_rows_is_never_a_pass(tables: psycopg.Connection[Any], table: str) -> None:
+    tables.execute(f"DELETE FROM {table} WHERE {TABLES[table]} >= %s", [YESTERDAY])
+    (finding,), _ = told(table)
+    assert set(wrong_values(finding)) == {"row_count", "newest_age_h"}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_queries_read_no_whole_table(sound: psycopg.Connection[Any], table: str) -> None:
+    query = (include_dir() / "sql" / "postgres" / f"select_{table}_quality.sql").read_text("utf-8")
+    bounds = {"since": YESTERDAY, "until": MIDNIGHT}
+    with sound.cursor() as cursor:
+        sound.execute(f"ANALYZE {table}")
+        ((plan,),) = cursor.execute(f"EXPLAIN (FORMAT JSON) {query}".encode(), bounds).fetchall()
+    assert "Index" in json.dumps(plan)
+    assert "Seq Scan" not in json.dumps(plan)
+
+
+def test_a_day_that_runs_is_judged_by_the_last_24_hours(tables: psycopg.Connection[Any]) -> None:
+    tables.execute("UPDATE checkins SET mood_score = 11 WHERE created_at >= %s", [YESTERDAY])
+    settings, suite = load_settings(), find_suite("checkins")
+    early = Frames(settings, Moment(TODAY, MIDNIGHT + timedelta(minutes=30)), resolve=from_environment)
+    (row,) = early.of(suite).to_dict("records")
+    assert row["row_count"] == row["mood_score_out_of_range"] > 0
+
+
+def test_a_table_that_is_missing_is_no_pass(sound: psycopg.Connection[Any]) -> None:
+    sound.execute("ALTER TABLE checkins RENAME TO hidden")
+    try:
+        with pytest.raises(SuiteUnchecked, match=r"checkins.*does not exist"):
+            told("checkins")
+    finally:
+        sound.execute("ALTER TABLE hidden RENAME TO checkins")
+
+
+def walk_through(readme: str) -> list[list[str]]:
+    """Arguments of the commands in the section for data engineers."""
+    text = (ROOT / readme).read_text("utf-8")
+    (block,) = [each for each in text.split("```") if "mindguard suites lint" in each]
+    return [shlex.split(line, comments=True)[1:] for line in block.splitlines() if line.startswith("mindguard ")]
+
+
+def test_the_walk_through_in_the_readme_is_what_the_commands_do(
+    commands: Any, sound: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = walk_through("README.md")
+    assert lines == walk_through("README.zh-CN.md")
+    own = tmp_path / "mindguard.yaml"
+    shutil.copy(include_dir() / "config" / "mindguard.yaml", own)
+    monkeypatch.setenv("MINDGUARD_SETTINGS", str(own))
+    monkeypatch.chdir(tmp_path)
+    said = {}
+    for line in lines:
+        words = [str(TODAY - timedelta(days=1)) if word == "2026-11-23" else word for word in line]
+        done = commands(*words)
+        # Yesterday `checkin_submit` fell.
+        assert done.exit_code == (1 if words[1] in ("run", "report") else 0), (words, done.output)
+        said[words[1]] = done.output
+    assert list(said) == ["lint", "new", "run", "backtest", "report"]
+    assert "event_volume" in said["lint"]
+    assert "api_request" in own.read_text("utf-8")
+    assert "12 rows" in said["run"]
+    assert "of 14 days" in said["backtest"]
+    page = (tmp_path / "checks.html").read_text("utf-8")
+    assert 'id="checkin_submit" class="fall warning"' in page
+    assert "sleep_hours_out_of_range" in page
+    assert "<script" not in page

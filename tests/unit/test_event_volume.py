@@ -1,0 +1,78 @@
+"""Which day a check judges, which suites share a task, and what stands in for an answer that could not be had."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from datetime import UTC, date, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from mindguard.connections import Connection
+from mindguard.errors import ConnectionMissing
+from mindguard.event_volume import SuitesUnchecked, due, groups, run_suites, told
+from mindguard.settings import Settings, include_dir, load_settings
+from mindguard.volume.check_suites import Moment
+from mindguard.volume.suites import suites_dir
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """With a folder of suites that one can spoil."""
+    shipped = load_settings(include_dir() / "config" / "mindguard.yaml")
+    for name in ("event_volume", "total_volume", "funnels"):
+        shutil.copy(suites_dir() / f"{name}.yaml", tmp_path)
+    return shipped.model_copy(update={"suites": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("hour", "minute", "judged"),
+    [(0, 30, date(2026, 9, 14)), (0, 59, date(2026, 9, 14)), (1, 30, date(2026, 9, 15)), (23, 30, date(2026, 9, 15))],
+)
+def test_the_first_check_after_midnight_judges_the_day_that_closed(
+    settings: Settings, hour: int, minute: int, judged: date
+) -> None:
+    at = datetime(2026, 9, 15, hour, minute, tzinfo=SHANGHAI).astimezone(UTC)
+    assert due(at, settings) == Moment(judged, at)
+
+
+def test_suites_of_events_share_a_task_and_one_that_cannot_be_read_harms_no_other(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "a_quality.yaml").write_text(
+        "name: a_quality\nmeta: {query: sql/clickhouse/select_event_counts.sql, connection: events, key: [name]}\n"
+        "expectations: [{type: expect_column_values_to_not_be_null, severity: info, kwargs: {column: name}}]\n"
+    )
+    (tmp_path / "spoilt.yaml").write_text("name: [")
+    assert groups(settings) == [["event_volume", "funnels", "total_volume"], ["a_quality"], ["spoilt"]]
+
+
+def nowhere(conn_id: str) -> Connection:
+    raise ConnectionMissing(conn_id)
+
+
+MOMENT = Moment(date(2026, 9, 15), datetime(2026, 9, 16, 0, 30, tzinfo=SHANGHAI))
+
+
+def test_without_clickhouse_nothing_passes_and_nothing_recovers(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        run = run_suites(["event_volume", "total_volume"], settings, nowhere, MOMENT)
+    assert "days with incidents count as baselines" in caplog.text
+    assert told(run, settings) == ([], [])
+    assert run.may_pass_later
+    with pytest.raises(SuitesUnchecked, match=r"2 not checked: .*mindguard_events"):
+        run.check()
+
+
+def test_a_suite_whose_file_is_wrong_is_not_tried_again(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "spoilt.yaml").write_text("name: [")
+    run = run_suites(["spoilt"], settings, nowhere, MOMENT)
+    assert not run.may_pass_later
+    with pytest.raises(SuitesUnchecked, match=r"spoilt\.yaml"):
+        run.check()

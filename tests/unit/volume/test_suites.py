@@ -1,0 +1,215 @@
+"""Great Expectations itself, on everything that it would let pass in silence."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from great_expectations.expectations.core import ExpectColumnValuesToBeInSet
+from ruamel.yaml import YAML
+
+from mindguard.volume.suites import (
+    Suite,
+    SuiteUnchecked,
+    SuiteUnsound,
+    build,
+    find_suite,
+    judge,
+    load_suites,
+    read_suite,
+)
+
+from .worlds import DAY, history
+from .worlds import judge as judged_frame
+
+TRACKED = {"row_condition": 'state == "tracked"', "condition_parser": "pandas"}
+BETWEEN = {"type": "expect_column_values_to_be_between", "kwargs": {"column": "ratio", "min_value": 0.8}}
+
+
+def frame(**columns: list[Any]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"event_name": ["a", "b", "c"], "state": ["tracked", "tracked", "new"], "ratio": [1.0, 0.5, 0.9]} | columns
+    )
+
+
+def suite(*expectations: dict[str, Any], **meta: Any) -> Suite:
+    entries = [{"severity": "warning"} | each for each in expectations or (BETWEEN,)]
+    return Suite.model_validate({"name": "s", "meta": meta or {"frame": "key_events"}, "expectations": entries})
+
+
+def write(folder: Path, **changed: Any) -> Path:
+    content = suite().model_dump(exclude_unset=True, mode="json") | changed
+    path = folder / "s.yaml"
+    with path.open("w", encoding="utf-8") as opened:
+        YAML().dump({key: value for key, value in content.items() if value is not None}, opened)
+    return path
+
+
+def test_a_row_that_fails_is_named() -> None:
+    found = judge(suite(), frame())
+    assert [(each.key, each.value, each.severity) for each in found.failures] == [(("b",), "0.5", "warning")]
+    assert (found.evaluated, found.failed, found.rows, found.severity) == (1, 1, 3, "warning")
+
+
+def test_the_worst_severity_counts_and_a_pass_has_none() -> None:
+    info, critical = BETWEEN | {"severity": "info"}, BETWEEN | {"severity": "critical"}
+    assert judge(suite(info, critical), frame()).severity == "critical"
+    assert judge(suite(info), frame()).severity == "info"
+    passed = judge(suite(info), frame(ratio=[1.0, 1.0, 1.0]))
+    assert (passed.severity, passed.failures, passed.failed) == (None, (), 0)
+
+
+def test_what_is_about_the_whole_frame_names_no_row() -> None:
+    found = judge(suite({"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 4}}), frame())
+    assert [(each.key, each.value) for each in found.failures] == [((), "3")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "kwargs"),
+    [
+        ("expect_column_values_to_be_betwen", {"column": "ratio", "min_value": 0.8}),
+        ("expect_column_values_to_be_between", {"column": "ratio", "min_valeu": 0.8, "max_value": 2}),
+        ("expect_column_values_to_be_between", {"column": "ratio"}),
+        ("expect_column_values_to_be_between", {"column": "ratio", "min_value": -math.inf}),
+        ("expect_column_values_to_be_between", {"column": "ratio", "min_value": 0.8, "mostly": 0}),
+        ("expect_column_values_to_be_in_set", {"column": "state", "value_set": []}),
+    ],
+)
+def test_an_expectation_that_would_check_nothing_is_unsound(kind: str, kwargs: dict[str, Any]) -> None:
+    with pytest.raises(SuiteUnsound):
+        build(suite(BETWEEN, {"type": kind, "kwargs": kwargs}))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"name": "other"},
+        {"name": None},
+        {"expectations": []},
+        {"expectations": [BETWEEN | {"severity": "wanring"}]},
+        {"expectations": [BETWEEN]},
+        {"expectations": [BETWEEN | {"severity": "info", "sevrity": "critical"}]},
+        {"expectation": []},
+        {"meta": {}},
+        {"meta": {"frame": "events"}},
+        {"meta": {"frame": "key_events", "query": "sql/x.sql"}},
+        {"meta": {"query": "sql/clickhouse/select_event_counts.sql"}},
+        {"meta": {"query": "sql/postgres/no_such_file.sql", "connection": "app", "key": ["table_name"]}},
+    ],
+    ids=str,
+)
+def test_a_file_that_does_not_say_what_it_means_is_unsound(tmp_path: Path, changed: dict[str, Any]) -> None:
+    read_suite(write(tmp_path))  # it is sound without the change
+    with pytest.raises(SuiteUnsound):
+        read_suite(write(tmp_path, **changed))
+
+
+@pytest.mark.parametrize("text", ["name: s\nname: s\n", "name: [", "- a\n", "", "\x00"])
+def test_no_yaml_or_a_key_twice_is_unsound(tmp_path: Path, text: str) -> None:
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(SuiteUnsound):
+        read_suite(tmp_path / "s.yaml")
+
+
+def test_a_folder_without_suites_is_no_pass(tmp_path: Path) -> None:
+    with pytest.raises(SuiteUnsound, match="holds no suite"):
+        load_suites(tmp_path)
+    with pytest.raises(SuiteUnsound, match="no suite 'nothing'"):
+        find_suite("nothing")
+
+
+@pytest.mark.parametrize(
+    ("expectation", "columns", "why"),
+    [
+        (BETWEEN, {"ratio": [1.0, math.nan, 1.0]}, "null or infinite in 1 of 3"),
+        (BETWEEN, {"ratio": [1.0, math.inf, 1.0]}, "null or infinite in 1 of 3"),
+        (BETWEEN, {"ratio": [1.0, -math.inf, 1.0]}, "null or infinite in 1 of 3"),
+        (BETWEEN, {"event_name": ["a", None, "c"]}, "'event_name' is null"),
+        (
+            {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "ratio", "min_value": 0}},
+            {"ratio": [1.0, math.nan, 1.0]},
+            "null",
+        ),
+        (
+            BETWEEN | {"kwargs": {**BETWEEN["kwargs"], **TRACKED, "row_condition": 'state == "gone"'}},
+            {},
+            "no row meets",
+        ),
+        (BETWEEN | {"kwargs": {**BETWEEN["kwargs"], **TRACKED, "row_condition": "stat == 1"}}, {}, "row_condition"),
+        (BETWEEN | {"kwargs": {"column": "ratoi", "min_value": 0.8}}, {}, "no column 'ratoi'"),
+        (
+            {
+                "type": "expect_column_pair_values_a_to_be_greater_than_b",
+                "kwargs": {"column_A": "ratio", "column_B": "other", "or_equal": True},
+            },
+            {"other": [0.0, math.nan, 0.0]},
+            "'other' is null",
+        ),
+        (
+            {
+                "type": "unexpected_rows_expectation",
+                "kwargs": {"unexpected_rows_query": "SELECT * FROM {batch} WHERE 1 = 0"},
+            },
+            {},
+            "failed to answer",
+        ),
+    ],
+)
+def test_what_cannot_be_checked_is_no_pass(expectation: dict[str, Any], columns: dict[str, Any], why: str) -> None:
+    with pytest.raises(SuiteUnchecked, match=why):
+        judge(suite(expectation), frame(**columns))
+
+
+def test_numbers_outside_the_condition_may_be_missing() -> None:
+    entry = BETWEEN | {"kwargs": {**BETWEEN["kwargs"], **TRACKED}}
+    assert judge(suite(entry), frame(ratio=[1.0, 0.9, math.nan])).failures == ()
+
+
+def test_an_empty_frame_and_a_large_one_are_no_pass() -> None:
+    with pytest.raises(SuiteUnchecked, match="0 rows"):
+        judge(suite(), frame()[:0])
+    with pytest.raises(SuiteUnchecked, match="12,000 rows"):
+        judge(suite(), pd.concat([frame(ratio=[1.0] * 3)] * 4_000))
+
+
+class ExpectColumnValuesToRaise(ExpectColumnValuesToBeInSet):
+    """Passes by itself, and fails while it does."""
+
+    def _validate(self, *args: Any, **kwargs: Any) -> Any:
+        raise ArithmeticError("in the middle")
+
+
+def test_an_exception_inside_an_expectation_is_no_pass() -> None:
+    entry = {"type": "expect_column_values_to_raise", "kwargs": {"column": "state", "value_set": ["new"]}}
+    with pytest.raises(SuiteUnchecked, match="in the middle"):
+        judge(suite(entry), frame())
+
+
+def test_the_shipped_suites_are_sound_and_load_whole() -> None:
+    loaded = load_suites()
+    assert {"event_volume", "total_volume", "funnels"} <= {each.name for each in loaded}
+    for each in loaded:
+        assert len(build(each).expectations) == len(each.expectations)
+
+
+def test_a_vanished_event_fails_the_shipped_suite_and_a_quiet_day_passes() -> None:
+    world = history()
+    quiet = judged_frame(world).reset_index()
+    world["submit"][DAY] = 0
+    vanished = judged_frame(world).reset_index()
+    events = find_suite("event_volume")
+    assert judge(events, quiet[quiet["scope"] == "event"]).failures == ()
+    found = judge(events, vanished[vanished["scope"] == "event"])
+    assert {each.key for each in found.failures} == {("submit",)}
+    assert (found.severity, found.evaluated, found.failed) == ("warning", 3, 3)
+
+
+def test_an_outage_of_everything_is_critical() -> None:
+    world = history()
+    for days in world.values():
+        days[DAY] = 0
+    outage = judged_frame(world).reset_index()
+    assert judge(find_suite("total_volume"), outage[outage["scope"] == "total"]).severity == "critical"

@@ -1,0 +1,42 @@
+"""Small worlds of daily counts for the frame's tests: steady weeks, the last day is the judged one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+import pandas as pd
+
+from mindguard.alerts.workdays import Workdays
+from mindguard.settings import CalendarSettings, Funnel, KeyEvent
+from mindguard.volume.frame import HISTORY_DAYS, build_frame
+
+DAY = date(2026, 9, 15)  # a Tuesday, far from holidays
+WEEKEND = 0.7  # share of a workday's traffic
+BASES = {"app_open": 10_000, "view": 6_000, "start": 3_000, "submit": 2_000, "share": 900, "pay": 500}
+CALENDAR = Workdays.of(CalendarSettings())
+
+
+def history(day: date = DAY, bases: Mapping[str, int] = BASES) -> dict[str, dict[date, int]]:
+    """Counts by event and day, lower at weekends, without noise."""
+    days = [day - timedelta(days=back) for back in range(HISTORY_DAYS, -1, -1)]
+    return {
+        name: {each: round(base * (WEEKEND if each.weekday() >= 5 else 1)) for each in days}
+        for name, base in bases.items()
+    }
+
+
+def counts(world: Mapping[str, Mapping[date, int]]) -> pd.DataFrame:
+    """As the rollup answers: no row for what was not counted."""
+    rows = [(name, day, count) for name, days in world.items() for day, count in days.items() if count]
+    return pd.DataFrame(rows, columns=["event_name", "day", "count"])
+
+
+def judge(
+    world: Mapping[str, Mapping[date, int]], day: date = DAY, funnels: tuple[Funnel, ...] = (), **more: Any
+) -> pd.DataFrame:
+    """The frame by event name."""
+    registry = more.pop("registry", None) or [KeyEvent(name=name) for name in world if name]
+    frame = build_frame(counts(world), registry, day=day, calendar=CALENDAR, funnels=funnels, **more)
+    return frame.set_index("event_name")
