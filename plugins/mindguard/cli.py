@@ -11,7 +11,16 @@ from typing import Annotated
 
 import typer
 
-from mindguard import __version__, cli_feishu, cli_incidents, cli_keys, cli_restore, cli_retention, cli_rota
+from mindguard import (
+    __version__,
+    cli_feishu,
+    cli_incidents,
+    cli_keys,
+    cli_monitors,
+    cli_restore,
+    cli_retention,
+    cli_rota,
+)
 from mindguard.cli_common import AsJson, SnapshotId, print_json, print_progress, print_table, settings_and_store
 from mindguard.errors import MindGuardError
 
@@ -29,6 +38,7 @@ app.add_typer(snapshot_app, name="snapshot")
 app.add_typer(cli_feishu.app, name="feishu")
 app.add_typer(cli_incidents.app, name="incidents")
 app.add_typer(cli_keys.app, name="keys")
+app.add_typer(cli_monitors.app, name="monitors")
 app.add_typer(cli_rota.app, name="rota")
 cli_restore.register(snapshot_app)
 cli_retention.register(snapshot_app)

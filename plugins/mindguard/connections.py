@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from mindguard.errors import ConnectionMissing, MindGuardError
 
 if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
     from types_boto3_s3 import S3Client
 
 # A host may name its protocol: Airflow writes the connection type, then `https://`, then the rest.
@@ -172,3 +173,46 @@ def s3_client(connection: Connection) -> S3Client:
             hint="endpoint_url begins with http:// or https://, config_kwargs is an object of botocore's Config",
         ) from error
     return client
+
+
+def clickhouse_client(connection: Connection, **limits: int) -> Client:
+    """HTTP client of a `clickhouse` connection.
+
+    Understands the extras of Airflow's own hook: `secure`, `verify`, `connect_timeout`, `send_receive_timeout`,
+    `compress`, `session_settings`, `client_kwargs`. It keeps no session, so that threads may share it.
+
+    Args:
+        limits: extras of this call that stand before the connection's, for instance `connect_timeout`.
+
+    Raises:
+        MindGuardError: the server cannot be reached or refuses the login.
+    """
+    import clickhouse_connect
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    extra = connection.extra
+    named = {
+        key: extra[key]
+        for key in ("secure", "verify", "connect_timeout", "send_receive_timeout", "compress")
+        if key in extra
+    }
+    try:
+        return clickhouse_connect.get_client(
+            **{
+                **(extra.get("client_kwargs") or {}),
+                **named,
+                **limits,
+                "host": connection.host or "localhost",
+                "port": connection.port or 0,
+                "username": connection.login or "default",
+                "password": connection.password,
+                "database": connection.schema or "default",
+                "settings": extra.get("session_settings") or {},
+                "client_name": "mindguard",
+                "autogenerate_session_id": False,
+            }
+        )
+    except (ClickHouseError, ValueError, TypeError) as error:
+        raise MindGuardError(
+            f"connection {connection.conn_id!r} reaches no ClickHouse: {error}", hint="check its host, port and login"
+        ) from error

@@ -16,9 +16,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -26,16 +24,13 @@ from pydantic import (
 )
 
 from mindguard.errors import SettingsError
+from mindguard.settings_monitors import Monitor
+from mindguard.settings_section import Section as _Section
 
 RUN_MARGIN_MINUTES = 15
 """What the last request of a snapshot, its manifest, may take beyond max_age_minutes with all of its retries."""
 
 _QUALIFIED_NAME = re.compile(r"[^.\n]+\.[^.\n]+")
-
-
-class _Section(BaseModel):
-    # Strict: YAML has types, so `days: true` or `timezone: 8` is a mistake. Its lists are read as tuples all the same.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, str_min_length=1)
 
 
 class Connections(_Section):
@@ -51,6 +46,8 @@ class Connections(_Section):
         "mindguard_keys",
         description="any type: its password is the key ring, unless MINDGUARD_KEYS or MINDGUARD_KEYS_FILE gives it",
     )
+    kafka: str = Field("mindguard_kafka", description="kafka: what the monitors of consumer groups ask")
+    prometheus: str = Field("mindguard_prometheus", description="http: what the monitors' PromQL is asked of")
     feishu: str = Field("mindguard_feishu", description="feishu or http: the alert bot's webhook")
     airflow: str = Field("mindguard_airflow", description="http: Airflow's REST API, as a user who may read runs")
 
@@ -350,6 +347,14 @@ class Settings(_Section):
     escalation: EscalationSettings = EscalationSettings()
     releases: ReleasesSettings | None = None
     alerts: AlertsSettings = AlertsSettings()
+    monitors: tuple[Monitor, ...] = Field((), strict=False, description="measured every minute")
+    monitor_results_keep_days: int = Field(90, ge=1, description="how long what the monitors measured is kept")
+
+    @field_validator("monitors")
+    @classmethod
+    def _named_once(cls, monitors: tuple[Monitor, ...]) -> tuple[Monitor, ...]:
+        _distinct_names(monitor.name for monitor in monitors)
+        return monitors
 
     @property
     def zone(self) -> ZoneInfo:

@@ -20,6 +20,7 @@ from mindguard.errors import SettingsError
 from mindguard.settings import Settings, include_dir, load_settings, settings_path
 
 SMALLEST: dict[str, Any] = {"snapshot": {"bucket": "b", "tables": [{"name": "public.t"}]}}
+MONITOR = {"name": "api", "kind": "rate", "source": "postgres", "query": "m.sql", "error_above": 0.01}
 SHIPPED = include_dir() / "config" / "mindguard.yaml"
 
 
@@ -75,6 +76,16 @@ def refusal(path: Path) -> str:
             [{"name": "public.t"}, {"name": "public.u"}, {"name": "public.t", "part_by": "x"}],
             "snapshot.tables: Value error, listed twice: public.t",
         ),
+        ("monitors", [MONITOR, MONITOR], "monitors: Value error, listed twice: api"),
+        ("monitors", [{**MONITOR, "kind": "typo"}], "monitors.0: Input tag 'typo'"),
+        ("monitors", [{**MONITOR, "name": "A b"}], "monitors.0.rate.name: String should match pattern"),
+        ("monitors", [{**MONITOR, "source": "snapshots"}], "monitors.0.rate.source: Input should be"),
+        ("monitors", [{**MONITOR, "query": None}], "Value error, source postgres needs query"),
+        ("monitors", [{**MONITOR, "url": "http://x"}], "Value error, source postgres does not use url"),
+        ("monitors", [{**MONITOR, "warn_above": 0.02}], "Value error, thresholds must rise from warn over error"),
+        ("monitors", [{**MONITOR, "escalate_above": 0.001}], "Value error, thresholds must rise from warn over error"),
+        ("monitors", [{**MONITOR, "timeout_s": 31}], "monitors.0.rate.timeout_s: Input should be less than or equal"),
+        ("monitors", [{**MONITOR, "error_after_s": 1}], "monitors.0.rate.error_after_s: Extra inputs"),
         ("timezone", "Asia/Peking", "timezone: Value error, 'Asia/Peking' is not a known time zone"),
         ("timezone", "", "timezone: String should have at least 1 character"),
         ("timezone", "Asia", "'Asia' is not a known time zone"),
@@ -199,6 +210,8 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "events": "mindguard_events",
             "backup": "mindguard_backup",
             "keys": "mindguard_keys",
+            "kafka": "mindguard_kafka",
+            "prometheus": "mindguard_prometheus",
             "feishu": "mindguard_feishu",
             "airflow": "mindguard_airflow",
         },
@@ -246,6 +259,8 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "resolved_keep_days": 400,
             "storm_threshold": 10,
         },
+        "monitors": (),
+        "monitor_results_keep_days": 90,
     }
 
 

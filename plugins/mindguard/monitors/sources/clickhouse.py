@@ -1,0 +1,56 @@
+"""ClickHouse: read only, each query with a time limit that both the server and the client keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from mindguard.alerts.masking import mask_secrets
+from mindguard.connections import Connection, clickhouse_client
+from mindguard.errors import MindGuardError
+from mindguard.monitors.sources.base import MeasurementFailed, SourceTimeout, SourceUnreachable, query_text
+from mindguard.settings_monitors import Monitor
+
+_TIMEOUTS = ("TIMEOUT_EXCEEDED", "code 159")
+_CONNECT_TIMEOUT_S = 5
+_ANSWER_TIMEOUT_S = 31  # beyond every monitor's own, which the server keeps
+
+
+class ClickHouse:
+    """One HTTP client."""
+
+    def __init__(self, connection: Connection) -> None:
+        limits = {"connect_timeout": _CONNECT_TIMEOUT_S, "send_receive_timeout": _ANSWER_TIMEOUT_S}
+        try:
+            self._client = clickhouse_client(connection, **limits)
+        except MindGuardError as error:
+            raise SourceUnreachable(mask_secrets(error.message)) from None
+
+    def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """See Source."""
+        from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+
+        try:
+            result = self._client.query(
+                query_text(str(monitor.query)),
+                parameters={**monitor.params, **params},
+                settings={"max_execution_time": monitor.timeout_s, "readonly": 2},
+                query_tz=UTC,
+            )
+        except ClickHouseError as error:
+            line = mask_secrets(" ".join(str(error).split()))[:300]
+            if any(sign in line for sign in _TIMEOUTS):
+                raise SourceTimeout(f"no answer within {monitor.timeout_s:g} s") from None
+            # The server's own errors are DatabaseError; OperationalError is the way to it.
+            raise (SourceUnreachable if type(error) is OperationalError else MeasurementFailed)(line) from None
+        return [{name: _aware(value) for name, value in row.items()} for row in result.named_results()]
+
+    def close(self) -> None:
+        """See Source."""
+        self._client.close()
+
+
+def _aware(value: Any) -> Any:
+    """The client gives instants in UTC without saying so."""
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
