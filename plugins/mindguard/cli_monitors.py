@@ -73,7 +73,7 @@ def list_(as_json: AsJson = False) -> None:
             "" if monitor.warn is None else _amount(monitor.warn, monitor.unit),
             _amount(monitor.error, monitor.unit),
             monitor.severity,
-            monitor.query or monitor.promql or monitor.url or monitor.group or "",
+            monitor.query or monitor.promql or monitor.url or "",
         )
         for monitor in settings.monitors
     ]

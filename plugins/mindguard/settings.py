@@ -46,7 +46,6 @@ class Connections(_Section):
         "mindguard_keys",
         description="any type: its password is the key ring, unless MINDGUARD_KEYS or MINDGUARD_KEYS_FILE gives it",
     )
-    kafka: str = Field("mindguard_kafka", description="kafka: what the monitors of consumer groups ask")
     prometheus: str = Field("mindguard_prometheus", description="http: what the monitors' PromQL is asked of")
     feishu: str = Field("mindguard_feishu", description="feishu or http: the alert bot's webhook")
     airflow: str = Field("mindguard_airflow", description="http: Airflow's REST API, as a user who may read runs")

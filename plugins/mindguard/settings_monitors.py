@@ -12,7 +12,6 @@ NEEDS = {
     "clickhouse": "query",
     "postgres": "query",
     "prometheus": "promql",
-    "kafka": "group",
     "http": "url",
     "snapshots": None,
 }
@@ -30,7 +29,6 @@ class _Monitor(Section):
     query: str | None = Field(None, description="SQL file, absolute or below `include`, for clickhouse and postgres")
     promql: str | None = Field(None, description="expression, for prometheus")
     url: str | None = Field(None, pattern=r"^https?://", description="address, for http")
-    group: str | None = Field(None, description="consumer group, for kafka")
     params: dict[str, str | int | float] = Field(
         default_factory=dict, description="bound in the query by name, beside those that its kind brings"
     )
@@ -65,7 +63,7 @@ class _Monitor(Section):
     @model_validator(mode="after")
     def _one_source(self) -> _Monitor:
         needed = NEEDS[self.source]
-        for key in ("query", "promql", "url", "group"):
+        for key in ("query", "promql", "url"):
             given = getattr(self, key) is not None
             if given != (key == needed):
                 raise ValueError(f"source {self.source} {'needs' if key == needed else 'does not use'} {key}")
@@ -85,7 +83,7 @@ class FreshnessMonitor(_Monitor):
     unit: ClassVar[Unit] = "s"
 
     kind: Literal["freshness"]
-    source: Literal["clickhouse", "postgres", "prometheus", "kafka", "snapshots"]
+    source: Literal["clickhouse", "postgres", "prometheus", "snapshots"]
     warn_after_s: float | None = Field(None, ge=0)
     error_after_s: float = Field(300, gt=0, description="operations document, section 2: more than 5 minutes is late")
     max_future_s: float = Field(60, ge=0, description="a newest row so far ahead of the source's clock is no time")

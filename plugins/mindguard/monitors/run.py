@@ -159,8 +159,9 @@ class _Group:
 class _Run:
     """One run's threads. They are daemons: one that hangs in a driver must not keep the process alive."""
 
-    def __init__(self, dues: Mapping[str, Due], now: datetime) -> None:
+    def __init__(self, dues: Mapping[str, Due], now: datetime, timezone: str) -> None:
         self.dues = dues
+        self.params = {"timezone": timezone}
         self.now = now
         self.began = time.monotonic()
         self.started: dict[str, float] = {}
@@ -202,7 +203,7 @@ class _Run:
 
     def _readings(self, source: Source, monitor: Monitor) -> Sequence[Reading]:
         due = self.dues.get(monitor.name)
-        measured = source.measure(monitor, due.params() if due else {})
+        measured = source.measure(monitor, self.params | (due.params() if due else {}))
         if due:
             # No row yet is the same as not started.
             row: dict[str, Any] = checked(measured[0], "state") if measured else {}  # type: ignore[arg-type]
@@ -227,7 +228,7 @@ def _measure_all(
     time_box_s: float,
 ) -> dict[str, _Outcome]:
     """An outcome for every monitor, by name, within the time box."""
-    run = _Run(dues, now)
+    run = _Run(dues, now, settings.timezone)
     outcomes: dict[str, _Outcome] = {}
     for (source, conn_id, _), members in _by_source(monitors, settings).items():
         try:

@@ -223,6 +223,7 @@ def test_a_deadlines_query_learns_the_period_and_no_row_is_not_started(script: d
     )
     script["report"] = lambda params: seen.update(params) or []
     (result,) = run_monitors(asked, resolve, now=NOW, memory=None)
+    assert seen.pop("timezone") == "Asia/Shanghai"
     assert seen == {"period_start": "2026-11-16", "period_end": "2026-11-23", "iso_week": "2026-W47"}
     assert (result.status, result.note) == ("error", "not started")
     script["report"] = [{"state": "done", "rows": 5}]

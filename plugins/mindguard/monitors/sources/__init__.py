@@ -18,7 +18,6 @@ def connection_id(monitor: Monitor, settings: Settings) -> str | None:
         "clickhouse": ids.events,
         "postgres": ids.app,
         "prometheus": ids.prometheus,
-        "kafka": ids.kafka,
         "snapshots": ids.backup,
     }
     return monitor.connection or defaults.get(monitor.source)
