@@ -278,3 +278,21 @@ def test_the_command_needs_no_airflow_and_is_quick_to_start() -> None:
     ended = in_a_process(command, "feishu", "preview", "resolved")
     assert ended.status == 0
     assert not heavy & set(ended.err.split())
+
+
+def test_monitors_are_listed_with_their_thresholds(mindguard: Mindguard) -> None:
+    listed = mindguard("monitors", "list")
+    assert listed.status == 0
+    (line,) = [line for line in listed.out.splitlines() if "api_error_rate" in line]
+    assert line.split()[:5] == ["api_error_rate", "rate", "mindguard_events", "1.00%", "P2"]
+
+
+def test_a_monitor_that_cannot_be_judged_is_no_success(mindguard: Mindguard) -> None:
+    ran = mindguard("monitors", "run", "risk_routing", "--json")
+    assert ran.status == 1
+    (result,) = json.loads(ran.out)
+    assert (result["status"], result["reason"]) == ("unknown", "unreachable")
+    assert "AIRFLOW_CONN_MINDGUARD_APP" in result["note"]
+    wrong = mindguard("monitors", "run", "typo")
+    assert (wrong.status, wrong.out) == (1, "")
+    assert "there is no monitor typo" in wrong.err
