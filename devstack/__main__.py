@@ -28,18 +28,24 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("--once", action="store_true", help="stop after the summary")
     run.add_argument("--rows", type=int, default=1_000_000, help="sample rows over the three tables (%(default)s)")
     run.add_argument("--events", type=int, default=5_000_000, help="sample events in ClickHouse (%(default)s)")
-    status = commands.add_parser("status", help="show the process table; status 0 when all parts are ready")
-    status.add_argument("--json", action="store_true", help="for programs")
+    state = commands.add_parser("status", help="show the process table; status 0 when all parts are ready")
+    state.add_argument("--json", action="store_true", help="for programs")
     execute = commands.add_parser("exec", help="run a command with the connections of the running stack")
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND …", help="for instance: mindguard doctor")
-    for command in (up, run, status, execute):
+    for command in (up, run, state, execute):
         command.add_argument("--state", type=Path, default=Path(".local"), help="state folder (%(default)s)")
     arguments = parser.parse_args(argv)
     if arguments.command in {"up", "run"}:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
     try:
-        return {"up": _up, "run": _run, "status": _status, "exec": _exec}[arguments.command](arguments)
+        status = {"up": _up, "run": _run, "status": _status, "exec": _exec}[arguments.command](arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # The reader has seen enough (`| head -1`). Python's own flush at exit must not fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except StackError as error:
         print(f"devstack: {error}", file=sys.stderr)
         return 1

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from devstack.airflow_api import AirflowAPI
 from devstack.parts import ROOT
-from devstack.sample_data import load_events, load_tables
+from devstack.sample_data import load_events, load_releases, load_tables
 from devstack.stack import Stack
 from devstack.state import StackError
 
@@ -88,15 +88,17 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
 
 
 def write_settings(file: Path, *, acknowledge_base_url: str) -> None:
-    """The repository's settings, with the address of the button that acknowledges, and with impatience: the next
-    person is called after seconds instead of half an hour."""
+    """The repository's settings with their example of a rota, the address of the button that acknowledges, and
+    impatience: the next person is called after seconds instead of half an hour."""
     from ruamel.yaml import YAML
 
-    settings = YAML(typ="safe").load((ROOT / "include/config/mindguard.yaml").read_text("utf-8"))
+    text = (ROOT / "include/config/mindguard.yaml").read_text("utf-8")
+    start = text.index("# rota:\n")
+    settings = YAML(typ="safe").load(text[:start] + re.sub("^# ", "", text[start:], flags=re.MULTILINE))
     impatient = {"after_minutes": ESCALATE_AFTER_S / 60, "position": 1, "means": ["card", "app"]}
     settings["escalation"] = {"P1": [impatient]}
     settings["alerts"] = {"acknowledge_base_url": acknowledge_base_url}
-    file.write_text(json.dumps(settings, indent=1))  # JSON is YAML
+    file.write_text(json.dumps(settings, indent=1, default=str))  # JSON is YAML
 
 
 def load_sample_data(stack: Stack, *, rows: int, events: int) -> None:
@@ -105,6 +107,7 @@ def load_sample_data(stack: Stack, *, rows: int, events: int) -> None:
 
     today = datetime.now(UTC).astimezone(ZONE).date()
     load_tables(stack.postgres_conninfo("mindguard_app_owner"), rows=rows, seed=SEED, today=today, progress=say)
+    load_releases(stack.postgres_conninfo("mindguard_app_owner"), today=today)
     client = clickhouse_connect.get_client(
         host="127.0.0.1",
         port=stack.clickhouse.port,

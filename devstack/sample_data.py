@@ -45,6 +45,7 @@ RECENT_PER_UPDATE = 10  # updates are spread over this many times as many of the
 
 VERSIONS = ("2.3.0", "2.4.0", "2.5.0", "2.6.0")
 RELEASED_AT = (0.25, 0.55, 0.85)  # of the window, for all but the first
+RELEASED_TO = (1.0, 1.0, 0.2)  # shares of the users
 EVENTS_PER_SESSION = 12
 SESSION_S = 48
 SESSIONS_PER_USER = 15
@@ -129,6 +130,22 @@ def load_tables(
         )
         progress(f"indexes and statistics in {time.monotonic() - began:.1f} s")
     return counts
+
+
+def load_releases(conninfo: str, *, days: int = 60, today: date) -> None:
+    """List the releases that the events of these days show in `public.releases`.
+
+    Raises:
+        SampleDataError: the server refuses.
+    """
+    since, hours = plan_hours(1, days=days, today=today)
+    released_at = [since + timedelta(hours=share * len(hours)) for share in RELEASED_AT]
+    with _clear_errors(), psycopg.connect(conninfo) as connection:
+        connection.execute(_sql("postgres/create_releases.sql"))
+        connection.execute(
+            _sql("postgres/insert_releases.sql"),
+            {"versions": list(VERSIONS[1:]), "released_at": released_at, "shares": list(RELEASED_TO)},
+        )
 
 
 def churn(conninfo: str, *, percent: float, seed: int, until: datetime | None = None) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow.sdk import BaseHook
+from airflow.sdk import Connection as AirflowConnection
 from airflow.sdk.configuration import conf
 
 from mindguard.connections import Connection, postgres_conninfo
@@ -24,6 +25,11 @@ def connection(conn_id: str) -> Connection:
         found = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         raise ConnectionMissing(conn_id) from None
+    return record_of(conn_id, found)
+
+
+def record_of(conn_id: str, found: AirflowConnection) -> Connection:
+    """What Airflow has found under an id, as a plain record."""
     return Connection(
         conn_id=conn_id,
         conn_type=found.conn_type or "",

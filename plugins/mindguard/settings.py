@@ -130,6 +130,12 @@ class SnapshotSettings(_Section):
         96, ge=1, le=2048, description="source megabytes that one part aims at most; small tables have smaller parts"
     )
     connections: int = Field(3, ge=1, le=32, description="concurrent readers on the source")
+    max_mb_per_s: float | None = Field(
+        None,
+        gt=0,
+        description="megabytes of rows a second that an export reads from the source, all connections together; "
+        "null: no cap. The fingerprint scan runs inside the server and is not slowed down",
+    )
     max_age_minutes: int = Field(120, ge=1, description="give up rather than hold back the source's vacuum for longer")
 
     @field_validator("tables")
@@ -151,11 +157,19 @@ class SnapshotSettings(_Section):
         return self
 
 
+def _from_text(written: object) -> object:
+    return date.fromisoformat(written) if isinstance(written, str) else written
+
+
+# YAML has dates; one in quotes, and one of JSON, is text.
+Date = Annotated[date, BeforeValidator(_from_text, json_schema_input_type=date)]
+
+
 class CalendarSettings(_Section):
     """Days that differ from what the calendar of mainland China says."""
 
-    holidays: tuple[date, ...] = Field((), strict=False, description="days off, also of years not published yet")
-    workdays: tuple[date, ...] = Field((), strict=False, description="no holidays, whatever the calendar says")
+    holidays: tuple[Date, ...] = Field((), strict=False, description="days off, also of years not published yet")
+    workdays: tuple[Date, ...] = Field((), strict=False, description="no holidays, whatever the calendar says")
 
 
 Day = Literal["everyday", "workday", "weekend", "holiday", "mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -170,7 +184,9 @@ class PersonSettings(_Section):
 
     name: str = Field(pattern=r"^[^,，、;；/:：]+$", description="as written in shifts and shown on cards")
     feishu_id: str | None = Field(None, pattern=_OPEN_ID, description="open_id, for mentions and urgent messages")
-    phone: str | None = Field(None, pattern=_PHONE, description="in quotes, for instance '+86 …'; shown on cards")
+    phone: str | None = Field(
+        None, pattern=_PHONE, description="in quotes, for instance '+86 …'; `mindguard rota who` shows it"
+    )
     email: str | None = Field(None, description="finds the person among an iCal event's attendees")
 
 
@@ -193,9 +209,7 @@ class ShiftSettings(_Section):
     rotate: Literal["daily", "weekly"] = Field(
         "weekly", description="to the next turn each day of this shift, or each week that has one"
     )
-    starting: date = Field(
-        date(2026, 1, 5), strict=False, description="day of the first turn; its weekday is where weeks begin"
-    )
+    starting: Date = Field(date(2026, 1, 5), description="day of the first turn; its weekday is where weeks begin")
     backup: Literal["next"] | Names = Field(
         (), description="who is called after the primary, in this order; `next`: who has the next turn"
     )
@@ -204,8 +218,8 @@ class ShiftSettings(_Section):
 class OverrideSettings(_Section):
     """Days on which somebody else is on duty. Of several that apply, each changes what the earlier ones left."""
 
-    first: date = Field(alias="from", strict=False, description="first day on which shifts begin that it changes")
-    last: date | None = Field(None, alias="to", strict=False, description="last day; default: the first")
+    first: Date = Field(alias="from", description="first day on which shifts begin that it changes")
+    last: Date | None = Field(None, alias="to", description="last day; default: the first")
     shift: str | None = Field(None, description="only this shift; default: all")
     person: str | None = Field(None, description="who takes over")
     instead_of: str | None = Field(None, description="only where this person would be on duty; default: the primary")

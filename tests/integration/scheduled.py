@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
 from devstack.airflow_api import AirflowAPI
 from devstack.stack import Stack
 from mindguard.settings import SnapshotSettings
@@ -39,7 +41,8 @@ def own_snapshots(stack: Stack, *tables: str) -> Iterator[Store]:
     client = stack.seaweedfs.client()
     settings = {"bucket": f"own-{uuid.uuid4().hex[:12]}", "tables": [{"name": table} for table in tables]}
     client.create_bucket(Bucket=settings["bucket"])
-    path.write_text(json.dumps({"snapshot": settings}), "utf-8")  # JSON is YAML
+    others = YAML(typ="safe").load(shared)
+    path.write_text(json.dumps({**others, "snapshot": settings}), "utf-8")  # JSON is YAML
     try:
         yield Store.of(client, SnapshotSettings.model_validate(settings))
     finally:

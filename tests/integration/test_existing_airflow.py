@@ -104,10 +104,10 @@ def bare_airflow(
     try:
         yield logged_in(f"http://127.0.0.1:{port}", process, home)
     finally:
-        family = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
-        _, left = psutil.wait_procs(family, timeout=20)
+        standalone = psutil.Process(process.pid)
+        family = [standalone, *standalone.children(recursive=True)]
+        os.killpg(process.pid, signal.SIGINT)  # to all of them, as a terminal's Ctrl-C
+        _, left = psutil.wait_procs(family, timeout=60)
         for each in left:
             each.kill()
         log.close()

@@ -8,16 +8,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import clickhouse_connect
 import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from devstack.sample_data import TABLES, SampleDataError, churn, load_events, load_tables, plan_hours
+from devstack.sample_data import TABLES, SampleDataError, churn, load_events, load_releases, load_tables, plan_hours
 
 pytestmark = pytest.mark.integration
 
@@ -313,6 +314,14 @@ def test_events_are_healthy_and_well_formed(client: Client) -> None:
         " uniqExact(app_version), arraySort(groupUniqArray(platform)) FROM mindguard.events"
     ).first_row
     assert row == (0, 0, 300_000, *[True] * 7, 4, ["android", "devtools", "ios"])
+
+
+def test_releases_are_listed_where_the_events_have_them(database: str) -> None:
+    for today in (TODAY - timedelta(days=1), TODAY):  # a later load moves them
+        load_releases(database, days=60, today=today)
+    listed = "SELECT array_agg(version ORDER BY released_at), max(released_at) FROM public.releases"
+    end = datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=ZoneInfo("Asia/Shanghai"))
+    assert one(database, listed) == (["2.4.0", "2.5.0", "2.6.0"], end - timedelta(days=9))
 
 
 def test_events_follow_the_clock_of_shanghai_and_the_releases(client: Client) -> None:

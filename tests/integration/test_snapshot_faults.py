@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,8 +17,11 @@ from devstack.stack import Stack
 from mindguard.connections import Connection, s3_client
 from mindguard.errors import MindGuardError
 from mindguard.settings import SnapshotSettings
+from mindguard.snapshots import take as take_module
 from mindguard.snapshots.catalog import find_snapshot, list_snapshots
 from mindguard.snapshots.manifest import ManifestInvalid
+from mindguard.snapshots.readrate import ReadRate
+from mindguard.snapshots.source import open_source
 from mindguard.snapshots.store import ObjectExists, Store
 from mindguard.snapshots.take import Taken, publish, take_snapshot
 from mindguard.snapshots.verify import SnapshotDamaged, verify_snapshot
@@ -116,11 +120,45 @@ def test_a_reader_that_dies_publishes_nothing_and_the_next_run_resumes(
     verify_snapshot(taken.manifest, store).check()
 
 
+def test_the_cap_on_reading_is_shared_by_all_connections(
+    database: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that only the waits move: what they add up to is what the rows take at that rate."""
+    slept: list[float] = []
+
+    def on_own_clock(mb_per_s: float, check: Callable[[], None], *, sleep: object) -> ReadRate:
+        return ReadRate(mb_per_s, check, sleep=slept.append, clock=lambda: sum(slept))
+
+    monkeypatch.setattr(take_module, "ReadRate", on_own_clock)
+    taken = take(database, store, max_mb_per_s=0.5, connections=3)
+    assert taken.tables["public.t"].parts_written > 3
+    with psycopg.connect(database) as connection:
+        row = connection.execute("select sum(4 + 4 + octet_length(v)) from public.t").fetchone()
+    assert row
+    values_s = int(row[0]) / 0.5e6
+    assert values_s <= sum(slept) <= 2 * values_s
+
+
+def test_a_default_of_the_role_or_database_does_not_end_an_export(database: str) -> None:
+    name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
+    with psycopg.connect(database) as connection:
+        connection.execute(f"alter database \"{name}\" set transaction_timeout = '1h'")
+    with open_source(database, max_age_s=60) as source, closing(source.reader()) as reader:
+        assert source._connection.execute("show transaction_timeout").fetchone() == {"transaction_timeout": "0"}
+        reader._cursor.execute("select current_setting('transaction_timeout')")
+        assert reader._cursor.fetchone() == ("0",)
+
+
+def test_the_schema_is_dumped_over_a_connection_with_a_key_passphrase(database: str, store: Store) -> None:
+    conninfo = psycopg.conninfo.make_conninfo(database, sslpassword="p@ss word")
+    assert take(conninfo, store).manifest.schema_dump.bytes > 0
+
+
 def test_a_full_disk_is_one_line_and_publishes_nothing(
     database: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: open("/dev/full", "w+b"))  # noqa: SIM115
-    with pytest.raises(MindGuardError, match=r"no room for a part in .*free space"):
+    with pytest.raises(MindGuardError, match=r"no room for a temporary file in .*free space"):
         take(database, store)
     assert store.manifest_keys() == []
 
@@ -168,7 +206,7 @@ def test_missing_rights_and_row_level_security_are_named(database: str, store: S
     with psycopg.connect(stack.postgres_conninfo("postgres", name)) as connection:
         connection.execute("drop role if exists plain; create role plain login password 'plain-password'")
     plain = psycopg.conninfo.make_conninfo(database, user="plain", password="plain-password")
-    with pytest.raises(MindGuardError, match=r"no right to read public\.t .* GRANT SELECT"):
+    with pytest.raises(MindGuardError, match=r"no right to read public\.t .* GRANT pg_read_all_data"):
         take(plain, store)
     with psycopg.connect(database) as connection:
         connection.execute("grant select on public.t to plain; alter table public.t enable row level security")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -251,6 +251,7 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "part_mb": 96,
             "connections": 3,
             "max_age_minutes": 120,
+            "max_mb_per_s": None,
         },
         "rota": None,
         "escalation": {
@@ -323,11 +324,25 @@ ROTA: dict[str, Any] = {
         ({"overrides": [{"from": "2026-10-01", "person": "C"}]}, "not among people: C"),
         ({"overrides": [{"from": "2026-10-01", "person": "A", "shift": "t"}]}, "no shift of the rota: t"),
         ({"calendar": {"holidays": ["2026-02-30"]}}, "rota.calendar.holidays.0"),
+        ({"calendar": {"workdays": [20261231]}}, "rota.calendar.workdays.0"),
+        ({"overrides": [{"from": 0, "person": "A"}]}, "rota.overrides.0.from"),
     ],
 )
 def test_a_rota_that_makes_no_sense_is_refused(change: dict[str, Any], said: str, tmp_path: Path) -> None:
     assert Settings.model_validate({**SMALLEST, "rota": ROTA}).rota
     assert said in refusal(file_with(tmp_path, {**SMALLEST, "rota": {**ROTA, **change}}))
+
+
+def test_dates_are_the_same_as_dates_of_yaml_and_as_text(tmp_path: Path) -> None:
+    base = json.dumps({**SMALLEST, "rota": ROTA})[:-2]
+    for quote in ("", '"'):
+        day = f"{quote}2026-12-31{quote}"
+        changes = f"overrides: [{{from: {day}, to: {day}, person: A}}]"
+        more = f", {changes}, calendar: {{holidays: [{day}], workdays: [{day}]}}}}}}"
+        rota = load_settings(file_with(tmp_path, base + more)).rota
+        assert rota
+        days = {rota.overrides[0].first, rota.overrides[0].last, *rota.calendar.holidays, *rota.calendar.workdays}
+        assert days == {date(2026, 12, 31)}
 
 
 @pytest.mark.parametrize(

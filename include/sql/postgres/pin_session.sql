@@ -14,5 +14,12 @@ select
     set_config('lock_timeout', '10s', false),
     set_config('statement_timeout', {statement_timeout}, false),
     set_config('idle_in_transaction_session_timeout', '0', false),
+    -- PostgreSQL 17 brought it; a name that an older server does not know would be an error. It reads the catalog's own
+    -- view, since search_path is only just being emptied.
+    (
+        select set_config(known.name, '0', false)
+        from pg_catalog.pg_settings as known
+        where known.name = 'transaction_timeout'
+    ),
     -- Fingerprints have few groups, yet the planner would sort whole rows to form them.
     set_config('enable_sort', 'off', false)

@@ -16,10 +16,6 @@ select
         where s.name = 'max_standby_streaming_delay'
     )::float as standby_delay_s,
     (
-        select s.setting::bigint / 1000.0 from pg_settings as s
-        where s.name = 'transaction_timeout'
-    )::float as transaction_timeout_s,
-    (
         select s.setting::bigint * 60 from pg_settings as s
         where s.name = 'old_snapshot_threshold'
     )::float as old_snapshot_s

@@ -26,7 +26,7 @@ _TEXTS: dict[str, dict[Locale, str]] = {
         "en": "the task left no error: its process was probably killed, or someone marked it failed",
     },
     "open_log": {"zh": "打开失败任务的日志", "en": "Open the failing task's log"},
-    "open_run": {"zh": "打开运行", "en": "Open the run"},
+    "open_run": {"zh": "查看本次运行", "en": "Open the run"},
 }
 
 

@@ -45,7 +45,7 @@ _LABELS: dict[Severity, dict[Locale, str]] = {
 _MEANINGS: dict[Severity, dict[Locale, str]] = {
     Severity.P0: {"zh": "全量不可用、SOS 失败、数据丢失", "en": "all users down, SOS failing, data loss"},
     Severity.P1: {
-        "zh": "错误率超 5%、风险响应超时、快照未证明",
+        "zh": "错误率超 5%、风险响应超时、快照未通过恢复验证",
         "en": "errors above 5 %, risk response late, snapshot not proven",
     },
     Severity.P2: {"zh": "指标趋势异常、单模块降级", "en": "trend anomaly, one module degraded"},

@@ -31,8 +31,7 @@ def examine_source(settings: Settings, resolve: Resolve, now: Callable[[], datet
         source.reader().close()
     with target.connect(conninfo) as connection:
         limits = _limits(connection)
-        yield _reached(conn_id, limits)
-        yield clock(conn_id, limits["server_time"], now())
+        yield from _reached(conn_id, limits, now)
         yield Finding("pass", conn_id, "export", "a snapshot can be exported, and joined by a second connection")
         yield from tried(conn_id, "pooler", _pooler(conn_id, conninfo, connection, limits))
         yield from tried(conn_id, "time limits", _time_limits(conn_id, limits, settings.snapshot.max_age_minutes * 60))
@@ -52,8 +51,7 @@ def examine_drill(settings: Settings, resolve: Resolve, now: Callable[[], dateti
     conn_id = settings.connections.drill
     with target.connect(postgres_conninfo(resolve(conn_id))) as connection:
         limits = _limits(connection)
-        yield _reached(conn_id, limits)
-        yield clock(conn_id, limits["server_time"], now())
+        yield from _reached(conn_id, limits, now)
         yield _writable(conn_id, limits)
         role = identifier(limits["role"]).as_string()
         if limits["may_create_databases"]:
@@ -70,8 +68,7 @@ def examine_restore(settings: Settings, resolve: Resolve, now: Callable[[], date
     conn_id = settings.connections.restore
     with target.connect(postgres_conninfo(resolve(conn_id))) as connection:
         limits = _limits(connection)
-        yield _reached(conn_id, limits)
-        yield clock(conn_id, limits["server_time"], now())
+        yield from _reached(conn_id, limits, now)
         yield _writable(conn_id, limits)
         role, database = (identifier(limits[name]).as_string() for name in ("role", "database"))
         if limits["may_create_schemas"]:
@@ -98,18 +95,18 @@ def examine_ops(settings: Settings, resolve: Resolve, now: Callable[[], datetime
     conn_id = settings.connections.ops
     with target.connect(postgres_conninfo(resolve(conn_id))) as connection:
         limits = _limits(connection)
-        yield _reached(conn_id, limits)
-        yield clock(conn_id, limits["server_time"], now())
+        yield from _reached(conn_id, limits, now)
 
 
 def _limits(connection: Connection) -> dict[str, Any]:
     return connection.execute(statement("select_limits")).fetchall()[0]
 
 
-def _reached(conn_id: str, limits: dict[str, Any]) -> Finding:
+def _reached(conn_id: str, limits: dict[str, Any], now: Callable[[], datetime]) -> Iterator[Finding]:
     version = limits["server_version"]
     server = f"PostgreSQL {version // 10_000}.{version % 10_000}, database {limits['database']}, {limits['encoding']}"
-    return Finding("pass", conn_id, "connection", f"{server}, as {limits['role']}")
+    yield Finding("pass", conn_id, "connection", f"{server}, as {limits['role']}")
+    yield clock(conn_id, limits["server_time"], now())
 
 
 def _writable(conn_id: str, limits: dict[str, Any]) -> Finding:
@@ -142,13 +139,8 @@ def _pooler(conn_id: str, conninfo: str, connection: Connection, limits: dict[st
 
 
 def _time_limits(conn_id: str, limits: dict[str, Any], max_age_s: int) -> Iterator[Finding]:
-    """What would end a long export. statement_timeout and its kin are set by every session of an export itself."""
-    role = identifier(limits["role"]).as_string()
+    """What would end a long export. statement_timeout and its kin are set by the export itself."""
     faults: list[Finding] = []
-    if 0 < (limits["transaction_timeout_s"] or 0) < max_age_s:
-        text = f"transaction_timeout ends an export after {limits['transaction_timeout_s']:.0f} s, "
-        text += f"snapshot.max_age_minutes allows {max_age_s} s – ALTER ROLE {role} SET transaction_timeout = 0"
-        faults.append(Finding("error", conn_id, "time limits", text))
     if 0 <= (-1 if limits["old_snapshot_s"] is None else limits["old_snapshot_s"]) < max_age_s:
         text = (
             f"old_snapshot_threshold ends an export after {limits['old_snapshot_s']:.0f} s – set it to -1 on the server"

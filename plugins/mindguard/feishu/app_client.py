@@ -5,7 +5,6 @@ Source: Feishu's documentation of `auth/v3/tenant_access_token/internal` and `im
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from mindguard.connections import Connection
 from mindguard.errors import MindGuardError
 from mindguard.feishu.answers import TOKEN_EXPIRED, FeishuRefused
 from mindguard.feishu.message import Json, encode
-from mindguard.feishu.wire import Request, Wire
+from mindguard.feishu.wire import Request, Wire, endpoint
 
 DEFAULT_BASE = "https://open.feishu.cn"
 
@@ -125,23 +124,13 @@ def app_from_connection(connection: Connection, **wire: Any) -> AppClient:
                 f"connection {connection.conn_id!r} has no {name}",
                 hint="an app needs app_id, app_secret and the chat_id (oc_…) of the group that its bot is in",
             )
-    return AppClient(_base(connection), app_id, app_secret, chat_id, **wire)
+    parts = endpoint(connection, DEFAULT_BASE)
+    return AppClient(f"{parts.scheme}://{parts.netloc}", app_id, app_secret, chat_id, **wire)
 
 
 def is_app(connection: Connection) -> bool:
     """Whether the connection describes an app, not a custom bot."""
     return connection.login.strip().startswith("cli_") or bool(connection.extra.get("app_id"))
-
-
-def _base(connection: Connection) -> str:
-    host = connection.host.strip()
-    if not host:
-        return DEFAULT_BASE
-    if "://" not in host:
-        host = f"{connection.schema if connection.schema in ('http', 'https') else 'https'}://{host}"
-    parts = urlsplit(host)
-    port = f":{connection.port}" if connection.port and ":" not in parts.netloc else ""
-    return f"{parts.scheme}://{parts.netloc}{port}"
 
 
 def _app_form(message: Json) -> Json:
@@ -150,7 +139,7 @@ def _app_form(message: Json) -> Json:
         return {"msg_type": message["msg_type"], "content": encode(message["content"]).decode()}
     card = message["card"]
     shared = {**card, "config": {**card["config"], "update_multi": True}}
-    return {"msg_type": "interactive", "content": json.dumps(shared, ensure_ascii=False, separators=(",", ":"))}
+    return {"msg_type": "interactive", "content": encode(shared).decode()}
 
 
 def _message_id(answer: dict[str, Any]) -> str:

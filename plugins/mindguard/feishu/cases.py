@@ -52,7 +52,7 @@ def _p0_data_loss(say: Say) -> Alert:
         fingerprint=fingerprint("restore_drill", "public.risk_signals"),
         facts=(
             Fact(say("恢复出的行数", "Rows restored"), "48,112", "48,640", wrong=True),
-            Fact(say("缺少的行", "Rows missing"), "528", "0", wrong=True),
+            Fact(say("缺失行数", "Rows missing"), "528", "0", wrong=True),
             Fact(say("快照", "Snapshot"), "2026-11-19T02-00-00"),
             Fact(say("上一份已证明的快照", "Last proven snapshot"), "2026-11-18T02-00-00"),
         ),
@@ -77,7 +77,7 @@ def _p0_sos(say: Say) -> Alert:
 
 def _p1_unproven(say: Say) -> Alert:
     return Alert(
-        title=say("今日快照未证明可恢复", "Today's snapshot is not proven"),
+        title=say("今日快照未通过恢复验证", "Today's snapshot is not proven"),
         severity=Severity.P1,
         subject="snapshot_tables · public.checkins",
         happened_at=_AT,

@@ -22,7 +22,7 @@ from mindguard.errors import MindGuardError
 from mindguard.feishu.answers import FeishuRefused
 from mindguard.feishu.forms import Form, forms
 from mindguard.feishu.message import Json, encode
-from mindguard.feishu.wire import Request, Wire
+from mindguard.feishu.wire import Request, Wire, endpoint
 
 DEFAULT_BASE = "https://open.feishu.cn/open-apis/bot/v2/hook/"
 
@@ -123,15 +123,9 @@ def hook_from_connection(connection: Connection) -> HookClient:
 
 
 def _base(connection: Connection) -> str:
-    host = connection.host.strip()
-    if not host:
-        return DEFAULT_BASE
-    if "://" not in host:
-        host = f"{connection.schema if connection.schema in ('http', 'https') else 'https'}://{host}"
-    parts = urlsplit(host)
-    port = f":{connection.port}" if connection.port and ":" not in parts.netloc else ""
+    parts = endpoint(connection, DEFAULT_BASE)
     path = parts.path.strip("/") or urlsplit(DEFAULT_BASE).path.strip("/")
-    return f"{parts.scheme}://{parts.netloc}{port}/{path}/"
+    return f"{parts.scheme}://{parts.netloc}/{path}/"
 
 
 def _host_and_token(url: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from airflow.sdk import BaseHook
 
-from mindguard.connections import Connection
+from mindguard.airflow_clients import record_of
 from mindguard.errors import MindGuardError
 from mindguard.feishu.transport import Transport, transport_from_connection
 from mindguard.settings import load_settings
@@ -26,22 +26,9 @@ class FeishuHook(BaseHook):
 
     def get_conn(self) -> Transport:
         """What sends by this connection. Raises MindGuardError when it is not usable."""
-        found = self.get_connection(self.feishu_conn_id)
+        found = record_of(self.feishu_conn_id, self.get_connection(self.feishu_conn_id))
         settings = load_settings()
-        return transport_from_connection(
-            Connection(
-                conn_id=self.feishu_conn_id,
-                conn_type=found.conn_type or "",
-                host=found.host or "",
-                password=found.password or "",
-                port=found.port,
-                schema=found.schema or "",
-                login=found.login or "",
-                extra=found.extra_dejson,
-            ),
-            locale=settings.locale,
-            zone=settings.zone,
-        )
+        return transport_from_connection(found, locale=settings.locale, zone=settings.zone)
 
     def test_connection(self) -> tuple[bool, str]:
         """Send one line to the group: a custom bot has no other way to be tested."""

@@ -70,17 +70,14 @@ def fetch(stored: Part | StoredObject, store: Store, file: BinaryIO) -> None:
         SnapshotAtFault: it is missing, or is not what the manifest says, twice: once could be the network.
         StoreError: the store could not be asked.
     """
-    for again in (False, True):
-        if again:
-            file.seek(0)
-            file.truncate()
-        try:
-            found = store.digest(stored.key, file)
-        except ObjectMissing:
-            raise SnapshotAtFault(f"{stored.key} is missing in the store") from None
-        if found == (stored.sha256, stored.bytes):
-            file.seek(0)
-            return
+    expected = (stored.sha256, stored.bytes)
+    try:
+        found = store.digest(stored.key, file, expected=expected)
+    except ObjectMissing:
+        raise SnapshotAtFault(f"{stored.key} is missing in the store") from None
+    if found == expected:
+        file.seek(0)
+        return
     raise SnapshotAtFault(
         f"{stored.key} has {found[1]} bytes with SHA-256 {found[0][:12]}…, "
         f"the manifest says {stored.bytes} with {stored.sha256[:12]}…"

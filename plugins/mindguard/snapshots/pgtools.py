@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from mindguard.errors import MindGuardError
@@ -40,32 +42,29 @@ def tool(name: str) -> str:
     return found
 
 
-def dump_schema(conninfo: str, exported_snapshot: str, target: Path) -> str:
-    """Write the whole database's schema as a custom-format dump; gives a digest of what it says.
+def dump_schema(conninfo: str, exported_snapshot: str) -> tuple[bytes, str]:
+    """The whole database's schema as a custom-format dump, and a digest of what it says.
 
     Args:
         conninfo: libpq connection string.
         exported_snapshot: the dump is of this instant.
-        target: file to write.
 
     Raises:
         ToolFailed: with pg_dump's own first line.
     """
-    run(
-        ["pg_dump", "--schema-only", "--format=custom", f"--snapshot={exported_snapshot}", f"--file={target}"],
-        conninfo,
-    )
-    script = run(["pg_restore", "--file=-", str(target)])
-    return hashlib.sha256(_CHANGING_LINES.sub(b"", script)).hexdigest()
+    dump = run(["pg_dump", "--schema-only", "--format=custom", f"--snapshot={exported_snapshot}"], conninfo)
+    script = run(["pg_restore", "--file=-"], stdin=dump)
+    return dump, hashlib.sha256(_CHANGING_LINES.sub(b"", script)).hexdigest()
 
 
-def run(command: list[str], conninfo: str | None = None) -> bytes:
+def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"") -> bytes:
     """Run a PostgreSQL program and give its standard output.
 
     Args:
         command: its name and arguments.
-        conninfo: libpq connection string to work on. The password travels in the environment: arguments are
-            for everybody on the machine to read.
+        conninfo: libpq connection string to work on. Its secrets travel in the environment and in a
+            service file that only this user can read: arguments are for everybody on the machine to read.
+        stdin: what it reads.
 
     Raises:
         ToolFailed: it ended with another status than 0.
@@ -73,13 +72,20 @@ def run(command: list[str], conninfo: str | None = None) -> bytes:
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     environment, arguments = dict(os.environ), [tool(command[0]), *command[1:]]
-    if conninfo:
-        parts = conninfo_to_dict(conninfo)
-        password = parts.pop("password", None)
-        if password:
-            environment["PGPASSWORD"] = str(password)
-        arguments.append(f"--dbname={make_conninfo('', **parts)}")
-    done = subprocess.run(arguments, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    with ExitStack() as closing:
+        if conninfo:
+            parts = conninfo_to_dict(conninfo)
+            if password := parts.pop("password", None):
+                environment["PGPASSWORD"] = str(password)
+            if secrets := {name: parts.pop(name) for name in _secret_options() & parts.keys()}:
+                settings = "".join(f"{name}={value}\n" for name, value in secrets.items())
+                file = closing.enter_context(tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="mindguard-"))
+                file.write(f"[mindguard]\n{settings}")
+                file.flush()
+                environment["PGSERVICEFILE"] = file.name
+                parts["service"] = "mindguard"
+            arguments.append(f"--dbname={make_conninfo('', **parts)}")
+        done = subprocess.run(arguments, env=environment, input=stdin, capture_output=True, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
         raise ToolFailed(
@@ -87,6 +93,13 @@ def run(command: list[str], conninfo: str | None = None) -> bytes:
             hint=_hint(" ".join(lines)),
         )
     return done.stdout
+
+
+def _secret_options() -> set[str]:
+    """What libpq itself says is not to be shown, `sslpassword` for one; most have no environment variable."""
+    from psycopg.pq import Conninfo
+
+    return {option.keyword.decode() for option in Conninfo.get_defaults() if option.dispchar == b"*"}
 
 
 def _hint(output: str) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindguard.snapshots import target
@@ -17,6 +15,7 @@ from mindguard.snapshots.pgrestore import Entry, SchemaDump, not_for_scratch
 from mindguard.snapshots.shape import create_from_manifest
 from mindguard.snapshots.store import Store
 from mindguard.snapshots.target import TargetError
+from mindguard.snapshots.tempdisk import temporary_folder
 from mindguard.sql import identifier, literal, statement
 
 if TYPE_CHECKING:
@@ -87,10 +86,10 @@ def rebuild(
     """
     store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
     began = time.monotonic()
-    with target.connect(conninfo) as connection, tempfile.TemporaryDirectory(prefix="mindguard-schema-") as folder:
+    with target.connect(conninfo) as connection, temporary_folder() as folder:
         target.refuse_source(connection, manifest)
         target.refuse_filled(connection)
-        dump_file = Path(folder) / "schema.dump"
+        dump_file = folder / "schema.dump"
         with dump_file.open("w+b") as file:
             fetch(manifest.schema_dump, store, file)
         dump_file.write_bytes(store.encryption.open(manifest.schema_dump.key, dump_file.read_bytes()))

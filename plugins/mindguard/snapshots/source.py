@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mindguard.errors import MindGuardError
@@ -177,9 +176,7 @@ class Source:
                 hint="name the base tables in snapshot.tables",
             )
         if not found["readable"]:
-            raise SourceError(
-                f"no right to read {full_name}", hint=f"GRANT SELECT ON {full_name} TO the connection's role"
-            )
+            raise SourceError(f"no right to read {full_name}", hint="GRANT pg_read_all_data to the connection's role")
         rows = self._connection.execute(statement("select_columns"), {"oid": found["oid"]}).fetchall()
         primary_key = tuple(
             row["attname"] for row in self._connection.execute(statement("select_primary_key"), {"oid": found["oid"]})
@@ -321,9 +318,9 @@ class Source:
             for row in found
         ]
 
-    def dump_schema(self, target: Path) -> str:
-        """Write the whole database's schema as a custom-format dump; gives a digest of what it says."""
-        return pgtools.dump_schema(self._conninfo, self.identity.exported_snapshot, target)
+    def dump_schema(self) -> tuple[bytes, str]:
+        """The whole database's schema as a custom-format dump, and a digest of what it says."""
+        return pgtools.dump_schema(self._conninfo, self.identity.exported_snapshot)
 
     def reader(self) -> Reader:
         """A further connection that sees the same instant; each thread needs its own, and closes it."""
@@ -498,7 +495,7 @@ def _explained(error: psycopg.Error) -> SourceError:
             hint="ALTER ROLE … BYPASSRLS for the connection's role, else the snapshot would be incomplete",
         )
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return SourceError(line, hint="GRANT SELECT on it (or pg_read_all_data) to the connection's role")
+        return SourceError(line, hint="GRANT pg_read_all_data to the connection's role")
     for kind, hint in hints:
         if isinstance(error, kind):
             return SourceError(line, hint=hint)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _CHUNK = 1024 * 1024
+_READ_TRIES = 4
 _MANIFEST = re.compile(r"/\d{4}-\d\d-\d\d/[^/.]+\.json$")
 _SINGLE_PUT_LIMIT = 5 * 1024**3
 
@@ -210,7 +211,7 @@ class Store:
             self.create(key, sealed, sha256=sha256, size=len(sealed))
         except ObjectExists:
             # The first try may have arrived and its answer been lost; then what is there is ours, to the last byte.
-            if self.digest(key) != (sha256, len(sealed)):
+            if self.digest(key, expected=(sha256, len(sealed))) != (sha256, len(sealed)):
                 raise
 
     def locking(self, mode: Literal["GOVERNANCE", "COMPLIANCE"], until: datetime) -> Store:
@@ -267,8 +268,24 @@ class Store:
             ObjectMissing: nothing is stored under the key.
             StoreError: it could not be read to its end.
         """
+        from botocore.exceptions import HTTPClientError, IncompleteReadError
+
+        asked: Any = {"Bucket": self.bucket, "Key": key}
+        position, tries = 0, 0
         with self._explained(f"read {key}"):
-            yield from self._client.get_object(Bucket=self.bucket, Key=key)["Body"].iter_chunks(_CHUNK)
+            while True:
+                body = self._client.get_object(**asked)["Body"]
+                try:
+                    for chunk in body.iter_chunks(_CHUNK):
+                        position += len(chunk)
+                        yield chunk
+                    return
+                except (HTTPClientError, IncompleteReadError):
+                    # botocore tries again until an answer begins; one that breaks off is ours to go on with.
+                    tries += 1
+                    if tries == _READ_TRIES:
+                        raise
+                asked["Range"] = f"bytes={position}-"
 
     def read(self, key: str) -> bytes:
         """The whole object; for small ones."""
@@ -283,8 +300,28 @@ class Store:
         """
         return self.encryption.open(key, self.read(key))
 
-    def digest(self, key: str, copy_to: BinaryIO | None = None) -> tuple[str, int]:
-        """SHA-256 and size of what is stored, read back to its last byte; a copy goes to `copy_to`."""
+    def digest(
+        self, key: str, copy_to: BinaryIO | None = None, *, expected: tuple[str, int] | None = None
+    ) -> tuple[str, int]:
+        """SHA-256 and size of what is stored, read back to its last byte.
+
+        Args:
+            key: of the object.
+            copy_to: an empty file for a copy.
+            expected: where the object differs from this it is read once more: once could be the network.
+
+        Raises:
+            ObjectMissing, StoreError: as `chunks`.
+        """
+        found = self._digest(key, copy_to)
+        if expected in (None, found):
+            return found
+        if copy_to:
+            copy_to.seek(0)
+            copy_to.truncate()
+        return self._digest(key, copy_to)
+
+    def _digest(self, key: str, copy_to: BinaryIO | None) -> tuple[str, int]:
         digest, size = hashlib.sha256(), 0
         for chunk in self.chunks(key):
             digest.update(chunk)
@@ -422,13 +459,19 @@ class Store:
             return ObjectMissing(f"cannot {doing}: there is no such object")
         if code in {"PreconditionFailed", "412", "ConditionalRequestConflict"}:
             return ObjectExists(f"cannot {doing}: it exists already")
+        renew = "renew the credentials of the backup connection"
+        trouble = "the store has a fault of its own: run again when it is well"
         hints = {
             "NoSuchBucket": f"create the bucket {self.bucket}, or correct snapshot.bucket in the settings",
             "AccessDenied": "give the connection's key the right to put, get and list under this prefix"
             + (", and to delete for expiry" if doing.startswith(("delete", "abort")) else ""),
             "InvalidAccessKeyId": "correct the access key of the backup connection",
             "SignatureDoesNotMatch": "correct the secret key of the backup connection",
-            "ExpiredToken": "renew the credentials of the backup connection",
+            "ExpiredToken": renew,
+            # The answer to a HEAD has no body that could say more.
+            "400": f"if it worked before, {renew}",
+            "403": f"if it worked before, {renew}; else give its key the right to get objects under this prefix",
+            **dict.fromkeys(("InternalError", "ServiceUnavailable", "SlowDown", "500", "502", "503", "504"), trouble),
             "NotImplemented": "set snapshot.sse: null if the store has no server-side encryption",
         }
         if "ObjectLockMode" in self._written_as:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -23,6 +21,7 @@ from mindguard.snapshots.catalog import newest_snapshot
 from mindguard.snapshots.gate import suspicions
 from mindguard.snapshots.manifest import Manifest, Part, StoredObject, Table
 from mindguard.snapshots.parquet import write_parquet
+from mindguard.snapshots.readrate import ReadRate
 from mindguard.snapshots.reuse import Reuse
 from mindguard.snapshots.source import PlannedPart, Reader, Source, SourceTable, open_source
 from mindguard.snapshots.store import ObjectExists, Store, Stored
@@ -198,6 +197,7 @@ class _Exporter:
         self._deadline = started + settings.max_age_minutes * 60
         self._progress = progress
         self._stopped = threading.Event()
+        self._rate = ReadRate(settings.max_mb_per_s, self._check_going_on, sleep=self._stopped.wait)
         self._thread = threading.local()
         self._readers: list[Reader] = []
         self.reports: dict[str, TableReport] = {}
@@ -259,12 +259,13 @@ class _Exporter:
         began = time.monotonic()
         found = next((found for each in keys if (found := self._reuse.find(each))), None)
         key = found.key if found else self._reuse.own(keys[0])
-        written = found is None and self._export(planned, key)
+        if not found:
+            self._export(planned, key)
         stored = self._read_back(key, found)
-        report.add(stored.bytes, written=written)
+        report.add(stored.bytes, written=not found)
         self._progress(
             f"{planned.table.full_name}: part {report.done}/{report.parts} "
-            f"{'written' if written else 'reused'}, {planned.rows:,} rows, {stored.bytes / 1e6:.1f} MB "
+            f"{'reused' if found else 'written'}, {planned.rows:,} rows, {stored.bytes / 1e6:.1f} MB "
             f"in {time.monotonic() - began:.1f} s"
         )
         return Part(
@@ -279,38 +280,45 @@ class _Exporter:
         )
 
     def _read_back(self, key: str, found: Stored | None) -> StoredObject:
-        """What the store gives back is what was written. A part that the last snapshot holds was read back then."""
+        """What the store gives back is what was written. A part that the last snapshot holds was read back then.
+
+        The verify task reads it once more, on purpose: this check keeps a bad part out of a manifest, and that one is
+        a second reader in another process, which shares neither buffers nor this process's idea of what it wrote.
+        """
         found = found or self._store.head(key)
         if found is None or found.sha256 is None:
             raise PartMismatch(key, "its recorded SHA-256", expected="one", actual="missing")
         self._store.extend_lock(found)
         known = self._reuse.named(key)
         if not known or (known.sha256, known.bytes) != (found.sha256, found.bytes):
-            read_back = self._store.digest(key)
-            if read_back != (found.sha256, found.bytes):
+            written = (found.sha256, found.bytes)
+            read_back = self._store.digest(key, expected=written)
+            if read_back != written:
                 raise PartMismatch(
-                    key, "what the store gives back", expected=(found.sha256, found.bytes), actual=read_back
+                    key,
+                    "what the store gives back",
+                    expected=_in_words(*written),
+                    actual=_in_words(*read_back),
                 )
         return StoredObject(key=key, sha256=found.sha256, bytes=found.bytes)
 
     def _store_schema(self) -> StoredObject:
         """Dump the database's schema; one that says the same as a stored one is stored once."""
-        with tempfile.TemporaryDirectory(prefix="mindguard-schema-") as folder:
-            file = Path(folder) / "schema.dump"
-            content = self._source.dump_schema(file)
-            key = self._store.schema_key(self._store.encryption.opaque(content))
-            found = self._reuse.find(key)
-            key = found.key if found else self._reuse.own(key)
-            if found is None:
-                with suppress(ObjectExists):
-                    self._store.create_sealed(key, file.read_bytes())
+        dump, content = self._source.dump_schema()
+        key = self._store.schema_key(self._store.encryption.opaque(content))
+        found = self._reuse.find(key)
+        key = found.key if found else self._reuse.own(key)
+        if found is None:
+            with suppress(ObjectExists):
+                self._store.create_sealed(key, dump)
         return self._read_back(key, found)
 
-    def _export(self, planned: PlannedPart, key: str) -> bool:
-        """Read the part, write it as Parquet to a temporary file, upload that. False: another run was faster."""
+    def _export(self, planned: PlannedPart, key: str) -> None:
+        """Read the part, write it as Parquet to a temporary file, upload that."""
         with temporary_file() as file:
             encryption = self._store.encryption.writing(key)
-            rows = write_parquet(self._reader().batches(planned), file, self._check_going_on, encryption)
+            batches = self._rate.limited(self._reader().batches(planned))
+            rows = write_parquet(batches, file, self._check_going_on, encryption)
             if rows != planned.rows:
                 raise PartMismatch(key, "its row count", expected=planned.rows, actual=rows)
             size = file.tell()
@@ -318,12 +326,13 @@ class _Exporter:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
             self._check_going_on()
-            try:
+            # Only this run writes under this key: if something is there, a first try arrived and its answer was lost.
+            with suppress(ObjectExists):
                 self._store.create(key, file, sha256=sha256, size=size)
-            except ObjectExists:
-                # Only this run writes under this key: its first try arrived, and the answer was lost.
-                return False
-        return True
+
+
+def _in_words(sha256: str, size: int) -> str:
+    return f"{size:,} bytes with SHA-256 {sha256[:12]}…"
 
 
 def _record(table: SourceTable, parts: tuple[Part, ...]) -> Table:

@@ -90,7 +90,7 @@ def _note_damage(store: Store, key: str, fault: str, progress: Callable[[str], N
 def _altered(stored: Part | StoredObject, store: Store, copy_to: BinaryIO) -> str | None:
     """How the stored bytes differ from what the manifest says, None when they do not."""
     try:
-        sha256, size = store.digest(stored.key, copy_to)
+        sha256, size = store.digest(stored.key, copy_to, expected=(stored.sha256, stored.bytes))
     except ObjectMissing:
         return f"{stored.key} is missing"
     if (sha256, size) != (stored.sha256, stored.bytes):

@@ -147,9 +147,9 @@ def test_a_task_without_an_error_was_probably_killed(locale: str, said: str) -> 
     ("locale", "reason", "title", "link"),
     [
         ("en", "timed_out", "Run timed out: snapshot_tables", "Open the run"),
-        ("zh", "timed_out", "运行超时：snapshot_tables", "打开运行"),
+        ("zh", "timed_out", "运行超时：snapshot_tables", "查看本次运行"),
         ("en", "all_tasks_deadlocked", "Run failed: snapshot_tables", "Open the run"),
-        ("zh", "all_tasks_deadlocked", "运行失败：snapshot_tables", "打开运行"),
+        ("zh", "all_tasks_deadlocked", "运行失败：snapshot_tables", "查看本次运行"),
     ],
 )
 def test_a_failed_run_in_words(locale: str, reason: str, title: str, link: str) -> None:

@@ -1,0 +1,135 @@
+"""An object store with faults: a proxy on loopback in front of the real one."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+from urllib.error import HTTPError
+from urllib.parse import unquote
+
+How = Literal["reset", "swallow", "truncate", "break", "shorten"]
+"""`reset`: the connection, unasked. `swallow`: the store does what was asked, and the answer is lost. Of the answer's
+body half comes, and then the connection is closed (`truncate`) or reset (`break`), or all seems well (`shorten`)."""
+
+Answer = tuple[int, str] | How | None
+Fault = Callable[[str, str, dict[str, str]], Answer]
+"""`fault(method, path, headers)`: status and S3 code, or how the exchange goes wrong; None: as the real store."""
+
+
+class Some:
+    """A fault of some requests, those of one method (or any) whose decoded path has `within` in it.
+
+    Args:
+        answer: what becomes of them.
+        after: how many go well before.
+        times: how many go wrong; None: all from then on.
+    """
+
+    def __init__(
+        self, answer: Answer, method: str | None = None, within: str = "", *, after: int = 0, times: int | None = None
+    ) -> None:
+        self._answer = answer
+        self._method = method
+        self._within = within
+        self._wrong = range(after, after + times if times is not None else 1_000_000)
+        self._lock = threading.Lock()
+        self.matching = 0
+
+    @property
+    def happened(self) -> int:
+        """How often it did."""
+        return len(range(self._wrong.start, min(self._wrong.stop, self.matching)))
+
+    def __call__(self, method: str, path: str, headers: dict[str, str]) -> Answer:
+        if self._method not in (None, method) or self._within not in unquote(path):
+            return None
+        with self._lock:
+            number, self.matching = self.matching, self.matching + 1
+        return self._answer if number in self._wrong else None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    endpoint: str
+    fault: Fault
+    skew: timedelta
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def date_time_string(self, timestamp: Any = None) -> str:
+        return format_datetime(datetime.now(UTC) + self.skew, usegmt=True)
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        answer = self.fault(self.command, self.path, headers)
+        if isinstance(answer, tuple):
+            status, code = answer
+            self.reply(status, {}, f"<Error><Code>{code}</Code></Error>".encode() if code else b"")
+            return
+        if answer == "reset":
+            self.reset()
+            return
+        request = urllib.request.Request(
+            self.endpoint + self.path, body or None, dict(self.headers), method=self.command
+        )
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as real:
+                status, given, body = real.status, dict(real.headers), real.read()
+        except HTTPError as error:
+            status, given, body = error.code, dict(error.headers), error.read()
+        if answer == "swallow":
+            self.reset()
+            return
+        if answer == "shorten":
+            body = body[: len(body) // 2]
+            # As a store that gives no checksums: else botocore would notice.
+            given = {name: value for name, value in given.items() if not name.lower().startswith("x-amz-checksum")}
+        self.reply(status, given, body, cut=answer)
+
+    do_PUT = do_POST = do_DELETE = do_HEAD = do_GET
+
+    def reply(self, status: int, headers: dict[str, str], body: bytes, *, cut: How | None = None) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            if name.lower() not in {"date", "content-length", "connection", "transfer-encoding"}:
+                self.send_header(name, value)
+        length = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(body))
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        half = body[: len(body) // 2] if cut in ("truncate", "break") else body
+        self.wfile.write(b"" if self.command == "HEAD" else half)
+        if cut == "truncate":
+            self.close_connection = True
+        elif cut == "break":
+            self.reset()
+
+    def reset(self) -> None:
+        """End the connection without the farewell that a close would say."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.rfile.close()
+        self.connection.close()
+
+
+@contextmanager
+def s3_proxy(endpoint: str, fault: Fault, skew: timedelta = timedelta()) -> Iterator[str]:
+    """Endpoint of a store that is the one at `endpoint` with this fault, and with a clock that is wrong by `skew`.
+
+    The Host header goes on as it came, so signatures stay right.
+    """
+
+    handler = type("Handler", (_Handler,), {"endpoint": endpoint, "fault": staticmethod(fault), "skew": skew})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

@@ -1,0 +1,258 @@
+"""A store with faults, and a full disk: a snapshot ends whole or with one clear line, and no bytes are ever wrong."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import psycopg
+import pytest
+
+from devstack.stack import Stack
+from mindguard.connections import Connection, s3_client
+from mindguard.errors import MindGuardError
+from mindguard.settings import SnapshotSettings
+from mindguard.snapshots import tempdisk
+from mindguard.snapshots.catalog import list_snapshots, proven
+from mindguard.snapshots.drill import DrillBroke, drill, drill_stored
+from mindguard.snapshots.rebuild import rebuild
+from mindguard.snapshots.store import Store, StoreError
+from mindguard.snapshots.take import PartMismatch, Taken, take_snapshot
+from mindguard.snapshots.tempdisk import DiskFull
+from mindguard.snapshots.verify import verify_snapshot
+from tests.integration.fault_proxy import Answer, Fault, Some, s3_proxy
+from tests.integration.restoring import NOW, empty_database, fingerprints
+
+pytestmark = pytest.mark.integration
+
+TABLE = (
+    "create table public.t (id int primary key, v text);"
+    "insert into public.t select i, repeat(md5(i::text), 2) from generate_series(1, 40000) i;"
+)
+PARTS, MANIFEST, SCHEMA = ".parquet", ".json", ".dump"  # a listing asks for the beginning of a key alone
+
+Behind = Callable[..., AbstractContextManager[Store]]
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    with psycopg.connect(fresh_database) as connection:
+        connection.execute(TABLE)
+    return fresh_database
+
+
+@pytest.fixture
+def behind(stack: Stack, store: Store, backup_connection: Connection) -> Behind:
+    """`behind(fault, attempts=2)`: the test's store through a proxy with the fault, tried so often in all."""
+
+    @contextmanager
+    def through(fault: Fault, attempts: int = 2) -> Iterator[Store]:
+        with s3_proxy(stack.seaweedfs.endpoint, fault) as endpoint:
+            # Two tries, for botocore's waits between them grow.
+            kwargs = {**backup_connection.extra.get("config_kwargs", {}), "retries": {"total_max_attempts": attempts}}
+            extra = {**backup_connection.extra, "endpoint_url": endpoint, "config_kwargs": kwargs}
+            client = s3_client(replace(backup_connection, extra=extra))
+            yield Store(client, bucket=store.bucket, prefix=store.prefix, sse="AES256")
+
+    return through
+
+
+def take(conninfo: str, store: Store) -> Taken:
+    asked = {"bucket": "x", "tables": [{"name": "public.t"}], "part_mb": 1, "connections": 2}
+    return take_snapshot(
+        conninfo,
+        store,
+        SnapshotSettings.model_validate(asked),
+        now=datetime(2026, 11, 24, tzinfo=UTC),
+        zone=ZoneInfo("Asia/Shanghai"),
+    )
+
+
+def check_all_published(store: Store) -> int:
+    """Every manifest in the store is over sound bytes; gives how many there are."""
+    published = list_snapshots(store)
+    for manifest in published:
+        verify_snapshot(manifest, store).check()
+        assert manifest.rows == 40_000
+    return len(published)
+
+
+PASSING: dict[str, Callable[[], Some]] = {
+    "a part gets a 500": lambda: Some((500, "InternalError"), "PUT", PARTS, times=1),
+    "the manifest gets a 503": lambda: Some((503, "SlowDown"), "PUT", MANIFEST, times=1),
+    "a part is reset": lambda: Some("reset", "PUT", PARTS, times=1),
+    "a part's answer is lost": lambda: Some("swallow", "PUT", PARTS, times=1),
+    "the schema dump's answer is lost": lambda: Some("swallow", "PUT", SCHEMA, times=1),
+    "the manifest's answer is lost": lambda: Some("swallow", "PUT", MANIFEST, times=1),
+    "a listing is cut": lambda: Some("truncate", "GET", "list-type", times=1),
+    "a look-up is reset": lambda: Some("reset", "HEAD", PARTS, times=1),
+    "a part read back is cut": lambda: Some("truncate", "GET", PARTS, times=1),
+    "a part read back is cut thrice": lambda: Some("truncate", "GET", PARTS, times=3),
+    "a part read back is reset half-way": lambda: Some("break", "GET", PARTS, times=1),
+    "a part read back comes short": lambda: Some("shorten", "GET", PARTS, times=1),
+    "the schema dump read back comes short": lambda: Some("shorten", "GET", SCHEMA, times=1),
+}
+
+
+@pytest.mark.parametrize("case", PASSING)
+def test_a_fault_that_passes_is_got_over(case: str, database: str, store: Store, behind: Behind) -> None:
+    fault = PASSING[case]()
+    with behind(fault) as faulty:
+        taken = take(database, faulty)
+    assert fault.happened
+    assert check_all_published(store) == 1
+    (report,) = taken.tables.values()
+    assert (report.parts_written, report.parts_reused) == (len(taken.manifest.parts), 0)
+
+
+LASTING: dict[str, tuple[Callable[[], Some], type[MindGuardError], str]] = {
+    "parts get 500s": (
+        lambda: Some((500, "InternalError"), "PUT", PARTS, after=1),
+        StoreError,
+        r"cannot write .*parquet: InternalError .*run again",
+    ),
+    "the manifest gets 503s": (
+        lambda: Some((503, "SlowDown"), "PUT", MANIFEST),
+        StoreError,
+        r"cannot write .*json: SlowDown .*run again",
+    ),
+    "look-ups get 500s": (lambda: Some((500, ""), "HEAD", PARTS), StoreError, r"cannot look up .*: 500 .*run again"),
+    "parts are reset": (lambda: Some("reset", "PUT", PARTS), StoreError, r"cannot write .*is the store up"),
+    "parts' answers are lost": (lambda: Some("swallow", "PUT", PARTS), StoreError, r"cannot write .*is the store up"),
+    "parts read back are cut": (lambda: Some("truncate", "GET", PARTS), StoreError, r"cannot read "),
+    "parts read back come short": (
+        lambda: Some("shorten", "GET", PARTS),
+        PartMismatch,
+        r"what the store gives back is .* run again",
+    ),
+    "listings are not whole": (lambda: Some("shorten", "GET", "list-type"), StoreError, r"cannot list s3://"),
+}
+
+
+@pytest.mark.parametrize("case", LASTING)
+def test_a_fault_that_lasts_is_named_and_the_next_run_succeeds(
+    case: str, database: str, store: Store, behind: Behind
+) -> None:
+    fault, error, says = LASTING[case]
+    with behind(fault()) as faulty, pytest.raises(error, match=says) as caught:
+        take(database, faulty)
+    assert "\n" not in str(caught.value)
+    assert store.manifest_keys() == []
+    take(database, store)
+    assert check_all_published(store) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "within", "after"),
+    [("PUT", PARTS, 1), ("HEAD", PARTS, 0), ("GET", PARTS, 0), ("PUT", MANIFEST, 0)],
+)
+def test_credentials_that_expire_in_a_run_are_named_and_the_next_run_goes_on_from_there(
+    method: str, within: str, after: int, database: str, store: Store, behind: Behind
+) -> None:
+    fault = Some((403, "ExpiredToken"), method, within, after=after)
+    with behind(fault) as faulty, pytest.raises(StoreError, match="renew the credentials of the backup connection"):
+        take(database, faulty)
+    assert store.manifest_keys() == []
+    stored = set(store.keys("parts/"))
+    assert stored
+    again = take(database, store)
+    assert stored <= {part.key for part in again.manifest.parts}
+    assert check_all_published(store) == 1
+
+
+@pytest.mark.parametrize("how", ["truncate", "break", "shorten"])
+def test_verify_calls_nothing_damaged_that_one_bad_read_made_so(
+    how: Answer, database: str, store: Store, behind: Behind
+) -> None:
+    manifest = take(database, store).manifest
+    for within in (PARTS, SCHEMA):
+        with behind(Some(how, "GET", within, times=1)) as faulty:
+            verify_snapshot(manifest, faulty).check()
+    assert store.keys("damaged/") == []
+
+
+def test_verify_that_cannot_read_gives_no_verdict(database: str, store: Store, behind: Behind) -> None:
+    manifest = take(database, store).manifest
+    with behind(Some("truncate", "GET", PARTS)) as faulty, pytest.raises(StoreError, match="cannot read"):
+        verify_snapshot(manifest, faulty)
+    assert store.keys("damaged/") == []
+
+
+@pytest.mark.parametrize(
+    ("how", "within"), [("break", PARTS), ("shorten", PARTS), ("truncate", SCHEMA), ("truncate", MANIFEST)]
+)
+def test_a_drill_over_one_bad_read_proves_the_snapshot(
+    how: Answer, within: str, database: str, store: Store, behind: Behind, stack: Stack
+) -> None:
+    take(database, store)
+    fault = Some(how, "GET", within, times=1)
+    with behind(fault) as faulty:
+        drill_stored("latest", faulty, stack.postgres_conninfo("mindguard_drill"), now=NOW)
+    assert fault.happened
+    assert len(proven(store)) == 1
+
+
+@pytest.mark.parametrize("fault", [Some("truncate", "GET", PARTS), Some((403, "ExpiredToken"), "GET", PARTS, after=1)])
+def test_a_drill_or_rebuild_that_cannot_read_is_not_the_snapshots_fault(
+    fault: Some, database: str, store: Store, behind: Behind, stack: Stack
+) -> None:
+    manifest = take(database, store).manifest
+    with behind(fault) as faulty:
+        with pytest.raises(DrillBroke, match="says nothing about the snapshot: cannot read"):
+            drill(manifest, faulty, stack.postgres_conninfo("mindguard_drill"), now=NOW)
+        with empty_database(stack) as empty, pytest.raises(StoreError, match="cannot read"):
+            rebuild(manifest, faulty, empty)
+    assert proven(store) == {}
+    with empty_database(stack) as empty:
+        rebuild(manifest, store, empty)
+        assert fingerprints(empty, "public.t") == fingerprints(database, "public.t")
+
+
+@contextmanager
+def full_disk(after: int) -> Iterator[None]:
+    """No file may grow over so many bytes: the system refuses the write, as a full disk does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (after, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_is_named_wherever_it_is_met(database: str, store: Store, stack: Stack) -> None:
+    with full_disk(100_000), pytest.raises(DiskFull, match=r"no room .*TMPDIR"):
+        take(database, store)
+    assert store.manifest_keys() == []
+    manifest = take(database, store).manifest
+    with full_disk(100_000), pytest.raises(DiskFull, match=r"no room .*TMPDIR"):
+        verify_snapshot(manifest, store)
+    for size in (100, 100_000):  # the schema dump's, and a part's
+        with full_disk(size), pytest.raises(DrillBroke, match=r"no room .*TMPDIR"):
+            drill(manifest, store, stack.postgres_conninfo("mindguard_drill"), now=NOW)
+        with empty_database(stack) as empty, full_disk(size), pytest.raises(DiskFull, match=r"no room .*TMPDIR"):
+            rebuild(manifest, store, empty)
+    assert store.keys("damaged/") == []
+    verify_snapshot(manifest, store).check()
+
+
+def test_a_disk_that_is_full_from_the_beginning_is_named(
+    database: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then Python finds no temporary folder at all, for it tries each by writing."""
+    monkeypatch.setattr(tempdisk.tempfile, "tempdir", None)
+    with full_disk(0), pytest.raises(DiskFull, match="TMPDIR"):
+        take(database, store)
+
+
+def test_the_schema_dump_needs_no_disk(database: str, store: Store) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("delete from t where id > 10")
+        connection.execute("do $$ begin execute format('comment on table t is %L', repeat('x', 200000)); end $$")
+    with full_disk(100_000):
+        taken = take(database, store)
+    verify_snapshot(taken.manifest, store).check()
+    assert taken.manifest.schema_dump.bytes > 200_000
