@@ -49,6 +49,10 @@ class Connections(_Section):
     prometheus: str = Field("mindguard_prometheus", description="http: what the monitors' PromQL is asked of")
     feishu: str = Field("mindguard_feishu", description="feishu or http: the alert bot's webhook")
     airflow: str = Field("mindguard_airflow", description="http: Airflow's REST API, as a user who may read runs")
+    metrics: str = Field(
+        "mindguard_metrics",
+        description="any type: its password is the bearer token of Prometheus at /mindguard/metrics",
+    )
 
 
 class TableSettings(_Section):
@@ -341,6 +345,28 @@ class AlertsSettings(_Section):
     storm_threshold: int = Field(10, ge=2, description="cards within a minute from which on they become digests")
 
 
+class WatchSettings(_Section):
+    """How the monitors themselves are watched, and what other systems learn from them."""
+
+    late_after_s: float = Field(
+        180, ge=60, description="longer between two runs of a monitoring DAG: nobody knows what was in between"
+    )
+    unknown_after_s: float = Field(
+        600, ge=0, description="a monitor that could not be measured for so long is an incident; low traffic never is"
+    )
+    textfile: str | None = Field(
+        None, pattern=r"\.prom$", description="file in the folder of node-exporter's textfile collector"
+    )
+    heartbeat_file: str | None = Field(
+        None, description="touched at the end of each run; `{dag}` in it is the DAG's name"
+    )
+    heartbeat_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="asked at the end of each run, for a dead man's switch; `{dag}` in it is the DAG's name",
+    )
+
+
 def _known_timezone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -361,6 +387,7 @@ class Settings(_Section):
     releases: ReleasesSettings | None = None
     alerts: AlertsSettings = AlertsSettings()
     monitors: tuple[Monitor, ...] = Field((), strict=False, description="measured every minute")
+    watch: WatchSettings = WatchSettings()
     monitor_results_keep_days: int = Field(90, ge=1, description="how long what the monitors measured is kept")
 
     @field_validator("monitors")

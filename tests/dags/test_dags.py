@@ -17,12 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 EXPECTED: dict[str, dict[str, set[str]]] = {
     # Two tasks that wait for nothing: a sweep that fails must not hold up delivery.
     "alert_delivery": {"deliver_alerts": set(), "sweep_missed_callbacks": set()},
+    "pipeline_freshness": {"measure_freshness": set()},
     "restore_drill": {"choose_snapshots": set(), "drill_snapshot": {"choose_snapshots"}},
     "restore_tables": {
         "plan_restore": set(),
         "approve_restore": {"plan_restore"},
         "restore_tables": {"plan_restore", "approve_restore"},
     },
+    "service_levels": {"measure_service_levels": set()},
     "snapshot_tables": {
         "take_snapshot": set(),
         "verify_snapshot": {"take_snapshot"},

@@ -146,7 +146,9 @@ def unknown(
     skew_s: float | None = None,
 ) -> Verdict:
     """The verdict where nothing can be judged: the level stays what it was, until there is a value again."""
-    after = replace(state, unknown_since=state.unknown_since or now)
+    # A quiet night is no silent source: what fails in it has failed since then, not since the evening.
+    since = None if reason == "low_base" else state.unknown_since or now
+    after = replace(state, unknown_since=since)
     return Verdict("unknown", value, reason, "", escalated=False, skew_s=skew_s, note=note, state=after)
 
 

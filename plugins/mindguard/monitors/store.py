@@ -99,6 +99,16 @@ class MonitorStore:
             rows = session.scalars(wanted.order_by(MonitorResult.at, MonitorResult.dimension))
             return [_as(Result, row) for row in rows]
 
+    def latest(self, *, since: datetime) -> list[Result]:
+        """The newest result of each monitor and dimension from a moment on."""
+        wanted = select(MonitorResult).where(MonitorResult.at >= since)
+        newest = wanted.distinct(MonitorResult.monitor, MonitorResult.dimension)
+        with self._incidents.session() as session:
+            rows = session.scalars(
+                newest.order_by(MonitorResult.monitor, MonitorResult.dimension, MonitorResult.at.desc())
+            )
+            return [_as(Result, row) for row in rows]
+
 
 def _as(kind: Any, row: Any) -> Any:
     return kind(**{field.name: getattr(row, field.name) for field in fields(kind)})

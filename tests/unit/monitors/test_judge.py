@@ -128,6 +128,12 @@ def test_an_unmeasured_minute_neither_starts_nor_ends_anything() -> None:
     assert [verdict.state.unknown_since for verdict in verdicts] == [None, NOW + MINUTE, NOW + MINUTE, None]
 
 
+def test_a_quiet_night_is_not_counted_as_time_without_measurement() -> None:
+    quiet = judge(rate(min_base=10), Reading(value=0.0, base=1), State(unknown_since=NOW), now=NOW + MINUTE)
+    failed = unknown("timeout", quiet.state, now=NOW + 2 * MINUTE)
+    assert (quiet.state.unknown_since, failed.state.unknown_since) == (None, NOW + 2 * MINUTE)
+
+
 def test_after_a_long_gap_what_was_held_begins_anew_and_the_checker_is_named() -> None:
     verdicts = after(rate(for_s=300), [1, 1], step=timedelta(minutes=10))
     assert [verdict.status for verdict in verdicts] == ["pass", "pass"]
