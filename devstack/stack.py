@@ -334,7 +334,8 @@ class Stack:
                 "port": url.port,
                 "schema": url.scheme,
                 **login,
-            }
+            },
+            "mindguard_metrics": {"conn_type": "generic", "password": self.state.secret("metrics")},
         }
 
     def _postgres_connections(self) -> dict[str, dict[str, Any]]:

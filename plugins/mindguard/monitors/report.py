@@ -51,6 +51,8 @@ _TEXTS: dict[str, dict[Locale, str]] = {
     "runbook": {"zh": "处置手册", "en": "Runbook"},
     "log": {"zh": "查看日志", "en": "Open log"},
     "not started": {"zh": "未开始", "en": "not started"},
+    "unfinished": {"zh": "到了截止时间，运行仍未结束", "en": "not finished at its deadline"},
+    "run": {"zh": "运行", "en": "Run"},
     "running": {"zh": "运行中", "en": "running"},
     "empty": {"zh": "已完成，但没有数据", "en": "done, but it holds nothing"},
 }
@@ -121,6 +123,24 @@ def checker(dag: str, gap: timedelta, *, at: datetime, running: bool, settings: 
         severity=Severity.P2 if running else Severity.P1,
         since=at - gap,
         facts=(fact,),
+    )
+
+
+def missed_deadline(settings: Settings, monitor: Monitor, *, deadline: datetime, run_id: str) -> Finding:
+    """That a run is not done in time, as the incident of the monitor that measures what it brings.
+
+    Args:
+        deadline: aware; when it should have been done.
+    """
+    said = _Said(settings.locale, "")
+    return said.finding(
+        "deadline",
+        monitor.name,
+        recovery_key(monitor.name),
+        severity=Severity(monitor.severity),
+        since=deadline,
+        facts=(Fact(said("status"), said("unfinished"), wrong=True), Fact(said("run"), run_id)),
+        runbook=monitor.runbook,
     )
 
 
