@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,11 +26,15 @@ from devstack.parts import ROOT
 from devstack.sample_data import load_events, load_releases, load_tables
 from devstack.stack import Stack
 from devstack.state import StackError
+from mindguard.alerts.incidents.store import IncidentStore
+from mindguard.connections import from_environment
+from mindguard.monitors.store import MonitorStore
 
 ZONE = ZoneInfo("Asia/Shanghai")
 SEED = 20260101
 REPORT = "run-report.json"
 DEMO = "demo_failure"
+MONITORING = ("pipeline_freshness", "service_levels")
 ESCALATE_AFTER_S = 5
 
 
@@ -70,12 +74,13 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
         api = stack.airflow_api()
         outcome = Outcome()
         outcome.require(not api.import_errors(), f"DAG files do not load: {api.import_errors()}")
-        api.wait_for_dags("snapshot_tables", "restore_drill", "alert_delivery", DEMO, timeout_s=120)
+        api.wait_for_dags("snapshot_tables", "restore_drill", "alert_delivery", *MONITORING, DEMO, timeout_s=120)
         api.set_paused("alert_delivery", paused=False)
         api.set_paused("restore_drill", paused=False)  # else the asset's event would start nothing
         drilled = {run["dag_run_id"] for run in api.runs("restore_drill")}
         if take_snapshot(stack, api, outcome):
             prove_snapshot(api, outcome, drilled)
+        watch_monitors(stack, api, outcome)
         show_an_incident(stack, api, outcome)
         outcome.report["urls"] = stack.urls()
         report_file.write_text(json.dumps(outcome.report, ensure_ascii=False, indent=1) + "\n")
@@ -149,6 +154,32 @@ def prove_snapshot(api: AirflowAPI, outcome: Outcome, earlier: set[str]) -> None
     outcome.require(state == "success", f"restore_drill ended {state}; see {api.url}/dags/restore_drill/runs/{run_id}")
     proof = api.xcom("restore_drill", run_id, "drill_snapshot", map_index=0) if state == "success" else {}
     outcome.report["drill"] = {"status": "proven" if proof else "failed", "seconds": proof.get("seconds")}
+
+
+def watch_monitors(stack: Stack, api: AirflowAPI, outcome: Outcome) -> None:
+    """Let the scheduler run both monitoring DAGs, which then go on every minute, and read what each monitor said."""
+    began = datetime.now(UTC)
+    for dag_id in MONITORING:
+        run_id = scheduled_or_triggered(api, dag_id)
+        state = follow(api, dag_id, run_id)
+        outcome.require(state == "success", f"{dag_id} ended {state}; see {api.url}/dags/{dag_id}/runs/{run_id}")
+    store = MonitorStore(
+        IncidentStore.of(from_environment("mindguard_ops", stack.environment())), keep=timedelta(days=1)
+    )
+    outcome.report["monitors"] = [
+        {
+            "name": f"{result.monitor} {result.dimension}".strip(),
+            "status": result.status,
+            "value": result.value,
+            "threshold": result.threshold,
+            "unit": result.unit,
+        }
+        for result in store.latest(since=began)
+        if not result.monitor.startswith("checker:")
+    ]
+    wrong = [monitor["name"] for monitor in outcome.report["monitors"] if monitor["status"] == "error"]
+    outcome.require(not wrong, f"monitors in error: {', '.join(wrong)}; `mindguard monitors history NAME` says why")
+    outcome.require(bool(outcome.report["monitors"]), "no monitor has measured anything")
 
 
 def next_run(api: AirflowAPI, dag_id: str, earlier: set[str], *, timeout_s: float = 60) -> str:
@@ -298,6 +329,8 @@ def summarise(outcome: Outcome, stack: Stack, report_file: Path, seconds: float)
     if drill := outcome.report.get("drill"):
         rebuilt = f", rebuilt in {drill['seconds']:.1f} s" if drill["seconds"] else ""
         console.print(f"restore drill: {drill['status']}{rebuilt}")
+    if monitors := outcome.report.get("monitors"):
+        console.print(monitor_table(monitors))
     if alerts := outcome.report.get("alerts"):
         console.print(
             f"alerts: cards in the Feishu sandbox: {alerts['delivered']}, incidents resolved: {alerts['resolved']}"
@@ -309,6 +342,24 @@ def summarise(outcome: Outcome, stack: Stack, report_file: Path, seconds: float)
     console.print(f"report {report_file}, everything took {seconds:.0f} s")
     for failure in outcome.failures:
         console.print(f"[red]FAILED[/red] {failure}")
+
+
+def monitor_table(monitors: list[dict[str, Any]]) -> Table:
+    """What each monitor measured last."""
+    table = Table("monitor", "status", box=box.SIMPLE_HEAD, title="monitors, every minute", title_justify="left")
+    for head in ("value", "error above"):
+        table.add_column(head, justify="right")
+    for each in monitors:
+        amounts = (amount(each[key], each["unit"]) for key in ("value", "threshold"))
+        table.add_row(each["name"], each["status"], *amounts)
+    return table
+
+
+def amount(value: float | None, unit: str) -> str:
+    """For people."""
+    if value is None:
+        return ""
+    return f"{value:.2%}" if unit == "ratio" else f"{value:,.0f} {unit}"
 
 
 def say(line: str) -> None:
