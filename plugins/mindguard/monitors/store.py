@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Index, delete, insert, select
+from sqlalchemy import Index, delete, func, insert, select, tuple_
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mindguard.alerts.incidents.models import Base
@@ -101,13 +101,11 @@ class MonitorStore:
 
     def latest(self, *, since: datetime) -> list[Result]:
         """The newest result of each monitor and dimension from a moment on."""
-        wanted = select(MonitorResult).where(MonitorResult.at >= since)
-        newest = wanted.distinct(MonitorResult.monitor, MonitorResult.dimension)
+        key = (MonitorResult.monitor, MonitorResult.dimension)
+        newest = select(*key, func.max(MonitorResult.at)).where(MonitorResult.at >= since).group_by(*key)
+        wanted = select(MonitorResult).where(tuple_(*key, MonitorResult.at).in_(newest)).order_by(*key)
         with self._incidents.session() as session:
-            rows = session.scalars(
-                newest.order_by(MonitorResult.monitor, MonitorResult.dimension, MonitorResult.at.desc())
-            )
-            return [_as(Result, row) for row in rows]
+            return [_as(Result, row) for row in session.scalars(wanted)]
 
 
 def _as(kind: Any, row: Any) -> Any:
