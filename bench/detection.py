@@ -25,9 +25,9 @@ from typing import Any
 
 import httpx
 from clickhouse_connect.driver.client import Client
-from devstack.kafka_broker import KafkaBroker
 from ruamel.yaml import YAML
 
+from devstack.kafka_broker import KafkaBroker
 from devstack.live_data import create_tables, land_events
 from devstack.parts import ROOT
 from devstack.stack import Stack

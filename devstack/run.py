@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,11 +17,14 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import psycopg
+from clickhouse_connect.driver.client import Client
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from devstack.airflow_api import AirflowAPI
+from devstack.kafka_broker import KafkaBroker
+from devstack.live_data import LiveData
 from devstack.parts import ROOT
 from devstack.sample_data import load_events, load_releases, load_tables
 from devstack.stack import Stack
@@ -65,11 +68,16 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
     report_file.unlink(missing_ok=True)  # a report of an earlier run must not pass for this one's
     began = time.monotonic()
     settings_file = state / "mindguard.yaml"
-    with Stack(state, airflow=False, settings=settings_file, feishu_app=True) as stack:
+    broker = KafkaBroker()
+    options: dict[str, Any] = {"settings": settings_file, "kafka": broker.connection(), "feishu_app": True}
+    with ExitStack() as exits:
+        stack = exits.enter_context(Stack(state, airflow=False, **options))
         say("starting Airflow while the sample data loads")
         stack.start_airflow(wait=False)
         write_settings(settings_file, acknowledge_base_url=stack.urls()["Airflow"])
-        load_sample_data(stack, rows=rows, events=events)
+        client = stack.clickhouse.client()
+        load_sample_data(stack, client, rows=rows, events=events)
+        exits.enter_context(LiveData(client, stack.postgres_conninfo("mindguard_app_owner"), broker, say=say))
         stack.wait_ready()
         api = stack.airflow_api()
         outcome = Outcome()
@@ -106,19 +114,11 @@ def write_settings(file: Path, *, acknowledge_base_url: str) -> None:
     file.write_text(json.dumps(settings, indent=1, default=str))  # JSON is YAML
 
 
-def load_sample_data(stack: Stack, *, rows: int, events: int) -> None:
+def load_sample_data(stack: Stack, client: Client, *, rows: int, events: int) -> None:
     """Fill PostgreSQL and ClickHouse; nothing is done where the same data is there already."""
-    import clickhouse_connect
-
     today = datetime.now(UTC).astimezone(ZONE).date()
     load_tables(stack.postgres_conninfo("mindguard_app_owner"), rows=rows, seed=SEED, today=today, progress=say)
     load_releases(stack.postgres_conninfo("mindguard_app_owner"), today=today)
-    client = clickhouse_connect.get_client(
-        host="127.0.0.1",
-        port=stack.clickhouse.port,
-        username=stack.clickhouse.login,
-        password=stack.clickhouse.password,
-    )
     load_events(client, events=events, seed=SEED, today=today, progress=say)
 
 

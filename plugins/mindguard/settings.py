@@ -47,6 +47,9 @@ class Connections(_Section):
         description="any type: its password is the key ring, unless MINDGUARD_KEYS or MINDGUARD_KEYS_FILE gives it",
     )
     prometheus: str = Field("mindguard_prometheus", description="http: what the monitors' PromQL is asked of")
+    kafka: str = Field(
+        "mindguard_kafka", description="kafka: its extras are librdkafka's settings, as for Airflow's own hook"
+    )
     feishu: str = Field("mindguard_feishu", description="feishu or http: the alert bot's webhook")
     airflow: str = Field("mindguard_airflow", description="http: Airflow's REST API, as a user who may read runs")
     metrics: str = Field(

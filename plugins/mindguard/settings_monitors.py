@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter, model_validator
 
 from mindguard.settings_section import Section
 
 NEEDS = {
-    "clickhouse": "query",
-    "postgres": "query",
-    "prometheus": "promql",
-    "http": "url",
-    "snapshots": None,
+    "clickhouse": ("query",),
+    "postgres": ("query",),
+    "prometheus": ("promql",),
+    "kafka": ("group", "topics"),
+    "http": ("url",),
+    "snapshots": (),
 }
-"""The one key that says what to measure at each source."""
+"""The keys that say what to measure at each source."""
 
 Unit = Literal["s", "ratio", "count"]
+
+
+def _address(written: str) -> str:
+    TypeAdapter(AnyHttpUrl).validate_python(written)
+    return written
 
 
 class _Monitor(Section):
@@ -28,13 +34,17 @@ class _Monitor(Section):
     connection: str | None = Field(None, description="connection id; default: the one of the source's own kind")
     query: str | None = Field(None, description="SQL file, absolute or below `include`, for clickhouse and postgres")
     promql: str | None = Field(None, description="expression, for prometheus")
-    url: str | None = Field(None, pattern=r"^https?://", description="address, for http")
+    url: Annotated[str, AfterValidator(_address)] | None = Field(None, description="http(s) address, for http")
+    group: str | None = Field(None, description="consumer group, for kafka")
+    topics: tuple[str, ...] = Field((), strict=False, description="what the group reads, for kafka")
     params: dict[str, str | int | float] = Field(
         default_factory=dict, description="bound in the query by name, beside those that its kind brings"
     )
     timeout_s: float = Field(10, gt=0, le=30, description="after it the monitor is unknown")
     for_s: float = Field(0, ge=0, description="a level counts once every value was above it for so long")
-    recover_for_s: float = Field(120, ge=0, description="a level ends once every value was below it for so long")
+    recover_for_s: float = Field(
+        45, ge=0, description="a level ends once every value was below it for so long; default: two good minutes"
+    )
     severity: Literal["P0", "P1", "P2"] = "P2"
     owner: str | None = None
     runbook: str | None = Field(None, description="page to open when it fails")
@@ -63,10 +73,10 @@ class _Monitor(Section):
     @model_validator(mode="after")
     def _one_source(self) -> _Monitor:
         needed = NEEDS[self.source]
-        for key in ("query", "promql", "url"):
-            given = getattr(self, key) is not None
-            if given != (key == needed):
-                raise ValueError(f"source {self.source} {'needs' if key == needed else 'does not use'} {key}")
+        for key in sorted({key for keys in NEEDS.values() for key in keys}):
+            given = bool(getattr(self, key))
+            if given != (key in needed):
+                raise ValueError(f"source {self.source} {'needs' if key in needed else 'does not use'} {key}")
         return self
 
     @model_validator(mode="after")
@@ -83,7 +93,7 @@ class FreshnessMonitor(_Monitor):
     unit: ClassVar[Unit] = "s"
 
     kind: Literal["freshness"]
-    source: Literal["clickhouse", "postgres", "prometheus", "snapshots"]
+    source: Literal["clickhouse", "postgres", "prometheus", "kafka", "snapshots"]
     warn_after_s: float | None = Field(None, ge=0)
     error_after_s: float = Field(300, gt=0, description="operations document, section 2: more than 5 minutes is late")
     max_future_s: float = Field(60, ge=0, description="a newest row so far ahead of the source's clock is no time")

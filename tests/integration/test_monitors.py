@@ -10,12 +10,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import clickhouse_connect
 import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from devstack.live_data import create_tables, land_events, load_user_moods, write_weekly_reports
+from devstack.kafka_broker import KafkaBroker
+from devstack.live_data import LiveData, create_tables, land_events, load_user_moods
 from devstack.sample_data import load_tables
 from devstack.stack import Stack
 from mindguard.connections import Connection, Resolve, from_environment
@@ -30,12 +30,7 @@ SHIPPED = load_settings(include_dir() / "config" / "mindguard.yaml")
 
 @pytest.fixture
 def client(stack: Stack) -> Iterator[Client]:
-    made = clickhouse_connect.get_client(
-        host="127.0.0.1",
-        port=stack.clickhouse.port,
-        username=stack.clickhouse.login,
-        password=stack.clickhouse.password,
-    )
+    made = stack.clickhouse.client()
     made.command("DROP DATABASE IF EXISTS mindguard SYNC")
     yield made
     made.command("DROP DATABASE IF EXISTS mindguard SYNC")
@@ -69,8 +64,11 @@ Measure = Callable[..., dict[str, Result]]
 def measure(resolve: Resolve) -> Measure:
     """`measure("crash_rate")`: the results by name, with the dimension where there is one."""
 
-    def run(*names: str, settings: Settings = SHIPPED) -> dict[str, Result]:
-        results = run_monitors(settings, resolve, now=datetime.now(UTC), memory=None, names=names)
+    def run(*names: str, settings: Settings = SHIPPED, kafka: Connection | None = None) -> dict[str, Result]:
+        def look_up(conn_id: str) -> Connection:
+            return kafka if kafka and conn_id == "mindguard_kafka" else resolve(conn_id)
+
+        results = run_monitors(settings, look_up, now=datetime.now(UTC), memory=None, names=names)
         return {f"{each.monitor} {each.dimension}".strip(): each for each in results}
 
     return run
@@ -91,18 +89,18 @@ def query(folder: Path, text: str) -> str:
     return str(path)
 
 
-def test_all_is_well(client: Client, conninfo: str, measure: Measure) -> None:
-    land_events(client, until=datetime.now(UTC), minutes=70, seed=1)
-    load_user_moods(client)
-    (report,) = choose(SHIPPED, ["weekly_report"])
-    due = latest_due(report, now=datetime.now(UTC), zone=SHIPPED.zone)  # type: ignore[arg-type]
-    write_weekly_reports(conninfo, iso_week=due.params()["iso_week"])
-    with psycopg.connect(conninfo) as connection:
-        connection.execute(
-            "insert into public.weekly_reports values (%s, 1, 3, 5.5) on conflict do nothing",
-            [due.params()["iso_week"]],
-        )
-    results = measure()
+def test_all_is_well(stack: Stack, conninfo: str, measure: Measure) -> None:
+    broker = KafkaBroker()
+    kafka = Connection("mindguard_kafka", **broker.connection())  # type: ignore[arg-type]
+    with LiveData(stack.clickhouse.client(), conninfo, broker, say=print):
+        (report,) = choose(SHIPPED, ["weekly_report"])
+        due = latest_due(report, now=datetime.now(UTC), zone=SHIPPED.zone)  # type: ignore[arg-type]
+        with psycopg.connect(conninfo) as connection:  # too few check-ins for one each week
+            connection.execute(
+                "insert into public.weekly_reports values (%s, 1, 3, 5.5) on conflict do nothing",
+                [due.params()["iso_week"]],
+            )
+        results = measure(kafka=kafka)
     snapshot, landing = results.pop("snapshot_age"), results.pop("event_landing")
     day = results.pop("crash_rate_day")
     assert {result.status for result in results.values()} == {"pass"}, results
@@ -244,6 +242,9 @@ def test_a_quiet_night_is_unknown_and_not_false(client: Client, measure: Measure
         ("postgres", "select localtimestamp as newest", "unknown", "failed", "time zone"),
         ("postgres", "select now() + interval '2 min' as newest", "unknown", "future", ""),
         ("clickhouse", "SELECT now() AS newest", "pass", "", ""),
+        ("clickhouse", "SELECT now() AS newest WHERE 0; \n", "error", "empty", ""),
+        ("clickhouse", "SELECT 1 AS age WHERE 0 -- nothing", "unknown", "failed", "the query gives age"),
+        ("postgres", "select 1 as age where false", "unknown", "failed", "the query gives age"),
         ("clickhouse", "SELECT now64(3, 'Asia/Shanghai') AS newest", "pass", "", ""),
         ("clickhouse", "SELECT now() AS newest, now() AS source_now", "pass", "", ""),
         ("postgres", "select 'NaN'::numeric as value", "unknown", "no_value", ""),

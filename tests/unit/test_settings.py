@@ -21,6 +21,8 @@ from mindguard.settings import Settings, include_dir, load_settings, settings_pa
 
 SMALLEST: dict[str, Any] = {"snapshot": {"bucket": "b", "tables": [{"name": "public.t"}]}}
 MONITOR = {"name": "api", "kind": "rate", "source": "postgres", "query": "m.sql", "error_above": 0.01}
+HEARTBEAT = {"name": "agent", "kind": "heartbeat", "url": "https://agent.example.com/health"}
+KAFKA = {"name": "group", "kind": "freshness", "source": "kafka", "group": "g", "topics": ["t"]}
 SHIPPED = include_dir() / "config" / "mindguard.yaml"
 
 
@@ -86,6 +88,11 @@ def refusal(path: Path) -> str:
         ("monitors", [{**MONITOR, "escalate_above": 0.001}], "Value error, thresholds must rise from warn over error"),
         ("monitors", [{**MONITOR, "timeout_s": 31}], "monitors.0.rate.timeout_s: Input should be less than or equal"),
         ("monitors", [{**MONITOR, "error_after_s": 1}], "monitors.0.rate.error_after_s: Extra inputs"),
+        ("monitors", [{**HEARTBEAT, "url": "https://"}], "monitors.0.heartbeat.url: Input should be a valid URL"),
+        ("monitors", [{**HEARTBEAT, "url": "https://a:port/"}], "monitors.0.heartbeat.url: Input should be a valid"),
+        ("monitors", [{**HEARTBEAT, "url": "ftp://a/"}], "monitors.0.heartbeat.url: URL scheme should be 'http'"),
+        ("monitors", [{**KAFKA, "topics": []}], "Value error, source kafka needs topics"),
+        ("monitors", [{**KAFKA, "group": None}], "Value error, source kafka needs group"),
         ("timezone", "Asia/Peking", "timezone: Value error, 'Asia/Peking' is not a known time zone"),
         ("timezone", "", "timezone: String should have at least 1 character"),
         ("timezone", "Asia", "'Asia' is not a known time zone"),
@@ -203,6 +210,7 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
     monitors = shipped.pop("monitors")
     assert {each["name"]: each.get("error_after_s", each.get("error_above")) for each in monitors} == {
         "event_landing": 300,
+        "event_consumers": 300,
         "etl_user_mood_daily": 900,
         "weekly_report": 300,
         "risk_routing": 300,
@@ -224,8 +232,10 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "backup": "mindguard_backup",
             "keys": "mindguard_keys",
             "prometheus": "mindguard_prometheus",
+            "kafka": "mindguard_kafka",
             "feishu": "mindguard_feishu",
             "airflow": "mindguard_airflow",
+            "metrics": "mindguard_metrics",
         },
         "snapshot": {
             "bucket": "mindguard-backup",
@@ -271,6 +281,13 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "review_hours": 48,
             "resolved_keep_days": 400,
             "storm_threshold": 10,
+        },
+        "watch": {
+            "late_after_s": 180,
+            "unknown_after_s": 600,
+            "textfile": None,
+            "heartbeat_file": None,
+            "heartbeat_url": None,
         },
         "monitor_results_keep_days": 90,
     }

@@ -3,7 +3,7 @@ SELECT
     JSONExtractString(properties, 'path') AS dimension,
     countIf(JSONExtractUInt(properties, 'status') >= 500 OR JSONExtractBool(properties, 'custom_error')) / count() AS value,
     count() AS base
-FROM mindguard.events
+FROM {database:Identifier}.{table:Identifier}
 WHERE
     event_name = 'api_request'
     AND event_time > now() - INTERVAL 1 DAY

@@ -9,7 +9,7 @@ FROM (
         toStartOfMinute(ingest_time) AS minute,
         uniqExact(session_id) AS sessions,
         uniqExactIf(session_id, event_name = 'crash') AS crashed
-    FROM mindguard.events
+    FROM {database:Identifier}.{table:Identifier}
     WHERE
         event_time > now() - INTERVAL 1 DAY
         AND ingest_time >= toStartOfMinute(now()) - INTERVAL 5 MINUTE

@@ -18,6 +18,6 @@ FROM (
         ingest_time,
         dateDiff('second', ingest_time, now64(3, 'UTC')) AS age_s,
         greatest(0, dateDiff('millisecond', event_time, ingest_time) / 1000) AS lag_s
-    FROM mindguard.events
+    FROM {database:Identifier}.{table:Identifier}
     WHERE event_time > now() - INTERVAL 8 DAY AND ingest_time > now() - INTERVAL 8 DAY
 )

@@ -4,7 +4,7 @@ SELECT
     now64(3, 'UTC') AS source_now,
     (
         SELECT maxOrNullIf(ingest_time, ingest_time <= now64(3, 'UTC') + INTERVAL 1 MINUTE)
-        FROM mindguard.events
+        FROM {upstream_database:Identifier}.{upstream_table:Identifier}
         WHERE event_time > now() - INTERVAL 2 DAY
     ) AS upstream_newest
 FROM {database:Identifier}.{table:Identifier}

@@ -5,7 +5,7 @@ SELECT
     if(count() = 0, '', concat('slowest ', toString(round(max(latency_s))), ' s')) AS note
 FROM (
     SELECT JSONExtract(properties, 'response_latency_s', 'Nullable(Float64)') AS latency_s
-    FROM mindguard.events
+    FROM {database:Identifier}.{table:Identifier}
     WHERE
         event_name = 'risk_signal_escalate'
         AND event_time > now() - INTERVAL 1 DAY

@@ -36,8 +36,6 @@ CHECKER_LATE = timedelta(minutes=3)
 
 TOLERATED_SKEW_S = 60.0
 
-_ORDER: tuple[Level, ...] = ("pass", "warn", "error")
-
 
 @dataclass(frozen=True)
 class Reading:
@@ -75,7 +73,8 @@ class State:
         measured_at: when there was a value last; None: never.
         warn_since: since when each value was above the warning threshold; None: the last one was not.
         error_since: the same for the error threshold.
-        better_since: since when each value was better than `level`.
+        below_warn_since: since when no value was above the warning threshold; None: the last one was.
+        below_error_since: the same for the error threshold.
         unknown_since: since when there has been no value.
     """
 
@@ -84,7 +83,8 @@ class State:
     measured_at: datetime | None = None
     warn_since: datetime | None = None
     error_since: datetime | None = None
-    better_since: datetime | None = None
+    below_warn_since: datetime | None = None
+    below_error_since: datetime | None = None
     unknown_since: datetime | None = None
 
 
@@ -191,37 +191,52 @@ def _raw(monitor: Monitor, value: float | None, reason: Reason) -> Level:
 
 
 def _advance(monitor: Monitor, raw: Level, state: State, *, fresh: bool, now: datetime) -> State:
-    """The state after one more value; `fresh` forgets what was being held."""
-    before = replace(state, warn_since=None, error_since=None, better_since=None) if fresh else state
-    warn_since = (before.warn_since or now) if raw != "pass" else None
-    error_since = (before.error_since or now) if raw == "error" else None
-    held = _held(monitor, warn_since, error_since, now)
-    better_since = (before.better_since or now) if _ORDER.index(raw) < _ORDER.index(state.level) else None
-    level: Level = state.level
-    if _ORDER.index(held) > _ORDER.index(level):
-        level = held
-    elif better_since and now - better_since >= timedelta(seconds=monitor.recover_for_s):
-        level, better_since = raw, None
-    return State(
-        level=level,
-        since=state.since if level == state.level and state.since else now,
+    """The state after one more value; `fresh` forgets what was being held.
+
+    A level begins once every value was above its threshold for `for_s`, and ends once none was for `recover_for_s`:
+    values that go up and down within that time end in the worse level, whichever came last.
+    """
+    before = State(level=state.level, since=state.since) if fresh else state
+    above = {"warn": raw != "pass", "error": raw == "error"}
+    after = replace(
+        before,
         measured_at=now,
-        warn_since=warn_since,
-        error_since=error_since,
-        better_since=better_since,
+        unknown_since=None,
+        warn_since=_since(before.warn_since, above["warn"], now),
+        error_since=_since(before.error_since, above["error"], now),
+        below_warn_since=_since(before.below_warn_since, not above["warn"], now),
+        below_error_since=_since(before.below_error_since, not above["error"], now),
     )
+    level = _level(monitor, after, now)
+    return replace(after, level=level, since=state.since if level == state.level and state.since else now)
 
 
-def _held(monitor: Monitor, warn_since: datetime | None, error_since: datetime | None, now: datetime) -> Level:
-    hold = timedelta(seconds=monitor.for_s)
-    if error_since and now - error_since >= hold:
+def _since(began: datetime | None, holds: bool, now: datetime) -> datetime | None:
+    return (began or now) if holds else None
+
+
+def _level(monitor: Monitor, state: State, now: datetime) -> Level:
+    def held(since: datetime | None, seconds: float) -> bool:
+        return since is not None and now - since >= timedelta(seconds=seconds)
+
+    if held(state.error_since, monitor.for_s):
+        return "error"
+    if state.level == "error" and not held(state.below_error_since, monitor.recover_for_s):
         return "error"
     # Without a threshold of its own, a warning is nothing that an error waiting for its time could be meanwhile.
-    return "warn" if monitor.warn is not None and warn_since and now - warn_since >= hold else "pass"
+    if monitor.warn is None or held(state.below_warn_since, monitor.recover_for_s):
+        return "pass"
+    if state.level != "pass" or held(state.warn_since, monitor.for_s):
+        return "warn"
+    return "pass"
 
 
 def _cause(monitor: Monitor, reading: Reading, raw: Level) -> Cause:
-    if raw == "pass" or not isinstance(monitor, FreshnessMonitor) or reading.upstream_newest is None:
+    if raw == "pass" or not isinstance(monitor, FreshnessMonitor):
+        return ""
+    if monitor.source == "kafka":
+        return "pipeline_late"  # what waits is there to be read
+    if reading.upstream_newest is None:
         return ""
     if reading.newest is None or reading.upstream_newest > reading.newest:
         return "pipeline_late"

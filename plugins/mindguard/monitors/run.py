@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import urlsplit
 
 from mindguard.alerts.masking import mask_secrets
@@ -23,7 +22,7 @@ from mindguard.monitors.deadline import Due, lateness, latest_due
 from mindguard.monitors.judge import Reading, Reason, State, judge, unknown
 from mindguard.monitors.result import Key, Memory, Result
 from mindguard.monitors.sources import connection_id, prepare
-from mindguard.monitors.sources.base import Source, SourceTimeout, SourceUnreachable, checked, readings
+from mindguard.monitors.sources.base import Row, Source, SourceTimeout, SourceUnreachable, readings
 from mindguard.settings import Settings
 from mindguard.settings_monitors import DeadlineMonitor, Monitor
 
@@ -31,6 +30,9 @@ log = logging.getLogger(__name__)
 
 TIME_BOX_S = 45.0
 """A run is over by then, so that the next minute's can begin."""
+
+FORGET_AFTER = timedelta(days=1)
+"""A dimension that was wrong and then had no traffic for so long is gone, for instance an endpoint that was renamed."""
 
 _THREADS = 4
 _GRACE_S = 6.0
@@ -70,7 +72,8 @@ def run_monitors(
         time_box_s: monitors without an answer by then are unknown.
 
     Returns:
-        One result for each monitor, or for each of its dimensions, in the order of the settings.
+        One result for each monitor, or for each of its dimensions, in the order of the settings. A dimension
+        without traffic has none; if it was wrong before, it is unknown (`low_base`) until FORGET_AFTER has passed.
 
     Raises:
         MonitorMissing: a name is none of the settings'.
@@ -136,12 +139,16 @@ def _judge(
         verdicts |= {
             dimension: unknown("low_base", state, now=at)
             for dimension, state in known.items()
-            if dimension not in verdicts and state.level != "pass"
+            if dimension not in verdicts and state.level != "pass" and _lately(state, at)
         }
     return [
         (Result.of(monitor, dimension, verdict, at=at, took_s=outcome.took_s), verdict.state)
         for dimension, verdict in verdicts.items()
     ]
+
+
+def _lately(state: State, at: datetime) -> bool:
+    return state.measured_at is not None and at - state.measured_at < FORGET_AFTER
 
 
 class _Group:
@@ -206,7 +213,7 @@ class _Run:
         measured = source.measure(monitor, self.params | (due.params() if due else {}))
         if due:
             # No row yet is the same as not started.
-            row: dict[str, Any] = checked(measured[0], "state") if measured else {}  # type: ignore[arg-type]
+            row: Row = measured[0] if measured else {}  # type: ignore[assignment]
             at = self.now + timedelta(seconds=self.elapsed_s())
             return [lateness(due, state=row.get("state", ""), rows=row.get("rows"), now=at)]
         if measured and isinstance(measured[0], Reading):

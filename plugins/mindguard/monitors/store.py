@@ -51,7 +51,8 @@ class MonitorState(Base):
     measured_at: Mapped[datetime | None]
     warn_since: Mapped[datetime | None]
     error_since: Mapped[datetime | None]
-    better_since: Mapped[datetime | None]
+    below_warn_since: Mapped[datetime | None]
+    below_error_since: Mapped[datetime | None]
     unknown_since: Mapped[datetime | None]
 
 

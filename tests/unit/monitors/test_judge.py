@@ -121,6 +121,13 @@ def test_an_error_recovers_to_a_warning_where_that_is_so() -> None:
     assert statuses(rate(warn_above=0.005, recover_for_s=60), [1, 0.007, 0.007]) == ["error", "error", "warn"]
 
 
+def test_recovery_looks_at_all_of_its_time_and_not_at_the_last_value_alone() -> None:
+    rule = rate(warn_above=0.005, recover_for_s=120)
+    assert statuses(rule, [1, 0.007, 0.007, 0, 0, 0]) == ["error"] * 3 + ["warn", "warn", "pass"]
+    assert statuses(rule, [1, 0, 0.007, 0, 0.007, 0]) == ["error"] * 3 + ["warn"] * 3
+    assert statuses(rule, [1, 0, 0, 0]) == ["error"] * 3 + ["pass"]
+
+
 def test_an_unmeasured_minute_neither_starts_nor_ends_anything() -> None:
     assert statuses(rate(recover_for_s=60), [1, None, 0, 0]) == ["error", "unknown", "error", "pass"]
     assert statuses(rate(for_s=120), [1, None, 1]) == ["pass", "unknown", "error"]

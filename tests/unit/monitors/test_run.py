@@ -15,7 +15,7 @@ from mindguard.monitors import run
 from mindguard.monitors.judge import Reading, State
 from mindguard.monitors.result import Key, Result
 from mindguard.monitors.run import MonitorMissing, run_monitors
-from mindguard.monitors.sources.base import MeasurementFailed, SourceTimeout, SourceUnreachable, readings
+from mindguard.monitors.sources.base import MeasurementFailed, SourceTimeout, SourceUnreachable, readings, table
 from mindguard.settings import Settings
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
@@ -42,6 +42,11 @@ class Unavailable(Remembering):
         raise MindGuardError("the store is down")
 
 
+def rows_of(monitor: Any, rows: Any) -> Any:
+    """Rows as every source gives them."""
+    return table(monitor, list(rows[0]), [list(row.values()) for row in rows]) if rows else []
+
+
 class Scripted:
     """A source that does what the script says for each monitor."""
 
@@ -52,7 +57,7 @@ class Scripted:
         does = self.script[monitor.name]
         if isinstance(does, Exception):
             raise does
-        return does(params) if callable(does) else does
+        return rows_of(monitor, does(params) if callable(does) else does)
 
     def close(self) -> None:
         pass
@@ -230,11 +235,44 @@ def test_a_deadlines_query_learns_the_period_and_no_row_is_not_started(script: d
     assert measured(asked) == {"report": ("pass", "")}
 
 
+def test_a_bad_endpoint_without_traffic_for_a_day_is_forgotten(script: dict[str, Any]) -> None:
+    memory, asked = Remembering(), settings("api")
+    script["api"] = [{"dimension": "/a", "value": 1.0}]
+    measured(asked, memory)
+    script["api"] = [{"dimension": "/b", "value": 0.0}]
+    almost = NOW + timedelta(hours=23, minutes=59)
+    assert measured(asked, memory, now=almost) == {"api//b": ("pass", ""), "api//a": ("unknown", "low_base")}
+    assert measured(asked, memory, now=NOW + timedelta(hours=25)) == {"api//b": ("pass", "")}
+    assert set(memory.kept) == {("api", "/b")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "columns", "said"),
+    [
+        ("freshness", ["value", "lag"], "the query gives lag – a freshness query may give newest, value, upstream"),
+        ("freshness", ["base"], "the query does not give newest or value – name its column so"),
+        ("rate", ["newest"], "the query gives newest – a rate query may give value"),
+        ("latency", ["base"], "the query does not give value"),
+        ("deadline", ["rows"], "the query does not give state"),
+        ("deadline", ["state", "value"], "the query gives value – a deadline query may give state, rows"),
+        ("rate", ["value", "value"], "the query gives value twice"),
+        ("rate", [], "the query does not give value"),
+    ],
+)
+def test_columns_are_checked_even_without_a_row(kind: str, columns: list[str], said: str) -> None:
+    more = {"deadline": {"at": "09:00"}, "freshness": {}}.get(kind, {"error_above": 1})
+    entry = {"name": "m", "kind": kind, "source": "postgres", "query": "m.sql", **more}
+    asked = Settings.model_validate(
+        {"snapshot": {"bucket": "b", "tables": [{"name": "public.t"}]}, "monitors": [entry]}
+    )
+    with pytest.raises(MeasurementFailed) as caught:
+        table(asked.monitors[0], columns, [])
+    assert said in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([{"value": 1, "lag": 2}], "the query gives lag"),
-        ([{"base": 1}], "does not give value or newest"),
         ([{"newest": datetime(2026, 1, 1)}], "newest is no time with a time zone"),  # noqa: DTZ001
         ([{"newest": 5}], "newest is no time"),
         ([{"value": "5"}], "value is no number"),
@@ -244,8 +282,14 @@ def test_a_deadlines_query_learns_the_period_and_no_row_is_not_started(script: d
     ],
 )
 def test_what_is_no_measurement(rows: list[dict[str, Any]], said: str) -> None:
+    (monitor,) = Settings.model_validate(
+        {
+            "snapshot": {"bucket": "b", "tables": [{"name": "public.t"}]},
+            "monitors": [{"name": "m", "kind": "freshness", "source": "postgres", "query": "m.sql"}],
+        }
+    ).monitors
     with pytest.raises(MeasurementFailed, match=said):
-        readings(rows)
+        readings(rows_of(monitor, rows))
 
 
 def test_no_row_is_no_traffic() -> None:

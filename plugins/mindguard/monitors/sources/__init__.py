@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mindguard.connections import Resolve
-from mindguard.monitors.sources import clickhouse, http, postgres, prometheus, snapshots
+from mindguard.monitors.sources import clickhouse, http, kafka, postgres, prometheus, snapshots
 from mindguard.monitors.sources.base import Source
 from mindguard.settings import Settings
 from mindguard.settings_monitors import Monitor
@@ -18,6 +18,7 @@ def connection_id(monitor: Monitor, settings: Settings) -> str | None:
         "clickhouse": ids.events,
         "postgres": ids.app,
         "prometheus": ids.prometheus,
+        "kafka": ids.kafka,
         "snapshots": ids.backup,
     }
     return monitor.connection or defaults.get(monitor.source)
@@ -39,5 +40,6 @@ def prepare(source: str, conn_id: str | None, settings: Settings, resolve: Resol
         "clickhouse": clickhouse.ClickHouse,
         "postgres": postgres.Postgres,
         "prometheus": prometheus.Prometheus,
+        "kafka": kafka.Kafka,
     }
     return lambda: opened[source](connection)

@@ -17,8 +17,19 @@ MAX_ROWS = 200
 """More dimensions than people can look at are a mistake in a query."""
 
 _TIMES = ("newest", "source_now", "upstream_newest")
-_NUMBERS = ("value", "base", "rows")
 _TEXTS = ("dimension", "note", "state")
+_COMMON = ("dimension", "base", "source_now", "note")
+_COLUMNS = {
+    "freshness": (("newest", "value"), ("upstream_newest", *_COMMON)),
+    "rate": (("value",), _COMMON),
+    "latency": (("value",), _COMMON),
+    "deadline": (("state",), ("rows",)),
+}
+"""By kind of monitor: the columns of which its query gives one, and those that it may give beside."""
+
+
+Row = Mapping[str, Any]
+"""By column: aware times, numbers as float, texts."""
 
 
 class SourceUnreachable(MindGuardError):
@@ -28,6 +39,9 @@ class SourceUnreachable(MindGuardError):
 class SourceTimeout(MindGuardError):
     """The source did not answer within the monitor's time."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="raise `timeout_s`, or make it faster")
+
 
 class MeasurementFailed(MindGuardError):
     """The query fails, or what it gives cannot be read as a measurement."""
@@ -36,8 +50,8 @@ class MeasurementFailed(MindGuardError):
 class Source(Protocol):
     """One open source, used by one thread."""
 
-    def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | Sequence[Reading]:
-        """Rows of a query, or readings where there is none.
+    def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Row] | Sequence[Reading]:
+        """Rows of a query, as `table` gives them, or readings where there is none.
 
         Raises:
             SourceUnreachable, SourceTimeout, MeasurementFailed: each with one line for people.
@@ -60,37 +74,42 @@ def query_text(name: str) -> str:
         raise MeasurementFailed(f"cannot read the query {name}: {error.strerror}", hint="correct `query`") from error
 
 
-def checked(row: Mapping[str, Any], first: str) -> dict[str, Any]:
-    """A query's row with its types checked.
-
-    Args:
-        first: the column that must be there, or one of several with `|` between them.
+def table(monitor: Monitor, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Row]:
+    """What a query gave, with its columns checked even if there is no row, and its values' types.
 
     Raises:
-        MeasurementFailed: an unknown column, a missing one, or a value of another type.
+        MeasurementFailed: an unknown column, a missing one, a value of another type, or too many rows.
     """
-    known = (*_TIMES, *_NUMBERS, *_TEXTS)
-    if strangers := sorted(set(row) - set(known)):
-        raise MeasurementFailed(f"the query gives {', '.join(strangers)}", hint=f"it may give {', '.join(known)}")
-    if not set(first.split("|")) & set(row):
-        raise MeasurementFailed(f"the query does not give {first.replace('|', ' or ')}")
-    return {name: _value(name, value) for name, value in row.items()}
+    first, more = _COLUMNS[monitor.kind]
+    known = (*first, *more)
+    if strangers := [name for name in columns if name not in known]:
+        raise MeasurementFailed(
+            f"the query gives {', '.join(strangers)}", hint=f"a {monitor.kind} query may give {', '.join(known)}"
+        )
+    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+        raise MeasurementFailed(f"the query gives {twice[0]} twice", hint="name each column once")
+    if not set(first) & set(columns):
+        raise MeasurementFailed(f"the query does not give {' or '.join(first)}", hint="name its column so")
+    found: list[Row] = []
+    for row in rows:
+        found.append({name: _value(name, value) for name, value in zip(columns, row, strict=True)})
+        if len(found) > MAX_ROWS:
+            raise MeasurementFailed(f"the query gives more than {MAX_ROWS} rows", hint="give one row, or a few")
+    return found
 
 
-def readings(rows: Iterable[Mapping[str, Any]]) -> list[Reading]:
+def readings(rows: Iterable[Row]) -> list[Reading]:
     """Readings of a query's rows; none at all is one reading of nothing.
 
     Raises:
-        MeasurementFailed: see `checked`; also two rows with the same dimension, or too many.
+        MeasurementFailed: two rows have the same dimension.
     """
-    found = []
-    for row in rows:
-        found.append(Reading(**checked(row, "value|newest")))
-        if len(found) > MAX_ROWS:
-            raise MeasurementFailed(f"the query gives more than {MAX_ROWS} rows", hint="give one row, or a few")
+    found = [Reading(**row) for row in rows]
     names = [reading.dimension for reading in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise MeasurementFailed(f"the query gives several rows for dimension {twice[0]!r}")
+        raise MeasurementFailed(
+            f"the query gives several rows for dimension {twice[0]!r}", hint="give one row for each `dimension`"
+        )
     return found or [Reading(base=0)]
 
 

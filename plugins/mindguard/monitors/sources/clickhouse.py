@@ -9,7 +9,7 @@ from typing import Any
 from mindguard.alerts.masking import mask_secrets
 from mindguard.connections import Connection, clickhouse_client
 from mindguard.errors import MindGuardError
-from mindguard.monitors.sources.base import MeasurementFailed, SourceTimeout, SourceUnreachable, query_text
+from mindguard.monitors.sources.base import MeasurementFailed, Row, SourceTimeout, SourceUnreachable, query_text, table
 from mindguard.settings_monitors import Monitor
 
 _TIMEOUTS = ("TIMEOUT_EXCEEDED", "code 159")
@@ -27,27 +27,29 @@ class ClickHouse:
         except MindGuardError as error:
             raise SourceUnreachable(mask_secrets(error.message)) from None
 
-    def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Row]:
         """See Source."""
         from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
         text = query_text(str(monitor.query))
         # Only what the server binds: given anything else, the client takes each % of the query for a placeholder.
         bound = {name: value for name, value in {**monitor.params, **params}.items() if f"{{{name}:" in text}
+        limits = {"max_execution_time": monitor.timeout_s, "readonly": 2}
         try:
-            result = self._client.query(
-                text,
-                parameters=bound or None,
-                settings={"max_execution_time": monitor.timeout_s, "readonly": 2},
-                query_tz=UTC,
-            )
+            result = self._client.query(text, parameters=bound or None, settings=limits, query_tz=UTC)
+            columns: Sequence[str] = result.column_names
+            if not columns:  # a result without rows comes without names
+                described = f"DESCRIBE TABLE ({text.rstrip().removesuffix(';')}\n)"
+                columns = self._client.query(described, parameters=bound or None, settings=limits).result_columns[0]
         except ClickHouseError as error:
             line = mask_secrets(" ".join(str(error).split()))[:300]
             if any(sign in line for sign in _TIMEOUTS):
                 raise SourceTimeout(f"no answer within {monitor.timeout_s:g} s") from None
             # The server's own errors are DatabaseError; OperationalError is the way to it.
-            raise (SourceUnreachable if type(error) is OperationalError else MeasurementFailed)(line) from None
-        return [{name: _aware(value) for name, value in row.items()} for row in result.named_results()]
+            if type(error) is OperationalError:
+                raise SourceUnreachable(line, hint="see `mindguard doctor`") from None
+            raise MeasurementFailed(line, hint="correct the query") from None
+        return table(monitor, columns, [list(map(_aware, row)) for row in result.result_rows])
 
     def close(self) -> None:
         """See Source."""

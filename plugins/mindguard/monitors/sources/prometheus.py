@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mindguard.connections import Connection
-from mindguard.monitors.sources.base import MeasurementFailed, SourceTimeout, SourceUnreachable
+from mindguard.monitors.sources.base import MeasurementFailed, Row, SourceTimeout, SourceUnreachable
 from mindguard.settings_monitors import Monitor
 
 
@@ -23,7 +23,7 @@ class Prometheus:
         auth = (connection.login, connection.password) if connection.login else None
         self._client = httpx.Client(base_url=f"{host}{port}", auth=auth)
 
-    def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Row]:
         """See Source. A series is a row; its labels are the dimension."""
         import httpx
 
@@ -33,6 +33,8 @@ class Prometheus:
                 params={"query": str(monitor.promql), "timeout": f"{round(monitor.timeout_s * 1000)}ms"},
                 timeout=monitor.timeout_s,
             )
+            if answer.status_code in (401, 403):
+                raise MeasurementFailed(f"Prometheus: HTTP {answer.status_code}", hint="check login and password")
             told = answer.json()
             if told["status"] != "success":
                 raise MeasurementFailed(f"Prometheus: {told['errorType']}: {told['error']}"[:300])
@@ -49,11 +51,13 @@ class Prometheus:
         self._client.close()
 
 
-def _rows(data: Any) -> list[dict[str, Any]]:
+def _rows(data: Any) -> list[Row]:
     if data["resultType"] == "scalar":
         return [{"value": float(data["result"][1])}]
     if data["resultType"] != "vector":
         raise MeasurementFailed(f"the expression gives a {data['resultType']}", hint="a vector or a scalar is judged")
+    if not data["result"]:
+        raise MeasurementFailed("the expression gives no series", hint="check its names, or add `or vector(0)`")
     return [
         {
             "dimension": ",".join(
