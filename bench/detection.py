@@ -27,7 +27,7 @@ import httpx
 from clickhouse_connect.driver.client import Client
 from ruamel.yaml import YAML
 
-from devstack.kafka_broker import KafkaBroker
+from devstack.kafka_broker import TOPIC, KafkaBroker
 from devstack.live_data import create_tables, land_events
 from devstack.parts import ROOT
 from devstack.stack import Stack
@@ -68,18 +68,20 @@ class Pipelines:
         self._client.insert("mindguard.user_mood_daily", [[at.date(), 1, 1, at]])
 
 
+# Each with its monitor and dimension.
 WATCHED = {
-    "event landing": "event_landing",
-    "ETL table": "etl_user_mood_daily",
-    "Kafka consumer group": "event_consumers",
+    "event landing": ("event_landing", ""),
+    "ETL table": ("etl_user_mood_daily", ""),
+    "Kafka consumer group": ("event_consumers", TOPIC),
 }
 
 
 def settings() -> dict[str, Any]:
     """The repository's, with five minutes for each of the three, also where there was no traffic yesterday."""
     shipped = YAML(typ="safe").load((ROOT / "include/config/mindguard.yaml").read_text("utf-8"))
+    watched = {monitor for monitor, _ in WATCHED.values()}
     for monitor in shipped["monitors"]:
-        if monitor["name"] in WATCHED.values():
+        if monitor["name"] in watched:
             monitor |= {"error_after_s": THRESHOLD.total_seconds(), "min_base": 0}
     return dict(shipped)
 
@@ -103,10 +105,10 @@ def running(folder: Path) -> Iterator[tuple[Stack, Pipelines]]:
         yield stack, pipelines
 
 
-def cards(stack: Stack, monitor: str, colours: tuple[str, ...], since: datetime) -> list[datetime]:
-    """When cards of the monitor's incident arrived."""
+def cards(stack: Stack, watched: tuple[str, str], colours: tuple[str, ...], since: datetime) -> list[datetime]:
+    """When cards of the incident of a monitor and dimension arrived."""
     feed = httpx.get(f"{stack.feishu.url}/_messages", trust_env=False, timeout=10).json()["messages"]
-    wanted = fingerprint(SOURCE, recovery_key(monitor))
+    wanted = fingerprint(SOURCE, recovery_key(*watched))
     arrived = [
         datetime.fromisoformat(message["received_at"])
         for message in feed
@@ -137,7 +139,7 @@ def repetition(stack: Stack, pipelines: Pipelines) -> dict[str, dict[str, float]
     pipelines.stall(last)
 
     def all_of(colours: tuple[str, ...], since: datetime) -> dict[str, datetime] | None:
-        found = {name: cards(stack, monitor, colours, since) for name, monitor in WATCHED.items()}
+        found = {name: cards(stack, watched, colours, since) for name, watched in WATCHED.items()}
         return {name: min(at) for name, at in found.items()} if all(found.values()) else None
 
     told = wait_until(lambda: all_of(("orange", "blue"), stalled))
