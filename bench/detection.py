@@ -195,7 +195,8 @@ def write(samples: dict[str, list[dict[str, float]]]) -> None:
         "command": "python bench/detection.py --add",
         "note": f"{os.cpu_count()} cores for the whole stack. The scheduler ticks every minute, and what it sees was "
         "written already old: the last good record is four to five minutes old when the stall begins, so that it "
-        "crosses the 5-minute threshold soon, at a random second of the minute. Green needs two good measurements.",
+        "crosses the 5-minute threshold soon, at a random second of the minute. Green needs one good measurement, "
+        "and two of the consumer group, whose wait may hover about the threshold while it catches up.",
         "columns": [
             *("pipeline", "stalls"),
             *("threshold → card, median s", "p95 s", "max s"),

@@ -43,7 +43,7 @@ class _Monitor(Section):
     timeout_s: float = Field(10, gt=0, le=30, description="after it the monitor is unknown")
     for_s: float = Field(0, ge=0, description="a level counts once every value was above it for so long")
     recover_for_s: float = Field(
-        45, ge=0, description="a level ends once every value was below it for so long; default: two good minutes"
+        45, ge=0, description="a level ends once every value was below it for so long; by default in two runs"
     )
     severity: Literal["P0", "P1", "P2"] = "P2"
     owner: str | None = None
@@ -96,6 +96,8 @@ class FreshnessMonitor(_Monitor):
     source: Literal["clickhouse", "postgres", "prometheus", "kafka", "snapshots"]
     warn_after_s: float | None = Field(None, ge=0)
     error_after_s: float = Field(300, gt=0, description="operations document, section 2: more than 5 minutes is late")
+    # An age that has fallen needs its whole threshold to rise again, so nothing flaps.
+    recover_for_s: float = Field(0, ge=0, description="a level ends once every value was below it for so long")
     max_future_s: float = Field(60, ge=0, description="a newest row so far ahead of the source's clock is no time")
     min_base: float = Field(0, ge=0, description="rows usual at this time of day; below it the age says nothing")
 
@@ -179,6 +181,7 @@ class DeadlineMonitor(_Monitor):
 
     kind: Literal["deadline"]
     source: Literal["clickhouse", "postgres"]
+    recover_for_s: float = Field(0, ge=0, description="a level ends once every value was below it for so long")
     weekday: Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"] | None = Field(
         None, description="due for the ISO week before this one; default: due each day, for the day before"
     )
