@@ -23,6 +23,7 @@ from devstack.process import LeashedProcess, Stopped, describe_exit, last_lines,
 from devstack.state import StackError, State, is_free, write_private
 
 if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client as ClickHouseClient
     from types_boto3_s3 import S3Client
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -487,6 +488,14 @@ class ClickHouseFront(Part):
     def password(self) -> str:
         """The generated password."""
         return self.state.secret("clickhouse")
+
+    def client(self) -> ClickHouseClient:
+        """A new client with every right."""
+        import clickhouse_connect
+
+        return clickhouse_connect.get_client(
+            host="127.0.0.1", port=self.port or 0, username=self.login, password=self.password
+        )
 
     def probe(self) -> bool:
         return http_status(f"http://127.0.0.1:{self.port}/ping") == 200

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,17 +17,22 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import psycopg
+from clickhouse_connect.driver.client import Client
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from devstack.airflow_api import AirflowAPI
 from devstack.event_faults import EventFaults
+from devstack.kafka_broker import KafkaBroker
+from devstack.live_data import LiveData
 from devstack.parts import ROOT
 from devstack.sample_data import load_events, load_releases, load_tables
 from devstack.stack import Stack
 from devstack.state import StackError
+from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.connections import clickhouse_client, from_environment
+from mindguard.monitors.store import MonitorStore
 from mindguard.settings import load_settings
 from mindguard.volume.days import day_start
 from mindguard.volume.install import install
@@ -39,6 +44,7 @@ REPORT = "run-report.json"
 DEMO = "demo_failure"
 VOLUME = "event_volume"
 FALLEN = "checkin_submit"
+MONITORING = ("pipeline_freshness", "service_levels")
 ESCALATE_AFTER_S = 5
 
 
@@ -69,17 +75,23 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
     report_file.unlink(missing_ok=True)  # a report of an earlier run must not pass for this one's
     began = time.monotonic()
     settings_file = state / "mindguard.yaml"
-    with Stack(state, airflow=False, settings=settings_file, feishu_app=True) as stack:
+    broker = KafkaBroker()
+    options: dict[str, Any] = {"settings": settings_file, "kafka": broker.connection(), "feishu_app": True}
+    with ExitStack() as exits:
+        stack = exits.enter_context(Stack(state, airflow=False, **options))
         say("starting Airflow while the sample data loads")
         stack.start_airflow(wait=False)
         write_settings(settings_file, acknowledge_base_url=stack.urls()["Airflow"])
-        load_sample_data(stack, rows=rows, events=events)
+        client = stack.clickhouse.client()
+        load_sample_data(stack, client, rows=rows, events=events)
         lose_events(stack)
+        exits.enter_context(LiveData(client, stack.postgres_conninfo("mindguard_app_owner"), broker, say=say))
         stack.wait_ready()
         api = stack.airflow_api()
         outcome = Outcome()
         outcome.require(not api.import_errors(), f"DAG files do not load: {api.import_errors()}")
-        api.wait_for_dags("snapshot_tables", "restore_drill", "alert_delivery", VOLUME, DEMO, timeout_s=120)
+        dag_ids = ("snapshot_tables", "restore_drill", "alert_delivery", *MONITORING, VOLUME, DEMO)
+        api.wait_for_dags(*dag_ids, timeout_s=120)
         api.set_paused("alert_delivery", paused=False)
         api.set_paused("restore_drill", paused=False)  # else the asset's event would start nothing
         drilled = {run["dag_run_id"] for run in api.runs("restore_drill")}
@@ -88,6 +100,7 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
         see_event_volume(api, outcome, checked)
         if taken:
             prove_snapshot(api, outcome, drilled)
+        watch_monitors(stack, api, outcome)
         show_an_incident(stack, api, outcome)
         outcome.report["urls"] = stack.urls()
         report_file.write_text(json.dumps(outcome.report, ensure_ascii=False, indent=1) + "\n")
@@ -113,19 +126,11 @@ def write_settings(file: Path, *, acknowledge_base_url: str) -> None:
     file.write_text(json.dumps(settings, indent=1, default=str))  # JSON is YAML
 
 
-def load_sample_data(stack: Stack, *, rows: int, events: int) -> None:
+def load_sample_data(stack: Stack, client: Client, *, rows: int, events: int) -> None:
     """Fill PostgreSQL and ClickHouse; nothing is done where the same data is there already."""
-    import clickhouse_connect
-
     today = datetime.now(UTC).astimezone(ZONE).date()
     load_tables(stack.postgres_conninfo("mindguard_app_owner"), rows=rows, seed=SEED, today=today, progress=say)
     load_releases(stack.postgres_conninfo("mindguard_app_owner"), today=today)
-    client = clickhouse_connect.get_client(
-        host="127.0.0.1",
-        port=stack.clickhouse.port,
-        username=stack.clickhouse.login,
-        password=stack.clickhouse.password,
-    )
     load_events(client, events=events, seed=SEED, today=today, progress=say)
 
 
@@ -197,6 +202,32 @@ def prove_snapshot(api: AirflowAPI, outcome: Outcome, earlier: set[str]) -> None
     outcome.require(state == "success", f"restore_drill ended {state}; see {api.url}/dags/restore_drill/runs/{run_id}")
     proof = api.xcom("restore_drill", run_id, "drill_snapshot", map_index=0) if state == "success" else {}
     outcome.report["drill"] = {"status": "proven" if proof else "failed", "seconds": proof.get("seconds")}
+
+
+def watch_monitors(stack: Stack, api: AirflowAPI, outcome: Outcome) -> None:
+    """Let the scheduler run both monitoring DAGs, which then go on every minute, and read what each monitor said."""
+    began = datetime.now(UTC)
+    for dag_id in MONITORING:
+        run_id = scheduled_or_triggered(api, dag_id)
+        state = follow(api, dag_id, run_id)
+        outcome.require(state == "success", f"{dag_id} ended {state}; see {api.url}/dags/{dag_id}/runs/{run_id}")
+    store = MonitorStore(
+        IncidentStore.of(from_environment("mindguard_ops", stack.environment())), keep=timedelta(days=1)
+    )
+    outcome.report["monitors"] = [
+        {
+            "name": f"{result.monitor} {result.dimension}".strip(),
+            "status": result.status,
+            "value": result.value,
+            "threshold": result.threshold,
+            "unit": result.unit,
+        }
+        for result in store.latest(since=began)
+        if not result.monitor.startswith("checker:")
+    ]
+    wrong = [monitor["name"] for monitor in outcome.report["monitors"] if monitor["status"] == "error"]
+    outcome.require(not wrong, f"monitors in error: {', '.join(wrong)}; `mindguard monitors history NAME` says why")
+    outcome.require(bool(outcome.report["monitors"]), "no monitor has measured anything")
 
 
 def next_run(api: AirflowAPI, dag_id: str, earlier: set[str], *, timeout_s: float = 60) -> str:
@@ -335,13 +366,7 @@ def summarise(outcome: Outcome, stack: Stack, report_file: Path, seconds: float)
     """One table, the addresses, and what is wrong if anything is."""
     console = Console()
     if snapshot := outcome.report.get("snapshot"):
-        table = Table("table", box=box.SIMPLE_HEAD, title=f"snapshot {snapshot['id']}", title_justify="left")
-        for head in ("rows", "parts written", "parts reused", "MB stored"):
-            table.add_column(head, justify="right")
-        for name, row in sorted(snapshot["tables"].items()):
-            written, reused = str(row["parts_written"]), str(row["parts_reused"])
-            table.add_row(name, f"{row['rows']:,}", written, reused, f"{row['bytes'] / 1e6:,.1f}")
-        console.print(table)
+        console.print(snapshot_table(snapshot))
         verdict = "verified" if snapshot["verified"] else "NOT VERIFIED"
         console.print(f"{snapshot['seconds']:.1f} s, {outcome.mb_per_s:,.0f} MB/s of source, {verdict}")
     if drill := outcome.report.get("drill"):
@@ -349,6 +374,8 @@ def summarise(outcome: Outcome, stack: Stack, report_file: Path, seconds: float)
         console.print(f"restore drill: {drill['status']}{rebuilt}")
     if volume := outcome.report.get("event_volume"):
         console.print(f"event volume: {volume['failed']} of {volume['evaluated']} expectations failed, as they should")
+    if monitors := outcome.report.get("monitors"):
+        console.print(monitor_table(monitors))
     if alerts := outcome.report.get("alerts"):
         console.print(
             f"alerts: cards in the Feishu sandbox: {alerts['delivered']}, incidents resolved: {alerts['resolved']}"
@@ -360,6 +387,35 @@ def summarise(outcome: Outcome, stack: Stack, report_file: Path, seconds: float)
     console.print(f"report {report_file}, everything took {seconds:.0f} s")
     for failure in outcome.failures:
         console.print(f"[red]FAILED[/red] {failure}")
+
+
+def snapshot_table(snapshot: dict[str, Any]) -> Table:
+    """What was stored of each table."""
+    table = Table("table", box=box.SIMPLE_HEAD, title=f"snapshot {snapshot['id']}", title_justify="left")
+    for head in ("rows", "parts written", "parts reused", "MB stored"):
+        table.add_column(head, justify="right")
+    for name, row in sorted(snapshot["tables"].items()):
+        written, reused = str(row["parts_written"]), str(row["parts_reused"])
+        table.add_row(name, f"{row['rows']:,}", written, reused, f"{row['bytes'] / 1e6:,.1f}")
+    return table
+
+
+def monitor_table(monitors: list[dict[str, Any]]) -> Table:
+    """What each monitor measured last."""
+    table = Table("monitor", "status", box=box.SIMPLE_HEAD, title="monitors, every minute", title_justify="left")
+    for head in ("value", "error above"):
+        table.add_column(head, justify="right")
+    for each in monitors:
+        amounts = (amount(each[key], each["unit"]) for key in ("value", "threshold"))
+        table.add_row(each["name"], each["status"], *amounts)
+    return table
+
+
+def amount(value: float | None, unit: str) -> str:
+    """For people."""
+    if value is None:
+        return ""
+    return f"{value:.2%}" if unit == "ratio" else f"{value:,.0f} {unit}"
 
 
 def say(line: str) -> None:

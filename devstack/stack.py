@@ -161,6 +161,7 @@ class Stack:
         parallelism: Airflow tasks at once.
         settings: settings file for MINDGUARD_SETTINGS; default: the repository's.
         dag_folders: more DAGs for Airflow.
+        kafka: the connection `mindguard_kafka` to a broker that somebody else keeps; see KafkaBroker.
         feishu_app: alerts go through an app's bot, which can change its cards, instead of a custom bot's webhook.
         quiet: do not print restarts and progress.
 
@@ -178,6 +179,7 @@ class Stack:
         parallelism: int = 4,
         settings: Path | None = None,
         dag_folders: Sequence[Path] = (),
+        kafka: dict[str, Any] | None = None,
         feishu_app: bool = False,
         quiet: bool = False,
     ) -> None:
@@ -193,6 +195,7 @@ class Stack:
             "dag_folders": dag_folders,
         }
         self.site: AirflowSite | None = None
+        self._kafka = kafka
         self._feishu_app = feishu_app
         self._quiet = quiet
         self._stopping = threading.Event()
@@ -321,6 +324,8 @@ class Stack:
             "feishu": self._feishu_connections,
         }
         connections = {name: value for part in self._names for name, value in known[part]().items()}
+        if self._kafka:
+            connections["mindguard_kafka"] = self._kafka
         return connections | (self._airflow_connection() if self.site else {})
 
     def _airflow_connection(self) -> dict[str, dict[str, Any]]:
@@ -334,7 +339,8 @@ class Stack:
                 "port": url.port,
                 "schema": url.scheme,
                 **login,
-            }
+            },
+            "mindguard_metrics": {"conn_type": "generic", "password": self.state.secret("metrics")},
         }
 
     def _postgres_connections(self) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,17 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from mindguard import __version__, cli_feishu, cli_incidents, cli_keys, cli_restore, cli_retention, cli_rota, cli_suites
+from mindguard import (
+    __version__,
+    cli_feishu,
+    cli_incidents,
+    cli_keys,
+    cli_monitors,
+    cli_restore,
+    cli_retention,
+    cli_rota,
+    cli_suites,
+)
 from mindguard.cli_common import AsJson, SnapshotId, print_json, print_progress, print_table, settings_and_store
 from mindguard.errors import MindGuardError
 
@@ -30,6 +40,7 @@ app.add_typer(snapshot_app, name="snapshot")
 app.add_typer(cli_feishu.app, name="feishu")
 app.add_typer(cli_incidents.app, name="incidents")
 app.add_typer(cli_keys.app, name="keys")
+app.add_typer(cli_monitors.app, name="monitors")
 app.add_typer(cli_rota.app, name="rota")
 app.add_typer(cli_suites.app, name="suites")
 app.add_typer(cli_suites.volume_app, name="volume")

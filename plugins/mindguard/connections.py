@@ -175,6 +175,20 @@ def s3_client(connection: Connection) -> S3Client:
     return client
 
 
+def kafka_config(connection: Connection) -> dict[str, Any]:
+    """librdkafka's settings of a `kafka` connection: its extras, without callbacks. They may hold passwords.
+
+    Raises:
+        MindGuardError: no broker is named.
+    """
+    config = {key: value for key, value in connection.extra.items() if not key.endswith("_cb")}
+    if not config.get("bootstrap.servers"):
+        raise MindGuardError(
+            f"connection {connection.conn_id!r} names no Kafka broker", hint="add bootstrap.servers to its extras"
+        )
+    return config
+
+
 def clickhouse_client(connection: Connection, **limits: int) -> Client:
     """HTTP client of a `clickhouse` connection.
 

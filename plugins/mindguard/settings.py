@@ -16,9 +16,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -26,16 +24,13 @@ from pydantic import (
 )
 
 from mindguard.errors import SettingsError
+from mindguard.settings_monitors import Monitor
+from mindguard.settings_section import Section as _Section
 
 RUN_MARGIN_MINUTES = 15
 """What the last request of a snapshot, its manifest, may take beyond max_age_minutes with all of its retries."""
 
 _QUALIFIED_NAME = re.compile(r"[^.\n]+\.[^.\n]+")
-
-
-class _Section(BaseModel):
-    # Strict: YAML has types, so `days: true` or `timezone: 8` is a mistake. Its lists are read as tuples all the same.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, str_min_length=1)
 
 
 def _distinct_names(names: Iterable[str]) -> set[str]:
@@ -58,8 +53,16 @@ class Connections(_Section):
         "mindguard_keys",
         description="any type: its password is the key ring, unless MINDGUARD_KEYS or MINDGUARD_KEYS_FILE gives it",
     )
+    prometheus: str = Field("mindguard_prometheus", description="http: what the monitors' PromQL is asked of")
+    kafka: str = Field(
+        "mindguard_kafka", description="kafka: its extras are librdkafka's settings, as for Airflow's own hook"
+    )
     feishu: str = Field("mindguard_feishu", description="feishu or http: the alert bot's webhook")
     airflow: str = Field("mindguard_airflow", description="http: Airflow's REST API, as a user who may read runs")
+    metrics: str = Field(
+        "mindguard_metrics",
+        description="any type: its password is the bearer token of Prometheus at /mindguard/metrics",
+    )
 
 
 class TableSettings(_Section):
@@ -342,6 +345,28 @@ class AlertsSettings(_Section):
     storm_threshold: int = Field(10, ge=2, description="cards within a minute from which on they become digests")
 
 
+class WatchSettings(_Section):
+    """How the monitors themselves are watched, and what other systems learn from them."""
+
+    late_after_s: float = Field(
+        180, ge=60, description="longer between two runs of a monitoring DAG: nobody knows what was in between"
+    )
+    unknown_after_s: float = Field(
+        600, ge=0, description="a monitor that could not be measured for so long is an incident; low traffic never is"
+    )
+    textfile: str | None = Field(
+        None, pattern=r"\.prom$", description="file in the folder of node-exporter's textfile collector"
+    )
+    heartbeat_file: str | None = Field(
+        None, description="touched at the end of each run; `{dag}` in it is the DAG's name"
+    )
+    heartbeat_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="asked at the end of each run, for a dead man's switch; `{dag}` in it is the DAG's name",
+    )
+
+
 def _known_timezone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -427,6 +452,16 @@ class Settings(_Section):
         if strangers:
             raise ValueError(f"funnels name events that are not under key_events: {', '.join(strangers)}")
         return self
+
+    monitors: tuple[Monitor, ...] = Field((), strict=False, description="measured every minute")
+    watch: WatchSettings = WatchSettings()
+    monitor_results_keep_days: int = Field(90, ge=1, description="how long what the monitors measured is kept")
+
+    @field_validator("monitors")
+    @classmethod
+    def _named_once(cls, monitors: tuple[Monitor, ...]) -> tuple[Monitor, ...]:
+        _distinct_names(monitor.name for monitor in monitors)
+        return monitors
 
     @property
     def zone(self) -> ZoneInfo:

@@ -19,12 +19,14 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
     "alert_delivery": {"deliver_alerts": set(), "sweep_missed_callbacks": set()},
     # The rollup is reconciled beside the suites: one that differs must not blind them.
     "event_volume": {"choose_suites": set(), "check_suites": {"choose_suites"}, "reconcile_rollup": set()},
+    "pipeline_freshness": {"measure_freshness": set()},
     "restore_drill": {"choose_snapshots": set(), "drill_snapshot": {"choose_snapshots"}},
     "restore_tables": {
         "plan_restore": set(),
         "approve_restore": {"plan_restore"},
         "restore_tables": {"plan_restore", "approve_restore"},
     },
+    "service_levels": {"measure_service_levels": set()},
     "snapshot_tables": {
         "take_snapshot": set(),
         "verify_snapshot": {"take_snapshot"},

@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-import clickhouse_connect
 import psycopg
 import pytest
 
@@ -83,13 +82,7 @@ def test_clickhouse(
     code = example("sh", "ClickHouse").split("<<'PY'\n", 1)[1].split("PY\n", 1)[0]
     code = filled_in(code.replace("https://", "http://"), stack, store, urlsplit(stack.seaweedfs.endpoint).netloc)
     statement = str(run_python(code, manifest, tmp_path, monkeypatch)["printed"])
-    client = clickhouse_connect.get_client(
-        host="127.0.0.1",
-        port=stack.clickhouse.port or 0,
-        username=stack.clickhouse.login,
-        password=stack.clickhouse.password,
-    )
-    assert dict(client.query(statement).result_rows) == counted
+    assert dict(stack.clickhouse.client().query(statement).result_rows) == counted
 
 
 def test_pyarrow(

@@ -108,15 +108,16 @@ def test_doctor_reports_every_missing_connection(mindguard: Mindguard) -> None:
     ended = mindguard("doctor", "--json")
     findings = json.loads(ended.out)
     assert ended.status == 1
-    found = {finding["what"].removeprefix("mindguard_"): finding["status"] for finding in findings}
-    assert found == {
+    found = {finding["what"]: finding["status"] for finding in findings}
+    assert found["risk_routing"] == found["event_consumers"] == "error"
+    assert {what[10:]: status for what, status in found.items() if what.startswith("mindguard_")} == {
         "app": "error",
         "backup": "error",
         "drill": "error",
         "feishu": "error",
         "restore": "warn",
         "ops": "warn",
-        "events": "unknown",
+        "events": "warn",
     }
     assert all("set AIRFLOW_CONN_MINDGUARD_" in finding["text"] for finding in findings)
 
@@ -126,7 +127,7 @@ def test_doctor_goes_on_after_a_connection_that_boto3_refuses(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_MINDGUARD_BACKUP", "aws://k:s@/?endpoint_url=127.0.0.1:9000")
     findings = json.loads(mindguard("doctor", "--json").out)
-    assert len(findings) == 7
+    assert len([finding for finding in findings if finding["what"].startswith("mindguard_")]) == 7
     assert "Invalid endpoint: 127.0.0.1:9000" in findings[1]["text"]
 
 
@@ -278,3 +279,21 @@ def test_the_command_needs_no_airflow_and_is_quick_to_start() -> None:
     ended = in_a_process(command, "feishu", "preview", "resolved")
     assert ended.status == 0
     assert not heavy & set(ended.err.split())
+
+
+def test_monitors_are_listed_with_their_thresholds(mindguard: Mindguard) -> None:
+    listed = mindguard("monitors", "list")
+    assert listed.status == 0
+    (line,) = [line for line in listed.out.splitlines() if "api_error_rate" in line]
+    assert line.split()[:5] == ["api_error_rate", "rate", "mindguard_events", "1.00%", "P2"]
+
+
+def test_a_monitor_that_cannot_be_judged_is_no_success(mindguard: Mindguard) -> None:
+    ran = mindguard("monitors", "run", "risk_routing", "--json")
+    assert ran.status == 1
+    (result,) = json.loads(ran.out)
+    assert (result["status"], result["reason"]) == ("unknown", "unreachable")
+    assert "AIRFLOW_CONN_MINDGUARD_APP" in result["note"]
+    wrong = mindguard("monitors", "run", "typo")
+    assert (wrong.status, wrong.out) == (1, "")
+    assert "there is no monitor typo" in wrong.err

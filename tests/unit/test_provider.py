@@ -34,6 +34,18 @@ def test_airflow_takes_the_provider_info() -> None:
     Draft7Validator(schema).validate(get_provider_info())
 
 
+def test_the_distribution_holds_every_package() -> None:
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    plugins = ROOT / "plugins"
+    # Migrations are data: Alembic reads them as files.
+    there = {
+        ".".join(file.parent.relative_to(plugins).parts)
+        for file in (plugins / "mindguard").rglob("__init__.py")
+        if "migrations" not in file.parts
+    }
+    assert set(setuptools["packages"]) == there | {"mindguard.include"}
+
+
 def test_the_distribution_announces_it() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert get_provider_info()["package-name"] == project["name"]

@@ -20,6 +20,9 @@ from mindguard.errors import SettingsError
 from mindguard.settings import Settings, include_dir, load_settings, settings_path
 
 SMALLEST: dict[str, Any] = {"snapshot": {"bucket": "b", "tables": [{"name": "public.t"}]}}
+MONITOR = {"name": "api", "kind": "rate", "source": "postgres", "query": "m.sql", "error_above": 0.01}
+HEARTBEAT = {"name": "agent", "kind": "heartbeat", "url": "https://agent.example.com/health"}
+KAFKA = {"name": "group", "kind": "freshness", "source": "kafka", "group": "g", "topics": ["t"]}
 SHIPPED = include_dir() / "config" / "mindguard.yaml"
 
 
@@ -75,6 +78,21 @@ def refusal(path: Path) -> str:
             [{"name": "public.t"}, {"name": "public.u"}, {"name": "public.t", "part_by": "x"}],
             "snapshot.tables: Value error, listed twice: public.t",
         ),
+        ("monitors", [MONITOR, MONITOR], "monitors: Value error, listed twice: api"),
+        ("monitors", [{**MONITOR, "kind": "typo"}], "monitors.0: Input tag 'typo'"),
+        ("monitors", [{**MONITOR, "name": "A b"}], "monitors.0.rate.name: String should match pattern"),
+        ("monitors", [{**MONITOR, "source": "snapshots"}], "monitors.0.rate.source: Input should be"),
+        ("monitors", [{**MONITOR, "query": None}], "Value error, source postgres needs query"),
+        ("monitors", [{**MONITOR, "url": "http://x"}], "Value error, source postgres does not use url"),
+        ("monitors", [{**MONITOR, "warn_above": 0.02}], "Value error, thresholds must rise from warn over error"),
+        ("monitors", [{**MONITOR, "escalate_above": 0.001}], "Value error, thresholds must rise from warn over error"),
+        ("monitors", [{**MONITOR, "timeout_s": 31}], "monitors.0.rate.timeout_s: Input should be less than or equal"),
+        ("monitors", [{**MONITOR, "error_after_s": 1}], "monitors.0.rate.error_after_s: Extra inputs"),
+        ("monitors", [{**HEARTBEAT, "url": "https://"}], "monitors.0.heartbeat.url: Input should be a valid URL"),
+        ("monitors", [{**HEARTBEAT, "url": "https://a:port/"}], "monitors.0.heartbeat.url: Input should be a valid"),
+        ("monitors", [{**HEARTBEAT, "url": "ftp://a/"}], "monitors.0.heartbeat.url: URL scheme should be 'http'"),
+        ("monitors", [{**KAFKA, "topics": []}], "Value error, source kafka needs topics"),
+        ("monitors", [{**KAFKA, "group": None}], "Value error, source kafka needs group"),
         ("timezone", "Asia/Peking", "timezone: Value error, 'Asia/Peking' is not a known time zone"),
         ("timezone", "", "timezone: String should have at least 1 character"),
         ("timezone", "Asia", "'Asia' is not a known time zone"),
@@ -188,7 +206,21 @@ def test_the_environment_names_another_file(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_shipped_file_holds_the_documented_values() -> None:
-    assert load_settings(SHIPPED).model_dump(exclude={"key_events", "funnels"}) == {
+    shipped = load_settings(SHIPPED).model_dump(exclude={"key_events", "funnels"})
+    monitors = shipped.pop("monitors")
+    assert {each["name"]: each.get("error_after_s", each.get("error_above")) for each in monitors} == {
+        "event_landing": 300,
+        "event_consumers": 300,
+        "etl_user_mood_daily": 900,
+        "weekly_report": 300,
+        "risk_routing": 300,
+        "snapshot_age": 93600,
+        "crash_rate": 0.005,
+        "crash_rate_day": 0.01,
+        "api_error_rate": 0.01,
+        "risk_response": 300,
+    }
+    assert shipped == {
         "timezone": "Asia/Shanghai",
         "locale": "zh",
         "connections": {
@@ -199,8 +231,11 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "events": "mindguard_events",
             "backup": "mindguard_backup",
             "keys": "mindguard_keys",
+            "prometheus": "mindguard_prometheus",
+            "kafka": "mindguard_kafka",
             "feishu": "mindguard_feishu",
             "airflow": "mindguard_airflow",
+            "metrics": "mindguard_metrics",
         },
         "snapshot": {
             "bucket": "mindguard-backup",
@@ -256,8 +291,17 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "dimensions": ("platform", "app_version", "country"),
             "excluded_days": (),
             "calendar": None,
+            "report_days": 90,
         },
         "suites": None,
+        "watch": {
+            "late_after_s": 180,
+            "unknown_after_s": 600,
+            "textfile": None,
+            "heartbeat_file": None,
+            "heartbeat_url": None,
+        },
+        "monitor_results_keep_days": 90,
     }
 
 
@@ -347,8 +391,10 @@ def test_settings_of_alerts_that_make_no_sense_are_refused(place: str, value: An
 
 
 def test_the_shipped_file_says_nothing_but_the_defaults() -> None:
-    """So a user who deletes a line of it changes nothing."""
+    """So a user who deletes a line of it changes nothing, except which monitors there are."""
     shipped = load_settings(SHIPPED)
+    assert shipped.monitors
+    shipped = shipped.model_copy(update={"monitors": ()})
     named = {
         "snapshot": shipped.snapshot.model_dump(include={"bucket", "tables"}),
         "key_events": [{"name": event.name} for event in shipped.key_events],

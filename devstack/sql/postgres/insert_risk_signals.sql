@@ -46,13 +46,15 @@ FROM (
     SELECT
         *,
         CASE
-            WHEN devstack.unit(n, salt + 212) < 0.995
+            -- Some were never routed, long ago: what is recent and waits would be an emergency.
+            WHEN devstack.unit(n, salt + 212) < 0.995 OR detected_at > newest - interval '14 days'
                 THEN detected_at + (2 + 58 * power(devstack.unit(n, salt + 213), 4)) * interval '1 second'
         END AS routed_at
     FROM (
         SELECT
             n,
             salt,
+            newest,
             md5(n::text || ':' || salt::text) AS digest,
             power(devstack.unit(n, salt + 214), 2) AS severity,
             date_trunc(
@@ -63,6 +65,10 @@ FROM (
             unnest(%(starts)s::timestamptz[], %(firsts)s::bigint[], %(counts)s::bigint[])
                 AS slot (starts_at, first, rows),
             generate_series(first, first + rows - 1) AS n,
-            (SELECT %(seed)s::bigint * 1000 AS salt) AS seeded
+            (
+                SELECT
+                    %(seed)s::bigint * 1000 AS salt,
+                    (SELECT max(starting) FROM unnest(%(starts)s::timestamptz[]) AS starting) AS newest
+            ) AS seeded
     ) AS timed
 ) AS drawn;

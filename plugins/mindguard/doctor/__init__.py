@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from mindguard.connections import Resolve
-from mindguard.doctor import alerts, database, events, keys, store
+from mindguard.doctor import alerts, database, events, keys, monitors, store
 from mindguard.doctor.finding import Finding, tried
 from mindguard.errors import ConnectionMissing
 from mindguard.settings import Settings
@@ -28,15 +28,16 @@ def examine(settings: Settings, resolve: Resolve, *, now: Callable[[], datetime]
         (ids.restore, _unless_missing(ids.restore, _RESTORE, database.examine_restore(settings, resolve, now))),
         (ids.ops, _unless_missing(ids.ops, _INCIDENTS, database.examine_ops(settings, resolve, now))),
         (ids.ops, _unless_missing(ids.ops, None, alerts.examine_incidents(ids.ops, resolve, now))),
-        (ids.events, _unless_missing(ids.events, _UNUSED, events.examine_clickhouse(ids.events, resolve))),
+        (ids.events, _unless_missing(ids.events, _EVENTS, events.examine_clickhouse(ids.events, resolve))),
         (ids.feishu, alerts.examine_feishu(ids.feishu, resolve)),
         ("rota", alerts.examine_rota(settings, now)),
         ("releases", alerts.examine_releases(settings, resolve)),
+        ("monitors", monitors.examine_monitors(settings, resolve, now)),
     ]
     return [finding for conn_id, findings in checks for finding in tried(conn_id, "connection", findings)]
 
 
-_UNUSED = "nothing uses it yet"
+_EVENTS = "without it nothing is known of the product's events"
 _INCIDENTS = "alerts go out directly without it, with neither repeats told apart nor escalation"
 _RESTORE = "only restores use it; one that is needed in earnest wants it ready"
 
@@ -47,4 +48,4 @@ def _unless_missing(conn_id: str, why: str | None, findings: Iterator[Finding]) 
         yield from findings
     except ConnectionMissing as error:
         if why is not None:
-            yield Finding("unknown" if why == _UNUSED else "warn", conn_id, "connection", f"{why}: {error}")
+            yield Finding("warn", conn_id, "connection", f"{why}: {error}")

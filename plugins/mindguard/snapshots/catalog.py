@@ -84,6 +84,16 @@ def proven(store: Store) -> dict[str, Proof]:
     return {proof.snapshot_id: proof for proof in proofs}
 
 
+def newest_proven(store: Store) -> Manifest | None:
+    """The newest snapshot that a restore drill has proven; reads no more of the catalog than it must."""
+    keys = set(store.keys("snapshots/"))
+    for key in reversed(store.manifest_keys()):
+        proof = Store.beside(key, "proof")
+        if proof in keys and read_proof(store, proof):
+            return read_manifest(store, key)
+    return None
+
+
 def newest_snapshot(
     store: Store, *, good: bool = False, progress: Callable[[str], None] = lambda line: None
 ) -> Manifest | None:

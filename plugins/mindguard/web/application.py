@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, FastAPI, Form, HTTPException, Request
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mindguard.airflow_clients import connection
@@ -17,6 +18,9 @@ from mindguard.alerts.acknowledgement import LinkInvalid, incident_of
 from mindguard.alerts.incidents.store import IncidentMissing, IncidentStateError, IncidentStore, StoreUnavailable
 from mindguard.alerts.masking import mask_secrets, printable
 from mindguard.connections import postgres_conninfo
+from mindguard.errors import ConnectionMissing
+from mindguard.monitors.metrics import CONTENT_TYPE, collected, exposition
+from mindguard.monitors.store import MonitorStore
 from mindguard.settings import Settings, load_settings
 from mindguard.volume.findings import SEVERITIES
 from mindguard.volume.report_page import render_page
@@ -30,12 +34,14 @@ _TEMPLATES = Path(__file__).with_name("templates")
 
 
 def application() -> FastAPI:
-    """All routes. The signed link needs no login; everything else asks Airflow's auth manager."""
+    """All routes. The signed link needs no login, Prometheus a token of its own, since Airflow's expire within a day;
+    everything else asks Airflow's auth manager."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     reader, editor = Depends(requires_access_dag("GET")), Depends(requires_access_dag("PUT"))
     page: dict[str, Any] = {"response_class": HTMLResponse, "response_model": None}
     app.get("/acknowledge", **page)(show_link)
     app.post("/acknowledge", **page)(follow_link)
+    app.get("/metrics", dependencies=[Depends(_with_the_metrics_token)], response_model=None)(show_metrics)
     app.get("/incidents", dependencies=[reader], **page)(show_incidents)
     app.get("/incidents.json", dependencies=[reader], response_model=None)(list_incidents)
     app.get("/incidents/{name}", dependencies=[reader], **page)(show_incident)
@@ -86,6 +92,15 @@ def show_incident(name: str) -> HTMLResponse:
     return _page("incident.html", settings, incident=_store(settings).get(name))
 
 
+def show_metrics() -> Response:
+    """The figures for Prometheus. With the incident store down there is one: that it is."""
+    settings = load_settings()
+    incidents = _store(settings)
+    store = MonitorStore(incidents, keep=timedelta(days=settings.monitor_results_keep_days))
+    registry = collected(settings, incidents, store, now=datetime.now(UTC))
+    return Response(exposition(registry), media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
+
+
 def acknowledge(name: str, user: GetUserDep) -> RedirectResponse:
     """Acknowledge in the name of the user who is logged in, and show the incident."""
     _acknowledged(load_settings(), name, by=user.get_name())
@@ -106,6 +121,18 @@ def show_report(day: date) -> HTMLResponse:
         sections, day=day, locale=settings.locale, zone=settings.zone, nonce=nonce, all_days="../reports"
     )
     return _answer(html, nonce, 200 if sections else 404)
+
+
+def _with_the_metrics_token(request: Request) -> None:
+    """Refuse whoever does not bring the password of `connections.metrics` as a bearer token."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    try:
+        wanted = connection(load_settings().connections.metrics).password
+    except ConnectionMissing:
+        wanted = ""
+    # Without a password nobody is let in; with one, the time that comparing takes says nothing of it.
+    if not wanted or scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), wanted.encode()):
+        raise HTTPException(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})
 
 
 def _from_our_pages(request: Request) -> None:

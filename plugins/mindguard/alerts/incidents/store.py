@@ -266,6 +266,14 @@ class IncidentStore:
             ).one()
             return OutboxDepth(pending, (now - oldest).total_seconds() if oldest else 0.0, dead)
 
+    def unresolved_counts(self) -> dict[tuple[str, str], int]:
+        """How many unresolved incidents have which severity and state; none of a kind is a 0."""
+        counted = select(Incident.severity, Incident.state, func.count()).where(Incident.state != "resolved")
+        with self.session() as session:
+            rows = session.execute(counted.group_by(Incident.severity, Incident.state))
+            found = {(severity, state): count for severity, state, count in rows}
+        return {(each.value, state): found.get((each.value, state), 0) for each in Severity for state in UNRESOLVED}
+
     def undeliverable(self) -> dict[int, str]:
         """Why Feishu never takes what it was sent of an incident, by the incident's number."""
         with self.session() as session:

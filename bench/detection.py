@@ -1,0 +1,214 @@
+"""From a stall to the card, and from recovery to the green card: real scheduler, real engines, Feishu sandbox.
+
+    python bench/detection.py [--repetitions 2] [--add]
+
+Waiting out five minutes each time would measure the clock. So the last good record is written some four and a half
+minutes old: it crosses the threshold within a minute or so, at a random moment of the scheduler's minute, and from
+there on nothing is different. `--add` keeps the samples of earlier runs. The result goes to
+`docs/benchmarks/detection.json`; `python bench/report.py` makes the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from clickhouse_connect.driver.client import Client
+from ruamel.yaml import YAML
+
+from devstack.kafka_broker import TOPIC, KafkaBroker
+from devstack.live_data import create_tables, land_events
+from devstack.parts import ROOT
+from devstack.stack import Stack
+from mindguard.alerts.alert import fingerprint
+from mindguard.monitors.report import SOURCE, recovery_key
+
+RESULT = ROOT / "docs" / "benchmarks" / "detection.json"
+DAGS = ("pipeline_freshness", "service_levels", "alert_delivery")
+THRESHOLD = timedelta(minutes=5)
+TIMEOUT_S = 300.0
+
+
+class Pipelines:
+    """Three pipelines that can be let stall, as of a moment, and run again."""
+
+    def __init__(self, client: Client, broker: KafkaBroker) -> None:
+        self._client = client
+        self._broker = broker
+
+    def stall(self, last: datetime) -> None:
+        """The last good record of each is of this moment."""
+        for table in ("events", "user_mood_daily"):
+            self._client.command(f"TRUNCATE TABLE mindguard.{table} SYNC")
+        land_events(self._client, until=last, minutes=10, seed=int(last.timestamp()))
+        self._load(last)
+        self._broker.consume()
+        self._broker.produce(20, at=last)
+
+    def go_on(self) -> None:
+        """What waited is worked off, and new records come."""
+        now = datetime.now(UTC)
+        land_events(self._client, until=now, minutes=0.5, seed=int(now.timestamp()))
+        self._load(now)
+        self._broker.produce(20, at=now)
+        self._broker.consume()
+
+    def _load(self, at: datetime) -> None:
+        self._client.insert("mindguard.user_mood_daily", [[at.date(), 1, 1, at]])
+
+
+# Each with its monitor and dimension.
+WATCHED = {
+    "event landing": ("event_landing", ""),
+    "ETL table": ("etl_user_mood_daily", ""),
+    "Kafka consumer group": ("event_consumers", TOPIC),
+}
+
+
+def settings() -> dict[str, Any]:
+    """The repository's, with five minutes for each of the three, also where there was no traffic yesterday."""
+    shipped = YAML(typ="safe").load((ROOT / "include/config/mindguard.yaml").read_text("utf-8"))
+    watched = {monitor for monitor, _ in WATCHED.values()}
+    for monitor in shipped["monitors"]:
+        if monitor["name"] in watched:
+            monitor |= {"error_after_s": THRESHOLD.total_seconds(), "min_base": 0}
+    return dict(shipped)
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[tuple[Stack, Pipelines]]:
+    """The stack with Airflow, its minutely DAGs at work, and all three pipelines well."""
+    file = folder / "mindguard.yaml"
+    file.write_text(json.dumps(settings(), default=str))  # JSON is YAML
+    broker = KafkaBroker()
+    with Stack(folder / "state", settings=file, kafka=broker.connection()) as stack:
+        client = stack.clickhouse.client()
+        create_tables(client, stack.postgres_conninfo("mindguard_app_owner"))
+        pipelines = Pipelines(client, broker)
+        pipelines.go_on()
+        api = stack.airflow_api()
+        api.wait_for_dags(*DAGS)
+        for dag_id in DAGS:
+            api.set_paused(dag_id, paused=False)
+        wait_until(lambda: api.runs(DAGS[0])[1:], pipelines.go_on)
+        yield stack, pipelines
+
+
+def cards(stack: Stack, watched: tuple[str, str], colours: tuple[str, ...], since: datetime) -> list[datetime]:
+    """When cards of the incident of a monitor and dimension arrived."""
+    feed = httpx.get(f"{stack.feishu.url}/_messages", trust_env=False, timeout=10).json()["messages"]
+    wanted = fingerprint(SOURCE, recovery_key(*watched))
+    arrived = [
+        datetime.fromisoformat(message["received_at"])
+        for message in feed
+        if message["code"] == 0
+        and message["fingerprint"] == wanted
+        and message["message"]["card"]["header"]["template"] in colours
+    ]
+    return [at for at in arrived if at > since]
+
+
+def wait_until(truth: Callable[[], Any], meanwhile: Callable[[], None] = lambda: None) -> Any:
+    """Wait for it; every few seconds something else is done."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not (value := truth()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nothing after {TIMEOUT_S:.0f} s")
+        meanwhile()
+        time.sleep(2)
+    return value
+
+
+def repetition(stack: Stack, pipelines: Pipelines) -> dict[str, dict[str, float]]:
+    """One stall of all three, and their recovery; seconds by what was watched."""
+    while not 10 <= datetime.now(UTC).second <= 50:
+        time.sleep(1)  # a run must not see the tables while they are empty
+    stalled = datetime.now(UTC)
+    last = stalled - THRESHOLD + timedelta(seconds=random.uniform(20, 80))
+    pipelines.stall(last)
+
+    def all_of(colours: tuple[str, ...], since: datetime) -> dict[str, datetime] | None:
+        found = {name: cards(stack, watched, colours, since) for name, watched in WATCHED.items()}
+        return {name: min(at) for name, at in found.items()} if all(found.values()) else None
+
+    told = wait_until(lambda: all_of(("orange", "blue"), stalled))
+    again = datetime.now(UTC)
+    pipelines.go_on()
+    well = wait_until(lambda: all_of(("green",), again), pipelines.go_on)
+    return {
+        name: {
+            "threshold_to_card_s": round((told[name] - last - THRESHOLD).total_seconds(), 1),
+            "last_good_to_card_s": round((told[name] - last).total_seconds(), 1),
+            "recovery_to_green_s": round((well[name] - again).total_seconds(), 1),
+        }
+        for name in WATCHED
+    }
+
+
+def row(name: str, samples: list[dict[str, float]]) -> list[Any]:
+    """Median, 95th percentile (nearest rank) and maximum of each delay."""
+
+    def rank(key: str, share: float) -> float:
+        values = sorted(sample[key] for sample in samples)
+        return values[max(0, math.ceil(share * len(values)) - 1)]
+
+    delays = ("threshold_to_card_s", "recovery_to_green_s")
+    figures = [rank(key, share) for key in delays for share in (0.5, 0.95, 1.0)]
+    return [name, len(samples), *figures[:3], rank("last_good_to_card_s", 1.0), *figures[3:]]
+
+
+def main() -> None:
+    """Measure, and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--repetitions", type=int, default=2)
+    parser.add_argument("--add", action="store_true", help="keep the samples of earlier runs")
+    options = parser.parse_args()
+    samples: dict[str, list[dict[str, float]]] = {name: [] for name in WATCHED}
+    if options.add and RESULT.exists():
+        samples = json.loads(RESULT.read_text())["samples"]
+    with tempfile.TemporaryDirectory(prefix="mindguard-bench-") as folder:
+        Path(folder).chmod(0o755)  # PostgreSQL runs as another user
+        with running(Path(folder)) as (stack, pipelines):
+            for _ in range(options.repetitions):
+                for name, sample in repetition(stack, pipelines).items():
+                    print(name, sample, flush=True)
+                    samples[name].append(sample)
+                write(samples)
+
+
+def write(samples: dict[str, list[dict[str, float]]]) -> None:
+    """All that was measured so far."""
+    everything = [sample for each in samples.values() for sample in each]
+    result = {
+        "title": "From a stall to the card, and back",
+        "command": "python bench/detection.py --add",
+        "note": f"{os.cpu_count()} cores for the whole stack. The scheduler ticks every minute, and what it sees was "
+        "written already old: the last good record is four to five minutes old when the stall begins, so that it "
+        "crosses the 5-minute threshold soon, at a random second of the minute. Green needs one good measurement, "
+        "and two of the consumer group, whose wait may hover about the threshold while it catches up.",
+        "columns": [
+            *("pipeline", "stalls"),
+            *("threshold → card, median s", "p95 s", "max s"),
+            "last good record → card, max s",
+            *("running again → green card, median s", "p95 s", "max s"),
+        ],
+        "rows": [*(row(name, each) for name, each in samples.items()), row("all", everything)],
+        "samples": samples,
+    }
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""
+### pipeline_freshness: see within a minute or so that data is late
+
+**What.** Measures every monitor of the settings whose kind is `freshness` or `deadline`: events that land, ETL tables,
+consumer groups, risk routing, the weekly report, the newest proven snapshot. What is late opens an incident and a card,
+and ends it when it is in time again. What cannot be measured is unknown, which is never well: a source that stays
+silent for `watch.unknown_after_s` is an incident of its own. It also notices that it, or `service_levels`, has not run.
+
+**When.** Every minute, one run at a time. A minute that was skipped is not made up for, it is reported.
+
+**A rerun** measures what is so now, not what was.
+
+**When it fails**, the monitors are blind, for a bad monitor does not make it fail. The error says *store* or *Feishu*:
+see `alert_delivery`. `mindguard monitors run` measures without Airflow, `mindguard monitors history NAME` shows what
+was measured.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task
+
+from mindguard.alerts.severity import Severity
+from mindguard.dag_defaults import ZONE, dag_defaults
+
+
+@dag(
+    schedule=CronTriggerTimetable("* * * * *", timezone=ZONE.key),
+    dagrun_timeout=timedelta(minutes=5),
+    # P1: nobody would know. repeats=False: while it is broken, it must not say so every minute.
+    **dag_defaults(severity=Severity.P1, doc=__doc__, tags=("monitors",), repeats=False),
+)
+def pipeline_freshness() -> None:
+    # Retried soon: a database that restarts is no incident, and the next run is a minute away.
+    @task(execution_timeout=timedelta(minutes=2), retries=1, retry_delay=timedelta(seconds=10))
+    def measure_freshness() -> dict[str, Any]:
+        """Measure, judge, report; returns how many monitors have which status."""
+        from mindguard.airflow_clients import connection
+        from mindguard.settings import load_settings
+        from mindguard.watch import watch
+
+        task_instance = get_current_context()["ti"]
+        # With its index the newest value comes; without, a list of all that there ever were.
+        before = task_instance.xcom_pull(task_ids=task_instance.task_id, map_indexes=-1, include_prior_dates=True)
+        return watch(
+            task_instance.dag_id,
+            load_settings(),
+            connection,
+            now=datetime.now(UTC),
+            log_url=task_instance.log_url,
+            sent_directly=(before or {}).get("sent_directly", ()),
+        ).summary()
+
+    measure_freshness()
+
+
+pipeline_freshness()

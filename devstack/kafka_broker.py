@@ -1,0 +1,45 @@
+"""A Kafka broker in this process: librdkafka's mock cluster, which speaks the real protocol to real clients.
+
+It keeps messages in memory and ends with the object. Its port is a free one that cannot be chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+GROUP = "event-landing"
+TOPIC = "product-events"
+PARTITIONS = 4  # of every topic, as the mock cluster has it
+
+
+class KafkaBroker:
+    """One broker; a topic is there once somebody names it."""
+
+    def __init__(self) -> None:
+        self._producer = Producer({"test.mock.num.brokers": 1, "log_level": 0})
+        (broker,) = self._producer.list_topics(timeout=10).brokers.values()
+        self.address = f"{broker.host}:{broker.port}"
+
+    def connection(self) -> dict[str, object]:
+        """As Airflow keeps it."""
+        return {"conn_type": "kafka", "extra": {"bootstrap.servers": self.address}}
+
+    def produce(self, count: int, *, at: datetime, topic: str = TOPIC) -> None:
+        """Write messages of this time, aware, in turn to each partition."""
+        for number in range(count):
+            self._producer.produce(topic, b"{}", partition=number % PARTITIONS, timestamp=int(at.timestamp() * 1000))
+        self._producer.flush(10)
+
+    def consume(self, *, group: str = GROUP, topic: str = TOPIC, partitions: Sequence[int] = range(PARTITIONS)) -> None:
+        """Let a group read all that is there: its position is now behind the last message of these partitions."""
+        consumer = Consumer({"bootstrap.servers": self.address, "group.id": group, "log_level": 0})
+        try:
+            places = [TopicPartition(topic, number) for number in partitions]
+            ends = [consumer.get_watermark_offsets(place, timeout=10)[1] for place in places]
+            offsets = [TopicPartition(topic, place.partition, end) for place, end in zip(places, ends, strict=True)]
+            consumer.commit(offsets=offsets, asynchronous=False)
+        finally:
+            consumer.close()

@@ -1,0 +1,142 @@
+"""Data of the present for the monitors: minutes of events that land now, an ETL load, a weekly report.
+
+The large sample ends in the past; without this everything would be late.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+
+import psycopg
+from clickhouse_connect.driver.client import Client
+
+from devstack.kafka_broker import KafkaBroker
+from devstack.sample_data import SHANGHAI
+
+SQL = Path(__file__).with_name("sql")
+STEP_S = 10.0
+LOAD_EVERY_S = 60.0
+BACK_MINUTES = 70.0
+
+
+def create_tables(client: Client, conninfo: str) -> None:
+    """Make what is missing: the events, the ETL's table, the report's tables."""
+    client.command("CREATE DATABASE IF NOT EXISTS mindguard")
+    events = (SQL / "clickhouse/create_events.sql").read_text("utf-8")
+    client.command(
+        events.replace("CREATE TABLE mindguard.events_loading", "CREATE TABLE IF NOT EXISTS mindguard.events")
+    )
+    client.command((SQL / "clickhouse/create_user_mood_daily.sql").read_text("utf-8"))
+    with psycopg.connect(conninfo) as connection:
+        connection.execute((SQL / "postgres/create_report_tables.sql").read_text("utf-8"))
+
+
+def land_events(
+    client: Client,
+    *,
+    until: datetime,
+    minutes: float,
+    seed: int,
+    per_minute: int = 60,
+    crashes: float = 0.0,
+    failures: float = 0.0,
+    path: str = "",
+    latency_s: float = 90.0,
+) -> None:
+    """Let sessions of some minutes land, with the faults that are asked for.
+
+    Args:
+        until: aware; the landing of the last event.
+        crashes: share of sessions that crash.
+        failures: share of the requests to `path` that fail.
+        latency_s: mean time in which risk signals are answered.
+    """
+    client.command(
+        (SQL / "clickhouse/insert_live_events.sql").read_text("utf-8"),
+        parameters={
+            "since": int((until - timedelta(minutes=minutes)).timestamp()),
+            "until": int(until.timestamp()),
+            "per_minute": per_minute,
+            "seed": seed,
+            "crashes": crashes,
+            "failures": failures,
+            "path": path,
+            "latency_s": latency_s,
+        },
+    )
+
+
+def load_user_moods(client: Client) -> None:
+    """The ETL job runs once."""
+    client.command((SQL / "clickhouse/insert_user_mood_daily.sql").read_text("utf-8"))
+
+
+def write_weekly_reports(conninfo: str, *, iso_week: str) -> None:
+    """The report's job runs for this week, for instance 2026-W47."""
+    starts = datetime.strptime(iso_week + "-1", "%G-W%V-%u").replace(tzinfo=UTC).date()
+    with psycopg.connect(conninfo) as connection:
+        connection.execute(
+            (SQL / "postgres/insert_weekly_reports.sql").read_text("utf-8"),
+            {"iso_week": iso_week, "period_start": starts, "period_end": starts + timedelta(days=7)},
+        )
+
+
+class LiveData:
+    """Keeps the stack in the present, in a thread: events land, a group reads its topic, the ETL loads, reports come.
+
+    On entering, the last hour or so is there, as if it had run before.
+
+    Args:
+        client: of ClickHouse; used by the thread alone from then on.
+        conninfo: libpq connection string of the application's database, as its owner.
+        say: tells what fails; a part that is just restarted is no reason to end.
+    """
+
+    def __init__(self, client: Client, conninfo: str, broker: KafkaBroker, *, say: Callable[[str], None]) -> None:
+        self._client = client
+        self._conninfo = conninfo
+        self._broker = broker
+        self._say = say
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="live-data", daemon=True)
+        self._landed = self._loaded = datetime.min.replace(tzinfo=UTC)
+        self._reported = ""
+
+    def __enter__(self) -> LiveData:
+        create_tables(self._client, self._conninfo)
+        self.step(datetime.now(UTC))
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def step(self, now: datetime) -> None:
+        """Catch up to now, aware."""
+        since = max(self._landed, now - timedelta(minutes=BACK_MINUTES))
+        minutes = (now - since).total_seconds() / 60
+        land_events(self._client, until=now, minutes=minutes, seed=int(now.timestamp()), crashes=0.001)
+        self._landed = now
+        self._broker.produce(20, at=now)
+        self._broker.consume()
+        if (now - self._loaded).total_seconds() >= LOAD_EVERY_S:
+            load_user_moods(self._client)
+            self._loaded = now
+        year, week, _ = (now.astimezone(SHANGHAI) - timedelta(days=7)).isocalendar()
+        if self._reported != (iso_week := f"{year}-W{week:02}"):
+            write_weekly_reports(self._conninfo, iso_week=iso_week)
+            self._reported = iso_week
+
+    def _run(self) -> None:
+        while not self._stopping.wait(STEP_S):
+            try:
+                self.step(datetime.now(UTC))
+            except Exception as error:
+                self._say(f"live data: {type(error).__name__}: {' '.join(str(error).split())[:200]}")

@@ -1,0 +1,12 @@
+-- How far the report of one ISO week is. No row is not started.
+select
+    case when run.finished_at is null then 'running' else 'done' end as state,
+    (
+        select count(*)
+        from public.weekly_reports as report
+        where report.iso_week = run.iso_week
+    ) as rows
+from public.weekly_report_runs as run
+where run.iso_week = %(iso_week)s
+order by run.started_at desc
+limit 1

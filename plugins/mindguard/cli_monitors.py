@@ -1,0 +1,136 @@
+"""Commands on monitors: `mindguard monitors run | list | history`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from mindguard.cli_common import AsJson, print_json, print_table
+
+app = typer.Typer(no_args_is_help=True, help="Measure freshness and service levels, and see what was measured.")
+
+
+@app.command()
+def run(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="Default: all.")] = None,
+    keep: Annotated[bool, typer.Option(help="Use and keep states and results, as the DAGs do.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure and judge now. Exit status 0 only if no monitor is in error and each could be judged.
+
+    Too little traffic to judge is no failure. Without --keep each value is judged alone and nothing is stored.
+    """
+    from mindguard.connections import from_environment
+    from mindguard.monitors.run import run_monitors
+    from mindguard.settings import load_settings
+
+    settings = load_settings()
+    results = run_monitors(
+        settings,
+        from_environment,
+        now=datetime.now(UTC),
+        memory=_store(settings) if keep else None,
+        names=names or (),
+    )
+    if as_json:
+        print_json([result.as_dict() for result in results])
+    else:
+        rows = [
+            (
+                result.status,
+                _name(result),
+                _amount(result.value, result.unit),
+                _amount(result.threshold, result.unit),
+                f"{result.took_s:.2f}",
+                _why(result),
+            )
+            for result in results
+        ]
+        print_table(("", "monitor", "value", "error above", "took s", "why"), rows)
+    if any(
+        result.status == "error" or (result.status == "unknown" and result.reason != "low_base") for result in results
+    ):
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the monitors of the settings. Measures nothing."""
+    from mindguard.monitors.sources import connection_id
+    from mindguard.settings import load_settings
+
+    settings = load_settings()
+    if as_json:
+        print_json([monitor.model_dump(mode="json") for monitor in settings.monitors])
+        return
+    rows = [
+        (
+            monitor.name,
+            monitor.kind,
+            connection_id(monitor, settings) or "",
+            "" if monitor.warn is None else _amount(monitor.warn, monitor.unit),
+            _amount(monitor.error, monitor.unit),
+            monitor.severity,
+            monitor.query or monitor.promql or monitor.url or "",
+        )
+        for monitor in settings.monitors
+    ]
+    print_table(("monitor", "kind", "connection", "warn above", "error above", "", "measures"), rows)
+
+
+@app.command()
+def history(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A monitor.")],
+    hours: Annotated[float, typer.Option(min=0, help="How far back.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a monitor measured, oldest first."""
+    from mindguard.monitors.run import choose
+    from mindguard.settings import load_settings
+
+    settings = load_settings()
+    choose(settings, [name])
+    results = _store(settings).history(name, since=datetime.now(UTC) - timedelta(hours=hours))
+    if as_json:
+        print_json([result.as_dict() for result in results])
+        return
+    rows = [
+        (
+            f"{result.at.astimezone(settings.zone):%m-%d %H:%M:%S}",
+            result.status,
+            result.dimension,
+            _amount(result.value, result.unit),
+            _why(result),
+        )
+        for result in results
+    ]
+    print_table((f"time ({settings.timezone})", "", "dimension", "value", "why"), rows)
+
+
+def _store(settings: Any) -> Any:
+    from mindguard.alerts.incidents.store import IncidentStore
+    from mindguard.connections import from_environment
+    from mindguard.monitors.store import MonitorStore
+
+    return MonitorStore(
+        IncidentStore.of(from_environment(settings.connections.ops)),
+        keep=timedelta(days=settings.monitor_results_keep_days),
+    )
+
+
+def _name(result: Any) -> str:
+    return f"{result.monitor} [{result.dimension}]" if result.dimension else str(result.monitor)
+
+
+def _amount(value: float | None, unit: str) -> str:
+    if value is None:
+        return ""
+    return {"ratio": f"{value:.2%}", "count": f"{value:,.0f}"}.get(unit, f"{value:,.1f} {unit}")
+
+
+def _why(result: Any) -> str:
+    skew = "" if result.skew_s is None else f"the source's clock differs by {result.skew_s:.0f} s"
+    words = (result.reason.replace("_", " "), result.cause.replace("_", " "), result.note, skew)
+    return ": ".join(word for word in words if word)

@@ -1,0 +1,1 @@
+"""Freshness and service levels: one small measurement a minute, thresholds, a status."""

@@ -1,0 +1,133 @@
+"""What Prometheus is told: the monitors' latest results, snapshots, incidents, and the outbox.
+
+Times are instants, not ages, as Prometheus advises: `time() - …` stays right while a file or a scrape is old.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mindguard.alerts.incidents.store import IncidentStore, StoreUnavailable
+from mindguard.monitors.result import Result
+from mindguard.monitors.store import MonitorStore
+from mindguard.settings import Settings
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import GaugeMetricFamily
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_SHOWN_FOR = timedelta(hours=1)
+"""A monitor whose last result is older has gone from the settings, or nothing runs: its series ends."""
+
+_STATUSES = ("pass", "warn", "error", "unknown")
+
+
+def collected(
+    settings: Settings, incidents: IncidentStore, store: MonitorStore, *, now: datetime, fresh: Sequence[Result] = ()
+) -> CollectorRegistry:
+    """All metrics as they are now.
+
+    Args:
+        now: aware.
+        fresh: shown in place of what the store holds while it cannot be reached.
+    """
+    from prometheus_client import CollectorRegistry
+
+    families = [_gauge("store_up", "Whether the incident store can be reached")]
+    try:
+        results = store.latest(since=now - _SHOWN_FOR)
+        families += _of_incidents(incidents, now=now)
+        families[0].add_metric([], 1)
+    except StoreUnavailable:
+        results = [*fresh]
+        families[0].add_metric([], 0)
+    families += _of_monitors(settings, [each for each in results if ":" not in each.monitor])
+    families.append(_of_runs(each for each in results if ":" in each.monitor))
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Ready(families))
+    return registry
+
+
+def exposition(registry: CollectorRegistry) -> bytes:
+    """As Prometheus reads it; see CONTENT_TYPE."""
+    from prometheus_client import generate_latest
+
+    return generate_latest(registry)
+
+
+def write_textfile(path: Path, registry: CollectorRegistry) -> None:
+    """Replace the file at once, so that node-exporter never reads half of it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from prometheus_client import write_to_textfile
+
+    write_to_textfile(str(path), registry)
+
+
+class _Ready:
+    """Families that are there already, as the collector that a registry wants."""
+
+    def __init__(self, families: Sequence[GaugeMetricFamily]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """See prometheus_client."""
+        return self._families
+
+
+def _gauge(name: str, meaning: str, *labels: str) -> GaugeMetricFamily:
+    from prometheus_client.core import GaugeMetricFamily
+
+    return GaugeMetricFamily(f"mindguard_{name}", meaning, labels=labels)
+
+
+def _of_monitors(settings: Settings, results: Sequence[Result]) -> list[GaugeMetricFamily]:
+    by_name = {monitor.name: monitor for monitor in settings.monitors}
+    status = _gauge("monitor_status", "1 for the status that it has", "monitor", "dimension", "severity", "status")
+    value = _gauge("monitor_value", "What was measured, in `unit`", "monitor", "dimension", "unit")
+    threshold = _gauge("monitor_threshold", "An error above it, in `unit`", "monitor", "dimension", "unit")
+    at = _gauge("monitor_timestamp_seconds", "When it was measured", "monitor", "dimension")
+    took = _gauge("monitor_duration_seconds", "How long measuring took", "monitor", "dimension")
+    snapshot = _gauge("snapshot_proven_timestamp_seconds", "When the newest proven snapshot was taken", "monitor")
+    for result in results:
+        if not (monitor := by_name.get(result.monitor)):
+            continue
+        key = [result.monitor, result.dimension]
+        for each in _STATUSES:
+            status.add_metric([*key, monitor.severity, each], each == result.status)
+        if result.value is not None:
+            value.add_metric([*key, result.unit], result.value)
+            if monitor.source == "snapshots":
+                snapshot.add_metric([result.monitor], result.at.timestamp() - result.value)
+        threshold.add_metric([*key, result.unit], result.threshold)
+        at.add_metric(key, result.at.timestamp())
+        took.add_metric(key, result.took_s)
+    return [status, value, threshold, at, took, snapshot]
+
+
+def _of_runs(results: Iterable[Result]) -> GaugeMetricFamily:
+    last = _gauge("watch_last_run_timestamp_seconds", "When the monitoring DAG ran last", "dag")
+    for result in results:
+        last.add_metric([result.monitor.partition(":")[2]], result.at.timestamp())
+    return last
+
+
+def _of_incidents(incidents: IncidentStore, *, now: datetime) -> list[GaugeMetricFamily]:
+    unresolved = _gauge("incidents", "Unresolved incidents", "severity", "state")
+    for (severity, state), count in incidents.unresolved_counts().items():
+        unresolved.add_metric([severity, state], count)
+    depth = incidents.depth(now=now)
+    pending = _gauge("outbox_pending", "Notifications that are still to be told")
+    pending.add_metric([], depth.pending)
+    oldest = _gauge("outbox_oldest_seconds", "How long the oldest due notification has waited")
+    oldest.add_metric([], depth.oldest_s)
+    dead = _gauge("outbox_dead", "Notifications that Feishu will never take")
+    dead.add_metric([], depth.dead)
+    return [unresolved, pending, oldest, dead]

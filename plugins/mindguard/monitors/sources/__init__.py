@@ -1,0 +1,45 @@
+"""Where monitors measure. Each source is one small module; `prepare` chooses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mindguard.connections import Resolve
+from mindguard.monitors.sources import clickhouse, http, kafka, postgres, prometheus, snapshots
+from mindguard.monitors.sources.base import Source
+from mindguard.settings import Settings
+from mindguard.settings_monitors import Monitor
+
+
+def connection_id(monitor: Monitor, settings: Settings) -> str | None:
+    """The connection that a monitor measures through; None for http, which has none."""
+    ids = settings.connections
+    defaults = {
+        "clickhouse": ids.events,
+        "postgres": ids.app,
+        "prometheus": ids.prometheus,
+        "kafka": ids.kafka,
+        "snapshots": ids.backup,
+    }
+    return monitor.connection or defaults.get(monitor.source)
+
+
+def prepare(source: str, conn_id: str | None, settings: Settings, resolve: Resolve) -> Callable[[], Source]:
+    """How to open a source; looks its connection up at once, and connects only when called.
+
+    Raises:
+        ConnectionMissing: it is not configured.
+        MindGuardError: it cannot be used as it is.
+    """
+    if conn_id is None:
+        return http.Http
+    connection = resolve(conn_id)
+    if source == "snapshots":
+        return snapshots.prepare(connection, settings, resolve)
+    opened: dict[str, Callable[..., Source]] = {
+        "clickhouse": clickhouse.ClickHouse,
+        "postgres": postgres.Postgres,
+        "prometheus": prometheus.Prometheus,
+        "kafka": kafka.Kafka,
+    }
+    return lambda: opened[source](connection)

@@ -1,0 +1,141 @@
+"""Kafka: how long the oldest message that a consumer group has not read has waited, and how many wait.
+
+The group's position is asked of its coordinator, so nothing joins the group or moves it. The time is the oldest
+unread message's own, read from the topic: offsets alone say nothing of time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from mindguard.alerts.masking import mask_secrets
+from mindguard.connections import Connection, kafka_config
+from mindguard.monitors.judge import Reading
+from mindguard.monitors.sources.base import MeasurementFailed, SourceTimeout, SourceUnreachable
+from mindguard.settings_monitors import Monitor
+
+_CONNECT_TIMEOUT_S = 5.0
+_QUIET = {"log_level": 0}  # it would write every failed attempt to stderr; errors reach us as exceptions
+_READER = {
+    "group.id": "mindguard",  # never joined, and nothing is committed
+    "enable.auto.commit": False,
+    "enable.partition.eof": True,
+    "allow.auto.create.topics": False,
+    "auto.offset.reset": "earliest",  # retention may remove a message just before it is read
+    # One message of each partition is wanted; a larger one than this comes whole all the same.
+    "fetch.message.max.bytes": 16_384,
+    "queued.min.messages": 1,
+}
+
+
+class Kafka:
+    """One client that asks for positions, and one that reads single messages."""
+
+    def __init__(self, connection: Connection) -> None:
+        from confluent_kafka import Consumer, KafkaException
+        from confluent_kafka.admin import AdminClient
+
+        said: list[str] = []
+        config = {**kafka_config(connection), **_QUIET, "error_cb": lambda error: said.append(error.str())}
+        try:
+            self._admin = AdminClient(config)
+            self._reader = Consumer({**config, **_READER})
+            self._topics = self._reader.list_topics(timeout=_CONNECT_TIMEOUT_S).topics
+        except KafkaException as error:
+            line = mask_secrets((said or [error.args[0].str()])[-1])
+            hint = "check bootstrap.servers and the security settings in its extras"
+            raise SourceUnreachable(f"{connection.conn_id}: {line}", hint=hint) from None
+
+    def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Reading]:
+        """See Source. One reading for each topic; it is empty where the group has never committed anything."""
+        from confluent_kafka import KafkaError, KafkaException
+
+        ends = time.monotonic() + monitor.timeout_s
+        try:
+            return [self._reading(str(monitor.group), topic, ends) for topic in monitor.topics]
+        except KafkaException as error:
+            fault = error.args[0]
+            if fault.code() in (KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT):
+                raise SourceTimeout(f"no answer within {monitor.timeout_s:g} s") from None
+            gone = fault.code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
+            raise (SourceUnreachable if gone else MeasurementFailed)(mask_secrets(fault.str())) from None
+
+    def close(self) -> None:
+        """See Source."""
+        self._reader.close()
+
+    def _reading(self, group: str, topic: str, ends: float) -> Reading:
+        known = self._topics.get(topic)
+        if known is None or known.error:
+            raise MeasurementFailed(f"there is no topic {topic}", hint="correct `topics`")
+        committed = self._committed(group, topic, list(known.partitions), ends)
+        if all(offset < 0 for offset in committed.values()):
+            return Reading(dimension=topic, note=f"group {group} has committed nothing")
+        unread: dict[int, int] = {}  # first unread offset of each partition that has one
+        behind = removed = 0
+        for number, offset in committed.items():
+            first, after_last = self._kept(topic, number, ends)
+            # Without a position the group has read nothing there; what retention removed it will never read.
+            removed += max(0, first - offset) if offset >= 0 else 0
+            start = max(first, offset)
+            if start < after_last:
+                unread[number] = start
+                behind += after_last - start
+        waiting = self._times(topic, unread, ends)
+        note = f"{behind:,} behind" + (f", {removed:,} removed unread" if removed else "")
+        if not waiting:
+            return Reading(dimension=topic, value=0.0, note=note)
+        return Reading(dimension=topic, newest=min(waiting), note=note)
+
+    def _committed(self, group: str, topic: str, numbers: Sequence[int], ends: float) -> dict[int, int]:
+        """The offset that the group reads next in each partition; below 0 where it has none."""
+        from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+
+        places = [TopicPartition(topic, number) for number in numbers]
+        asked = self._admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group, places)], request_timeout=_left(ends)
+        )
+        return {place.partition: place.offset for place in asked[group].result().topic_partitions}
+
+    def _kept(self, topic: str, number: int, ends: float) -> tuple[int, int]:
+        """The first offset of a partition, and the one to come."""
+        from confluent_kafka import TopicPartition
+
+        kept = self._reader.get_watermark_offsets(TopicPartition(topic, number), timeout=_left(ends))
+        if kept is None:
+            raise SourceTimeout(f"{topic} did not tell its offsets in time")
+        return kept
+
+    def _times(self, topic: str, offsets: Mapping[int, int], ends: float) -> list[datetime]:
+        """When the first message from each of these offsets on was written; none where only markers are left."""
+        from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException, TopicPartition
+
+        times: list[datetime] = []
+        awaited = set(offsets)
+        self._reader.assign([TopicPartition(topic, number, offset) for number, offset in offsets.items()])
+        while awaited:
+            if time.monotonic() >= ends:
+                raise SourceTimeout(f"{topic} could not be read in time")
+            message = self._reader.poll(_left(ends))
+            if message is None or message.topic() != topic or message.partition() not in awaited:
+                continue
+            fault = message.error()
+            if fault and fault.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(fault)
+            awaited.discard(message.partition() or 0)
+            if fault:
+                continue
+            kind, milliseconds = message.timestamp()
+            if kind == TIMESTAMP_NOT_AVAILABLE:
+                raise MeasurementFailed(f"messages of {topic} have no time", hint="set its message.timestamp.type")
+            times.append(datetime.fromtimestamp(milliseconds / 1000, tz=UTC))
+        self._reader.unassign()
+        return times
+
+
+def _left(ends: float) -> float:
+    """Seconds until then; the clients take nothing less than a little."""
+    return max(0.01, ends - time.monotonic())

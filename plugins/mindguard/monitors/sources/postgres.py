@@ -1,0 +1,68 @@
+"""PostgreSQL: read only, each query in a transaction of its own with a time limit that the server keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mindguard.alerts.masking import mask_secrets
+from mindguard.connections import Connection, postgres_conninfo
+from mindguard.monitors.sources.base import (
+    MAX_ROWS,
+    MeasurementFailed,
+    Row,
+    SourceTimeout,
+    SourceUnreachable,
+    query_text,
+    table,
+)
+from mindguard.settings_monitors import Monitor
+from mindguard.sql import statement
+
+_CONNECT_TIMEOUT_S = 5
+
+
+class Postgres:
+    """One connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        import psycopg
+
+        try:
+            self._connection = psycopg.connect(
+                postgres_conninfo(connection), connect_timeout=_CONNECT_TIMEOUT_S, autocommit=True
+            )
+            self._connection.read_only = True
+        except psycopg.Error as error:
+            raise SourceUnreachable(f"{connection.conn_id}: {_line(error)}") from None
+
+    def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Row]:
+        """See Source."""
+        import psycopg
+
+        text = query_text(str(monitor.query))
+        try:
+            with self._connection.transaction():
+                self._connection.execute(
+                    statement("set_statement_timeout"), {"milliseconds": str(round(monitor.timeout_s * 1000))}
+                )
+                # A query comes from a file of ours, never from input; its values are bound.
+                answer = self._connection.execute(text.encode(), {**monitor.params, **params})
+                columns = [column.name for column in answer.description or ()]
+                return table(monitor, columns, answer.fetchmany(MAX_ROWS + 1) if columns else ())
+        except psycopg.errors.QueryCanceled:
+            raise SourceTimeout(f"no answer within {monitor.timeout_s:g} s") from None
+        except psycopg.Error as error:
+            if self._connection.broken:
+                raise SourceUnreachable(_line(error), hint="see `mindguard doctor`") from None
+            raise MeasurementFailed(_line(error), hint="correct the query") from None
+        except (KeyError, TypeError) as error:
+            raise MeasurementFailed(f"a parameter is missing or wrong: {error}", hint="see `params`") from None
+
+    def close(self) -> None:
+        """See Source."""
+        self._connection.close()
+
+
+def _line(error: Exception) -> str:
+    return mask_secrets(str(error).strip().partition("\n")[0]) or type(error).__name__

@@ -1,0 +1,69 @@
+"""Prometheus: one expression, asked over its HTTP API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mindguard.connections import Connection
+from mindguard.monitors.sources.base import MeasurementFailed, Row, SourceTimeout, SourceUnreachable
+from mindguard.settings_monitors import Monitor
+
+
+class Prometheus:
+    """One client of an `http` connection: its schema is the protocol, its login and password are HTTP's."""
+
+    def __init__(self, connection: Connection) -> None:
+        import httpx
+
+        host = connection.host
+        if "://" not in host:
+            host = f"{connection.schema or 'http'}://{host}"
+        port = f":{connection.port}" if connection.port else ""
+        auth = (connection.login, connection.password) if connection.login else None
+        self._client = httpx.Client(base_url=f"{host}{port}", auth=auth)
+
+    def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Row]:
+        """See Source. A series is a row; its labels are the dimension."""
+        import httpx
+
+        try:
+            answer = self._client.get(
+                "/api/v1/query",
+                params={"query": str(monitor.promql), "timeout": f"{round(monitor.timeout_s * 1000)}ms"},
+                timeout=monitor.timeout_s,
+            )
+            if answer.status_code in (401, 403):
+                raise MeasurementFailed(f"Prometheus: HTTP {answer.status_code}", hint="check login and password")
+            told = answer.json()
+            if told["status"] != "success":
+                raise MeasurementFailed(f"Prometheus: {told['errorType']}: {told['error']}"[:300])
+            return _rows(told["data"])
+        except httpx.ConnectError as error:
+            raise SourceUnreachable(f"Prometheus: {type(error).__name__}") from None
+        except httpx.TimeoutException:
+            raise SourceTimeout(f"no answer within {monitor.timeout_s:g} s") from None
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise MeasurementFailed(f"no answer of Prometheus: {type(error).__name__}") from None
+
+    def close(self) -> None:
+        """See Source."""
+        self._client.close()
+
+
+def _rows(data: Any) -> list[Row]:
+    if data["resultType"] == "scalar":
+        return [{"value": float(data["result"][1])}]
+    if data["resultType"] != "vector":
+        raise MeasurementFailed(f"the expression gives a {data['resultType']}", hint="a vector or a scalar is judged")
+    if not data["result"]:
+        raise MeasurementFailed("the expression gives no series", hint="check its names, or add `or vector(0)`")
+    return [
+        {
+            "dimension": ",".join(
+                f"{name}={label}" for name, label in sorted(series["metric"].items()) if name != "__name__"
+            ),
+            "value": float(series["value"][1]),
+        }
+        for series in data["result"]
+    ]

@@ -1,0 +1,35 @@
+"""The snapshots' own store: how old is the newest snapshot that a restore drill has proven."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mindguard.connections import Connection, Resolve, s3_client
+from mindguard.monitors.judge import Reading
+from mindguard.settings import Settings
+from mindguard.settings_monitors import Monitor
+from mindguard.snapshots.catalog import newest_proven
+from mindguard.snapshots.encryption import encryption_of
+from mindguard.snapshots.store import Store
+
+
+class Snapshots:
+    """One bucket."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Reading]:
+        """See Source."""
+        found = newest_proven(self._store)
+        return [Reading(newest=found.taken_at, note=found.snapshot_id) if found else Reading()]
+
+    def close(self) -> None:
+        """See Source."""
+
+
+def prepare(connection: Connection, settings: Settings, resolve: Resolve) -> Callable[[], Snapshots]:
+    """How to open the store; reads the key ring where snapshots are encrypted."""
+    encryption = encryption_of(settings, resolve)
+    return lambda: Snapshots(Store.of(s3_client(connection), settings.snapshot, encryption))

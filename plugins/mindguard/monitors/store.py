@@ -1,0 +1,113 @@
+"""Keeps results and states of the monitors in the incident store's database and schema."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Index, delete, func, insert, select, tuple_
+from sqlalchemy.orm import Mapped, mapped_column
+
+from mindguard.alerts.incidents.models import Base
+from mindguard.alerts.incidents.store import IncidentStore
+from mindguard.monitors.judge import State
+from mindguard.monitors.result import Key, Result
+
+
+class MonitorResult(Base):
+    """One result; see Result. What a run says of a monitor that has no dimensions is one row a minute."""
+
+    __tablename__ = "monitor_results"
+    __table_args__ = (Index("monitor_results_at", "at"),)
+
+    monitor: Mapped[str] = mapped_column(primary_key=True)
+    dimension: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    status: Mapped[str]
+    value: Mapped[float | None]
+    threshold: Mapped[float]
+    unit: Mapped[str]
+    reason: Mapped[str]
+    cause: Mapped[str]
+    note: Mapped[str]
+    escalated: Mapped[bool]
+    since: Mapped[datetime | None]
+    unknown_since: Mapped[datetime | None]
+    took_s: Mapped[float]
+    skew_s: Mapped[float | None]
+
+
+class MonitorState(Base):
+    """What a monitor remembers; see State."""
+
+    __tablename__ = "monitor_states"
+
+    monitor: Mapped[str] = mapped_column(primary_key=True)
+    dimension: Mapped[str] = mapped_column(primary_key=True)
+    level: Mapped[str]
+    since: Mapped[datetime | None]
+    measured_at: Mapped[datetime | None]
+    warn_since: Mapped[datetime | None]
+    error_since: Mapped[datetime | None]
+    below_warn_since: Mapped[datetime | None]
+    below_error_since: Mapped[datetime | None]
+    unknown_since: Mapped[datetime | None]
+
+
+class MonitorStore:
+    """The memory of runs, and the history that people look at.
+
+    Args:
+        keep: results that are older than the newest one by more are removed.
+
+    Raises:
+        StoreUnavailable: from every method.
+    """
+
+    def __init__(self, incidents: IncidentStore, *, keep: timedelta) -> None:
+        self._incidents = incidents
+        self._keep = keep
+
+    def states(self) -> Mapping[Key, State]:
+        """See Memory."""
+        with self._incidents.session() as session:
+            return {(row.monitor, row.dimension): _as(State, row) for row in session.scalars(select(MonitorState))}
+
+    def save(self, results: Sequence[Result], states: Mapping[Key, State], measured: Collection[str]) -> None:
+        """See Memory."""
+        if not results:
+            return
+        with self._incidents.session() as session:
+            session.execute(insert(MonitorResult), [asdict(result) for result in results])
+            session.execute(delete(MonitorState).where(MonitorState.monitor.in_(measured)))
+            if states:
+                session.execute(
+                    insert(MonitorState),
+                    [
+                        {"monitor": monitor, "dimension": dimension, **asdict(state)}
+                        for (monitor, dimension), state in states.items()
+                    ],
+                )
+            newest = max(result.at for result in results)
+            session.execute(delete(MonitorResult).where(MonitorResult.at < newest - self._keep))
+
+    def history(self, monitor: str, *, since: datetime) -> list[Result]:
+        """A monitor's results from a moment on, oldest first."""
+        wanted = select(MonitorResult).where(MonitorResult.monitor == monitor, MonitorResult.at >= since)
+        with self._incidents.session() as session:
+            rows = session.scalars(wanted.order_by(MonitorResult.at, MonitorResult.dimension))
+            return [_as(Result, row) for row in rows]
+
+    def latest(self, *, since: datetime) -> list[Result]:
+        """The newest result of each monitor and dimension from a moment on."""
+        key = (MonitorResult.monitor, MonitorResult.dimension)
+        newest = select(*key, func.max(MonitorResult.at)).where(MonitorResult.at >= since).group_by(*key)
+        wanted = select(MonitorResult).where(tuple_(*key, MonitorResult.at).in_(newest)).order_by(*key)
+        with self._incidents.session() as session:
+            return [_as(Result, row) for row in session.scalars(wanted)]
+
+
+def _as(kind: Any, row: Any) -> Any:
+    return kind(**{field.name: getattr(row, field.name) for field in fields(kind)})

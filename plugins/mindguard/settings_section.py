@@ -1,0 +1,12 @@
+"""What every section of the settings has in common."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """A part of the settings file: unknown keys are refused, and so are values of another type."""
+
+    # Strict: YAML has types, so `days: true` or `timezone: 8` is a mistake. Its lists are read as tuples all the same.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, str_min_length=1)

@@ -1,0 +1,290 @@
+"""Sources beside the databases: Kafka's own protocol, Prometheus, the store of snapshots, each with its faults."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from devstack.kafka_broker import KafkaBroker
+from devstack.stack import Stack
+from mindguard.connections import Connection
+from mindguard.monitors.result import Result
+from mindguard.monitors.run import run_monitors
+from mindguard.monitors.sources import kafka
+from mindguard.settings import Settings
+from mindguard.snapshots.manifest import Manifest, Source, StoredObject, Table
+from mindguard.snapshots.proof import Proof, store_proof
+from mindguard.snapshots.store import Store
+
+MINUTE = timedelta(minutes=1)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def measured(connection: Connection, *, snapshot: dict[str, Any] | None = None, **facts: Any) -> list[Result]:
+    plain = {"bucket": "b", "tables": [{"name": "public.t"}], **(snapshot or {})}
+    settings = Settings.model_validate({"snapshot": plain, "monitors": [{"name": "m", **facts}]})
+    return run_monitors(settings, lambda conn_id: connection, now=datetime.now(UTC), memory=None)
+
+
+# Kafka
+
+
+@pytest.fixture(scope="module")
+def broker() -> KafkaBroker:
+    return KafkaBroker()
+
+
+@pytest.fixture
+def topic() -> str:
+    return f"events-{uuid.uuid4().hex[:8]}"
+
+
+def lag(broker: KafkaBroker, *topics: str, **more: Any) -> list[Result]:
+    connection = Connection("k", "kafka", extra=broker.connection()["extra"])  # type: ignore[arg-type]
+    return measured(connection, kind="freshness", source="kafka", group="landing", topics=topics, **more)
+
+
+def test_what_a_group_has_not_read_is_as_old_as_its_oldest_message(broker: KafkaBroker, topic: str) -> None:
+    now = datetime.now(UTC)
+    broker.produce(8, at=now - 60 * MINUTE, topic=topic)
+    broker.consume(group="landing", topic=topic)
+    (read,) = lag(broker, topic)
+    assert (read.dimension, read.status, read.value, read.note) == (topic, "pass", 0, "0 behind")
+    broker.produce(5, at=now - 7 * MINUTE, topic=topic)
+    broker.produce(4, at=now, topic=topic)
+    (late,) = lag(broker, topic)
+    assert (late.status, late.reason, late.cause, late.note) == ("error", "above", "pipeline_late", "9 behind")
+    assert late.value == pytest.approx(420, abs=30)
+    broker.consume(group="landing", topic=topic)
+    broker.produce(1, at=datetime.now(UTC), topic=topic)
+    (caught_up,) = lag(broker, topic)
+    assert (caught_up.status, caught_up.note) == ("pass", "1 behind")
+    assert caught_up.value == pytest.approx(0, abs=30)
+
+
+def test_each_topic_is_judged_alone_and_asking_moves_nothing(broker: KafkaBroker, topic: str) -> None:
+    broker.produce(4, at=datetime.now(UTC), topic=topic)
+    broker.consume(group="landing", topic=topic)
+    broker.produce(1, at=datetime.now(UTC) - 9 * MINUTE, topic=topic)
+    other = topic + "-other"
+    broker.produce(4, at=datetime.now(UTC), topic=other)
+    broker.consume(group="landing", topic=other)
+    for _ in range(2):
+        results = lag(broker, topic, other)
+        assert [(each.dimension, each.status) for each in results] == [(topic, "error"), (other, "pass")]
+
+
+def test_a_group_without_position_in_one_partition_has_read_nothing_there(broker: KafkaBroker, topic: str) -> None:
+    broker.produce(1, at=datetime.now(UTC), topic=topic)  # partition 0
+    broker.consume(group="landing", topic=topic, partitions=[0])
+    broker.produce(2, at=datetime.now(UTC) - 8 * MINUTE, topic=topic)
+    (result,) = lag(broker, topic)
+    assert (result.status, result.note) == ("error", "2 behind")
+
+
+def test_a_group_that_nobody_knows_is_an_error_that_names_it(broker: KafkaBroker, topic: str) -> None:
+    broker.produce(1, at=datetime.now(UTC), topic=topic)
+    (result,) = lag(broker, topic)
+    assert (result.status, result.reason) == ("error", "empty")
+    assert result.note == "group landing has committed nothing"
+
+
+def test_a_message_of_the_future_is_unknown(broker: KafkaBroker, topic: str) -> None:
+    broker.produce(4, at=datetime.now(UTC), topic=topic)
+    broker.consume(group="landing", topic=topic)
+    broker.produce(1, at=datetime.now(UTC) + 60 * MINUTE, topic=topic)
+    (result,) = lag(broker, topic)
+    assert (result.status, result.reason) == ("unknown", "future")
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason", "words"),
+    [
+        ({"bootstrap.servers": "127.0.0.1:{free}"}, "unreachable", "check bootstrap.servers"),
+        ({}, "failed", "names no Kafka broker – add bootstrap.servers to its extras"),
+        ({"bootstrap.servers": "127.0.0.1:1", "no.such.setting": "s3cret"}, "unreachable", "no.such.setting"),
+    ],
+)
+def test_a_broker_that_cannot_be_asked(
+    extra: dict[str, str], reason: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka, "_CONNECT_TIMEOUT_S", 0.5)
+    extra = {key: value.replace("{free}", str(free_port())) for key, value in extra.items()}
+    connection = Connection("k", "kafka", extra=extra)
+    (result,) = measured(connection, kind="freshness", source="kafka", group="g", topics=["t"])
+    assert (result.status, result.reason) == ("unknown", reason)
+    assert words in result.note
+    assert "s3cret" not in result.note
+
+
+# Prometheus
+
+
+class FakePrometheus(BaseHTTPRequestHandler):
+    """Answers as its query says."""
+
+    def do_GET(self) -> None:
+        asked = parse_qs(urlsplit(self.path).query)["query"][0]
+        if asked == "slow":
+            time.sleep(0.6)
+        self.send_response(200 if asked != "refused" else 401)
+        self.end_headers()
+        self.wfile.write(b"<html>" if asked in {"html", "refused"} else json.dumps({"status": "gone"}).encode())
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("promql", "reason", "words"),
+    [
+        ("html", "failed", "no answer of Prometheus"),
+        ("refused", "failed", "HTTP 401 – check login and password"),
+        ("other", "failed", "no answer of Prometheus"),
+        ("slow", "timeout", "no answer within 0.2 s"),
+    ],
+)
+def test_what_is_no_prometheus(promql: str, reason: str, words: str) -> None:
+    server = HTTPServer(("127.0.0.1", 0), FakePrometheus)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    connection = Connection("p", "http", host="127.0.0.1", port=server.server_port)
+    (result,) = measured(connection, kind="rate", source="prometheus", promql=promql, error_above=0.01, timeout_s=0.2)
+    server.shutdown()
+    server.server_close()
+    assert (result.status, result.reason) == ("unknown", reason)
+    assert words in result.note
+
+
+def test_a_prometheus_that_does_not_listen() -> None:
+    connection = Connection("p", "http", host="http://127.0.0.1", port=free_port())
+    (result,) = measured(connection, kind="rate", source="prometheus", promql="up", error_above=0.01)
+    assert (result.status, result.reason) == ("unknown", "unreachable")
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    """The real server, where it is installed."""
+    program = shutil.which("prometheus")
+    if not program:
+        pytest.skip("prometheus is not installed")
+    folder = tmp_path_factory.mktemp("prometheus")
+    (folder / "prometheus.yml").write_text("{}\n")
+    port = free_port()
+    options = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
+    with subprocess.Popen(
+        [program, *options, f"--web.listen-address=127.0.0.1:{port}"], stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            wait_until_ready(f"http://127.0.0.1:{port}/-/ready")
+            yield Connection("p", "http", host="127.0.0.1", port=port)
+        finally:
+            process.kill()
+
+
+def wait_until_ready(url: str) -> None:
+    for _ in range(300):
+        try:
+            if httpx.get(url, trust_env=False).is_success:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(f"{url} is not ready")
+
+
+@pytest.mark.parametrize(
+    ("promql", "results"),
+    [
+        ("vector(0.02)", {"": ("error", "above", 0.02)}),
+        ("0.005", {"": ("pass", "", 0.005)}),
+        ("vector(0) / 0", {"": ("unknown", "no_value", None)}),
+        (
+            'label_replace(vector(0), "path", "/a", "", "") or label_replace(vector(1), "path", "/b", "", "")',
+            {"path=/a": ("pass", "", 0.0), "path=/b": ("error", "above", 1.0)},
+        ),
+        ("no_such_metric", {"": ("unknown", "failed", None)}),
+        ("up[5m]", {"": ("unknown", "failed", None)}),
+        ("sum(", {"": ("unknown", "failed", None)}),
+    ],
+)
+def test_expressions(promql: str, results: dict[str, tuple[Any, ...]], prometheus: Connection) -> None:
+    found = measured(prometheus, kind="rate", source="prometheus", promql=promql, error_above=0.01)
+    assert {each.dimension: (each.status, each.reason, each.value) for each in found} == results, found
+
+
+def test_an_age_by_prometheus(prometheus: Connection) -> None:
+    (result,) = measured(prometheus, kind="freshness", source="prometheus", promql="vector(time() - (time() - 301))")
+    assert (result.status, result.value) == ("error", 301)
+
+
+# Snapshots
+
+
+def keep(store: Store, at: datetime, *, proven: bool) -> str:
+    """A snapshot of nothing."""
+    snapshot_id = f"{at:%Y%m%dT%H%M%SZ}-aaaaaa"
+    manifest = Manifest(
+        snapshot_id=snapshot_id,
+        taken_at=at,
+        source=Source(database="d", server_version=180006, system_identifier=None, lsn="0/1", exported_snapshot="3-1"),
+        tables=(
+            Table(name="public.t", kind="table", columns=(), part_by="ctid", rows=0, fingerprint="0" * 32, parts=()),
+        ),
+        enums=(),
+        sequences=(),
+        schema_dump=StoredObject(key="c", sha256="c3" * 32, bytes=5),
+    )
+    key = store.manifest_key(at.date(), snapshot_id)
+    store.create_sealed(key, manifest.to_bytes())
+    if proven:
+        store_proof(Proof(snapshot_id=snapshot_id, proven_at=at, seconds=1, tables={}, server_version=1), store, key)
+    return snapshot_id
+
+
+def test_the_age_of_the_newest_snapshot_that_is_proven(
+    stack: Stack, store: Store, backup_connection: Connection
+) -> None:
+    def result() -> Result:
+        (found,) = measured(
+            backup_connection,
+            snapshot={"bucket": store.bucket},
+            kind="freshness",
+            source="snapshots",
+            error_after_s=93_600,
+        )
+        return found
+
+    now = datetime.now(UTC).replace(microsecond=0)
+    assert (result().status, result().reason) == ("error", "empty")
+    keep(store, now - timedelta(hours=1), proven=False)
+    assert (result().status, result().reason) == ("error", "empty")
+    old = keep(store, now - timedelta(hours=27), proven=True)
+    late = result()
+    assert (late.status, late.reason, late.note) == ("error", "above", old)
+    assert late.value == pytest.approx(27 * 3600, abs=60)
+    keep(store, now - timedelta(hours=2), proven=True)
+    assert result().status == "pass"
+
+
+def test_a_bucket_that_is_not_there(backup_connection: Connection) -> None:
+    (result,) = measured(backup_connection, snapshot={"bucket": "no-such-bucket"}, kind="freshness", source="snapshots")
+    assert (result.status, result.reason) == ("unknown", "failed")
+    assert "no-such-bucket" in result.note

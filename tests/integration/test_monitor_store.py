@@ -1,0 +1,55 @@
+"""What monitors remember and what they measured, in the real database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mindguard.alerts.incidents.store import IncidentStore
+from mindguard.monitors.judge import State
+from mindguard.monitors.result import Result
+from mindguard.monitors.store import MonitorStore
+from tests.integration.test_incident_store import connection_of
+
+NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+RESULT = Result(
+    monitor="api",
+    dimension="/a",
+    at=NOW,
+    status="error",
+    value=0.02,
+    threshold=0.01,
+    unit="ratio",
+    reason="above",
+    cause="",
+    note="中文",
+    escalated=False,
+    since=NOW - timedelta(minutes=3),
+    unknown_since=None,
+    took_s=0.1,
+)
+
+
+@pytest.fixture
+def store(fresh_database: str) -> MonitorStore:
+    return MonitorStore(IncidentStore.of(connection_of(fresh_database)), keep=timedelta(days=2))
+
+
+def test_what_is_saved_is_there_and_old_results_go(store: MonitorStore) -> None:
+    old = replace(RESULT, at=NOW - timedelta(days=3))
+    store.save([old], {}, [])
+    assert store.history("api", since=NOW - timedelta(days=9)) == [old]
+    other = replace(RESULT, dimension="/b", value=None, status="unknown", reason="low_base", skew_s=-70.5)
+    store.save([RESULT, other], {}, [])
+    assert store.history("api", since=NOW - timedelta(days=9)) == [RESULT, other]
+    assert store.history("api", since=NOW + timedelta(seconds=1)) == []
+    assert store.history("other", since=NOW) == []
+
+
+def test_states_of_the_measured_monitors_are_replaced_and_others_stay(store: MonitorStore) -> None:
+    state = State(level="warn", since=NOW, measured_at=NOW, warn_since=NOW, unknown_since=NOW)
+    store.save([RESULT], {("api", "/a"): state, ("api", "/b"): State(), ("etl", ""): state}, ["api", "etl"])
+    store.save([replace(RESULT, at=NOW + timedelta(minutes=1))], {("api", "/a"): State()}, ["api"])
+    assert dict(store.states()) == {("api", "/a"): State(), ("etl", ""): state}

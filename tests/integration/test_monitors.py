@@ -1,0 +1,306 @@
+"""The shipped monitors on the real engines: what each fault is reported as."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from devstack.kafka_broker import KafkaBroker
+from devstack.live_data import LiveData, create_tables, land_events, load_user_moods
+from devstack.sample_data import load_tables
+from devstack.stack import Stack
+from mindguard.connections import Connection, Resolve, from_environment
+from mindguard.monitors.deadline import latest_due
+from mindguard.monitors.result import Result
+from mindguard.monitors.run import choose, run_monitors
+from mindguard.settings import Settings, include_dir, load_settings
+from tests.integration.test_incident_store import connection_of
+
+SHIPPED = load_settings(include_dir() / "config" / "mindguard.yaml")
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[Client]:
+    made = stack.clickhouse.client()
+    made.command("DROP DATABASE IF EXISTS mindguard SYNC")
+    yield made
+    made.command("DROP DATABASE IF EXISTS mindguard SYNC")
+    made.close()
+
+
+@pytest.fixture
+def conninfo(client: Client, fresh_database: str) -> str:
+    """The application's database, with everything that the monitors look at; nothing in it is new."""
+    load_tables(fresh_database, rows=400, seed=1, today=date(2026, 11, 24), progress=lambda line: None)
+    create_tables(client, fresh_database)
+    with psycopg.connect(fresh_database) as connection:
+        connection.execute("update public.risk_signals set routed_at = detected_at where routed_at is null")
+    return fresh_database
+
+
+@pytest.fixture
+def resolve(stack: Stack, conninfo: str) -> Resolve:
+    def found(conn_id: str) -> Connection:
+        if conn_id == "mindguard_app":
+            return connection_of(conninfo)
+        return from_environment(conn_id, stack.environment())
+
+    return found
+
+
+Measure = Callable[..., dict[str, Result]]
+
+
+@pytest.fixture
+def measure(resolve: Resolve) -> Measure:
+    """`measure("crash_rate")`: the results by name, with the dimension where there is one."""
+
+    def run(*names: str, settings: Settings = SHIPPED, kafka: Connection | None = None) -> dict[str, Result]:
+        def look_up(conn_id: str) -> Connection:
+            return kafka if kafka and conn_id == "mindguard_kafka" else resolve(conn_id)
+
+        results = run_monitors(settings, look_up, now=datetime.now(UTC), memory=None, names=names)
+        return {f"{each.monitor} {each.dimension}".strip(): each for each in results}
+
+    return run
+
+
+def said(results: dict[str, Result]) -> dict[str, tuple[str, str]]:
+    return {name: (result.status, result.reason) for name, result in results.items()}
+
+
+def with_monitor(**facts: Any) -> Settings:
+    plain = {"snapshot": {"bucket": "b", "tables": [{"name": "public.t"}]}}
+    return Settings.model_validate({**plain, "monitors": [{"name": "m", **facts}]})
+
+
+def query(folder: Path, text: str) -> str:
+    path = folder / "measure.sql"
+    path.write_text(text, "utf-8")
+    return str(path)
+
+
+def test_all_is_well(stack: Stack, conninfo: str, measure: Measure) -> None:
+    broker = KafkaBroker()
+    kafka = Connection("mindguard_kafka", **broker.connection())  # type: ignore[arg-type]
+    with LiveData(stack.clickhouse.client(), conninfo, broker, say=print):
+        (report,) = choose(SHIPPED, ["weekly_report"])
+        due = latest_due(report, now=datetime.now(UTC), zone=SHIPPED.zone)  # type: ignore[arg-type]
+        with psycopg.connect(conninfo) as connection:  # too few check-ins for one each week
+            connection.execute(
+                "insert into public.weekly_reports values (%s, 1, 3, 5.5) on conflict do nothing",
+                [due.params()["iso_week"]],
+            )
+        results = measure(kafka=kafka)
+    snapshot, landing = results.pop("snapshot_age"), results.pop("event_landing")
+    day = results.pop("crash_rate_day")
+    assert {result.status for result in results.values()} == {"pass"}, results
+    # No drill has proven a snapshot here; nothing landed on the days before; and it may be just after midnight.
+    assert (snapshot.status, snapshot.reason) in (("error", "empty"), ("pass", ""))
+    assert (landing.status, landing.reason) == ("unknown", "low_base")
+    assert landing.value is not None
+    assert landing.value < 120
+    assert landing.note.startswith("lag p50 ")
+    assert day.status in ("pass", "unknown")
+    assert sum(name.startswith("api_error_rate /api/v1/") for name in results) == 5
+
+
+def usual(client: Client) -> None:
+    """As much landed at this time on each of the days before."""
+    for days in range(1, 8):
+        until = datetime.now(UTC) - timedelta(days=days) + timedelta(minutes=2)
+        land_events(client, until=until, minutes=10, seed=days, per_minute=6)
+
+
+def test_a_stall_of_landing_is_late_and_a_fast_clock_does_not_hide_it(client: Client, measure: Measure) -> None:
+    usual(client)
+    land_events(client, until=datetime.now(UTC) - timedelta(minutes=6), minutes=10, seed=90)
+    land_events(client, until=datetime.now(UTC) + timedelta(days=2), minutes=5, seed=91)
+    result = measure("event_landing")["event_landing"]
+    assert (result.status, result.reason) == ("error", "above")
+    assert result.value is not None
+    assert 355 < result.value < 500
+    land_events(client, until=datetime.now(UTC), minutes=1, seed=92)
+    assert measure("event_landing")["event_landing"].status == "pass"
+
+
+def test_an_etl_table_that_is_empty_old_or_of_a_silent_source(client: Client, measure: Measure) -> None:
+    land_events(client, until=datetime.now(UTC), minutes=5, seed=1)
+    empty = measure("etl_user_mood_daily")["etl_user_mood_daily"]
+    assert (empty.status, empty.reason, empty.cause) == ("error", "empty", "pipeline_late")
+    load_user_moods(client)
+    assert measure("etl_user_mood_daily")["etl_user_mood_daily"].status == "pass"
+    client.command("TRUNCATE TABLE mindguard.user_mood_daily SYNC")
+    old = datetime.now(UTC) - timedelta(minutes=20)
+    client.insert("mindguard.user_mood_daily", [[old.date(), 1, 1, old]])
+    late = measure("etl_user_mood_daily")["etl_user_mood_daily"]
+    assert (late.status, late.cause) == ("error", "pipeline_late")
+    client.command("TRUNCATE TABLE mindguard.events SYNC")
+    land_events(client, until=old - timedelta(minutes=1), minutes=5, seed=2)
+    assert measure("etl_user_mood_daily")["etl_user_mood_daily"].cause == "source_silent"
+
+
+def test_a_weekly_report_not_started_running_and_empty(conninfo: str, measure: Measure) -> None:
+    (report,) = choose(SHIPPED, ["weekly_report"])
+    due = latest_due(report, now=datetime.now(UTC), zone=SHIPPED.zone)  # type: ignore[arg-type]
+    week = due.params()["iso_week"]
+    late = max(0.0, (datetime.now(UTC) - due.at).total_seconds())
+
+    def note() -> str:
+        result = measure("weekly_report")["weekly_report"]
+        assert result.value == pytest.approx(late, abs=60)
+        return result.note
+
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("insert into public.weekly_report_runs values ('2020-W01', now(), now())")
+        assert note() == "not started"
+        connection.execute("insert into public.weekly_report_runs values (%s, now())", [week])
+        assert note() == "running"
+        connection.execute("update public.weekly_report_runs set finished_at = now()")
+        assert note() == "empty"
+
+
+def test_risk_routing_is_as_old_as_the_oldest_that_waits(conninfo: str, measure: Measure) -> None:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        assert measure("risk_routing")["risk_routing"].value == 0
+        connection.execute(
+            "update public.risk_signals"
+            " set routed_at = null, escalated_at = null, detected_at = now() - interval '7 min'"
+            " where id = (select min(id::text)::uuid from public.risk_signals)"
+        )
+    result = measure("risk_routing")["risk_routing"]
+    assert (result.status, result.note) == ("error", "1 waiting")
+    assert result.value == pytest.approx(420, abs=60)
+
+
+def test_crashes_failures_and_slow_answers(client: Client, measure: Measure) -> None:
+    land_events(
+        client,
+        until=datetime.now(UTC),
+        minutes=70,
+        seed=3,
+        crashes=0.3,
+        failures=0.2,
+        path="/api/v1/checkins",
+        latency_s=900,
+    )
+    results = measure("crash_rate", "api_error_rate", "risk_response")
+    assert said(results) == {
+        "crash_rate": ("error", "above"),
+        "api_error_rate /api/v1/behavior_tasks": ("pass", ""),
+        "api_error_rate /api/v1/checkins": ("error", "above"),
+        "api_error_rate /api/v1/risk_signals": ("pass", ""),
+        "api_error_rate /api/v1/suggestions": ("pass", ""),
+        "api_error_rate /api/v1/user_profile": ("pass", ""),
+        "risk_response": ("error", "above"),
+    }
+    assert results["api_error_rate /api/v1/checkins"].escalated
+    assert results["risk_response"].escalated
+
+
+def test_one_minute_without_crash_is_no_crash_rate(client: Client, measure: Measure) -> None:
+    minute = datetime.now(UTC).replace(second=0, microsecond=0)
+    land_events(client, until=minute - timedelta(minutes=2), minutes=6, seed=4, crashes=0.5)
+    land_events(client, until=minute + timedelta(minutes=1), minutes=3, seed=5)
+    result = measure("crash_rate")["crash_rate"]
+    assert (result.status, result.value) == ("pass", 0)
+
+
+def test_a_quiet_night_is_unknown_and_not_false(client: Client, measure: Measure) -> None:
+    names = ("event_landing", "crash_rate", "crash_rate_day", "api_error_rate", "risk_response")
+    assert set(said(measure(*names)).values()) == {("unknown", "low_base")}
+    land_events(client, until=datetime.now(UTC), minutes=7, seed=6, per_minute=2, crashes=1.0)
+    assert said(measure("crash_rate"))["crash_rate"] == ("unknown", "low_base")
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "status", "reason", "words"),
+    [
+        ("postgres", "select pg_sleep(5), 0 as value", "unknown", "timeout", "within 0.5 s"),
+        (
+            "clickhouse",
+            "SELECT sum(sipHash64(number)) AS value FROM numbers(100000000000)",
+            "unknown",
+            "timeout",
+            "within 0.5 s",
+        ),
+        ("postgres", "select value from nowhere", "unknown", "failed", "nowhere"),
+        ("clickhouse", "SELECT value FROM nowhere", "unknown", "failed", "nowhere"),
+        ("postgres", "create table public.made (n int)", "unknown", "failed", "read-only"),
+        ("postgres", "select %(absent)s as value", "unknown", "failed", "absent"),
+        ("postgres", "select null::timestamptz as newest", "error", "empty", ""),
+        ("clickhouse", "SELECT CAST(NULL, 'Nullable(DateTime)') AS newest", "error", "empty", ""),
+        ("postgres", "select localtimestamp as newest", "unknown", "failed", "time zone"),
+        ("postgres", "select now() + interval '2 min' as newest", "unknown", "future", ""),
+        ("clickhouse", "SELECT now() AS newest", "pass", "", ""),
+        ("clickhouse", "SELECT now() AS newest WHERE 0; \n", "error", "empty", ""),
+        ("clickhouse", "SELECT 1 AS age WHERE 0 -- nothing", "unknown", "failed", "the query gives age"),
+        ("postgres", "select 1 as age where false", "unknown", "failed", "the query gives age"),
+        ("clickhouse", "SELECT now64(3, 'Asia/Shanghai') AS newest", "pass", "", ""),
+        ("clickhouse", "SELECT now() AS newest, now() AS source_now", "pass", "", ""),
+        ("postgres", "select 'NaN'::numeric as value", "unknown", "no_value", ""),
+    ],
+)
+def test_what_a_query_may_do(
+    source: str, text: str, status: str, reason: str, words: str, measure: Measure, tmp_path: Path
+) -> None:
+    settings = with_monitor(kind="freshness", source=source, query=query(tmp_path, text), timeout_s=0.5)
+    result = measure(settings=settings)["m"]
+    assert (result.status, result.reason) == (status, reason), result.note
+    assert words in result.note
+
+
+def test_a_source_with_another_clock_is_judged_by_it_and_the_difference_told(measure: Measure, tmp_path: Path) -> None:
+    text = "select now() + interval '1 hour' as newest, now() + interval '1 hour 1 minute' as source_now"
+    result = measure(settings=with_monitor(kind="freshness", source="postgres", query=query(tmp_path, text)))["m"]
+    assert (result.status, result.value) == ("pass", 60)
+    assert result.skew_s == pytest.approx(3660, abs=30)
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Some addresses of a dependency."""
+
+    def do_GET(self) -> None:
+        self.send_response(503 if self.path == "/down" else 200)
+        self.end_headers()
+        self.wfile.write(b"operational" if self.path == "/up" else b"maintenance")
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def dependency() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Answers)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "note"),
+    [("/up", "pass", ""), ("/down", "error", "HTTP 503"), ("/other", "error", "the answer lacks 'operational'")],
+)
+def test_a_heartbeat(path: str, status: str, note: str, dependency: str) -> None:
+    settings = with_monitor(kind="heartbeat", url=dependency + path, expect="operational")
+    (result,) = run_monitors(settings, from_environment, now=datetime.now(UTC), memory=None)
+    assert (result.status, result.note) == (status, note)
+
+
+def test_a_dependency_without_listener_is_down() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        settings = with_monitor(kind="heartbeat", url=f"http://127.0.0.1:{free.getsockname()[1]}/key=secret")
+        (result,) = run_monitors(settings, from_environment, now=datetime.now(UTC), memory=None)
+    assert (result.status, result.reason, result.note) == ("error", "down", "ConnectError")

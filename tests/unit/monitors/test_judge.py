@@ -1,0 +1,182 @@
+"""What a value means: thresholds, holding, recovery, and everything that is no value at all."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from mindguard.monitors.judge import Reading, State, Verdict, judge, unknown
+from mindguard.settings_monitors import Monitor
+
+NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def monitor(**changed: Any) -> Monitor:
+    plain = {"name": "m", "source": "postgres", "query": "m.sql", "recover_for_s": 0}
+    made: Monitor = TypeAdapter(Monitor).validate_python({"kind": "freshness", **plain, **changed})
+    return made
+
+
+def rate(**changed: Any) -> Monitor:
+    return monitor(kind="rate", **{"error_above": 0.01, **changed})
+
+
+def old(seconds: float, **more: Any) -> Reading:
+    return Reading(newest=NOW - timedelta(seconds=seconds), **more)
+
+
+def after(rule: Monitor, values: list[float | None], *, step: timedelta = MINUTE) -> list[Verdict]:
+    """The verdicts of one value each minute; None is a minute that could not be measured."""
+    state, now, verdicts = State(), NOW, []
+    for value in values:
+        verdict = (
+            unknown("timeout", state, now=now) if value is None else judge(rule, Reading(value=value), state, now=now)
+        )
+        verdicts.append(verdict)
+        state, now = verdict.state, now + step
+    return verdicts
+
+
+def statuses(*arguments: Any, **more: Any) -> list[str]:
+    return [verdict.status for verdict in after(*arguments, **more)]
+
+
+@pytest.mark.parametrize(
+    ("reading", "status", "reason", "value"),
+    [
+        (old(299), "pass", "", 299),
+        (old(300), "pass", "", 300),
+        (old(301), "error", "above", 301),
+        (old(-60), "pass", "", 0),
+        (old(-61), "unknown", "future", -61),
+        (Reading(), "error", "empty", None),
+        (Reading(value=301), "error", "above", 301),
+        (Reading(value=-1), "unknown", "negative", -1),
+        (Reading(value=float("nan")), "unknown", "no_value", None),
+        (Reading(value=float("inf")), "unknown", "no_value", None),
+    ],
+)
+def test_an_age(reading: Reading, status: str, reason: str, value: float | None) -> None:
+    verdict = judge(monitor(), reading, State(), now=NOW)
+    assert (verdict.status, verdict.reason, verdict.value) == (status, reason, value)
+
+
+def test_the_age_is_by_the_sources_clock_and_the_skew_is_told() -> None:
+    fast = NOW + timedelta(minutes=10)
+    verdict = judge(monitor(), Reading(newest=fast, source_now=fast), State(), now=NOW)
+    assert (verdict.status, verdict.value, verdict.skew_s) == ("pass", 0, 600)
+    stalled = judge(monitor(), Reading(newest=NOW, source_now=fast), State(), now=NOW)
+    assert (stalled.status, stalled.value) == ("error", 600)
+    assert judge(monitor(), old(0, source_now=NOW + MINUTE), State(), now=NOW).skew_s is None
+
+
+@pytest.mark.parametrize(
+    ("value", "status"), [(0.0, "pass"), (0.01, "warn"), (0.0101, "error"), (0.005, "pass"), (0.0051, "warn")]
+)
+def test_a_rate(value: float, status: str) -> None:
+    assert judge(rate(warn_above=0.005), Reading(value=value), State(), now=NOW).status == status
+
+
+def test_a_rate_without_value_is_unknown() -> None:
+    verdict = judge(rate(), Reading(), State(), now=NOW)
+    assert (verdict.status, verdict.reason) == ("unknown", "no_value")
+
+
+@pytest.mark.parametrize(("base", "status"), [(99, "unknown"), (100, "error"), (None, "error"), (0, "unknown")])
+def test_too_little_traffic_is_unknown(base: float | None, status: str) -> None:
+    verdict = judge(rate(min_base=100), Reading(value=1.0, base=base), State(), now=NOW)
+    assert verdict.status == status
+    assert verdict.reason == ("low_base" if status == "unknown" else "above")
+
+
+def test_a_quiet_night_hides_neither_an_old_row_nor_a_missing_one_behind_an_alarm() -> None:
+    for reading in (old(9000, base=2), Reading(base=0)):
+        verdict = judge(monitor(min_base=50), reading, State(), now=NOW)
+        assert (verdict.status, verdict.reason) == ("unknown", "low_base")
+
+
+def test_a_level_must_hold_for_its_time() -> None:
+    rule = rate(for_s=120)
+    assert statuses(rule, [1, 1, 1]) == ["pass", "pass", "error"]
+    assert statuses(rule, [1, 1, 0, 1, 1, 1]) == ["pass", "pass", "pass", "pass", "pass", "error"]
+    assert [verdict.reason for verdict in after(rule, [1, 1, 1])] == ["holding", "holding", "above"]
+
+
+def test_values_between_the_thresholds_hold_the_warning_alone() -> None:
+    rule = rate(warn_above=0.005, for_s=120)
+    assert statuses(rule, [0.007, 1, 0.007, 1, 1, 1]) == ["pass", "pass", "warn", "warn", "warn", "error"]
+
+
+def test_recovery_must_hold_for_its_time() -> None:
+    rule = rate(recover_for_s=120)
+    assert statuses(rule, [1, 0, 0, 0]) == ["error", "error", "error", "pass"]
+    assert statuses(rule, [1, 0, 0, 1, 0, 0, 0]) == ["error"] * 6 + ["pass"]
+
+
+def test_an_error_recovers_to_a_warning_where_that_is_so() -> None:
+    assert statuses(rate(warn_above=0.005, recover_for_s=60), [1, 0.007, 0.007]) == ["error", "error", "warn"]
+
+
+def test_recovery_looks_at_all_of_its_time_and_not_at_the_last_value_alone() -> None:
+    rule = rate(warn_above=0.005, recover_for_s=120)
+    assert statuses(rule, [1, 0.007, 0.007, 0, 0, 0]) == ["error"] * 3 + ["warn", "warn", "pass"]
+    assert statuses(rule, [1, 0, 0.007, 0, 0.007, 0]) == ["error"] * 3 + ["warn"] * 3
+    assert statuses(rule, [1, 0, 0, 0]) == ["error"] * 3 + ["pass"]
+
+
+def test_an_unmeasured_minute_neither_starts_nor_ends_anything() -> None:
+    assert statuses(rate(recover_for_s=60), [1, None, 0, 0]) == ["error", "unknown", "error", "pass"]
+    assert statuses(rate(for_s=120), [1, None, 1]) == ["pass", "unknown", "error"]
+    verdicts = after(rate(), [0, None, None, 0])
+    assert [verdict.state.unknown_since for verdict in verdicts] == [None, NOW + MINUTE, NOW + MINUTE, None]
+
+
+def test_a_quiet_night_is_not_counted_as_time_without_measurement() -> None:
+    quiet = judge(rate(min_base=10), Reading(value=0.0, base=1), State(unknown_since=NOW), now=NOW + MINUTE)
+    failed = unknown("timeout", quiet.state, now=NOW + 2 * MINUTE)
+    assert (quiet.state.unknown_since, failed.state.unknown_since) == (None, NOW + 2 * MINUTE)
+
+
+def test_after_a_long_gap_what_was_held_begins_anew_and_the_checker_is_named() -> None:
+    verdicts = after(rate(for_s=300), [1, 1], step=timedelta(minutes=10))
+    assert [verdict.status for verdict in verdicts] == ["pass", "pass"]
+    assert [verdict.cause for verdict in verdicts] == ["", "checker_late"]
+    assert statuses(rate(recover_for_s=300), [1, 0, 0], step=timedelta(minutes=10)) == ["error"] * 3
+
+
+def test_since_is_when_the_level_began() -> None:
+    verdicts = after(rate(), [0, 1, 1, 0])
+    assert [verdict.state.since for verdict in verdicts] == [NOW, NOW + MINUTE, NOW + MINUTE, NOW + 3 * MINUTE]
+
+
+@pytest.mark.parametrize(("value", "escalated"), [(0.02, False), (0.05, False), (0.051, True)])
+def test_escalation(value: float, escalated: bool) -> None:
+    assert judge(rate(escalate_above=0.05), Reading(value=value), State(), now=NOW).escalated is escalated
+
+
+def test_what_is_still_held_back_does_not_escalate() -> None:
+    assert not judge(rate(escalate_above=0.05, for_s=60), Reading(value=1), State(), now=NOW).escalated
+
+
+@pytest.mark.parametrize(
+    ("newest_s", "upstream_s", "cause"),
+    [(600, 600, "source_silent"), (600, 30, "pipeline_late"), (10, 5, ""), (None, 30, "pipeline_late")],
+)
+def test_a_silent_source_and_a_late_pipeline_are_told_apart(
+    newest_s: float | None, upstream_s: float, cause: str
+) -> None:
+    newest = None if newest_s is None else NOW - timedelta(seconds=newest_s)
+    reading = Reading(newest=newest, upstream_newest=NOW - timedelta(seconds=upstream_s))
+    assert judge(monitor(), reading, State(), now=NOW).cause == cause
+
+
+def test_a_dependency_that_is_down_is_an_error_and_a_slow_one_a_warning() -> None:
+    rule = monitor(kind="heartbeat", source="http", query=None, url="http://x", warn_after_s=1)
+    down = judge(rule, Reading(down=True, note="503"), State(), now=NOW)
+    assert (down.status, down.reason, down.note) == ("error", "down", "503")
+    assert judge(rule, Reading(value=1.5), State(), now=NOW).status == "warn"
+    assert judge(rule, Reading(value=0.5), State(), now=NOW).status == "pass"
