@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from mindguard.errors import MindGuardError
@@ -70,6 +70,15 @@ class Reuse:
     def _is_sound(self, key: str) -> bool:
         """Whether verify has not complained of it: a damaged object is written anew, so that the next one heals it."""
         return self._store.damage_key(key) not in self._damaged
+
+    def place(self, keys: Sequence[str]) -> tuple[str, Stored | None]:
+        """Where the content of any of these keys is stored; else, with None, where this run writes it: as the first.
+
+        Raises:
+            StoreError: the store could not be asked.
+        """
+        found = next((found for each in keys if (found := self.find(each))), None)
+        return (found.key, found) if found else (self.own(keys[0]), None)
 
     def own(self, key: str) -> str:
         """The key under which this run writes the content of `key`."""
