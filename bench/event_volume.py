@@ -308,8 +308,8 @@ def cost(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "title": "Event volume: the cost of a day's check",
         "note": f"{os.cpu_count()} cores for the ClickHouse engine and the check together; medians of "
-        f"{arguments.rounds} rounds, each way in a process of its own, imports included in the seconds. "
-        + " ".join(described(size) for size in sizes),
+        f"{arguments.rounds} rounds, each way in a process of its own, imports included. Other programs ran beside "
+        "it: seconds are upper bounds. " + " ".join(described(size) for size in sizes),
         "columns": ["way", "raw events", "queries", "query s", "all s", "client CPU s", "peak MB"],
         "rows": [
             [

@@ -90,6 +90,14 @@ def test_many_writers_at_once_make_one_incident_with_the_right_count(incidents: 
     assert sorted(kind for _, kind in waiting(incidents)) == ["opened", "opened"]
 
 
+def test_what_lasted_after_a_moment_is_found_also_when_it_is_over(incidents: IncidentStore) -> None:
+    incidents.report([finding(name) for name in ("over", "just over", "open")], now=NOW)
+    incidents.recover([Recovery("test:over", NOW + MINUTE), Recovery("test:just over", NOW + 3 * MINUTE)], now=NOW)
+    found = incidents.lasting(source="test", since=NOW + 2 * MINUTE)
+    assert sorted(each.recovery_key for each in found) == ["test:just over", "test:open"]
+    assert incidents.lasting(source="other", since=NOW) == []
+
+
 def test_processes_that_meet_an_empty_database_make_the_schema_once(fresh_database: str) -> None:
     code = (
         "import sys; from tests.integration.test_incident_store import *;"
