@@ -56,6 +56,7 @@ bench: $(INSTALLED) ## measure side by side (half an hour) and write docs/benchm
 	$(BIN)/python bench/snapshots.py --rows 1000000
 	$(BIN)/python bench/snapshots.py --rows 10000000 --without-operator
 	$(BIN)/python bench/alerts.py
+	$(BIN)/python bench/monitors.py
 	$(BIN)/python bench/detection.py --repetitions 5
 	$(BIN)/python bench/report.py
 
