@@ -59,6 +59,8 @@ bench: $(INSTALLED) ## measure side by side (half an hour) and write docs/benchm
 	$(BIN)/python bench/event_volume.py backtest
 	$(BIN)/python bench/event_volume.py pedestrians
 	$(BIN)/python bench/event_volume.py cost --rows 5000000 --rows 50000000
+	$(BIN)/python bench/monitors.py
+	$(BIN)/python bench/detection.py --repetitions 5
 	$(BIN)/python bench/report.py
 
 soak: $(INSTALLED) ## simulated months of snapshots, drills and expiry (some minutes; by hand)

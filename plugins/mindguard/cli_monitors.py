@@ -82,7 +82,7 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def history(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A monitor.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A monitor; checker:DAG for when the DAG itself ran.")],
     hours: Annotated[float, typer.Option(min=0, help="How far back.")] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -91,7 +91,8 @@ def history(
     from mindguard.settings import load_settings
 
     settings = load_settings()
-    choose(settings, [name])
+    if not name.startswith("checker:"):
+        choose(settings, [name])
     results = _store(settings).history(name, since=datetime.now(UTC) - timedelta(hours=hours))
     if as_json:
         print_json([result.as_dict() for result in results])

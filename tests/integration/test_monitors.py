@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -19,6 +21,7 @@ from devstack.live_data import LiveData, create_tables, land_events, load_user_m
 from devstack.sample_data import load_tables
 from devstack.stack import Stack
 from mindguard.connections import Connection, Resolve, from_environment
+from mindguard.doctor.monitors import examine_monitors
 from mindguard.monitors.deadline import latest_due
 from mindguard.monitors.result import Result
 from mindguard.monitors.run import choose, run_monitors
@@ -264,6 +267,98 @@ def test_a_source_with_another_clock_is_judged_by_it_and_the_difference_told(mea
     result = measure(settings=with_monitor(kind="freshness", source="postgres", query=query(tmp_path, text)))["m"]
     assert (result.status, result.value) == ("pass", 60)
     assert result.skew_s == pytest.approx(3660, abs=30)
+
+
+@pytest.mark.parametrize("source", ["postgres", "clickhouse"])
+def test_a_dead_source_is_unknown_and_only_its_own_monitors(source: str, resolve: Resolve, tmp_path: Path) -> None:
+    lives, dies = (
+        {"kind": "freshness", "source": each, "query": query(tmp_path, "select 1 as value"), "connection": connection}
+        for each, connection in (("postgres", None), (source, "dead"))
+    )
+    plain = {"snapshot": {"bucket": "b", "tables": [{"name": "public.t"}]}}
+    settings = Settings.model_validate({**plain, "monitors": [{"name": "a", **lives}, {"name": "b", **dies}]})
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+
+        def found(conn_id: str) -> Connection:
+            dead = Connection(conn_id, source, host="127.0.0.1", port=port, login="u", password="s3cret", schema="d")
+            return dead if conn_id == "dead" else resolve(conn_id)
+
+        alive, gone = run_monitors(settings, found, now=datetime.now(UTC), memory=None)
+    assert alive.status == "pass"
+    assert (gone.status, gone.reason) == ("unknown", "unreachable")
+    assert "s3cret" not in gone.note
+
+
+def test_a_day_is_one_of_the_settings_time_zone(client: Client, measure: Measure) -> None:
+    # In one of them midnight is some hours ago; one of them changes its clocks.
+    zone = next(each for each in ("Europe/Berlin", "Asia/Shanghai") if datetime.now(ZoneInfo(each)).hour not in (0, 23))
+    midnight = datetime.combine(datetime.now(ZoneInfo(zone)).date(), time(), tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    land_events(client, until=midnight - timedelta(seconds=5), minutes=5, seed=1, crashes=1.0)
+    land_events(client, until=midnight + timedelta(minutes=35), minutes=30, seed=2)
+    result = measure("crash_rate_day", settings=SHIPPED.model_copy(update={"timezone": zone}))["crash_rate_day"]
+    assert (result.status, result.value) == ("pass", 0)
+
+
+FINE = "select now() as newest, now() as source_now"
+
+
+@pytest.mark.parametrize(
+    ("text", "changed", "status", "said"),
+    [
+        (FINE, {}, "pass", "measures, in "),
+        (None, {}, "error", "cannot read the query {file}: No such file or directory – correct `query`"),
+        (
+            "select now() as loaded",
+            {},
+            "error",
+            "the query gives loaded – a freshness query may give newest, value, upstream_newest, dimension, base, "
+            "source_now, note",
+        ),
+        ("select now()", {}, "error", "the query gives now – a freshness query may give newest"),
+        ("select now() as newest where", {}, "error", "syntax error at end of input – correct the query"),
+        (FINE, {"connection": "typo"}, "error", "connection 'typo' is not configured – set AIRFLOW_CONN_TYPO or add"),
+        (
+            None,
+            {"source": "kafka", "query": None, "group": "typo", "topics": ["t"]},
+            "warn",
+            "t: group typo has committed nothing – it counts as late; check that what the monitor names is what gets",
+        ),
+        (
+            None,
+            {"source": "http", "kind": "heartbeat", "query": None, "url": "http://127.0.0.1:9/up"},
+            "warn",
+            "ConnectError – correct `url` or `expect`, unless it really is down",
+        ),
+    ],
+)
+def test_a_monitor_is_some_settings_and_one_file_and_doctor_says_in_a_line_what_is_wrong(
+    text: str | None, changed: dict[str, Any], status: str, said: str, resolve: Resolve, tmp_path: Path
+) -> None:
+    file = tmp_path / "measure_mine.sql"
+    if text:
+        file.write_text(text, "utf-8")
+    entry = {"name": "mine", "kind": "freshness", "source": "postgres", "query": str(file), **changed}
+    settings_file = tmp_path / "mindguard.yaml"
+    settings_file.write_text(
+        "snapshot: {bucket: b, tables: [{name: public.t}]}\n"
+        f"monitors:\n  - {json.dumps({key: value for key, value in entry.items() if value})}\n",
+        "utf-8",
+    )
+    broker = KafkaBroker()
+    kafka = Connection("mindguard_kafka", **broker.connection())  # type: ignore[arg-type]
+    found = list(
+        examine_monitors(
+            load_settings(settings_file),
+            lambda conn_id: kafka if conn_id == "mindguard_kafka" else resolve(conn_id),
+            lambda: datetime.now(UTC),
+        )
+    )
+    ((got, line),) = [(each.status, each.text) for each in found]
+    assert got == status, line
+    assert line.startswith(said.replace("{file}", str(file)))
+    assert "\n" not in line
 
 
 class Answers(BaseHTTPRequestHandler):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -31,6 +33,7 @@ from mindguard.monitors.metrics import collected, exposition
 from mindguard.monitors.store import MonitorStore
 from mindguard.settings import Settings
 from mindguard.watch import Watched, watch
+from tests.integration.test_cli import mindguard
 from tests.integration.test_incident_store import connection_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -417,6 +420,19 @@ def test_a_real_prometheus_reads_the_endpoint_the_rules_and_the_dashboard(stalle
             assert query(dashboard["panels"][7]["targets"][0]["expr"]), "the panel of statuses is empty"
         finally:
             server.terminate()
+
+
+def test_the_command_line_shows_what_was_measured_and_when_the_dag_ran(stalled: Watching) -> None:
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"], **stalled.stack.environment()}
+
+    def history(name: str) -> list[dict[str, Any]]:
+        done = mindguard(environment, "monitors", "history", name, "--json")
+        assert done.returncode == 0, done.stderr
+        return list(json.loads(done.stdout))
+
+    assert [each["status"] for each in history("test_landing")][-1] == "error"
+    assert history("checker:pipeline_freshness")[-1]["value"] > 0
+    assert mindguard(environment, "monitors", "history", "typo").returncode == 1
 
 
 def test_recovery_ends_the_incidents_with_a_green_card(stalled: Watching) -> None:

@@ -1,0 +1,125 @@
+"""How long one run over many monitors takes, and how much memory: the shipped ones, over and over, on sample data.
+
+    python bench/monitors.py [--counts 6,60,600] [--events 5000000] [--rounds 3]
+
+Each round is a process of its own that measures, judges and keeps what came out, as the DAGs do; Airflow itself is not
+in it. The result goes to `docs/benchmarks/monitors.json`; `python bench/report.py` makes the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from devstack.kafka_broker import KafkaBroker
+from devstack.live_data import LiveData
+from devstack.parts import ROOT
+from devstack.sample_data import SHANGHAI, load_events, load_tables
+from devstack.stack import Stack
+from mindguard.alerts.incidents.store import IncidentStore
+from mindguard.connections import from_environment
+from mindguard.monitors.run import run_monitors
+from mindguard.monitors.store import MonitorStore
+from mindguard.settings import Settings, load_settings
+
+RESULTS = ROOT / "docs" / "benchmarks"
+ROWS = 200_000
+
+
+def measure(settings_file: Path) -> dict[str, Any]:
+    """One run in this process."""
+    settings = load_settings(settings_file)
+    store = MonitorStore(IncidentStore.of(from_environment(settings.connections.ops)), keep=timedelta(days=1))
+    began = time.perf_counter()
+    results = run_monitors(settings, from_environment, now=datetime.now(UTC), memory=store)
+    return {
+        "run_s": time.perf_counter() - began,
+        "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "results": len(results),
+        "statuses": Counter(f"{result.status} {result.reason}".strip() for result in results),
+    }
+
+
+def round_of(count: int, folder: Path, environment: dict[str, str]) -> dict[str, Any]:
+    """So many monitors, in a process of their own."""
+    shipped = load_settings()
+    named = [
+        monitor.model_copy(update={"name": f"{monitor.name}_{number}"})
+        for number, monitor in enumerate(islice(cycle(shipped.monitors), count))
+    ]
+    settings: Settings = shipped.model_copy(update={"monitors": tuple(named)})
+    file = folder / f"monitors-{count}.yaml"
+    file.write_text(settings.model_dump_json(by_alias=True, exclude_none=True))
+    began = time.perf_counter()
+    ended = subprocess.run(
+        [sys.executable, __file__, "--measure", str(file)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    measured: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return {**measured, "process_s": time.perf_counter() - began}
+
+
+def main() -> None:
+    """Measure each size, and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--counts", default="6,60,600")
+    parser.add_argument("--events", type=int, default=5_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        print(json.dumps(measure(arguments.measure)))
+        return
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="mindguard-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        broker = KafkaBroker()
+        with Stack(folder / "state", airflow=False, kafka=broker.connection()) as stack:
+            today = datetime.now(SHANGHAI).date()
+            owner, client = stack.postgres_conninfo("mindguard_app_owner"), stack.clickhouse.client()
+            load_tables(owner, rows=ROWS, seed=1, today=today, progress=print)
+            load_events(client, events=arguments.events, seed=1, today=today, progress=print)
+            with LiveData(client, owner, broker, say=print):
+                for count in map(int, arguments.counts.split(",")):
+                    rounds = [round_of(count, folder, stack.environment()) for _ in range(arguments.rounds)]
+                    print(count, rounds, flush=True)
+                    median = {key: statistics.median(each[key] for each in rounds) for key in ("run_s", "process_s")}
+                    unknown = sum(n for status, n in rounds[-1]["statuses"].items() if status.startswith("unknown"))
+                    rows.append(
+                        [
+                            *(count, rounds[-1]["results"], unknown),
+                            *(round(median["run_s"], 2), round(median["process_s"], 2)),
+                            round(max(each["rss_mb"] for each in rounds)),
+                        ]
+                    )
+    result = {
+        "title": "Many monitors in one run",
+        "command": f"python bench/monitors.py --counts {arguments.counts} --events {arguments.events}",
+        "note": f"{os.cpu_count()} cores for the engines and the run together, {arguments.events:,} events, "
+        f"{ROWS:,} rows; medians of {arguments.rounds} rounds, the largest memory. "
+        "The ten shipped monitors over and over; an unknown one could not be judged.",
+        "columns": ["monitors", "results", "unknown", "run s", "process s", "peak MB"],
+        "rows": rows,
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "monitors.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
