@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import Any
 
 import psycopg
+import pyarrow as pa
 import pytest
 
 from devstack.stack import Stack
@@ -143,8 +144,9 @@ def test_a_default_of_the_role_or_database_does_not_end_an_export(database: str)
         connection.execute(f"alter database \"{name}\" set transaction_timeout = '1h'")
     with open_source(database, max_age_s=60) as source, closing(source.reader()) as reader:
         assert source._connection.execute("show transaction_timeout").fetchone() == {"transaction_timeout": "0"}
-        reader._cursor.execute("select current_setting('transaction_timeout')")
-        assert reader._cursor.fetchone() == ("0",)
+        reader._statement.set_sql_query("select current_setting('transaction_timeout')")
+        rows, _ = reader._statement.execute_query()
+        assert pa.RecordBatchReader.from_stream(rows).read_all().columns[0].to_pylist() == ["0"]
 
 
 def test_the_schema_is_dumped_over_a_connection_with_a_key_passphrase(database: str, store: Store) -> None:
