@@ -76,6 +76,14 @@ from (
         format('alter table %s rename to %I', l.relation, left(l.name, {room}) || {suffix})
     from live as l
     union all
+    -- PostgreSQL gives a table to nobody who could not make it where it is.
+    select
+        4,
+        format('grant usage, create on schema %s to %I', c.relnamespace::regnamespace, pg_get_userbyid(l.relowner))
+    from live as l
+    inner join pg_class as c on c.oid = {relation}::regclass
+    where l.relowner <> c.relowner
+    union all
     select
         5,
         format('alter table %s owner to %I', {relation}, pg_get_userbyid(l.relowner))
