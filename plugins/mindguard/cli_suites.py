@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -119,31 +121,36 @@ def backtest(
 @app.command()
 def new(event: Annotated[str, typer.Argument(metavar="EVENT", help="Its name in the table of events.")]) -> None:
     """Watch one more key event: add it to `key_events` in the settings file, whose comments stay."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.comments import CommentedMap
-
     from mindguard.settings import load_settings, settings_path
 
     settings, path = load_settings(), settings_path()
     if event in {each.name for each in settings.key_events}:
         raise SettingsError(f"{event} is among key_events already", hint=f"see {path}")
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 200
-    yaml.indent(mapping=2, sequence=4, offset=2)
     before = path.read_text("utf-8")
-    document = yaml.load(before)
-    entry = CommentedMap(name=event)
-    entry.fa.set_flow_style()
-    document.setdefault("key_events", []).append(entry)
-    with path.open("w", encoding="utf-8") as opened:
-        yaml.dump(document, opened)
+    path.write_text(_with_key_event(before, event), "utf-8")
     try:
         load_settings(path)
     except MindGuardError:
         path.write_text(before, "utf-8")
         raise
     typer.echo(f"{event} is watched from the next check on; add since, tolerance, min_base, owner, runbook in {path}")
+
+
+def _with_key_event(text: str, event: str) -> str:
+    """The settings with one line more, after the last key event; all others stay as they were written."""
+    from ruamel.yaml import YAML
+
+    listed = YAML().load(text).get("key_events")
+    lines = text.splitlines(keepends=True)
+    name = event if re.fullmatch(r"\w+", event) and YAML(typ="safe").load(event) == event else json.dumps(event)
+    if not listed:
+        return f"{text.rstrip()}\nkey_events:\n  - {{name: {name}}}\n"
+    last = listed.lc.item(len(listed) - 1)[0]
+    dash = lines[last][: lines[last].index("-")]
+    end = last + 1
+    while end < len(lines) and lines[end].startswith(f"{dash} "):  # what belongs to the last one
+        end += 1
+    return "".join([*lines[:end], f"{dash}- {{name: {name}}}\n", *lines[end:]])
 
 
 @volume_app.command()
