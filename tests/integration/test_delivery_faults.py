@@ -189,10 +189,10 @@ def test_while_feishu_is_away_nothing_is_lost(site: Site, mode: str, monkeypatch
     def resolve(conn_id: str) -> Any:
         return from_environment(conn_id, site.environment)
 
-    first = report(findings("a", at=now), [], settings=load_settings(), resolve=resolve, now=now, budget_s=5)
+    first = report(findings("a", at=now), [], settings=load_settings(), resolve=resolve, now=now, budget_s=3)
     assert first.delivered is not None
     assert first.delivered.later == 1
-    later = deliver(load_settings(), resolve, now=now + timedelta(minutes=1), budget_s=5)
+    later = deliver(load_settings(), resolve, now=now + timedelta(minutes=1), budget_s=3)
     assert later.later == 1
     site.fail(mode, 0)
     assert deliver(load_settings(), resolve, now=now + timedelta(minutes=10), budget_s=20).sent == 1

@@ -29,7 +29,7 @@ from tests.integration.scheduled import DAG, ready
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
-ROWS = 300_000
+ROWS = 150_000
 
 
 @pytest.fixture(scope="module")
