@@ -1,12 +1,12 @@
 """
 ### event_volume: tell a real fall of a product event from a weekend, and say why it fell
 
-**What.** `choose_suites` lists the suites in `expectations/`; `check_suites` judges the day by each of them. Suites of
-product events share one small frame, a row for each event of `key_events`, which ClickHouse makes from the rollup; a
-suite with a query of its own is a task of its own. A fall of more than the tolerance that both lenses confirm is an
-incident with its cause and a chart: P1, and P0 where nearly all traffic is gone. What only the bare rule finds, day
-over day, is one P2 a day for all events together. An incident ends when its event is well again. `reconcile_rollup`
-counts the last two closed days in the rollup and in the raw events.
+**What.** `choose_suites` lists the suites in `expectations/`; `check_suites` judges the day by each of them, in one
+task for each database. Suites of product events share one small frame, a row for each event of `key_events`, which
+ClickHouse makes from the rollup. A fall of more than the tolerance that both lenses confirm is an incident with its
+cause and a chart: P1, and P0 where nearly all traffic is gone. What only the bare rule finds, day over day, is one P2
+a day for all events together. An incident ends when its event is well again. `reconcile_rollup` counts the last two
+closed days in the rollup and in the raw events.
 
 The page of the day (*Browse → Data checks*, and a button on each card) shows all suites, also those that passed.
 

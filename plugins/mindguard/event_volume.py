@@ -100,19 +100,18 @@ def due(at: datetime, settings: Settings) -> Moment:
 
 
 def groups(settings: Settings) -> list[list[str]]:
-    """Names of all suites, those together that judge the same product events; a file that cannot be read is alone."""
-    together: list[str] = []
-    alone: list[list[str]] = []
+    """Names of all suites, those of one database together, product events first; a file that cannot be read is alone.
+
+    One process for each database and not for each suite: Great Expectations takes seconds to import.
+    """
+    found: dict[str, list[str]] = {"events": []}
     for path in sorted(suites_dir(settings).glob("*.yaml")):
         try:
-            shared = read_suite(path).meta.frame is not None
+            place = str(read_suite(path).meta.connection or "events")
         except MindGuardError:
-            shared = False  # its own check says why
-        if shared:
-            together.append(path.stem)
-        else:
-            alone.append([path.stem])
-    return [together, *alone] if together else alone
+            place = path.name  # its own check says why
+        found.setdefault(place, []).append(path.stem)
+    return [names for names in found.values() if names]
 
 
 def run_suites(names: Collection[str], settings: Settings, resolve: Resolve, moment: Moment) -> Run:

@@ -40,11 +40,11 @@ def test_the_first_check_after_midnight_judges_the_day_that_closed(
     assert due(at, settings) == Moment(judged, at)
 
 
-def test_suites_of_events_share_a_task_and_one_that_cannot_be_read_harms_no_other(
+def test_suites_share_a_task_by_where_their_rows_are_and_one_that_cannot_be_read_harms_no_other(
     settings: Settings, tmp_path: Path
 ) -> None:
     (tmp_path / "a_quality.yaml").write_text(
-        "name: a_quality\nmeta: {query: sql/clickhouse/select_event_counts.sql, connection: events, key: [name]}\n"
+        "name: a_quality\nmeta: {query: sql/clickhouse/select_event_counts.sql, connection: app, key: [name]}\n"
         "expectations: [{type: expect_column_values_to_not_be_null, severity: info, kwargs: {column: name}}]\n"
     )
     (tmp_path / "spoilt.yaml").write_text("name: [")

@@ -16,6 +16,7 @@ from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.severity import Locale, Severity
 from mindguard.volume.days import day_start, is_over
+from mindguard.volume.frame import TOTAL
 from mindguard.volume.suites import Failure, Judged, Level, Suite
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ _TEXTS: dict[str, dict[Locale, str]] = {
     "conversion": {"zh": "转化率", "en": "Conversion"},
     "gap": {"zh": "缺口 expected_events - actual_events", "en": "expected_events - actual_events"},
     "unconfirmed": {"zh": "埋点环比下降，待核实：{count} 个", "en": "Events down day over day, unconfirmed: {count}"},
+    "all": {"zh": "全部", "en": "all traffic"},
     "day": {"zh": "日期", "en": "Day"},
     "name": {"zh": "埋点", "en": "Event"},
     "against_yesterday": {"zh": "环比", "en": "Day over day"},
@@ -124,7 +126,9 @@ def recoveries(suite: Suite, judged: Judged, frame: pd.DataFrame, context: Conte
     well = [recovery_key(suite.name, key) for key, row in rows.items() if key not in failed and _is_well(row)]
     if context.closed and not any(row.get("investigate") and not row["folded_into"] for row in rows.values()):
         well.append(_unconfirmed_key(suite))
-    return [Recovery(key, context.as_of) for key in [*well, recovery_key(suite.name, ())]]
+    # A day that is judged once more, long after, says nothing of the days that came after it.
+    at = min(context.as_of, day_start(context.day + timedelta(days=1), context.zone))
+    return [Recovery(key, at) for key in [*well, recovery_key(suite.name, ())]]
 
 
 def recovery_key(suite: str, key: Sequence[str]) -> str:
@@ -259,7 +263,7 @@ def _to_look_at(suite: Suite, rows: Sequence[Mapping[Any, Any]], context: Contex
             tuple(_say(head, context) for head in heads),
             tuple(
                 (
-                    row["event_name"],
+                    _shown_name(row, context),
                     f"{row['actual']:,}",
                     *(_change(row[name]) for name in ("day_over_day", "net_ratio")),
                 )
@@ -268,6 +272,10 @@ def _to_look_at(suite: Suite, rows: Sequence[Mapping[Any, Any]], context: Contex
         ),
     )
     return Finding(alert, source=SOURCE, recovery_key=_unconfirmed_key(suite), occurrence=str(context.day))
+
+
+def _shown_name(row: Mapping[Any, Any], context: Context) -> str:
+    return _say("all", context) if row["event_name"] == TOTAL else str(row["event_name"])
 
 
 def _change(ratio: float) -> str:

@@ -155,6 +155,14 @@ def test_nobody_is_told_of_them_while_the_day_runs() -> None:
     assert not any("unconfirmed" in key for key in ended)
 
 
+def test_a_day_that_is_judged_again_later_ends_nothing_that_began_after_it() -> None:
+    suite, frame = find_suite("event_volume"), events(world())
+    judged = judge(suite, frame)
+    for as_of, at in ((timedelta(days=9), timedelta(days=1)), (timedelta(hours=10), timedelta(hours=10))):
+        ended = recoveries(suite, judged, frame, replace(CONTEXT, as_of=START + as_of))
+        assert {each.at for each in ended} == {START + at}
+
+
 def test_those_that_another_fall_explains_are_not_among_them() -> None:
     frame = unconfirmed()
     found, _ = told("event_volume", frame.assign(folded_into=TOTAL))
