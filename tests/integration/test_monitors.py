@@ -327,6 +327,12 @@ FINE = "select now() as newest, now() as source_now"
         ),
         (
             None,
+            {"source": "kafka", "query": None, "group": "g", "topics": ["typo"]},
+            "error",
+            "there is no topic typo – correct `topics`",
+        ),
+        (
+            None,
             {"source": "http", "kind": "heartbeat", "query": None, "url": "http://127.0.0.1:9/up"},
             "warn",
             "ConnectError – correct `url` or `expect`, unless it really is down",
@@ -347,6 +353,7 @@ def test_a_monitor_is_some_settings_and_one_file_and_doctor_says_in_a_line_what_
         "utf-8",
     )
     broker = KafkaBroker()
+    broker.produce(1, at=datetime.now(UTC), topic="t")
     kafka = Connection("mindguard_kafka", **broker.connection())  # type: ignore[arg-type]
     found = list(
         examine_monitors(
