@@ -210,11 +210,28 @@ def test_verify_calls_nothing_damaged_that_one_bad_read_made_so(
     assert store.keys("damaged/") == []
 
 
-def test_verify_that_cannot_read_gives_no_verdict(database: str, store: Store, behind: Behind) -> None:
+@pytest.mark.parametrize("how", ["truncate", (500, "InternalError")])
+def test_verify_that_cannot_read_gives_no_verdict(how: Answer, database: str, store: Store, behind: Behind) -> None:
     manifest = take(database, store).manifest
-    with behind(Some("truncate", "GET", PARTS)) as faulty, pytest.raises(StoreError, match="cannot read"):
+    with behind(Some(how, "GET", PARTS)) as faulty, pytest.raises(StoreError, match="cannot read"):
         verify_snapshot(manifest, faulty)
     assert store.keys("damaged/") == []
+
+
+def test_an_object_that_alone_is_not_given_back_is_damaged(
+    database: str, store: Store, behind: Behind, stack: Stack
+) -> None:
+    """So SeaweedFS answers, after ten seconds or more, for an object whose bytes have changed in its volume file."""
+    manifest = take(database, store).manifest
+    key = manifest.parts[0].key
+    with behind(Some((500, "InternalError"), "GET", key)) as faulty:
+        (fault,) = verify_snapshot(manifest, faulty).faults
+        assert fault.startswith(f"{key} is not given back, though others are: cannot read {key}: InternalError")
+        with pytest.raises(Unrestorable, match="is not given back"):
+            drill(manifest, faulty, stack.postgres_conninfo("mindguard_drill"), now=NOW)
+        again = take(database, faulty)
+        assert again.tables["public.t"].parts_written == 1
+        verify_snapshot(again.manifest, faulty).check()
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,9 @@ from mindguard.snapshots.manifest import Column, Manifest, ManifestInvalid, Tabl
 from mindguard.snapshots.proof import Proof, ProvenTable, store_proof
 from mindguard.snapshots.rebuild import rebuild
 from mindguard.snapshots.source import open_source
-from mindguard.snapshots.store import Store
+from mindguard.snapshots.store import Store, StoreFault
 from mindguard.snapshots.target import RestoreRefused, SnapshotAtFault
+from mindguard.snapshots.verify import SnapshotDamaged, verify_snapshot
 from mindguard.sql import identifier, joined, literal, raw, statement
 
 if TYPE_CHECKING:
@@ -90,7 +91,12 @@ def drill(
     with _blamed(manifest.snapshot_id):
         store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
     with _blamed(manifest.snapshot_id), _scratch_database(manifest, scratch_conninfo) as conninfo:
-        rebuilt = rebuild(manifest, store, conninfo, connections=connections, progress=progress)
+        try:
+            rebuilt = rebuild(manifest, store, conninfo, connections=connections, progress=progress)
+        except StoreFault:
+            # With one object or with all? Verify reads every one.
+            verify_snapshot(manifest, store, progress=progress).check()
+            raise
         tables, server_version = _compare(manifest, conninfo, progress)
         with target.connect(conninfo) as connection:
             for table in manifest.tables:
@@ -132,7 +138,7 @@ def _blamed(snapshot_id: str) -> Iterator[None]:
         yield
     except (Unrestorable, DrillBroke):
         raise
-    except (SnapshotAtFault, ManifestInvalid, SnapshotMissing, Unreadable) as error:
+    except (SnapshotAtFault, SnapshotDamaged, ManifestInvalid, SnapshotMissing, Unreadable) as error:
         raise Unrestorable(
             f"snapshot {snapshot_id} cannot be restored: {error}",
             hint="take a new one now (mindguard snapshot take), keep this one, and drill the one before it",

@@ -59,6 +59,10 @@ class ObjectMissing(StoreError):
     """No object under this key."""
 
 
+class StoreFault(StoreError):
+    """The store answers that it has a fault of its own, try after try: with everything, or with this object."""
+
+
 class ObjectExists(StoreError):
     """A create-only write found an object under this key already."""
 
@@ -530,4 +534,5 @@ class Store:
         if "ObjectLockMode" in self._written_as:
             hints["InvalidRequest"] = "set snapshot.object_lock: null, unless the bucket has object lock enabled"
         message = " ".join(str(response.get("Error", {}).get("Message", "")).split())
-        return StoreError(f"cannot {doing}: {code} {message}".rstrip(), hint=hints.get(code, ""))
+        kind = StoreFault if code in {"InternalError", "500"} else StoreError
+        return kind(f"cannot {doing}: {code} {message}".rstrip(), hint=hints.get(code, ""))

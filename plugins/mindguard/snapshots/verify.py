@@ -7,13 +7,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.encryption import Unreadable
 from mindguard.snapshots.manifest import Manifest, Part, StoredObject, Table
-from mindguard.snapshots.store import ObjectExists, ObjectMissing, Store, StoreError
+from mindguard.snapshots.store import ObjectExists, ObjectMissing, Store, StoreError, StoreFault
 from mindguard.snapshots.tempdisk import temporary_file
+
+_FEW = 3  # objects that a store may fail to give before it has given any
 
 
 class SnapshotDamaged(MindGuardError):
@@ -45,28 +48,50 @@ def verify_snapshot(
 ) -> Verified:
     """Read every part and the schema dump to the last byte; compare SHA-256, size, rows, columns with the manifest.
 
-    A damaged object is noted in the store, so that no later snapshot is built on it.
+    A damaged object is noted in the store, so that no later snapshot is built on it. So is one that the store cannot
+    give back, now and after all others: many stores have no other word for bytes that rotted on their disks.
 
     Raises:
         KeyMissing: the key ring lacks a key that the snapshot needs; nothing was read.
-        StoreError: the store could not be asked; that is not a verdict on the snapshot.
+        StoreError: the store could not be asked, or gives back less than half; that is not a verdict on the snapshot.
     """
     store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
     began = time.monotonic()
     faults: list[str] = []
+    given, withheld = 0, list[str]()
+    checks = {part.key: partial(_fault, table, part, store) for table in manifest.tables for part in table.parts}
+    checks[manifest.schema_dump.key] = partial(_schema_fault, manifest.schema_dump, store)
+
+    def tell(key: str, fault: str | None) -> None:
+        if fault:
+            faults.append(fault)
+            note_damage(store, key, fault, progress)
+        progress(f"verified object {given + len(faults)}/{len(checks)}" + (f": DAMAGED: {fault}" if fault else ""))
+
     pool = ThreadPoolExecutor(threads, "verify")
     try:
-        futures = {
-            pool.submit(_fault, table, part, store): part.key for table in manifest.tables for part in table.parts
-        }
-        futures[pool.submit(_schema_fault, manifest.schema_dump, store)] = manifest.schema_dump.key
-        for count, future in enumerate(as_completed(futures), 1):
-            if fault := future.result():
-                faults.append(fault)
-                note_damage(store, futures[future], fault, progress)
-            progress(f"verified object {count}/{len(futures)}" + (f": DAMAGED: {fault}" if fault else ""))
+        futures = {pool.submit(check): key for key, check in checks.items()}
+        for future in as_completed(futures):
+            try:
+                fault = future.result()
+            except StoreFault:
+                withheld.append(futures[future])
+                if len(withheld) > max(given, _FEW):
+                    raise
+            else:
+                given += not fault
+                tell(futures[future], fault)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+    for key in withheld:
+        try:
+            fault = checks[key]()
+        except StoreFault as error:
+            if len(withheld) > given:
+                raise
+            fault = f"{key} is not given back, though others are: {error.message}"
+        given += not fault
+        tell(key, fault)
     return Verified(
         manifest.snapshot_id,
         len(manifest.parts),
