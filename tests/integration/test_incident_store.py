@@ -118,7 +118,8 @@ def test_the_migrations_make_what_the_models_say(incidents: IncidentStore) -> No
     from alembic.autogenerate import compare_metadata
     from alembic.runtime.migration import MigrationContext
 
-    import mindguard.monitors.store  # noqa: F401 - its tables are of the same schema
+    import mindguard.monitors.store  # its tables are of the same schema
+    import mindguard.volume.reports  # noqa: F401
     from mindguard.alerts.incidents.models import Base
 
     incidents.list()

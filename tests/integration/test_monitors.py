@@ -51,9 +51,13 @@ def conninfo(client: Client, fresh_database: str) -> str:
 
 
 @pytest.fixture
-def resolve(stack: Stack, conninfo: str) -> Resolve:
+def resolve(stack: Stack, request: pytest.FixtureRequest) -> Resolve:
+    """The stack's connections; for a test with a `client` or a `conninfo`, that application's database."""
+    own = {"client", "conninfo"} & {*request.fixturenames}
+    conninfo = request.getfixturevalue("conninfo") if own else None
+
     def found(conn_id: str) -> Connection:
-        if conn_id == "mindguard_app":
+        if conninfo and conn_id == "mindguard_app":
             return connection_of(conninfo)
         return from_environment(conn_id, stack.environment())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.encryption import KeyMissing, Unreadable
@@ -85,12 +86,19 @@ def proven(store: Store) -> dict[str, Proof]:
 
 
 def newest_proven(store: Store) -> Manifest | None:
-    """The newest snapshot that a restore drill has proven; reads no more of the catalog than it must."""
+    """The newest snapshot that a restore drill has proven; reads no more of the catalog than it must.
+
+    One whose manifest was damaged since is none, whatever was proven then.
+
+    Raises:
+        Unreadable: it cannot be decrypted here.
+    """
     keys = set(store.keys("snapshots/"))
     for key in reversed(store.manifest_keys()):
         proof = Store.beside(key, "proof")
-        if proof in keys and read_proof(store, proof):
-            return read_manifest(store, key)
+        with suppress(ManifestInvalid, ObjectMissing):  # damaged, or expired just now
+            if proof in keys and read_proof(store, proof):
+                return read_manifest(store, key)
     return None
 
 
