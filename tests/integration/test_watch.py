@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,6 +19,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
+from typer.testing import CliRunner
 
 from devstack.airflow_api import AirflowAPI
 from devstack.live_data import create_tables, land_events
@@ -28,12 +27,12 @@ from devstack.parts import ROOT
 from devstack.stack import Stack
 from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.incidents.store import IncidentStore
+from mindguard.cli import app
 from mindguard.connections import Connection, from_environment
 from mindguard.monitors.metrics import collected, exposition
 from mindguard.monitors.store import MonitorStore
 from mindguard.settings import Settings
 from mindguard.watch import Watched, watch
-from tests.integration.test_cli import mindguard
 from tests.integration.test_incident_store import connection_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -423,16 +422,13 @@ def test_a_real_prometheus_reads_the_endpoint_the_rules_and_the_dashboard(stalle
 
 
 def test_the_command_line_shows_what_was_measured_and_when_the_dag_ran(stalled: Watching) -> None:
-    environment = {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"], **stalled.stack.environment()}
-
     def history(name: str) -> list[dict[str, Any]]:
-        done = mindguard(environment, "monitors", "history", name, "--json")
-        assert done.returncode == 0, done.stderr
+        done = CliRunner().invoke(app, ["monitors", "history", name, "--json"], env=stalled.stack.environment())
+        assert done.exit_code == 0, done.output
         return list(json.loads(done.stdout))
 
     assert [each["status"] for each in history("test_landing")][-1] == "error"
     assert history("checker:pipeline_freshness")[-1]["value"] > 0
-    assert mindguard(environment, "monitors", "history", "typo").returncode == 1
 
 
 def test_recovery_ends_the_incidents_with_a_green_card(stalled: Watching) -> None:
