@@ -256,6 +256,7 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "dimensions": ("platform", "app_version", "country"),
             "excluded_days": (),
             "calendar": None,
+            "report_days": 90,
         },
         "suites": None,
     }
