@@ -278,8 +278,9 @@ def _shown_name(row: Mapping[Any, Any], context: Context) -> str:
     return _say("all", context) if row["event_name"] == TOTAL else str(row["event_name"])
 
 
-def _change(ratio: float) -> str:
-    return f"{ratio - 1:+.0%}" if math.isfinite(ratio) else "–"
+def _change(ratio: float, base: float = math.nan) -> str:
+    change = f"{ratio - 1:+.0%}" if math.isfinite(ratio) else "–"
+    return f"{change} ({base:,.0f})" if math.isfinite(base) else change
 
 
 def _facts(suite: Suite, row: Mapping[Any, Any], context: Context) -> list[Fact]:
@@ -292,7 +293,7 @@ def _facts(suite: Suite, row: Mapping[Any, Any], context: Context) -> list[Fact]
     weekday = _say("weekday", context, days=row["baseline_days"])
     facts = [
         Fact(f"{_say('today', context)} {context.day}", f"{row['actual']:,}", f"{moved:,.0f}", wrong=True),
-        Fact(_say("yesterday", context), _change(row["day_over_day"]), f"{row['yesterday']:,.0f}"),
+        Fact(_say("yesterday", context), _change(row["day_over_day"], row["yesterday"])),
         Fact(weekday, _change(row["net_ratio"])),
     ]
     if onset := _onset(row):
@@ -330,7 +331,8 @@ def _causes(row: Mapping[Any, Any], context: Context) -> Table | None:
     ]
     if not lines:
         return None
-    lines.sort(key=lambda each: -each[1]["loss"])
+    # What holds more of the loss than of the usual traffic says most.
+    lines.sort(key=lambda each: each[1]["usual_share"] - each[1]["share"])
     heads = ("dimension", "value", "expected", "actual", "lost")
     return Table(
         tuple(_say(head, context) for head in heads),

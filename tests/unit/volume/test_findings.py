@@ -31,7 +31,10 @@ CAUSE = {
         "platform": [
             {"value": "ios", "expected": 800.0, "actual": 60, "loss": 740.0, "share": 0.93, "usual_share": 0.4},
             {"value": "android", "expected": 1200.0, "actual": 1240, "loss": -40.0, "share": -0.05, "usual_share": 0.6},
-        ]
+        ],
+        "country": [
+            {"value": "CN", "expected": 1960.0, "actual": 1180, "loss": 780.0, "share": 0.97, "usual_share": 0.97}
+        ],
     },
     "co_moving": ["share"],
     "release": {"version": "3.4.0", "released_at": (START + timedelta(hours=9)).isoformat()},
@@ -82,11 +85,14 @@ def test_a_confirmed_fall_is_one_p1_with_its_cause_and_chart() -> None:
     assert alert.happened_at == START + timedelta(hours=10)
     facts = {fact.name: (fact.value, fact.expected) for fact in alert.facts}
     assert facts["That day 2026-09-15"] == ("1,200", "2,000")
-    assert facts["Against the day before"] == ("-40%", "2,000")
+    assert facts["Against the day before"] == ("-40% (2,000)", "")
     assert facts["Mostly missing"][0] == "platform ios (93% of the loss)"
     assert facts["Release before it"][0] == "3.4.0, 2026-09-15 09:00"
     assert facts["Fell with it"][0] == "share"
-    assert alert.table.rows == (("platform", "ios", "800", "60", "93%"),)
+    assert alert.table.rows == (
+        ("platform", "ios", "800", "60", "93%"),
+        ("country", "CN", "1,960", "1,180", "97%"),
+    )
     assert (len(alert.chart.points), alert.chart.mark) == (28, "09-15")
     assert finding.recovery_key == recovery_key("event_volume", ("submit",)) == "volume:event_volume:submit"
     assert "volume:event_volume:submit" not in ended
