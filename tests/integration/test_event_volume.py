@@ -29,7 +29,7 @@ from mindguard.volume.source import EventSource, EventsUnreadable
 TUESDAY = date(2026, 9, 15)
 ONE_DAY = timedelta(days=1)
 BEGAN = TUESDAY - timedelta(days=60)
-EVENTS = 1_000_000
+EVENTS = 1_500_000
 
 
 @pytest.fixture(scope="module")

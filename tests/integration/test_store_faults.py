@@ -84,7 +84,6 @@ PASSING: dict[str, Callable[[], Some]] = {
         (409, "ConditionalRequestConflict"), "PUT", MANIFEST, times=1
     ),
     "a listing is cut": lambda: Some("truncate", "GET", "list-type", times=1),
-    "a look-up is reset": lambda: Some("reset", "HEAD", PARTS, times=1),
     "a part read back is cut": lambda: Some("truncate", "GET", PARTS, times=1),
     "a part read back is cut thrice": lambda: Some("truncate", "GET", PARTS, times=3),
     "a part read back is reset half-way": lambda: Some("break", "GET", PARTS, times=1),
@@ -116,7 +115,6 @@ LASTING: dict[str, tuple[Callable[[], Some], type[MindGuardError], str]] = {
         StoreError,
         r"cannot write .*json: SlowDown .*run again",
     ),
-    "look-ups get 500s": (lambda: Some((500, ""), "HEAD", PARTS), StoreError, r"cannot look up .*: 500 .*run again"),
     "parts are reset": (lambda: Some("reset", "PUT", PARTS), StoreError, r"cannot write .*is the store up"),
     "parts read back are cut": (lambda: Some("truncate", "GET", PARTS), StoreError, r"cannot read "),
     "parts read back come short": (
@@ -144,7 +142,7 @@ def test_a_fault_that_lasts_is_named_and_the_next_run_succeeds(
 
 @pytest.mark.parametrize(
     ("method", "within", "after"),
-    [("PUT", PARTS, 1), ("HEAD", PARTS, 0), ("GET", PARTS, 0), ("PUT", MANIFEST, 0)],
+    [("PUT", PARTS, 1), ("GET", PARTS, 0), ("PUT", MANIFEST, 0)],
 )
 def test_credentials_that_expire_in_a_run_are_named_and_the_next_run_goes_on_from_there(
     method: str, within: str, after: int, database: str, store: Store, behind: Behind
@@ -158,6 +156,32 @@ def test_credentials_that_expire_in_a_run_are_named_and_the_next_run_goes_on_fro
     again = take(database, store)
     assert stored <= {part.key for part in again.manifest.parts}
     assert check_all_published(store) == 1
+
+
+def test_what_an_unfinished_run_left_is_looked_up_and_reused(database: str, store: Store, behind: Behind) -> None:
+    with behind(Some((403, "ExpiredToken"), "PUT", MANIFEST)) as faulty, pytest.raises(StoreError):
+        take(database, faulty)
+    with (
+        behind(Some((500, ""), "HEAD", PARTS)) as faulty,
+        pytest.raises(StoreError, match=r"cannot look up .*: 500 .*run again"),
+    ):
+        take(database, faulty)
+    passing = Some("reset", "HEAD", PARTS, times=1)
+    with behind(passing) as faulty:
+        again = take(database, faulty)
+    assert passing.happened
+    assert again.tables["public.t"].parts_written == 0
+    assert check_all_published(store) == 1
+
+
+def test_parts_are_found_by_one_listing(database: str, store: Store, behind: Behind) -> None:
+    """A request for each would be most of what an unchanged day costs."""
+    take(database, store)
+    alone = Some((500, ""), "HEAD", PARTS), Some((500, ""), "GET", PARTS)
+    for fault in alone:
+        with behind(fault) as faulty:
+            assert take(database, faulty).tables["public.t"].parts_written == 0
+        assert not fault.happened
 
 
 def test_a_part_that_rots_before_it_is_published_is_written_anew_by_the_run_after(
@@ -288,7 +312,7 @@ def test_a_disk_that_is_full_from_the_beginning_is_named(
     """Then Python finds no temporary folder at all, for it tries each by writing."""
     monkeypatch.setattr(tempdisk.tempfile, "tempdir", None)
     with full_disk(0), pytest.raises(DiskFull, match="TMPDIR"):
-        take(database, store)
+        take(database, store, progress=lambda line: None)  # pytest keeps what is printed in a file
 
 
 def test_the_schema_dump_needs_no_disk(database: str, store: Store) -> None:

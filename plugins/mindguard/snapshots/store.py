@@ -229,23 +229,27 @@ class Store:
                 if not isinstance(body, bytes):
                     body.seek(0)
 
-    def create_sealed(self, key: str, body: bytes) -> None:
+    def create_sealed(self, key: str, body: bytes) -> tuple[str, int]:
         """`create` for a small object that only holders of the key ring may read or could have written.
+
+        Returns:
+            SHA-256 and size of what is stored.
 
         Raises:
             ObjectExists: something else is there.
             StoreError: as `create`.
         """
         sealed = self.encryption.seal(key, body)
-        sha256 = hashlib.sha256(sealed).hexdigest()
+        written = hashlib.sha256(sealed).hexdigest(), len(sealed)
         try:
-            self.create(key, sealed, sha256=sha256, size=len(sealed))
+            self.create(key, sealed, sha256=written[0], size=written[1])
         except ObjectExists:
             # The first try may have arrived and its answer been lost; then what is there is ours, to the last byte.
             with suppress(ObjectMissing):
-                if self.digest(key, expected=(sha256, len(sealed))) == (sha256, len(sealed)):
-                    return
+                if self.digest(key, expected=written) == written:
+                    return written
             raise
+        return written
 
     def locking(self, mode: Literal["GOVERNANCE", "COMPLIANCE"], until: datetime) -> Store:
         """The same store, whose `create` locks what it writes. The bucket must have object lock enabled."""
@@ -254,15 +258,18 @@ class Store:
         locking._written_as = self._written_as | {"ObjectLockMode": mode, "ObjectLockRetainUntilDate": until}
         return locking
 
-    def extend_lock(self, found: Stored) -> None:
-        """Lock an object at least as long as new ones are; does nothing unless this store is `locking`."""
+    def extend_lock(self, key: str) -> None:
+        """Lock a stored object at least as long as new ones are; does nothing unless this store is `locking`."""
         until = self._written_as.get("ObjectLockRetainUntilDate")
-        if until is None or (found.locked_until and found.locked_until >= until):
+        if until is None:
             return
-        with self._explained(f"extend the lock of {found.key}"):
+        found = self.head(key)
+        if found and found.locked_until and found.locked_until >= until:
+            return
+        with self._explained(f"extend the lock of {key}"):
             self._client.put_object_retention(
                 Bucket=self.bucket,
-                Key=found.key,
+                Key=key,
                 Retention={"Mode": self._written_as["ObjectLockMode"], "RetainUntilDate": until},
             )
 

@@ -25,7 +25,7 @@ from mindguard.snapshots.parquet import write_parquet
 from mindguard.snapshots.readrate import ReadRate
 from mindguard.snapshots.reuse import Reuse
 from mindguard.snapshots.source import PlannedPart, Reader, Source, SourceTable, open_source
-from mindguard.snapshots.store import ObjectExists, ObjectMissing, Store, Stored
+from mindguard.snapshots.store import ObjectExists, ObjectMissing, Store
 from mindguard.snapshots.tempdisk import temporary_file
 from mindguard.snapshots.verify import note_damage
 
@@ -287,10 +287,8 @@ class _Exporter:
         self._check_going_on()
         names = self._store.encryption.part_names(planned.table.full_name, planned.content_id)
         began = time.monotonic()
-        key, found = self._reuse.place([self._store.part_key(folder, name) for folder, name in names])
-        if not found:
-            self._export(planned, key)
-        stored = self._read_back(key, found)
+        keys = [self._store.part_key(folder, name) for folder, name in names]
+        stored, found = self._secure(keys, lambda key: self._export(planned, key))
         report.add(stored.bytes, written=not found)
         self._progress(
             f"{planned.table.full_name}: part {report.done}/{report.parts} "
@@ -298,7 +296,7 @@ class _Exporter:
             f"in {time.monotonic() - began:.1f} s"
         )
         return Part(
-            key=key,
+            key=stored.key,
             sha256=stored.sha256,
             bytes=stored.bytes,
             rows=planned.rows,
@@ -308,42 +306,48 @@ class _Exporter:
             times_as_text=planned.times_as_text,
         )
 
-    def _read_back(self, key: str, found: Stored | None) -> StoredObject:
+    def _secure(self, keys: list[str], write: Callable[[str], tuple[str, int]]) -> tuple[StoredObject, bool]:
+        """The object with the content of one of these keys, and whether it was there; else it is written."""
+        key, found = self._reuse.place(keys)
+        if found:
+            self._store.extend_lock(key)
+            stored = found
+        else:
+            sha256, size = write(key)
+            stored = StoredObject(key=key, sha256=sha256, bytes=size)
+        self._read_back(stored)
+        return stored, found is not None
+
+    def _read_back(self, stored: StoredObject) -> None:
         """What the store gives back is what was written. A part that the last snapshot holds was read back then.
 
         The verify task reads it once more, on purpose: this check keeps a bad part out of a manifest, and that one is
         a second reader in another process, which shares neither buffers nor this process's idea of what it wrote.
         """
-        found = found or self._store.head(key)
-        if found is None or found.sha256 is None:
-            raise PartMismatch(key, "its recorded SHA-256", expected="one", actual="missing")
-        self._store.extend_lock(found)
-        known = self._reuse.named(key)
-        if not known or (known.sha256, known.bytes) != (found.sha256, found.bytes):
-            written = (found.sha256, found.bytes)
-            read_back = self._store.digest(key, expected=written)
-            if read_back != written:
-                mismatch = PartMismatch(
-                    key,
-                    "what the store gives back",
-                    expected=_in_words(*written),
-                    actual=_in_words(*read_back),
-                )
-                note_damage(self._store, key, mismatch.message, self._progress)  # else the next run finds it too
-                raise mismatch
-        return StoredObject(key=key, sha256=found.sha256, bytes=found.bytes)
+        written = (stored.sha256, stored.bytes)
+        known = self._reuse.named(stored.key)
+        if known and (known.sha256, known.bytes) == written:
+            return
+        read_back = self._store.digest(stored.key, expected=written)
+        if read_back != written:
+            mismatch = PartMismatch(
+                stored.key,
+                "what the store gives back",
+                expected=_in_words(*written),
+                actual=_in_words(*read_back),
+            )
+            # Else the next run finds it too.
+            note_damage(self._store, stored.key, mismatch.message, self._progress)
+            raise mismatch
 
     def _store_schema(self) -> StoredObject:
         """Dump the database's schema; one that says the same as a stored one is stored once."""
         dump, content = self._source.dump_schema()
-        key, found = self._reuse.place([self._store.schema_key(self._store.encryption.opaque(content))])
-        if found is None:
-            with suppress(ObjectExists):
-                self._store.create_sealed(key, dump)
-        return self._read_back(key, found)
+        key = self._store.schema_key(self._store.encryption.opaque(content))
+        return self._secure([key], lambda own: self._store.create_sealed(own, dump))[0]
 
-    def _export(self, planned: PlannedPart, key: str) -> None:
-        """Read the part, write it as Parquet to a temporary file, upload that."""
+    def _export(self, planned: PlannedPart, key: str) -> tuple[str, int]:
+        """Read the part, write it as Parquet to a temporary file, upload that; gives its SHA-256 and size."""
         with temporary_file() as file:
             encryption = self._store.encryption.writing(key)
             batches = self._rate.limited(self._reader().batches(planned))
@@ -358,6 +362,7 @@ class _Exporter:
             # Only this run writes under this key: if something is there, a first try arrived and its answer was lost.
             with suppress(ObjectExists):
                 self._store.create(key, file, sha256=sha256, size=size)
+        return sha256, size
 
 
 def _in_words(sha256: str, size: int) -> str:
