@@ -39,7 +39,7 @@ lint: $(INSTALLED) ## ruff, mypy, import contracts, SQL, generated files
 	$(BIN)/ruff format --check .
 	MYPYPATH=plugins $(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/sqlfluff lint --disable-progress-bar --dialect postgres include/sql/postgres
+	$(BIN)/sqlfluff lint --disable-progress-bar --dialect postgres include/sql/postgres devstack/sql/postgres
 	$(BIN)/python -m devstack.generate --check
 
 format: $(INSTALLED) ## rewrite code in the agreed format, and the generated files

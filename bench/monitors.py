@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -46,7 +46,8 @@ def measure(settings_file: Path) -> dict[str, Any]:
     results = run_monitors(settings, from_environment, now=datetime.now(UTC), memory=store)
     return {
         "run_s": time.perf_counter() - began,
-        "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        # ru_maxrss would begin with what the parent had when it forked.
+        "rss_mb": int(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0]) / 1024,
         "results": len(results),
         "statuses": Counter(f"{result.status} {result.reason}".strip() for result in results),
     }

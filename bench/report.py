@@ -50,12 +50,12 @@ def table(result: dict[str, Any]) -> str:
         "",
         f"![chart](benchmarks/snapshots-{result['rows']}.svg)",
         "",
-        "| | wall s | × raw COPY | client CPU s | machine CPU s | peak MB | stored MB |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| | wall s | × raw COPY | client CPU s | PostgreSQL CPU s | store CPU s | peak MB | stored MB |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| {name} | {f['wall_s']:.2f} | {f['to_copy']:.2f} | {f['client_cpu_s']:.1f} | {f['machine_cpu_s']:.1f} "
-        f"| {f['peak_mb']:.0f} | {f['stored_mb']:.1f} |"
+        f"| {name} | {f['wall_s']:.2f} | {f['to_copy']:.2f} | {f['client_cpu_s']:.1f} | {f['postgres_cpu_s']:.1f} "
+        f"| {f['store_cpu_s']:.1f} | {f['peak_mb']:.0f} | {f['stored_mb']:.1f} |"
         for name, f in result["medians"].items()
     ]
     return "\n".join([*lines, ""])

@@ -59,9 +59,10 @@ class Bench:
         self.database = f"host={self.uri['host']} port={self.uri['port']} user={self.uri['user']} dbname=mindguard"
 
     def measure(self, command: list[str], prefix: str | None = None) -> dict[str, float]:
-        """Wall seconds, CPU seconds of the client and of the whole machine, peak RSS (MB), bytes stored."""
+        """Wall seconds, CPU seconds of the client, of PostgreSQL and of the store, peak RSS (MB), bytes stored (MB)."""
         environment = self.environment | (self.settings(prefix) if prefix else {})
-        stored, machine, began = self.stored(prefix), machine_cpu_s(), time.perf_counter()
+        stored, servers = self.stored(prefix), self.server_cpu_s()
+        began = time.perf_counter()
         with open(os.devnull, "wb") as nowhere:
             process = subprocess.Popen(command, env=environment, stdout=nowhere, stderr=subprocess.PIPE)
             assert process.stderr
@@ -72,10 +73,15 @@ class Bench:
         return {
             "wall_s": time.perf_counter() - began,
             "client_cpu_s": usage.ru_utime + usage.ru_stime,
-            "machine_cpu_s": machine_cpu_s() - machine,
+            **{name: spent - servers[name] for name, spent in self.server_cpu_s().items()},
             "peak_mb": usage.ru_maxrss / 1024,
             "stored_mb": (self.stored(prefix) - stored) / 1e6,
         }
+
+    def server_cpu_s(self) -> dict[str, float]:
+        """What PostgreSQL and the store have used so far, their ended processes too."""
+        parts = {"postgres_cpu_s": self.stack.postgres, "store_cpu_s": self.stack.seaweedfs}
+        return {name: cpu_s(psutil.Process(part.process.pid)) for name, part in parts.items() if part.process}
 
     def settings(self, prefix: str) -> dict[str, str]:
         """The shipped settings under a prefix of their own."""
@@ -132,15 +138,18 @@ class Bench:
         self.environment |= connection_variables({"bench_restored": connection})
         return self.into_empty([*COMMAND, "snapshot", "restore", "latest", "--whole", "--to", "bench_restored"], prefix)
 
+    def drill(self, prefix: str) -> dict[str, float]:
+        """`mindguard snapshot drill`: a restore, the fingerprint of every table, inserts, proof."""
+        return self.measure([*COMMAND, "snapshot", "drill", "latest"], prefix)
+
     def take(self, prefix: str) -> dict[str, float]:
         """`mindguard snapshot take`, with everything that it does: fingerprints, upload, read back, manifest."""
         return self.measure([*COMMAND, "snapshot", "take"], prefix)
 
 
-def machine_cpu_s() -> float:
-    """CPU seconds that the machine has spent, idle time left out."""
-    times = psutil.cpu_times()
-    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - times.guest - times.guest_nice)
+def cpu_s(process: psutil.Process) -> float:
+    """CPU seconds of a process and all that came of it."""
+    return sum(sum(each.cpu_times()[:4]) for each in (process, *process.children(recursive=True)))
 
 
 def one_round(bench: Bench, number: int, *, with_operator: bool) -> dict[str, dict[str, float]]:
@@ -153,6 +162,7 @@ def one_round(bench: Bench, number: int, *, with_operator: bool) -> dict[str, di
         ("mindguard, first", lambda: bench.take(prefix)),
         ("pg_restore --jobs=3", bench.pg_restore),
         ("mindguard, restore", lambda: bench.restore(prefix)),
+        ("mindguard, drill", lambda: bench.drill(prefix)),
         ("mindguard, nothing changed", lambda: bench.take(prefix)),
         ("mindguard, 1 % churn", lambda: after_churn(bench, prefix, 1, number)),
         ("mindguard, 10 % churn", lambda: after_churn(bench, prefix, 10, number)),

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -113,38 +114,55 @@ def take(as_json: AsJson = False) -> None:
 
 @snapshot_app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List all snapshots, oldest first."""
-    from mindguard.snapshots.catalog import list_snapshots
+    """List all snapshots, oldest first; with exit status 1 if one cannot be read."""
+    from mindguard.snapshots.catalog import id_of, list_snapshots
 
     settings, store = settings_and_store()
-    snapshots = list_snapshots(store, unreadable=lambda error: typer.echo(f"unreadable: {error}", err=True))
-    if as_json:
-        print_json(
-            [
-                {
-                    "snapshot_id": each.snapshot_id,
-                    "taken_at": each.taken_at.isoformat(),
-                    "tables": len(each.tables),
-                    "rows": each.rows,
-                    "parts": len(each.parts),
-                    "bytes": each.stored_bytes,
-                }
-                for each in snapshots
-            ]
-        )
-        return
-    rows = [
-        (
-            each.snapshot_id,
-            f"{each.taken_at.astimezone(settings.zone):%Y-%m-%d %H:%M}",
-            str(len(each.tables)),
-            f"{each.rows:,}",
-            str(len(each.parts)),
-            f"{each.stored_bytes / 1e6:,.1f}",
-        )
-        for each in snapshots
+    unreadable: list[dict[str, Any]] = []
+
+    def tell(key: str, error: MindGuardError) -> None:
+        unreadable.append({"snapshot_id": id_of(key), "status": "unreadable", "key": key, "reason": str(error)})
+
+    readable = [
+        {
+            "snapshot_id": each.snapshot_id,
+            "status": "quarantined" if each.quarantined_for else "readable",
+            "taken_at": each.taken_at.isoformat(),
+            "tables": len(each.tables),
+            "rows": each.rows,
+            "parts": len(each.parts),
+            "bytes": each.stored_bytes,
+        }
+        for each in list_snapshots(store, unreadable=tell)
     ]
-    print_table(("snapshot", f"taken ({settings.timezone})", "tables", "rows", "parts", "MB"), rows)
+    listed = sorted([*readable, *unreadable], key=lambda each: str(each["snapshot_id"]))
+    if as_json:
+        print_json(listed)
+    else:
+        heads = ("snapshot", "status", f"taken ({settings.timezone})", "tables", "rows", "parts", "MB")
+        print_table(heads, [_row(each, settings.zone) for each in listed])
+        for each in unreadable:
+            typer.echo(f"unreadable: {each['reason']}", err=True)
+    if unreadable:
+        raise MindGuardError(
+            f"{len(unreadable)} of {len(listed)} snapshots cannot be read: "
+            + ", ".join(each["snapshot_id"] for each in unreadable),
+            hint="keep the damaged ones for analysis; a key that is missing may be put back into the key ring",
+        )
+
+
+def _row(listed: dict[str, Any], zone: ZoneInfo) -> tuple[str, ...]:
+    if listed["status"] == "unreadable":
+        return (listed["snapshot_id"], "unreadable", *[""] * 5)
+    return (
+        listed["snapshot_id"],
+        listed["status"],
+        f"{datetime.fromisoformat(listed['taken_at']).astimezone(zone):%Y-%m-%d %H:%M}",
+        str(listed["tables"]),
+        f"{listed['rows']:,}",
+        str(listed["parts"]),
+        f"{listed['bytes'] / 1e6:,.1f}",
+    )
 
 
 @snapshot_app.command()

@@ -73,7 +73,7 @@ def list_(as_json: AsJson = False) -> None:
             "" if monitor.warn is None else _amount(monitor.warn, monitor.unit),
             _amount(monitor.error, monitor.unit),
             monitor.severity,
-            monitor.query or monitor.promql or monitor.url or "",
+            monitor.query or monitor.promql or monitor.url or " ".join((monitor.group or "", *monitor.topics)),
         )
         for monitor in settings.monitors
     ]

@@ -15,9 +15,10 @@ from typing import Any, Literal
 from urllib.error import HTTPError
 from urllib.parse import unquote
 
-How = Literal["reset", "swallow", "truncate", "break", "shorten"]
+How = Literal["reset", "swallow", "truncate", "break", "shorten", "rot"]
 """`reset`: the connection, unasked. `swallow`: the store does what was asked, and the answer is lost. Of the answer's
-body half comes, and then the connection is closed (`truncate`) or reset (`break`), or all seems well (`shorten`)."""
+body half comes, and then the connection is closed (`truncate`) or reset (`break`), or all seems well (`shorten`).
+`rot`: one bit of the body is another, under the checksum that the store gives with it."""
 
 Answer = tuple[int, str] | How | None
 Fault = Callable[[str, str, dict[str, str]], Answer]
@@ -90,6 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
         if answer == "swallow":
             self.reset()
             return
+        if answer == "rot":
+            body = body[:-20] + bytes([body[-20] ^ 1]) + body[-19:]
         if answer == "shorten":
             body = body[: len(body) // 2]
             # As a store that gives no checksums: else botocore would notice.

@@ -20,7 +20,8 @@ create table hostile (
     by bytea, b1 bit(5), vb varbit, tsv tsvector, tsq tsquery, u uuid,
     ip inet, cd cidr, mac macaddr, pt point, bx box, pl polygon, lsn pg_lsn, reg regclass, xid_ xid8, bl bool,
     i2 int2, i8 int8,
-    gen numeric generated always as (num_s * 2) stored
+    gen numeric generated always as (num_s * 2) stored,
+    gen_v int generated always as (i2 + 40000) virtual
 );
 """
 

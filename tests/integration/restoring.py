@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,7 @@ from mindguard.settings import SnapshotSettings
 from mindguard.snapshots.manifest import Manifest
 from mindguard.snapshots.source import open_source
 from mindguard.snapshots.store import Store
-from mindguard.snapshots.take import take_snapshot
+from mindguard.snapshots.take import Taken, take_snapshot
 from tests.integration.hostile import HOSTILE_ROWS, HOSTILE_SCHEMA
 
 NOW = datetime(2026, 11, 24, 18, 0, tzinfo=UTC)
@@ -32,11 +32,16 @@ def run(conninfo: str, *statements: str) -> list[tuple[Any, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
+def take(conninfo: str, store: Store, progress: Callable[[str], None] = print, **settings: Any) -> Taken:
+    """Take a snapshot of `public.t`, in parts of 1 MB, unless the settings say otherwise."""
+    asked = {"bucket": "x", "tables": [{"name": "public.t"}], "part_mb": 1, "connections": 2} | settings
+    return take_snapshot(conninfo, store, SnapshotSettings.model_validate(asked), now=NOW, zone=ZONE, progress=progress)
+
+
 def snapshot(conninfo: str, store: Store, *tables: str | dict[str, Any], **more: Any) -> Manifest:
     """Take one of these tables, in parts of 1 MB."""
     named = [{"name": table} if isinstance(table, str) else table for table in tables]
-    settings = SnapshotSettings.model_validate({"bucket": "x", "tables": named, "part_mb": 1} | more)
-    return take_snapshot(conninfo, store, settings, now=NOW, zone=ZONE).manifest
+    return take(conninfo, store, tables=named, **more).manifest
 
 
 @contextmanager

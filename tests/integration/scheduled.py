@@ -8,12 +8,14 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
 from devstack.airflow_api import AirflowAPI
 from devstack.stack import Stack
 from mindguard.settings import SnapshotSettings
+from mindguard.snapshots.encryption import Encryption
 from mindguard.snapshots.store import Store
 
 DAG = "snapshot_tables"
@@ -31,19 +33,25 @@ def ready(stack: Stack) -> AirflowAPI:
 
 
 @contextmanager
-def own_snapshots(stack: Stack, *tables: str) -> Iterator[Store]:
+def own_snapshots(stack: Stack, *tables: str, encryption: Encryption | None = None) -> Iterator[Store]:
     """A new bucket: until the block ends, Airflow's tasks snapshot these tables, and no others, into it.
+
+    With `encryption` they encrypt: the key ring is the caller's to put into Airflow's connection.
 
     The shared bucket's last good snapshot would be of other tables, or of other rows, and the gate would see that.
     """
     path = Path(stack.environment()["MINDGUARD_SETTINGS"])
     shared = path.read_text("utf-8")
     client = stack.seaweedfs.client()
-    settings = {"bucket": f"own-{uuid.uuid4().hex[:12]}", "tables": [{"name": table} for table in tables]}
+    settings: dict[str, Any] = {
+        "bucket": f"own-{uuid.uuid4().hex[:12]}",
+        "tables": [{"name": table} for table in tables],
+        "encryption": {"enabled": encryption is not None},
+    }
     client.create_bucket(Bucket=settings["bucket"])
     others = YAML(typ="safe").load(shared)
     path.write_text(json.dumps({**others, "snapshot": settings}), "utf-8")  # JSON is YAML
     try:
-        yield Store.of(client, SnapshotSettings.model_validate(settings))
+        yield Store.of(client, SnapshotSettings.model_validate(settings), encryption)
     finally:
         path.write_text(shared, "utf-8")

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from devstack.stack import Stack
+from mindguard.snapshots.catalog import id_of
 from mindguard.snapshots.store import Store
 from tests.integration.test_snapshot_faults import overwrite
 
@@ -58,7 +59,7 @@ def test_take_list_show_verify(environment: dict[str, str]) -> None:
     assert "part 1/" in taken.stderr, "progress goes to standard error"
 
     listed = json.loads(mindguard(environment, "snapshot", "list", "--json").stdout)
-    assert [each["snapshot_id"] for each in listed] == [summary["snapshot_id"]]
+    assert [(each["snapshot_id"], each["status"]) for each in listed] == [(summary["snapshot_id"], "readable")]
     shown = json.loads(mindguard(environment, "snapshot", "show", "latest", "--json").stdout)
     assert [table["name"] for table in shown["tables"]] == ["public.t", "public.empty_one"]
     verified = mindguard(environment, "snapshot", "verify", summary["snapshot_id"], "--json")
@@ -82,6 +83,28 @@ def test_a_damaged_snapshot_is_exit_status_1_and_one_line(environment: dict[str,
     assert "take a new one now" in line
 
 
+def test_a_snapshot_that_cannot_be_read_is_listed_with_its_reason(environment: dict[str, str], store: Store) -> None:
+    assert mindguard(environment, "snapshot", "take").returncode == 0
+    (whole,) = store.manifest_keys()
+    damaged = f"{store.prefix}/snapshots/2026-01-01/20260101T000000Z-0000aa.json"
+    overwrite(store, damaged, store.read(whole)[:-9])
+    listed = mindguard(environment, "snapshot", "list", "--json")
+    assert listed.returncode == 1
+    first, second = json.loads(listed.stdout)
+    assert first == {
+        "snapshot_id": id_of(damaged),
+        "status": "unreadable",
+        "key": damaged,
+        "reason": f"manifest {damaged} is not a manifest of this package",
+    }
+    assert (second["snapshot_id"], second["status"], second["rows"]) == (id_of(whole), "readable", 30000)
+    for_people = mindguard(environment, "snapshot", "list")
+    assert for_people.returncode == 1
+    assert f"{id_of(damaged)}   unreadable" in for_people.stdout
+    assert first["reason"] in for_people.stderr
+    assert "mindguard: 1 of 2 snapshots cannot be read" in for_people.stderr
+
+
 def test_an_unknown_snapshot_says_how_to_find_one(environment: dict[str, str]) -> None:
     shown = mindguard(environment, "snapshot", "show", "nope")
     assert shown.returncode == 1
@@ -91,6 +114,9 @@ def test_an_unknown_snapshot_says_how_to_find_one(environment: dict[str, str]) -
 
 @pytest.fixture
 def taking(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A `take` that goes on for seconds after its first part."""
+    with Path(environment["MINDGUARD_SETTINGS"]).open("a") as settings:
+        settings.write("  max_mb_per_s: 1\n")
     with subprocess.Popen(
         [*COMMAND, "snapshot", "take"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -180,8 +206,9 @@ def test_keys_from_the_first_to_a_lost_one(environment: dict[str, str], store: S
     (fault,) = [each["text"] for each in json.loads(examined.stdout) if each["status"] == "error"]
     assert f"needs the master key {old}" in fault
     listed = mindguard(shredded, "snapshot", "list", "--json")
-    assert len(json.loads(listed.stdout)) == 1
-    assert f"needs the master key {old}" in listed.stderr
+    assert listed.returncode == 1
+    assert [each["status"] for each in json.loads(listed.stdout)] == ["unreadable", "readable"]
+    assert f"needs the master key {old}" in json.loads(listed.stdout)[0]["reason"]
     assert mindguard(shredded, "snapshot", "verify", "latest").returncode == 0
     for secret in (*ring["keys"].values(), ring["naming"]):
         assert secret not in examined.stdout + examined.stderr + listed.stdout + listed.stderr

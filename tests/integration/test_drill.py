@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from devstack.stack import Stack
-from mindguard.snapshots import pgtools, tempdisk
+from mindguard.snapshots import pgtools, plan, tempdisk
 from mindguard.snapshots.catalog import find_key, find_snapshot, proven
 from mindguard.snapshots.drill import DrillBroke, Unrestorable, drill, drill_stored
 from mindguard.snapshots.manifest import Manifest
@@ -306,17 +306,24 @@ TYPES: dict[str, st.SearchStrategy[Any]] = {
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[list[str], list[list[Any]]]:
+    """Types and rows; the first column is one to cut parts by, with keys that are equal, and keys that are missing."""
     types = draw(st.lists(st.sampled_from(sorted(TYPES)), min_size=1, max_size=6))
-    row = st.tuples(*(st.none() | TYPES[kind] for kind in types)).map(list)
-    return types, draw(st.lists(row, max_size=12))
+    row = st.tuples(st.none() | st.integers(0, 9), *(st.none() | TYPES[kind] for kind in types)).map(list)
+    return ["int", *types], draw(st.lists(row, max_size=12))
 
 
-def test_any_table_comes_back_equal(stack: Stack, store: Store, scratch: str) -> None:
+def test_any_table_comes_back_equal_however_it_is_cut(
+    stack: Stack, store: Store, scratch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: list[int] = []
     with empty_database(stack) as source:
 
-        @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-        @given(tables())
-        def comes_back(table: tuple[list[str], list[list[Any]]]) -> None:
+        @settings(max_examples=7, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @example((["int", "text"], [[number, "v"] for number in range(9)]), 500, "c0")
+        @given(tables(), st.integers(500, 10_000), st.sampled_from(["c0", None]))
+        def comes_back(table: tuple[list[str], list[list[Any]]], part_bytes: int, part_by: str | None) -> None:
+            # Parts that are worth an object are larger than what hypothesis can fill. A table this small has one page.
+            monkeypatch.setattr(plan, "part_bytes", lambda *_: part_bytes)
             types, rows = table
             columns = ", ".join(f"c{number} {kind}" for number, kind in enumerate(types))
             with psycopg.connect(source) as connection:
@@ -324,8 +331,11 @@ def test_any_table_comes_back_equal(stack: Stack, store: Store, scratch: str) ->
                 for row in rows:
                     marks = ", ".join("%s" for _ in types)
                     connection.execute(f"insert into t values ({marks})", row)
-            manifest = snapshot(source, store, "public.t")
+            manifest = snapshot(source, store, {"name": "public.t", "part_by": part_by})
+            parts.append(len(manifest.parts))
+            verify_snapshot(manifest, store).check()
             assert fingerprints(source, "public.t") == [(len(rows), manifest.tables[0].fingerprint)]
             assert drill(manifest, store, scratch, now=NOW).tables["public.t"].rows == len(rows)
 
         comes_back()
+    assert max(parts) > 2, "not even the example was cut"

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from devstack.stack import Stack
+from mindguard.errors import MindGuardError
 from mindguard.settings import RetentionSettings, SnapshotSettings
 from mindguard.snapshots.catalog import find_key, find_snapshot, list_snapshots, newest_snapshot, proven
 from mindguard.snapshots.drill import Unrestorable, drill, drill_stored
@@ -19,9 +20,9 @@ from mindguard.snapshots.encryption import (
     Encryption,
     KeyMissing,
     KeyRing,
+    KeyRingInvalid,
     NoEncryption,
     SealBroken,
-    Unreadable,
     new_key_ring,
 )
 from mindguard.snapshots.expire import expire_snapshots, hold, kept_snapshots
@@ -182,14 +183,26 @@ def test_a_missing_key_is_one_error_before_any_database(encryption: Encryption, 
             verdict()
 
 
+@pytest.mark.parametrize("ring", [OTHER, RING])
+def test_a_ring_made_anew_or_out_of_date_is_refused_before_any_read(
+    ring: KeyRing, vault: Bucket, database: str
+) -> None:
+    take(database, vault.through(Encryption(RING)))
+    newest = take(database, vault.through(Encryption(ROTATED)), day=1).manifest.snapshot_id
+    before = set(vault.through(NoEncryption()).keys())
+    with pytest.raises(KeyRingInvalid, match=rf"not the one of the newest snapshot {newest}.*snapshot\.prefix"):
+        take(NOWHERE, vault.through(Encryption(ring)), day=2)
+    assert set(vault.through(NoEncryption()).keys()) == before
+
+
 def test_after_crypto_shredding_the_newest_works_and_expiry_deletes_no_part(vault: Bucket, database: str) -> None:
     old = take(database, vault.through(Encryption(RING))).manifest
     store = vault.through(Encryption(SHREDDED))
     new = take(database, store, day=1).manifest
     verify_snapshot(find_snapshot(store, "latest"), store).check()
-    unreadable: list[Unreadable] = []
-    assert list_snapshots(store, unreadable=unreadable.append) == [new]
-    assert len(unreadable) == 1
+    unreadable: dict[str, MindGuardError] = {}
+    assert list_snapshots(store, unreadable=unreadable.__setitem__) == [new]
+    assert list(unreadable) == [find_key(store, old.snapshot_id)]
     with pytest.raises(KeyMissing):
         list_snapshots(store)
     assert [each.quarantined for each in kept_snapshots(store)] == [True, False]

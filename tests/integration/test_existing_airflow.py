@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -104,10 +105,13 @@ def bare_airflow(
     try:
         yield logged_in(f"http://127.0.0.1:{port}", process, home)
     finally:
-        standalone = psutil.Process(process.pid)
-        family = [standalone, *standalone.children(recursive=True)]
+        family = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGINT)  # to all of them, as a terminal's Ctrl-C
-        _, left = psutil.wait_procs(family, timeout=60)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(60)
+        process.kill()
+        process.wait()
+        _, left = psutil.wait_procs(family, timeout=5)
         for each in left:
             each.kill()
         log.close()

@@ -444,7 +444,10 @@ def test_object_lock_without_a_bucket_for_it_says_what_to_set(database: str, sto
 
 
 def test_thirty_days_at_one_percent_a_day(fresh_database: str, stack: Stack, bucket: str) -> None:
-    """The small brother of `make soak`: what is kept is what the rules say, whole, proven, and without orphans."""
+    """The small brother of `make soak`: what is kept is what the rules say, whole, proven, and without orphans.
+
+    The price of a month is for the soak to show: a table of so few rows is one part, which every day writes anew.
+    """
     load_tables(fresh_database, rows=4_000, seed=1, today=START.date() - 2 * DAY, progress=print)
     store = SimulatedStore(stack.seaweedfs.client(), bucket=bucket, prefix="key-tables")
     tables = [{"name": f"public.{name}"} for name in ("checkins", "behavior_tasks", "risk_signals")]

@@ -280,8 +280,11 @@ def test_the_age_of_the_newest_snapshot_that_is_proven(
     late = result()
     assert (late.status, late.reason, late.note) == ("error", "above", old)
     assert late.value == pytest.approx(27 * 3600, abs=60)
-    keep(store, now - timedelta(hours=2), proven=True)
-    assert result().status == "pass"
+    good = keep(store, now - timedelta(hours=2), proven=True)
+    newer = now - timedelta(minutes=90)
+    damaged = store.manifest_key(newer.date(), keep(store, newer, proven=True))
+    store._client.put_object(Bucket=store.bucket, Key=damaged, Body=b"{}")
+    assert (result().status, result().note) == ("pass", good)
 
 
 def test_a_bucket_that_is_not_there(backup_connection: Connection) -> None:

@@ -51,9 +51,13 @@ def conninfo(client: Client, fresh_database: str) -> str:
 
 
 @pytest.fixture
-def resolve(stack: Stack, conninfo: str) -> Resolve:
+def resolve(stack: Stack, request: pytest.FixtureRequest) -> Resolve:
+    """The stack's connections; for a test with a `client` or a `conninfo`, that application's database."""
+    own = {"client", "conninfo"} & {*request.fixturenames}
+    conninfo = request.getfixturevalue("conninfo") if own else None
+
     def found(conn_id: str) -> Connection:
-        if conn_id == "mindguard_app":
+        if conninfo and conn_id == "mindguard_app":
             return connection_of(conninfo)
         return from_environment(conn_id, stack.environment())
 
@@ -327,6 +331,12 @@ FINE = "select now() as newest, now() as source_now"
         ),
         (
             None,
+            {"source": "kafka", "query": None, "group": "g", "topics": ["typo"]},
+            "error",
+            "there is no topic typo – correct `topics`",
+        ),
+        (
+            None,
             {"source": "http", "kind": "heartbeat", "query": None, "url": "http://127.0.0.1:9/up"},
             "warn",
             "ConnectError – correct `url` or `expect`, unless it really is down",
@@ -347,6 +357,7 @@ def test_a_monitor_is_some_settings_and_one_file_and_doctor_says_in_a_line_what_
         "utf-8",
     )
     broker = KafkaBroker()
+    broker.produce(1, at=datetime.now(UTC), topic="t")
     kafka = Connection("mindguard_kafka", **broker.connection())  # type: ignore[arg-type]
     found = list(
         examine_monitors(

@@ -14,6 +14,7 @@ import pytest
 from devstack.airflow_api import AirflowAPI
 from devstack.stack import Stack
 from mindguard.snapshots.catalog import find_snapshot, proven
+from mindguard.snapshots.encryption import Encryption, KeyRing, new_key_ring
 from mindguard.snapshots.manifest import Manifest
 from mindguard.snapshots.store import Store
 from tests.integration.restoring import as_text, run
@@ -62,6 +63,10 @@ def api(airflow_stack: Stack, store: Store) -> Iterator[AirflowAPI]:
 @pytest.fixture(scope="module")
 def taken(api: AirflowAPI, store: Store) -> Manifest:
     """One snapshot that the scheduler has taken; nothing else is running when it is given."""
+    return taken_and_drilled(api, store)
+
+
+def taken_and_drilled(api: AirflowAPI, store: Store) -> Manifest:
     drills = len(api.runs("restore_drill"))
     run_id = api.trigger("snapshot_tables")
     assert api.wait_for_run("snapshot_tables", run_id) == "success", api.log("snapshot_tables", run_id, "take_snapshot")
@@ -83,6 +88,32 @@ def test_each_snapshot_is_drilled_and_leaves_a_proof(api: AirflowAPI, taken: Man
     assert newest["state"] == "success", api.log("restore_drill", newest["dag_run_id"], "drill_snapshot", map_index=0)
     assert newest["run_type"] == "asset_triggered"
     assert proven(store)[taken.snapshot_id].tables["clinic.checkins"].rows == 3000
+
+
+def test_with_encryption_a_snapshot_is_proven_as_well_and_the_bucket_tells_nothing(
+    api: AirflowAPI, taken: Manifest, store: Store, airflow_stack: Stack
+) -> None:
+    def everything(bucket: Store) -> bytes:
+        return b"".join(key.encode() + bucket.read(key) for key in bucket.keys())  # noqa: SIM118
+
+    ring = new_key_ring("2026-11")
+    connection = {"connection_id": "mindguard_keys", "conn_type": "generic", "password": ring}
+    api.call("POST", "/connections", json=connection)
+    encryption = Encryption(KeyRing.from_json(ring, origin="test"))
+    names = [table.name for table in taken.tables]
+    try:
+        with own_snapshots(airflow_stack, *names, encryption=encryption) as vault:
+            sealed = taken_and_drilled(api, vault)
+            assert sealed.keys == encryption.needed_keys(())
+            assert proven(vault)[sealed.snapshot_id].tables["clinic.checkins"].rows == 3000
+            stored = everything(vault)
+    finally:
+        api.call("DELETE", "/connections/mindguard_keys")
+    columns = [column.name for table in taken.tables for column in table.columns if column.name != "id"]
+    words = [word.encode() for name in names for word in name.split(".")] + [name.encode() for name in columns]
+    in_the_clear = everything(store)
+    assert [word for word in words if word not in in_the_clear] == []
+    assert [word for word in words if word in stored] == []
 
 
 def test_a_damaged_snapshot_is_p0_and_a_broken_drill_p2(

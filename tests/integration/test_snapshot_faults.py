@@ -6,25 +6,25 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import psycopg
+import pyarrow as pa
 import pytest
 
 from devstack.stack import Stack
 from mindguard.connections import Connection, s3_client
 from mindguard.errors import MindGuardError
-from mindguard.settings import SnapshotSettings
 from mindguard.snapshots import take as take_module
 from mindguard.snapshots.catalog import find_snapshot, list_snapshots
 from mindguard.snapshots.manifest import ManifestInvalid
+from mindguard.snapshots.parquet import write_parquet
 from mindguard.snapshots.readrate import ReadRate
 from mindguard.snapshots.source import open_source
 from mindguard.snapshots.store import ObjectExists, Store
-from mindguard.snapshots.take import Taken, publish, take_snapshot
+from mindguard.snapshots.take import PartMismatch, publish
 from mindguard.snapshots.verify import SnapshotDamaged, verify_snapshot
+from tests.integration.restoring import ZONE, take
 
 pytestmark = pytest.mark.integration
 
@@ -40,18 +40,6 @@ def database(fresh_database: str) -> str:
     with psycopg.connect(fresh_database) as connection:
         connection.execute(TABLE)
     return fresh_database
-
-
-def take(conninfo: str, store: Store, progress: Callable[[str], None] = print, **settings: Any) -> Taken:
-    asked = {"bucket": "x", "tables": [{"name": "public.t"}], "part_mb": 1, "connections": 2} | settings
-    return take_snapshot(
-        conninfo,
-        store,
-        SnapshotSettings.model_validate(asked),
-        now=datetime(2026, 11, 24, tzinfo=UTC),
-        zone=ZoneInfo("Asia/Shanghai"),
-        progress=progress,
-    )
 
 
 def overwrite(store: Store, key: str, body: bytes) -> None:
@@ -120,6 +108,17 @@ def test_a_reader_that_dies_publishes_nothing_and_the_next_run_resumes(
     verify_snapshot(taken.manifest, store).check()
 
 
+def test_a_part_that_lost_a_row_on_its_way_is_never_stored(
+    database: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing known loses one; so the writer is one that does."""
+    monkeypatch.setattr(take_module, "write_parquet", lambda *asked: write_parquet(*asked) - 1)
+    with pytest.raises(PartMismatch, match=r"^part .*: its row count is (\d+), expected \d+ – nothing was") as caught:
+        take(database, store, connections=1)
+    assert caught.value.actual == caught.value.expected - 1
+    assert store.keys("parts/") == []
+
+
 def test_the_cap_on_reading_is_shared_by_all_connections(
     database: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,8 +144,9 @@ def test_a_default_of_the_role_or_database_does_not_end_an_export(database: str)
         connection.execute(f"alter database \"{name}\" set transaction_timeout = '1h'")
     with open_source(database, max_age_s=60) as source, closing(source.reader()) as reader:
         assert source._connection.execute("show transaction_timeout").fetchone() == {"transaction_timeout": "0"}
-        reader._cursor.execute("select current_setting('transaction_timeout')")
-        assert reader._cursor.fetchone() == ("0",)
+        reader._statement.set_sql_query("select current_setting('transaction_timeout')")
+        rows, _ = reader._statement.execute_query()
+        assert pa.RecordBatchReader.from_stream(rows).read_all().columns[0].to_pylist() == ["0"]
 
 
 def test_the_schema_is_dumped_over_a_connection_with_a_key_passphrase(database: str, store: Store) -> None:
@@ -250,9 +250,8 @@ def test_a_store_object_that_is_there_already_is_never_overwritten(database: str
 
 def test_a_manifest_whose_answer_was_lost_is_published_and_another_ones_key_is_not(database: str, store: Store) -> None:
     taken = take(database, store)
-    zone = ZoneInfo("Asia/Shanghai")
-    assert publish(taken.manifest, store, zone) == taken.key  # as botocore's second try of the same PUT
+    assert publish(taken.manifest, store, ZONE) == taken.key  # as botocore's second try of the same PUT
     overwrite(store, taken.key, b"another")
     with pytest.raises(ObjectExists):
-        publish(taken.manifest, store, zone)
+        publish(taken.manifest, store, ZONE)
     assert store.read(taken.key) == b"another"

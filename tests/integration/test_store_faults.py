@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -15,17 +14,18 @@ import pytest
 from devstack.stack import Stack
 from mindguard.connections import Connection, s3_client
 from mindguard.errors import MindGuardError
-from mindguard.settings import SnapshotSettings
 from mindguard.snapshots import tempdisk
 from mindguard.snapshots.catalog import list_snapshots, proven
-from mindguard.snapshots.drill import DrillBroke, drill, drill_stored
+from mindguard.snapshots.drill import DrillBroke, Unrestorable, drill, drill_stored
+from mindguard.snapshots.expire import kept_snapshots
 from mindguard.snapshots.rebuild import rebuild
 from mindguard.snapshots.store import Store, StoreError
-from mindguard.snapshots.take import PartMismatch, Taken, take_snapshot
+from mindguard.snapshots.take import PartMismatch
+from mindguard.snapshots.target import SnapshotAtFault
 from mindguard.snapshots.tempdisk import DiskFull
 from mindguard.snapshots.verify import verify_snapshot
 from tests.integration.fault_proxy import Answer, Fault, Some, s3_proxy
-from tests.integration.restoring import NOW, empty_database, fingerprints
+from tests.integration.restoring import NOW, empty_database, fingerprints, take
 
 pytestmark = pytest.mark.integration
 
@@ -61,17 +61,6 @@ def behind(stack: Stack, store: Store, backup_connection: Connection) -> Behind:
     return through
 
 
-def take(conninfo: str, store: Store) -> Taken:
-    asked = {"bucket": "x", "tables": [{"name": "public.t"}], "part_mb": 1, "connections": 2}
-    return take_snapshot(
-        conninfo,
-        store,
-        SnapshotSettings.model_validate(asked),
-        now=datetime(2026, 11, 24, tzinfo=UTC),
-        zone=ZoneInfo("Asia/Shanghai"),
-    )
-
-
 def check_all_published(store: Store) -> int:
     """Every manifest in the store is over sound bytes; gives how many there are."""
     published = list_snapshots(store)
@@ -88,13 +77,19 @@ PASSING: dict[str, Callable[[], Some]] = {
     "a part's answer is lost": lambda: Some("swallow", "PUT", PARTS, times=1),
     "the schema dump's answer is lost": lambda: Some("swallow", "PUT", SCHEMA, times=1),
     "the manifest's answer is lost": lambda: Some("swallow", "PUT", MANIFEST, times=1),
+    "every answer to a part is lost": lambda: Some("swallow", "PUT", PARTS),
+    "every answer to the schema dump is lost": lambda: Some("swallow", "PUT", SCHEMA),
+    "every answer to the manifest is lost": lambda: Some("swallow", "PUT", MANIFEST),
+    "another write of the manifest is under way": lambda: Some(
+        (409, "ConditionalRequestConflict"), "PUT", MANIFEST, times=1
+    ),
     "a listing is cut": lambda: Some("truncate", "GET", "list-type", times=1),
-    "a look-up is reset": lambda: Some("reset", "HEAD", PARTS, times=1),
     "a part read back is cut": lambda: Some("truncate", "GET", PARTS, times=1),
     "a part read back is cut thrice": lambda: Some("truncate", "GET", PARTS, times=3),
     "a part read back is reset half-way": lambda: Some("break", "GET", PARTS, times=1),
     "a part read back comes short": lambda: Some("shorten", "GET", PARTS, times=1),
     "the schema dump read back comes short": lambda: Some("shorten", "GET", SCHEMA, times=1),
+    "a part read back is altered on its way": lambda: Some("rot", "GET", PARTS, times=1),
 }
 
 
@@ -120,14 +115,13 @@ LASTING: dict[str, tuple[Callable[[], Some], type[MindGuardError], str]] = {
         StoreError,
         r"cannot write .*json: SlowDown .*run again",
     ),
-    "look-ups get 500s": (lambda: Some((500, ""), "HEAD", PARTS), StoreError, r"cannot look up .*: 500 .*run again"),
     "parts are reset": (lambda: Some("reset", "PUT", PARTS), StoreError, r"cannot write .*is the store up"),
-    "parts' answers are lost": (lambda: Some("swallow", "PUT", PARTS), StoreError, r"cannot write .*is the store up"),
     "parts read back are cut": (lambda: Some("truncate", "GET", PARTS), StoreError, r"cannot read "),
     "parts read back come short": (
         lambda: Some("shorten", "GET", PARTS),
         PartMismatch,
-        r"what the store gives back is .* run again",
+        r"what the store gives back is [\d,]+ bytes with SHA-256 [0-9a-f]{12}…, "
+        r"expected [\d,]+ bytes with SHA-256 [0-9a-f]{12}… – nothing was published; run again$",
     ),
     "listings are not whole": (lambda: Some("shorten", "GET", "list-type"), StoreError, r"cannot list s3://"),
 }
@@ -148,7 +142,7 @@ def test_a_fault_that_lasts_is_named_and_the_next_run_succeeds(
 
 @pytest.mark.parametrize(
     ("method", "within", "after"),
-    [("PUT", PARTS, 1), ("HEAD", PARTS, 0), ("GET", PARTS, 0), ("PUT", MANIFEST, 0)],
+    [("PUT", PARTS, 1), ("GET", PARTS, 0), ("PUT", MANIFEST, 0)],
 )
 def test_credentials_that_expire_in_a_run_are_named_and_the_next_run_goes_on_from_there(
     method: str, within: str, after: int, database: str, store: Store, behind: Behind
@@ -164,7 +158,48 @@ def test_credentials_that_expire_in_a_run_are_named_and_the_next_run_goes_on_fro
     assert check_all_published(store) == 1
 
 
-@pytest.mark.parametrize("how", ["truncate", "break", "shorten"])
+def test_what_an_unfinished_run_left_is_looked_up_and_reused(database: str, store: Store, behind: Behind) -> None:
+    with behind(Some((403, "ExpiredToken"), "PUT", MANIFEST)) as faulty, pytest.raises(StoreError):
+        take(database, faulty)
+    with (
+        behind(Some((500, ""), "HEAD", PARTS)) as faulty,
+        pytest.raises(StoreError, match=r"cannot look up .*: 500 .*run again"),
+    ):
+        take(database, faulty)
+    passing = Some("reset", "HEAD", PARTS, times=1)
+    with behind(passing) as faulty:
+        again = take(database, faulty)
+    assert passing.happened
+    assert again.tables["public.t"].parts_written == 0
+    assert check_all_published(store) == 1
+
+
+def test_parts_are_found_by_one_listing(database: str, store: Store, behind: Behind) -> None:
+    """A request for each would be most of what an unchanged day costs."""
+    take(database, store)
+    alone = Some((500, ""), "HEAD", PARTS), Some((500, ""), "GET", PARTS)
+    for fault in alone:
+        with behind(fault) as faulty:
+            assert take(database, faulty).tables["public.t"].parts_written == 0
+        assert not fault.happened
+
+
+def test_a_part_that_rots_before_it_is_published_is_written_anew_by_the_run_after(
+    database: str, store: Store, behind: Behind
+) -> None:
+    with behind(Some((403, "ExpiredToken"), "PUT", MANIFEST)) as faulty, pytest.raises(StoreError):
+        take(database, faulty)
+    rotted = store.keys("parts/")[0]
+    sound = store._client.head_object(Bucket=store.bucket, Key=rotted)["Metadata"]
+    store._client.put_object(Bucket=store.bucket, Key=rotted, Body=b"rot" + store.read(rotted)[3:], Metadata=sound)
+    with pytest.raises(PartMismatch, match=re.escape(rotted)):
+        take(database, store)
+    again = take(database, store)
+    assert (again.tables["public.t"].parts_written, rotted in {part.key for part in again.manifest.parts}) == (1, False)
+    assert check_all_published(store) == 1
+
+
+@pytest.mark.parametrize("how", ["truncate", "break", "shorten", "rot"])
 def test_verify_calls_nothing_damaged_that_one_bad_read_made_so(
     how: Answer, database: str, store: Store, behind: Behind
 ) -> None:
@@ -183,7 +218,15 @@ def test_verify_that_cannot_read_gives_no_verdict(database: str, store: Store, b
 
 
 @pytest.mark.parametrize(
-    ("how", "within"), [("break", PARTS), ("shorten", PARTS), ("truncate", SCHEMA), ("truncate", MANIFEST)]
+    ("how", "within"),
+    [
+        ("break", PARTS),
+        ("shorten", PARTS),
+        ("rot", PARTS),
+        ("truncate", SCHEMA),
+        ("rot", MANIFEST),
+        ("shorten", MANIFEST),
+    ],
 )
 def test_a_drill_over_one_bad_read_proves_the_snapshot(
     how: Answer, within: str, database: str, store: Store, behind: Behind, stack: Stack
@@ -194,6 +237,30 @@ def test_a_drill_over_one_bad_read_proves_the_snapshot(
         drill_stored("latest", faulty, stack.postgres_conninfo("mindguard_drill"), now=NOW)
     assert fault.happened
     assert len(proven(store)) == 1
+
+
+def test_an_object_that_rotted_under_its_checksum_is_damaged(
+    database: str, store: Store, behind: Behind, stack: Stack
+) -> None:
+    manifest = take(database, store).manifest
+    scratch = stack.postgres_conninfo("mindguard_drill")
+    for within, rotted in ((PARTS, manifest.parts), (SCHEMA, [manifest.schema_dump])):
+        with behind(Some("rot", "GET", within)) as faulty:
+            assert len(verify_snapshot(manifest, faulty).faults) == len(rotted)
+            with pytest.raises(Unrestorable, match="the manifest says"):
+                drill(manifest, faulty, scratch, now=NOW)
+            with empty_database(stack) as empty, pytest.raises(SnapshotAtFault, match="the manifest says"):
+                rebuild(manifest, faulty, empty)
+        assert set(store.keys("damaged/")) >= {store.damage_key(each.key) for each in rotted}
+    again = take(database, store)
+    assert not {each.key for each in again.manifest.objects} & {each.key for each in manifest.objects}
+    with behind(Some("rot", "GET", MANIFEST)) as faulty:
+        with pytest.raises(Unrestorable, match="the store's own checksum differs"):
+            drill_stored("latest", faulty, scratch, now=NOW)
+        # It must not keep the next snapshot from being taken, nor an old one from expiring.
+        take(database, faulty)
+        assert [each.quarantined for each in kept_snapshots(faulty)] == [True] * 3
+    assert proven(store) == {}
 
 
 @pytest.mark.parametrize("fault", [Some("truncate", "GET", PARTS), Some((403, "ExpiredToken"), "GET", PARTS, after=1)])
@@ -245,7 +312,7 @@ def test_a_disk_that_is_full_from_the_beginning_is_named(
     """Then Python finds no temporary folder at all, for it tries each by writing."""
     monkeypatch.setattr(tempdisk.tempfile, "tempdir", None)
     with full_disk(0), pytest.raises(DiskFull, match="TMPDIR"):
-        take(database, store)
+        take(database, store, progress=lambda line: None)  # pytest keeps what is printed in a file
 
 
 def test_the_schema_dump_needs_no_disk(database: str, store: Store) -> None:

@@ -286,6 +286,8 @@ def test_monitors_are_listed_with_their_thresholds(mindguard: Mindguard) -> None
     assert listed.status == 0
     (line,) = [line for line in listed.out.splitlines() if "api_error_rate" in line]
     assert line.split()[:5] == ["api_error_rate", "rate", "mindguard_events", "1.00%", "P2"]
+    (line,) = [line for line in listed.out.splitlines() if "event_consumers" in line]
+    assert line.split()[-2:] == ["event-landing", "product-events"]
 
 
 def test_a_monitor_that_cannot_be_judged_is_no_success(mindguard: Mindguard) -> None:

@@ -1,4 +1,10 @@
 -- One row a version; a later load moves them to where its events have them.
 INSERT INTO public.releases (version, released_at, share)
-SELECT * FROM unnest(%(versions)s::text[], %(released_at)s::timestamptz[], %(shares)s::numeric[])
+SELECT
+    given.version,
+    given.released_at,
+    given.share
+FROM
+    unnest(%(versions)s::text[], %(released_at)s::timestamptz[], %(shares)s::numeric[])
+        AS given (version, released_at, share)
 ON CONFLICT (version) DO UPDATE SET released_at = excluded.released_at, share = excluded.share

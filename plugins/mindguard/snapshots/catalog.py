@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from mindguard.errors import MindGuardError
-from mindguard.snapshots.encryption import Unreadable
+from mindguard.snapshots.encryption import KeyMissing, Unreadable
 from mindguard.snapshots.manifest import Manifest, ManifestInvalid
 from mindguard.snapshots.proof import Proof, read_proof
 from mindguard.snapshots.store import ObjectMissing, Store
@@ -15,25 +16,26 @@ class SnapshotMissing(MindGuardError):
     """No snapshot has this id."""
 
 
-def list_snapshots(store: Store, *, unreadable: Callable[[Unreadable], None] | None = None) -> list[Manifest]:
+def list_snapshots(store: Store, *, unreadable: Callable[[str, MindGuardError], None] | None = None) -> list[Manifest]:
     """All snapshots, oldest first.
 
     Args:
         store: where they are.
-        unreadable: told of each that cannot be decrypted, which is then left out.
+        unreadable: told the manifest's key, and why, of each that cannot be read, which is then left out.
 
     Raises:
-        ManifestInvalid: one of them cannot be read; it is named.
-        Unreadable: one cannot be decrypted, and nobody wants to be told.
+        ManifestInvalid, Unreadable: one cannot be read, and nobody wants to be told.
     """
     found = []
     for key in store.manifest_keys():
         try:
-            found.append(_read(store, key))
-        except Unreadable as error:
+            found.append(read_manifest(store, key))
+        except ObjectMissing:  # expired just now
+            continue
+        except (ManifestInvalid, Unreadable) as error:
             if not unreadable:
                 raise
-            unreadable(error)
+            unreadable(key, error)
     return found
 
 
@@ -43,9 +45,9 @@ def find_snapshot(store: Store, snapshot_id: str) -> Manifest:
     Raises:
         SnapshotMissing: there is none.
         ManifestInvalid: its manifest cannot be trusted.
-        Unreadable: it cannot be decrypted; KeyMissing names every key that it lacks.
+        Unreadable: it cannot be made out; KeyMissing names every key that it lacks.
     """
-    found = _read(store, find_key(store, snapshot_id))
+    found = read_manifest(store, find_key(store, snapshot_id))
     store.encryption.require(found.keys, f"snapshot {found.snapshot_id}")
     return found
 
@@ -68,7 +70,12 @@ def find_key(store: Store, snapshot_id: str) -> str:
 
 def snapshot_ids(store: Store) -> list[str]:
     """The ids of all snapshots, oldest first, without reading one."""
-    return [key.rsplit("/", 1)[-1].removesuffix(".json") for key in store.manifest_keys()]
+    return [id_of(key) for key in store.manifest_keys()]
+
+
+def id_of(manifest_key: str) -> str:
+    """The snapshot whose manifest has this key."""
+    return manifest_key.rpartition("/")[2].removesuffix(".json")
 
 
 def proven(store: Store) -> dict[str, Proof]:
@@ -79,12 +86,19 @@ def proven(store: Store) -> dict[str, Proof]:
 
 
 def newest_proven(store: Store) -> Manifest | None:
-    """The newest snapshot that a restore drill has proven; reads no more of the catalog than it must."""
+    """The newest snapshot that a restore drill has proven; reads no more of the catalog than it must.
+
+    One whose manifest was damaged since is none, whatever was proven then.
+
+    Raises:
+        Unreadable: it cannot be decrypted here.
+    """
     keys = set(store.keys("snapshots/"))
     for key in reversed(store.manifest_keys()):
         proof = Store.beside(key, "proof")
-        if proof in keys and read_proof(store, proof):
-            return _read(store, key)
+        with suppress(ManifestInvalid, ObjectMissing):  # damaged, or expired just now
+            if proof in keys and read_proof(store, proof):
+                return read_manifest(store, key)
     return None
 
 
@@ -98,7 +112,7 @@ def newest_snapshot(
     """
     for key in reversed(store.manifest_keys()):
         try:
-            found = _read(store, key)
+            found = read_manifest(store, key)
         except (ManifestInvalid, ObjectMissing, Unreadable) as error:
             progress(f"passed over: {error}")
             continue
@@ -107,5 +121,17 @@ def newest_snapshot(
     return None
 
 
-def _read(store: Store, key: str) -> Manifest:
-    return Manifest.from_bytes(store.read_sealed(key), origin=key)
+def read_manifest(store: Store, key: str) -> Manifest:
+    """The manifest under this key, read once more where it seems damaged: once could be the network.
+
+    Raises:
+        ManifestInvalid: it cannot be trusted.
+        Unreadable: it cannot be made out.
+        ObjectMissing, StoreError: as `Store.read`.
+    """
+    try:
+        return Manifest.from_bytes(store.read_sealed(key), origin=key)
+    except KeyMissing:
+        raise
+    except (ManifestInvalid, Unreadable):
+        return Manifest.from_bytes(store.read_sealed(key), origin=key)

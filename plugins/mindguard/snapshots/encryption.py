@@ -43,7 +43,7 @@ class KeyRingInvalid(MindGuardError):
 
 
 class Unreadable(MindGuardError):
-    """A stored object cannot be decrypted: KeyMissing or SealBroken says why."""
+    """What is stored cannot be made out, however often it is read: the child's name says why."""
 
 
 class KeyMissing(Unreadable):
@@ -194,10 +194,11 @@ class Encryption:
     def part_names(self, table: str, content_id: str) -> tuple[tuple[str, str], ...]:
         """Folder and name under which a part may be stored: first those to write, then those that may be reused."""
         key_ids = dict.fromkeys((self._ring.current, *self._reusable))
-        return tuple(
-            (f"{key_id}.{self._opaque(key_id, table)[:40]}", self._opaque(key_id, content_id)[:40])
-            for key_id in key_ids
-        )
+        return tuple((self._folder(key_id, table), self._opaque(key_id, content_id)[:40]) for key_id in key_ids)
+
+    def named(self, key_id: str, tables: Iterable[str], folders: Iterable[str]) -> bool:
+        """Whether a ring with this naming key gave the folders of these tables their names under the key."""
+        return not {self._folder(key_id, table) for table in tables}.isdisjoint(folders)
 
     def needed_keys(self, part_keys: Iterable[str]) -> tuple[str, ...]:
         """Ids of the master keys that a manifest sealed now, with these parts, needs."""
@@ -281,6 +282,9 @@ class Encryption:
             raise SealBroken(
                 f"{object_key} was altered, cut off or moved from another key after {key_id} sealed it"
             ) from None
+
+    def _folder(self, key_id: str, table: str) -> str:
+        return f"{key_id}.{self._opaque(key_id, table)[:40]}"
 
     def _opaque(self, key_id: str, text: str) -> str:
         # Under each key other names, so that an object is never found under a key that cannot open it.

@@ -7,7 +7,7 @@ the same time loses nothing.
 
 from __future__ import annotations
 
-import hashlib
+import io
 import json
 import re
 from collections.abc import Callable
@@ -18,9 +18,9 @@ from typing import Any
 
 from mindguard.errors import MindGuardError
 from mindguard.settings import RetentionSettings
-from mindguard.snapshots.catalog import SnapshotMissing, find_key, proven
+from mindguard.snapshots.catalog import SnapshotMissing, find_key, id_of, proven, read_manifest
 from mindguard.snapshots.encryption import Unreadable
-from mindguard.snapshots.manifest import Manifest, ManifestInvalid
+from mindguard.snapshots.manifest import ManifestInvalid
 from mindguard.snapshots.retention import Decision, Kept, plan_expiry
 from mindguard.snapshots.store import Kind, Listed, ObjectMissing, Store, StoreError
 
@@ -155,8 +155,8 @@ def hold(store: Store, snapshot_id: str, *, reason: str, now: datetime) -> str:
     # An expiry that saw no hold may have removed the manifest; one that comes later sees the hold.
     if store.head(key) is None:
         _remove_hold(store, key)
-        raise SnapshotMissing(f"snapshot {_id_of(key)} expired before it could be held")
-    return _id_of(key)
+        raise SnapshotMissing(f"snapshot {id_of(key)} expired before it could be held")
+    return id_of(key)
 
 
 def release(store: Store, snapshot_id: str) -> str:
@@ -168,9 +168,9 @@ def release(store: Store, snapshot_id: str) -> str:
     """
     key = find_key(store, snapshot_id)
     if store.head(Store.beside(key, "hold")) is None:
-        raise MindGuardError(f"snapshot {_id_of(key)} is not held")
+        raise MindGuardError(f"snapshot {id_of(key)} is not held")
     _remove_hold(store, key)
-    return _id_of(key)
+    return id_of(key)
 
 
 def _remove_hold(store: Store, manifest_key: str) -> None:
@@ -182,13 +182,9 @@ def _versions_of(store: Store, key: str) -> list[Listed]:
     return [each for each in store.listing(key[len(store.prefix) + 1 :], versions=True) if each.key == key]
 
 
-def _id_of(manifest_key: str) -> str:
-    return manifest_key.rpartition("/")[2].removesuffix(".json")
-
-
 def _kept(store: Store, key: str, keys: set[str]) -> Kept | None:
     try:
-        manifest = Manifest.from_bytes(store.read_sealed(key), origin=key)
+        manifest = read_manifest(store, key)
     except ObjectMissing:  # another run has expired it just now
         return None
     except (ManifestInvalid, Unreadable):
@@ -198,7 +194,7 @@ def _kept(store: Store, key: str, keys: set[str]) -> Kept | None:
     else:
         taken_at = manifest.taken_at
         quarantined = bool(manifest.quarantined_for)
-    return Kept(_id_of(key), key, taken_at, quarantined=quarantined, held=_held(store, key, keys))
+    return Kept(id_of(key), key, taken_at, quarantined=quarantined, held=_held(store, key, keys))
 
 
 def _time_in(manifest_key: str) -> datetime | None:
@@ -226,14 +222,15 @@ def _remove_snapshot(store: Store, snapshot: Kept, expired: Expired) -> None:
     """Remove the manifest; what belongs to it is garbage from then on."""
     held = Store.beside(snapshot.key, "hold")
     try:
-        body = store.read(snapshot.key)
+        copy = io.BytesIO()
+        sha256, size = store.digest(snapshot.key, copy)
         if store.head(held):
             return
         if not all(_remove(store, each, expired) for each in _versions_of(store, snapshot.key)):
             return
         if store.head(held):
             # The hold came between the look and the deed. No object of the snapshot is gone yet.
-            store.create(snapshot.key, body, sha256=hashlib.sha256(body).hexdigest(), size=len(body))
+            store.create(snapshot.key, copy.getvalue(), sha256=sha256, size=size)
             return
     except ObjectMissing:
         pass  # another run was faster
@@ -288,7 +285,7 @@ def _needed(store: Store) -> set[str]:
 
     def names(key: str) -> set[str]:
         try:
-            return {each.key for each in Manifest.from_bytes(store.read_sealed(key), origin=key).objects}
+            return {each.key for each in read_manifest(store, key).objects}
         except ObjectMissing:  # another run has expired it just now
             return set()
 

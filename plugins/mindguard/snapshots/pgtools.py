@@ -67,7 +67,7 @@ def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"") 
         stdin: what it reads.
 
     Raises:
-        ToolFailed: it ended with another status than 0.
+        ToolFailed: it ended with another status than 0, or a secret would take the place of the connection's service.
     """
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -78,6 +78,11 @@ def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"") 
             if password := parts.pop("password", None):
                 environment["PGPASSWORD"] = str(password)
             if secrets := {name: parts.pop(name) for name in _secret_options() & parts.keys()}:
+                if "service" in parts or "PGSERVICE" in environment:
+                    raise ToolFailed(
+                        f"{command[0]} cannot be given {' and '.join(secrets)} beside the connection's own service",
+                        hint="put it into that service's section of the service file",
+                    )
                 settings = "".join(f"{name}={value}\n" for name, value in secrets.items())
                 file = closing.enter_context(tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="mindguard-"))
                 file.write(f"[mindguard]\n{settings}")

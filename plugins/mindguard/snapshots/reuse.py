@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from mindguard.errors import MindGuardError
 from mindguard.settings import RUN_MARGIN_MINUTES, SnapshotSettings
 from mindguard.snapshots.manifest import Manifest, Part, StoredObject
-from mindguard.snapshots.store import Store, Stored
+from mindguard.snapshots.store import Listed, Store
 
 _KEY = re.compile(r"(?P<stem>.+/[0-9a-f]+)(-(?P<run>[0-9a-f]+))?(?P<ending>\.[a-z]+)")
 
@@ -39,6 +39,10 @@ class Reuse:
         self._store = store
         self._run = run
         self._damaged = set(store.keys("damaged/"))
+        # One listing for all: asked part by part, each answer would cost a round trip, and the lists of a bucket money.
+        self._stored: dict[str, dict[str, Listed]] = {}
+        for listed in (*store.listing("parts/"), *store.listing("schema/")):
+            self._stored.setdefault(_stem(listed.key), {})[listed.key] = listed
         self._bases = [base for base in bases if base]
         self._named: dict[str, Part | StoredObject] = {}
         for base in reversed(self._bases):
@@ -52,24 +56,35 @@ class Reuse:
         found = self._named.get(_stem(key))
         return found if found and found.key == key else None
 
-    def find(self, key: str) -> Stored | None:
+    def find(self, key: str) -> StoredObject | None:
         """The object with the content of this key, if it is stored and safe to reuse, whatever run wrote it.
 
         Raises:
             StoreError: the store could not be asked.
         """
-        if base := self._named.get(_stem(key)):
-            found = self._store.head(base.key)
-            if found and (found.sha256, found.bytes) == (base.sha256, base.bytes) and self._is_sound(found.key):
-                return found
-        for listed in self._store.listing(_stem(key)[len(self._store.prefix) + 1 :]):
+        stored = self._stored.get(_stem(key), {})
+        base = self._named.get(_stem(key))
+        if base and base.key in stored and stored[base.key].bytes == base.bytes and self._is_sound(base.key):
+            return StoredObject(key=base.key, sha256=base.sha256, bytes=base.bytes)
+        for listed in stored.values():
             if listed.written_at > self._young_since and self._is_sound(listed.key):
-                return self._store.head(listed.key)
+                found = self._store.head(listed.key)
+                if found and found.sha256:
+                    return StoredObject(key=found.key, sha256=found.sha256, bytes=found.bytes)
         return None
 
     def _is_sound(self, key: str) -> bool:
         """Whether verify has not complained of it: a damaged object is written anew, so that the next one heals it."""
         return self._store.damage_key(key) not in self._damaged
+
+    def place(self, keys: Sequence[str]) -> tuple[str, StoredObject | None]:
+        """Where the content of any of these keys is stored; else, with None, where this run writes it: as the first.
+
+        Raises:
+            StoreError: the store could not be asked.
+        """
+        found = next((found for each in keys if (found := self.find(each))), None)
+        return (found.key, found) if found else (self.own(keys[0]), None)
 
     def own(self, key: str) -> str:
         """The key under which this run writes the content of `key`."""

@@ -338,21 +338,28 @@ class Reader:
     """Reads parts as Arrow record batches over one connection that has joined the snapshot."""
 
     def __init__(self, conninfo: str, opening: tuple[Composable, ...]) -> None:
-        from adbc_driver_postgresql import StatementOptions, dbapi
+        # Not `dbapi`: it imports pyarrow.dataset, and that pandas, which takes longer than a small snapshot.
+        from adbc_driver_manager import AdbcConnection, AdbcStatement
+        from adbc_driver_postgresql import StatementOptions, connect
 
         with _adbc_explained(), ExitStack() as undo:
-            self._connection = undo.enter_context(dbapi.connect(conninfo, autocommit=True))
-            self._cursor = undo.enter_context(self._connection.cursor())
+            database = undo.enter_context(connect(conninfo))
+            connection = undo.enter_context(AdbcConnection(database))
+            self._statement = undo.enter_context(AdbcStatement(connection))
             for step in opening:
-                self._cursor.execute(step.as_string())
-            self._cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)})
+                self._statement.set_sql_query(step.as_string())
+                self._statement.execute_update()
+            self._statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)})
             self.close = undo.pop_all().close
 
     def batches(self, part: PlannedPart) -> Iterator[pa.RecordBatch]:
         """The rows of the part, about 8 MB a batch. A table without columns gives one column of `true`."""
+        import pyarrow as pa
+
         with _adbc_explained():
-            self._cursor.execute(_export_statement(part).as_string())
-            yield from self._cursor.fetch_record_batch()
+            self._statement.set_sql_query(_export_statement(part).as_string())
+            rows, _ = self._statement.execute_query()
+            yield from pa.RecordBatchReader.from_stream(rows)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from copy import copy
@@ -26,13 +27,14 @@ from urllib.parse import quote
 
 from mindguard.errors import MindGuardError
 from mindguard.settings import SnapshotSettings
-from mindguard.snapshots.encryption import Encryption, NoEncryption
+from mindguard.snapshots.encryption import Encryption, NoEncryption, Unreadable
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _CHUNK = 1024 * 1024
 _READ_TRIES = 4
+_CONFLICT_TRIES = 4
 _MANIFEST = re.compile(r"/\d{4}-\d\d-\d\d/[^/.]+\.json$")
 _SINGLE_PUT_LIMIT = 5 * 1024**3
 
@@ -59,6 +61,18 @@ class ObjectMissing(StoreError):
 
 class ObjectExists(StoreError):
     """A create-only write found an object under this key already."""
+
+
+class NoAnswer(StoreError):
+    """The store gave no answer: it may have done what was asked, or not."""
+
+
+class WriteConflict(ObjectExists):
+    """Other writes under the key were under way, try after try; whether one has come to its end is not known."""
+
+
+class ObjectDamaged(Unreadable):
+    """What is stored is not what the store's own checksum was made of."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +191,8 @@ class Store:
 
         Raises:
             ObjectExists: there is one under this key.
-            StoreError: anything else, as one line that says what to do.
+            StoreError: anything else, as one line that says what to do. A write that had no answer and has
+                arrived all the same is none.
         """
         if size > _SINGLE_PUT_LIMIT:
             raise StoreError(
@@ -195,24 +210,46 @@ class Store:
             "Metadata": {"sha256": sha256},
             **self._written_as,
         }
-        with self._explained(f"write {key}"):
-            self._client.put_object(**request)
+        for tries in range(1, _CONFLICT_TRIES + 1):
+            try:
+                with self._explained(f"write {key}"):
+                    self._client.put_object(**request)
+                return
+            except NoAnswer:
+                # To no try at all; one of them may have arrived all the same.
+                with suppress(StoreError):
+                    if (found := self.head(key)) and (found.sha256, found.bytes) == (sha256, size):
+                        return
+                raise
+            except WriteConflict:
+                # With this one's own first try, perhaps, whose answer was lost. Its end is soon.
+                if tries == _CONFLICT_TRIES:
+                    raise
+                time.sleep(tries)
+                if not isinstance(body, bytes):
+                    body.seek(0)
 
-    def create_sealed(self, key: str, body: bytes) -> None:
+    def create_sealed(self, key: str, body: bytes) -> tuple[str, int]:
         """`create` for a small object that only holders of the key ring may read or could have written.
+
+        Returns:
+            SHA-256 and size of what is stored.
 
         Raises:
             ObjectExists: something else is there.
             StoreError: as `create`.
         """
         sealed = self.encryption.seal(key, body)
-        sha256 = hashlib.sha256(sealed).hexdigest()
+        written = hashlib.sha256(sealed).hexdigest(), len(sealed)
         try:
-            self.create(key, sealed, sha256=sha256, size=len(sealed))
+            self.create(key, sealed, sha256=written[0], size=written[1])
         except ObjectExists:
             # The first try may have arrived and its answer been lost; then what is there is ours, to the last byte.
-            if self.digest(key, expected=(sha256, len(sealed))) != (sha256, len(sealed)):
-                raise
+            with suppress(ObjectMissing):
+                if self.digest(key, expected=written) == written:
+                    return written
+            raise
+        return written
 
     def locking(self, mode: Literal["GOVERNANCE", "COMPLIANCE"], until: datetime) -> Store:
         """The same store, whose `create` locks what it writes. The bucket must have object lock enabled."""
@@ -221,15 +258,18 @@ class Store:
         locking._written_as = self._written_as | {"ObjectLockMode": mode, "ObjectLockRetainUntilDate": until}
         return locking
 
-    def extend_lock(self, found: Stored) -> None:
-        """Lock an object at least as long as new ones are; does nothing unless this store is `locking`."""
+    def extend_lock(self, key: str) -> None:
+        """Lock a stored object at least as long as new ones are; does nothing unless this store is `locking`."""
         until = self._written_as.get("ObjectLockRetainUntilDate")
-        if until is None or (found.locked_until and found.locked_until >= until):
+        if until is None:
             return
-        with self._explained(f"extend the lock of {found.key}"):
+        found = self.head(key)
+        if found and found.locked_until and found.locked_until >= until:
+            return
+        with self._explained(f"extend the lock of {key}"):
             self._client.put_object_retention(
                 Bucket=self.bucket,
-                Key=found.key,
+                Key=key,
                 Retention={"Mode": self._written_as["ObjectLockMode"], "RetainUntilDate": until},
             )
 
@@ -266,9 +306,10 @@ class Store:
 
         Raises:
             ObjectMissing: nothing is stored under the key.
+            ObjectDamaged: all bytes were given, and the store's own checksum is not of them.
             StoreError: it could not be read to its end.
         """
-        from botocore.exceptions import HTTPClientError, IncompleteReadError
+        from botocore.exceptions import FlexibleChecksumError, HTTPClientError, IncompleteReadError
 
         asked: Any = {"Bucket": self.bucket, "Key": key}
         position, tries = 0, 0
@@ -280,6 +321,8 @@ class Store:
                         position += len(chunk)
                         yield chunk
                     return
+                except FlexibleChecksumError:
+                    raise ObjectDamaged(f"{key} is not what was stored: the store's own checksum differs") from None
                 except (HTTPClientError, IncompleteReadError):
                     # botocore tries again until an answer begins; one that breaks off is ours to go on with.
                     tries += 1
@@ -288,7 +331,13 @@ class Store:
                 asked["Range"] = f"bytes={position}-"
 
     def read(self, key: str) -> bytes:
-        """The whole object; for small ones."""
+        """The whole object, read once more where it seems damaged: once could be the network. For small ones.
+
+        Raises:
+            ObjectMissing, ObjectDamaged, StoreError: as `chunks`.
+        """
+        with suppress(ObjectDamaged):
+            return b"".join(self.chunks(key))
         return b"".join(self.chunks(key))
 
     def read_sealed(self, key: str) -> bytes:
@@ -296,7 +345,7 @@ class Store:
 
         Raises:
             Unreadable: its master key is missing, or it is not what was written.
-            ObjectMissing, StoreError: as `chunks`.
+            ObjectMissing, StoreError: as `read`.
         """
         return self.encryption.open(key, self.read(key))
 
@@ -323,11 +372,13 @@ class Store:
 
     def _digest(self, key: str, copy_to: BinaryIO | None) -> tuple[str, int]:
         digest, size = hashlib.sha256(), 0
-        for chunk in self.chunks(key):
-            digest.update(chunk)
-            size += len(chunk)
-            if copy_to:
-                copy_to.write(chunk)
+        # The SHA-256 of what came says more than that the store's checksum is of something else.
+        with suppress(ObjectDamaged):
+            for chunk in self.chunks(key):
+                digest.update(chunk)
+                size += len(chunk)
+                if copy_to:
+                    copy_to.write(chunk)
         return digest.hexdigest(), size
 
     def remove_probe(self, key: str) -> None:
@@ -449,7 +500,7 @@ class Store:
         except ClientError as error:
             raise self._refusal(doing, error.response) from error
         except (BotoCoreError, OSError) as error:
-            raise StoreError(
+            raise NoAnswer(
                 f"cannot {doing}: {type(error).__name__}", hint="is the store up, and its endpoint_url right?"
             ) from error
 
@@ -457,8 +508,10 @@ class Store:
         code = str(response.get("Error", {}).get("Code", "unknown"))
         if code in {"NoSuchKey", "NoSuchUpload", "404", "NotFound"}:
             return ObjectMissing(f"cannot {doing}: there is no such object")
-        if code in {"PreconditionFailed", "412", "ConditionalRequestConflict"}:
+        if code in {"PreconditionFailed", "412"}:
             return ObjectExists(f"cannot {doing}: it exists already")
+        if code in {"ConditionalRequestConflict", "409"}:
+            return WriteConflict(f"cannot {doing}: another write of it is under way", hint="run again")
         renew = "renew the credentials of the backup connection"
         trouble = "the store has a fault of its own: run again when it is well"
         hints = {

@@ -17,15 +17,17 @@ from zoneinfo import ZoneInfo
 from mindguard.errors import MindGuardError
 from mindguard.settings import SnapshotSettings
 from mindguard.snapshots import manifest, plan
-from mindguard.snapshots.catalog import newest_snapshot
+from mindguard.snapshots.catalog import id_of, newest_snapshot, read_manifest
+from mindguard.snapshots.encryption import KeyMissing, KeyRingInvalid, Unreadable, sealed_with
 from mindguard.snapshots.gate import suspicions
-from mindguard.snapshots.manifest import Manifest, Part, StoredObject, Table
+from mindguard.snapshots.manifest import Manifest, ManifestInvalid, Part, StoredObject, Table
 from mindguard.snapshots.parquet import write_parquet
 from mindguard.snapshots.readrate import ReadRate
 from mindguard.snapshots.reuse import Reuse
 from mindguard.snapshots.source import PlannedPart, Reader, Source, SourceTable, open_source
-from mindguard.snapshots.store import ObjectExists, Store, Stored
+from mindguard.snapshots.store import ObjectExists, ObjectMissing, Store
 from mindguard.snapshots.tempdisk import temporary_file
+from mindguard.snapshots.verify import note_damage
 
 Progress = Callable[[str], None]
 """Told one line for each step that is done."""
@@ -126,6 +128,7 @@ def take_snapshot(
         progress: told one line a step.
 
     Raises:
+        KeyRingInvalid: it is another ring than the newest snapshot's; nothing was read then.
         SourceError, StoreError, PartMismatch, DiskFull, Stopped: nothing is published then; parts that were
             stored stay, and the next run finds them by content.
     """
@@ -135,6 +138,7 @@ def take_snapshot(
     store.check_access()
     if settings.object_lock:
         store = store.locking(settings.object_lock, now + timedelta(days=settings.retention.days))
+    _check_key_ring(store, [table.name for table in settings.tables])
     previous = newest_snapshot(store, progress=progress)
     last_good = newest_snapshot(store, good=True, progress=progress)
     reuse = Reuse(store, settings, (previous, last_good), run=secrets.token_hex(6))
@@ -166,6 +170,33 @@ def take_snapshot(
         f"{result.stored_bytes / 1e6:,.1f} MB stored, {taken.seconds:.1f} s, {taken.mb_per_s:,.0f} MB/s of source"
     )
     return taken
+
+
+def _check_key_ring(store: Store, tables: list[str]) -> None:
+    """Refuse a ring that was made anew, or is out of date: with it the snapshots would fall into two unlike halves.
+
+    One whose older keys were destroyed on purpose has the naming key of before, and a current key that is new.
+
+    Raises:
+        KeyRingInvalid: it lacks the newest snapshot's key, and is not such a one.
+    """
+    current, manifests = store.encryption.needed_keys(()), store.manifest_keys()
+    if not current or not manifests:
+        return
+    try:
+        read_manifest(store, manifests[-1])
+    except KeyMissing as error:
+        (missing,) = error.key_ids
+        folders = {key.rsplit("/", 2)[1] for key in store.keys(f"parts/{missing}.")}
+        is_out_of_date = any(sealed_with(next(store.chunks(each), b"")) in current for each in manifests)
+        if store.encryption.named(missing, tables, folders) and not is_out_of_date:
+            return
+        raise KeyRingInvalid(
+            f"the key ring is not the one of the newest snapshot {id_of(manifests[-1])}, whose key {missing} it lacks",
+            hint="restore the ring from where it is kept safe; to begin anew with another, set another snapshot.prefix",
+        ) from error
+    except (ManifestInvalid, ObjectMissing, Unreadable):
+        return  # that it is passed over is said where the snapshot to build on is looked for
 
 
 def publish(snapshot: Manifest, store: Store, zone: ZoneInfo) -> str:
@@ -255,13 +286,9 @@ class _Exporter:
         """Make sure that the part is in the store, read it back, and describe it."""
         self._check_going_on()
         names = self._store.encryption.part_names(planned.table.full_name, planned.content_id)
-        keys = [self._store.part_key(folder, name) for folder, name in names]
         began = time.monotonic()
-        found = next((found for each in keys if (found := self._reuse.find(each))), None)
-        key = found.key if found else self._reuse.own(keys[0])
-        if not found:
-            self._export(planned, key)
-        stored = self._read_back(key, found)
+        keys = [self._store.part_key(folder, name) for folder, name in names]
+        stored, found = self._secure(keys, lambda key: self._export(planned, key))
         report.add(stored.bytes, written=not found)
         self._progress(
             f"{planned.table.full_name}: part {report.done}/{report.parts} "
@@ -269,7 +296,7 @@ class _Exporter:
             f"in {time.monotonic() - began:.1f} s"
         )
         return Part(
-            key=key,
+            key=stored.key,
             sha256=stored.sha256,
             bytes=stored.bytes,
             rows=planned.rows,
@@ -279,42 +306,48 @@ class _Exporter:
             times_as_text=planned.times_as_text,
         )
 
-    def _read_back(self, key: str, found: Stored | None) -> StoredObject:
+    def _secure(self, keys: list[str], write: Callable[[str], tuple[str, int]]) -> tuple[StoredObject, bool]:
+        """The object with the content of one of these keys, and whether it was there; else it is written."""
+        key, found = self._reuse.place(keys)
+        if found:
+            self._store.extend_lock(key)
+            stored = found
+        else:
+            sha256, size = write(key)
+            stored = StoredObject(key=key, sha256=sha256, bytes=size)
+        self._read_back(stored)
+        return stored, found is not None
+
+    def _read_back(self, stored: StoredObject) -> None:
         """What the store gives back is what was written. A part that the last snapshot holds was read back then.
 
         The verify task reads it once more, on purpose: this check keeps a bad part out of a manifest, and that one is
         a second reader in another process, which shares neither buffers nor this process's idea of what it wrote.
         """
-        found = found or self._store.head(key)
-        if found is None or found.sha256 is None:
-            raise PartMismatch(key, "its recorded SHA-256", expected="one", actual="missing")
-        self._store.extend_lock(found)
-        known = self._reuse.named(key)
-        if not known or (known.sha256, known.bytes) != (found.sha256, found.bytes):
-            written = (found.sha256, found.bytes)
-            read_back = self._store.digest(key, expected=written)
-            if read_back != written:
-                raise PartMismatch(
-                    key,
-                    "what the store gives back",
-                    expected=_in_words(*written),
-                    actual=_in_words(*read_back),
-                )
-        return StoredObject(key=key, sha256=found.sha256, bytes=found.bytes)
+        written = (stored.sha256, stored.bytes)
+        known = self._reuse.named(stored.key)
+        if known and (known.sha256, known.bytes) == written:
+            return
+        read_back = self._store.digest(stored.key, expected=written)
+        if read_back != written:
+            mismatch = PartMismatch(
+                stored.key,
+                "what the store gives back",
+                expected=_in_words(*written),
+                actual=_in_words(*read_back),
+            )
+            # Else the next run finds it too.
+            note_damage(self._store, stored.key, mismatch.message, self._progress)
+            raise mismatch
 
     def _store_schema(self) -> StoredObject:
         """Dump the database's schema; one that says the same as a stored one is stored once."""
         dump, content = self._source.dump_schema()
         key = self._store.schema_key(self._store.encryption.opaque(content))
-        found = self._reuse.find(key)
-        key = found.key if found else self._reuse.own(key)
-        if found is None:
-            with suppress(ObjectExists):
-                self._store.create_sealed(key, dump)
-        return self._read_back(key, found)
+        return self._secure([key], lambda own: self._store.create_sealed(own, dump))[0]
 
-    def _export(self, planned: PlannedPart, key: str) -> None:
-        """Read the part, write it as Parquet to a temporary file, upload that."""
+    def _export(self, planned: PlannedPart, key: str) -> tuple[str, int]:
+        """Read the part, write it as Parquet to a temporary file, upload that; gives its SHA-256 and size."""
         with temporary_file() as file:
             encryption = self._store.encryption.writing(key)
             batches = self._rate.limited(self._reader().batches(planned))
@@ -329,6 +362,7 @@ class _Exporter:
             # Only this run writes under this key: if something is there, a first try arrived and its answer was lost.
             with suppress(ObjectExists):
                 self._store.create(key, file, sha256=sha256, size=size)
+        return sha256, size
 
 
 def _in_words(sha256: str, size: int) -> str:

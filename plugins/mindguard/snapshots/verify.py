@@ -63,7 +63,7 @@ def verify_snapshot(
         for count, future in enumerate(as_completed(futures), 1):
             if fault := future.result():
                 faults.append(fault)
-                _note_damage(store, futures[future], fault, progress)
+                note_damage(store, futures[future], fault, progress)
             progress(f"verified object {count}/{len(futures)}" + (f": DAMAGED: {fault}" if fault else ""))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -76,7 +76,8 @@ def verify_snapshot(
     )
 
 
-def _note_damage(store: Store, key: str, fault: str, progress: Callable[[str], None]) -> None:
+def note_damage(store: Store, key: str, fault: str, progress: Callable[[str], None]) -> None:
+    """Note in the store that the object is damaged, so that no later snapshot is built on it."""
     body = json.dumps({"key": key, "fault": fault}).encode()
     try:
         store.create_sealed(store.damage_key(key), body)

@@ -89,6 +89,23 @@ def test_no_secret_is_in_the_arguments(program: Program) -> None:
     assert not Path(service_file).exists()
 
 
+@pytest.mark.parametrize("way", ["conninfo", "environment"])
+def test_a_secret_beside_a_service_is_refused_by_name(
+    way: str, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both would need the one service file that libpq reads."""
+    told = program("pg_told", 'touch "$(dirname "$0")/started"')
+    if way == "environment":
+        monkeypatch.setenv("PGSERVICE", "clinic")
+    with pytest.raises(ToolFailed, match=r"sslpassword beside .*service – put it into that service's") as caught:
+        run(["pg_told"], f"sslpassword={SECRET}" + (" service=clinic" if way == "conninfo" else ""))
+    assert SECRET not in str(caught.value)
+    assert not (told.parent / "started").exists()
+    monkeypatch.delenv("PGSERVICE", raising=False)
+    program("pg_told", 'echo "$@"')
+    assert "service=clinic" in run(["pg_told"], f"password={SECRET} service=clinic").decode()
+
+
 def test_without_a_password_none_is_passed(program: Program) -> None:
     program("pg_told", """echo "${PGPASSWORD-unset}\"""")
     assert run(["pg_told"], "host=h") == run(["pg_told"]) == b"unset\n"

@@ -9,9 +9,11 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from io import BytesIO
 from typing import Any
 
 import pytest
+from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from mindguard.connections import Connection, s3_client
@@ -76,7 +78,6 @@ def test_what_a_single_upload_cannot_hold_is_refused_before_it_is_sent(store: St
     ("code", "error", "said"),
     [
         ("PreconditionFailed", ObjectExists, "cannot write key: it exists already"),
-        ("ConditionalRequestConflict", ObjectExists, "it exists already"),
         ("NoSuchBucket", StoreError, "create the bucket bucket, or correct snapshot.bucket"),
         ("AccessDenied", StoreError, "right to put, get and list under this prefix"),
         ("InvalidAccessKeyId", StoreError, "correct the access key of the backup connection"),
@@ -95,6 +96,31 @@ def test_a_refusal_is_one_line_that_says_what_to_do(
     assert type(caught.value) is error
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_write_that_meets_another_is_tried_again(
+    store: Store, answers: Stubber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two writes of one key at the same moment cannot be provoked: AWS alone answers so, and only then."""
+    monkeypatch.setattr("mindguard.snapshots.store.time.sleep", lambda seconds: None)
+    conflict: Any = {"service_error_code": "ConditionalRequestConflict", "http_status_code": 409}
+    answers.add_client_error("put_object", **conflict)
+    answers.add_response("put_object", {})
+    create(store)
+    for _ in range(4):
+        answers.add_client_error("put_object", **conflict)
+    with pytest.raises(ObjectExists, match="another write of it is under way – run again"):
+        create(store)
+    # What was sealed knows its own bytes, wherever they came from; and nothing there is no success.
+    for _ in range(4):
+        answers.add_client_error("put_object", **conflict)
+    answers.add_response("get_object", {"Body": StreamingBody(BytesIO(BODY), len(BODY))})
+    store.create_sealed("key", BODY)
+    for _ in range(4):
+        answers.add_client_error("put_object", **conflict)
+    answers.add_client_error("get_object", service_error_code="NoSuchKey", http_status_code=404)
+    with pytest.raises(ObjectExists, match="another write of it is under way"):
+        store.create_sealed("key", BODY)
 
 
 def test_looking_up_what_is_not_there(store: Store, answers: Stubber) -> None:
