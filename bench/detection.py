@@ -197,9 +197,9 @@ def write(samples: dict[str, list[dict[str, float]]]) -> None:
         "title": "From a stall to the card, and back",
         "command": "python bench/detection.py --add",
         "note": f"{os.cpu_count()} cores for the whole stack, and other programs ran beside it. The scheduler ticks "
-        "every minute, and what it sees was written already old: the last good record is some four minutes old when the "
-        "stall begins, so that it crosses the 5-minute threshold soon, at a random second of the minute. All three stall "
-        "together. At worst it is a whole minute until the next run, and what a run takes. Green needs one good "
+        "every minute, and what it sees was written already old: the last good record is some four minutes old when "
+        "the stall begins, so that it crosses the 5-minute threshold soon, at a random second of the minute. All three "
+        "stall together. At worst it is a whole minute until the next run, and what a run takes. Green needs one good "
         "measurement, and two of the consumer group, whose wait may hover about the threshold while it catches up.",
         "columns": [
             *("pipeline", "stalls"),
