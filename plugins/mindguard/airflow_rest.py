@@ -116,10 +116,13 @@ class AirflowRest:
         # A run that failed lately may owe that to a task that failed long before.
         of_runs = self._task_instances([run for run in runs if run[0] in dags], state=["failed"])
         tasks |= {(*_key(task), task["task_id"], task["map_index"]): task for task in of_runs}
-        for dag_id, run_id in {_key(task) for task in tasks.values()} - set(runs):
-            runs[dag_id, run_id] = self._call(
-                "GET", f"/api/v2/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}"
-            )
+        with_failed_task = {_key(task) for task in tasks.values()}
+        # A failed run without one may have been cleared between the two calls: then it is failed no longer.
+        for dag_id, run_id in with_failed_task ^ {run for run in runs if run[0] in dags}:
+            runs.pop((dag_id, run_id), None)
+            run = self._call("GET", f"/api/v2/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}")
+            if (dag_id, run_id) in with_failed_task or run["state"] == "failed":
+                runs[dag_id, run_id] = run
         return _ended(runs.values(), tasks.values(), dags)
 
     def recent(self, dags: Mapping[str, DagFacts]) -> list[EndedRun]:
