@@ -111,10 +111,10 @@ class Bench:
         measured = self.measure(command)
         return measured | {"stored_mb": target.stat().st_size / 1e6}
 
-    def operator(self) -> dict[str, float]:
+    def operator(self, prefix: str) -> dict[str, float]:
         """Airflow's own SqlToS3Operator, table by table into Parquet."""
-        code = OPERATOR.format(tables=TABLES, bucket=BUCKET, prefix="bench-operator/")
-        return self.measure([sys.executable, "-c", code], "bench-operator")
+        code = OPERATOR.format(tables=TABLES, bucket=BUCKET, prefix=f"{prefix}/")
+        return self.measure([sys.executable, "-c", code], prefix)
 
     def into_empty(self, command: list[str], prefix: str | None = None) -> dict[str, float]:
         """Measure a command that fills the new, empty database `bench_restored`."""
@@ -158,7 +158,7 @@ def one_round(bench: Bench, number: int, *, with_operator: bool) -> dict[str, di
     steps: list[tuple[str, Callable[[], dict[str, float]]]] = [
         ("raw COPY binary to nowhere", bench.raw_copy),
         ("pg_dump -Fc", bench.pg_dump),
-        *([("SqlToS3Operator", bench.operator)] if with_operator else []),
+        *([("SqlToS3Operator", lambda: bench.operator(f"operator-{number}"))] if with_operator else []),
         ("mindguard, first", lambda: bench.take(prefix)),
         ("pg_restore --jobs=3", bench.pg_restore),
         ("mindguard, restore", lambda: bench.restore(prefix)),

@@ -114,11 +114,15 @@ def test_an_unknown_snapshot_says_how_to_find_one(environment: dict[str, str]) -
 
 @pytest.fixture
 def taking(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A `take` that goes on for seconds after its first part."""
+    """A `take` that goes on for seconds after its first part, and hears SIGINT even where the tests' shell does not."""
     with Path(environment["MINDGUARD_SETTINGS"]).open("a") as settings:
         settings.write("  max_mb_per_s: 1\n")
     with subprocess.Popen(
-        [*COMMAND, "snapshot", "take"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ["env", "--default-signal=INT", *COMMAND, "snapshot", "take"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         yield process
         process.kill()
