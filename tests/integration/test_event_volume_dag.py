@@ -237,3 +237,24 @@ def test_late_rare_new_and_misdated_events_and_a_day_loaded_twice(scene: Scene) 
 @pytest.mark.parametrize("day", [SATURDAY, HOLIDAY])
 def test_a_weekend_and_a_holiday_page_nobody(scene: Scene, day: date) -> None:
     assert {each.alert.severity for each in scene.findings(day).values()} <= {"P2"}
+
+
+def test_the_scheduler_judges_late_events_a_weekend_and_a_holiday_alike(scheduled: tuple[Scene, str]) -> None:
+    scene, _ = scheduled
+    assert scene.settings.suites
+    for broken in ("typo", "unreadable"):
+        (Path(scene.settings.suites) / f"{broken}.yaml").unlink()
+    api = scene.stack.airflow_api()
+    api.unpause_from_now(DAG)
+    runs = {day: api.trigger(DAG, logical_date=scene.at(day, 24.5).isoformat()) for day in (SATURDAY, TUESDAY, HOLIDAY)}
+    assert [api.wait_for_run(DAG, run_id) for run_id in runs.values()] == ["success"] * 3
+    api.set_paused(DAG, paused=True)
+    incidents = scene.store.lasting(source="volume", since=datetime(2026, 1, 1, tzinfo=UTC))
+    told: dict[date, dict[str, str]] = {}
+    for day, run_id in runs.items():
+        names = api.xcom(DAG, run_id, "check_suites", map_index=0)["incidents"]
+        told[day] = {each.recovery_key: each.severity for each in incidents if each.name in names}
+    paged = {day: {key for key, severity in found.items() if severity != "P2"} for day, found in told.items()}
+    assert paged == {SATURDAY: set(), TUESDAY: {"volume:event_volume:checkin_start"}, HOLIDAY: set()}
+    assert "volume:event_volume/unconfirmed" in told[TUESDAY]
+    assert not {key for key in told[TUESDAY] if key.endswith(("sos_click", "mood_share"))}
