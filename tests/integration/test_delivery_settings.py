@@ -15,7 +15,7 @@ from mindguard.alerts.acknowledgement import incident_of
 from mindguard.connections import Connection, from_environment
 from mindguard.feishu.delivery import Callers, deliver, ladders
 from mindguard.settings import Settings, load_settings
-from tests.integration.test_delivery_faults import Site, findings, not_sharp, site
+from tests.integration.test_delivery_faults import Site, findings, site
 
 pytestmark = pytest.mark.integration
 
@@ -44,7 +44,8 @@ def test_the_card_names_the_people_and_its_link_takes_the_incident(site: Site, s
     def resolve(conn_id: str) -> Connection:
         return from_environment(conn_id, site.environment)
 
-    now = not_sharp(datetime.now(UTC))
+    # Noon of the rota: within an hour of its midnight a digest of the handover would be in the group too.
+    now = datetime.now(UTC).replace(hour=4, minute=10)
     # It is known now, and has been so for hours: the time to respond is not over yet.
     (incident,) = site.store.report(findings("api", at=now - timedelta(hours=5)), now=now)
     deliver(settings, resolve, now=now, budget_s=20)
