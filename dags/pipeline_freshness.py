@@ -17,7 +17,7 @@ was measured.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task
@@ -37,21 +37,9 @@ def pipeline_freshness() -> None:
     @task(execution_timeout=timedelta(minutes=2), retries=1, retry_delay=timedelta(seconds=10))
     def measure_freshness() -> dict[str, Any]:
         """Measure, judge, report; returns how many monitors have which status."""
-        from mindguard.airflow_clients import connection
-        from mindguard.settings import load_settings
-        from mindguard.watch import watch
+        from mindguard.watch import watch_in_task
 
-        task_instance = get_current_context()["ti"]
-        # With its index the newest value comes; without, a list of all that there ever were.
-        before = task_instance.xcom_pull(task_ids=task_instance.task_id, map_indexes=-1, include_prior_dates=True)
-        return watch(
-            task_instance.dag_id,
-            load_settings(),
-            connection,
-            now=datetime.now(UTC),
-            log_url=task_instance.log_url,
-            sent_directly=(before or {}).get("sent_directly", ()),
-        ).summary()
+        return watch_in_task(get_current_context()["ti"])
 
     measure_freshness()
 

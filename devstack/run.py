@@ -31,7 +31,7 @@ from devstack.sample_data import load_events, load_releases, load_tables
 from devstack.stack import Stack
 from devstack.state import StackError
 from mindguard.alerts.incidents.store import IncidentStore
-from mindguard.connections import clickhouse_client, from_environment
+from mindguard.connections import from_environment
 from mindguard.monitors.store import MonitorStore
 from mindguard.settings import load_settings
 from mindguard.volume.days import day_start
@@ -84,7 +84,7 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
         write_settings(settings_file, acknowledge_base_url=stack.urls()["Airflow"])
         client = stack.clickhouse.client()
         load_sample_data(stack, client, rows=rows, events=events)
-        lose_events(stack)
+        lose_events(client)
         exits.enter_context(LiveData(client, stack.postgres_conninfo("mindguard_app_owner"), broker, say=say))
         stack.wait_ready()
         api = stack.airflow_api()
@@ -134,9 +134,8 @@ def load_sample_data(stack: Stack, client: Client, *, rows: int, events: int) ->
     load_events(client, events=events, seed=SEED, today=today, progress=say)
 
 
-def lose_events(stack: Stack) -> None:
+def lose_events(client: Client) -> None:
     """Yesterday from noon on, one event came no more from Android; and the rollup counts what is there."""
-    client = clickhouse_client(from_environment("mindguard_events", stack.environment()))
     settings = load_settings(ROOT / "include/config/mindguard.yaml").volume
     today = day_start(datetime.now(UTC).astimezone(ZONE).date(), ZONE)
     noon = today - timedelta(hours=12)

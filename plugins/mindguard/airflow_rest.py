@@ -12,7 +12,7 @@ from urllib.parse import quote
 from mindguard.alerts.failures import Run
 from mindguard.alerts.severity import Severity
 from mindguard.alerts.sweep import EndedRun, EndedTask
-from mindguard.connections import Connection
+from mindguard.connections import Connection, http_address
 from mindguard.errors import MindGuardError
 
 if TYPE_CHECKING:
@@ -76,11 +76,7 @@ class AirflowRest:
     def of(cls, connection: Connection) -> Self:
         """The API server that a connection names by host (with or without `https://` and a path), port, login and
         password."""
-        host = connection.host if "://" in connection.host else f"{connection.schema or 'http'}://{connection.host}"
-        port = f":{connection.port}" if connection.port else ""
-        scheme, _, rest = host.partition("://")
-        name, slash, path = rest.partition("/")
-        return cls(f"{scheme}://{name}{port}{slash}{path}", connection.login, connection.password)
+        return cls(http_address(connection).geturl(), connection.login, connection.password)
 
     def __enter__(self) -> Self:
         token = self._call("POST", "/auth/token", json=self._login).get("access_token")

@@ -115,10 +115,7 @@ def _store(settings: Any) -> Any:
     from mindguard.connections import from_environment
     from mindguard.monitors.store import MonitorStore
 
-    return MonitorStore(
-        IncidentStore.of(from_environment(settings.connections.ops)),
-        keep=timedelta(days=settings.monitor_results_keep_days),
-    )
+    return MonitorStore.of(IncidentStore.of(from_environment(settings.connections.ops)), settings)
 
 
 def _name(result: Any) -> str:

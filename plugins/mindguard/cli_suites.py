@@ -189,13 +189,12 @@ def reconcile(
 
 
 def _settings_and_source() -> tuple[Settings, EventSource]:
-    from mindguard.connections import clickhouse_client, from_environment
+    from mindguard.connections import from_environment
     from mindguard.settings import load_settings
     from mindguard.volume.source import EventSource
 
     settings = load_settings()
-    client = clickhouse_client(from_environment(settings.connections.events))
-    return settings, EventSource(client, settings.volume, settings.zone)
+    return settings, EventSource.of(settings, from_environment)
 
 
 def _judged_day(written: str, now: datetime, settings: Settings) -> date:

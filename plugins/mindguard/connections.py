@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from mindguard.errors import ConnectionMissing, MindGuardError
 
@@ -135,6 +135,21 @@ def postgres_conninfo(connection: Connection) -> str:
         )
     except ProgrammingError as error:
         raise MindGuardError(f"connection {connection.conn_id!r}: {error}", hint="correct its extras") from error
+
+
+def http_address(connection: Connection, *, protocol: str = "http") -> SplitResult:
+    """Where a connection's host, schema and port point.
+
+    Args:
+        connection: its host may be a whole address; else its schema, `http` or `https`, is the protocol.
+        protocol: where neither names one.
+    """
+    host = connection.host.strip()
+    if "://" not in host:
+        host = f"{connection.schema if connection.schema in ('http', 'https') else protocol}://{host}"
+    parts = urlsplit(host)
+    port = f":{connection.port}" if connection.port and ":" not in parts.netloc else ""
+    return parts._replace(netloc=f"{parts.netloc}{port}")
 
 
 def s3_client(connection: Connection) -> S3Client:

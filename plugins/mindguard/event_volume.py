@@ -12,7 +12,7 @@ from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.pipeline import Reported
 from mindguard.alerts.releases import latest_releases
-from mindguard.connections import Resolve, clickhouse_client
+from mindguard.connections import Resolve
 from mindguard.errors import MindGuardError
 from mindguard.feishu.delivery import report
 from mindguard.settings import Settings
@@ -205,8 +205,7 @@ def reconcile_rollup(settings: Settings, resolve: Resolve, day: date) -> list[Di
         RollupDiffers: they differ.
         EventsUnreadable: ClickHouse refuses a query.
     """
-    client = clickhouse_client(resolve(settings.connections.events))
-    found = reconcile(EventSource(client, settings.volume, settings.zone), [day - timedelta(days=1), day])
+    found = reconcile(EventSource.of(settings, resolve), [day - timedelta(days=1), day])
     require_equal(found)
     return found
 

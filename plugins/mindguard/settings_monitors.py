@@ -87,19 +87,11 @@ class _Monitor(Section):
         return self
 
 
-class FreshnessMonitor(_Monitor):
-    """How long ago the newest row was loaded, or how long the oldest waiting one has waited."""
-
-    unit: ClassVar[Unit] = "s"
-
-    kind: Literal["freshness"]
-    source: Literal["clickhouse", "postgres", "prometheus", "kafka", "snapshots"]
+class _After(_Monitor):
     warn_after_s: float | None = Field(None, ge=0)
-    error_after_s: float = Field(300, gt=0, description="operations document, section 2: more than 5 minutes is late")
-    # An age that has fallen needs its whole threshold to rise again, so nothing flaps.
+    error_after_s: float = Field(300, ge=0)
+    # What is late needs its whole threshold to be late again, so nothing flaps.
     recover_for_s: float = Field(0, ge=0, description="a level ends once every value was below it for so long")
-    max_future_s: float = Field(60, ge=0, description="a newest row so far ahead of the source's clock is no time")
-    min_base: float = Field(0, ge=0, description="rows usual at this time of day; below it the age says nothing")
 
     @property
     def warn(self) -> float | None:
@@ -108,6 +100,18 @@ class FreshnessMonitor(_Monitor):
     @property
     def error(self) -> float:
         return self.error_after_s
+
+
+class FreshnessMonitor(_After):
+    """How long ago the newest row was loaded, or how long the oldest waiting one has waited."""
+
+    unit: ClassVar[Unit] = "s"
+
+    kind: Literal["freshness"]
+    source: Literal["clickhouse", "postgres", "prometheus", "kafka", "snapshots"]
+    error_after_s: float = Field(300, gt=0, description="operations document, section 2: more than 5 minutes is late")
+    max_future_s: float = Field(60, ge=0, description="a newest row so far ahead of the source's clock is no time")
+    min_base: float = Field(0, ge=0, description="rows usual at this time of day; below it the age says nothing")
 
     @property
     def base(self) -> float:
@@ -174,28 +178,19 @@ class HeartbeatMonitor(_Monitor):
         return self.timeout_s
 
 
-class DeadlineMonitor(_Monitor):
+class DeadlineMonitor(_After):
     """Something that is due at a time of day, every day or once a week, for the period before."""
 
     unit: ClassVar[Unit] = "s"
 
     kind: Literal["deadline"]
     source: Literal["clickhouse", "postgres"]
-    recover_for_s: float = Field(0, ge=0, description="a level ends once every value was below it for so long")
     weekday: Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"] | None = Field(
         None, description="due for the ISO week before this one; default: due each day, for the day before"
     )
     at: str = Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="HH:MM in `timezone`")
     warn_after_s: float | None = Field(0, ge=0, description="after the deadline")
     error_after_s: float = Field(300, ge=0, description="after the deadline")
-
-    @property
-    def warn(self) -> float | None:
-        return self.warn_after_s
-
-    @property
-    def error(self) -> float:
-        return self.error_after_s
 
 
 Monitor = Annotated[

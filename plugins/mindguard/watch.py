@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.store import IncidentStore, StoreUnavailable
@@ -16,8 +17,8 @@ from mindguard.feishu.delivery import report as tell
 from mindguard.monitors.judge import State
 from mindguard.monitors.metrics import collected, write_textfile
 from mindguard.monitors.report import checker, recovery_key, report
-from mindguard.monitors.result import Key, Result
-from mindguard.monitors.run import run_monitors
+from mindguard.monitors.result import Key, Memory, Result
+from mindguard.monitors.run import remembered, run_monitors
 from mindguard.monitors.store import MonitorStore
 from mindguard.settings import Settings
 
@@ -52,6 +53,27 @@ class Watched:
         return {**counts, "sent_directly": list(self.sent_directly)}
 
 
+def watch_in_task(task_instance: Any) -> dict[str, object]:
+    """`watch` as the one task of a monitoring DAG; gives the summary for XCom, which the next run reads.
+
+    Args:
+        task_instance: Airflow's, of the DAG that is one of GROUPS.
+    """
+    from mindguard.airflow_clients import connection
+    from mindguard.settings import load_settings
+
+    # With its index the newest value comes; without, a list of all that there ever were.
+    before = task_instance.xcom_pull(task_ids=task_instance.task_id, map_indexes=-1, include_prior_dates=True)
+    return watch(
+        task_instance.dag_id,
+        load_settings(),
+        connection,
+        now=datetime.now(UTC),
+        log_url=task_instance.log_url,
+        sent_directly=(before or {}).get("sent_directly", ()),
+    ).summary()
+
+
 def watch(
     dag: str,
     settings: Settings,
@@ -73,11 +95,13 @@ def watch(
         MindGuardError: neither the store nor Feishu took what was found.
     """
     incidents = IncidentStore.of(resolve(settings.connections.ops))
-    store = MonitorStore(incidents, keep=timedelta(days=settings.monitor_results_keep_days))
-    states, memory = _remembered(store)
+    store = MonitorStore.of(incidents, settings)
+    states, memory = remembered(store)
     monitors = [monitor for monitor in settings.monitors if monitor.kind in GROUPS[dag]]
     results = (
-        run_monitors(settings, resolve, now=now, memory=memory, names=[monitor.name for monitor in monitors])
+        run_monitors(
+            settings, resolve, now=now, memory=memory, states=states, names=[monitor.name for monitor in monitors]
+        )
         if monitors
         else []
     )
@@ -95,14 +119,6 @@ def watch(
     _beat(settings, dag)
     sent = {*sent_directly, *(each.alert.fingerprint for each in findings)} if direct or not memory else set()
     return Watched(tuple(results), tuple(findings), tuple(sorted(sent)))
-
-
-def _remembered(store: MonitorStore) -> tuple[Mapping[Key, State], MonitorStore | None]:
-    try:
-        return store.states(), store
-    except StoreUnavailable as error:
-        log.warning("%s", error)
-        return {}, None
 
 
 def _told(
@@ -142,9 +158,7 @@ def _checkers(
     return findings, recoveries
 
 
-def _remember_run(
-    memory: MonitorStore, dag: str, states: Mapping[Key, State], settings: Settings, *, now: datetime
-) -> None:
+def _remember_run(memory: Memory, dag: str, states: Mapping[Key, State], settings: Settings, *, now: datetime) -> None:
     """Keep how long the run before is ago, as a result among the others."""
     key = (_checker(dag), "")
     before = states.get(key)

@@ -14,6 +14,7 @@ from mindguard.alerts.fetch import TIMEOUT_S, download, within
 from mindguard.alerts.masking import mask_secrets
 from mindguard.errors import MindGuardError
 from mindguard.settings import ReleasesSettings, Settings, include_dir
+from mindguard.sql import statement
 
 if TYPE_CHECKING:
     from mindguard.connections import Connection, Resolve
@@ -70,12 +71,12 @@ def _query(query: str, connection: Connection, timeout_s: float) -> list[dict[st
 
     from mindguard.connections import postgres_conninfo
 
-    statement = (include_dir() / query).read_bytes()
+    text = (include_dir() / query).read_bytes()
     with psycopg.connect(postgres_conninfo(connection), row_factory=dict_row, connect_timeout=3) as opened:
         opened.read_only = True
         # The thread that waits may have gone; the query goes soon after it.
-        opened.execute("SELECT set_config('statement_timeout', %s, false)", [str(int(timeout_s * 1000))])
-        return opened.execute(statement).fetchall()
+        opened.execute(statement("set_statement_timeout"), {"milliseconds": str(int(timeout_s * 1000))})
+        return opened.execute(text).fetchall()
 
 
 def _release(row: Any) -> Release:

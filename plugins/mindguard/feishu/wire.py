@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from mindguard.alerts.masking import fold, mask_secrets, printable
-from mindguard.connections import Connection
+from mindguard.connections import Connection, http_address
 from mindguard.errors import MindGuardError
 from mindguard.feishu.answers import FeishuRefused, FeishuUnreachable, code_and_msg, judge, parsed
 
@@ -41,14 +41,7 @@ class Request:
 
 def endpoint(connection: Connection, default: str) -> SplitResult:
     """Where host, port and schema of a connection point; `default` where it names no host."""
-    host = connection.host.strip()
-    if not host:
-        return urlsplit(default)
-    if "://" not in host:
-        host = f"{connection.schema if connection.schema in ('http', 'https') else 'https'}://{host}"
-    parts = urlsplit(host)
-    port = f":{connection.port}" if connection.port and ":" not in parts.netloc else ""
-    return parts._replace(netloc=f"{parts.netloc}{port}")
+    return http_address(connection, protocol="https") if connection.host.strip() else urlsplit(default)
 
 
 class Wire:

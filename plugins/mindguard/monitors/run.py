@@ -59,6 +59,7 @@ def run_monitors(
     *,
     now: datetime,
     memory: Memory | None,
+    states: Mapping[Key, State] | None = None,
     names: Collection[str] = (),
     time_box_s: float = TIME_BOX_S,
 ) -> list[Result]:
@@ -68,6 +69,7 @@ def run_monitors(
         now: aware; when the run begins.
         memory: where states and results are kept; None: each value is judged alone, and nothing is kept. While it
             cannot be reached, it is as if it were None.
+        states: what `remembered` gave, if that was asked already.
         names: only these monitors; default: all.
         time_box_s: monitors without an answer by then are unknown.
 
@@ -81,7 +83,8 @@ def run_monitors(
     chosen = choose(settings, names)
     dues = {m.name: latest_due(m, now=now, zone=settings.zone) for m in chosen if isinstance(m, DeadlineMonitor)}
     outcomes = _measure_all(chosen, dues, settings, resolve, now, time_box_s)
-    states, memory = _remembered(memory)
+    if states is None:
+        states, memory = remembered(memory)
     results: list[Result] = []
     after: dict[Key, State] = {}
     for monitor in chosen:
@@ -114,7 +117,8 @@ def choose(settings: Settings, names: Collection[str]) -> list[Monitor]:
     return [monitor for monitor in settings.monitors if not names or monitor.name in names]
 
 
-def _remembered(memory: Memory | None) -> tuple[Mapping[Key, State], Memory | None]:
+def remembered(memory: Memory | None) -> tuple[Mapping[Key, State], Memory | None]:
+    """The states of the run before, and the memory; nothing and None, with a warning in the log, where it is down."""
     if memory is None:
         return {}, None
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Index, delete, func, insert, select, tuple_
 from sqlalchemy.orm import Mapped, mapped_column
@@ -14,6 +14,7 @@ from mindguard.alerts.incidents.models import Base
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.monitors.judge import State
 from mindguard.monitors.result import Key, Result
+from mindguard.settings import Settings
 
 
 class MonitorResult(Base):
@@ -69,6 +70,11 @@ class MonitorStore:
     def __init__(self, incidents: IncidentStore, *, keep: timedelta) -> None:
         self._incidents = incidents
         self._keep = keep
+
+    @classmethod
+    def of(cls, incidents: IncidentStore, settings: Settings) -> Self:
+        """The store that keeps results for as long as the settings say."""
+        return cls(incidents, keep=timedelta(days=settings.monitor_results_keep_days))
 
     def states(self) -> Mapping[Key, State]:
         """See Memory."""

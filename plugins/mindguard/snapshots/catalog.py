@@ -11,6 +11,8 @@ from mindguard.snapshots.manifest import Manifest, ManifestInvalid
 from mindguard.snapshots.proof import Proof, read_proof
 from mindguard.snapshots.store import ObjectMissing, Store
 
+_PROOF = ".proof.json"
+
 
 class SnapshotMissing(MindGuardError):
     """No snapshot has this id."""
@@ -80,8 +82,7 @@ def id_of(manifest_key: str) -> str:
 
 def proven(store: Store) -> dict[str, Proof]:
     """The proof of each snapshot that a restore drill has proven, by its id."""
-    keys = [key for key in store.keys("snapshots/") if key.endswith(".proof.json")]
-    proofs = [proof for key in keys if (proof := read_proof(store, key))]
+    proofs = [proof for key in _proof_keys(store) if (proof := read_proof(store, key))]
     return {proof.snapshot_id: proof for proof in proofs}
 
 
@@ -93,13 +94,15 @@ def newest_proven(store: Store) -> Manifest | None:
     Raises:
         Unreadable: it cannot be decrypted here.
     """
-    keys = set(store.keys("snapshots/"))
-    for key in reversed(store.manifest_keys()):
-        proof = Store.beside(key, "proof")
+    for key in sorted(_proof_keys(store), key=id_of, reverse=True):
         with suppress(ManifestInvalid, ObjectMissing):  # damaged, or expired just now
-            if proof in keys and read_proof(store, proof):
-                return read_manifest(store, key)
+            if read_proof(store, key):
+                return read_manifest(store, f"{key.removesuffix(_PROOF)}.json")
     return None
+
+
+def _proof_keys(store: Store) -> list[str]:
+    return [key for key in store.keys("snapshots/") if key.endswith(_PROOF)]
 
 
 def newest_snapshot(

@@ -180,8 +180,8 @@ def _check_key_ring(store: Store, tables: list[str]) -> None:
     Raises:
         KeyRingInvalid: it lacks the newest snapshot's key, and is not such a one.
     """
-    current, manifests = store.encryption.needed_keys(()), store.manifest_keys()
-    if not current or not manifests:
+    current = store.encryption.needed_keys(())
+    if not current or not (manifests := store.manifest_keys()):
         return
     try:
         read_manifest(store, manifests[-1])

@@ -9,8 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mindguard.alerts.alert import Release
-from mindguard.connections import Resolve, clickhouse_client, postgres_conninfo
+from mindguard.connections import Resolve, postgres_conninfo
 from mindguard.settings import Settings, include_dir
+from mindguard.sql import statement
 from mindguard.volume.backtest import replay_frames
 from mindguard.volume.check import calendar_of, load_counts, load_frame, load_funnels, load_history, unclean_days
 from mindguard.volume.days import day_start
@@ -27,7 +28,7 @@ SHOWN_DAYS = 28
 """Days that charts show."""
 
 
-_QUERY_TIMEOUT = "2min"
+_QUERY_TIMEOUT_MS = 120_000
 """A suite's query must not weigh on the application's database for longer."""
 
 
@@ -65,8 +66,7 @@ class Frames:
     @cached_property
     def source(self) -> EventSource:
         """The product events."""
-        client = clickhouse_client(self._resolve(self.settings.connections.events))
-        return EventSource(client, self.settings.volume, self.settings.zone)
+        return EventSource.of(self.settings, self._resolve)
 
     @cached_property
     def counts(self) -> pd.DataFrame:
@@ -126,16 +126,16 @@ class Frames:
         import pandas as pd
         import psycopg
 
-        statement = (include_dir() / str(suite.meta.query)).read_text("utf-8")
+        query = (include_dir() / str(suite.meta.query)).read_text("utf-8")
         bounds = self._bounds()
         if suite.meta.connection == "events":
-            return self.source.query(statement, [], **bounds)
+            return self.source.query(query, [], **bounds)
         conninfo = postgres_conninfo(self._resolve(self.settings.connections.app))
         try:
             with psycopg.connect(conninfo, connect_timeout=10) as opened:
                 opened.read_only = True
-                opened.execute("SELECT set_config('statement_timeout', %s, true)", [_QUERY_TIMEOUT])
-                found = opened.execute(statement.encode(), bounds)
+                opened.execute(statement("set_statement_timeout"), {"milliseconds": str(_QUERY_TIMEOUT_MS)})
+                found = opened.execute(query.encode(), bounds)
                 return pd.DataFrame(found.fetchall(), columns=[each.name for each in found.description or ()])
         except psycopg.Error as error:
             raise SuiteUnchecked(f"{suite.name}: {' '.join(str(error).split())[:300]}") from error

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from zoneinfo import ZoneInfo
 
+from mindguard.connections import Resolve, clickhouse_client
 from mindguard.errors import MindGuardError
-from mindguard.settings import VolumeSettings
+from mindguard.settings import Settings, VolumeSettings
 from mindguard.sql import clickhouse_identifier, clickhouse_literal, clickhouse_statement
 from mindguard.volume.days import Window, day_start, windows
 from mindguard.volume.frame import HISTORY_DAYS
@@ -31,6 +32,15 @@ class EventSource:
     client: Client
     settings: VolumeSettings
     zone: ZoneInfo
+
+    @classmethod
+    def of(cls, settings: Settings, resolve: Resolve) -> Self:
+        """The tables that the settings name, over their connection.
+
+        Raises:
+            ConnectionMissing, MindGuardError: it is not configured, or cannot be reached.
+        """
+        return cls(clickhouse_client(resolve(settings.connections.events)), settings.volume, settings.zone)
 
     def name(self, suffix: str = "") -> str:
         """Quoted name of the raw table, or of the one beside it whose name ends so."""

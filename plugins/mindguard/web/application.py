@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -96,8 +96,7 @@ def show_metrics() -> Response:
     """The figures for Prometheus. With the incident store down there is one: that it is."""
     settings = load_settings()
     incidents = _store(settings)
-    store = MonitorStore(incidents, keep=timedelta(days=settings.monitor_results_keep_days))
-    registry = collected(settings, incidents, store, now=datetime.now(UTC))
+    registry = collected(settings, incidents, MonitorStore.of(incidents, settings), now=datetime.now(UTC))
     return Response(exposition(registry), media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
 

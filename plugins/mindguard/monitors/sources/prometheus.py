@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mindguard.connections import Connection
+from mindguard.connections import Connection, http_address
 from mindguard.monitors.sources.base import MeasurementFailed, Row, SourceTimeout, SourceUnreachable
 from mindguard.settings_monitors import Monitor
 
@@ -16,12 +16,8 @@ class Prometheus:
     def __init__(self, connection: Connection) -> None:
         import httpx
 
-        host = connection.host
-        if "://" not in host:
-            host = f"{connection.schema or 'http'}://{host}"
-        port = f":{connection.port}" if connection.port else ""
         auth = (connection.login, connection.password) if connection.login else None
-        self._client = httpx.Client(base_url=f"{host}{port}", auth=auth)
+        self._client = httpx.Client(base_url=http_address(connection).geturl(), auth=auth)
 
     def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Row]:
         """See Source. A series is a row; its labels are the dimension."""
