@@ -10,16 +10,18 @@ import pytest
 
 from mindguard.alerts import pipeline
 from mindguard.alerts.alert import Alert, Digest, Person
-from mindguard.alerts.escalation import LADDERS
+from mindguard.alerts.escalation import ladders
 from mindguard.alerts.finding import Recovery
 from mindguard.alerts.incidents.models import Notification
 from mindguard.alerts.incidents.store import ActionItem, IncidentStore
 from mindguard.alerts.outbox import Delivered, NotDelivered, Sender
 from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
+from mindguard.settings import EscalationSettings
 from tests.integration.test_incident_store import MINUTE, NOW, connection_of, finding
 
 HOUR = 60 * MINUTE
+LADDERS = ladders(EscalationSettings())
 
 
 class Later(MindGuardError):

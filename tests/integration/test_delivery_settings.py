@@ -12,8 +12,9 @@ import pytest
 
 from devstack.parts import ROOT
 from mindguard.alerts.acknowledgement import incident_of
+from mindguard.alerts.escalation import ladders
 from mindguard.connections import Connection, from_environment
-from mindguard.feishu.delivery import Callers, deliver, ladders
+from mindguard.feishu.delivery import Callers, deliver
 from mindguard.settings import Settings, load_settings
 from tests.integration.test_delivery_faults import Site, findings, site
 
@@ -61,7 +62,7 @@ def test_the_card_names_the_people_and_its_link_takes_the_incident(site: Site, s
     assert {on_call.name, following.name} == {"张三", "李四"}
     assert [entry.kind for entry in site.store.get(incident.id).timeline] == ["opened", "escalated", "called"]
     site.store.acknowledge(incident.id, by="李四", now=later)
-    assert ladders(settings)[incident.alert.severity][0].after == timedelta(minutes=1)
+    assert ladders(settings.escalation)[incident.alert.severity][0].after == timedelta(minutes=1)
 
 
 def cards(site: Site) -> list[str]:

@@ -4,7 +4,6 @@ select
     current_setting('server_version_num')::int as server_version,
     current_setting('server_encoding') as encoding,
     pg_is_in_recovery() as standby,
-    clock_timestamp() as server_time,
     case
         when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn()
     end::text as lsn

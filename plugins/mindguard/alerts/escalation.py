@@ -5,11 +5,12 @@ Source: operations document, section 4.1: P0 by message and phone at once, answe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mindguard.alerts.severity import Severity
+from mindguard.settings import EscalationSettings
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,15 @@ class Step:
     means: tuple[str, ...]
 
 
-_EVERY_MEANS = ("app", "sms", "phone")
-
-LADDERS: Mapping[Severity, tuple[Step, ...]] = {
-    Severity.P0: (
-        Step(timedelta(0), 0, _EVERY_MEANS),
-        *(Step(Severity.P0.respond_within * n, n, ("card", *_EVERY_MEANS)) for n in (1, 2, 3)),
-    ),
-    Severity.P1: (Step(Severity.P1.respond_within, 1, ("card", "app")),),
-    Severity.P2: (),
-}
+def ladders(settings: EscalationSettings) -> dict[Severity, tuple[Step, ...]]:
+    """The ladder of each severity as the settings describe it."""
+    return {
+        severity: tuple(
+            Step(timedelta(minutes=step.after_minutes), step.position, step.means)
+            for step in getattr(settings, severity.value)
+        )
+        for severity in Severity
+    }
 
 
 def due_steps(

@@ -12,7 +12,7 @@ from functools import cached_property
 from mindguard.alerts import pipeline
 from mindguard.alerts.acknowledgement import sign
 from mindguard.alerts.alert import Alert, Person, Release
-from mindguard.alerts.escalation import Step
+from mindguard.alerts.escalation import ladders
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.incidents.store import IncidentStore
@@ -21,7 +21,6 @@ from mindguard.alerts.pipeline import Reported
 from mindguard.alerts.releases import latest_releases
 from mindguard.alerts.rota import Rota, handover_moments, next_in_line, on_duty
 from mindguard.alerts.rota_ical import load_rota
-from mindguard.alerts.severity import Severity
 from mindguard.connections import Resolve
 from mindguard.errors import MindGuardError
 from mindguard.feishu.answers import FeishuThrottled, FeishuUnreachable
@@ -61,7 +60,7 @@ def report(
         transport=lambda: transport_of(settings, resolve),
         sender=lambda store: _sender(store, settings, resolve, callers, clock),
         on_duty=callers,
-        ladders=ladders(settings),
+        ladders=ladders(settings.escalation),
         locale=settings.locale,
         now=now,
         budget_s=budget_s,
@@ -76,7 +75,7 @@ def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: fl
     """
     store = IncidentStore.of(resolve(settings.connections.ops))
     callers = Callers(settings)
-    pipeline.escalate(store, ladders(settings), callers, now=now)
+    pipeline.escalate(store, ladders(settings.escalation), callers, now=now)
     if moment := callers.last_handover(now):
         pipeline.hand_over(store, moment, callers.on_duty(now), locale=settings.locale, now=now)
     within = timedelta(hours=settings.alerts.review_hours)
@@ -84,17 +83,6 @@ def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: fl
     delivered = _sender(store, settings, resolve, callers, _running_from(now)).deliver_due(budget_s=budget_s)
     store.forget(before=now - timedelta(days=settings.alerts.resolved_keep_days))
     return delivered
-
-
-def ladders(settings: Settings) -> dict[Severity, tuple[Step, ...]]:
-    """Whom the settings want called, and when."""
-    return {
-        severity: tuple(
-            Step(timedelta(minutes=step.after_minutes), step.position, step.means)
-            for step in getattr(settings.escalation, severity.value)
-        )
-        for severity in Severity
-    }
 
 
 class Callers:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from mindguard.errors import MindGuardError
@@ -109,7 +108,6 @@ class Source:
         self._pin()
         facts = self._one("select_source")
         self.server_version: int = facts["server_version"]
-        self.server_time: datetime = facts["server_time"]
         self._refuse_unfit(facts)
         self.identity = manifest.Source(
             database=facts["database"],

@@ -385,13 +385,6 @@ class Store:
                     copy_to.write(chunk)
         return digest.hexdigest(), size
 
-    def remove_probe(self, key: str) -> None:
-        """Delete an object that `mindguard doctor` made; never anything else."""
-        if not key.startswith(f"{self.prefix}/probe/"):
-            raise StoreError(f"{key} is not a probe; only probes are removed here")
-        with self._explained(f"delete {key}"):
-            self._client.delete_object(Bucket=self.bucket, Key=key)
-
     def kind(self, key: str) -> Kind | None:
         """What the layout says the key is; None: it is not ours."""
         folder, below = key[: len(self.prefix) + 1], key[len(self.prefix) + 1 :]

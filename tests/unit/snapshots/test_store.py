@@ -45,14 +45,6 @@ def create(store: Store) -> None:
     store.create("key", BODY, sha256=SHA256, size=len(BODY))
 
 
-def test_only_probes_are_ever_deleted(store: Store, answers: Stubber) -> None:
-    for key in ("key-tables/parts/public.t/x.parquet", "key-tables/snapshots/2026-11-19/x.json", "other/probe/x"):
-        with pytest.raises(StoreError, match="is not a probe"):
-            store.remove_probe(key)
-    answers.add_response("delete_object", {}, {"Bucket": "bucket", "Key": "key-tables/probe/x"})
-    store.remove_probe("key-tables/probe/x")
-
-
 def test_a_write_is_create_only_and_checked_by_the_store(store: Store, answers: Stubber) -> None:
     expected = {
         "Bucket": "bucket",
