@@ -57,7 +57,7 @@ def storm(stack: Stack, count: int) -> dict[str, Any]:
         return from_environment(conn_id, environment)
 
     settings, store = load_settings(), IncidentStore.of(resolve("mindguard_ops"))
-    with store.session() as session:
+    with store.database.session() as session:
         session.execute(text("truncate mindguard.incidents, mindguard.notifications, mindguard.requests cascade"))
     before = len(messages(stack))
     done = threading.Event()
@@ -92,7 +92,7 @@ def storm(stack: Stack, count: int) -> dict[str, Any]:
 
 def longest_wait(store: IncidentStore) -> float:
     """Seconds from the report of a P0 until Feishu had it."""
-    with store.session() as session:
+    with store.database.session() as session:
         waits = session.execute(
             select(Notification.sent_at, Incident.opened_at)
             .join(Incident, Incident.id == Notification.incident_id)

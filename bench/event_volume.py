@@ -34,7 +34,6 @@ from devstack.event_faults import EventFaults
 from devstack.parts import ROOT
 from devstack.sample_data import load_events
 from devstack.stack import Stack
-from mindguard.alerts.workdays import Workdays
 from mindguard.connections import clickhouse_client, from_environment
 from mindguard.settings import CalendarSettings, KeyEvent, load_settings
 from mindguard.volume.backtest import Fall, Score, replay, score
@@ -42,6 +41,7 @@ from mindguard.volume.days import Kind, day_start, kind_of
 from mindguard.volume.frame import HISTORY_DAYS, TOTAL
 from mindguard.volume.install import install
 from mindguard.volume.source import EventSource
+from mindguard.workdays import Workdays
 
 RESULTS = ROOT / "docs" / "benchmarks"
 RULES = {"page": "both lenses", "investigate": "either lens", "plain": "day over day < 0.8 alone"}

@@ -28,8 +28,8 @@ from devstack.live_data import LiveData
 from devstack.parts import ROOT
 from devstack.sample_data import SHANGHAI, load_events, load_tables
 from devstack.stack import Stack
-from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.connections import from_environment
+from mindguard.database.session import OpsDatabase
 from mindguard.monitors.run import run_monitors
 from mindguard.monitors.store import MonitorStore
 from mindguard.settings import Settings, load_settings
@@ -41,7 +41,7 @@ ROWS = 200_000
 def measure(settings_file: Path) -> dict[str, Any]:
     """One run in this process."""
     settings = load_settings(settings_file)
-    store = MonitorStore(IncidentStore.of(from_environment(settings.connections.ops)), keep=timedelta(days=1))
+    store = MonitorStore(OpsDatabase.of(from_environment(settings.connections.ops)), keep=timedelta(days=1))
     began = time.perf_counter()
     results = run_monitors(settings, from_environment, now=datetime.now(UTC), memory=store)
     return {

@@ -30,8 +30,8 @@ from devstack.parts import ROOT
 from devstack.sample_data import load_events, load_releases, load_tables
 from devstack.stack import Stack
 from devstack.state import StackError
-from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.connections import from_environment
+from mindguard.database.session import OpsDatabase
 from mindguard.monitors.store import MonitorStore
 from mindguard.settings import load_settings
 from mindguard.volume.days import day_start
@@ -210,9 +210,7 @@ def watch_monitors(stack: Stack, api: AirflowAPI, outcome: Outcome) -> None:
         run_id = scheduled_or_triggered(api, dag_id)
         state = follow(api, dag_id, run_id)
         outcome.require(state == "success", f"{dag_id} ended {state}; see {api.url}/dags/{dag_id}/runs/{run_id}")
-    store = MonitorStore(
-        IncidentStore.of(from_environment("mindguard_ops", stack.environment())), keep=timedelta(days=1)
-    )
+    store = MonitorStore(OpsDatabase.of(from_environment("mindguard_ops", stack.environment())), keep=timedelta(days=1))
     outcome.report["monitors"] = [
         {
             "name": f"{result.monitor} {result.dimension}".strip(),

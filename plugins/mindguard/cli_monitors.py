@@ -111,11 +111,11 @@ def history(
 
 
 def _store(settings: Any) -> Any:
-    from mindguard.alerts.incidents.store import IncidentStore
     from mindguard.connections import from_environment
+    from mindguard.database.session import OpsDatabase
     from mindguard.monitors.store import MonitorStore
 
-    return MonitorStore.of(IncidentStore.of(from_environment(settings.connections.ops)), settings)
+    return MonitorStore.of(OpsDatabase.of(from_environment(settings.connections.ops)), settings)
 
 
 def _name(result: Any) -> str:

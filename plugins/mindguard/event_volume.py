@@ -13,6 +13,7 @@ from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.pipeline import Reported
 from mindguard.alerts.releases import latest_releases
 from mindguard.connections import Resolve
+from mindguard.database.session import OpsDatabase
 from mindguard.errors import MindGuardError
 from mindguard.feishu.delivery import report
 from mindguard.settings import Settings
@@ -177,8 +178,10 @@ def _context(run: Run, settings: Settings, page: str = "") -> Context:
 def keep_page(run: Run, settings: Settings, resolve: Resolve) -> str:
     """Keep what the day's page shows of the run. A page is no reason to fail: without one, its address is empty."""
     try:
-        store = IncidentStore.of(resolve(settings.connections.ops))
-        write_report(sections(run, settings), store=store, day=run.moment.day, keep_days=settings.volume.report_days)
+        database = OpsDatabase.of(resolve(settings.connections.ops))
+        write_report(
+            sections(run, settings), database=database, day=run.moment.day, keep_days=settings.volume.report_days
+        )
     except MindGuardError as error:
         log.warning("the page of %s is not kept: %s", run.moment.day, error)
         return ""

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mindguard.alerts.finding import Finding, Recovery
-from mindguard.alerts.incidents.store import IncidentStore, StoreUnavailable
+from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.unresolved import ends_an_incident
 from mindguard.connections import Resolve
+from mindguard.database.session import StoreUnavailable
 from mindguard.feishu.delivery import report as tell
 from mindguard.monitors.judge import State
 from mindguard.monitors.metrics import collected, write_textfile
@@ -95,7 +96,7 @@ def watch(
         MindGuardError: neither the store nor Feishu took what was found.
     """
     incidents = IncidentStore.of(resolve(settings.connections.ops))
-    store = MonitorStore.of(incidents, settings)
+    store = MonitorStore.of(incidents.database, settings)
     states, memory = remembered(store)
     monitors = [monitor for monitor in settings.monitors if monitor.kind in GROUPS[dag]]
     results = (

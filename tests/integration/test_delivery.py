@@ -405,7 +405,7 @@ def test_a_claim_whose_sender_died_is_sent_by_the_next_one_with_the_same_key(inc
     group.fault = lambda: None
     assert deliver(incidents, group).sent == 0  # the lease has not run out: it may be alive
     assert deliver(incidents, group, at=group.at + 2 * MINUTE).sent == 1
-    with incidents.session() as session:
+    with incidents.database.session() as session:
         assert [each.state for each in session.query(Notification)] == ["sent"]
 
 

@@ -21,9 +21,10 @@ from devstack.parts import ROOT
 from devstack.stack import Stack
 from mindguard.alerts.alert import Alert, Fact, fingerprint
 from mindguard.alerts.finding import Finding, Recovery
-from mindguard.alerts.incidents.store import IncidentStore, StoreUnavailable
+from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.severity import Severity
 from mindguard.connections import from_environment
+from mindguard.database.session import StoreUnavailable
 from mindguard.feishu.delivery import deliver, report
 from mindguard.settings import load_settings
 from tests.integration.outage import incident_store_down

@@ -14,15 +14,10 @@ import pytest
 from devstack.parts import ROOT
 from mindguard.alerts.alert import Alert, Fact, fingerprint
 from mindguard.alerts.finding import Finding, Recovery
-from mindguard.alerts.incidents.store import (
-    ActionItem,
-    IncidentMissing,
-    IncidentStateError,
-    IncidentStore,
-    StoreUnavailable,
-)
+from mindguard.alerts.incidents.store import ActionItem, IncidentMissing, IncidentStateError, IncidentStore
 from mindguard.alerts.severity import Severity
 from mindguard.connections import Connection
+from mindguard.database.session import StoreUnavailable
 
 NOW = datetime(2026, 11, 24, 3, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -73,7 +68,7 @@ def waiting(store: IncidentStore) -> list[tuple[int | None, str]]:
 
     from mindguard.alerts.incidents.models import Notification
 
-    with store.session() as session:
+    with store.database.session() as session:
         rows = session.execute(
             select(Notification.incident_id, Notification.kind)
             .where(Notification.state == "pending")
@@ -109,7 +104,7 @@ def test_processes_that_meet_an_empty_database_make_the_schema_once(fresh_databa
     failures = [process.communicate(timeout=100)[1].decode() for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, failures
     store = IncidentStore.of(connection_of(fresh_database))
-    assert store.migrated()
+    assert store.database.migrated()
     (incident,) = store.list()
     assert incident.occurrences == 4
 
@@ -120,10 +115,10 @@ def test_the_migrations_make_what_the_models_say(incidents: IncidentStore) -> No
 
     import mindguard.monitors.store  # its tables are of the same schema
     import mindguard.volume.reports  # noqa: F401
-    from mindguard.alerts.incidents.models import Base
+    from mindguard.database.base import Base
 
     incidents.list()
-    with incidents.engine.connect() as connection:
+    with incidents.database.engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"include_schemas": True, "version_table_schema": "mindguard"}
         )

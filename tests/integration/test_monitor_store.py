@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mindguard.alerts.incidents.store import IncidentStore
+from mindguard.database.session import OpsDatabase
 from mindguard.monitors.judge import State
 from mindguard.monitors.result import Result
 from mindguard.monitors.store import MonitorStore
@@ -34,7 +34,7 @@ RESULT = Result(
 
 @pytest.fixture
 def store(fresh_database: str) -> MonitorStore:
-    return MonitorStore(IncidentStore.of(connection_of(fresh_database)), keep=timedelta(days=2))
+    return MonitorStore(OpsDatabase.of(connection_of(fresh_database)), keep=timedelta(days=2))
 
 
 def test_what_is_saved_is_there_and_old_results_go(store: MonitorStore) -> None:

@@ -222,7 +222,7 @@ def test_the_page_of_a_day_shows_the_newest_look_at_each_suite(
         a_section("event_volume", 1, unchecked="looked at before that"),
         a_section("checkins", 1, evaluated=8, severity="warning"),
     ):
-        write_report([found], store=store, day=day, keep_days=30)
+        write_report([found], database=store.database, day=day, keep_days=30)
     shown = client.get(f"/reports/{day}", headers=login)
     assert shown.status_code == 200
     assert "ClickHouse was down" in shown.text
@@ -236,5 +236,5 @@ def test_the_page_of_a_day_shows_the_newest_look_at_each_suite(
     assert client.get("/reports/2026-09-14", headers=login).status_code == 404
     assert client.get("/reports/yesterday", headers=login).status_code == 422
 
-    write_report([a_section("event_volume", 5)], store=store, day=day + timedelta(days=31), keep_days=30)
-    assert [each.day for each in days_reported(store)] == [day + timedelta(days=31)]
+    write_report([a_section("event_volume", 5)], database=store.database, day=day + timedelta(days=31), keep_days=30)
+    assert [each.day for each in days_reported(store.database)] == [day + timedelta(days=31)]

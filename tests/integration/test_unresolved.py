@@ -13,10 +13,11 @@ from psycopg.conninfo import conninfo_to_dict
 from devstack.stack import Stack
 from mindguard.alerts.alert import Alert, fingerprint
 from mindguard.alerts.finding import Finding, Recovery
-from mindguard.alerts.incidents.store import IncidentStore, StoreUnavailable
+from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.severity import Severity
 from mindguard.alerts.unresolved import ends_an_incident
 from mindguard.connections import Connection, from_environment
+from mindguard.database.session import StoreUnavailable
 from tests.integration.outage import incident_store_down
 
 NOW = datetime.now(UTC)
@@ -55,7 +56,7 @@ def test_only_an_unresolved_incident_with_one_of_the_keys_counts(connection: Con
         assert not ends_an_incident(WELL, connection)
         assert not ends_an_incident([], connection)
     finally:
-        store.engine.dispose()
+        store.database.engine.dispose()
 
 
 def test_a_store_that_cannot_be_asked_is_an_error_without_secrets(stack: Stack) -> None:

@@ -29,6 +29,7 @@ from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.cli import app
 from mindguard.connections import Connection, from_environment
+from mindguard.database.session import OpsDatabase
 from mindguard.monitors.metrics import collected, exposition
 from mindguard.monitors.store import MonitorStore
 from mindguard.settings import Settings
@@ -97,7 +98,7 @@ class Runs:
     def metrics(self) -> dict[tuple[str, ...], float]:
         """See `samples`."""
         incidents = IncidentStore.of(self.ops)
-        store = MonitorStore(incidents, keep=timedelta(days=1))
+        store = MonitorStore(incidents.database, keep=timedelta(days=1))
         return samples(exposition(collected(self.settings(), incidents, store, now=self.at)).decode())
 
 
@@ -149,7 +150,7 @@ def test_a_gap_between_runs_is_reported_kept_and_over_with_the_next_run(runs: Ru
     )
     runs.run()
     assert states(runs) == {"checker:service_levels": "resolved"}
-    store = MonitorStore(IncidentStore.of(runs.ops), keep=timedelta(days=1))
+    store = MonitorStore(OpsDatabase.of(runs.ops), keep=timedelta(days=1))
     kept = store.history("checker:service_levels", since=NOW)
     assert [(each.value, each.status, each.cause) for each in kept] == [
         (None, "pass", ""),

@@ -9,8 +9,8 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from mindguard.alerts.masking import mask_secrets, printable
 from mindguard.alerts.severity import Severity
+from mindguard.masking import mask_secrets, printable
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

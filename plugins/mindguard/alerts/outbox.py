@@ -26,9 +26,9 @@ from sqlalchemy.exc import DBAPIError
 from mindguard.alerts.alert import Alert, Digest, DigestLine, Person
 from mindguard.alerts.incidents.models import Entry, Incident, Message, Notification, Request
 from mindguard.alerts.incidents.store import IncidentStore
-from mindguard.alerts.masking import mask_secrets
 from mindguard.alerts.severity import Locale, Severity
 from mindguard.errors import MindGuardError
+from mindguard.masking import mask_secrets
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -347,10 +347,10 @@ class Sender:
     @contextmanager
     def _alone(self, deadline: datetime) -> Iterator[bool]:
         """Hold the bot's lock; the server frees it when this process dies."""
-        with self.store.session():
+        with self.store.database.session():
             pass  # reachable and migrated; otherwise StoreUnavailable
         lock = {"lock": _SENDER_LOCK}
-        with self.store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with self.store.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             while not (got := connection.scalar(text("select pg_try_advisory_lock(:lock)"), lock)):
                 if self.clock() >= deadline:
                     break
@@ -377,7 +377,7 @@ class Sender:
         )
         pending: list[Pending] = []
         nothing_to_tell: list[int] = []
-        with self.store.session() as session:
+        with self.store.database.session() as session:
             rows = session.execute(
                 select(Notification, Incident.state, own, anything)
                 .outerjoin(Incident, Incident.id == Notification.incident_id)
@@ -403,7 +403,7 @@ class Sender:
         now = self.clock()
         batch = action.batch or uuid.uuid4().hex
         free = or_(Notification.state == "pending", Notification.lease_until <= now)
-        with self.store.session() as session:
+        with self.store.database.session() as session:
             claimed = session.scalars(
                 select(Notification.id)
                 .where(Notification.id.in_(action.ids), Notification.state.in_(("pending", "sending")), free)
@@ -435,7 +435,7 @@ class Sender:
             people = [Person(**person) for person in notification.people]
             came_of_it = self.transport.urge(message_id or "", people, _CALLS[notification.means], now=now)
             names = ", ".join(person.name for person in people)
-            with self.store.session() as session:
+            with self.store.database.session() as session:
                 session.add(Entry(incident_id=incident.id, at=now, kind="called", by=names, text=came_of_it))
             return None
         calls = notification.kind in ("opened", "raised", "escalated") and incident.state == "open"
@@ -448,7 +448,7 @@ class Sender:
 
     def _rows(self, ids: tuple[int, ...]) -> list[tuple[Notification, Incident, str | None, str | None]]:
         """Notifications with their incidents as they are now."""
-        with self.store.session() as session:
+        with self.store.database.session() as session:
             rows = session.execute(
                 select(
                     Notification, Incident, _message_of(Message.form != "digest"), _message_of(Message.message_id != "")
@@ -472,7 +472,7 @@ class Sender:
     def _mark(self, action: Send | Gather, request: int, sent: Sent | None) -> None:
         now = self.clock()
         gathered = isinstance(action, Gather)
-        with self.store.session() as session:
+        with self.store.database.session() as session:
             told = session.scalars(
                 update(Notification)
                 .where(Notification.id.in_(action.ids))
@@ -489,7 +489,7 @@ class Sender:
     def _again(self, action: Send | Gather, request: int, error: Exception) -> None:
         """Back to the outbox, for later. A batch stays together: it may have arrived."""
         now = self.clock()
-        with self.store.session() as session:
+        with self.store.database.session() as session:
             rows = session.scalars(select(Notification).where(Notification.id.in_(action.ids)).with_for_update())
             for row in rows:
                 wait_s = min(2.0 ** min(row.tries, 10), _LONGEST_BACKOFF_S) * (0.5 + self.jitter() / 2)
@@ -499,7 +499,7 @@ class Sender:
 
     def _bury(self, action: Send | Gather, request: int, why: str) -> None:
         now = self.clock()
-        with self.store.session() as session:
+        with self.store.database.session() as session:
             session.execute(
                 update(Notification)
                 .where(Notification.id.in_(action.ids))

@@ -15,10 +15,11 @@ from mindguard.alerts.alert import Alert, Digest, Fact, Person
 from mindguard.alerts.escalation import Step, due_steps
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.models import Entry, Incident, Notification
-from mindguard.alerts.incidents.store import UNRESOLVED, IncidentStore, StoreUnavailable
+from mindguard.alerts.incidents.store import UNRESOLVED, IncidentStore
 from mindguard.alerts.outbox import Delivered, Sender, Transport, digest_lines, digests
 from mindguard.alerts.review import reminders_due
 from mindguard.alerts.severity import Locale, Severity
+from mindguard.database.session import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ def escalate(
     After an outage only the latest of several steps that are due is taken.
     """
     called: list[int] = []
-    with store.session() as session:
+    with store.database.session() as session:
         waiting = (
             select(Incident)
             .where(Incident.state == "open", Incident.inhibited.is_(False), _has_due_step(ladders, now))
@@ -170,7 +171,7 @@ def _call(session: Session, incident: Incident, step: Step, people: tuple[Person
 
 def remind_of_reviews(store: IncidentStore, *, within: timedelta, locale: Locale, now: datetime) -> list[int]:
     """One digest of the incidents whose review is overdue, and once a day again; gives their numbers."""
-    with store.session() as session:
+    with store.database.session() as session:
         unreviewed = (
             select(Incident)
             .where(
@@ -202,7 +203,7 @@ def hand_over(store: IncidentStore, moment: datetime, duty: Sequence[Person], *,
     Args:
         moment: aware; when the shift begins. A second call for the same one sends nothing.
     """
-    with store.session() as session:
+    with store.database.session() as session:
         unresolved = session.scalars(select(Incident).where(Incident.state.in_(UNRESOLVED)).order_by(Incident.id)).all()
         if not unresolved:
             return False

@@ -10,8 +10,8 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.incidents.models import Incident
-from mindguard.alerts.masking import mask_secrets, printable
 from mindguard.alerts.severity import Locale, Severity
+from mindguard.masking import mask_secrets, printable
 
 _TEXTS: dict[str, dict[Locale, str]] = {
     "title": {"zh": "事件复盘 {name}：{title}", "en": "Post-mortem {name}: {title}"},

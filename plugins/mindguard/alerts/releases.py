@@ -10,9 +10,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mindguard.alerts.alert import Release
-from mindguard.alerts.fetch import TIMEOUT_S, download, within
-from mindguard.alerts.masking import mask_secrets
 from mindguard.errors import MindGuardError
+from mindguard.fetch import TIMEOUT_S, download, within
+from mindguard.masking import mask_secrets
 from mindguard.settings import ReleasesSettings, Settings, include_dir
 from mindguard.sql import statement
 

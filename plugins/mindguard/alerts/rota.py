@@ -15,8 +15,8 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Person
-from mindguard.alerts.workdays import Workdays
 from mindguard.settings import Day, OverrideSettings, RotaSettings, ShiftSettings
+from mindguard.workdays import Workdays
 
 _WEEKDAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = timedelta(days=1)

@@ -12,9 +12,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from mindguard.alerts.fetch import FetchFailed, download
 from mindguard.alerts.rota import Plan, Rota, Slot, duties
 from mindguard.errors import MindGuardError
+from mindguard.fetch import FetchFailed, download
 from mindguard.settings import PersonSettings, Settings, settings_path
 
 _DAY = timedelta(days=1)

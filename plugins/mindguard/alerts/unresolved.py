@@ -29,7 +29,7 @@ def ends_an_incident(recoveries: Iterable[Recovery], connection: Connection) -> 
     except psycopg.errors.UndefinedTable:
         return False  # nothing was ever reported
     except psycopg.OperationalError as error:
-        from mindguard.alerts.incidents.store import StoreUnavailable
+        from mindguard.database.session import StoreUnavailable
 
         reason = type(error).__name__
         raise StoreUnavailable(

@@ -20,7 +20,7 @@ def examine_incidents(conn_id: str, resolve: Resolve, now: Callable[[], datetime
     from mindguard.alerts.incidents.store import IncidentStore
 
     store = IncidentStore.of(resolve(conn_id))
-    if not store.migrated():
+    if not store.database.migrated():
         text = "the incident store's tables are made or updated at its first use"
         yield Finding("pass", conn_id, "incident store", text)
         return

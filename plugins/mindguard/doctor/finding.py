@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
-from mindguard.alerts.masking import mask_secrets
 from mindguard.errors import MindGuardError
+from mindguard.masking import mask_secrets
 
 _TOLERATED_SKEW_S = 30.0
 

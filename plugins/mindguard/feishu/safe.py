@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from mindguard.alerts.alert import Alert, Chart, Digest, Link, Person, Release, Table
-from mindguard.alerts.masking import fold, mask_secrets, printable
+from mindguard.masking import fold, mask_secrets, printable
 
 # Characters, each at most 6 bytes once escaped: title, subject, people, footer and links alone stay in the budget.
 _TITLE, _SUBJECT, _FACT_NAME, _FACT_VALUE, _LABEL, _URL, _LINKS = 120, 200, 60, 300, 30, 900, 5

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Alert, Digest, Person
-from mindguard.alerts.masking import mask_secrets, printable
 from mindguard.alerts.severity import Locale
 from mindguard.connections import Connection, Resolve
 from mindguard.feishu.answers import TOO_OLD, URGENT_NOT_ALLOWED, FeishuRefused
@@ -18,6 +17,7 @@ from mindguard.feishu.app_client import AppClient, Means, app_from_connection, i
 from mindguard.feishu.client import HookClient, hook_from_connection
 from mindguard.feishu.forms import Form, forms
 from mindguard.feishu.message import Json, encode, text_message
+from mindguard.masking import mask_secrets, printable
 
 if TYPE_CHECKING:
     from mindguard.settings import Settings

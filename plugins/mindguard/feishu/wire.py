@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
-from mindguard.alerts.masking import fold, mask_secrets, printable
 from mindguard.connections import Connection, http_address
 from mindguard.errors import MindGuardError
 from mindguard.feishu.answers import FeishuRefused, FeishuUnreachable, code_and_msg, judge, parsed
+from mindguard.masking import fold, mask_secrets, printable
 
 if TYPE_CHECKING:
     import httpx

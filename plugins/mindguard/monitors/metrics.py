@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mindguard.alerts.incidents.store import IncidentStore, StoreUnavailable
+from mindguard.alerts.incidents.store import IncidentStore
+from mindguard.database.session import StoreUnavailable
 from mindguard.monitors.result import Result
 from mindguard.monitors.store import MonitorStore
 from mindguard.settings import Settings

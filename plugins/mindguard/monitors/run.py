@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from mindguard.alerts.masking import mask_secrets
 from mindguard.connections import Resolve
 from mindguard.errors import MindGuardError
+from mindguard.masking import mask_secrets
 from mindguard.monitors.deadline import Due, lateness, latest_due
 from mindguard.monitors.judge import Reading, Reason, State, judge, unknown
 from mindguard.monitors.result import Key, Memory, Result

@@ -1,4 +1,4 @@
-"""Keeps results and states of the monitors in the incident store's database and schema."""
+"""Keeps results and states of the monitors in the operations database."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Self
 from sqlalchemy import Index, delete, func, insert, select, tuple_
 from sqlalchemy.orm import Mapped, mapped_column
 
-from mindguard.alerts.incidents.models import Base
-from mindguard.alerts.incidents.store import IncidentStore
+from mindguard.database.base import Base
+from mindguard.database.session import OpsDatabase
 from mindguard.monitors.judge import State
 from mindguard.monitors.result import Key, Result
 from mindguard.settings import Settings
@@ -67,25 +67,25 @@ class MonitorStore:
         StoreUnavailable: from every method.
     """
 
-    def __init__(self, incidents: IncidentStore, *, keep: timedelta) -> None:
-        self._incidents = incidents
+    def __init__(self, database: OpsDatabase, *, keep: timedelta) -> None:
+        self._database = database
         self._keep = keep
 
     @classmethod
-    def of(cls, incidents: IncidentStore, settings: Settings) -> Self:
+    def of(cls, database: OpsDatabase, settings: Settings) -> Self:
         """The store that keeps results for as long as the settings say."""
-        return cls(incidents, keep=timedelta(days=settings.monitor_results_keep_days))
+        return cls(database, keep=timedelta(days=settings.monitor_results_keep_days))
 
     def states(self) -> Mapping[Key, State]:
         """See Memory."""
-        with self._incidents.session() as session:
+        with self._database.session() as session:
             return {(row.monitor, row.dimension): _as(State, row) for row in session.scalars(select(MonitorState))}
 
     def save(self, results: Sequence[Result], states: Mapping[Key, State], measured: Collection[str]) -> None:
         """See Memory."""
         if not results:
             return
-        with self._incidents.session() as session:
+        with self._database.session() as session:
             session.execute(insert(MonitorResult), [asdict(result) for result in results])
             session.execute(delete(MonitorState).where(MonitorState.monitor.in_(measured)))
             if states:
@@ -102,7 +102,7 @@ class MonitorStore:
     def history(self, monitor: str, *, since: datetime) -> list[Result]:
         """A monitor's results from a moment on, oldest first."""
         wanted = select(MonitorResult).where(MonitorResult.monitor == monitor, MonitorResult.at >= since)
-        with self._incidents.session() as session:
+        with self._database.session() as session:
             rows = session.scalars(wanted.order_by(MonitorResult.at, MonitorResult.dimension))
             return [_as(Result, row) for row in rows]
 
@@ -111,7 +111,7 @@ class MonitorStore:
         key = (MonitorResult.monitor, MonitorResult.dimension)
         newest = select(*key, func.max(MonitorResult.at)).where(MonitorResult.at >= since).group_by(*key)
         wanted = select(MonitorResult).where(tuple_(*key, MonitorResult.at).in_(newest)).order_by(*key)
-        with self._incidents.session() as session:
+        with self._database.session() as session:
             return [_as(Result, row) for row in session.scalars(wanted)]
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from mindguard.alerts.workdays import Workdays
 from mindguard.settings import Funnel, KeyEvent
 from mindguard.volume.frame import HISTORY_DAYS, TOTAL, History, judge_history
+from mindguard.workdays import Workdays
 
 if TYPE_CHECKING:
     import pandas as pd

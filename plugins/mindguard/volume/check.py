@@ -8,13 +8,13 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mindguard.alerts.alert import Release
-from mindguard.alerts.workdays import Workdays
 from mindguard.settings import CalendarSettings, Settings
 from mindguard.volume.cause import explain
 from mindguard.volume.days import Window, day_start, windows
 from mindguard.volume.frame import HISTORY_DAYS, TOTAL, History, build_frame, series_by_name
 from mindguard.volume.funnels import judge_funnels
 from mindguard.volume.source import EventSource
+from mindguard.workdays import Workdays
 
 if TYPE_CHECKING:
     import pandas as pd

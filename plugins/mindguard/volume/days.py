@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from mindguard.alerts.workdays import Workdays
+from mindguard.workdays import Workdays
 
 _SATURDAY = 5
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from mindguard.alerts.workdays import Workdays
 from mindguard.errors import MindGuardError
 from mindguard.settings import Funnel, KeyEvent
 from mindguard.volume.days import Kind, kind_of
+from mindguard.workdays import Workdays
 
 if TYPE_CHECKING:
     import numpy as np

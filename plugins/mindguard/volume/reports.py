@@ -1,4 +1,4 @@
-"""Keeps what the pages on checks show: one section for each suite and day, in the incident store's database."""
+"""Keeps what the pages on checks show: one section for each suite and day, in the operations database."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sqlalchemy import Date, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from mindguard.alerts.incidents.models import Base
-from mindguard.alerts.incidents.store import IncidentStore
+from mindguard.database.base import Base
+from mindguard.database.session import OpsDatabase
 from mindguard.settings import Settings
 from mindguard.volume.report_page import Section, worst
 
@@ -37,7 +37,7 @@ class DayReported:
     unchecked: bool
 
 
-def write_report(sections: Sequence[Section], *, store: IncidentStore, day: date, keep_days: int) -> None:
+def write_report(sections: Sequence[Section], *, database: OpsDatabase, day: date, keep_days: int) -> None:
     """Keep what the day's page shows of these suites; an older look does not replace a newer one.
 
     Args:
@@ -63,22 +63,22 @@ def write_report(sections: Sequence[Section], *, store: IncidentStore, day: date
         set_={"as_of": added.excluded.as_of, "content": added.excluded.content},
         where=SuiteReport.as_of <= added.excluded.as_of,
     )
-    with store.session() as session:
+    with database.session() as session:
         session.execute(newest)
         session.execute(delete(SuiteReport).where(SuiteReport.day < day - timedelta(days=keep_days)))
 
 
-def read_report(store: IncidentStore, day: date) -> list[dict[str, Any]]:
+def read_report(database: OpsDatabase, day: date) -> list[dict[str, Any]]:
     """Sections of one day's page, for `render_page`; none where nothing was checked.
 
     Raises:
         StoreUnavailable: it cannot be read.
     """
-    with store.session() as session:
+    with database.session() as session:
         return list(session.scalars(select(SuiteReport.content).where(SuiteReport.day == day)))
 
 
-def days_reported(store: IncidentStore) -> list[DayReported]:
+def days_reported(database: OpsDatabase) -> list[DayReported]:
     """Days that have a page, newest first.
 
     Raises:
@@ -90,7 +90,7 @@ def days_reported(store: IncidentStore) -> list[DayReported]:
         .group_by(SuiteReport.day)
         .order_by(SuiteReport.day.desc())
     )
-    with store.session() as session:
+    with database.session() as session:
         return [
             DayReported(day, worst([each for each in severities if each]), missing)
             for day, severities, missing in session.execute(wanted)

@@ -15,10 +15,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mindguard.airflow_clients import connection
 from mindguard.alerts.acknowledgement import LinkInvalid, incident_of
-from mindguard.alerts.incidents.store import IncidentMissing, IncidentStateError, IncidentStore, StoreUnavailable
-from mindguard.alerts.masking import mask_secrets, printable
+from mindguard.alerts.incidents.store import IncidentMissing, IncidentStateError, IncidentStore
 from mindguard.connections import postgres_conninfo
+from mindguard.database.session import StoreUnavailable
 from mindguard.errors import ConnectionMissing
+from mindguard.masking import mask_secrets, printable
 from mindguard.monitors.metrics import CONTENT_TYPE, collected, exposition
 from mindguard.monitors.store import MonitorStore
 from mindguard.settings import Settings, load_settings
@@ -96,7 +97,7 @@ def show_metrics() -> Response:
     """The figures for Prometheus. With the incident store down there is one: that it is."""
     settings = load_settings()
     incidents = _store(settings)
-    registry = collected(settings, incidents, MonitorStore.of(incidents, settings), now=datetime.now(UTC))
+    registry = collected(settings, incidents, MonitorStore.of(incidents.database, settings), now=datetime.now(UTC))
     return Response(exposition(registry), media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
 
@@ -109,13 +110,13 @@ def acknowledge(name: str, user: GetUserDep) -> RedirectResponse:
 def show_reports() -> HTMLResponse:
     """Days whose checks have a page."""
     settings = load_settings()
-    return _page("reports.html", settings, days=days_reported(_store(settings)), severities=SEVERITIES)
+    return _page("reports.html", settings, days=days_reported(_store(settings).database), severities=SEVERITIES)
 
 
 def show_report(day: date) -> HTMLResponse:
     """What the checks found on one day."""
     settings, nonce = load_settings(), secrets.token_urlsafe(16)
-    sections = read_report(_store(settings), day)
+    sections = read_report(_store(settings).database, day)
     html = render_page(
         sections, day=day, locale=settings.locale, zone=settings.zone, nonce=nonce, all_days="../reports"
     )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindguard.alerts.masking import fold, mask_secrets, printable
+from mindguard.masking import fold, mask_secrets, printable
 
 SECRET = "s3cr3t-Value"
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"

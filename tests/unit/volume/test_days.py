@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mindguard.alerts.workdays import Workdays
 from mindguard.settings import CalendarSettings, include_dir, load_settings
 from mindguard.volume.check import calendar_of
 from mindguard.volume.days import Kind, day_start, kind_of, windows
+from mindguard.workdays import Workdays
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from mindguard.alerts.workdays import Workdays
 from mindguard.settings import CalendarSettings, Funnel, KeyEvent
 from mindguard.volume.frame import HISTORY_DAYS, build_frame
+from mindguard.workdays import Workdays
 
 DAY = date(2026, 9, 15)  # a Tuesday, far from holidays
 WEEKEND = 0.7  # share of a workday's traffic

@@ -1,18 +1,17 @@
-"""Tables of the incident store, in the schema `mindguard`. `migrations/` makes them; docs/adr/0014 says why these."""
+"""Tables of the incident store; docs/adr/0014 says why these."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, MetaData, String, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
 from mindguard.alerts.alert import Alert
-
-SCHEMA = "mindguard"
+from mindguard.database.base import Base
 
 
 class AlertColumn(TypeDecorator[Alert]):
@@ -26,20 +25,6 @@ class AlertColumn(TypeDecorator[Alert]):
 
     def process_result_value(self, value: Any, dialect: Any) -> Alert | None:
         return None if value is None else Alert.from_json(value)
-
-
-class Base(DeclarativeBase):
-    """All tables; every time is aware."""
-
-    metadata = MetaData(schema=SCHEMA)
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as it stands
-        datetime: DateTime(timezone=True),
-        int: BigInteger(),
-        str: String(),
-        Alert: AlertColumn(),
-        list[dict[str, str]]: JSONB(),
-        dict[str, Any]: JSONB(),
-    }
 
 
 class Incident(Base):
@@ -71,7 +56,7 @@ class Incident(Base):
     parent: Mapped[str] = mapped_column(default="")
     state: Mapped[str] = mapped_column(default="open")
     severity: Mapped[str]
-    alert: Mapped[Alert]
+    alert: Mapped[Alert] = mapped_column(AlertColumn())
     opened_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
     last_failure_at: Mapped[datetime]

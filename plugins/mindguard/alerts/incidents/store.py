@@ -7,25 +7,19 @@ or fingerprints, so that no two writers wait for each other.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from sqlalchemy import Engine, create_engine, delete, func, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, selectinload
 
 from mindguard.alerts.finding import Finding, Recovery
-from mindguard.alerts.incidents.migrate import is_current, migrate
 from mindguard.alerts.incidents.models import Entry, Incident, Notification, Occurrence
-from mindguard.alerts.masking import mask_secrets
 from mindguard.alerts.severity import Severity
+from mindguard.database.session import OpsDatabase
 from mindguard.errors import MindGuardError
 
 if TYPE_CHECKING:
@@ -38,10 +32,6 @@ _RELEASE_AFTER = timedelta(minutes=2)
 
 # What a pending notification becomes when more happens before it is sent: the one that stands first.
 _STRENGTH = ("opened", "raised", "resolved", "acknowledged", "updated")
-
-
-class StoreUnavailable(MindGuardError):
-    """The incident store cannot be reached, or does not answer in time."""
 
 
 class IncidentMissing(MindGuardError):
@@ -82,44 +72,13 @@ class IncidentStore:
         StoreUnavailable: from every method.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self._migrated = False
+    def __init__(self, database: OpsDatabase) -> None:
+        self.database = database
 
     @classmethod
     def of(cls, connection: Connection) -> IncidentStore:
         """The store in the database of a `postgres` connection; connects with the first use."""
-        from mindguard.connections import postgres_conninfo
-
-        # A pool of connections must not be shared with a process that was forked.
-        return _store(postgres_conninfo(connection), os.getpid())
-
-    @contextmanager
-    def session(self) -> Iterator[Session]:
-        """A transaction, committed at the end; makes the schema at the first use."""
-        try:
-            if not self._migrated:
-                migrate(self.engine)
-                self._migrated = True
-            with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                yield session
-        except (OperationalError, PoolTimeout) as error:
-            raise _unavailable(error) from None
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise _unavailable(error) from None
-            reason = mask_secrets(str(error.orig or "").partition("\n")[0])
-            raise StoreUnavailable(
-                f"the incident store refused: {reason}", hint="the user of connections.ops must own its database"
-            ) from None
-
-    def migrated(self) -> bool:
-        """Whether the schema is up to date; changes nothing."""
-        try:
-            with self.engine.connect() as connection:
-                return is_current(connection)
-        except (OperationalError, PoolTimeout) as error:
-            raise _unavailable(error) from None
+        return cls(OpsDatabase.of(connection))
 
     def report(self, findings: Sequence[Finding], *, now: datetime) -> list[Incident]:
         """Open an incident for each finding, or count it to the unresolved one with its fingerprint.
@@ -129,7 +88,7 @@ class IncidentStore:
         """
         if not findings:
             return []
-        with self.session() as session:
+        with self.database.session() as session:
             return [
                 incident
                 for finding in sorted(findings, key=lambda each: each.alert.fingerprint)
@@ -144,7 +103,7 @@ class IncidentStore:
         for recovery in sorted(recoveries, key=lambda each: each.at):
             latest[recovery.recovery_key] = recovery
         ended: list[Incident] = []
-        with self.session() as session:
+        with self.database.session() as session:
             wanted = (
                 select(Incident)
                 .where(Incident.recovery_key.in_(latest), Incident.state != "resolved")
@@ -165,7 +124,7 @@ class IncidentStore:
             IncidentMissing: there is none.
             IncidentStateError: it is over.
         """
-        with self.session() as session:
+        with self.database.session() as session:
             incident = _locked(session, incident_id)
             if incident.state == "resolved":
                 raise IncidentStateError(f"{incident.name} is resolved already", hint="there is nothing to take over")
@@ -184,7 +143,7 @@ class IncidentStore:
             IncidentMissing: there is none.
             IncidentStateError: it is resolved, and nothing was added.
         """
-        with self.session() as session:
+        with self.database.session() as session:
             incident = _locked(session, incident_id)
             told = {name: text for name, text in (("cause", cause), ("remedy", remedy), ("impact", impact)) if text}
             if incident.state == "resolved" and not told:
@@ -200,7 +159,7 @@ class IncidentStore:
 
     def note(self, incident_id: int | str, *, by: str, text: str, now: datetime) -> Incident:
         """Add a line to the timeline."""
-        with self.session() as session:
+        with self.database.session() as session:
             incident = _locked(session, incident_id)
             session.add(Entry(incident_id=incident.id, at=now, kind="note", by=by, text=text))
             return incident
@@ -211,7 +170,7 @@ class IncidentStore:
         Raises:
             IncidentStateError: the incident still lasts.
         """
-        with self.session() as session:
+        with self.database.session() as session:
             incident = _locked(session, incident_id)
             if incident.state != "resolved":
                 raise IncidentStateError(f"{incident.name} still lasts", hint="resolve it before its review")
@@ -230,7 +189,7 @@ class IncidentStore:
 
     def lasting(self, *, source: str, since: datetime) -> list[Incident]:
         """What one source reported and was unresolved at some time after a moment (aware), without timelines."""
-        with self.session() as session:
+        with self.database.session() as session:
             wanted = select(Incident).where(
                 Incident.source == source, or_(Incident.resolved_at.is_(None), Incident.resolved_at >= since)
             )
@@ -238,7 +197,7 @@ class IncidentStore:
 
     def list(self, *, states: Sequence[str] = UNRESOLVED, limit: int = 100) -> list[Incident]:
         """Newest first, without timelines."""
-        with self.session() as session:
+        with self.database.session() as session:
             wanted = select(Incident).where(Incident.state.in_(states)).order_by(Incident.id.desc()).limit(limit)
             return [*session.scalars(wanted)]
 
@@ -248,14 +207,14 @@ class IncidentStore:
         Raises:
             IncidentMissing: there is none.
         """
-        with self.session() as session:
+        with self.database.session() as session:
             wanted = select(Incident).where(Incident.id == number_of(incident_id))
             incident = session.scalar(wanted.options(selectinload(Incident.timeline)))
             return incident or _missing(incident_id)
 
     def depth(self, *, now: datetime) -> OutboxDepth:
         """How much is still to be told."""
-        with self.session() as session:
+        with self.database.session() as session:
             waiting = Notification.state.in_(("pending", "sending"))
             pending, oldest, dead = session.execute(
                 select(
@@ -269,14 +228,14 @@ class IncidentStore:
     def unresolved_counts(self) -> dict[tuple[str, str], int]:
         """How many unresolved incidents have which severity and state; none of a kind is a 0."""
         counted = select(Incident.severity, Incident.state, func.count()).where(Incident.state != "resolved")
-        with self.session() as session:
+        with self.database.session() as session:
             rows = session.execute(counted.group_by(Incident.severity, Incident.state))
             found = {(severity, state): count for severity, state, count in rows}
         return {(each.value, state): found.get((each.value, state), 0) for each in Severity for state in UNRESOLVED}
 
     def undeliverable(self) -> dict[int, str]:
         """Why Feishu never takes what it was sent of an incident, by the incident's number."""
-        with self.session() as session:
+        with self.database.session() as session:
             dead = select(Notification.incident_id, Notification.error).where(
                 Notification.state == "dead", Notification.incident_id.is_not(None)
             )
@@ -284,7 +243,7 @@ class IncidentStore:
 
     def retry_dead(self, *, now: datetime) -> int:
         """Send once more what Feishu refused, after what was wrong has been corrected; gives how many."""
-        with self.session() as session:
+        with self.database.session() as session:
             # As a claim that has run out: that keeps the batch, and a newer notification of the same incident.
             again = update(Notification).where(Notification.state == "dead")
             revived = again.values(state="sending", lease_until=now, tries=0).returning(Notification.id)
@@ -292,28 +251,13 @@ class IncidentStore:
 
     def forget(self, *, before: datetime) -> int:
         """Remove incidents that were resolved before a moment, with all that belongs to them; gives how many."""
-        with self.session() as session:
+        with self.database.session() as session:
             session.execute(delete(Occurrence).where(Occurrence.at < before))
             session.execute(
                 delete(Notification).where(Notification.incident_id.is_(None), Notification.sent_at < before)
             )
             gone = session.scalars(delete(Incident).where(Incident.resolved_at < before).returning(Incident.id))
             return len(gone.all())
-
-
-@lru_cache(maxsize=8)
-def _store(conninfo: str, pid: int) -> IncidentStore:
-    def connect() -> Any:
-        import psycopg
-
-        return psycopg.connect(
-            conninfo, connect_timeout=3, options="-c statement_timeout=5s -c lock_timeout=5s -c timezone=UTC"
-        )
-
-    engine = create_engine(
-        "postgresql+psycopg://", creator=connect, pool_size=2, max_overflow=4, pool_timeout=5, pool_pre_ping=True
-    )
-    return IncidentStore(engine)
 
 
 def number_of(incident_id: int | str) -> int:
@@ -474,11 +418,3 @@ def _locked(session: Session, incident_id: int | str) -> Incident:
 
 def _missing(incident_id: int | str) -> NoReturn:
     raise IncidentMissing(f"there is no incident {incident_id}", hint="`mindguard incidents list --all` shows them")
-
-
-def _unavailable(error: Exception) -> StoreUnavailable:
-    cause = getattr(error, "orig", None) or error
-    reason = mask_secrets(" ".join(str(cause).split()))[:300]
-    return StoreUnavailable(
-        f"the incident store cannot be used: {reason}", hint="check connections.ops and its PostgreSQL"
-    )

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from mindguard.alerts.masking import mask_secrets
 from mindguard.connections import Connection, clickhouse_client
 from mindguard.errors import MindGuardError
+from mindguard.masking import mask_secrets
 from mindguard.monitors.sources.base import MeasurementFailed, Row, SourceTimeout, SourceUnreachable, query_text, table
 from mindguard.settings_monitors import Monitor
 

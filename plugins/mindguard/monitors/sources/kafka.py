@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from mindguard.alerts.masking import mask_secrets
 from mindguard.connections import Connection, kafka_config
+from mindguard.masking import mask_secrets
 from mindguard.monitors.judge import Reading
 from mindguard.monitors.sources.base import MeasurementFailed, SourceTimeout, SourceUnreachable
 from mindguard.settings_monitors import Monitor

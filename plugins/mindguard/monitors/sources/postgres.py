@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mindguard.alerts.masking import mask_secrets
 from mindguard.connections import Connection, postgres_conninfo
+from mindguard.masking import mask_secrets
 from mindguard.monitors.sources.base import (
     MAX_ROWS,
     MeasurementFailed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from mindguard.alerts.incidents.models import SCHEMA, Base
+from mindguard.database.base import SCHEMA, Base
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
-from mindguard.alerts.incidents.models import SCHEMA
+from mindguard.database.base import SCHEMA
 
 _LOCK = 7_305_114_601
 """Of the advisory lock: any number that nobody else in this database uses."""

@@ -1,0 +1,95 @@
+"""Opens transactions on the operations database, and turns its errors into one that says what to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from mindguard.database.migrate import is_current, migrate
+from mindguard.errors import MindGuardError
+from mindguard.masking import mask_secrets
+
+if TYPE_CHECKING:
+    from mindguard.connections import Connection
+
+
+class StoreUnavailable(MindGuardError):
+    """The operations database cannot be reached, or does not answer in time."""
+
+
+class OpsDatabase:
+    """The operations database. Incidents, monitors and the pages on checks are handed one and share its connections.
+
+    Raises:
+        StoreUnavailable: from every method.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._migrated = False
+
+    @classmethod
+    def of(cls, connection: Connection) -> OpsDatabase:
+        """Return the database of a `postgres` connection. It connects at the first use."""
+        from mindguard.connections import postgres_conninfo
+
+        # A pool of connections must not be shared with a process that was forked.
+        return _database(postgres_conninfo(connection), os.getpid())
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Open a transaction that is committed at the end. The first use creates the schema."""
+        try:
+            if not self._migrated:
+                migrate(self.engine)
+                self._migrated = True
+            with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except (OperationalError, PoolTimeout) as error:
+            raise _unavailable(error) from None
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise _unavailable(error) from None
+            reason = mask_secrets(str(error.orig or "").partition("\n")[0])
+            raise StoreUnavailable(
+                f"the incident store refused: {reason}", hint="the user of connections.ops must own its database"
+            ) from None
+
+    def migrated(self) -> bool:
+        """Return whether the schema is up to date. This changes nothing."""
+        try:
+            with self.engine.connect() as connection:
+                return is_current(connection)
+        except (OperationalError, PoolTimeout) as error:
+            raise _unavailable(error) from None
+
+
+@lru_cache(maxsize=8)
+def _database(conninfo: str, pid: int) -> OpsDatabase:
+    def connect() -> Any:
+        import psycopg
+
+        return psycopg.connect(
+            conninfo, connect_timeout=3, options="-c statement_timeout=5s -c lock_timeout=5s -c timezone=UTC"
+        )
+
+    engine = create_engine(
+        "postgresql+psycopg://", creator=connect, pool_size=2, max_overflow=4, pool_timeout=5, pool_pre_ping=True
+    )
+    return OpsDatabase(engine)
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    cause = getattr(error, "orig", None) or error
+    reason = mask_secrets(" ".join(str(cause).split()))[:300]
+    return StoreUnavailable(
+        f"the incident store cannot be used: {reason}", hint="check connections.ops and its PostgreSQL"
+    )
