@@ -29,7 +29,7 @@ from mindguard.alerts.incidents.models import Incident, Notification
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.severity import Severity
 from mindguard.connections import Connection, from_environment
-from mindguard.feishu.delivery import deliver
+from mindguard.jobs.alerting import deliver
 from mindguard.settings import load_settings
 
 RESULTS = ROOT / "docs" / "benchmarks"

@@ -32,7 +32,7 @@ from devstack.live_data import create_tables, land_events
 from devstack.parts import ROOT
 from devstack.stack import Stack
 from mindguard.alerts.alert import fingerprint
-from mindguard.monitors.report import SOURCE, recovery_key
+from mindguard.monitors.findings import SOURCE, recovery_key
 
 RESULT = ROOT / "docs" / "benchmarks" / "detection.json"
 DAGS = ("pipeline_freshness", "service_levels", "alert_delivery")

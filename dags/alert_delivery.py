@@ -30,8 +30,8 @@ from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task
 
+from mindguard.airflow.dag_defaults import ZONE, dag_defaults
 from mindguard.alerts.severity import Severity
-from mindguard.dag_defaults import ZONE, dag_defaults
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,8 @@ def alert_delivery() -> None:
     @task(execution_timeout=timedelta(minutes=2), retries=2, retry_delay=timedelta(seconds=10))
     def deliver_alerts() -> dict[str, Any]:
         """Send, escalate, hand over, remind; returns how much of each."""
-        from mindguard.airflow_clients import connection
-        from mindguard.feishu.delivery import deliver
+        from mindguard.airflow.clients import connection
+        from mindguard.jobs.alerting import deliver
         from mindguard.settings import load_settings
 
         delivered = deliver(load_settings(), connection, now=datetime.now(UTC))
@@ -59,8 +59,8 @@ def alert_delivery() -> None:
     @task(execution_timeout=timedelta(minutes=2), retries=2, retry_delay=timedelta(seconds=10))
     def sweep_missed_callbacks() -> str:
         """Report what nothing has reported; returns the moment up to which that is done."""
-        from mindguard.airflow_clients import airflow_pages, connection
-        from mindguard.missed_callbacks import sweep
+        from mindguard.airflow.clients import airflow_pages, connection
+        from mindguard.jobs.missed_callbacks import sweep
         from mindguard.settings import load_settings
 
         task_instance = get_current_context()["ti"]

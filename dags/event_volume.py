@@ -34,8 +34,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import CronTriggerTimetable, Param, dag, get_current_context, task
 
+from mindguard.airflow.dag_defaults import ZONE, dag_defaults
 from mindguard.alerts.severity import Severity
-from mindguard.dag_defaults import ZONE, dag_defaults
 
 if TYPE_CHECKING:
     from mindguard.settings import Settings
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 def _moment(settings: Settings) -> Moment:
     """The day that this run judges, and as it looked when."""
-    from mindguard.event_volume import due
+    from mindguard.jobs.event_volume import due
     from mindguard.volume.check_suites import Moment
 
     context = get_current_context()
@@ -66,7 +66,7 @@ def event_volume() -> None:
     @task(execution_timeout=timedelta(minutes=2))
     def choose_suites() -> list[list[str]]:
         """Names of all suites, grouped by what they judge."""
-        from mindguard.event_volume import groups
+        from mindguard.jobs.event_volume import groups
         from mindguard.settings import load_settings
 
         return groups(load_settings())
@@ -79,8 +79,8 @@ def event_volume() -> None:
     def check_suites(names: list[str]) -> dict[str, Any]:
         from airflow.sdk.exceptions import AirflowFailException
 
-        from mindguard.airflow_clients import connection
-        from mindguard.event_volume import SuitesUnchecked, report_run, run_suites
+        from mindguard.airflow.clients import connection
+        from mindguard.jobs.event_volume import SuitesUnchecked, report_run, run_suites
         from mindguard.settings import load_settings
 
         settings = load_settings()
@@ -101,8 +101,8 @@ def event_volume() -> None:
         """Compare rollup and raw events of a closed day and the one before; returns how many were stored twice."""
         from airflow.sdk.exceptions import AirflowSkipException
 
-        from mindguard.airflow_clients import connection
-        from mindguard.event_volume import reconcile_rollup as reconcile
+        from mindguard.airflow.clients import connection
+        from mindguard.jobs.event_volume import reconcile_rollup as reconcile
         from mindguard.settings import load_settings
         from mindguard.volume.days import is_over
 

@@ -22,8 +22,8 @@ from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task
 
+from mindguard.airflow.dag_defaults import ZONE, dag_defaults
 from mindguard.alerts.severity import Severity
-from mindguard.dag_defaults import ZONE, dag_defaults
 
 
 @dag(
@@ -37,7 +37,7 @@ def pipeline_freshness() -> None:
     @task(execution_timeout=timedelta(minutes=2), retries=1, retry_delay=timedelta(seconds=10))
     def measure_freshness() -> dict[str, Any]:
         """Measure, judge, report; returns how many monitors have which status."""
-        from mindguard.watch import watch_in_task
+        from mindguard.airflow.monitoring_task import watch_in_task
 
         return watch_in_task(get_current_context()["ti"])
 

@@ -27,8 +27,8 @@ from typing import Any
 
 from airflow.sdk import Asset, Param, dag, get_current_context, task
 
+from mindguard.airflow.dag_defaults import dag_defaults
 from mindguard.alerts.severity import Severity
-from mindguard.dag_defaults import dag_defaults
 
 SNAPSHOT = Asset("mindguard_snapshot")
 
@@ -48,7 +48,7 @@ def restore_drill() -> None:
     @task(execution_timeout=timedelta(minutes=10))
     def choose_snapshots() -> list[str]:
         """The snapshot that has just been taken, and a sample of the older ones."""
-        from mindguard.airflow_clients import backup_store
+        from mindguard.airflow.clients import backup_store
         from mindguard.settings import load_settings
         from mindguard.snapshots.catalog import find_snapshot, snapshot_ids
         from mindguard.snapshots.drill import choose_drills
@@ -71,7 +71,7 @@ def restore_drill() -> None:
         doc_md="Rebuild the snapshot, compare it, store the proof.",
     )
     def drill_snapshot(snapshot_id: str) -> dict[str, Any]:
-        from mindguard.airflow_clients import backup_store, connection
+        from mindguard.airflow.clients import backup_store, connection
         from mindguard.connections import postgres_conninfo
         from mindguard.settings import load_settings
         from mindguard.snapshots.drill import drill_stored

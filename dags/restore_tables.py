@@ -27,9 +27,9 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param, dag, get_current_context, task
 
+from mindguard.airflow.dag_defaults import dag_defaults
+from mindguard.airflow.notifier import ApprovalNotifier
 from mindguard.alerts.severity import Severity
-from mindguard.dag_defaults import dag_defaults
-from mindguard.feishu.notifier import ApprovalNotifier
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def restore_tables() -> None:
 
 def _asked(params: Any) -> tuple[Any, Any, str, Any]:
     """Manifest, store, target and request that the form's values name."""
-    from mindguard.airflow_clients import backup_store, connection
+    from mindguard.airflow.clients import backup_store, connection
     from mindguard.connections import postgres_conninfo
     from mindguard.settings import load_settings
     from mindguard.snapshots.catalog import find_snapshot

@@ -34,9 +34,9 @@ from typing import Any
 
 from airflow.sdk import Asset, CronTriggerTimetable, Metadata, dag, get_current_context, task
 
+from mindguard.airflow.dag_defaults import ZONE, dag_defaults
+from mindguard.airflow.notifier import FeishuNotifier
 from mindguard.alerts.severity import Severity
-from mindguard.dag_defaults import ZONE, dag_defaults
-from mindguard.feishu.notifier import FeishuNotifier
 
 SNAPSHOT = Asset("mindguard_snapshot")
 
@@ -53,7 +53,7 @@ def snapshot_tables() -> None:
     @task(execution_timeout=timedelta(hours=3))
     def take_snapshot() -> dict[str, Any]:
         """Export and publish; returns the snapshot's id and what it cost."""
-        from mindguard.airflow_clients import app_conninfo, backup_store
+        from mindguard.airflow.clients import app_conninfo, backup_store
         from mindguard.settings import load_settings
         from mindguard.snapshots.take import take_snapshot as take
 
@@ -74,7 +74,7 @@ def snapshot_tables() -> None:
         """Read the published snapshot back; the asset's event carries its id."""
         from airflow.sdk.exceptions import AirflowFailException
 
-        from mindguard.airflow_clients import backup_store
+        from mindguard.airflow.clients import backup_store
         from mindguard.settings import load_settings
         from mindguard.snapshots.catalog import find_snapshot
         from mindguard.snapshots.verify import verify_snapshot as verify
@@ -91,7 +91,7 @@ def snapshot_tables() -> None:
     @task(execution_timeout=timedelta(minutes=30), on_failure_callback=[FeishuNotifier(severity=Severity.P2)])
     def expire_snapshots() -> dict[str, Any]:
         """Remove what is beyond its retention; returns what was decided and done."""
-        from mindguard.airflow_clients import backup_store
+        from mindguard.airflow.clients import backup_store
         from mindguard.settings import load_settings
         from mindguard.snapshots.expire import expire_snapshots as expire
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from airflow.sdk import Param, dag, get_current_context, task
 
+from mindguard.airflow.dag_defaults import dag_defaults
 from mindguard.alerts.severity import Severity
-from mindguard.dag_defaults import dag_defaults
 
 
 @dag(

@@ -17,8 +17,8 @@ from datetime import timedelta
 
 from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference, Param, dag, task
 
+from mindguard.airflow.dag_defaults import dag_defaults
 from mindguard.alerts.severity import Severity
-from mindguard.dag_defaults import dag_defaults
 from mindguard.missed_deadline import report_missed_deadline
 
 

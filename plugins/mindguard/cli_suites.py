@@ -75,7 +75,7 @@ def report(
 ) -> None:
     """Judge one day by all suites, and write the page on it as one HTML file; tells nobody. Status as of run."""
     from mindguard.connections import from_environment
-    from mindguard.event_volume import groups, run_suites, sections
+    from mindguard.jobs.event_volume import groups, run_suites, sections
     from mindguard.settings import load_settings
     from mindguard.volume.check_suites import Moment
     from mindguard.volume.report_page import render_page

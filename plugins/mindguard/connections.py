@@ -1,7 +1,7 @@
 """Connections without Airflow: the neutral record, its reader for `AIRFLOW_CONN_<ID>`, and the clients.
 
 The command line must work while Airflow is down, so nothing here imports it. Inside Airflow,
-`mindguard.airflow_clients` fills the same record from Airflow's own connections.
+`mindguard.airflow.clients` fills the same record from Airflow's own connections.
 """
 
 from __future__ import annotations

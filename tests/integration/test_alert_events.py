@@ -22,8 +22,8 @@ import pytest
 
 from devstack.airflow_api import AirflowAPI
 from devstack.stack import Stack
-from mindguard import airflow_rest
-from mindguard.airflow_rest import AirflowRefused, AirflowRest, AirflowUnreachable
+from mindguard.alerts.dag_runs import rest_api as airflow_rest
+from mindguard.alerts.dag_runs.rest_api import AirflowRefused, AirflowRest, AirflowUnreachable
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.connections import Connection, from_environment
 from mindguard.snapshots.pgtools import tool

@@ -25,7 +25,7 @@ from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.severity import Severity
 from mindguard.connections import from_environment
 from mindguard.database.session import StoreUnavailable
-from mindguard.feishu.delivery import deliver, report
+from mindguard.jobs.alerting import deliver, report
 from mindguard.settings import load_settings
 from tests.integration.outage import incident_store_down
 from tests.integration.test_incident_store import connection_of
@@ -40,7 +40,7 @@ import os, signal, sys
 from datetime import datetime, timedelta
 from mindguard.alerts.outbox import Sender
 from mindguard.connections import from_environment
-from mindguard.feishu.delivery import deliver
+from mindguard.jobs.alerting import deliver
 from mindguard.feishu.transport import AppTransport, HookTransport
 from mindguard.settings import load_settings
 

@@ -14,7 +14,7 @@ from devstack.parts import ROOT
 from mindguard.alerts.acknowledgement import incident_of
 from mindguard.alerts.escalation import ladders
 from mindguard.connections import Connection, from_environment
-from mindguard.feishu.delivery import Callers, deliver
+from mindguard.jobs.alerting import Callers, deliver
 from mindguard.settings import Settings, load_settings
 from tests.integration.test_delivery_faults import Site, findings, site
 

@@ -22,7 +22,7 @@ from mindguard.alerts.finding import Finding
 from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.connections import Connection, clickhouse_client, from_environment
-from mindguard.event_volume import Run, reconcile_rollup, report_run, run_suites, told
+from mindguard.jobs.event_volume import Run, reconcile_rollup, report_run, run_suites, told
 from mindguard.settings import Settings, load_settings
 from mindguard.volume.check_suites import Moment
 from mindguard.volume.days import day_start

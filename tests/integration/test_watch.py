@@ -30,10 +30,10 @@ from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.cli import app
 from mindguard.connections import Connection, from_environment
 from mindguard.database.session import OpsDatabase
+from mindguard.jobs.monitoring import Watched, watch
 from mindguard.monitors.metrics import collected, exposition
 from mindguard.monitors.store import MonitorStore
 from mindguard.settings import Settings
-from mindguard.watch import Watched, watch
 from tests.integration.test_incident_store import connection_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from mindguard.airflow_rest import AirflowRest, DagFacts
+from mindguard.alerts.dag_runs.rest_api import AirflowRest, DagFacts
 from mindguard.alerts.severity import Severity
 
 NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)

@@ -12,7 +12,7 @@ import pytest
 
 from mindguard.connections import Connection
 from mindguard.errors import ConnectionMissing
-from mindguard.event_volume import SuitesUnchecked, due, groups, run_suites, told
+from mindguard.jobs.event_volume import SuitesUnchecked, due, groups, run_suites, told
 from mindguard.settings import Settings, include_dir, load_settings
 from mindguard.volume.check_suites import Moment
 from mindguard.volume.suites import suites_dir

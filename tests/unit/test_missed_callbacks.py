@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mindguard.missed_callbacks import look_back_to
+from mindguard.jobs.missed_callbacks import look_back_to
 
 NOW = datetime(2026, 11, 19, 6, 2, tzinfo=UTC)
 

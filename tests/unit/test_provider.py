@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
+from mindguard.airflow.provider_info import get_provider_info
 from mindguard.connections import Connection
 from mindguard.feishu.app_client import app_from_connection, is_app
 from mindguard.feishu.client import hook_from_connection
-from mindguard.provider import get_provider_info
 
 ROOT = Path(__file__).resolve().parents[2]
 

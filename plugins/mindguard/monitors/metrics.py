@@ -5,6 +5,7 @@ Times are instants, not ages, as Prometheus advises: `time() - …` stays right 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,8 @@ from mindguard.database.session import StoreUnavailable
 from mindguard.monitors.result import Result
 from mindguard.monitors.store import MonitorStore
 from mindguard.settings import Settings
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -132,3 +135,15 @@ def _of_incidents(incidents: IncidentStore, *, now: datetime) -> list[GaugeMetri
     dead = _gauge("outbox_dead", "Notifications that Feishu will never take")
     dead.add_metric([], depth.dead)
     return [unresolved, pending, oldest, dead]
+
+
+def export_metrics(
+    settings: Settings, incidents: IncidentStore, store: MonitorStore, results: Sequence[Result], *, now: datetime
+) -> None:
+    """The figures for Prometheus. A full disk is no reason to call a good run failed."""
+    if not settings.watch.textfile:
+        return
+    try:
+        write_textfile(Path(settings.watch.textfile), collected(settings, incidents, store, now=now, fresh=results))
+    except OSError as error:
+        log.warning("cannot write watch.textfile: %s", error)

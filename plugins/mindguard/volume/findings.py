@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Alert, Chart, Fact, Link, Table, fingerprint
 from mindguard.alerts.finding import Finding, Recovery
-from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.severity import Locale, Severity
 from mindguard.volume.days import day_start, is_over
 from mindguard.volume.frame import TOTAL
@@ -27,7 +26,7 @@ SOURCE = "volume"
 SEVERITIES: dict[Level, Severity] = {"critical": Severity.P0, "warning": Severity.P1, "info": Severity.P2}
 _CAUSES_SHOWN = 6
 _NAMES_SHOWN = 8
-_SUITE_OF_EVENTS, _SUITE_OF_TOTAL = "event_volume", "total_volume"
+SUITE_OF_EVENTS, SUITE_OF_TOTAL = "event_volume", "total_volume"
 _UNCONFIRMED = "unconfirmed"
 
 _TEXTS: dict[str, dict[Locale, str]] = {
@@ -136,26 +135,6 @@ def recovery_key(suite: str, key: Sequence[str]) -> str:
     return f"{SOURCE}:{suite}:{'/'.join(key)}"
 
 
-def unclean_days(incidents: Iterable[Incident], *, until: date, zone: ZoneInfo) -> dict[str, set[date]]:
-    """Days before `until` on which somebody was paged for one event or for all traffic, by event or under `TOTAL`.
-
-    The day on which an incident ended was well again, unless it began then.
-    """
-    found: dict[str, set[date]] = {}
-    for incident in incidents:
-        source, _, about = incident.recovery_key.partition(":")
-        suite, _, key = about.partition(":")
-        if source != SOURCE or suite not in (_SUITE_OF_EVENTS, _SUITE_OF_TOTAL) or not key:
-            continue
-        if Severity(incident.severity) is Severity.P2:
-            continue  # a rule of somebody's own that fails for weeks must not take away every baseline
-        first = incident.opened_at.astimezone(zone).date()
-        ended = incident.resolved_at.astimezone(zone).date() if incident.resolved_at else until
-        days = {first + timedelta(days=number) for number in range(max(1, (ended - first).days))}
-        found.setdefault(key, set()).update(day for day in days if day < until)
-    return found
-
-
 def _unconfirmed_key(suite: Suite) -> str:
     return f"{SOURCE}:{suite.name}/{_UNCONFIRMED}"
 
@@ -244,7 +223,7 @@ def _parent(suite: Suite, row: Mapping[Any, Any]) -> str:
     if not broken:
         return ""
     if broken == row["step"]:
-        return recovery_key(_SUITE_OF_EVENTS, (broken,))
+        return recovery_key(SUITE_OF_EVENTS, (broken,))
     return recovery_key(suite.name, (row["funnel"], broken))
 
 

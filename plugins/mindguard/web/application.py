@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mindguard.airflow_clients import connection
+from mindguard.airflow.clients import connection
 from mindguard.alerts.acknowledgement import LinkInvalid, incident_of
 from mindguard.alerts.incidents.store import IncidentMissing, IncidentStateError, IncidentStore
 from mindguard.connections import postgres_conninfo

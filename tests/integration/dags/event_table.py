@@ -13,8 +13,8 @@ from typing import Any
 
 from airflow.sdk import Variable, dag, get_current_context, task
 
+from mindguard.airflow.dag_defaults import dag_defaults
 from mindguard.alerts.severity import Severity
-from mindguard.dag_defaults import dag_defaults
 
 LONG_S = 600
 

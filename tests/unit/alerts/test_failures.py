@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mindguard.alerts.failures import Run, run_failure, success, task_failure
+from mindguard.alerts.dag_runs.failures import Run, run_failure, success, task_failure
 from mindguard.alerts.finding import Finding
 from mindguard.alerts.severity import Severity
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mindguard.alerts.failures import Run
+from mindguard.alerts.dag_runs.failures import Run
+from mindguard.alerts.dag_runs.outcomes import EndedRun, EndedTask, failures, recoveries
 from mindguard.alerts.severity import Severity
-from mindguard.alerts.sweep import EndedRun, EndedTask, failures, recoveries
 
 AT = datetime(2026, 11, 19, 6, 2, tzinfo=UTC)
 UI = "https://airflow.example/"

@@ -9,11 +9,11 @@ from unittest.mock import create_autospec
 
 import pytest
 
+from mindguard.airflow.notifier import ApprovalNotifier, FeishuNotifier, RecoveryNotifier
 from mindguard.alerts.alert import Alert
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
-from mindguard.feishu.notifier import ApprovalNotifier, FeishuNotifier, RecoveryNotifier
 from mindguard.snapshots.drill import DrillBroke, Unrestorable
 
 STARTED = datetime(2026, 11, 19, 6, 2, tzinfo=UTC)

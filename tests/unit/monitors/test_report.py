@@ -10,7 +10,7 @@ import pytest
 
 from mindguard.alerts.finding import Finding
 from mindguard.alerts.severity import Severity
-from mindguard.monitors.report import Report, checker, report
+from mindguard.monitors.findings import Report, checker, report
 from mindguard.monitors.result import Key, Result
 from mindguard.settings import Settings
 

@@ -15,9 +15,10 @@ import pytest
 from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.severity import Severity
 from mindguard.feishu.card import render_card
+from mindguard.jobs.event_volume import days_with_incidents
 from mindguard.settings import Funnel
 from mindguard.volume.days import day_start
-from mindguard.volume.findings import Context, findings, recoveries, recovery_key, unclean_days
+from mindguard.volume.findings import Context, findings, recoveries, recovery_key
 from mindguard.volume.frame import TOTAL
 from mindguard.volume.suites import find_suite, judge
 from tests.unit.volume.worlds import DAY, history
@@ -195,7 +196,7 @@ def incident(key: str, opened: datetime, resolved: datetime | None, severity: st
 
 def test_days_of_incidents_are_no_baseline() -> None:
     noon = START + timedelta(hours=12)
-    days = unclean_days(
+    days = days_with_incidents(
         [
             incident("volume:event_volume:submit", noon - timedelta(days=5), noon - timedelta(days=3)),
             incident("volume:event_volume:view", noon - timedelta(days=2), noon - timedelta(days=2, hours=-3)),

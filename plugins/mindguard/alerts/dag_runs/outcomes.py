@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
-from mindguard.alerts.failures import Run, run_failure, success, task_failure
+from mindguard.alerts.dag_runs.failures import Run, run_failure, success, task_failure
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.severity import Locale, Severity
 

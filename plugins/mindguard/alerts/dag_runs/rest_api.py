@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from mindguard.alerts.failures import Run
+from mindguard.alerts.dag_runs.failures import Run
+from mindguard.alerts.dag_runs.outcomes import EndedRun, EndedTask
 from mindguard.alerts.severity import Severity
-from mindguard.alerts.sweep import EndedRun, EndedTask
 from mindguard.connections import Connection, http_address
 from mindguard.errors import MindGuardError
 

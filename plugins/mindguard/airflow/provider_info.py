@@ -14,7 +14,7 @@ def get_provider_info() -> dict[str, Any]:
         "connection-types": [
             {
                 "connection-type": "feishu",
-                "hook-class-name": "mindguard.feishu.hook.FeishuHook",
+                "hook-class-name": "mindguard.airflow.feishu_hook.FeishuHook",
                 "hook-name": "Feishu / Lark bot",
                 "ui-field-behaviour": {
                     "hidden-fields": ["login", "schema", "extra"],

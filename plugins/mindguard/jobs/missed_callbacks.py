@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from mindguard.airflow_rest import AirflowRest
-from mindguard.alerts.failures import SOURCE
+from mindguard.alerts.dag_runs.failures import SOURCE
+from mindguard.alerts.dag_runs.outcomes import failures, recoveries
+from mindguard.alerts.dag_runs.rest_api import AirflowRest
 from mindguard.alerts.incidents.store import IncidentStore
-from mindguard.alerts.sweep import failures, recoveries
 from mindguard.connections import Resolve
-from mindguard.feishu.delivery import report
+from mindguard.jobs.alerting import report
 from mindguard.settings import Settings
 
 TAG = "mindguard"

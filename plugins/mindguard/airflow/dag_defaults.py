@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from mindguard.airflow.notifier import FeishuNotifier, RecoveryNotifier
 from mindguard.alerts.severity import Severity
-from mindguard.feishu.notifier import FeishuNotifier, RecoveryNotifier
 
 ZONE = ZoneInfo("Asia/Shanghai")
 """Days begin and end here (operations document, 4.3 and 5.1)."""

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.pipeline import Reported
 from mindguard.alerts.releases import latest_releases
+from mindguard.alerts.severity import Severity
 from mindguard.connections import Resolve
 from mindguard.database.session import OpsDatabase
 from mindguard.errors import MindGuardError
-from mindguard.feishu.delivery import report
+from mindguard.jobs.alerting import report
 from mindguard.settings import Settings
 from mindguard.volume.check_suites import Frames, Moment
 from mindguard.volume.days import day_start
-from mindguard.volume.findings import SOURCE, Context, findings, recoveries, unclean_days
+from mindguard.volume.findings import SOURCE, SUITE_OF_EVENTS, SUITE_OF_TOTAL, Context, findings, recoveries
 from mindguard.volume.frame import HISTORY_DAYS
 from mindguard.volume.install import Difference, reconcile, require_equal
 from mindguard.volume.report_page import Section, section, unchecked
@@ -221,4 +224,24 @@ def _incident_days(settings: Settings, resolve: Resolve, moment: Moment) -> dict
     except MindGuardError as error:
         log.warning("days with incidents count as baselines: %s", error)
         return {}
-    return unclean_days(lasting, until=moment.day, zone=settings.zone)
+    return days_with_incidents(lasting, until=moment.day, zone=settings.zone)
+
+
+def days_with_incidents(incidents: Iterable[Incident], *, until: date, zone: ZoneInfo) -> dict[str, set[date]]:
+    """Days before `until` on which somebody was paged for one event or for all traffic, by event or under `TOTAL`.
+
+    The day on which an incident ended was well again, unless it began then.
+    """
+    found: dict[str, set[date]] = {}
+    for incident in incidents:
+        source, _, about = incident.recovery_key.partition(":")
+        suite, _, key = about.partition(":")
+        if source != SOURCE or suite not in (SUITE_OF_EVENTS, SUITE_OF_TOTAL) or not key:
+            continue
+        if Severity(incident.severity) is Severity.P2:
+            continue  # a rule of somebody's own that fails for weeks must not take away every baseline
+        first = incident.opened_at.astimezone(zone).date()
+        ended = incident.resolved_at.astimezone(zone).date() if incident.resolved_at else until
+        days = {first + timedelta(days=number) for number in range(max(1, (ended - first).days))}
+        found.setdefault(key, set()).update(day for day in days if day < until)
+    return found

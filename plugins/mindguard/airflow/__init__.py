@@ -1,0 +1,1 @@
+"""Everything that imports Airflow: its connections, callbacks, notifiers and defaults."""

@@ -1,0 +1,29 @@
+"""The one task of each monitoring DAG."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from mindguard.jobs.monitoring import watch
+
+
+def watch_in_task(task_instance: Any) -> dict[str, object]:
+    """`watch` as the one task of a monitoring DAG; gives the summary for XCom, which the next run reads.
+
+    Args:
+        task_instance: Airflow's, of the DAG that is one of GROUPS.
+    """
+    from mindguard.airflow.clients import connection
+    from mindguard.settings import load_settings
+
+    # With its index the newest value comes; without, a list of all that there ever were.
+    before = task_instance.xcom_pull(task_ids=task_instance.task_id, map_indexes=-1, include_prior_dates=True)
+    return watch(
+        task_instance.dag_id,
+        load_settings(),
+        connection,
+        now=datetime.now(UTC),
+        log_url=task_instance.log_url,
+        sent_directly=(before or {}).get("sent_directly", ()),
+    ).summary()

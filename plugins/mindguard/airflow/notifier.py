@@ -1,0 +1,249 @@
+"""Airflow's callbacks as findings and recoveries.
+
+Attach the notifiers to a DAG and, through `default_args`, to its tasks: the task's own callback knows the exception,
+the DAG's runs also when a task's process was killed and could not call anything. Both name the same occurrence, of
+which the incident store takes one (docs/adr/0013). What neither reports, `alert_delivery` finds.
+"""
+
+from __future__ import annotations
+
+import traceback
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseNotifier
+
+from mindguard.alerts.dag_runs.approval import approval_request
+from mindguard.alerts.dag_runs.failures import Run, success, task_failure
+from mindguard.alerts.dag_runs.outcomes import EndedRun, EndedTask, failures, recoveries
+from mindguard.alerts.severity import Severity
+from mindguard.errors import MindGuardError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from mindguard.alerts.finding import Finding, Recovery
+    from mindguard.settings import Settings
+
+SENT_DIRECTLY = "mindguard_sent_directly"
+"""XCom key of a failed task whose alert went out without the incident store: the occurrence."""
+
+BUDGET_S = 12.0
+"""Seconds for one callback: Airflow kills it after 20."""
+
+
+class FeishuNotifier(BaseNotifier):
+    """Reports a failed task or run.
+
+    Args:
+        severity: of a failure. A run with a Param named `severity` has that one instead.
+        repeats: report a failure also when the run before has failed. False for what delivers the alerts itself:
+            it must not send one a minute while it is broken.
+    """
+
+    def __init__(self, *, severity: Severity | str, repeats: bool = True) -> None:
+        super().__init__()
+        self.severity = Severity(severity)
+        self.repeats = repeats
+
+    def notify(self, context: Context) -> None:
+        """Report what the context tells of; a run's context has a reason, a task's has none."""
+        if not self.repeats and _failed_before(context):
+            self.log.info("the run before failed too, so this failure is not reported again")
+        elif "reason" in context:
+            self._report_run(context)
+        else:
+            self._report_failed_task(context)
+
+    def _report_failed_task(self, context: Context) -> None:
+        from mindguard.settings import load_settings
+
+        settings = load_settings()
+        task_instance: Any = context["ti"]
+        error = context.get("exception")
+        finding = task_failure(
+            _run(context),
+            task_instance.task_id,
+            severity=self._severity(context),
+            happened_at=datetime.now(UTC),
+            log_url=task_instance.log_url,
+            locale=settings.locale,
+            error=_one_line(error),
+            detail=_traceback(error),
+            tries=task_instance.try_number,
+        )
+        if self._report([finding], [], settings):
+            task_instance.xcom_push(SENT_DIRECTLY, finding.occurrence)
+
+    def _report_run(self, context: Context) -> None:
+        """Report how a run and each of its tasks ended, the good and the bad."""
+        from mindguard.airflow.clients import airflow_pages
+        from mindguard.settings import load_settings
+
+        settings = load_settings()
+        run = _run(context)
+        reason = str(context.get("reason") or "failed")
+        ended = EndedRun(
+            run,
+            failed=reason != "success",
+            ended_at=datetime.now(UTC),
+            tasks=self._tasks(context),
+            severity=self._severity(context),
+            reason=reason,
+        )
+        found = failures([ended], base_url=airflow_pages(), locale=settings.locale)
+        unsent = [finding for finding in found if not _was_sent_directly(run, finding, ended.tasks)]
+        self._report(unsent, recoveries([ended]), settings)
+
+    def _tasks(self, context: Context) -> tuple[EndedTask, ...]:
+        """The run's task instances, each with the severity that its own notifier gives."""
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        dag: Any = context["dag"]
+        run_id: str = context["run_id"]
+        states = RuntimeTaskInstance.get_task_states(dag_id=dag.dag_id, run_ids=[run_id]).get(run_id, {})
+        tasks: list[EndedTask] = []
+        for name, state in states.items():
+            # Airflow calls an instance of a mapped task `<task_id>_<map index>` here.
+            task_id, _, index = (name, "", "-1") if name in dag.task_ids else name.rpartition("_")
+            own = None if _asked_severity(context) else _own_severity(dag, task_id)
+            tasks.append(EndedTask(task_id, str(state or ""), None, severity=own, map_index=int(index)))
+        return tuple(tasks)
+
+    def _severity(self, context: Context) -> Severity:
+        """What a Param named `severity` asked for, else what the error says of itself, else the notifier's own."""
+        error = context.get("exception")
+        return Severity(_asked_severity(context) or getattr(error, "severity", None) or self.severity)
+
+    def _report(self, findings: Sequence[Finding], recovered: Sequence[Recovery], settings: Settings) -> bool:
+        """Into the store and on to Feishu; whether alerts had to be sent without the store."""
+        from mindguard.airflow.clients import connection
+        from mindguard.alerts.unresolved import ends_an_incident
+
+        if not findings and not ends_an_incident(recovered, connection(settings.connections.ops)):
+            return False  # by far the most usual outcome, and the store costs half a second to load
+        from mindguard.jobs.alerting import report
+
+        reported = report(
+            findings, recovered, settings=settings, resolve=connection, now=datetime.now(UTC), budget_s=BUDGET_S
+        )
+        return reported.direct
+
+
+class RecoveryNotifier(FeishuNotifier):
+    """Reports a task or run that succeeded, which ends its incident if one is open.
+
+    A run that Airflow calls successful may hold a failed task: that is reported, with this notifier's severity.
+    """
+
+    def notify(self, context: Context) -> None:
+        """Report it. What goes wrong is only logged: the work itself is done, and the sweep comes by in a minute."""
+        try:
+            if "reason" in context:
+                self._report_run(context)
+            else:
+                self._report_task_success(context)
+        except MindGuardError as error:
+            self.log.warning("the recovery was not reported: %s", error)
+
+    def _report_task_success(self, context: Context) -> None:
+        from mindguard.settings import load_settings
+
+        task_instance: Any = context["ti"]
+        if task_instance.map_index >= 0:
+            return  # another instance may have failed: the run's callback sees all of them
+        recovered = success(_run(context), task_instance.task_id, at=datetime.now(UTC))
+        self._report([], [recovered], load_settings())
+
+
+class ApprovalNotifier(FeishuNotifier):
+    """Asks for a person's approval, with a link to the page that takes it. For an operator's `notifiers`."""
+
+    def notify(self, context: Context) -> None:
+        """Send the card. Without Feishu the approval can still be given in Airflow, so a failure is only logged."""
+        from mindguard.settings import load_settings
+
+        operator: Any = context["task"]
+        task_instance: Any = context["ti"]
+        settings = load_settings()
+        alert = approval_request(
+            dag_id=task_instance.dag_id,
+            run_id=task_instance.run_id,
+            question=operator.subject,
+            plan=operator.body or "",
+            severity=self._severity(context),
+            happened_at=datetime.now(UTC),
+            page_url=f"{task_instance.log_url.partition('?')[0]}/required_actions",
+            locale=settings.locale,
+        )
+        try:
+            self._send(alert, settings)
+        except MindGuardError as error:
+            self.log.warning("the request for approval did not reach Feishu: %s", error)
+
+    def _send(self, alert: Any, settings: Settings) -> None:
+        """Send what is no incident."""
+        from mindguard.airflow.clients import connection
+        from mindguard.feishu.transport import transport_of
+
+        transport = transport_of(settings, connection)
+        transport.send(alert, uuid=alert.fingerprint, now=datetime.now(UTC))
+
+
+def _run(context: Context) -> Run:
+    dag: Any = context["dag"]
+    run_id: str = context["run_id"]
+    dag_run: Any = context.get("dag_run")  # absent where Airflow has no task to build the context from
+    return Run(
+        dag_id=dag.dag_id,
+        run_id=run_id,
+        run_type=str(dag_run.run_type.value) if dag_run else run_id.partition("__")[0],
+        started_at=dag_run.start_date if dag_run else None,
+        scheduled=dag.schedule is not None,
+    )
+
+
+def _failed_before(context: Context) -> bool:
+    """Whether the run before this one has failed."""
+    task_instance: Any = context.get("ti")
+    before = task_instance.get_previous_dagrun() if task_instance else None
+    return before is not None and before.state == "failed"
+
+
+def _asked_severity(context: Context) -> str | None:
+    return (context.get("params") or {}).get("severity")
+
+
+def _own_severity(dag: Any, task_id: str) -> Severity | None:
+    callbacks = dag.get_task(task_id).on_failure_callback if task_id in dag.task_ids else []
+    return next((callback.severity for callback in callbacks if isinstance(callback, FeishuNotifier)), None)
+
+
+def _was_sent_directly(run: Run, finding: Finding, tasks: Sequence[EndedTask]) -> bool:
+    """Whether the task's own callback has sent this already, while the store was down."""
+    from airflow.sdk.execution_time.xcom import XCom
+
+    return any(
+        XCom.get_one(
+            key=SENT_DIRECTLY, dag_id=run.dag_id, task_id=task.task_id, run_id=run.run_id, map_index=task.map_index
+        )
+        == finding.occurrence
+        for task in tasks
+        if task.state == "failed" and run.fingerprint(task.task_id) == finding.alert.fingerprint
+    )
+
+
+def _one_line(error: object) -> str:
+    """The whole error: the renderer masks secrets before it cuts, which must not be the other way round."""
+    if error is None:
+        return ""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if isinstance(error, BaseException) else text
+
+
+def _traceback(error: object) -> str:
+    if isinstance(error, BaseException):
+        return "".join(traceback.format_exception(error))
+    return ""

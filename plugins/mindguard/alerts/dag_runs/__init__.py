@@ -1,0 +1,1 @@
+"""How runs of Airflow's DAGs become findings and recoveries."""

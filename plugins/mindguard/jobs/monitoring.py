@@ -1,0 +1,113 @@
+"""One run of a monitoring DAG: measure, judge, tell people, tell other systems, and notice what did not run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.incidents.store import IncidentStore
+from mindguard.alerts.unresolved import ends_an_incident
+from mindguard.connections import Resolve
+from mindguard.database.session import StoreUnavailable
+from mindguard.jobs.alerting import report as tell
+from mindguard.monitors.findings import report
+from mindguard.monitors.heartbeat import beat
+from mindguard.monitors.metrics import export_metrics
+from mindguard.monitors.result import Result
+from mindguard.monitors.run import remembered, run_monitors
+from mindguard.monitors.self_check import GROUPS, check_checkers, remember_run
+from mindguard.monitors.store import MonitorStore
+from mindguard.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+BUDGET_S = 20.0
+"""Seconds for telling people; what is left is delivered by `alert_delivery`."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a run came to.
+
+    Attributes:
+        sent_directly: fingerprints that people were told of without the incident store, since it has been down.
+    """
+
+    results: tuple[Result, ...]
+    findings: tuple[Finding, ...]
+    sent_directly: tuple[str, ...]
+
+    def summary(self) -> dict[str, object]:
+        """For XCom: how many monitors and dimensions have which status, and what the next run must know."""
+        statuses = [result.status for result in self.results]
+        counts = {status: statuses.count(status) for status in ("pass", "warn", "error", "unknown")}
+        return {**counts, "sent_directly": list(self.sent_directly)}
+
+
+def watch(
+    dag: str,
+    settings: Settings,
+    resolve: Resolve,
+    *,
+    now: datetime,
+    log_url: str = "",
+    sent_directly: Collection[str] = (),
+) -> Watched:
+    """Measure what the DAG is for and report it.
+
+    Args:
+        dag: one of GROUPS.
+        now: aware.
+        log_url: page with the log of this run.
+        sent_directly: as the run before returned it. The same is not sent again while the store is down.
+
+    Raises:
+        MindGuardError: neither the store nor Feishu took what was found.
+    """
+    incidents = IncidentStore.of(resolve(settings.connections.ops))
+    store = MonitorStore.of(incidents.database, settings)
+    states, memory = remembered(store)
+    monitors = [monitor for monitor in settings.monitors if monitor.kind in GROUPS[dag]]
+    results = (
+        run_monitors(
+            settings, resolve, now=now, memory=memory, states=states, names=[monitor.name for monitor in monitors]
+        )
+        if monitors
+        else []
+    )
+    said = report(settings, monitors, results, known=states, log_url=log_url)
+    findings, recoveries = [*said.findings], [*said.recoveries]
+    late, well = check_checkers(dag, states, settings, now=now, log_url=log_url)
+    findings += late
+    recoveries += well
+    if memory:
+        remember_run(memory, dag, states, settings, now=now)
+    else:
+        findings = [each for each in findings if each.alert.fingerprint not in sent_directly]
+    direct = _told(findings, recoveries, settings, resolve, now=now)
+    export_metrics(settings, incidents, store, results, now=now)
+    beat(settings, dag)
+    sent = {*sent_directly, *(each.alert.fingerprint for each in findings)} if direct or not memory else set()
+    return Watched(tuple(results), tuple(findings), tuple(sorted(sent)))
+
+
+def _told(
+    findings: Sequence[Finding], recoveries: Sequence[Recovery], settings: Settings, resolve: Resolve, *, now: datetime
+) -> bool:
+    """Tell people; whether that had to go without the incident store."""
+    for each in findings:
+        log.warning("%s: %s", each.alert.title, "; ".join(f"{fact.name} {fact.value}" for fact in each.alert.facts))
+    try:
+        ended = bool(recoveries) and ends_an_incident(recoveries, resolve(settings.connections.ops))
+    except StoreUnavailable:
+        ended = False  # the next run with the store ends it
+    if not findings and not ended:
+        return False
+    reported = tell(
+        findings, recoveries if ended else (), settings=settings, resolve=resolve, now=now, budget_s=BUDGET_S
+    )
+    return reported.direct

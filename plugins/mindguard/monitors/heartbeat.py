@@ -1,0 +1,31 @@
+"""The dead man's switch: a signal after each run. Whoever waits for it raises the alarm when it stops."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from mindguard.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def beat(settings: Settings, dag: str) -> None:
+    """Touch the file and call the address that the settings name. A failure is only logged: the run itself is good."""
+    if settings.watch.heartbeat_file:
+        path = Path(settings.watch.heartbeat_file.replace("{dag}", dag))
+        try:
+            path.touch()
+        except OSError as error:
+            log.warning("cannot touch watch.heartbeat_file: %s", error)
+    if settings.watch.heartbeat_url:
+        import httpx
+
+        try:
+            answer = httpx.get(settings.watch.heartbeat_url.replace("{dag}", dag), timeout=5)
+            answer.raise_for_status()
+        except httpx.HTTPStatusError as error:
+            log.warning("watch.heartbeat_url answers %s", error.response.status_code)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            # The address is a credential at most services, so it is not shown.
+            log.warning("watch.heartbeat_url: %s", type(error).__name__)

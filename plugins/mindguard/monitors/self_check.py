@@ -1,0 +1,81 @@
+"""Checks that the monitoring DAGs themselves run every minute."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from mindguard.alerts.finding import Finding, Recovery
+from mindguard.database.session import StoreUnavailable
+from mindguard.monitors.findings import checker, recovery_key
+from mindguard.monitors.judge import State
+from mindguard.monitors.result import Key, Memory, Result
+from mindguard.settings import Settings
+
+log = logging.getLogger(__name__)
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "pipeline_freshness": ("freshness", "deadline"),
+    "service_levels": ("rate", "latency", "heartbeat"),
+}
+"""The kinds of monitors that each DAG measures."""
+
+
+def check_checkers(
+    dag: str, states: Mapping[Key, State], settings: Settings, *, now: datetime, log_url: str
+) -> tuple[list[Finding], list[Recovery]]:
+    """Find out whether this DAG, and each other monitoring DAG that has ever run, runs every minute.
+
+    Args:
+        dag: the DAG that is running now, a key of GROUPS.
+        states: what each monitor remembers; a DAG's own state says when it last ran.
+        now: aware.
+        log_url: page with the log of this run.
+    """
+    allowed = timedelta(seconds=settings.watch.late_after_s)
+    findings: list[Finding] = []
+    recoveries: list[Recovery] = []
+    for each in GROUPS:
+        state = states.get((_checker(each), ""))
+        gap = now - state.measured_at if state and state.measured_at else timedelta(0)
+        ours = each == dag
+        if gap > allowed:
+            found = checker(each, gap, at=now, running=ours, settings=settings, log_url=log_url)
+            findings.append(found)
+        elif ours:
+            recoveries.append(Recovery(recovery_key("checker", each), now))
+    return findings, recoveries
+
+
+def remember_run(memory: Memory, dag: str, states: Mapping[Key, State], settings: Settings, *, now: datetime) -> None:
+    """Keep how many seconds ago the previous run was, as a result among those of the monitors."""
+    key = (_checker(dag), "")
+    before = states.get(key)
+    gap_s = (now - before.measured_at).total_seconds() if before and before.measured_at else None
+    late = gap_s is not None and gap_s > settings.watch.late_after_s
+    result = Result(
+        monitor=key[0],
+        dimension="",
+        at=now,
+        status="error" if late else "pass",
+        value=gap_s,
+        threshold=settings.watch.late_after_s,
+        unit="s",
+        reason="above" if late else "",
+        cause="checker_late" if late else "",
+        note="",
+        escalated=False,
+        since=now,
+        unknown_since=None,
+        took_s=0.0,
+    )
+    try:
+        memory.save([result], {key: State(level="error" if late else "pass", since=now, measured_at=now)}, [key[0]])
+    except StoreUnavailable as error:
+        log.warning("the record that this DAG has run was not kept: %s", error)
+
+
+def _checker(dag: str) -> str:
+    # No monitor of the settings can have a colon in its name.
+    return f"checker:{dag}"
