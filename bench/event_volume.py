@@ -35,7 +35,9 @@ from devstack.parts import ROOT
 from devstack.sample_data import load_events
 from devstack.stack import Stack
 from mindguard.connections import clickhouse_client, from_environment
-from mindguard.settings import CalendarSettings, KeyEvent, load_settings
+from mindguard.settings import load_settings
+from mindguard.settings.rota import CalendarSettings
+from mindguard.settings.volume import KeyEvent
 from mindguard.volume.backtest import Fall, Score, replay, score
 from mindguard.volume.days import Kind, day_start, kind_of
 from mindguard.volume.frame import HISTORY_DAYS, TOTAL

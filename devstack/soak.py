@@ -25,7 +25,7 @@ from rich.table import Table
 
 from devstack.sample_data import SHANGHAI, churn, load_tables
 from devstack.stack import Stack
-from mindguard.settings import SnapshotSettings
+from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.catalog import list_snapshots, proven
 from mindguard.snapshots.drill import DrillBroke, drill
 from mindguard.snapshots.expire import expire_snapshots

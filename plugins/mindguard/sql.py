@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mindguard.settings import include_dir
+from mindguard.resources import include_dir
 
 if TYPE_CHECKING:
     from psycopg.sql import Composable, Composed

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from mindguard.settings import CalendarSettings
+from mindguard.settings.rota import CalendarSettings
 
 _SATURDAY = 5
 

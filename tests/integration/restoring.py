@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from devstack.stack import Stack
-from mindguard.settings import SnapshotSettings
+from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.manifest import Manifest
 from mindguard.snapshots.source import open_source
 from mindguard.snapshots.store import Store

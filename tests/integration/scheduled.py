@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from devstack.airflow_api import AirflowAPI
 from devstack.stack import Stack
-from mindguard.settings import SnapshotSettings
+from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.encryption import Encryption
 from mindguard.snapshots.store import Store
 

@@ -17,7 +17,7 @@ from mindguard.alerts.incidents.store import ActionItem, IncidentStore
 from mindguard.alerts.outbox import Delivered, NotDelivered, Sender
 from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
-from mindguard.settings import EscalationSettings
+from mindguard.settings.alerts import EscalationSettings
 from tests.integration.test_incident_store import MINUTE, NOW, connection_of, finding
 
 HOUR = 60 * MINUTE

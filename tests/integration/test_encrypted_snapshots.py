@@ -13,7 +13,7 @@ import pytest
 
 from devstack.stack import Stack
 from mindguard.errors import MindGuardError
-from mindguard.settings import RetentionSettings, SnapshotSettings
+from mindguard.settings.snapshot import RetentionSettings, SnapshotSettings
 from mindguard.snapshots.catalog import find_key, find_snapshot, list_snapshots, newest_snapshot, proven
 from mindguard.snapshots.drill import Unrestorable, drill, drill_stored
 from mindguard.snapshots.encryption import (

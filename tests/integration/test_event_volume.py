@@ -19,7 +19,9 @@ from devstack.stack import Stack
 from mindguard.alerts.alert import Release
 from mindguard.connections import Connection, clickhouse_client, from_environment
 from mindguard.errors import MindGuardError
-from mindguard.settings import CalendarSettings, KeyEvent, Settings, VolumeSettings, load_settings
+from mindguard.settings import Settings, load_settings
+from mindguard.settings.rota import CalendarSettings
+from mindguard.settings.volume import KeyEvent, VolumeSettings
 from mindguard.volume.check import load_frame, load_funnels
 from mindguard.volume.days import day_start
 from mindguard.volume.frame import TOTAL

@@ -25,7 +25,7 @@ from devstack.sample_data import load_tables
 from devstack.soak import DAY, SimulatedStore, simulate
 from devstack.stack import Stack
 from mindguard.errors import MindGuardError
-from mindguard.settings import RetentionSettings, SnapshotSettings
+from mindguard.settings.snapshot import RetentionSettings, SnapshotSettings
 from mindguard.snapshots import reuse
 from mindguard.snapshots.catalog import SnapshotMissing, find_snapshot, list_snapshots, proven
 from mindguard.snapshots.expire import Expired, ExpiryIncomplete, expire_snapshots, hold, release

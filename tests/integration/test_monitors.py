@@ -25,7 +25,8 @@ from mindguard.doctor.monitors import examine_monitors
 from mindguard.monitors.deadline import latest_due
 from mindguard.monitors.result import Result
 from mindguard.monitors.run import choose, run_monitors
-from mindguard.settings import Settings, include_dir, load_settings
+from mindguard.resources import include_dir
+from mindguard.settings import Settings, load_settings
 from tests.integration.test_incident_store import connection_of
 
 SHIPPED = load_settings(include_dir() / "config" / "mindguard.yaml")

@@ -15,7 +15,7 @@ import pytest
 from devstack.parts import ROOT
 from devstack.sample_data import load_tables
 from devstack.stack import Stack
-from mindguard.settings import SnapshotSettings
+from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.encryption import Encryption, KeyRing, new_key_ring
 from mindguard.snapshots.manifest import Manifest
 from mindguard.snapshots.store import Store

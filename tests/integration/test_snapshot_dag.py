@@ -21,7 +21,7 @@ from devstack.airflow_api import AirflowAPI
 from devstack.sample_data import load_tables
 from devstack.stack import Stack
 from mindguard.alerts.dag_runs.failures import Run
-from mindguard.settings import SnapshotSettings
+from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.catalog import find_snapshot, list_snapshots
 from mindguard.snapshots.store import Store
 from mindguard.snapshots.verify import verify_snapshot

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from mindguard.settings import SnapshotSettings
+from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.catalog import find_snapshot
 from mindguard.snapshots.manifest import Manifest
 from mindguard.snapshots.store import Store

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import sql
 
-from mindguard.settings import SnapshotSettings
+from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.manifest import Table
 from mindguard.snapshots.source import open_source
 from mindguard.snapshots.store import Store

@@ -23,7 +23,8 @@ from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.severity import Severity
 from mindguard.cli import app
 from mindguard.connections import clickhouse_client, from_environment
-from mindguard.settings import include_dir, load_settings
+from mindguard.resources import include_dir
+from mindguard.settings import load_settings
 from mindguard.volume.check_suites import Frames, Moment
 from mindguard.volume.days import day_start
 from mindguard.volume.findings import Context, findings, recoveries

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mindguard import __version__, cli, cli_common
+from mindguard import __version__, cli
+from mindguard.cli import output
 from mindguard.doctor.finding import Finding
 from mindguard.feishu.cases import CASES
 
@@ -161,15 +162,15 @@ FINDING = ("error", "public.behavior_tasks", "created_at leads no index, so each
 
 @pytest.mark.parametrize("cell", ["IO: [libpq] connection failed", "no right on [/tmp/x]", "public.[red]", ":warning:"])
 def test_a_cell_is_printed_as_it_is(cell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    cli_common.print_table(("what", "[bold]"), [(cell, cell)])
+    output.print_table(("what", "[bold]"), [(cell, cell)])
     out = capsys.readouterr().out
     assert out.count(cell) == 2
     assert "[bold]" in out
 
 
 def test_a_pipe_and_a_log_take_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    cli_common.print_table(LIST_HEADS, [LISTED])
-    cli_common.print_table(("", "what", "finding"), [(*FINDING[:2], FINDING[2] * 9)])
+    output.print_table(LIST_HEADS, [LISTED])
+    output.print_table(("", "what", "finding"), [(*FINDING[:2], FINDING[2] * 9)])
     lines = capsys.readouterr().out.splitlines()
     assert any(all(cell in line for cell in LISTED) for line in lines)
     assert any(FINDING[2] * 9 in line for line in lines)
@@ -181,9 +182,9 @@ def test_a_terminal_wraps_the_last_column_between_words_and_cuts_nothing(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", columns)
-    cli_common.print_table(LIST_HEADS, [LISTED])
+    output.print_table(LIST_HEADS, [LISTED])
     assert any(all(cell in line for cell in LISTED) for line in capsys.readouterr().out.splitlines())
-    cli_common.print_table(("", "what", "finding"), [FINDING])
+    output.print_table(("", "what", "finding"), [FINDING])
     out = capsys.readouterr().out
     assert FINDING[2] not in out, "wrapped"
     assert {word for cell in FINDING for word in cell.split()} <= set(out.split())

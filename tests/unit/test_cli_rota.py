@@ -12,7 +12,7 @@ import pytest
 import time_machine
 from typer.testing import CliRunner, Result
 
-from mindguard.cli_rota import app
+from mindguard.cli.rota import app
 from mindguard.errors import SettingsError
 
 NOW = datetime(2026, 11, 24, 12, 0, 30, tzinfo=ZoneInfo("Asia/Shanghai"))

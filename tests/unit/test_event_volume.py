@@ -13,7 +13,8 @@ import pytest
 from mindguard.connections import Connection
 from mindguard.errors import ConnectionMissing
 from mindguard.jobs.event_volume import SuitesUnchecked, due, groups, run_suites, told
-from mindguard.settings import Settings, include_dir, load_settings
+from mindguard.resources import include_dir
+from mindguard.settings import Settings, load_settings
 from mindguard.volume.check_suites import Moment
 from mindguard.volume.suites import suites_dir
 

@@ -17,7 +17,8 @@ from ruamel.yaml import YAML
 
 from mindguard.alerts.rota import Rota, gaps
 from mindguard.errors import SettingsError
-from mindguard.settings import Settings, include_dir, load_settings, settings_path
+from mindguard.resources import include_dir
+from mindguard.settings import Settings, load_settings, settings_path
 
 SMALLEST: dict[str, Any] = {"snapshot": {"bucket": "b", "tables": [{"name": "public.t"}]}}
 MONITOR = {"name": "api", "kind": "rate", "source": "postgres", "query": "m.sql", "error_above": 0.01}

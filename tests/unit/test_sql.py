@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindguard.settings import include_dir
+from mindguard.resources import include_dir
 from mindguard.sql import (
     clickhouse_identifier,
     clickhouse_literal,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mindguard.alerts.severity import Severity
-from mindguard.settings import EscalationSettings
+from mindguard.settings.alerts import EscalationSettings
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ from mindguard.alerts.alert import Release
 from mindguard.errors import MindGuardError
 from mindguard.fetch import TIMEOUT_S, download, within
 from mindguard.masking import mask_secrets
-from mindguard.settings import ReleasesSettings, Settings, include_dir
+from mindguard.resources import include_dir
+from mindguard.settings import Settings
+from mindguard.settings.alerts import ReleasesSettings
 from mindguard.sql import statement
 
 if TYPE_CHECKING:

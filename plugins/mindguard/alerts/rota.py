@@ -15,7 +15,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Person
-from mindguard.settings import Day, OverrideSettings, RotaSettings, ShiftSettings
+from mindguard.settings.rota import Day, OverrideSettings, RotaSettings, ShiftSettings
 from mindguard.workdays import Workdays
 
 _WEEKDAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 from mindguard.alerts.rota import Plan, Rota, Slot, duties
 from mindguard.errors import MindGuardError
 from mindguard.fetch import FetchFailed, download
-from mindguard.settings import PersonSettings, Settings, settings_path
+from mindguard.settings import Settings, settings_path
+from mindguard.settings.rota import PersonSettings
 
 _DAY = timedelta(days=1)
 _BETWEEN_NAMES = re.compile(r"[,，、;；/]")

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from mindguard.connections import Connection, Resolve, s3_client
 from mindguard.doctor.finding import Finding, clock, tried
-from mindguard.settings import Settings, SnapshotSettings
+from mindguard.settings import Settings
+from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.store import ObjectExists, Store, StoreError
 
 if TYPE_CHECKING:

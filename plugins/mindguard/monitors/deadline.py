@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from mindguard.monitors.judge import Reading
-from mindguard.settings_monitors import DeadlineMonitor
+from mindguard.settings.monitors import DeadlineMonitor
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 

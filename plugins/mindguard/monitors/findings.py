@@ -12,7 +12,7 @@ from mindguard.alerts.severity import Locale, Severity
 from mindguard.monitors.result import Key, Result
 from mindguard.monitors.sources import connection_id
 from mindguard.settings import Settings
-from mindguard.settings_monitors import Monitor
+from mindguard.settings.monitors import Monitor
 
 SOURCE = "monitor"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from mindguard.settings_monitors import FreshnessMonitor, Monitor
+from mindguard.settings.monitors import FreshnessMonitor, Monitor
 
 Level = Literal["pass", "warn", "error"]
 Status = Literal["pass", "warn", "error", "unknown"]

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from mindguard.monitors.judge import Cause, Reason, State, Status, Verdict
-from mindguard.settings_monitors import Monitor
+from mindguard.settings.monitors import Monitor
 
 Key = tuple[str, str]
 """Name of a monitor, and a dimension or the empty text."""

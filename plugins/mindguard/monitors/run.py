@@ -24,7 +24,7 @@ from mindguard.monitors.result import Key, Memory, Result
 from mindguard.monitors.sources import connection_id, prepare
 from mindguard.monitors.sources.base import Row, Source, SourceTimeout, SourceUnreachable, readings
 from mindguard.settings import Settings
-from mindguard.settings_monitors import DeadlineMonitor, Monitor
+from mindguard.settings.monitors import DeadlineMonitor, Monitor
 
 log = logging.getLogger(__name__)
 

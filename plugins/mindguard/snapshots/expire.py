@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mindguard.errors import MindGuardError
-from mindguard.settings import RetentionSettings
+from mindguard.settings.snapshot import RetentionSettings
 from mindguard.snapshots.catalog import SnapshotMissing, find_key, id_of, proven, read_manifest
 from mindguard.snapshots.encryption import Unreadable
 from mindguard.snapshots.manifest import ManifestInvalid

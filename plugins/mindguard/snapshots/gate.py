@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mindguard.settings import GateSettings
+from mindguard.settings.snapshot import GateSettings
 from mindguard.snapshots.manifest import Manifest, Table
 
 

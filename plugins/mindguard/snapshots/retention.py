@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Literal
 
 from mindguard.errors import MindGuardError
-from mindguard.settings import RetentionSettings
+from mindguard.settings.snapshot import RetentionSettings
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """What two clocks may differ by; S3 itself refuses requests beyond 15 minutes."""

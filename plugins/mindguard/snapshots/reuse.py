@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from mindguard.errors import MindGuardError
-from mindguard.settings import RUN_MARGIN_MINUTES, SnapshotSettings
+from mindguard.settings.snapshot import RUN_MARGIN_MINUTES, SnapshotSettings
 from mindguard.snapshots.manifest import Manifest, Part, StoredObject
 from mindguard.snapshots.store import Listed, Store
 

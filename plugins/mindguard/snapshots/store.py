@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from urllib.parse import quote
 
 from mindguard.errors import MindGuardError
-from mindguard.settings import SnapshotSettings
+from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.encryption import Encryption, NoEncryption, Unreadable
 
 if TYPE_CHECKING:

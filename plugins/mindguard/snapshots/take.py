@@ -15,7 +15,7 @@ from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from mindguard.errors import MindGuardError
-from mindguard.settings import SnapshotSettings
+from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots import manifest, plan
 from mindguard.snapshots.catalog import id_of, newest_snapshot, read_manifest
 from mindguard.snapshots.encryption import KeyMissing, KeyRingInvalid, Unreadable, sealed_with

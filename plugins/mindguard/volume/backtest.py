@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from mindguard.settings import Funnel, KeyEvent
+from mindguard.settings.volume import Funnel, KeyEvent
 from mindguard.volume.frame import HISTORY_DAYS, TOTAL, History, judge_history
 from mindguard.workdays import Workdays
 

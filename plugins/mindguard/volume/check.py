@@ -8,7 +8,8 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mindguard.alerts.alert import Release
-from mindguard.settings import CalendarSettings, Settings
+from mindguard.settings import Settings
+from mindguard.settings.rota import CalendarSettings
 from mindguard.volume.cause import explain
 from mindguard.volume.days import Window, day_start, windows
 from mindguard.volume.frame import HISTORY_DAYS, TOTAL, History, build_frame, series_by_name

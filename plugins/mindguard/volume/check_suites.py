@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from mindguard.alerts.alert import Release
 from mindguard.connections import Resolve, postgres_conninfo
-from mindguard.settings import Settings, include_dir
+from mindguard.resources import include_dir
+from mindguard.settings import Settings
 from mindguard.sql import statement
 from mindguard.volume.backtest import replay_frames
 from mindguard.volume.check import calendar_of, load_counts, load_frame, load_funnels, load_history, unclean_days

@@ -17,7 +17,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from mindguard.errors import MindGuardError
-from mindguard.settings import Funnel, KeyEvent
+from mindguard.settings.volume import Funnel, KeyEvent
 from mindguard.volume.days import Kind, kind_of
 from mindguard.workdays import Workdays
 

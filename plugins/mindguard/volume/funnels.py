@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mindguard.settings import Funnel
+from mindguard.settings.volume import Funnel
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 from mindguard.connections import Resolve, clickhouse_client
 from mindguard.errors import MindGuardError
-from mindguard.settings import Settings, VolumeSettings
+from mindguard.settings import Settings
+from mindguard.settings.volume import VolumeSettings
 from mindguard.sql import clickhouse_identifier, clickhouse_literal, clickhouse_statement
 from mindguard.volume.days import Window, day_start, windows
 from mindguard.volume.frame import HISTORY_DAYS

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mindguard.errors import MindGuardError
-from mindguard.settings import Settings, include_dir
+from mindguard.resources import include_dir
+from mindguard.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd

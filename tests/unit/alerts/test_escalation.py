@@ -9,7 +9,7 @@ import pytest
 from mindguard.alerts.escalation import due_steps, ladders
 from mindguard.alerts.review import reminders_due
 from mindguard.alerts.severity import Severity
-from mindguard.settings import EscalationSettings
+from mindguard.settings.alerts import EscalationSettings
 
 LADDERS = ladders(EscalationSettings())
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)

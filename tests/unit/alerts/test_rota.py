@@ -22,7 +22,7 @@ from mindguard.alerts.rota import (
     on_duty,
     unpublished_years,
 )
-from mindguard.settings import CalendarSettings, RotaSettings
+from mindguard.settings.rota import CalendarSettings, RotaSettings
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 BERLIN = ZoneInfo("Europe/Berlin")

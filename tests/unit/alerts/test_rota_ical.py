@@ -11,7 +11,8 @@ import pytest
 
 from mindguard.alerts.rota import Rota, gaps, on_duty
 from mindguard.alerts.rota_ical import RotaUnreadable, load_rota, plan_of, to_ical
-from mindguard.settings import RotaSettings, Settings
+from mindguard.settings import Settings
+from mindguard.settings.rota import RotaSettings
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 PEOPLE = [{"name": "值班A", "email": "a@example.com"}, {"name": "值班B"}, {"name": "值班C"}]

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from mindguard.monitors.deadline import Due, lateness, latest_due
 from mindguard.monitors.judge import State, judge
-from mindguard.settings_monitors import DeadlineMonitor
+from mindguard.settings.monitors import DeadlineMonitor
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 BERLIN = ZoneInfo("Europe/Berlin")

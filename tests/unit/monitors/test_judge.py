@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from mindguard.monitors.judge import Reading, State, Verdict, judge, unknown
-from mindguard.settings_monitors import Monitor
+from mindguard.settings.monitors import Monitor
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

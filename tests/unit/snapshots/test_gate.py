@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mindguard.settings import GateSettings
+from mindguard.settings.snapshot import GateSettings
 from mindguard.snapshots.gate import suspicions
 from mindguard.snapshots.manifest import Column, Manifest, Source, StoredObject, Table
 

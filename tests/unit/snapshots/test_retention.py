@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindguard.settings import RetentionSettings
+from mindguard.settings.snapshot import RetentionSettings
 from mindguard.snapshots.retention import CLOCK_TOLERANCE, Decision, ExpiryRefused, Kept, plan_expiry
 
 NOW = datetime(2026, 11, 24, 18, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bench.event_volume import simulate
-from mindguard.settings import KeyEvent
+from mindguard.settings.volume import KeyEvent
 from mindguard.volume.backtest import Fall, Score, replay, score
 from mindguard.volume.days import Kind, kind_of
 from mindguard.volume.frame import HISTORY_DAYS, TOTAL

@@ -7,7 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mindguard.settings import CalendarSettings, include_dir, load_settings
+from mindguard.resources import include_dir
+from mindguard.settings import load_settings
+from mindguard.settings.rota import CalendarSettings
 from mindguard.volume.check import calendar_of
 from mindguard.volume.days import Kind, day_start, kind_of, windows
 from mindguard.workdays import Workdays

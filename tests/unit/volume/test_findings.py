@@ -16,7 +16,7 @@ from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.severity import Severity
 from mindguard.feishu.card import render_card
 from mindguard.jobs.event_volume import days_with_incidents
-from mindguard.settings import Funnel
+from mindguard.settings.volume import Funnel
 from mindguard.volume.days import day_start
 from mindguard.volume.findings import Context, findings, recoveries, recovery_key
 from mindguard.volume.frame import TOTAL

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindguard.settings import Funnel, KeyEvent
+from mindguard.settings.volume import Funnel, KeyEvent
 from mindguard.volume.frame import TOTAL, FrameError, _refuse_silent_gaps, build_frame
 from tests.unit.volume.worlds import BASES, CALENDAR, DAY, counts, history, judge
 

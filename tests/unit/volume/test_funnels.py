@@ -7,7 +7,7 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
-from mindguard.settings import Funnel, KeyEvent
+from mindguard.settings.volume import Funnel, KeyEvent
 from mindguard.volume.frame import HISTORY_DAYS, History, series_by_name
 from mindguard.volume.funnels import judge_funnels
 from tests.unit.volume.worlds import BASES, CALENDAR, DAY, counts, history

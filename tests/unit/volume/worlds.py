@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from mindguard.settings import CalendarSettings, Funnel, KeyEvent
+from mindguard.settings.rota import CalendarSettings
+from mindguard.settings.volume import Funnel, KeyEvent
 from mindguard.volume.frame import HISTORY_DAYS, build_frame
 from mindguard.workdays import Workdays
 

@@ -8,7 +8,7 @@ from mindguard.connections import Resolve
 from mindguard.monitors.sources import clickhouse, http, kafka, postgres, prometheus, snapshots
 from mindguard.monitors.sources.base import Source
 from mindguard.settings import Settings
-from mindguard.settings_monitors import Monitor
+from mindguard.settings.monitors import Monitor
 
 
 def connection_id(monitor: Monitor, settings: Settings) -> str | None:

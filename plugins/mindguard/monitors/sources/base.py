@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from mindguard.errors import MindGuardError
 from mindguard.monitors.judge import Reading
-from mindguard.settings import include_dir
-from mindguard.settings_monitors import Monitor
+from mindguard.resources import include_dir
+from mindguard.settings.monitors import Monitor
 
 MAX_ROWS = 200
 """More dimensions than people can look at are a mistake in a query."""

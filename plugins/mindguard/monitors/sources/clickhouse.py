@@ -10,7 +10,7 @@ from mindguard.connections import Connection, clickhouse_client
 from mindguard.errors import MindGuardError
 from mindguard.masking import mask_secrets
 from mindguard.monitors.sources.base import MeasurementFailed, Row, SourceTimeout, SourceUnreachable, query_text, table
-from mindguard.settings_monitors import Monitor
+from mindguard.settings.monitors import Monitor
 
 _TIMEOUTS = ("TIMEOUT_EXCEEDED", "code 159")
 _CONNECT_TIMEOUT_S = 5

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mindguard.monitors.judge import Reading
-from mindguard.settings_monitors import HeartbeatMonitor, Monitor
+from mindguard.settings.monitors import HeartbeatMonitor, Monitor
 
 _READ_AT_MOST = 1_000_000  # bytes
 

@@ -15,7 +15,7 @@ from mindguard.connections import Connection, kafka_config
 from mindguard.masking import mask_secrets
 from mindguard.monitors.judge import Reading
 from mindguard.monitors.sources.base import MeasurementFailed, SourceTimeout, SourceUnreachable
-from mindguard.settings_monitors import Monitor
+from mindguard.settings.monitors import Monitor
 
 _CONNECT_TIMEOUT_S = 5.0
 _QUIET = {"log_level": 0}  # it would write every failed attempt to stderr; errors reach us as exceptions

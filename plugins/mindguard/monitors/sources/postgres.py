@@ -16,7 +16,7 @@ from mindguard.monitors.sources.base import (
     query_text,
     table,
 )
-from mindguard.settings_monitors import Monitor
+from mindguard.settings.monitors import Monitor
 from mindguard.sql import statement
 
 _CONNECT_TIMEOUT_S = 5

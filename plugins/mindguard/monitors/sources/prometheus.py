@@ -7,7 +7,7 @@ from typing import Any
 
 from mindguard.connections import Connection, http_address
 from mindguard.monitors.sources.base import MeasurementFailed, Row, SourceTimeout, SourceUnreachable
-from mindguard.settings_monitors import Monitor
+from mindguard.settings.monitors import Monitor
 
 
 class Prometheus:

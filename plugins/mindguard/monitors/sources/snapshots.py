@@ -8,7 +8,7 @@ from typing import Any
 from mindguard.connections import Connection, Resolve, s3_client
 from mindguard.monitors.judge import Reading
 from mindguard.settings import Settings
-from mindguard.settings_monitors import Monitor
+from mindguard.settings.monitors import Monitor
 from mindguard.snapshots.catalog import newest_proven
 from mindguard.snapshots.encryption import encryption_of
 from mindguard.snapshots.store import Store

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -10,3 +12,15 @@ class Section(BaseModel):
 
     # Strict: YAML has types, so `days: true` or `timezone: 8` is a mistake. Its lists are read as tuples all the same.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, str_min_length=1)
+
+
+def distinct_names(names: Iterable[str]) -> set[str]:
+    """Return the names as a set.
+
+    Raises:
+        ValueError: a name is listed twice.
+    """
+    listed = list(names)
+    if twice := sorted({name for name in listed if listed.count(name) > 1}):
+        raise ValueError(f"listed twice: {', '.join(twice)}")
+    return set(listed)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mindguard.cli_common import AsJson
+from mindguard.cli.output import AsJson
 
 app = typer.Typer(no_args_is_help=True, help="Make and rotate the keys that snapshots are encrypted with.")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mindguard.cli_common import AsJson, print_json, print_table
+from mindguard.cli.output import AsJson, print_json, print_table
 from mindguard.errors import SettingsError
 
 if TYPE_CHECKING:

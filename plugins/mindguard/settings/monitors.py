@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter, model_validator
 
-from mindguard.settings_section import Section
+from mindguard.settings.section import Section
 
 NEEDS = {
     "clickhouse": ("query",),
@@ -196,3 +196,25 @@ class DeadlineMonitor(_After):
 Monitor = Annotated[
     FreshnessMonitor | RateMonitor | LatencyMonitor | HeartbeatMonitor | DeadlineMonitor, Field(discriminator="kind")
 ]
+
+
+class WatchSettings(Section):
+    """How the monitors themselves are watched, and what other systems learn from them."""
+
+    late_after_s: float = Field(
+        180, ge=60, description="longer between two runs of a monitoring DAG: nobody knows what was in between"
+    )
+    unknown_after_s: float = Field(
+        600, ge=0, description="a monitor that could not be measured for so long is an incident; low traffic never is"
+    )
+    textfile: str | None = Field(
+        None, pattern=r"\.prom$", description="file in the folder of node-exporter's textfile collector"
+    )
+    heartbeat_file: str | None = Field(
+        None, description="touched at the end of each run; `{dag}` in it is the DAG's name"
+    )
+    heartbeat_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="asked at the end of each run, for a dead man's switch; `{dag}` in it is the DAG's name",
+    )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mindguard.cli_common import AsJson, print_json, print_table
+from mindguard.cli.output import AsJson, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Measure freshness and service levels, and see what was measured.")
 

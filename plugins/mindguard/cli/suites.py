@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mindguard.cli_common import AsJson, print_json, print_table
+from mindguard.cli.output import AsJson, print_json, print_table
 from mindguard.errors import MindGuardError, SettingsError
 
 if TYPE_CHECKING:

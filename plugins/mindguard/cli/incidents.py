@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mindguard.cli_common import AsJson, print_json, print_table
+from mindguard.cli.output import AsJson, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="See, take, end and review incidents.")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mindguard.cli_common import AsJson, print_json
+from mindguard.cli.output import AsJson, print_json
 from mindguard.errors import MindGuardError
 
 app = typer.Typer(no_args_is_help=True, help="See and send sample cards.")

@@ -1,0 +1,77 @@
+"""The `mindguard` command. It needs no running Airflow: connections come from `AIRFLOW_CONN_<ID>` variables.
+
+Exit status 0 only when what was asked is so; 1 with one clear line otherwise; 2 for a wrong call.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from mindguard import __version__
+from mindguard.cli import feishu, incidents, keys, monitors, rota, snapshots, suites
+from mindguard.cli.output import AsJson, print_json, print_table
+from mindguard.errors import MindGuardError
+
+_INTERRUPTED = 130  # what typer exits with after Ctrl-C, silently
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help=__doc__.split("\n")[0],
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # they would show local variables, and those hold passwords
+)
+app.add_typer(snapshots.app, name="snapshot")
+app.add_typer(feishu.app, name="feishu")
+app.add_typer(incidents.app, name="incidents")
+app.add_typer(keys.app, name="keys")
+app.add_typer(monitors.app, name="monitors")
+app.add_typer(rota.app, name="rota")
+app.add_typer(suites.app, name="suites")
+app.add_typer(suites.volume_app, name="volume")
+
+
+def main() -> None:
+    """Run the command; turn an expected error into one line, unless --debug asks for its traceback."""
+    debug = "--debug" in sys.argv
+    try:
+        app([argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="mindguard")
+    except MindGuardError as error:
+        if debug:
+            raise
+        typer.secho(f"mindguard: {error}", err=True, fg="red")
+        sys.exit(1)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            typer.secho("mindguard: interrupted; nothing was published", err=True, fg="red")
+        raise
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check every connection: reachable, rights, clock, what the store can do."""
+    from mindguard.connections import from_environment
+    from mindguard.doctor import examine
+    from mindguard.settings import load_settings
+
+    findings = examine(load_settings(), from_environment, now=lambda: datetime.now(UTC))
+    if as_json:
+        print_json([finding.as_dict() for finding in findings])
+    else:
+        print_table(("", "what", "check", "finding"), [(f.status, f.what, f.check, f.text) for f in findings])
+    if any(finding.status == "error" for finding in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,299 @@
+"""`mindguard snapshot`: take, list, verify, restore, drill and expire snapshots, with Airflow up or down."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from mindguard.cli.output import AsJson, SnapshotId, print_json, print_progress, print_table, settings_and_store
+from mindguard.errors import MindGuardError
+
+app = typer.Typer(no_args_is_help=True, help="Take, verify, restore, drill and expire snapshots.")
+
+
+@app.command()
+def take(as_json: AsJson = False) -> None:
+    """Take a snapshot of the tables in the settings now."""
+    from mindguard.snapshots.take import take_snapshot
+
+    settings, store = settings_and_store()
+    taken = take_snapshot(
+        _app_conninfo(),
+        store,
+        settings.snapshot,
+        now=datetime.now(UTC),
+        zone=settings.zone,
+        progress=print_progress,
+    )
+    if as_json:
+        print_json(taken.summary())
+        return
+    rows = [
+        (name, f"{t.rows:,}", str(t.parts_written), str(t.parts_reused), f"{t.bytes / 1e6:,.1f}")
+        for name, t in taken.tables.items()
+    ]
+    print_table(("table", "rows", "parts written", "reused", "MB"), rows)
+    typer.echo(f"snapshot {taken.manifest.snapshot_id} in {taken.seconds:.1f} s, {taken.mb_per_s:,.0f} MB/s of source")
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List all snapshots, oldest first; with exit status 1 if one cannot be read."""
+    from mindguard.snapshots.catalog import id_of, list_snapshots
+
+    settings, store = settings_and_store()
+    unreadable: list[dict[str, Any]] = []
+
+    def tell(key: str, error: MindGuardError) -> None:
+        unreadable.append({"snapshot_id": id_of(key), "status": "unreadable", "key": key, "reason": str(error)})
+
+    readable = [
+        {
+            "snapshot_id": each.snapshot_id,
+            "status": "quarantined" if each.quarantined_for else "readable",
+            "taken_at": each.taken_at.isoformat(),
+            "tables": len(each.tables),
+            "rows": each.rows,
+            "parts": len(each.parts),
+            "bytes": each.stored_bytes,
+        }
+        for each in list_snapshots(store, unreadable=tell)
+    ]
+    listed = sorted([*readable, *unreadable], key=lambda each: str(each["snapshot_id"]))
+    if as_json:
+        print_json(listed)
+    else:
+        heads = ("snapshot", "status", f"taken ({settings.timezone})", "tables", "rows", "parts", "MB")
+        print_table(heads, [_row(each, settings.zone) for each in listed])
+        for each in unreadable:
+            typer.echo(f"unreadable: {each['reason']}", err=True)
+    if unreadable:
+        raise MindGuardError(
+            f"{len(unreadable)} of {len(listed)} snapshots cannot be read: "
+            + ", ".join(each["snapshot_id"] for each in unreadable),
+            hint="keep the damaged ones for analysis; a key that is missing may be put back into the key ring",
+        )
+
+
+@app.command()
+def show(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
+    """Show one snapshot's tables, and its whole manifest with --json."""
+    from mindguard.snapshots.catalog import find_snapshot
+
+    settings, store = settings_and_store()
+    found = find_snapshot(store, snapshot_id)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    typer.echo(f"snapshot  {found.snapshot_id}")
+    typer.echo(f"taken     {found.taken_at.astimezone(settings.zone):%Y-%m-%d %H:%M:%S} {settings.timezone}")
+    typer.echo(f"source    {found.source.database}, PostgreSQL {found.source.server_version // 10_000}")
+    rows = [
+        (
+            t.name,
+            f"{t.rows:,}",
+            str(len(t.parts)),
+            f"{t.stored_bytes / 1e6:,.1f}",
+            t.part_by,
+            t.fingerprint[:12],
+        )
+        for t in found.tables
+    ]
+    print_table(("table", "rows", "parts", "MB", "part by", "fingerprint"), rows)
+
+
+@app.command()
+def verify(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
+    """Read every stored part of a snapshot and compare it with the manifest."""
+    from mindguard.snapshots.catalog import find_snapshot
+    from mindguard.snapshots.verify import verify_snapshot
+
+    _, store = settings_and_store()
+    verified = verify_snapshot(find_snapshot(store, snapshot_id), store, progress=print_progress)
+    if as_json:
+        print_json(
+            {
+                "snapshot_id": verified.snapshot_id,
+                "verified": not verified.faults,
+                "parts": verified.parts,
+                "bytes": verified.bytes,
+                "seconds": round(verified.seconds, 3),
+                "faults": verified.faults,
+            }
+        )
+    verified.check()
+    if not as_json:
+        typer.echo(
+            f"snapshot {verified.snapshot_id} is whole: {verified.parts} parts, "
+            f"{verified.bytes / 1e6:,.1f} MB, {verified.seconds:.1f} s"
+        )
+
+
+@app.command()
+def restore(
+    snapshot_id: SnapshotId,
+    to: Annotated[str, typer.Option(metavar="CONN_ID", help="Connection to restore into (AIRFLOW_CONN_<ID>).")],
+    table: Annotated[
+        list[str] | None, typer.Option(metavar="T", help="A table; repeat for several. Default: all.")
+    ] = None,
+    where_key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=VALUE", help="Only rows with this value; a column named twice: either value."),
+    ] = None,
+    into: Annotated[str, typer.Option(metavar="SCHEMA", help="Schema for the tables. Default: restored_<ID>.")] = "",
+    swap: Annotated[bool, typer.Option("--swap", help="Then put them in the place of the live tables.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Rebuild everything in an empty database instead.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be read and written.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Restore tables, or rows of them, into a new schema; or with --whole the snapshot into an empty database."""
+    from mindguard.snapshots import restore as tables
+    from mindguard.snapshots.catalog import find_snapshot
+    from mindguard.snapshots.rebuild import plan_rebuild, rebuild
+
+    settings, store, conninfo = _settings_store_target(to)
+    manifest = find_snapshot(store, snapshot_id)
+    connections = settings.snapshot.connections
+    request = tables.Request(tuple(table or ()), tuple(where_key or ()), into, swap)
+    if whole and request != tables.Request():
+        raise typer.BadParameter("--whole restores everything: leave out --table, --where-key, --into and --swap")
+    if dry_run:
+        plan = plan_rebuild(manifest, conninfo) if whole else tables.plan_restore(manifest, conninfo, request).lines()
+        _print({"plan": plan}, plan, as_json)
+    elif whole:
+        rebuilt = rebuild(manifest, store, conninfo, connections=connections, progress=print_progress)
+        _print(rebuilt.summary(), rebuilt.lines(), as_json)
+    else:
+        done = tables.restore(manifest, store, conninfo, request, connections=connections, progress=print_progress)
+        _print(done.summary(), done.lines(), as_json)
+
+
+@app.command()
+def drill(
+    snapshot_id: SnapshotId,
+    to: Annotated[str, typer.Option(metavar="CONN_ID", help="Scratch server. Default: connections.drill.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Rebuild a snapshot in a scratch database, prove that it is equal to its source, and drop it again."""
+    from mindguard.snapshots.drill import drill_stored
+
+    settings, store, conninfo = _settings_store_target(to)
+    proof = drill_stored(
+        snapshot_id,
+        store,
+        conninfo,
+        now=datetime.now(UTC),
+        connections=settings.snapshot.connections,
+        progress=print_progress,
+    )
+    lines = [f"{name}: {table.rows:,} rows, equal" for name, table in proof.tables.items()]
+    lines += [f"left out: {line}" for line in proof.skipped]
+    lines.append(f"snapshot {proof.snapshot_id} is proven; it takes {proof.seconds:.1f} s to rebuild")
+    _print(proof.model_dump(mode="json"), lines, as_json)
+
+
+@app.command()
+def expire(
+    apply: Annotated[bool, typer.Option("--apply", help="Do it; without, the plan is only shown.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show which snapshots expire and why; with --apply remove them and what no snapshot needs any more."""
+    from mindguard.snapshots.expire import expire_snapshots
+
+    settings, store = settings_and_store()
+    expired = expire_snapshots(store, settings.snapshot.retention, now=datetime.now(UTC), apply=apply)
+    if as_json:
+        print_json(expired.summary())
+    else:
+        _print_plan(expired.decisions, settings.zone, settings.timezone)
+        for line in (*expired.locked, *(f"not of this package, left alone: {key}" for key in expired.foreign)):
+            typer.echo(line)
+        typer.echo(
+            f"expired {len(expired.snapshots)} snapshots, deleted {expired.objects} objects "
+            f"({expired.bytes / 1e6:,.1f} MB), aborted {expired.uploads} uploads"
+            if apply
+            else "nothing was removed; --apply does it"
+        )
+    expired.check()
+
+
+@app.command()
+def hold(
+    snapshot_id: SnapshotId,
+    reason: Annotated[str, typer.Option(help="Why it must be kept; shown wherever it would expire.")],
+    as_json: AsJson = False,
+) -> None:
+    """Keep a snapshot whatever its age, until it is released."""
+    from mindguard.snapshots.expire import hold as hold_snapshot
+
+    _, store = settings_and_store()
+    held = hold_snapshot(store, snapshot_id, reason=reason, now=datetime.now(UTC))
+    _tell({"snapshot_id": held, "held": True, "reason": reason}, f"snapshot {held} is held: {reason}", as_json)
+
+
+@app.command()
+def release(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
+    """End a hold: the snapshot expires like any other again."""
+    from mindguard.snapshots.expire import release as release_snapshot
+
+    _, store = settings_and_store()
+    released = release_snapshot(store, snapshot_id)
+    _tell({"snapshot_id": released, "held": False}, f"snapshot {released} is held no longer", as_json)
+
+
+def _row(listed: dict[str, Any], zone: ZoneInfo) -> tuple[str, ...]:
+    if listed["status"] == "unreadable":
+        return (listed["snapshot_id"], "unreadable", *[""] * 5)
+    return (
+        listed["snapshot_id"],
+        listed["status"],
+        f"{datetime.fromisoformat(listed['taken_at']).astimezone(zone):%Y-%m-%d %H:%M}",
+        str(listed["tables"]),
+        f"{listed['rows']:,}",
+        str(listed["parts"]),
+        f"{listed['bytes'] / 1e6:,.1f}",
+    )
+
+
+def _app_conninfo() -> str:
+    from mindguard.connections import from_environment, postgres_conninfo
+    from mindguard.settings import load_settings
+
+    return postgres_conninfo(from_environment(load_settings().connections.app))
+
+
+def _settings_store_target(conn_id: str) -> tuple[Any, Any, str]:
+    from mindguard.connections import from_environment, postgres_conninfo
+
+    settings, store = settings_and_store()
+    return settings, store, postgres_conninfo(from_environment(conn_id or settings.connections.drill))
+
+
+def _print(value: dict[str, Any], lines: list[str], as_json: bool) -> None:
+    if as_json:
+        print_json(value)
+    else:
+        typer.echo("\n".join(lines))
+
+
+def _print_plan(decisions: Any, zone: Any, timezone: str) -> None:
+    rows = [
+        (
+            each.snapshot.snapshot_id,
+            f"{each.snapshot.taken_at.astimezone(zone):%Y-%m-%d %H:%M}",
+            each.action,
+            each.reason,
+        )
+        for each in decisions
+    ]
+    print_table(("snapshot", f"taken ({timezone})", "decision", "reason"), rows)
+
+
+def _tell(facts: dict[str, Any], line: str, as_json: bool) -> None:
+    if as_json:
+        print_json(facts)
+    else:
+        typer.echo(line)

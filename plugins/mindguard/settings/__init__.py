@@ -1,0 +1,113 @@
+"""Typed settings, read at run time from `include/config/mindguard.yaml`; an unknown key is an error.
+
+`MINDGUARD_SETTINGS` names another file. Nothing here reads a connection or a secret.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from mindguard.errors import SettingsError
+from mindguard.resources import include_dir
+from mindguard.settings.alerts import AlertsSettings, EscalationSettings, ReleasesSettings
+from mindguard.settings.connections import Connections
+from mindguard.settings.monitors import Monitor, WatchSettings
+from mindguard.settings.rota import RotaSettings
+from mindguard.settings.section import Section, distinct_names
+from mindguard.settings.snapshot import SnapshotSettings
+from mindguard.settings.volume import Funnel, KeyEvent, VolumeSettings
+
+
+def _known_timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is not a known time zone") from error
+    return name
+
+
+class Settings(Section):
+    """The whole settings file. Everything except `snapshot` may be left out."""
+
+    timezone: Annotated[str, AfterValidator(_known_timezone)] = "Asia/Shanghai"
+    locale: Literal["zh", "en"] = Field("zh", description="language of cards and run-time messages")
+    connections: Connections = Connections()
+    snapshot: SnapshotSettings
+    rota: RotaSettings | None = None
+    escalation: EscalationSettings = EscalationSettings()
+    releases: ReleasesSettings | None = None
+    alerts: AlertsSettings = AlertsSettings()
+    key_events: tuple[KeyEvent, ...] = Field((), strict=False)
+    funnels: tuple[Funnel, ...] = Field((), strict=False)
+    volume: VolumeSettings = VolumeSettings()
+    suites: str | None = Field(None, description="folder of suites of expectations; default: the repository's own")
+
+    @field_validator("key_events", "funnels")
+    @classmethod
+    def _listed_once(cls, listed: tuple[Any, ...]) -> tuple[Any, ...]:
+        distinct_names(each.name for each in listed)
+        return listed
+
+    @model_validator(mode="after")
+    def _steps_are_key_events(self) -> Settings:
+        known = {event.name for event in self.key_events}
+        strangers = sorted({step for funnel in self.funnels for step in funnel.steps} - known)
+        if strangers:
+            raise ValueError(f"funnels name events that are not under key_events: {', '.join(strangers)}")
+        return self
+
+    monitors: tuple[Monitor, ...] = Field((), strict=False, description="measured every minute")
+    watch: WatchSettings = WatchSettings()
+    monitor_results_keep_days: int = Field(90, ge=1, description="how long what the monitors measured is kept")
+
+    @field_validator("monitors")
+    @classmethod
+    def _named_once(cls, monitors: tuple[Monitor, ...]) -> tuple[Monitor, ...]:
+        distinct_names(monitor.name for monitor in monitors)
+        return monitors
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone in which days begin and end."""
+        return ZoneInfo(self.timezone)
+
+
+def settings_path() -> Path:
+    """`MINDGUARD_SETTINGS` where it is set, else the file that comes with the package."""
+    named = os.environ.get("MINDGUARD_SETTINGS")
+    return Path(named) if named else include_dir() / "config" / "mindguard.yaml"
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read and check the settings file.
+
+    Raises:
+        SettingsError: the file is missing, is not YAML, or breaks a rule; the message names every place.
+    """
+    from ruamel.yaml import YAML
+
+    path = path or settings_path()
+    try:
+        raw: Any = YAML(typ="safe").load(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            f"cannot read settings {path}: {error.strerror}", hint="set MINDGUARD_SETTINGS to a readable file"
+        ) from error
+    except Exception as error:  # the YAML library lets through what Python says of dates, numbers, depth
+        raise SettingsError(f"{path} is not YAML: {error}") from error
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        places = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}" for fault in error.errors())
+        raise SettingsError(f"{path}: {places}") from error

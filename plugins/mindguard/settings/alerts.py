@@ -1,0 +1,74 @@
+"""Settings of the alerts: escalation, releases and how incidents are kept."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from mindguard.settings.section import Section
+
+
+class StepSettings(Section):
+    """One rung of an escalation ladder."""
+
+    after_minutes: float = Field(ge=0, description="since people know of the incident")
+    position: int = Field(ge=0, description="whom to call: 0 is who is on duty, 1 the next on the rota, and so on")
+    means: Annotated[tuple[Literal["card", "app", "sms", "phone"], ...], Field(min_length=1, strict=False)]
+
+
+def _step(after_minutes: float, position: int, *means: Literal["card", "app", "sms", "phone"]) -> StepSettings:
+    return StepSettings(after_minutes=after_minutes, position=position, means=means)
+
+
+class EscalationSettings(Section):
+    """Who is called, and how, until somebody acknowledges (operations document, section 4.1)."""
+
+    P0: tuple[StepSettings, ...] = Field(
+        (
+            _step(0, 0, "app", "sms", "phone"),
+            *(_step(15 * n, n, "card", "app", "sms", "phone") for n in (1, 2, 3)),
+        ),
+        strict=False,
+    )
+    P1: tuple[StepSettings, ...] = Field((_step(30, 1, "card", "app"),), strict=False)
+    P2: tuple[StepSettings, ...] = Field((), strict=False)
+
+    @field_validator("P0", "P1", "P2")
+    @classmethod
+    def _upwards(cls, steps: tuple[StepSettings, ...]) -> tuple[StepSettings, ...]:
+        if any(later.after_minutes < earlier.after_minutes for earlier, later in itertools.pairwise(steps)):
+            raise ValueError("steps stand in the order of after_minutes")
+        return steps
+
+
+class ReleasesSettings(Section):
+    """Where the latest releases are listed: an SQL file's query, or JSON at an address."""
+
+    query: str | None = Field(
+        None,
+        description="SQL file, absolute or below `include`; gives version, released_at, share, rolled_back, note",
+    )
+    connection: str | None = Field(None, description="postgres connection for the query; default: connections.app")
+    url: str | None = Field(None, pattern=r"^https?://", description="gives a JSON list of objects with the same names")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ReleasesSettings:
+        if (self.query is None) == (self.url is None):
+            raise ValueError("write either query or url")
+        return self
+
+
+class AlertsSettings(Section):
+    """How incidents are acknowledged, reviewed and kept."""
+
+    acknowledge_base_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^?#]+$",
+        description="Airflow's address as people reach it; without it cards have no button to acknowledge",
+    )
+    acknowledge_hours: int = Field(72, ge=1, description="how long the link on a card is good")
+    review_hours: int = Field(48, ge=1, description="time for the review of a P0 or P1 (operations document, 6.3)")
+    resolved_keep_days: int = Field(400, ge=1, description="how long resolved incidents are kept")
+    storm_threshold: int = Field(10, ge=2, description="cards within a minute from which on they become digests")
