@@ -50,8 +50,8 @@ def restore_drill() -> None:
         """The snapshot that has just been taken, and a sample of the older ones."""
         from mindguard.airflow.clients import backup_store
         from mindguard.settings import load_settings
-        from mindguard.snapshots.catalog import find_snapshot, snapshot_ids
-        from mindguard.snapshots.drill import choose_drills
+        from mindguard.snapshots.restore.drill import choose_drills
+        from mindguard.snapshots.storage.catalog import find_snapshot, snapshot_ids
 
         context = get_current_context()
         if asked := context["params"]["snapshot_id"]:
@@ -74,7 +74,7 @@ def restore_drill() -> None:
         from mindguard.airflow.clients import backup_store, connection
         from mindguard.connections import postgres_conninfo
         from mindguard.settings import load_settings
-        from mindguard.snapshots.drill import drill_stored
+        from mindguard.snapshots.restore.drill import drill_stored
 
         settings = load_settings()
         proof = drill_stored(

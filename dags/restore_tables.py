@@ -66,7 +66,7 @@ def restore_tables() -> None:
     @task(execution_timeout=timedelta(minutes=10))
     def plan_restore() -> dict[str, Any]:
         """Say what would be read and written; change nothing."""
-        from mindguard.snapshots.restore import plan_restore as plan
+        from mindguard.snapshots.restore.tables import plan_restore as plan
 
         manifest, _, conninfo, request = _asked(get_current_context()["params"])
         lines = plan(manifest, conninfo, request).lines()
@@ -78,7 +78,7 @@ def restore_tables() -> None:
     @task(execution_timeout=timedelta(hours=6), retries=0)
     def restore_tables(planned: dict[str, Any]) -> dict[str, Any]:
         """Do what was approved: `latest` is by now the snapshot that was the latest when it was planned."""
-        from mindguard.snapshots.restore import restore
+        from mindguard.snapshots.restore.tables import restore
 
         params = get_current_context()["params"] | {"snapshot_id": planned["snapshot_id"]}
         manifest, store, conninfo, request = _asked(params)
@@ -104,8 +104,8 @@ def _asked(params: Any) -> tuple[Any, Any, str, Any]:
     from mindguard.airflow.clients import backup_store, connection
     from mindguard.connections import postgres_conninfo
     from mindguard.settings import load_settings
-    from mindguard.snapshots.catalog import find_snapshot
-    from mindguard.snapshots.restore import Request
+    from mindguard.snapshots.restore.tables import Request
+    from mindguard.snapshots.storage.catalog import find_snapshot
 
     settings = load_settings()
     store = backup_store(settings)

@@ -55,7 +55,7 @@ def snapshot_tables() -> None:
         """Export and publish; returns the snapshot's id and what it cost."""
         from mindguard.airflow.clients import app_conninfo, backup_store
         from mindguard.settings import load_settings
-        from mindguard.snapshots.take import take_snapshot as take
+        from mindguard.snapshots.export.take import take_snapshot as take
 
         settings = load_settings()
         taken = take(
@@ -76,8 +76,8 @@ def snapshot_tables() -> None:
 
         from mindguard.airflow.clients import backup_store
         from mindguard.settings import load_settings
-        from mindguard.snapshots.catalog import find_snapshot
-        from mindguard.snapshots.verify import verify_snapshot as verify
+        from mindguard.snapshots.storage.catalog import find_snapshot
+        from mindguard.snapshots.storage.verify import verify_snapshot as verify
 
         store = backup_store(load_settings())
         manifest = find_snapshot(store, taken["snapshot_id"])
@@ -93,7 +93,7 @@ def snapshot_tables() -> None:
         """Remove what is beyond its retention; returns what was decided and done."""
         from mindguard.airflow.clients import backup_store
         from mindguard.settings import load_settings
-        from mindguard.snapshots.expire import expire_snapshots as expire
+        from mindguard.snapshots.retention.expire import expire_snapshots as expire
 
         settings = load_settings()
         retention = settings.snapshot.retention

@@ -58,7 +58,7 @@ def settings_reference() -> str:
 
 def manifest_schema() -> str:
     """JSON Schema of manifests, with the digest that `to_bytes` adds."""
-    from mindguard.snapshots.manifest import Manifest
+    from mindguard.snapshots.storage.manifest import Manifest
 
     schema = Manifest.model_json_schema()
     schema["properties"]["digest"] = {

@@ -26,14 +26,14 @@ from rich.table import Table
 from devstack.sample_data import SHANGHAI, churn, load_tables
 from devstack.stack import Stack
 from mindguard.settings.snapshot import SnapshotSettings
-from mindguard.snapshots.catalog import list_snapshots, proven
-from mindguard.snapshots.drill import DrillBroke, drill
-from mindguard.snapshots.expire import expire_snapshots
-from mindguard.snapshots.manifest import Manifest
-from mindguard.snapshots.proof import Proof
-from mindguard.snapshots.store import Store
-from mindguard.snapshots.take import take_snapshot
-from mindguard.snapshots.verify import verify_snapshot
+from mindguard.snapshots.export.take import take_snapshot
+from mindguard.snapshots.restore.drill import DrillBroke, drill
+from mindguard.snapshots.retention.expire import expire_snapshots
+from mindguard.snapshots.storage.catalog import list_snapshots, proven
+from mindguard.snapshots.storage.manifest import Manifest
+from mindguard.snapshots.storage.proof import Proof
+from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.verify import verify_snapshot
 
 PROMISED_STORAGE = 1.6
 """All snapshots together against the newest one alone, at 1 % churn a day."""
@@ -163,7 +163,7 @@ def _faults_at_the_end(store: Store, drill_conninfo: str, now: datetime) -> list
     for each in (snapshots[0], snapshots[len(snapshots) // 2]):
         drill(each, store, drill_conninfo, now=now)
     needed = {stored.key for each in snapshots for stored in each.objects}
-    orphans = {each.key for each in store.listing() if store.kind(each.key) in {"part", "schema"}} - needed
+    orphans = {each.key for each in store.listing() if store.layout.kind(each.key) in {"part", "schema"}} - needed
     return faults + [f"{key} is stored and nobody needs it" for key in sorted(orphans)]
 
 

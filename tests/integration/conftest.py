@@ -15,7 +15,7 @@ from psycopg import sql
 from devstack.parts import ROOT
 from devstack.stack import Stack
 from mindguard.connections import Connection, from_environment
-from mindguard.snapshots.store import Store
+from mindguard.snapshots.storage.store import Store
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

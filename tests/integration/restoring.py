@@ -14,10 +14,10 @@ from psycopg import sql
 
 from devstack.stack import Stack
 from mindguard.settings.snapshot import SnapshotSettings
-from mindguard.snapshots.manifest import Manifest
-from mindguard.snapshots.source import open_source
-from mindguard.snapshots.store import Store
-from mindguard.snapshots.take import Taken, take_snapshot
+from mindguard.snapshots.export.source import open_source
+from mindguard.snapshots.export.take import Taken, take_snapshot
+from mindguard.snapshots.storage.manifest import Manifest
+from mindguard.snapshots.storage.store import Store
 from tests.integration.hostile import HOSTILE_ROWS, HOSTILE_SCHEMA
 
 NOW = datetime(2026, 11, 24, 18, 0, tzinfo=UTC)

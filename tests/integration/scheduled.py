@@ -15,8 +15,8 @@ from ruamel.yaml import YAML
 from devstack.airflow_api import AirflowAPI
 from devstack.stack import Stack
 from mindguard.settings.snapshot import SnapshotSettings
-from mindguard.snapshots.encryption import Encryption
-from mindguard.snapshots.store import Store
+from mindguard.snapshots.storage.encryption import Encryption
+from mindguard.snapshots.storage.store import Store
 
 DAG = "snapshot_tables"
 

@@ -14,8 +14,8 @@ import psycopg
 import pytest
 
 from devstack.stack import Stack
-from mindguard.snapshots.catalog import id_of
-from mindguard.snapshots.store import Store
+from mindguard.snapshots.storage.catalog import id_of
+from mindguard.snapshots.storage.store import Store
 from tests.integration.test_snapshot_faults import overwrite
 
 pytestmark = pytest.mark.integration

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from devstack.stack import Stack
-from mindguard.snapshots.drill import drill
-from mindguard.snapshots.restore import Request, restore
-from mindguard.snapshots.store import Store
+from mindguard.snapshots.restore.drill import drill
+from mindguard.snapshots.restore.tables import Request, restore
+from mindguard.snapshots.storage.store import Store
 from tests.integration.restoring import NOW, run, snapshot
 
 README = Path(__file__).parents[2] / "README.md"

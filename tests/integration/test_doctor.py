@@ -26,8 +26,8 @@ from mindguard.doctor.finding import Finding
 from mindguard.doctor.store import examine_store
 from mindguard.errors import MindGuardError
 from mindguard.settings import Settings
-from mindguard.snapshots.source import SourceError
-from mindguard.snapshots.store import StoreError
+from mindguard.snapshots.export.source_errors import SourceError
+from mindguard.snapshots.storage.s3_errors import StoreError
 from tests.integration.fault_proxy import Answer, Fault, s3_proxy
 
 pytestmark = pytest.mark.integration

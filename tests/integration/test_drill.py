@@ -17,13 +17,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from devstack.stack import Stack
-from mindguard.snapshots import pgtools, plan, tempdisk
-from mindguard.snapshots.catalog import find_key, find_snapshot, proven
-from mindguard.snapshots.drill import DrillBroke, Unrestorable, drill, drill_stored
-from mindguard.snapshots.manifest import Manifest
-from mindguard.snapshots.proof import Proof
-from mindguard.snapshots.store import Store
-from mindguard.snapshots.verify import verify_snapshot
+from mindguard.snapshots import pgtools, tempdisk
+from mindguard.snapshots.export import plan
+from mindguard.snapshots.restore.drill import DrillBroke, Unrestorable, drill, drill_stored
+from mindguard.snapshots.storage.catalog import find_key, find_snapshot, proven
+from mindguard.snapshots.storage.layout import Layout
+from mindguard.snapshots.storage.manifest import Manifest
+from mindguard.snapshots.storage.proof import Proof
+from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.verify import verify_snapshot
 from tests.integration.restoring import NOW, copy_objects, empty_database, fingerprints, run, snapshot
 
 pytestmark = pytest.mark.integration
@@ -79,7 +81,7 @@ def test_a_good_snapshot_is_proven_and_the_scratch_database_is_gone(
     manifest: Manifest, store: Store, scratch: str, stack: Stack
 ) -> None:
     proof = drill_stored("latest", store, scratch, now=NOW, progress=print)
-    assert proof == Proof.model_validate_json(store.read(Store.beside(find_key(store, "latest"), "proof")))
+    assert proof == Proof.model_validate_json(store.read(Layout.beside(find_key(store, "latest"), "proof")))
     assert proven(store) == {manifest.snapshot_id: proof}
     assert {name: (t.rows, t.fingerprint) for name, t in proof.tables.items()} == {
         table.name: (table.rows, table.fingerprint) for table in manifest.tables
@@ -264,7 +266,7 @@ def test_a_missing_extension_is_reported_and_not_the_snapshots_fault(
 ) -> None:
     source = as_superuser(stack, fresh_database)
     run(source, "create extension cube; create table t (id int)")
-    monkeypatch.setattr("mindguard.snapshots.rebuild.not_for_scratch", without_extensions)
+    monkeypatch.setattr("mindguard.snapshots.restore.whole.not_for_scratch", without_extensions)
     taken = snapshot(source, store, "public.t")
     assert "EXTENSION cube: this server does not have it" in drill(taken, store, scratch, now=NOW).skipped
     run(source, "alter table t add column c cube")
@@ -274,7 +276,7 @@ def test_a_missing_extension_is_reported_and_not_the_snapshots_fault(
 
 
 def without_extensions(entries: Any, _: Any) -> Any:
-    from mindguard.snapshots.pgrestore import not_for_scratch
+    from mindguard.snapshots.restore.schema_dump import not_for_scratch
 
     return not_for_scratch(entries, ())
 

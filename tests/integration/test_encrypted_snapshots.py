@@ -14,9 +14,14 @@ import pytest
 from devstack.stack import Stack
 from mindguard.errors import MindGuardError
 from mindguard.settings.snapshot import RetentionSettings, SnapshotSettings
-from mindguard.snapshots.catalog import find_key, find_snapshot, list_snapshots, newest_snapshot, proven
-from mindguard.snapshots.drill import Unrestorable, drill, drill_stored
-from mindguard.snapshots.encryption import (
+from mindguard.snapshots.export.take import Taken, take_snapshot
+from mindguard.snapshots.restore.drill import Unrestorable, drill, drill_stored
+from mindguard.snapshots.restore.tables import Request, restore
+from mindguard.snapshots.restore.whole import rebuild
+from mindguard.snapshots.retention.expire import expire_snapshots, kept_snapshots
+from mindguard.snapshots.retention.holds import hold
+from mindguard.snapshots.storage.catalog import find_key, find_snapshot, list_snapshots, newest_snapshot, proven
+from mindguard.snapshots.storage.encryption import (
     Encryption,
     KeyMissing,
     KeyRing,
@@ -25,12 +30,8 @@ from mindguard.snapshots.encryption import (
     SealBroken,
     new_key_ring,
 )
-from mindguard.snapshots.expire import expire_snapshots, hold, kept_snapshots
-from mindguard.snapshots.rebuild import rebuild
-from mindguard.snapshots.restore import Request, restore
-from mindguard.snapshots.store import Store
-from mindguard.snapshots.take import Taken, take_snapshot
-from mindguard.snapshots.verify import verify_snapshot
+from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.verify import verify_snapshot
 from tests.integration.restoring import run
 
 pytestmark = pytest.mark.integration
@@ -133,7 +134,7 @@ def test_nothing_in_the_bucket_tells_what_it_holds(vault: Bucket, database: str,
     hold(store, "latest", reason="zauberwort", now=NOW)
     flip(store, taken.manifest.parts[0].key)
     assert verify_snapshot(taken.manifest, store).faults
-    kinds = {store.kind(key) for key in store.keys()}  # noqa: SIM118
+    kinds = {store.layout.kind(key) for key in store.keys()}  # noqa: SIM118
     assert kinds == {"part", "schema", "manifest", "proof", "hold", "damaged"}
     users = [name.encode() for (name,) in run(database, "select rolname from pg_roles where rolname like 'mindguard%'")]
     dbname = str(psycopg.conninfo.conninfo_to_dict(database)["dbname"]).encode()

@@ -26,14 +26,16 @@ from devstack.soak import DAY, SimulatedStore, simulate
 from devstack.stack import Stack
 from mindguard.errors import MindGuardError
 from mindguard.settings.snapshot import RetentionSettings, SnapshotSettings
-from mindguard.snapshots import reuse
-from mindguard.snapshots.catalog import SnapshotMissing, find_snapshot, list_snapshots, proven
-from mindguard.snapshots.expire import Expired, ExpiryIncomplete, expire_snapshots, hold, release
-from mindguard.snapshots.proof import Proof, store_proof
-from mindguard.snapshots.retention import ExpiryRefused
-from mindguard.snapshots.store import Store
-from mindguard.snapshots.take import Taken, take_snapshot
-from mindguard.snapshots.verify import verify_snapshot
+from mindguard.snapshots.export import reuse
+from mindguard.snapshots.export.take import Taken, take_snapshot
+from mindguard.snapshots.retention.expire import Expired, ExpiryIncomplete, expire_snapshots
+from mindguard.snapshots.retention.holds import hold, release
+from mindguard.snapshots.retention.rules import ExpiryRefused
+from mindguard.snapshots.storage.catalog import SnapshotMissing, find_snapshot, list_snapshots, proven
+from mindguard.snapshots.storage.layout import Layout
+from mindguard.snapshots.storage.proof import Proof, store_proof
+from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.verify import verify_snapshot
 from tests.integration.restoring import ZONE, run
 from tests.integration.scheduled import own_snapshots, ready
 
@@ -132,7 +134,7 @@ def test_what_is_old_goes_with_all_that_nobody_else_needs(database: str, store: 
     assert expired.foreign == sorted(foreign)
     gone = set(everything) - set(store.keys())
     changing = [part.key for each in taken[:3] for part in each.manifest.parts if "changing" in part.key]
-    proofs = [Store.beside(each.key, "proof") for each in taken[:3]]
+    proofs = [Layout.beside(each.key, "proof") for each in taken[:3]]
     assert gone == {*changing, *proofs, *(each.key for each in taken[:3])}
     assert expired.objects == len(changing) + len(proofs)
     assert [each.snapshot_id for each in list_snapshots(store)] == [each.manifest.snapshot_id for each in taken[3:]]
@@ -147,13 +149,14 @@ def test_what_is_old_goes_with_all_that_nobody_else_needs(database: str, store: 
 
 def test_orphans_and_probes_go_after_the_grace_period_not_before(database: str, store: SimulatedStore) -> None:
     taken = take(database, store, 0)
-    orphans = [store.part_key("public.t", "a" * 40), store.schema_key("b" * 64), "key-tables/probe/0123456789abcdef"]
+    layout = store.layout
+    orphans = [layout.part_key("public.t", "a" * 40), layout.schema_key("b" * 64), "key-tables/probe/0123456789abcdef"]
     for key in orphans:
         put(store, key)
     expire(store, 0.9)
     assert set(orphans) <= set(store.keys())
     assert expire(store, 2).objects == 3
-    assert set(store.keys()) == {taken.key, Store.beside(taken.key, "proof"), *(o.key for o in taken.manifest.objects)}
+    assert set(store.keys()) == {taken.key, Layout.beside(taken.key, "proof"), *(o.key for o in taken.manifest.objects)}
 
 
 @pytest.mark.parametrize("what", ["/parts/", "/snapshots/"])
@@ -210,7 +213,7 @@ def test_a_clock_forty_days_ahead_removes_nothing(database: str, store: Simulate
 
 def test_old_uploads_are_aborted_if_they_are_ours(database: str, store: SimulatedStore) -> None:
     take(database, store, 0)
-    ours, theirs = store.part_key("public.t", "a" * 40), "key-tables/theirs.bin"
+    ours, theirs = store.layout.part_key("public.t", "a" * 40), "key-tables/theirs.bin"
     for key in (ours, theirs):
         store._client.create_multipart_upload(Bucket=store.bucket, Key=key)
     assert expire(store, 0).uploads == 0
@@ -242,7 +245,7 @@ def test_a_hold_at_the_last_moment_brings_the_manifest_back(database: str, store
 
     def hold_now(params: dict[str, Any], **_: Any) -> None:
         if params["url_path"].endswith(taken[0].manifest.snapshot_id + ".json"):
-            put(store, Store.beside(taken[0].key, "hold"))
+            put(store, Layout.beside(taken[0].key, "hold"))
 
     events = store._client.meta.events
     events.register("before-call.s3.DeleteObject", hold_now)
@@ -261,7 +264,7 @@ def test_a_manifest_that_cannot_be_read_stops_the_removal_of_parts_and_expires_i
 ) -> None:
     taken = [take(database, store, day) for day in range(7)]
     put(store, taken[3].key)
-    orphan = store.part_key("public.t", "a" * 40)
+    orphan = store.layout.part_key("public.t", "a" * 40)
     put(store, orphan)
     expired = expire(store, 6)
     with pytest.raises(ExpiryIncomplete, match=f"no part is removed, .*{taken[3].manifest.snapshot_id}"):
@@ -385,7 +388,7 @@ class TestObjectLock:
         assert len(shared) == 2, "the steady table's part and the schema dump"
         assert locks(store, first) == {START + 5 * DAY} | {START + 6 * DAY}
         assert locks(store, second) == {START + 6 * DAY}
-        for own in (store.head(first.key), store.head(Store.beside(first.key, "proof"))):
+        for own in (store.head(first.key), store.head(Layout.beside(first.key, "proof"))):
             assert own
             assert (own.locked_until == START + 5 * DAY) is (own.key == first.key), "a proof and a hold are not locked"
         hold(store, "latest", reason="why not", now=START)
@@ -399,7 +402,7 @@ class TestObjectLock:
         locking = settings_of(object_lock=mode).model_copy(update={"retention": seconds})
         now = datetime.now(UTC)
         locked = take_snapshot(database, store, locking, now=now, zone=ZONE)
-        orphan = store.part_key("public.t", "a" * 40)
+        orphan = store.layout.part_key("public.t", "a" * 40)
         body = b"rows of a run that failed"
         sha256 = hashlib.sha256(body).hexdigest()
         store.locking(mode, now + timedelta(seconds=8)).create(orphan, body, sha256=sha256, size=len(body))
@@ -420,7 +423,7 @@ class TestObjectLock:
 
     def test_what_a_plain_delete_has_hidden_is_removed_too(self, database: str, store: SimulatedStore) -> None:
         take(database, store, 0)
-        orphan = store.part_key("public.t", "a" * 40)
+        orphan = store.layout.part_key("public.t", "a" * 40)
         put(store, orphan)
         store._client.delete_object(Bucket=store.bucket, Key=orphan)
         assert len([each for each in store.listing(versions=True) if each.key == orphan]) == 2

@@ -25,9 +25,9 @@ from mindguard.monitors.result import Result
 from mindguard.monitors.run import run_monitors
 from mindguard.monitors.sources import kafka
 from mindguard.settings import Settings
-from mindguard.snapshots.manifest import Manifest, Source, StoredObject, Table
-from mindguard.snapshots.proof import Proof, store_proof
-from mindguard.snapshots.store import Store
+from mindguard.snapshots.storage.manifest import Manifest, Source, StoredObject, Table
+from mindguard.snapshots.storage.proof import Proof, store_proof
+from mindguard.snapshots.storage.store import Store
 
 MINUTE = timedelta(minutes=1)
 
@@ -252,7 +252,7 @@ def keep(store: Store, at: datetime, *, proven: bool) -> str:
         sequences=(),
         schema_dump=StoredObject(key="c", sha256="c3" * 32, bytes=5),
     )
-    key = store.manifest_key(at.date(), snapshot_id)
+    key = store.layout.manifest_key(at.date(), snapshot_id)
     store.create_sealed(key, manifest.to_bytes())
     if proven:
         store_proof(Proof(snapshot_id=snapshot_id, proven_at=at, seconds=1, tables={}, server_version=1), store, key)
@@ -282,7 +282,7 @@ def test_the_age_of_the_newest_snapshot_that_is_proven(
     assert late.value == pytest.approx(27 * 3600, abs=60)
     good = keep(store, now - timedelta(hours=2), proven=True)
     newer = now - timedelta(minutes=90)
-    damaged = store.manifest_key(newer.date(), keep(store, newer, proven=True))
+    damaged = store.layout.manifest_key(newer.date(), keep(store, newer, proven=True))
     store._client.put_object(Bucket=store.bucket, Key=damaged, Body=b"{}")
     assert (result().status, result().note) == ("pass", good)
 

@@ -16,10 +16,10 @@ from devstack.parts import ROOT
 from devstack.sample_data import load_tables
 from devstack.stack import Stack
 from mindguard.settings.snapshot import SnapshotSettings
-from mindguard.snapshots.encryption import Encryption, KeyRing, new_key_ring
-from mindguard.snapshots.manifest import Manifest
-from mindguard.snapshots.store import Store
-from mindguard.snapshots.take import take_snapshot
+from mindguard.snapshots.export.take import take_snapshot
+from mindguard.snapshots.storage.encryption import Encryption, KeyRing, new_key_ring
+from mindguard.snapshots.storage.manifest import Manifest
+from mindguard.snapshots.storage.store import Store
 
 pytestmark = pytest.mark.integration
 

@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 from devstack.stack import Stack
 from mindguard.cli import app
 from mindguard.errors import MindGuardError
-from mindguard.snapshots.difference import Difference
-from mindguard.snapshots.load import Job, load
-from mindguard.snapshots.manifest import Manifest
-from mindguard.snapshots.rebuild import plan_rebuild, rebuild
-from mindguard.snapshots.restore import Request, plan_restore, restore
-from mindguard.snapshots.store import Store
-from mindguard.snapshots.target import RestoreRefused, SnapshotAtFault
+from mindguard.snapshots.restore.difference import Difference
+from mindguard.snapshots.restore.load import Job, load
+from mindguard.snapshots.restore.tables import Request, plan_restore, restore
+from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault
+from mindguard.snapshots.restore.whole import plan_rebuild, rebuild
+from mindguard.snapshots.storage.manifest import Manifest
+from mindguard.snapshots.storage.store import Store
 from mindguard.sql import identifier
 from tests.integration.hostile import HOSTILE_ROWS, ODD_TABLES
 from tests.integration.restoring import as_text, empty_database, fill_hostile, fingerprints, run, snapshot

@@ -13,10 +13,10 @@ import pytest
 
 from devstack.airflow_api import AirflowAPI
 from devstack.stack import Stack
-from mindguard.snapshots.catalog import find_snapshot, proven
-from mindguard.snapshots.encryption import Encryption, KeyRing, new_key_ring
-from mindguard.snapshots.manifest import Manifest
-from mindguard.snapshots.store import Store
+from mindguard.snapshots.storage.catalog import find_snapshot, proven
+from mindguard.snapshots.storage.encryption import Encryption, KeyRing, new_key_ring
+from mindguard.snapshots.storage.manifest import Manifest
+from mindguard.snapshots.storage.store import Store
 from tests.integration.restoring import as_text, run
 from tests.integration.scheduled import own_snapshots, ready
 from tests.integration.test_snapshot_dag import wait_until

@@ -20,7 +20,7 @@ import pytest
 from devstack.parts import REGION, ROOT
 from devstack.stack import Stack
 from mindguard.connections import Connection
-from mindguard.snapshots.store import Store
+from mindguard.snapshots.storage.store import Store
 from tests.integration.restoring import as_text, fill_hostile, run, snapshot
 
 pytestmark = pytest.mark.integration

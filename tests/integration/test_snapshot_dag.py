@@ -22,9 +22,9 @@ from devstack.sample_data import load_tables
 from devstack.stack import Stack
 from mindguard.alerts.dag_runs.failures import Run
 from mindguard.settings.snapshot import SnapshotSettings
-from mindguard.snapshots.catalog import find_snapshot, list_snapshots
-from mindguard.snapshots.store import Store
-from mindguard.snapshots.verify import verify_snapshot
+from mindguard.snapshots.storage.catalog import find_snapshot, list_snapshots
+from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.verify import verify_snapshot
 from tests.integration.scheduled import DAG, ready
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]

@@ -15,15 +15,17 @@ import pytest
 from devstack.stack import Stack
 from mindguard.connections import Connection, s3_client
 from mindguard.errors import MindGuardError
-from mindguard.snapshots import take as take_module
-from mindguard.snapshots.catalog import find_snapshot, list_snapshots
-from mindguard.snapshots.manifest import ManifestInvalid
-from mindguard.snapshots.parquet import write_parquet
-from mindguard.snapshots.readrate import ReadRate
-from mindguard.snapshots.source import open_source
-from mindguard.snapshots.store import ObjectExists, Store
-from mindguard.snapshots.take import PartMismatch, publish
-from mindguard.snapshots.verify import SnapshotDamaged, verify_snapshot
+from mindguard.snapshots.export import take as take_module
+from mindguard.snapshots.export.exporter import PartMismatch
+from mindguard.snapshots.export.parquet import write_parquet
+from mindguard.snapshots.export.read_rate import ReadRate
+from mindguard.snapshots.export.source import open_source
+from mindguard.snapshots.export.take import publish
+from mindguard.snapshots.storage.catalog import find_snapshot, list_snapshots
+from mindguard.snapshots.storage.manifest import ManifestInvalid
+from mindguard.snapshots.storage.s3_errors import ObjectExists
+from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.verify import SnapshotDamaged, verify_snapshot
 from tests.integration.restoring import ZONE, take
 
 pytestmark = pytest.mark.integration

@@ -10,11 +10,11 @@ import psycopg
 import pytest
 
 from mindguard.settings.snapshot import SnapshotSettings
-from mindguard.snapshots.catalog import find_snapshot
-from mindguard.snapshots.manifest import Manifest
-from mindguard.snapshots.store import Store
-from mindguard.snapshots.take import Taken, take_snapshot
-from mindguard.snapshots.verify import SnapshotDamaged, verify_snapshot
+from mindguard.snapshots.export.take import Taken, take_snapshot
+from mindguard.snapshots.storage.catalog import find_snapshot
+from mindguard.snapshots.storage.manifest import Manifest
+from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.verify import SnapshotDamaged, verify_snapshot
 
 pytestmark = pytest.mark.integration
 

@@ -13,11 +13,11 @@ import pytest
 from psycopg import sql
 
 from mindguard.settings.snapshot import SnapshotSettings
-from mindguard.snapshots.manifest import Table
-from mindguard.snapshots.source import open_source
-from mindguard.snapshots.store import Store
-from mindguard.snapshots.take import Taken, take_snapshot
-from mindguard.snapshots.verify import verify_snapshot
+from mindguard.snapshots.export.source import open_source
+from mindguard.snapshots.export.take import Taken, take_snapshot
+from mindguard.snapshots.storage.manifest import Table
+from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.verify import verify_snapshot
 from tests.integration.hostile import HOSTILE_ROWS, HOSTILE_SCHEMA, ODD_TABLES
 
 pytestmark = pytest.mark.integration

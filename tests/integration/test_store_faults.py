@@ -15,15 +15,16 @@ from devstack.stack import Stack
 from mindguard.connections import Connection, s3_client
 from mindguard.errors import MindGuardError
 from mindguard.snapshots import tempdisk
-from mindguard.snapshots.catalog import list_snapshots, proven
-from mindguard.snapshots.drill import DrillBroke, Unrestorable, drill, drill_stored
-from mindguard.snapshots.expire import kept_snapshots
-from mindguard.snapshots.rebuild import rebuild
-from mindguard.snapshots.store import Store, StoreError
-from mindguard.snapshots.take import PartMismatch
-from mindguard.snapshots.target import SnapshotAtFault
+from mindguard.snapshots.export.exporter import PartMismatch
+from mindguard.snapshots.restore.drill import DrillBroke, Unrestorable, drill, drill_stored
+from mindguard.snapshots.restore.target import SnapshotAtFault
+from mindguard.snapshots.restore.whole import rebuild
+from mindguard.snapshots.retention.expire import kept_snapshots
+from mindguard.snapshots.storage.catalog import list_snapshots, proven
+from mindguard.snapshots.storage.s3_errors import StoreError
+from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.verify import verify_snapshot
 from mindguard.snapshots.tempdisk import DiskFull
-from mindguard.snapshots.verify import verify_snapshot
 from tests.integration.fault_proxy import Answer, Fault, Some, s3_proxy
 from tests.integration.restoring import NOW, empty_database, fingerprints, take
 
@@ -268,7 +269,7 @@ def test_an_object_that_rotted_under_its_checksum_is_damaged(
                 drill(manifest, faulty, scratch, now=NOW)
             with empty_database(stack) as empty, pytest.raises(SnapshotAtFault, match="the manifest says"):
                 rebuild(manifest, faulty, empty)
-        assert set(store.keys("damaged/")) >= {store.damage_key(each.key) for each in rotted}
+        assert set(store.keys("damaged/")) >= {store.layout.damage_key(each.key) for each in rotted}
     again = take(database, store)
     assert not {each.key for each in again.manifest.objects} & {each.key for each in manifest.objects}
     with behind(Some("rot", "GET", MANIFEST)) as faulty:

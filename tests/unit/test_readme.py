@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 def _operations(package: str) -> set[str]:
     """boto3 operations of a store's client that the package uses, by their S3 names."""
     names: set[str] = set()
-    for file in (ROOT / "plugins/mindguard" / package).glob("*.py"):
+    for file in (ROOT / "plugins/mindguard" / package).rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if (
                 isinstance(node, ast.Attribute)

@@ -9,8 +9,8 @@ from airflow.sdk.configuration import conf
 from mindguard.connections import Connection, postgres_conninfo
 from mindguard.errors import ConnectionMissing
 from mindguard.settings import Settings
-from mindguard.snapshots.encryption import encryption_of
-from mindguard.snapshots.store import Store
+from mindguard.snapshots.storage.encryption import encryption_of
+from mindguard.snapshots.storage.store import Store
 
 
 def connection(conn_id: str) -> Connection:

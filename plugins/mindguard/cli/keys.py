@@ -21,7 +21,7 @@ def new(label: Label, as_json: AsJson = False) -> None:
     Store it as the password of the connection `connections.keys` (or in MINDGUARD_KEYS, or in a file that
     MINDGUARD_KEYS_FILE names) and in two more safe places that are not the bucket: without it there is no restore.
     """
-    from mindguard.snapshots.encryption import new_key_ring
+    from mindguard.snapshots.storage.encryption import new_key_ring
 
     _print(new_key_ring(label), as_json)
 
@@ -35,7 +35,7 @@ def rotate(label: Label, as_json: AsJson = False) -> None:
     """
     from mindguard.connections import from_environment
     from mindguard.settings import load_settings
-    from mindguard.snapshots.encryption import new_key_ring, read_key_ring
+    from mindguard.snapshots.storage.encryption import new_key_ring, read_key_ring
 
     ring = read_key_ring(load_settings().connections.keys, from_environment)
     _print(new_key_ring(label, ring), as_json)

@@ -17,8 +17,8 @@ def settings_and_store() -> tuple[Any, Any]:
     """The settings, and the snapshots' store that they name, through the environment's connections."""
     from mindguard.connections import from_environment, s3_client
     from mindguard.settings import load_settings
-    from mindguard.snapshots.encryption import encryption_of
-    from mindguard.snapshots.store import Store
+    from mindguard.snapshots.storage.encryption import encryption_of
+    from mindguard.snapshots.storage.store import Store
 
     settings = load_settings()
     client = s3_client(from_environment(settings.connections.backup))

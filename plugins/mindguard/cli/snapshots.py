@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="Take, verify, restore, drill and e
 @app.command()
 def take(as_json: AsJson = False) -> None:
     """Take a snapshot of the tables in the settings now."""
-    from mindguard.snapshots.take import take_snapshot
+    from mindguard.snapshots.export.take import take_snapshot
 
     settings, store = settings_and_store()
     taken = take_snapshot(
@@ -42,7 +42,7 @@ def take(as_json: AsJson = False) -> None:
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List all snapshots, oldest first; with exit status 1 if one cannot be read."""
-    from mindguard.snapshots.catalog import id_of, list_snapshots
+    from mindguard.snapshots.storage.catalog import id_of, list_snapshots
 
     settings, store = settings_and_store()
     unreadable: list[dict[str, Any]] = []
@@ -81,7 +81,7 @@ def list_(as_json: AsJson = False) -> None:
 @app.command()
 def show(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
     """Show one snapshot's tables, and its whole manifest with --json."""
-    from mindguard.snapshots.catalog import find_snapshot
+    from mindguard.snapshots.storage.catalog import find_snapshot
 
     settings, store = settings_and_store()
     found = find_snapshot(store, snapshot_id)
@@ -108,8 +108,8 @@ def show(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
 @app.command()
 def verify(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
     """Read every stored part of a snapshot and compare it with the manifest."""
-    from mindguard.snapshots.catalog import find_snapshot
-    from mindguard.snapshots.verify import verify_snapshot
+    from mindguard.snapshots.storage.catalog import find_snapshot
+    from mindguard.snapshots.storage.verify import verify_snapshot
 
     _, store = settings_and_store()
     verified = verify_snapshot(find_snapshot(store, snapshot_id), store, progress=print_progress)
@@ -150,9 +150,9 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Restore tables, or rows of them, into a new schema; or with --whole the snapshot into an empty database."""
-    from mindguard.snapshots import restore as tables
-    from mindguard.snapshots.catalog import find_snapshot
-    from mindguard.snapshots.rebuild import plan_rebuild, rebuild
+    from mindguard.snapshots.restore import tables
+    from mindguard.snapshots.restore.whole import plan_rebuild, rebuild
+    from mindguard.snapshots.storage.catalog import find_snapshot
 
     settings, store, conninfo = _settings_store_target(to)
     manifest = find_snapshot(store, snapshot_id)
@@ -178,7 +178,7 @@ def drill(
     as_json: AsJson = False,
 ) -> None:
     """Rebuild a snapshot in a scratch database, prove that it is equal to its source, and drop it again."""
-    from mindguard.snapshots.drill import drill_stored
+    from mindguard.snapshots.restore.drill import drill_stored
 
     settings, store, conninfo = _settings_store_target(to)
     proof = drill_stored(
@@ -201,7 +201,7 @@ def expire(
     as_json: AsJson = False,
 ) -> None:
     """Show which snapshots expire and why; with --apply remove them and what no snapshot needs any more."""
-    from mindguard.snapshots.expire import expire_snapshots
+    from mindguard.snapshots.retention.expire import expire_snapshots
 
     settings, store = settings_and_store()
     expired = expire_snapshots(store, settings.snapshot.retention, now=datetime.now(UTC), apply=apply)
@@ -227,7 +227,7 @@ def hold(
     as_json: AsJson = False,
 ) -> None:
     """Keep a snapshot whatever its age, until it is released."""
-    from mindguard.snapshots.expire import hold as hold_snapshot
+    from mindguard.snapshots.retention.holds import hold as hold_snapshot
 
     _, store = settings_and_store()
     held = hold_snapshot(store, snapshot_id, reason=reason, now=datetime.now(UTC))
@@ -237,7 +237,7 @@ def hold(
 @app.command()
 def release(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
     """End a hold: the snapshot expires like any other again."""
-    from mindguard.snapshots.expire import release as release_snapshot
+    from mindguard.snapshots.retention.holds import release as release_snapshot
 
     _, store = settings_and_store()
     released = release_snapshot(store, snapshot_id)

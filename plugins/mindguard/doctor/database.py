@@ -11,8 +11,9 @@ from mindguard.connections import Resolve, postgres_conninfo
 from mindguard.doctor.finding import Finding, clock, tried
 from mindguard.errors import MindGuardError
 from mindguard.settings import Settings
-from mindguard.snapshots import pgtools, target
-from mindguard.snapshots.source import open_source
+from mindguard.snapshots import pgtools
+from mindguard.snapshots.export.source import open_source
+from mindguard.snapshots.restore import target
 from mindguard.sql import identifier, statement
 
 if TYPE_CHECKING:

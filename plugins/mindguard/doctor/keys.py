@@ -8,9 +8,9 @@ from mindguard.connections import Resolve, s3_client
 from mindguard.doctor.finding import Finding
 from mindguard.errors import MindGuardError
 from mindguard.settings import Settings
-from mindguard.snapshots.catalog import find_snapshot, snapshot_ids
-from mindguard.snapshots.encryption import encryption_of
-from mindguard.snapshots.store import Store
+from mindguard.snapshots.storage.catalog import find_snapshot, snapshot_ids
+from mindguard.snapshots.storage.encryption import encryption_of
+from mindguard.snapshots.storage.store import Store
 
 
 def examine_keys(settings: Settings, resolve: Resolve) -> Iterator[Finding]:

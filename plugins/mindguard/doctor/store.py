@@ -14,7 +14,8 @@ from mindguard.connections import Connection, Resolve, s3_client
 from mindguard.doctor.finding import Finding, clock, tried
 from mindguard.settings import Settings
 from mindguard.settings.snapshot import SnapshotSettings
-from mindguard.snapshots.store import ObjectExists, Store, StoreError
+from mindguard.snapshots.storage.s3_errors import ObjectExists, StoreError
+from mindguard.snapshots.storage.store import Store
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

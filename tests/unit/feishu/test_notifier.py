@@ -14,7 +14,7 @@ from mindguard.alerts.alert import Alert
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
-from mindguard.snapshots.drill import DrillBroke, Unrestorable
+from mindguard.snapshots.restore.drill import DrillBroke, Unrestorable
 
 STARTED = datetime(2026, 11, 19, 6, 2, tzinfo=UTC)
 

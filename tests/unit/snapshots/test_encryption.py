@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from mindguard.connections import Connection, from_environment
 from mindguard.errors import ConnectionMissing, MindGuardError
-from mindguard.snapshots.encryption import (
+from mindguard.snapshots.storage.encryption import (
     Encryption,
     KeyMissing,
     KeyRing,
@@ -29,7 +29,7 @@ from mindguard.snapshots.encryption import (
     read_key_ring,
     sealed_with,
 )
-from mindguard.snapshots.store import Store
+from mindguard.snapshots.storage.store import Store
 
 JSON = new_key_ring("2026-05")
 RING = KeyRing.from_json(JSON, origin="test")
@@ -181,10 +181,10 @@ def test_names_tell_nothing_but_equality() -> None:
 def test_names_are_those_that_the_layout_and_the_search_for_reusable_parts_know() -> None:
     store = Store(None, bucket="b", prefix="p")  # type: ignore[arg-type]
     encryption = Encryption(RING)
-    part = store.part_key(*encryption.part_names(TABLE, "c" * 40)[0])
-    assert store.kind(part) == "part"
+    part = store.layout.part_key(*encryption.part_names(TABLE, "c" * 40)[0])
+    assert store.layout.kind(part) == "part"
     assert key_of_part(part) == RING.current
-    assert store.kind(store.schema_key(encryption.opaque("d" * 64))) == "schema"
+    assert store.layout.kind(store.layout.schema_key(encryption.opaque("d" * 64))) == "schema"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mindguard.settings.snapshot import GateSettings
-from mindguard.snapshots.gate import suspicions
-from mindguard.snapshots.manifest import Column, Manifest, Source, StoredObject, Table
+from mindguard.snapshots.export.gate import suspicions
+from mindguard.snapshots.storage.manifest import Column, Manifest, Source, StoredObject, Table
 
 ID = Column(name="id", type="bigint", encoding="native")
 NOTE = Column(name="note", type="text", encoding="native")

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from mindguard.snapshots.manifest import (
+from mindguard.snapshots.storage.manifest import (
     Column,
     Enum,
     Manifest,

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mindguard.snapshots.parquet import write_parquet
+from mindguard.snapshots.export.parquet import write_parquet
 
 SCHEMA = pa.schema(
     [

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindguard.snapshots import plan
-from mindguard.snapshots.manifest import Column, Part
-from mindguard.snapshots.plan import KeyRange
+from mindguard.snapshots.export import plan
+from mindguard.snapshots.export.plan import KeyRange
+from mindguard.snapshots.storage.manifest import Column, Part
 
 KEYS = st.integers(-50, 50)
 CUTS = st.sets(KEYS, max_size=12).map(sorted)

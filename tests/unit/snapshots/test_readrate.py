@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from mindguard.snapshots.readrate import ReadRate
+from mindguard.snapshots.export.read_rate import ReadRate
 
 
 class Clock:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindguard.snapshots.drill import choose_drills
-from mindguard.snapshots.load import as_csv_type
-from mindguard.snapshots.pgrestore import _FOREIGN_KEY, Entry, not_for_scratch
-from mindguard.snapshots.rows import parse_where
-from mindguard.snapshots.swap import kept_name
-from mindguard.snapshots.target import RestoreRefused
+from mindguard.snapshots.restore.drill import choose_drills
+from mindguard.snapshots.restore.load import as_csv_type
+from mindguard.snapshots.restore.rows import parse_where
+from mindguard.snapshots.restore.schema_dump import _FOREIGN_KEY, Entry, not_for_scratch
+from mindguard.snapshots.restore.swap import kept_name
+from mindguard.snapshots.restore.target import RestoreRefused
 
 TODAY = date(2026, 11, 24)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mindguard.settings.snapshot import RetentionSettings
-from mindguard.snapshots.retention import CLOCK_TOLERANCE, Decision, ExpiryRefused, Kept, plan_expiry
+from mindguard.snapshots.retention.rules import CLOCK_TOLERANCE, Decision, ExpiryRefused, Kept, plan_expiry
 
 NOW = datetime(2026, 11, 24, 18, tzinfo=UTC)
 RULES = RetentionSettings()

@@ -17,7 +17,8 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from mindguard.connections import Connection, s3_client
-from mindguard.snapshots.store import ObjectExists, ObjectMissing, Store, Stored, StoreError
+from mindguard.snapshots.storage.s3_errors import ObjectExists, ObjectMissing, StoreError
+from mindguard.snapshots.storage.store import Store, Stored
 
 BODY = b"rows"
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -94,7 +95,7 @@ def test_a_write_that_meets_another_is_tried_again(
     store: Store, answers: Stubber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two writes of one key at the same moment cannot be provoked: AWS alone answers so, and only then."""
-    monkeypatch.setattr("mindguard.snapshots.store.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("mindguard.snapshots.storage.store.time.sleep", lambda seconds: None)
     conflict: Any = {"service_error_code": "ConditionalRequestConflict", "http_status_code": 409}
     answers.add_client_error("put_object", **conflict)
     answers.add_response("put_object", {})
@@ -139,15 +140,15 @@ def test_an_object_without_our_digest_is_seen_as_such(store: Store, answers: Stu
     ],
 )
 def test_a_tables_name_stays_one_folder(table: str, folder: str, store: Store) -> None:
-    assert store.part_key(table, "c0ffee") == f"key-tables/parts/{folder}/c0ffee.parquet"
+    assert store.layout.part_key(table, "c0ffee") == f"key-tables/parts/{folder}/c0ffee.parquet"
 
 
 def test_manifests_are_listed_oldest_first_whatever_day_they_are_filed_under(store: Store, answers: Stubber) -> None:
     """Days are of a time zone that the settings may change; ids are of UTC."""
     filed = [
-        store.manifest_key(date(2026, 11, 20), "20261119T170000Z-b"),
-        store.manifest_key(date(2026, 11, 19), "20261119T180000Z-c"),
-        store.manifest_key(date(2026, 9, 1), "20260901T000000Z-a"),
+        store.layout.manifest_key(date(2026, 11, 20), "20261119T170000Z-b"),
+        store.layout.manifest_key(date(2026, 11, 19), "20261119T180000Z-c"),
+        store.layout.manifest_key(date(2026, 9, 1), "20260901T000000Z-a"),
     ]
     assert filed[0] == "key-tables/snapshots/2026-11-20/20261119T170000Z-b.json"
     pages: list[dict[str, Any]] = [

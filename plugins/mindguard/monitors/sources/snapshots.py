@@ -9,9 +9,9 @@ from mindguard.connections import Connection, Resolve, s3_client
 from mindguard.monitors.judge import Reading
 from mindguard.settings import Settings
 from mindguard.settings.monitors import Monitor
-from mindguard.snapshots.catalog import newest_proven
-from mindguard.snapshots.encryption import encryption_of
-from mindguard.snapshots.store import Store
+from mindguard.snapshots.storage.catalog import newest_proven
+from mindguard.snapshots.storage.encryption import encryption_of
+from mindguard.snapshots.storage.store import Store
 
 
 class Snapshots:

@@ -8,9 +8,7 @@ the same time loses nothing.
 from __future__ import annotations
 
 import io
-import json
 import re
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -18,18 +16,19 @@ from typing import Any
 
 from mindguard.errors import MindGuardError
 from mindguard.settings.snapshot import RetentionSettings
-from mindguard.snapshots.catalog import SnapshotMissing, find_key, id_of, proven, read_manifest
-from mindguard.snapshots.encryption import Unreadable
-from mindguard.snapshots.manifest import ManifestInvalid
-from mindguard.snapshots.retention import Decision, Kept, plan_expiry
-from mindguard.snapshots.store import Kind, Listed, ObjectMissing, Store, StoreError
+from mindguard.snapshots.progress import Progress
+from mindguard.snapshots.retention.holds import held_for, versions_of
+from mindguard.snapshots.retention.rules import Decision, Kept, plan_expiry
+from mindguard.snapshots.storage.catalog import id_of, proven, read_manifest
+from mindguard.snapshots.storage.encryption import Unreadable
+from mindguard.snapshots.storage.layout import Kind, Layout
+from mindguard.snapshots.storage.manifest import ManifestInvalid
+from mindguard.snapshots.storage.s3_errors import ObjectMissing, StoreError
+from mindguard.snapshots.storage.store import Listed, Store
 
 _THREADS = 8
 _COLLECTED: set[Kind | None] = {"part", "schema", "proof", "hold", "probe"}
 _TAKEN_AT = re.compile(r"/(\d{8}T\d{6}Z)-[0-9a-f]+\.json$")
-
-Progress = Callable[[str], None]
-"""Told one line for each step that is done."""
 
 
 class ExpiryIncomplete(MindGuardError):
@@ -142,46 +141,6 @@ def kept_snapshots(store: Store) -> list[Kept]:
     return [replace(each, proven=each.snapshot_id in proofs) for each in found if each]
 
 
-def hold(store: Store, snapshot_id: str, *, reason: str, now: datetime) -> str:
-    """Keep a snapshot whatever its age, until it is released; gives its id (`latest` is the newest).
-
-    Raises:
-        SnapshotMissing: there is none, or it expired at this moment.
-        ObjectExists: it is held already.
-    """
-    key = find_key(store, snapshot_id)
-    body = json.dumps({"reason": reason, "held_at": now.astimezone(UTC).isoformat()}, ensure_ascii=False).encode()
-    store.create_sealed(Store.beside(key, "hold"), body)
-    # An expiry that saw no hold may have removed the manifest; one that comes later sees the hold.
-    if store.head(key) is None:
-        _remove_hold(store, key)
-        raise SnapshotMissing(f"snapshot {id_of(key)} expired before it could be held")
-    return id_of(key)
-
-
-def release(store: Store, snapshot_id: str) -> str:
-    """End a hold; the snapshot then expires like any other. Gives its id.
-
-    Raises:
-        SnapshotMissing: there is no such snapshot.
-        MindGuardError: nobody holds it.
-    """
-    key = find_key(store, snapshot_id)
-    if store.head(Store.beside(key, "hold")) is None:
-        raise MindGuardError(f"snapshot {id_of(key)} is not held")
-    _remove_hold(store, key)
-    return id_of(key)
-
-
-def _remove_hold(store: Store, manifest_key: str) -> None:
-    for each in _versions_of(store, Store.beside(manifest_key, "hold")):
-        store.remove(each)
-
-
-def _versions_of(store: Store, key: str) -> list[Listed]:
-    return [each for each in store.listing(key[len(store.prefix) + 1 :], versions=True) if each.key == key]
-
-
 def _kept(store: Store, key: str, keys: set[str]) -> Kept | None:
     try:
         manifest = read_manifest(store, key)
@@ -194,7 +153,7 @@ def _kept(store: Store, key: str, keys: set[str]) -> Kept | None:
     else:
         taken_at = manifest.taken_at
         quarantined = bool(manifest.quarantined_for)
-    return Kept(id_of(key), key, taken_at, quarantined=quarantined, held=_held(store, key, keys))
+    return Kept(id_of(key), key, taken_at, quarantined=quarantined, held=held_for(store, key, keys))
 
 
 def _time_in(manifest_key: str) -> datetime | None:
@@ -205,28 +164,15 @@ def _time_in(manifest_key: str) -> datetime | None:
         return None
 
 
-def _held(store: Store, manifest_key: str, keys: set[str]) -> str | None:
-    """The reason of the hold; a hold that cannot be read holds all the same."""
-    key = Store.beside(manifest_key, "hold")
-    if key not in keys:
-        return None
-    try:
-        return str(json.loads(store.read_sealed(key))["reason"])
-    except ObjectMissing:
-        return None
-    except (ValueError, KeyError, TypeError, Unreadable):
-        return "reason unreadable"
-
-
 def _remove_snapshot(store: Store, snapshot: Kept, expired: Expired) -> None:
     """Remove the manifest; what belongs to it is garbage from then on."""
-    held = Store.beside(snapshot.key, "hold")
+    held = Layout.beside(snapshot.key, "hold")
     try:
         copy = io.BytesIO()
         sha256, size = store.digest(snapshot.key, copy)
         if store.head(held):
             return
-        if not all(_remove(store, each, expired) for each in _versions_of(store, snapshot.key)):
+        if not all(_remove(store, each, expired) for each in versions_of(store, snapshot.key)):
             return
         if store.head(held):
             # The hold came between the look and the deed. No object of the snapshot is gone yet.
@@ -261,7 +207,7 @@ def _collect_garbage(store: Store, grace: timedelta, expired: Expired) -> None:
     """
     before = store.clock() - grace
     listed = store.listing(versions=True)
-    expired.foreign = sorted({each.key for each in listed if store.kind(each.key) is None})
+    expired.foreign = sorted({each.key for each in listed if store.layout.kind(each.key) is None})
     _abort_uploads(store, before, expired)
     try:
         needed = _needed(store)
@@ -271,7 +217,7 @@ def _collect_garbage(store: Store, grace: timedelta, expired: Expired) -> None:
     garbage = [
         each
         for each in listed
-        if each.written_at < before and store.kind(each.key) in _COLLECTED and each.key not in needed
+        if each.written_at < before and store.layout.kind(each.key) in _COLLECTED and each.key not in needed
     ]
     with ThreadPoolExecutor(_THREADS, "expire") as pool:
         gone = list(pool.map(lambda each: _remove(store, each, expired), garbage))
@@ -291,13 +237,13 @@ def _needed(store: Store) -> set[str]:
 
     keys = store.manifest_keys()
     with ThreadPoolExecutor(_THREADS, "expire") as pool:
-        beside = {Store.beside(key, "proof") for key in keys} | {Store.beside(key, "hold") for key in keys}
+        beside = {Layout.beside(key, "proof") for key in keys} | {Layout.beside(key, "hold") for key in keys}
         return beside.union(*pool.map(names, keys))
 
 
 def _abort_uploads(store: Store, before: datetime, expired: Expired) -> None:
     for upload in store.uploads():
-        if store.kind(upload.key) is None:
+        if store.layout.kind(upload.key) is None:
             expired.foreign.append(f"upload {upload.key}")
         elif upload.begun_at < before:
             try:

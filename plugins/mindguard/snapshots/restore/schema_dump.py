@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mindguard.snapshots import pgtools, target
+from mindguard.snapshots import pgtools
 from mindguard.snapshots.pgtools import ToolFailed
-from mindguard.snapshots.target import SnapshotAtFault
+from mindguard.snapshots.restore import target
+from mindguard.snapshots.restore.target import SnapshotAtFault
 
 _PLAIN = ("--no-owner", "--no-privileges", "--no-tablespaces", "--no-security-labels")
 _ENTRY = re.compile(r"^(\d+); \d+ \d+ (.*)$", re.MULTILINE)

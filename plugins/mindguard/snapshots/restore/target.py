@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mindguard.errors import MindGuardError
-from mindguard.snapshots.manifest import Manifest
+from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.sql import literal, statement
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mindguard.snapshots.manifest import Column, Manifest, Sequence, Table
-from mindguard.snapshots.target import RestoreRefused
+from mindguard.snapshots.restore.target import RestoreRefused
+from mindguard.snapshots.storage.manifest import Column, Manifest, Sequence, Table
 from mindguard.sql import identifier, joined, literal, raw, statement
 
 if TYPE_CHECKING:

@@ -1,33 +1,30 @@
-"""The object store: create-only writes with SHA-256, reads, and the layout under the prefix.
-
-```
-<prefix>/parts/<table>/<content id>-<run>.parquet
-<prefix>/schema/<digest>-<run>.dump
-<prefix>/snapshots/<date>/<snapshot id>.json          the manifest
-<prefix>/snapshots/<date>/<snapshot id>.proof.json    a restore drill proved it
-<prefix>/snapshots/<date>/<snapshot id>.hold.json     kept whatever its age
-<prefix>/probe/<random>                               written and removed by `mindguard doctor`
-```
-"""
+"""The object store: create-only writes with SHA-256, reads, listings and removal. Its keys are those of `layout`."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from copy import copy
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
-from urllib.parse import quote
 
-from mindguard.errors import MindGuardError
 from mindguard.settings.snapshot import SnapshotSettings
-from mindguard.snapshots.encryption import Encryption, NoEncryption, Unreadable
+from mindguard.snapshots.storage.encryption import Encryption, NoEncryption
+from mindguard.snapshots.storage.layout import MANIFEST, Layout
+from mindguard.snapshots.storage.s3_errors import (
+    NoAnswer,
+    ObjectDamaged,
+    ObjectExists,
+    ObjectMissing,
+    StoreError,
+    WriteConflict,
+    explained,
+)
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -35,48 +32,7 @@ if TYPE_CHECKING:
 _CHUNK = 1024 * 1024
 _READ_TRIES = 4
 _CONFLICT_TRIES = 4
-_MANIFEST = re.compile(r"/\d{4}-\d\d-\d\d/[^/.]+\.json$")
 _SINGLE_PUT_LIMIT = 5 * 1024**3
-
-Kind = Literal["part", "schema", "manifest", "proof", "hold", "probe", "damaged"]
-_FILED = r"snapshots/\d{4}-\d\d-\d\d/\d{8}T\d{6}Z-[0-9a-f]+"
-_LAYOUT: dict[Kind, re.Pattern[str]] = {
-    "part": re.compile(r"parts/[^/]+/[0-9a-f]{40,64}(-[0-9a-f]+)?\.parquet"),
-    "schema": re.compile(r"schema/[0-9a-f]{64}(-[0-9a-f]+)?\.dump"),
-    "manifest": re.compile(rf"{_FILED}\.json"),
-    "proof": re.compile(rf"{_FILED}\.proof\.json"),
-    "hold": re.compile(rf"{_FILED}\.hold\.json"),
-    "probe": re.compile(r"probe/[0-9a-f]{16}"),
-    "damaged": re.compile(r"damaged/[0-9a-f]{64}\.json"),
-}
-
-
-class StoreError(MindGuardError):
-    """The store did not do what was asked."""
-
-
-class ObjectMissing(StoreError):
-    """No object under this key."""
-
-
-class StoreFault(StoreError):
-    """The store answers that it has a fault of its own, try after try: with everything, or with this object."""
-
-
-class ObjectExists(StoreError):
-    """A create-only write found an object under this key already."""
-
-
-class NoAnswer(StoreError):
-    """The store gave no answer: it may have done what was asked, or not."""
-
-
-class WriteConflict(ObjectExists):
-    """Other writes under the key were under way, try after try; whether one has come to its end is not known."""
-
-
-class ObjectDamaged(Unreadable):
-    """What is stored is not what the store's own checksum was made of."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +96,7 @@ class Store:
         self._client = client
         self.bucket = bucket
         self.prefix = prefix
+        self.layout = Layout(prefix)
         self.encryption = encryption or NoEncryption()
         self._written_as: Any = {"StorageClass": storage_class}
         if sse:
@@ -159,27 +116,6 @@ class Store:
             sse_kms_key_id=settings.sse_kms_key_id,
             encryption=encryption,
         )
-
-    def part_key(self, table: str, content_id: str) -> str:
-        """Key of a part. The table's name is percent-encoded: it may hold anything."""
-        return f"{self.prefix}/parts/{quote(table, safe='.')}/{content_id}.parquet"
-
-    def schema_key(self, digest: str) -> str:
-        """Key of a schema dump; `digest` is of what it says, not of its bytes."""
-        return f"{self.prefix}/schema/{digest}.dump"
-
-    def manifest_key(self, day: date, snapshot_id: str) -> str:
-        """Key of a manifest; `day` is the day the snapshot was taken, in the settings' time zone."""
-        return f"{self.prefix}/snapshots/{day:%Y-%m-%d}/{snapshot_id}.json"
-
-    def damage_key(self, key: str) -> str:
-        """Key of the note that the object under `key` is damaged."""
-        return f"{self.prefix}/damaged/{hashlib.sha256(key.encode()).hexdigest()}.json"
-
-    @staticmethod
-    def beside(manifest_key: str, kind: Literal["proof", "hold"]) -> str:
-        """Key of what is kept beside a manifest; manifests themselves never change."""
-        return f"{manifest_key.removesuffix('.json')}.{kind}.json"
 
     def check_access(self) -> None:
         """Ask the store something small, so that a wrong key or bucket is found before any work.
@@ -385,13 +321,6 @@ class Store:
                     copy_to.write(chunk)
         return digest.hexdigest(), size
 
-    def kind(self, key: str) -> Kind | None:
-        """What the layout says the key is; None: it is not ours."""
-        folder, below = key[: len(self.prefix) + 1], key[len(self.prefix) + 1 :]
-        if folder != f"{self.prefix}/":
-            return None
-        return next((kind for kind, pattern in _LAYOUT.items() if pattern.fullmatch(below)), None)
-
     def listing(self, below: str = "", *, versions: bool = False) -> list[Listed]:
         """Every object whose key begins with the prefix and `below`.
 
@@ -433,7 +362,7 @@ class Store:
         Raises:
             StoreError: the store refuses, or the key is not of our layout.
         """
-        if self.kind(listed.key) is None:
+        if self.layout.kind(listed.key) is None:
             raise StoreError(f"{listed.key} is not of this package; it is left alone")
         which: Any = {"VersionId": listed.version} if listed.version else {}
         with suppress(ObjectMissing), self._explained(f"delete {listed.key}"):
@@ -466,14 +395,14 @@ class Store:
         Raises:
             StoreError: the store refuses, or the key is not of our layout.
         """
-        if self.kind(upload.key) is None:
+        if self.layout.kind(upload.key) is None:
             raise StoreError(f"upload {upload.key} is not of this package; it is left alone")
         with suppress(ObjectMissing), self._explained(f"abort the upload of {upload.key}"):
             self._client.abort_multipart_upload(Bucket=self.bucket, Key=upload.key, UploadId=upload.upload_id)
 
     def manifest_keys(self) -> list[str]:
         """Keys of all manifests, oldest first."""
-        keys = [key for key in self.keys("snapshots/") if _MANIFEST.search(key)]
+        keys = [key for key in self.keys("snapshots/") if MANIFEST.search(key)]
         return sorted(keys, key=lambda key: key.rsplit("/", 1)[-1])
 
     def keys(self, below: str = "") -> list[str]:
@@ -487,45 +416,5 @@ class Store:
                 found.extend(each["Key"] for each in page.get("Contents", ()))
         return found
 
-    @contextmanager
-    def _explained(self, doing: str) -> Iterator[None]:
-        """Turn botocore's errors into one line; a header or a key never gets into it."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            yield
-        except ClientError as error:
-            raise self._refusal(doing, error.response) from error
-        except (BotoCoreError, OSError) as error:
-            raise NoAnswer(
-                f"cannot {doing}: {type(error).__name__}", hint="is the store up, and its endpoint_url right?"
-            ) from error
-
-    def _refusal(self, doing: str, response: Any) -> StoreError:
-        code = str(response.get("Error", {}).get("Code", "unknown"))
-        if code in {"NoSuchKey", "NoSuchUpload", "404", "NotFound"}:
-            return ObjectMissing(f"cannot {doing}: there is no such object")
-        if code in {"PreconditionFailed", "412"}:
-            return ObjectExists(f"cannot {doing}: it exists already")
-        if code in {"ConditionalRequestConflict", "409"}:
-            return WriteConflict(f"cannot {doing}: another write of it is under way", hint="run again")
-        renew = "renew the credentials of the backup connection"
-        trouble = "the store has a fault of its own: run again when it is well"
-        hints = {
-            "NoSuchBucket": f"create the bucket {self.bucket}, or correct snapshot.bucket in the settings",
-            "AccessDenied": "give the connection's key the right to put, get and list under this prefix"
-            + (", and to delete for expiry" if doing.startswith(("delete", "abort")) else ""),
-            "InvalidAccessKeyId": "correct the access key of the backup connection",
-            "SignatureDoesNotMatch": "correct the secret key of the backup connection",
-            "ExpiredToken": renew,
-            # The answer to a HEAD has no body that could say more.
-            "400": f"if it worked before, {renew}",
-            "403": f"if it worked before, {renew}; else give its key the right to get objects under this prefix",
-            **dict.fromkeys(("InternalError", "ServiceUnavailable", "SlowDown", "500", "502", "503", "504"), trouble),
-            "NotImplemented": "set snapshot.sse: null if the store has no server-side encryption",
-        }
-        if "ObjectLockMode" in self._written_as:
-            hints["InvalidRequest"] = "set snapshot.object_lock: null, unless the bucket has object lock enabled"
-        message = " ".join(str(response.get("Error", {}).get("Message", "")).split())
-        kind = StoreFault if code in {"InternalError", "500"} else StoreError
-        return kind(f"cannot {doing}: {code} {message}".rstrip(), hint=hints.get(code, ""))
+    def _explained(self, doing: str) -> AbstractContextManager[None]:
+        return explained(doing, bucket=self.bucket, locking="ObjectLockMode" in self._written_as)

@@ -14,17 +14,18 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from mindguard.errors import MindGuardError
-from mindguard.snapshots import target
-from mindguard.snapshots.catalog import SnapshotMissing, find_key, find_snapshot
-from mindguard.snapshots.encryption import Unreadable
-from mindguard.snapshots.load import loadable
-from mindguard.snapshots.manifest import Column, Manifest, ManifestInvalid, Table
-from mindguard.snapshots.proof import Proof, ProvenTable, store_proof
-from mindguard.snapshots.rebuild import rebuild
-from mindguard.snapshots.source import open_source
-from mindguard.snapshots.store import Store, StoreFault
-from mindguard.snapshots.target import RestoreRefused, SnapshotAtFault
-from mindguard.snapshots.verify import SnapshotDamaged, verify_snapshot
+from mindguard.snapshots.export.source import open_source
+from mindguard.snapshots.restore import target
+from mindguard.snapshots.restore.load import loadable
+from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault
+from mindguard.snapshots.restore.whole import rebuild
+from mindguard.snapshots.storage.catalog import SnapshotMissing, find_key, find_snapshot
+from mindguard.snapshots.storage.encryption import Unreadable
+from mindguard.snapshots.storage.manifest import Column, Manifest, ManifestInvalid, Table
+from mindguard.snapshots.storage.proof import Proof, ProvenTable, store_proof
+from mindguard.snapshots.storage.s3_errors import StoreFault
+from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.verify import SnapshotDamaged, verify_snapshot
 from mindguard.sql import identifier, joined, literal, raw, statement
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from functools import partial
 from typing import BinaryIO
 
 from mindguard.errors import MindGuardError
-from mindguard.snapshots.encryption import Unreadable
-from mindguard.snapshots.manifest import Manifest, Part, StoredObject, Table
-from mindguard.snapshots.store import ObjectExists, ObjectMissing, Store, StoreError, StoreFault
+from mindguard.snapshots.storage.encryption import Unreadable
+from mindguard.snapshots.storage.manifest import Manifest, Part, StoredObject, Table
+from mindguard.snapshots.storage.s3_errors import ObjectExists, ObjectMissing, StoreError, StoreFault
+from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.tempdisk import temporary_file
 
 _FEW = 3  # objects that a store may fail to give before it has given any
@@ -105,7 +106,7 @@ def note_damage(store: Store, key: str, fault: str, progress: Callable[[str], No
     """Note in the store that the object is damaged, so that no later snapshot is built on it."""
     body = json.dumps({"key": key, "fault": fault}).encode()
     try:
-        store.create_sealed(store.damage_key(key), body)
+        store.create_sealed(store.layout.damage_key(key), body)
     except ObjectExists:
         return
     except StoreError as error:

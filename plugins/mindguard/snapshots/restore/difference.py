@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mindguard.snapshots.manifest import Table
-from mindguard.snapshots.rows import RowFilter
+from mindguard.snapshots.restore.rows import RowFilter
+from mindguard.snapshots.storage.manifest import Table
 from mindguard.sql import identifier, joined, literal, raw, statement
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mindguard.snapshots.manifest import Column, Part, Table
-from mindguard.snapshots.target import RestoreRefused
+from mindguard.snapshots.restore.target import RestoreRefused
+from mindguard.snapshots.storage.manifest import Column, Part, Table
 from mindguard.sql import raw, statement
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from mindguard.snapshots import shape, swap, target
-from mindguard.snapshots.difference import Difference, count_difference
-from mindguard.snapshots.load import Job, Loaded, load
-from mindguard.snapshots.manifest import Manifest, Part, Table
-from mindguard.snapshots.rows import RowFilter, choose, parse_where
-from mindguard.snapshots.shape import Live
-from mindguard.snapshots.store import Store
-from mindguard.snapshots.target import RestoreRefused
+from mindguard.snapshots.restore import shape, swap, target
+from mindguard.snapshots.restore.difference import Difference, count_difference
+from mindguard.snapshots.restore.load import Job, Loaded, load
+from mindguard.snapshots.restore.rows import RowFilter, choose, parse_where
+from mindguard.snapshots.restore.shape import Live
+from mindguard.snapshots.restore.target import RestoreRefused
+from mindguard.snapshots.storage.manifest import Manifest, Part, Table
+from mindguard.snapshots.storage.store import Store
 from mindguard.sql import identifier, statement
 
 if TYPE_CHECKING:

@@ -1,36 +1,32 @@
-"""Take a snapshot: plan, fingerprint, export what is not stored yet, read it back, publish the manifest last."""
+"""Stores the parts of all tables from several threads while one connection fingerprints table after table."""
 
 from __future__ import annotations
 
 import hashlib
-import secrets
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any, cast
-from zoneinfo import ZoneInfo
 
 from mindguard.errors import MindGuardError
 from mindguard.settings.snapshot import SnapshotSettings
-from mindguard.snapshots import manifest, plan
-from mindguard.snapshots.catalog import id_of, newest_snapshot, read_manifest
-from mindguard.snapshots.encryption import KeyMissing, KeyRingInvalid, Unreadable, sealed_with
-from mindguard.snapshots.gate import suspicions
-from mindguard.snapshots.manifest import Manifest, ManifestInvalid, Part, StoredObject, Table
-from mindguard.snapshots.parquet import write_parquet
-from mindguard.snapshots.readrate import ReadRate
-from mindguard.snapshots.reuse import Reuse
-from mindguard.snapshots.source import PlannedPart, Reader, Source, SourceTable, open_source
-from mindguard.snapshots.store import ObjectExists, ObjectMissing, Store
+from mindguard.snapshots.export import plan
+from mindguard.snapshots.export.parquet import write_parquet
+from mindguard.snapshots.export.read_rate import ReadRate
+from mindguard.snapshots.export.reader import Reader
+from mindguard.snapshots.export.reuse import Reuse
+from mindguard.snapshots.export.source import Source
+from mindguard.snapshots.export.source_table import PlannedPart, SourceTable
+from mindguard.snapshots.progress import Progress
+from mindguard.snapshots.storage import manifest
+from mindguard.snapshots.storage.manifest import Manifest, Part, StoredObject, Table
+from mindguard.snapshots.storage.s3_errors import ObjectExists
+from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.verify import note_damage
 from mindguard.snapshots.tempdisk import temporary_file
-from mindguard.snapshots.verify import note_damage
-
-Progress = Callable[[str], None]
-"""Told one line for each step that is done."""
 
 
 class PartMismatch(MindGuardError):
@@ -71,142 +67,7 @@ class TableReport:
             self.parts_reused += not written
 
 
-@dataclass
-class Taken:
-    """A published snapshot and what it cost."""
-
-    manifest: Manifest
-    key: str
-    seconds: float
-    tables: dict[str, TableReport]
-    source_bytes: int
-
-    @property
-    def mb_per_s(self) -> float:
-        """Megabytes (10^6 bytes) of source tables that were secured by second, read anew or reused."""
-        return self.source_bytes / 1e6 / max(self.seconds, 1e-9)
-
-    def summary(self) -> dict[str, Any]:
-        """A few numbers for XCom, the command line and reports; no rows."""
-        return {
-            "snapshot_id": self.manifest.snapshot_id,
-            "key": self.key,
-            "taken_at": self.manifest.taken_at.isoformat(),
-            "seconds": round(self.seconds, 3),
-            "source_bytes": self.source_bytes,
-            "tables": {
-                name: {
-                    "rows": table.rows,
-                    "parts_written": table.parts_written,
-                    "parts_reused": table.parts_reused,
-                    "bytes": table.bytes,
-                }
-                for name, table in self.tables.items()
-            },
-        }
-
-
-def take_snapshot(
-    conninfo: str,
-    store: Store,
-    settings: SnapshotSettings,
-    *,
-    now: datetime,
-    zone: ZoneInfo,
-    logical_date: datetime | None = None,
-    progress: Progress = lambda line: None,
-) -> Taken:
-    """Take one snapshot of all tables in the settings and publish its manifest.
-
-    Args:
-        conninfo: libpq connection string of the source.
-        store: where parts and manifest go.
-        settings: tables, part size, number of readers, maximum age.
-        now: aware; becomes the snapshot's `taken_at`.
-        zone: time zone whose day names the manifest's folder.
-        logical_date: of the run that asks, for the record only; the rows are of `now`.
-        progress: told one line a step.
-
-    Raises:
-        KeyRingInvalid: it is another ring than the newest snapshot's; nothing was read then.
-        SourceError, StoreError, PartMismatch, DiskFull, Stopped: nothing is published then; parts that were
-            stored stay, and the next run finds them by content.
-    """
-    started = time.monotonic()
-    if logical_date and now - logical_date > timedelta(hours=26):
-        progress(f"the run is of {logical_date.isoformat()}; this snapshot holds the rows of now, {now.isoformat()}")
-    store.check_access()
-    if settings.object_lock:
-        store = store.locking(settings.object_lock, now + timedelta(days=settings.retention.days))
-    _check_key_ring(store, [table.name for table in settings.tables])
-    previous = newest_snapshot(store, progress=progress)
-    last_good = newest_snapshot(store, good=True, progress=progress)
-    reuse = Reuse(store, settings, (previous, last_good), run=secrets.token_hex(6))
-    with open_source(conninfo, max_age_s=settings.max_age_minutes * 60) as source:
-        described = [source.describe(table.name, table.part_by) for table in settings.tables]
-        exporter = _Exporter(source, store, settings, previous, reuse, started=started, progress=progress)
-        tables, schema_dump = exporter.run(described)
-        enums, sequences = source.enums(described), source.sequences(described)
-    taken_at = now.astimezone(UTC).replace(microsecond=0)
-    result = Manifest(
-        snapshot_id=manifest.new_snapshot_id(taken_at, secrets.token_hex(3)),
-        taken_at=taken_at,
-        logical_date=logical_date,
-        source=source.identity,
-        tables=tuple(tables),
-        enums=enums,
-        sequences=sequences,
-        schema_dump=schema_dump,
-        quarantined_for=suspicions(tables, last_good, settings.gate),
-        keys=store.encryption.needed_keys(part.key for table in tables for part in table.parts),
-    )
-    reuse.check_before_publishing()
-    key = publish(result, store, zone)
-    reuse.check_after_publishing()
-    source_bytes = sum(table.bytes for table in described)
-    taken = Taken(result, key, time.monotonic() - started, exporter.reports, source_bytes)
-    progress(
-        f"published {result.snapshot_id}: {result.rows:,} rows, {len(result.parts)} parts, "
-        f"{result.stored_bytes / 1e6:,.1f} MB stored, {taken.seconds:.1f} s, {taken.mb_per_s:,.0f} MB/s of source"
-    )
-    return taken
-
-
-def _check_key_ring(store: Store, tables: list[str]) -> None:
-    """Refuse a ring that was made anew, or is out of date: with it the snapshots would fall into two unlike halves.
-
-    One whose older keys were destroyed on purpose has the naming key of before, and a current key that is new.
-
-    Raises:
-        KeyRingInvalid: it lacks the newest snapshot's key, and is not such a one.
-    """
-    current = store.encryption.needed_keys(())
-    if not current or not (manifests := store.manifest_keys()):
-        return
-    try:
-        read_manifest(store, manifests[-1])
-    except KeyMissing as error:
-        (missing,) = error.key_ids
-        folders = {key.rsplit("/", 2)[1] for key in store.keys(f"parts/{missing}.")}
-        is_out_of_date = any(sealed_with(next(store.chunks(each), b"")) in current for each in manifests)
-        if store.encryption.named(missing, tables, folders) and not is_out_of_date:
-            return
-        raise KeyRingInvalid(
-            f"the key ring is not the one of the newest snapshot {id_of(manifests[-1])}, whose key {missing} it lacks",
-            hint="restore the ring from where it is kept safe; to begin anew with another, set another snapshot.prefix",
-        ) from error
-    except (ManifestInvalid, ObjectMissing, Unreadable):
-        return  # that it is passed over is said where the snapshot to build on is looked for
-
-
-def publish(snapshot: Manifest, store: Store, zone: ZoneInfo) -> str:
-    """Write the manifest, create-only: from here on the snapshot exists. Returns its key."""
-    key = store.manifest_key(snapshot.taken_at.astimezone(zone).date(), snapshot.snapshot_id)
-    store.create_sealed(key, snapshot.to_bytes())
-    return key
-
-
-class _Exporter:
+class Exporter:
     """Fingerprints table after table on one connection while others store the parts that are known already."""
 
     def __init__(
@@ -287,7 +148,7 @@ class _Exporter:
         self._check_going_on()
         names = self._store.encryption.part_names(planned.table.full_name, planned.content_id)
         began = time.monotonic()
-        keys = [self._store.part_key(folder, name) for folder, name in names]
+        keys = [self._store.layout.part_key(folder, name) for folder, name in names]
         stored, found = self._secure(keys, lambda key: self._export(planned, key))
         report.add(stored.bytes, written=not found)
         self._progress(
@@ -343,7 +204,7 @@ class _Exporter:
     def _store_schema(self) -> StoredObject:
         """Dump the database's schema; one that says the same as a stored one is stored once."""
         dump, content = self._source.dump_schema()
-        key = self._store.schema_key(self._store.encryption.opaque(content))
+        key = self._store.layout.schema_key(self._store.encryption.opaque(content))
         return self._secure([key], lambda own: self._store.create_sealed(own, dump))[0]
 
     def _export(self, planned: PlannedPart, key: str) -> tuple[str, int]:

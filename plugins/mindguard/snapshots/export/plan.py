@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from mindguard.snapshots.manifest import FORMAT, Column, Part
+from mindguard.snapshots.storage.manifest import FORMAT, Column, Part
 
 _SMALLEST_PART = 512_000
 _PARTS = 96

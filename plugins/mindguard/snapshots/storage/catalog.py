@@ -6,10 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from mindguard.errors import MindGuardError
-from mindguard.snapshots.encryption import KeyMissing, Unreadable
-from mindguard.snapshots.manifest import Manifest, ManifestInvalid
-from mindguard.snapshots.proof import Proof, read_proof
-from mindguard.snapshots.store import ObjectMissing, Store
+from mindguard.snapshots.storage.encryption import KeyMissing, Unreadable
+from mindguard.snapshots.storage.manifest import Manifest, ManifestInvalid
+from mindguard.snapshots.storage.proof import Proof, read_proof
+from mindguard.snapshots.storage.s3_errors import ObjectMissing
+from mindguard.snapshots.storage.store import Store
 
 _PROOF = ".proof.json"
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mindguard.snapshots import target
-from mindguard.snapshots.manifest import Table
-from mindguard.snapshots.shape import Live, find_live
-from mindguard.snapshots.target import RestoreRefused, TargetError
+from mindguard.snapshots.restore import target
+from mindguard.snapshots.restore.shape import Live, find_live
+from mindguard.snapshots.restore.target import RestoreRefused, TargetError
+from mindguard.snapshots.storage.manifest import Table
 from mindguard.sql import identifier, literal, statement
 
 if TYPE_CHECKING:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from mindguard.errors import MindGuardError
-from mindguard.snapshots import manifest, pgtools, plan
-from mindguard.snapshots.manifest import Column, Enum, Sequence
-from mindguard.snapshots.plan import KeyRange
+from mindguard.snapshots import pgtools
+from mindguard.snapshots.export import plan
+from mindguard.snapshots.export.plan import KeyRange
+from mindguard.snapshots.export.reader import Reader
+from mindguard.snapshots.export.source_errors import ColumnMissing, SourceError, TableMissing, explained
+from mindguard.snapshots.export.source_table import (
+    PHYSICAL_POSITION,
+    PlannedPart,
+    SourceTable,
+    column_of,
+    hash_is_bytewise,
+)
+from mindguard.snapshots.export.statements import digested, part_number, range_test, time_out_of_range
+from mindguard.snapshots.storage import manifest
+from mindguard.snapshots.storage.manifest import Enum, Sequence
 from mindguard.sql import identifier, joined, literal, raw, statement
 
 if TYPE_CHECKING:
     import psycopg
-    import pyarrow as pa
-    from psycopg.sql import Composable, Composed
+    from psycopg.sql import Composed
 
 _KINDS: dict[str, Literal["table", "partitioned table", "materialized view"]] = {
     "r": "table",
@@ -25,74 +34,6 @@ _KINDS: dict[str, Literal["table", "partitioned table", "materialized view"]] = 
 }
 _OTHER_KINDS = {"v": "a view", "f": "a foreign table", "S": "a sequence", "i": "an index", "c": "a type"}
 _MINIMUM_VERSION = 14_00_00
-_BATCH_BYTES = 8 * 1024 * 1024
-PHYSICAL_POSITION = "ctid"
-
-
-class SourceError(MindGuardError):
-    """The source database cannot be read as asked."""
-
-
-class TableMissing(SourceError):
-    """The settings name a table that the database does not have, or one of a kind that holds no rows of its own."""
-
-
-class ColumnMissing(SourceError):
-    """`part_by` names a column that the table does not have."""
-
-
-@dataclass(frozen=True)
-class SourceTable:
-    """A table as the catalog describes it, with the expressions that read its columns."""
-
-    schema: str
-    name: str
-    oid: int
-    kind: Literal["table", "partitioned table", "materialized view"]
-    bytes: int
-    columns: tuple[Column, ...]
-    output_functions: tuple[tuple[str, str], ...]
-    bytewise: tuple[bool, ...]
-    primary_key: tuple[str, ...]
-    part_by: str
-    part_by_type: str
-    part_by_nullable: bool
-    part_by_indexed: bool
-
-    @property
-    def full_name(self) -> str:
-        """`schema.table`, unquoted: for people and for the manifest."""
-        return f"{self.schema}.{self.name}"
-
-    @property
-    def relation(self) -> Composable:
-        """The quoted name; ONLY keeps the rows of inheritance children out, as pg_dump does."""
-        quoted = identifier(self.schema, self.name)
-        return quoted if self.kind == "partitioned table" else raw("only ") + quoted
-
-
-@dataclass(frozen=True)
-class PlannedPart:
-    """One part before it is read: which rows, how many, and what their values digest to."""
-
-    table: SourceTable
-    key_range: KeyRange
-    rows: int
-    fingerprint: str
-    times_as_text: bool
-
-    @property
-    def content_id(self) -> str:
-        """See `plan.content_id`."""
-        return plan.content_id(
-            self.table.full_name,
-            self.table.columns,
-            part_by=self.table.part_by,
-            key_range=self.key_range,
-            rows=self.rows,
-            fingerprint=self.fingerprint,
-            times_as_text=self.times_as_text,
-        )
 
 
 class Source:
@@ -192,9 +133,9 @@ class Source:
             oid=found["oid"],
             kind=_KINDS[found["kind"]],
             bytes=found["bytes"],
-            columns=tuple(_column(row) for row in rows),
+            columns=tuple(column_of(row) for row in rows),
             output_functions=tuple((row["output_schema"], row["output_name"]) for row in rows),
-            bytewise=tuple(_hash_is_bytewise(row) for row in rows),
+            bytewise=tuple(hash_is_bytewise(row) for row in rows),
             primary_key=primary_key,
             part_by=key,
             part_by_type=key_row["type"] if key_row else "tid",
@@ -214,7 +155,7 @@ class Source:
             with self._connection.transaction():
                 self._connection.execute(statement("probe_table", table=table.relation))
         except psycopg.Error as error:
-            raise _explained(error) from error
+            raise explained(error) from error
 
     def enums(self, tables: list[SourceTable]) -> tuple[Enum, ...]:
         """Enum types that the tables' columns use, directly or inside arrays and domains."""
@@ -287,7 +228,7 @@ class Source:
                 key=identifier(table.part_by),
                 table=table.relation,
                 fractions=literal(plan.fractions(pieces)),
-                range=_range(table, key_range),
+                range=range_test(table, key_range),
             )
         )
         return [row["boundary"] for row in found if row["boundary"] != key_range.lower]
@@ -298,11 +239,11 @@ class Source:
         found = self._connection.execute(
             statement(
                 "fingerprint_parts",
-                part=_part_number(table, boundaries),
-                values=joined(", ", map(_digested, table.columns, table.output_functions, table.bytewise)),
-                time_out_of_range=_time_out_of_range(table.columns),
+                part=part_number(table, boundaries),
+                values=joined(", ", map(digested, table.columns, table.output_functions, table.bytewise)),
+                time_out_of_range=time_out_of_range(table.columns),
                 table=table.relation,
-                range=_range(table, within),
+                range=range_test(table, within),
             )
         )
         return [
@@ -332,45 +273,6 @@ class Source:
         )
 
 
-class Reader:
-    """Reads parts as Arrow record batches over one connection that has joined the snapshot."""
-
-    def __init__(self, conninfo: str, opening: tuple[Composable, ...]) -> None:
-        # Not `dbapi`: it imports pyarrow.dataset, and that pandas, which takes longer than a small snapshot.
-        from adbc_driver_manager import AdbcConnection, AdbcStatement
-        from adbc_driver_postgresql import StatementOptions, connect
-
-        with _adbc_explained(), ExitStack() as undo:
-            database = undo.enter_context(connect(conninfo))
-            connection = undo.enter_context(AdbcConnection(database))
-            self._statement = undo.enter_context(AdbcStatement(connection))
-            for step in opening:
-                self._statement.set_sql_query(step.as_string())
-                self._statement.execute_update()
-            self._statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)})
-            self.close = undo.pop_all().close
-
-    def batches(self, part: PlannedPart) -> Iterator[pa.RecordBatch]:
-        """The rows of the part, about 8 MB a batch. A table without columns gives one column of `true`."""
-        import pyarrow as pa
-
-        with _adbc_explained():
-            self._statement.set_sql_query(_export_statement(part).as_string())
-            rows, _ = self._statement.execute_query()
-            yield from pa.RecordBatchReader.from_stream(rows)
-
-
-@contextmanager
-def _adbc_explained() -> Iterator[None]:
-    import adbc_driver_manager
-    import pyarrow as pa
-
-    try:
-        yield
-    except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
-        raise SourceError(f"the source failed while it was read: {_first_line(error)}") from error
-
-
 @contextmanager
 def open_source(conninfo: str, *, max_age_s: int) -> Iterator[Source]:
     """Connect and export a snapshot; it lives until the block ends.
@@ -391,121 +293,4 @@ def open_source(conninfo: str, *, max_age_s: int) -> Iterator[Source]:
             connection.read_only = True
             yield Source(conninfo, connection, max_age_s)
     except psycopg.Error as error:
-        raise _explained(error) from error
-
-
-def _column(row: dict[str, Any]) -> Column:
-    return Column(
-        name=row["name"],
-        type=row["type"],
-        encoding="native" if plan.is_native(row["builtin"]) else "text",
-        collation=row["collation"],
-        not_null=row["not_null"],
-        identity=row["identity"],
-        generated=row["generated"],
-        default=row["default_expression"],
-    )
-
-
-def _hash_is_bytewise(row: dict[str, Any]) -> bool:
-    """Whether PostgreSQL's hash of the type tells all values apart: floats hash −0 and 0 alike, and a
-    nondeterministic collation hashes different strings alike."""
-    return plan.is_native(row["builtin"]) and not row["builtin"].startswith("float") and row["deterministic"]
-
-
-def _as_text(column: Column, output_function: tuple[str, str]) -> Composable:
-    """The type's own output function: what COPY would write. A cast to text is not the same (char(n), inet)."""
-    return raw("pg_catalog.textin(") + identifier(*output_function) + raw("(") + identifier(column.name) + raw("))")
-
-
-def _digested(column: Column, output_function: tuple[str, str], bytewise: bool) -> Composable:
-    if bytewise:
-        return identifier(column.name)
-    if column.encoding == "native" and column.type.startswith(("text", "character varying")):
-        return raw("pg_catalog.textsend(") + identifier(column.name) + raw(")")
-    return _as_text(column, output_function)
-
-
-def _time_out_of_range(columns: tuple[Column, ...]) -> Composable:
-    times = [identifier(column.name) for column in columns if plan.is_time(column)]
-    if not times:
-        return raw("false")
-    tests = [time + raw(" < '0001-01-01' or ") + time + raw(" >= '10000-01-01'") for time in times]
-    return joined(" or ", tests)
-
-
-def _part_number(table: SourceTable, boundaries: list[str]) -> Composable:
-    if not boundaries:
-        return raw("0")
-    # A subquery of its own is evaluated once; the cast in place would be for every row, since it is only stable.
-    thresholds = raw("(select ") + literal(boundaries) + raw(f"::text[]::{table.part_by_type}[])")
-    number = raw("width_bucket(") + identifier(table.part_by) + raw(", ") + thresholds + raw(")")
-    return raw("coalesce(") + number + raw(f", {len(boundaries)})") if table.part_by_nullable else number
-
-
-def _export_statement(part: PlannedPart) -> Composed:
-    table = part.table
-    columns = [
-        _as_text(column, output) + raw(" as ") + identifier(column.name)
-        if column.encoding == "text" or (part.times_as_text and plan.is_time(column))
-        else identifier(column.name)
-        for column, output in zip(table.columns, table.output_functions, strict=True)
-    ]
-    return statement(
-        "export_part",
-        columns=joined(", ", columns or [raw("true as row")]),
-        table=table.relation,
-        range=_range(table, part.key_range),
-    )
-
-
-def _range(table: SourceTable, key_range: KeyRange) -> Composable:
-    key = identifier(table.part_by)
-    tests: list[Composable] = []
-    if key_range.lower is not None:
-        tests.append(key + raw(" >= ") + literal(key_range.lower) + raw(f"::{table.part_by_type}"))
-    if key_range.upper is not None:
-        tests.append(key + raw(" < ") + literal(key_range.upper) + raw(f"::{table.part_by_type}"))
-    if not tests:
-        return raw("true")
-    within = joined(" and ", tests)
-    if key_range.upper is None and table.part_by_nullable:
-        return raw("(") + within + raw(" or ") + key + raw(" is null)")
-    return within
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-def _explained(error: psycopg.Error) -> SourceError:
-    """The database's error as one line with what to do."""
-    import psycopg
-
-    line = _first_line(error)
-    hints: list[tuple[type[Exception], str]] = [
-        (psycopg.errors.InvalidPassword, "correct the password of the connection"),
-        (psycopg.errors.InvalidAuthorizationSpecification, "correct the user of the connection"),
-        (psycopg.errors.InvalidCatalogName, "correct the database (schema field) of the connection"),
-        (
-            psycopg.errors.LockNotAvailable,
-            "a lock was held for 10 s, probably by a migration; run again after it",
-        ),
-        (psycopg.errors.QueryCanceled, "raise snapshot.max_age_minutes or find out why the source is slow"),
-        (psycopg.errors.UndefinedFunction, "choose another part_by: this column's type cannot be ordered"),
-    ]
-    if "row-level security" in line:
-        return SourceError(
-            f"row-level security would hide rows: {line}",
-            hint="ALTER ROLE … BYPASSRLS for the connection's role, else the snapshot would be incomplete",
-        )
-    if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return SourceError(line, hint="GRANT pg_read_all_data to the connection's role")
-    for kind, hint in hints:
-        if isinstance(error, kind):
-            return SourceError(line, hint=hint)
-    if isinstance(error, psycopg.OperationalError):
-        if "password authentication failed" in str(error):
-            return SourceError(line, hint="correct the user or the password of the connection")
-        return SourceError(f"the database failed: {line}", hint="is it up, and reachable from here?")
-    return SourceError(f"the database refused: {line}")
+        raise explained(error) from error

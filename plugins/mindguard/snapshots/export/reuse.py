@@ -9,8 +9,8 @@ from datetime import timedelta
 
 from mindguard.errors import MindGuardError
 from mindguard.settings.snapshot import RUN_MARGIN_MINUTES, SnapshotSettings
-from mindguard.snapshots.manifest import Manifest, Part, StoredObject
-from mindguard.snapshots.store import Listed, Store
+from mindguard.snapshots.storage.manifest import Manifest, Part, StoredObject
+from mindguard.snapshots.storage.store import Listed, Store
 
 _KEY = re.compile(r"(?P<stem>.+/[0-9a-f]+)(-(?P<run>[0-9a-f]+))?(?P<ending>\.[a-z]+)")
 
@@ -75,7 +75,7 @@ class Reuse:
 
     def _is_sound(self, key: str) -> bool:
         """Whether verify has not complained of it: a damaged object is written anew, so that the next one heals it."""
-        return self._store.damage_key(key) not in self._damaged
+        return self._store.layout.damage_key(key) not in self._damaged
 
     def place(self, keys: Sequence[str]) -> tuple[str, StoredObject | None]:
         """Where the content of any of these keys is stored; else, with None, where this run writes it: as the first.

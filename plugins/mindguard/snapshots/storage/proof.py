@@ -7,8 +7,10 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from mindguard.snapshots.encryption import Unreadable
-from mindguard.snapshots.store import ObjectExists, Store
+from mindguard.snapshots.storage.encryption import Unreadable
+from mindguard.snapshots.storage.layout import Layout
+from mindguard.snapshots.storage.s3_errors import ObjectExists
+from mindguard.snapshots.storage.store import Store
 
 
 class _Record(BaseModel):
@@ -38,7 +40,7 @@ def store_proof(proof: Proof, store: Store, manifest_key: str) -> bool:
     """Store it; False: an earlier drill has left one already, which stays."""
     body = proof.model_dump_json(indent=1).encode()
     with suppress(ObjectExists):
-        store.create_sealed(Store.beside(manifest_key, "proof"), body)
+        store.create_sealed(Layout.beside(manifest_key, "proof"), body)
         return True
     return False
 

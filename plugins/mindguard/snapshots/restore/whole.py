@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from mindguard.snapshots import target
-from mindguard.snapshots.load import Job, Loaded, fetch, load
-from mindguard.snapshots.manifest import Manifest, Table
-from mindguard.snapshots.pgrestore import Entry, SchemaDump, not_for_scratch
-from mindguard.snapshots.shape import create_from_manifest
-from mindguard.snapshots.store import Store
-from mindguard.snapshots.target import TargetError
+from mindguard.snapshots.restore import target
+from mindguard.snapshots.restore.load import Job, Loaded, fetch, load
+from mindguard.snapshots.restore.schema_dump import Entry, SchemaDump, not_for_scratch
+from mindguard.snapshots.restore.shape import create_from_manifest
+from mindguard.snapshots.restore.target import TargetError
+from mindguard.snapshots.storage.manifest import Manifest, Table
+from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.tempdisk import temporary_folder
 from mindguard.sql import identifier, literal, statement
 

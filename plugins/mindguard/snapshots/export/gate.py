@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mindguard.settings.snapshot import GateSettings
-from mindguard.snapshots.manifest import Manifest, Table
+from mindguard.snapshots.storage.manifest import Manifest, Table
 
 
 def suspicions(tables: Sequence[Table], last_good: Manifest | None, gate: GateSettings) -> tuple[str, ...]:

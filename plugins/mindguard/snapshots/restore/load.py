@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from mindguard.errors import MindGuardError
-from mindguard.snapshots import target
-from mindguard.snapshots.encryption import Encryption
-from mindguard.snapshots.manifest import Column, Part, StoredObject, Table
-from mindguard.snapshots.rows import RowFilter
-from mindguard.snapshots.store import ObjectMissing, Store
-from mindguard.snapshots.take import Progress
-from mindguard.snapshots.target import SnapshotAtFault
+from mindguard.snapshots.progress import Progress
+from mindguard.snapshots.restore import target
+from mindguard.snapshots.restore.rows import RowFilter
+from mindguard.snapshots.restore.target import SnapshotAtFault
+from mindguard.snapshots.storage.encryption import Encryption
+from mindguard.snapshots.storage.manifest import Column, Part, StoredObject, Table
+from mindguard.snapshots.storage.s3_errors import ObjectMissing
+from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.tempdisk import temporary_file
 from mindguard.sql import identifier, joined, statement
 

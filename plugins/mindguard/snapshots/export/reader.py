@@ -1,0 +1,57 @@
+"""Reads the rows of parts as Arrow record batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from mindguard.snapshots.export.source_errors import SourceError, first_line
+from mindguard.snapshots.export.source_table import PlannedPart
+from mindguard.snapshots.export.statements import export_statement
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from psycopg.sql import Composable
+
+
+_BATCH_BYTES = 8 * 1024 * 1024
+
+
+class Reader:
+    """Reads parts as Arrow record batches over one connection that has joined the snapshot."""
+
+    def __init__(self, conninfo: str, opening: tuple[Composable, ...]) -> None:
+        # Not `dbapi`: it imports pyarrow.dataset, and that pandas, which takes longer than a small snapshot.
+        from adbc_driver_manager import AdbcConnection, AdbcStatement
+        from adbc_driver_postgresql import StatementOptions, connect
+
+        with _adbc_explained(), ExitStack() as undo:
+            database = undo.enter_context(connect(conninfo))
+            connection = undo.enter_context(AdbcConnection(database))
+            self._statement = undo.enter_context(AdbcStatement(connection))
+            for step in opening:
+                self._statement.set_sql_query(step.as_string())
+                self._statement.execute_update()
+            self._statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)})
+            self.close = undo.pop_all().close
+
+    def batches(self, part: PlannedPart) -> Iterator[pa.RecordBatch]:
+        """The rows of the part, about 8 MB a batch. A table without columns gives one column of `true`."""
+        import pyarrow as pa
+
+        with _adbc_explained():
+            self._statement.set_sql_query(export_statement(part).as_string())
+            rows, _ = self._statement.execute_query()
+            yield from pa.RecordBatchReader.from_stream(rows)
+
+
+@contextmanager
+def _adbc_explained() -> Iterator[None]:
+    import adbc_driver_manager
+    import pyarrow as pa
+
+    try:
+        yield
+    except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
+        raise SourceError(f"the source failed while it was read: {first_line(error)}") from error

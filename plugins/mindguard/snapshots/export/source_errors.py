@@ -1,0 +1,59 @@
+"""What goes wrong with a source database, each as one line that says what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mindguard.errors import MindGuardError
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+class SourceError(MindGuardError):
+    """The source database cannot be read as asked."""
+
+
+class TableMissing(SourceError):
+    """The settings name a table that the database does not have, or one of a kind that holds no rows of its own."""
+
+
+class ColumnMissing(SourceError):
+    """`part_by` names a column that the table does not have."""
+
+
+def first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def explained(error: psycopg.Error) -> SourceError:
+    """The database's error as one line with what to do."""
+    import psycopg
+
+    line = first_line(error)
+    hints: list[tuple[type[Exception], str]] = [
+        (psycopg.errors.InvalidPassword, "correct the password of the connection"),
+        (psycopg.errors.InvalidAuthorizationSpecification, "correct the user of the connection"),
+        (psycopg.errors.InvalidCatalogName, "correct the database (schema field) of the connection"),
+        (
+            psycopg.errors.LockNotAvailable,
+            "a lock was held for 10 s, probably by a migration; run again after it",
+        ),
+        (psycopg.errors.QueryCanceled, "raise snapshot.max_age_minutes or find out why the source is slow"),
+        (psycopg.errors.UndefinedFunction, "choose another part_by: this column's type cannot be ordered"),
+    ]
+    if "row-level security" in line:
+        return SourceError(
+            f"row-level security would hide rows: {line}",
+            hint="ALTER ROLE … BYPASSRLS for the connection's role, else the snapshot would be incomplete",
+        )
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return SourceError(line, hint="GRANT pg_read_all_data to the connection's role")
+    for kind, hint in hints:
+        if isinstance(error, kind):
+            return SourceError(line, hint=hint)
+    if isinstance(error, psycopg.OperationalError):
+        if "password authentication failed" in str(error):
+            return SourceError(line, hint="correct the user or the password of the connection")
+        return SourceError(f"the database failed: {line}", hint="is it up, and reachable from here?")
+    return SourceError(f"the database refused: {line}")

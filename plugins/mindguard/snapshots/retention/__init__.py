@@ -1,0 +1,1 @@
+"""How long snapshots are kept, and how they are removed."""

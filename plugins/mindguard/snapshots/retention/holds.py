@@ -1,0 +1,66 @@
+"""Holds: a snapshot that is kept whatever its age."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from mindguard.errors import MindGuardError
+from mindguard.snapshots.storage.catalog import SnapshotMissing, find_key, id_of
+from mindguard.snapshots.storage.encryption import Unreadable
+from mindguard.snapshots.storage.layout import Layout
+from mindguard.snapshots.storage.s3_errors import ObjectMissing
+from mindguard.snapshots.storage.store import Listed, Store
+
+
+def hold(store: Store, snapshot_id: str, *, reason: str, now: datetime) -> str:
+    """Keep a snapshot whatever its age, until it is released; gives its id (`latest` is the newest).
+
+    Raises:
+        SnapshotMissing: there is none, or it expired at this moment.
+        ObjectExists: it is held already.
+    """
+    key = find_key(store, snapshot_id)
+    body = json.dumps({"reason": reason, "held_at": now.astimezone(UTC).isoformat()}, ensure_ascii=False).encode()
+    store.create_sealed(Layout.beside(key, "hold"), body)
+    # An expiry that saw no hold may have removed the manifest; one that comes later sees the hold.
+    if store.head(key) is None:
+        remove_hold(store, key)
+        raise SnapshotMissing(f"snapshot {id_of(key)} expired before it could be held")
+    return id_of(key)
+
+
+def release(store: Store, snapshot_id: str) -> str:
+    """End a hold; the snapshot then expires like any other. Gives its id.
+
+    Raises:
+        SnapshotMissing: there is no such snapshot.
+        MindGuardError: nobody holds it.
+    """
+    key = find_key(store, snapshot_id)
+    if store.head(Layout.beside(key, "hold")) is None:
+        raise MindGuardError(f"snapshot {id_of(key)} is not held")
+    remove_hold(store, key)
+    return id_of(key)
+
+
+def remove_hold(store: Store, manifest_key: str) -> None:
+    for each in versions_of(store, Layout.beside(manifest_key, "hold")):
+        store.remove(each)
+
+
+def versions_of(store: Store, key: str) -> list[Listed]:
+    return [each for each in store.listing(key[len(store.prefix) + 1 :], versions=True) if each.key == key]
+
+
+def held_for(store: Store, manifest_key: str, keys: set[str]) -> str | None:
+    """The reason of the hold; a hold that cannot be read holds all the same."""
+    key = Layout.beside(manifest_key, "hold")
+    if key not in keys:
+        return None
+    try:
+        return str(json.loads(store.read_sealed(key))["reason"])
+    except ObjectMissing:
+        return None
+    except (ValueError, KeyError, TypeError, Unreadable):
+        return "reason unreadable"
