@@ -40,8 +40,8 @@ from mindguard.settings.rota import CalendarSettings
 from mindguard.settings.volume import KeyEvent
 from mindguard.volume.backtest import Fall, Score, replay, score
 from mindguard.volume.days import Kind, day_start, kind_of
-from mindguard.volume.frame import HISTORY_DAYS, TOTAL
 from mindguard.volume.install import install
+from mindguard.volume.series import HISTORY_DAYS, TOTAL
 from mindguard.volume.source import EventSource
 from mindguard.workdays import Workdays
 

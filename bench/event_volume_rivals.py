@@ -16,7 +16,7 @@ from typing import Any
 
 from mindguard.connections import clickhouse_client, from_environment
 from mindguard.settings import load_settings
-from mindguard.volume.check_suites import Frames, Moment
+from mindguard.volume.frames import Frames, Moment
 from mindguard.volume.source import EventSource
 from mindguard.volume.suites import judge, load_suites
 

@@ -39,7 +39,7 @@ from mindguard.alerts.severity import Severity
 
 if TYPE_CHECKING:
     from mindguard.settings import Settings
-    from mindguard.volume.check_suites import Moment
+    from mindguard.volume.frames import Moment
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 def _moment(settings: Settings) -> Moment:
     """The day that this run judges, and as it looked when."""
     from mindguard.jobs.event_volume import due
-    from mindguard.volume.check_suites import Moment
+    from mindguard.volume.frames import Moment
 
     context = get_current_context()
     at = context.get("logical_date") or context["dag_run"].run_after
@@ -80,21 +80,22 @@ def event_volume() -> None:
         from airflow.sdk.exceptions import AirflowFailException
 
         from mindguard.airflow.clients import connection
-        from mindguard.jobs.event_volume import SuitesUnchecked, report_run, run_suites
+        from mindguard.jobs.event_volume import judge_day, report_run, summary
         from mindguard.settings import load_settings
+        from mindguard.volume.run import SuitesUnchecked
 
         settings = load_settings()
         moment = _moment(settings)
-        run = run_suites(names, settings, connection, moment)
-        summary = run.summary(report_run(run, settings, connection, now=datetime.now(UTC)))
-        log.info(summary)
+        run = judge_day(names, settings, connection, moment)
+        result = summary(run, report_run(run, settings, connection, now=datetime.now(UTC)))
+        log.info(result)
         try:
             run.check()
         except SuitesUnchecked as error:
             if run.may_pass_later:
                 raise
             raise AirflowFailException(str(error)) from error
-        return summary
+        return result
 
     @task(execution_timeout=timedelta(minutes=30))
     def reconcile_rollup() -> dict[str, int]:

@@ -22,10 +22,10 @@ from mindguard.errors import MindGuardError
 from mindguard.settings import Settings, load_settings
 from mindguard.settings.rota import CalendarSettings
 from mindguard.settings.volume import KeyEvent, VolumeSettings
-from mindguard.volume.check import load_frame, load_funnels
 from mindguard.volume.days import day_start
-from mindguard.volume.frame import TOTAL
+from mindguard.volume.frames import load_frame, load_funnels
 from mindguard.volume.install import Difference, RollupDiffers, install, reconcile, require_equal
+from mindguard.volume.series import TOTAL
 from mindguard.volume.source import EventSource, EventsUnreadable
 
 TUESDAY = date(2026, 9, 15)

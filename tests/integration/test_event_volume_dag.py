@@ -22,11 +22,12 @@ from mindguard.alerts.finding import Finding
 from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.connections import Connection, clickhouse_client, from_environment
-from mindguard.jobs.event_volume import Run, reconcile_rollup, report_run, run_suites, told
+from mindguard.jobs.event_volume import judge_day, reconcile_rollup, report_run
 from mindguard.settings import Settings, load_settings
-from mindguard.volume.check_suites import Moment
 from mindguard.volume.days import day_start
+from mindguard.volume.frames import Moment
 from mindguard.volume.install import install
+from mindguard.volume.run import Run, findings_and_recoveries
 from mindguard.volume.source import EventSource
 
 DAG = "event_volume"
@@ -61,13 +62,13 @@ class Scene:
 
     def run(self, day: date, hour: float = 24.5) -> Run:
         """As the DAG judges; half an hour after the day, unless another moment is asked for."""
-        return run_suites(SUITES, self.settings, self.resolve, Moment(day, self.at(day, hour)))
+        return judge_day(SUITES, self.settings, self.resolve, Moment(day, self.at(day, hour)))
 
     def findings(self, day: date, hour: float = 24.5) -> dict[str, Finding]:
         """What would be told, by recovery key."""
         run = self.run(day, hour)
         run.check()
-        return {finding.recovery_key: finding for finding in told(run, self.settings)[0]}
+        return {finding.recovery_key: finding for finding in findings_and_recoveries(run, self.settings)[0]}
 
     def incidents(self) -> dict[str, Incident]:
         since = datetime(2026, 1, 1, tzinfo=UTC)

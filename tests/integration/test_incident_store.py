@@ -114,7 +114,7 @@ def test_the_migrations_make_what_the_models_say(incidents: IncidentStore) -> No
     from alembic.runtime.migration import MigrationContext
 
     import mindguard.monitors.store  # its tables are of the same schema
-    import mindguard.volume.reports  # noqa: F401
+    import mindguard.volume.page.store  # noqa: F401
     from mindguard.database.base import Base
 
     incidents.list()

@@ -19,8 +19,8 @@ from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.severity import Severity
 from mindguard.connections import Connection, from_environment
 from mindguard.settings import load_settings
-from mindguard.volume.report_page import Section
-from mindguard.volume.reports import days_reported, write_report
+from mindguard.volume.page.render import Section
+from mindguard.volume.page.store import days_reported, write_report
 from tests.integration.outage import incident_store_down
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]

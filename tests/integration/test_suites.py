@@ -25,9 +25,9 @@ from mindguard.cli import app
 from mindguard.connections import clickhouse_client, from_environment
 from mindguard.resources import include_dir
 from mindguard.settings import load_settings
-from mindguard.volume.check_suites import Frames, Moment
 from mindguard.volume.days import day_start
 from mindguard.volume.findings import Context, findings, recoveries
+from mindguard.volume.frames import Frames, Moment
 from mindguard.volume.suites import SuiteUnchecked, find_suite, judge
 
 ZONE = load_settings().zone

@@ -12,10 +12,11 @@ import pytest
 
 from mindguard.connections import Connection
 from mindguard.errors import ConnectionMissing
-from mindguard.jobs.event_volume import SuitesUnchecked, due, groups, run_suites, told
+from mindguard.jobs.event_volume import due, groups, judge_day
 from mindguard.resources import include_dir
 from mindguard.settings import Settings, load_settings
-from mindguard.volume.check_suites import Moment
+from mindguard.volume.frames import Moment
+from mindguard.volume.run import SuitesUnchecked, findings_and_recoveries
 from mindguard.volume.suites import suites_dir
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -63,9 +64,9 @@ def test_without_clickhouse_nothing_passes_and_nothing_recovers(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        run = run_suites(["event_volume", "total_volume"], settings, nowhere, MOMENT)
+        run = judge_day(["event_volume", "total_volume"], settings, nowhere, MOMENT)
     assert "days with incidents count as baselines" in caplog.text
-    assert told(run, settings) == ([], [])
+    assert findings_and_recoveries(run, settings) == ([], [])
     assert run.may_pass_later
     with pytest.raises(SuitesUnchecked, match=r"2 not checked: .*mindguard_events"):
         run.check()
@@ -73,7 +74,7 @@ def test_without_clickhouse_nothing_passes_and_nothing_recovers(
 
 def test_a_suite_whose_file_is_wrong_is_not_tried_again(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "spoilt.yaml").write_text("name: [")
-    run = run_suites(["spoilt"], settings, nowhere, MOMENT)
+    run = judge_day(["spoilt"], settings, nowhere, MOMENT)
     assert not run.may_pass_later
     with pytest.raises(SuitesUnchecked, match=r"spoilt\.yaml"):
         run.check()

@@ -48,7 +48,7 @@ def run(
     """Judge one day by one suite; tells nobody. Exit status 1 where an expectation failed or could not be checked."""
     from mindguard.connections import from_environment
     from mindguard.settings import load_settings
-    from mindguard.volume.check_suites import Frames, Moment
+    from mindguard.volume.frames import Frames, Moment
     from mindguard.volume.suites import find_suite, judge, suites_dir
 
     settings = load_settings()
@@ -75,14 +75,15 @@ def report(
 ) -> None:
     """Judge one day by all suites, and write the page on it as one HTML file; tells nobody. Status as of run."""
     from mindguard.connections import from_environment
-    from mindguard.jobs.event_volume import groups, run_suites, sections
+    from mindguard.jobs.event_volume import groups, judge_day
     from mindguard.settings import load_settings
-    from mindguard.volume.check_suites import Moment
-    from mindguard.volume.report_page import render_page
+    from mindguard.volume.frames import Moment
+    from mindguard.volume.page.render import render_page
+    from mindguard.volume.run import sections
 
     settings, now = load_settings(), datetime.now(UTC)
     moment = Moment(_judged_day(day, now, settings), now)
-    done = run_suites([name for group in groups(settings) for name in group], settings, from_environment, moment)
+    done = judge_day([name for group in groups(settings) for name in group], settings, from_environment, moment)
     found = [each.to_json() for each in sections(done, settings)]
     output.write_text(render_page(found, day=moment.day, locale=settings.locale, zone=settings.zone), "utf-8")
     for each in done.checked:
@@ -99,7 +100,7 @@ def backtest(
     as_json: AsJson = False,
 ) -> None:
     """Replay past days and list what every suite over event volume would have said; tells nobody."""
-    from mindguard.volume.check_suites import backtest as replayed
+    from mindguard.volume.backtest import backtest as replayed
     from mindguard.volume.suites import load_suites, suites_dir
 
     settings, source = _settings_and_source()

@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from mindguard.settings import Settings
 from mindguard.settings.volume import Funnel, KeyEvent
-from mindguard.volume.frame import HISTORY_DAYS, TOTAL, History, judge_history
+from mindguard.volume.frame import judge_history
+from mindguard.volume.frames import _scope, calendar_of, unclean_days
+from mindguard.volume.funnels import judge_funnels
+from mindguard.volume.series import HISTORY_DAYS, TOTAL, History, series_by_name
+from mindguard.volume.source import EventSource
+from mindguard.volume.suites import Judged, Suite, judge
 from mindguard.workdays import Workdays
 
 if TYPE_CHECKING:
@@ -144,3 +150,27 @@ def score(replayed: pd.DataFrame, rule: str, falls: Sequence[Fall]) -> Score:
         if not any((name, day - timedelta(days=back)) in there for back in range(1, _WEEK + 1))
     ]
     return Score(found, len(falls), len(false), len(opened), len(alerts), replayed["day"].nunique() / _WEEK)
+
+
+def backtest(
+    suites: Sequence[Suite], source: EventSource, settings: Settings, *, first: date, last: date, as_of: datetime
+) -> Iterator[tuple[date, Judged]]:
+    """Each of the suites that judge a frame of the package, on each day as if it had just closed.
+
+    Raises:
+        SuiteUnchecked: a day could not be checked.
+    """
+    registry, calendar = settings.key_events, calendar_of(settings, last)
+    names = [event.name for event in registry]
+    reach = (last - first).days + HISTORY_DAYS
+    counts = source.counts(names, day=last, as_of=as_of, days_before=reach)
+    unclean = unclean_days(settings)
+    for day, past, frame in replay_frames(
+        counts, registry, first=first, last=last, calendar=calendar, unclean=unclean, funnels=settings.funnels
+    ):
+        for suite in suites:
+            if suite.meta.frame == "funnels":
+                series = series_by_name(past, registry, calendar=calendar, unclean=unclean)
+                yield day, judge(suite, judge_funnels(settings.funnels, series))
+            elif suite.meta.frame:
+                yield day, judge(suite, _scope(suite, frame))

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mindguard.alerts.alert import Release
-from mindguard.volume.frame import TOTAL
+from mindguard.volume.series import TOTAL
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,7 @@ from mindguard.alerts.alert import Alert, Chart, Fact, Link, Table, fingerprint
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.severity import Locale, Severity
 from mindguard.volume.days import day_start, is_over
-from mindguard.volume.frame import TOTAL
+from mindguard.volume.series import TOTAL
 from mindguard.volume.suites import Failure, Judged, Level, Suite
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from mindguard.settings.volume import Funnel
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mindguard.volume.frame import Series
+    from mindguard.volume.series import Series
 
 MIN_UPSTREAM = 100
 TOLERANCE = 0.2
@@ -56,7 +56,8 @@ def judge_funnels(funnels: Sequence[Funnel], series: Mapping[str, Series]) -> pd
 def _judge_step(before: Series, after: Series) -> dict[str, Any]:
     import numpy as np
 
-    from mindguard.volume.frame import MIN_BASELINE_DAYS, Z_GATE
+    from mindguard.volume.lenses import Z_GATE
+    from mindguard.volume.series import MIN_BASELINE_DAYS
 
     arrived, actual = int(before.counts[before.last]), int(after.counts[after.last])
     clean_too = set(before.baseline())

@@ -15,7 +15,7 @@ from mindguard.settings import Settings
 from mindguard.settings.volume import VolumeSettings
 from mindguard.sql import clickhouse_identifier, clickhouse_literal, clickhouse_statement
 from mindguard.volume.days import Window, day_start, windows
-from mindguard.volume.frame import HISTORY_DAYS
+from mindguard.volume.series import HISTORY_DAYS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,8 +24,8 @@ from mindguard.monitors.metrics import CONTENT_TYPE, collected, exposition
 from mindguard.monitors.store import MonitorStore
 from mindguard.settings import Settings, load_settings
 from mindguard.volume.findings import SEVERITIES
-from mindguard.volume.report_page import render_page
-from mindguard.volume.reports import days_reported, read_report
+from mindguard.volume.page.render import render_page
+from mindguard.volume.page.store import days_reported, read_report
 from mindguard.web.texts import TEXTS
 
 _LONGEST_NAME = 60

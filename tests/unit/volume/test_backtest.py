@@ -12,7 +12,7 @@ from bench.event_volume import simulate
 from mindguard.settings.volume import KeyEvent
 from mindguard.volume.backtest import Fall, Score, replay, score
 from mindguard.volume.days import Kind, kind_of
-from mindguard.volume.frame import HISTORY_DAYS, TOTAL
+from mindguard.volume.series import HISTORY_DAYS, TOTAL
 from tests.unit.volume.worlds import CALENDAR, DAY, counts, history
 
 ONE_DAY = timedelta(days=1)

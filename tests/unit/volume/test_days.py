@@ -10,8 +10,8 @@ import pytest
 from mindguard.resources import include_dir
 from mindguard.settings import load_settings
 from mindguard.settings.rota import CalendarSettings
-from mindguard.volume.check import calendar_of
 from mindguard.volume.days import Kind, day_start, kind_of, windows
+from mindguard.volume.frames import calendar_of
 from mindguard.workdays import Workdays
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")

@@ -19,7 +19,7 @@ from mindguard.jobs.event_volume import days_with_incidents
 from mindguard.settings.volume import Funnel
 from mindguard.volume.days import day_start
 from mindguard.volume.findings import Context, findings, recoveries, recovery_key
-from mindguard.volume.frame import TOTAL
+from mindguard.volume.series import TOTAL
 from mindguard.volume.suites import find_suite, judge
 from tests.unit.volume.worlds import DAY, history
 from tests.unit.volume.worlds import judge as judged_frame

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mindguard.settings.volume import Funnel, KeyEvent
-from mindguard.volume.frame import TOTAL, FrameError, _refuse_silent_gaps, build_frame
+from mindguard.volume.frame import FrameError, _refuse_silent_gaps, build_frame
+from mindguard.volume.series import TOTAL
 from tests.unit.volume.worlds import BASES, CALENDAR, DAY, counts, history, judge
 
 ONE_DAY = timedelta(days=1)

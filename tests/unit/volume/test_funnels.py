@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from mindguard.settings.volume import Funnel, KeyEvent
-from mindguard.volume.frame import HISTORY_DAYS, History, series_by_name
 from mindguard.volume.funnels import judge_funnels
+from mindguard.volume.series import HISTORY_DAYS, History, series_by_name
 from tests.unit.volume.worlds import BASES, CALENDAR, DAY, counts, history
 
 BUY = Funnel(name="buy", steps=("view", "start", "submit", "pay"))

@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from mindguard.volume.frame import TOTAL
-from mindguard.volume.report_page import Section, render_page, section, unchecked
-from mindguard.volume.report_texts import TEXTS
+from mindguard.volume.page.render import Section, render_page, section, unchecked
+from mindguard.volume.page.texts import TEXTS
+from mindguard.volume.series import TOTAL
 from mindguard.volume.suites import SuiteUnchecked, find_suite, judge
 from tests.unit.volume.test_findings import CONTEXT, DAY, ZONE, events, explained, judged_frame, world
 from tests.unit.volume.test_funnels import judged as judged_funnels

@@ -10,7 +10,8 @@ import pandas as pd
 
 from mindguard.settings.rota import CalendarSettings
 from mindguard.settings.volume import Funnel, KeyEvent
-from mindguard.volume.frame import HISTORY_DAYS, build_frame
+from mindguard.volume.frame import build_frame
+from mindguard.volume.series import HISTORY_DAYS
 from mindguard.workdays import Workdays
 
 DAY = date(2026, 9, 15)  # a Tuesday, far from holidays

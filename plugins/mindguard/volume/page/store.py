@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from mindguard.database.base import Base
 from mindguard.database.session import OpsDatabase
 from mindguard.settings import Settings
-from mindguard.volume.report_page import Section, worst
+from mindguard.volume.page.render import Section, worst
 
 
 class SuiteReport(Base):

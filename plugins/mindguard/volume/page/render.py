@@ -18,8 +18,9 @@ from zoneinfo import ZoneInfo
 from mindguard.alerts.severity import Locale
 from mindguard.masking import mask_secrets, printable
 from mindguard.volume.findings import SEVERITIES, Context
-from mindguard.volume.frame import BASELINE_DAYS, HOLIDAY_SPREAD, STRONG_Z_GATE, Z_GATE
-from mindguard.volume.report_texts import TEXTS
+from mindguard.volume.lenses import HOLIDAY_SPREAD, STRONG_Z_GATE, Z_GATE
+from mindguard.volume.page.texts import TEXTS
+from mindguard.volume.series import BASELINE_DAYS
 from mindguard.volume.suites import Judged, Level, Suite, allowed
 
 if TYPE_CHECKING:
