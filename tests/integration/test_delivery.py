@@ -14,7 +14,8 @@ from mindguard.alerts.escalation import ladders
 from mindguard.alerts.finding import Recovery
 from mindguard.alerts.incidents.models import Notification
 from mindguard.alerts.incidents.store import ActionItem, IncidentStore
-from mindguard.alerts.outbox import Delivered, NotDelivered, Sender
+from mindguard.alerts.outbox.sender import Delivered, NotDelivered, Sender
+from mindguard.alerts.reminders import remind_of_reviews
 from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
 from mindguard.settings.alerts import EscalationSettings
@@ -102,7 +103,7 @@ def sender(store: IncidentStore, group: Group) -> Sender:
         store=store,
         transport=group,
         retry_on=(Later,),
-        dress=lambda alert, incident: alert,
+        enrich=lambda alert, incident: alert,
         locale="en",
         clock=group.clock,
         sleep=group.sleep,
@@ -349,7 +350,7 @@ def test_reviews_are_due_after_48_hours_and_recalled_daily_until_closed(incident
 
     def remind(hours: float) -> list[int]:
         at = NOW + hours * HOUR
-        found = pipeline.remind_of_reviews(incidents, within=48 * HOUR, locale="en", now=at)
+        found = remind_of_reviews(incidents, within=48 * HOUR, locale="en", now=at)
         deliver(incidents, group, at=at)
         return found
 
@@ -366,7 +367,7 @@ def test_a_shift_is_handed_over_once_and_not_when_all_is_well(incidents: Inciden
     group = Group()
 
     def hand_over() -> bool:
-        return pipeline.hand_over(incidents, NOW, on_duty(NOW, 0), locale="zh", now=NOW)
+        return hand_over(incidents, NOW, on_duty(NOW, 0), locale="zh", now=NOW)
 
     assert not hand_over()
     (incident,) = incidents.report([finding()], now=NOW)

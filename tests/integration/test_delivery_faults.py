@@ -38,7 +38,7 @@ APP = {"APP_ID": "cli_test", "APP_SECRET": "app-secret-for-tests", "CHAT_ID": "o
 DELIVERY = """
 import os, signal, sys
 from datetime import datetime, timedelta
-from mindguard.alerts.outbox import Sender
+from mindguard.alerts.outbox.sender import Sender
 from mindguard.connections import from_environment
 from mindguard.jobs.alerting import deliver
 from mindguard.feishu.transport import AppTransport, HookTransport

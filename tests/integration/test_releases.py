@@ -16,7 +16,7 @@ import pytest
 
 from mindguard.alerts.alert import Release
 from mindguard.alerts.releases import ReleasesUnreadable, latest_releases, read_releases
-from mindguard.alerts.rota_ical import RotaUnreadable, load_rota
+from mindguard.alerts.rota.ical import RotaUnreadable, load_rota
 from mindguard.connections import Connection, from_environment
 from mindguard.errors import ConnectionMissing
 from mindguard.fetch import FetchFailed, within

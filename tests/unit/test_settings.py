@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from mindguard.alerts.rota import Rota, gaps
+from mindguard.alerts.rota.rota import Rota, gaps
 from mindguard.errors import SettingsError
 from mindguard.resources import include_dir
 from mindguard.settings import Settings, load_settings, settings_path

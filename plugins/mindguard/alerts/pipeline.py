@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, false, or_, select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from mindguard.alerts.alert import Alert, Digest, Fact, Person
+from mindguard.alerts.alert import Alert, Fact, Person
 from mindguard.alerts.escalation import Step, due_steps
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.models import Entry, Incident, Notification
-from mindguard.alerts.incidents.store import UNRESOLVED, IncidentStore
-from mindguard.alerts.outbox import Delivered, Sender, Transport, digest_lines, digests
-from mindguard.alerts.review import reminders_due
+from mindguard.alerts.incidents.store import IncidentStore
+from mindguard.alerts.outbox.sender import Delivered, Sender
+from mindguard.alerts.outbox.transport import Transport
 from mindguard.alerts.severity import Locale, Severity
 from mindguard.database.session import StoreUnavailable
 
@@ -167,79 +166,3 @@ def _call(session: Session, incident: Incident, step: Step, people: tuple[Person
         for means in step.means
         if people or means == "card"
     )
-
-
-def remind_of_reviews(store: IncidentStore, *, within: timedelta, locale: Locale, now: datetime) -> list[int]:
-    """One digest of the incidents whose review is overdue, and once a day again; gives their numbers."""
-    with store.database.session() as session:
-        unreviewed = (
-            select(Incident)
-            .where(
-                Incident.state == "resolved",
-                Incident.reviewed_at.is_(None),
-                Incident.severity.in_((Severity.P0.value, Severity.P1.value)),
-                Incident.resolved_at <= now - within,
-            )
-            .order_by(Incident.id)
-            .with_for_update(skip_locked=True)
-        )
-        overdue: list[Incident] = []
-        for incident in session.scalars(unreviewed):
-            due = reminders_due(
-                Severity(incident.severity), resolved_at=incident.resolved_at, reviewed_at=None, now=now, within=within
-            )
-            if due > incident.review_reminders:
-                incident.review_reminders = due
-                session.add(Entry(incident_id=incident.id, at=now, kind="review overdue"))
-                overdue.append(incident)
-        if overdue:
-            _digest(session, "review", f"review {now.isoformat()}", overdue, (), locale, now)
-        return [incident.id for incident in overdue]
-
-
-def hand_over(store: IncidentStore, moment: datetime, duty: Sequence[Person], *, locale: Locale, now: datetime) -> bool:
-    """One digest of what is unresolved when a shift begins, for those who take over; False where nothing is.
-
-    Args:
-        moment: aware; when the shift begins. A second call for the same one sends nothing.
-    """
-    with store.database.session() as session:
-        unresolved = session.scalars(select(Incident).where(Incident.state.in_(UNRESOLVED)).order_by(Incident.id)).all()
-        if not unresolved:
-            return False
-        return _digest(session, "handover", f"handover {moment.isoformat()}", unresolved, tuple(duty), locale, now)
-
-
-def _digest(
-    session: Session,
-    kind: str,
-    key: str,
-    incidents: Sequence[Incident],
-    duty: tuple[Person, ...],
-    locale: Locale,
-    now: datetime,
-) -> bool:
-    digest = Digest(
-        title=_TEXTS[kind][locale].format(count=len(incidents)),
-        severity=min(incident.alert.severity for incident in incidents),
-        happened_at=now,
-        groups=digest_lines(incidents, locale),
-        kind="review" if kind == "review" else "handover",
-        duty=duty,
-        mention=kind == "review",
-    )
-    added = session.execute(
-        insert(Notification)
-        .values(
-            kind=kind,
-            # A digest pages nobody, whatever it is about.
-            severity=Severity.P2.value,
-            key=key,
-            digest=digests().dump_python(digest, mode="json"),
-            created_at=now,
-            due_at=now,
-        )
-        .on_conflict_do_nothing()
-        .returning(Notification.id)
-    ).first()
-    return added is not None

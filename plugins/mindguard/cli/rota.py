@@ -12,7 +12,7 @@ from mindguard.cli.output import AsJson, print_json, print_table
 from mindguard.errors import SettingsError
 
 if TYPE_CHECKING:
-    from mindguard.alerts.rota import Rota
+    from mindguard.alerts.rota.rota import Rota
 
 _SHOWN_IN_LINE = 5
 
@@ -25,7 +25,7 @@ def who(
     as_json: AsJson = False,
 ) -> None:
     """Show who is on duty and who is called next. Exit status 1 where nobody is on duty."""
-    from mindguard.alerts.rota import next_in_line, on_duty
+    from mindguard.alerts.rota.rota import next_in_line, on_duty
 
     rota = _rota()
     moment = _moment(at, rota)
@@ -59,7 +59,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Look for minutes without anybody, with two shifts at once, or with an unknown person. Exit status 1 on any."""
-    from mindguard.alerts.rota import gaps, unpublished, unpublished_years
+    from mindguard.alerts.rota.rota import gaps, unpublished, unpublished_years
 
     rota = _rota()
     start = _now(rota)
@@ -90,7 +90,7 @@ def check(
 @app.command()
 def ics(days: Annotated[int, typer.Option("--days", min=1, max=366, help="How far to write.")] = 30) -> None:
     """Write everybody's duties as an iCal calendar to standard output."""
-    from mindguard.alerts.rota_ical import to_ical
+    from mindguard.alerts.rota.ical import to_ical
 
     rota = _rota()
     start = _now(rota)
@@ -98,7 +98,7 @@ def ics(days: Annotated[int, typer.Option("--days", min=1, max=366, help="How fa
 
 
 def _rota() -> Rota:
-    from mindguard.alerts.rota_ical import load_rota
+    from mindguard.alerts.rota.ical import load_rota
     from mindguard.settings import load_settings
 
     rota = load_rota(load_settings())

@@ -48,8 +48,8 @@ def examine_feishu(conn_id: str, resolve: Resolve) -> Iterator[Finding]:
 
 def examine_rota(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
     """Whether somebody is on duty in every minute to come; nothing where no rota is set."""
-    from mindguard.alerts.rota import gaps, unpublished, unpublished_years
-    from mindguard.alerts.rota_ical import load_rota
+    from mindguard.alerts.rota.ical import load_rota
+    from mindguard.alerts.rota.rota import gaps, unpublished, unpublished_years
 
     rota = load_rota(settings)
     if rota is None:

@@ -16,11 +16,13 @@ from mindguard.alerts.escalation import ladders
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.incidents.store import IncidentStore
-from mindguard.alerts.outbox import Delivered, Limits, Sender
+from mindguard.alerts.outbox.plan import Limits
+from mindguard.alerts.outbox.sender import Delivered, Sender
 from mindguard.alerts.pipeline import Reported
 from mindguard.alerts.releases import latest_releases
-from mindguard.alerts.rota import Rota, handover_moments, next_in_line, on_duty
-from mindguard.alerts.rota_ical import load_rota
+from mindguard.alerts.reminders import hand_over, remind_of_reviews
+from mindguard.alerts.rota.ical import load_rota
+from mindguard.alerts.rota.rota import Rota, handover_moments, next_in_line, on_duty
 from mindguard.connections import Resolve
 from mindguard.errors import MindGuardError
 from mindguard.feishu.answers import FeishuThrottled, FeishuUnreachable
@@ -77,9 +79,9 @@ def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: fl
     callers = Callers(settings)
     pipeline.escalate(store, ladders(settings.escalation), callers, now=now)
     if moment := callers.last_handover(now):
-        pipeline.hand_over(store, moment, callers.on_duty(now), locale=settings.locale, now=now)
+        hand_over(store, moment, callers.on_duty(now), locale=settings.locale, now=now)
     within = timedelta(hours=settings.alerts.review_hours)
-    pipeline.remind_of_reviews(store, within=within, locale=settings.locale, now=now)
+    remind_of_reviews(store, within=within, locale=settings.locale, now=now)
     delivered = _sender(store, settings, resolve, callers, _running_from(now)).deliver_due(budget_s=budget_s)
     store.forget(before=now - timedelta(days=settings.alerts.resolved_keep_days))
     return delivered
@@ -121,12 +123,12 @@ class Callers:
 def _sender(
     store: IncidentStore, settings: Settings, resolve: Resolve, callers: Callers, clock: Callable[[], datetime]
 ) -> Sender:
-    dressing = _Dressing(settings, resolve, callers, clock)
+    enrichment = _Enrichment(settings, resolve, callers, clock)
     return Sender(
         store=store,
         transport=transport_of(settings, resolve),
         retry_on=(FeishuThrottled, FeishuUnreachable),
-        dress=dressing,
+        enrich=enrichment,
         locale=settings.locale,
         clock=clock,
         sleep=time.sleep,
@@ -134,7 +136,7 @@ def _sender(
     )
 
 
-class _Dressing:
+class _Enrichment:
     """Adds to an alert since when people know, who is on duty, the latest releases, and the link that takes it."""
 
     def __init__(self, settings: Settings, resolve: Resolve, callers: Callers, clock: Callable[[], datetime]) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mindguard.alerts.escalation import due_steps, ladders
-from mindguard.alerts.review import reminders_due
+from mindguard.alerts.reminders import reminders_due
 from mindguard.alerts.severity import Severity
 from mindguard.settings.alerts import EscalationSettings
 

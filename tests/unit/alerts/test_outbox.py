@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindguard.alerts.outbox import Gather, Hold, Limits, Past, Pending, Send, plan_delivery
+from mindguard.alerts.outbox.plan import Gather, Hold, Limits, Past, Pending, Send, plan_delivery
 from mindguard.alerts.severity import Severity
 
 NOW = datetime(2026, 11, 24, 3, 10, tzinfo=UTC)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from mindguard.alerts.rota import (
+from mindguard.alerts.rota.rota import (
     Rota,
     duties,
     gaps,

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mindguard.alerts.rota import Rota, gaps, on_duty
-from mindguard.alerts.rota_ical import RotaUnreadable, load_rota, plan_of, to_ical
+from mindguard.alerts.rota.ical import RotaUnreadable, load_rota, plan_of, to_ical
+from mindguard.alerts.rota.rota import Rota, gaps, on_duty
 from mindguard.settings import Settings
 from mindguard.settings.rota import RotaSettings
 

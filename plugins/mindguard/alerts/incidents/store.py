@@ -8,16 +8,16 @@ or fingerprints, so that no two writers wait for each other.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from sqlalchemy import delete, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, selectinload
 
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.models import Entry, Incident, Notification, Occurrence
+from mindguard.alerts.incidents.transitions import end_incident, enqueue, record_finding
 from mindguard.alerts.severity import Severity
 from mindguard.database.session import OpsDatabase
 from mindguard.errors import MindGuardError
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
     from mindguard.connections import Connection
 
 UNRESOLVED = ("open", "acknowledged")
-
-_RELEASE_AFTER = timedelta(minutes=2)
-"""What a parent explained has this long to recover after it, before people are told."""
-
-# What a pending notification becomes when more happens before it is sent: the one that stands first.
-_STRENGTH = ("opened", "raised", "resolved", "acknowledged", "updated")
 
 
 class IncidentMissing(MindGuardError):
@@ -92,7 +86,7 @@ class IncidentStore:
             return [
                 incident
                 for finding in sorted(findings, key=lambda each: each.alert.fingerprint)
-                if (incident := _reported(session, finding, now))
+                if (incident := record_finding(session, finding, now))
             ]
 
     def recover(self, recoveries: Sequence[Recovery], *, now: datetime) -> list[Incident]:
@@ -113,7 +107,7 @@ class IncidentStore:
             for incident in session.scalars(wanted):
                 recovery = latest[incident.recovery_key]
                 if recovery.at >= incident.last_failure_at:
-                    _end(session, incident, at=recovery.at, by="", text=recovery.note, now=now)
+                    end_incident(session, incident, at=recovery.at, by="", text=recovery.note, now=now)
                     ended.append(incident)
         return ended
 
@@ -154,7 +148,7 @@ class IncidentStore:
                 setattr(incident, name, text)
                 session.add(Entry(incident_id=incident.id, at=now, kind=name, by=by, text=text))
             if incident.state != "resolved":
-                _end(session, incident, at=now, by=by, text="", now=now)
+                end_incident(session, incident, at=now, by=by, text="", now=now)
             return incident
 
     def note(self, incident_id: int | str, *, by: str, text: str, now: datetime) -> Incident:
@@ -270,145 +264,6 @@ def number_of(incident_id: int | str) -> int:
     if not (digits.isascii() and digits.isdecimal()) or len(digits) > 18:
         _missing(incident_id)
     return int(digits)
-
-
-def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, due_at: datetime | None = None) -> None:
-    """Have people told of the incident. The caller holds its lock.
-
-    What waits already is sent as the incident is then, so it takes the news along.
-    """
-    if incident.inhibited:
-        return
-    waiting = session.scalar(
-        select(Notification)
-        .where(
-            Notification.incident_id == incident.id, Notification.state == "pending", Notification.kind != "escalated"
-        )
-        .with_for_update()
-    )
-    if waiting:
-        waiting.kind = min(waiting.kind, kind, key=_STRENGTH.index)
-        waiting.severity = incident.severity
-        # A repeat must not bring forward what waits for Feishu to recover.
-        return
-    session.add(
-        Notification(
-            incident_id=incident.id, kind=kind, severity=incident.severity, created_at=now, due_at=due_at or now
-        )
-    )
-
-
-def _reported(session: Session, finding: Finding, now: datetime) -> Incident | None:
-    alert = finding.alert
-    if finding.occurrence:
-        new = session.execute(
-            insert(Occurrence)
-            .values(fingerprint=alert.fingerprint, occurrence=finding.occurrence, at=now)
-            .on_conflict_do_nothing()
-            .returning(Occurrence.at)
-        ).first()
-        if not new:
-            return None
-    unresolved = (
-        select(Incident)
-        .where(Incident.fingerprint == alert.fingerprint, Incident.state != "resolved")
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    while True:
-        if incident := session.scalar(unresolved):
-            _repeat(session, incident, finding, now)
-            return incident
-        # Somebody else may open it between the two statements; then it is theirs, and counted above.
-        opened: Incident | None = session.scalar(
-            insert(Incident)
-            .values(
-                fingerprint=alert.fingerprint,
-                recovery_key=finding.recovery_key,
-                source=finding.source,
-                parent=finding.parent,
-                severity=alert.severity.value,
-                alert=alert,
-                opened_at=alert.happened_at,
-                last_seen_at=now,
-                last_failure_at=alert.happened_at,
-                ladder_from=now,
-                inhibited=_explained(session, finding.parent),
-            )
-            .on_conflict_do_nothing()
-            .returning(Incident)
-        )
-        if opened:
-            _opened(session, opened, now)
-            return opened
-
-
-def _explained(session: Session, parent: str) -> bool:
-    """Whether an unresolved incident explains what names it as its parent."""
-    if not parent:
-        return False
-    wanted = select(Incident.id).where(Incident.recovery_key == parent, Incident.state != "resolved").limit(1)
-    return session.scalar(wanted) is not None
-
-
-def _opened(session: Session, incident: Incident, now: datetime) -> None:
-    former = session.scalar(
-        select(func.max(Incident.id)).where(Incident.fingerprint == incident.fingerprint, Incident.id < incident.id)
-    )
-    session.add(Entry(incident_id=incident.id, at=now, kind="opened", text=f"{incident.alert.title}{_after(former)}"))
-    if incident.inhibited:
-        session.add(Entry(incident_id=incident.id, at=now, kind="inhibited", text=incident.parent))
-    enqueue(session, incident, "opened", now=now)
-    # What it explains and nobody was told of yet need not be told.
-    hidden = select(Incident.id).where(Incident.parent == incident.recovery_key, Incident.state != "resolved")
-    silenced = session.scalars(
-        update(Notification)
-        .where(Notification.incident_id.in_(hidden), Notification.state == "pending", Notification.kind == "opened")
-        .values(state="dropped")
-        .returning(Notification.incident_id)
-    ).all()
-    if silenced:
-        session.execute(update(Incident).where(Incident.id.in_(silenced)).values(inhibited=True))
-        session.add_all(
-            Entry(incident_id=number, at=now, kind="inhibited", text=incident.recovery_key) for number in silenced
-        )
-
-
-def _after(former: int | None) -> str:
-    return f" ← I-{former}" if former else ""
-
-
-def _repeat(session: Session, incident: Incident, finding: Finding, now: datetime) -> None:
-    worse = Severity(min(incident.severity, finding.alert.severity.value))
-    raised = worse.value != incident.severity
-    incident.occurrences += 1
-    incident.last_seen_at = max(incident.last_seen_at, now)
-    incident.last_failure_at = max(incident.last_failure_at, finding.alert.happened_at)
-    incident.alert = replace(finding.alert, severity=worse, happened_at=incident.alert.happened_at)
-    if raised:
-        session.add(Entry(incident_id=incident.id, at=now, kind="raised", text=f"{incident.severity} → {worse.value}"))
-        # The ladder of the worse severity starts anew, unless somebody takes care of it already.
-        incident.severity, incident.escalation_step, incident.ladder_from = worse.value, 0, now
-    enqueue(session, incident, "raised" if raised else "updated", now=now)
-
-
-def _end(session: Session, incident: Incident, *, at: datetime, by: str, text: str, now: datetime) -> None:
-    incident.state, incident.resolved_at, incident.resolved_by = "resolved", max(at, incident.opened_at), by
-    session.add(Entry(incident_id=incident.id, at=now, kind="resolved", by=by, text=text))
-    enqueue(session, incident, "resolved", now=now)
-    session.flush()
-    if _explained(session, incident.recovery_key):
-        return
-    children = (
-        select(Incident)
-        .where(Incident.parent == incident.recovery_key, Incident.inhibited, Incident.state != "resolved")
-        .order_by(Incident.id)
-        .with_for_update()
-    )
-    for child in session.scalars(children):
-        child.inhibited, child.ladder_from = False, now + _RELEASE_AFTER
-        session.add(Entry(incident_id=child.id, at=now, kind="released", text=incident.name))
-        enqueue(session, child, "opened", now=now, due_at=now + _RELEASE_AFTER)
 
 
 def _locked(session: Session, incident_id: int | str) -> Incident:

@@ -1,10 +1,8 @@
-"""From the outbox to Feishu: what is sent when (pure), and the sender that does it.
+"""The sender: brings what is due from the outbox to Feishu.
 
 Delivered at least once: a notification is claimed, sent, and marked as sent, and a claim whose sender died is sent
 again with the same idempotency key, which a bot in app mode shows once. A webhook has no such key: there a process
 killed between Feishu's answer and the mark shows one card twice.
-
-Source: Feishu's limits for a bot, 5 requests a second and 100 a minute, and its advice to avoid the full and half hour.
 """
 
 from __future__ import annotations
@@ -12,28 +10,28 @@ from __future__ import annotations
 import json
 import random
 import uuid
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import and_, delete, or_, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from mindguard.alerts.alert import Alert, Digest, DigestLine, Person
+from mindguard.alerts.alert import Alert, Digest, Person
+from mindguard.alerts.digest import _TEXTS, digest_lines, digests
 from mindguard.alerts.incidents.models import Entry, Incident, Message, Notification, Request
 from mindguard.alerts.incidents.store import IncidentStore
+from mindguard.alerts.outbox.plan import MINUTE, Gather, Hold, Limits, Past, Pending, Send, plan_delivery
+from mindguard.alerts.outbox.transport import Sent, Transport
 from mindguard.alerts.severity import Locale, Severity
 from mindguard.errors import MindGuardError
 from mindguard.masking import mask_secrets
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+    pass
 
-_SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 _LEASE = timedelta(seconds=45)
 """Longer than the transport takes for one message with all its tries."""
@@ -43,195 +41,6 @@ _LONGEST_BACKOFF_S = 60.0
 _SENDER_LOCK = 7_305_114_602
 
 _CALLS: dict[str, Literal["app", "sms", "phone"]] = {"app": "app", "sms": "sms", "phone": "phone"}
-
-_MOST_LINES = 40
-"""Of a digest: what a card of Feishu's size holds."""
-
-_TEXTS: dict[str, dict[Locale, str]] = {
-    "storm": {"zh": "告警风暴：{count} 条告警合并为一条", "en": "Alert storm: {count} incidents in one message"},
-    "various": {"zh": "来自 {source} 的多种告警", "en": "various, from {source}"},
-}
-
-
-class Sent(Protocol):
-    """What a transport says of a message that arrived."""
-
-    @property
-    def message_id(self) -> str | None: ...
-    @property
-    def form(self) -> str: ...
-
-
-class Transport(Protocol):
-    """Brings messages to the group. `updates`: can change a card that it sent."""
-
-    @property
-    def updates(self) -> bool: ...
-    def send(self, alert: Alert, *, uuid: str, now: datetime) -> Sent: ...
-    def update(self, message_id: str, alert: Alert, *, now: datetime) -> Sent: ...
-    def digest(self, digest: Digest, *, uuid: str, now: datetime) -> Sent: ...
-    def urge(
-        self, message_id: str, people: Sequence[Person], means: Literal["app", "sms", "phone"], *, now: datetime
-    ) -> str: ...
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much is sent.
-
-    Attributes:
-        per_second, per_minute: of all requests together.
-        reserved_per_second, reserved_per_minute: of these, for P0 alone.
-        storm_threshold: cards within a minute from which on they become digests.
-        digest_gap, urgent_digest_gap: least time between two digests, of P0 in the latter case.
-        quiet: after each full and half hour, for all but P0.
-    """
-
-    per_second: int = 5
-    per_minute: int = 100
-    reserved_per_second: int = 1
-    reserved_per_minute: int = 20
-    storm_threshold: int = 10
-    digest_gap: timedelta = timedelta(seconds=60)
-    urgent_digest_gap: timedelta = timedelta(seconds=4)
-    quiet: timedelta = timedelta(seconds=10)
-
-
-@dataclass(frozen=True)
-class Pending:
-    """A notification that is due.
-
-    Attributes:
-        card: whether it makes a new card; else it changes one, or calls people about one.
-        group: notifications with the same one are done by one request. Empty: by itself.
-        batch: it was claimed before, together with others of this batch, and its sender died.
-    """
-
-    id: int
-    severity: Severity
-    created_at: datetime
-    card: bool = True
-    group: str = ""
-    batch: str = ""
-    own_digest: bool = False
-
-
-@dataclass(frozen=True)
-class Past:
-    """A request that was made."""
-
-    at: datetime
-    severity: Severity
-    form: str
-
-
-@dataclass(frozen=True)
-class Send:
-    """One request for one message: a card, a change of one, a call, or a ready digest."""
-
-    ids: tuple[int, ...]
-    severity: Severity
-    form: Literal["card", "update", "digest"] = "card"
-    batch: str = ""
-
-
-@dataclass(frozen=True)
-class Gather:
-    """One digest of all these."""
-
-    ids: tuple[int, ...]
-    severity: Severity
-    batch: str = ""
-
-
-@dataclass(frozen=True)
-class Hold:
-    """Nothing more before this moment."""
-
-    until: datetime
-
-
-Action = Send | Gather | Hold
-
-
-def plan_delivery(
-    pending: Sequence[Pending], past: Sequence[Past], now: datetime, limits: Limits = Limits()
-) -> list[Action]:
-    """What is sent now, most urgent first, and last until when the rest waits.
-
-    Args:
-        past: requests of the last minute at least.
-        now: aware.
-    """
-    made = list(past)
-    actions: list[Action] = []
-    holds: list[datetime] = []
-    for action, not_before in _wanted(pending, past, now, limits):
-        free_at = max(not_before, _free_at(made, now, action.severity, limits))
-        if free_at > now:
-            holds.append(free_at)
-            continue
-        made.append(Past(now, action.severity, "digest" if isinstance(action, Gather) else action.form))
-        actions.append(action)
-    return [*actions, Hold(min(holds))] if holds else actions
-
-
-def _wanted(
-    pending: Sequence[Pending], past: Sequence[Past], now: datetime, limits: Limits
-) -> Iterator[tuple[Send | Gather, datetime]]:
-    """Each message with the moment before which it must not go, most urgent first."""
-    for urgent in (True, False):
-        ours = [each for each in pending if (each.severity is Severity.P0) == urgent]
-        quiet_until = now if urgent else _quiet_until(now, limits)
-        fresh = [each for each in ours if each.card and not each.batch]
-        recent = [each for each in past if (each.severity is Severity.P0) == urgent and now - each.at < _MINUTE]
-        cards = sum(each.form == "card" for each in recent)
-        storm = len(fresh) > 1 and len(fresh) + cards > limits.storm_threshold
-        singles = [each for each in ours if not (storm and each in fresh)] if storm else ours
-        for send in sorted(_messages(singles), key=lambda each: (each.severity, each.ids)):
-            yield send, quiet_until
-        if storm:
-            gap = limits.urgent_digest_gap if urgent else limits.digest_gap
-            last = max((each.at for each in recent if each.form == "digest"), default=None)
-            worst = min(each.severity for each in fresh)
-            gather = Gather(tuple(each.id for each in fresh), worst)
-            yield gather, max(quiet_until, last + gap) if last else quiet_until
-
-
-def _messages(pending: Iterable[Pending]) -> list[Send | Gather]:
-    together: dict[str, list[Pending]] = defaultdict(list)
-    for each in pending:
-        together[each.batch or each.group or f"#{each.id}"].append(each)
-    messages: list[Send | Gather] = []
-    for group in together.values():
-        ids, severity = tuple(each.id for each in group), min(each.severity for each in group)
-        batch = group[0].batch
-        if batch and len(ids) > 1 and group[0].card:
-            messages.append(Gather(ids, severity, batch))
-        else:
-            form: Literal["card", "update", "digest"] = "card" if group[0].card else "update"
-            messages.append(Send(ids, severity, "digest" if group[0].own_digest else form, batch))
-    return messages
-
-
-def _free_at(made: Sequence[Past], now: datetime, severity: Severity, limits: Limits) -> datetime:
-    """When Feishu's limits allow the next request."""
-    urgent = severity is Severity.P0
-    free_at = now
-    for span, most, reserved in (
-        (_SECOND, limits.per_second, limits.reserved_per_second),
-        (_MINUTE, limits.per_minute, limits.reserved_per_minute),
-    ):
-        allowed = most if urgent else most - reserved
-        within = sorted(each.at for each in made if now - each.at < span)
-        if len(within) >= allowed:
-            free_at = max(free_at, within[-allowed] + span)
-    return free_at
-
-
-def _quiet_until(now: datetime, limits: Limits) -> datetime:
-    half_hour = now.replace(minute=now.minute // 30 * 30, second=0, microsecond=0)
-    return max(now, half_hour + limits.quiet) if now < half_hour + limits.quiet else now
 
 
 class NotDelivered(MindGuardError):
@@ -269,7 +78,7 @@ class Delivered:
         return {"sent": self.sent, "told": self.told, "later": self.later, "dead": len(self.dead), "busy": self.busy}
 
 
-Dress = Callable[[Alert, Incident], Alert]
+Enrich = Callable[[Alert, Incident], Alert]
 """Adds what the store does not know: who is on duty, releases, links."""
 
 
@@ -285,11 +94,11 @@ class Sender:
     store: IncidentStore
     transport: Transport
     retry_on: tuple[type[Exception], ...]
-    dress: Dress
+    enrich: Enrich
     locale: Locale
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     jitter: Callable[[], float] = random.random
 
     def deliver_due(self, *, budget_s: float) -> Delivered:
@@ -394,7 +203,7 @@ class Sender:
                 session.execute(
                     update(Notification).where(Notification.id.in_(nothing_to_tell)).values(state="dropped")
                 )
-            requests = session.scalars(select(Request).where(Request.at > now - _MINUTE))
+            requests = session.scalars(select(Request).where(Request.at > now - MINUTE))
             past = [Past(each.at, Severity(each.severity), each.form) for each in requests]
         return pending, past
 
@@ -439,7 +248,7 @@ class Sender:
                 session.add(Entry(incident_id=incident.id, at=now, kind="called", by=names, text=came_of_it))
             return None
         calls = notification.kind in ("opened", "raised", "escalated") and incident.state == "open"
-        alert = replace(self.dress(present(incident), incident), mention=calls)
+        alert = replace(self.enrich(present(incident), incident), mention=calls)
         if notification.people:
             alert = replace(alert, duty=tuple(Person(**person) for person in notification.people))
         if own_card and self.transport.updates:
@@ -508,14 +317,6 @@ class Sender:
             session.execute(update(Request).where(Request.id == request).values(at=now))
 
 
-@cache
-def digests() -> TypeAdapter[Digest]:
-    """Digests to JSON and back."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Digest)
-
-
 def present(incident: Incident) -> Alert:
     """The alert with what has become of its incident."""
     return replace(
@@ -528,45 +329,6 @@ def present(incident: Incident) -> Alert:
         escalated_to=incident.escalated_to,
         resolved_at=incident.resolved_at,
     )
-
-
-def digest_lines(incidents: Sequence[Incident], locale: Locale) -> tuple[DigestLine, ...]:
-    """Incidents as few lines, worst first; each incident is named in one of them."""
-    distinct = sorted({incident.id: incident for incident in incidents}.values(), key=lambda each: each.id)
-    lines: list[DigestLine] = []
-    for title_of in (
-        lambda incident: incident.alert.title,
-        lambda incident: _TEXTS["various"][locale].format(source=incident.source),
-        lambda incident: _TEXTS["various"][locale].format(source="…"),
-    ):
-        together: dict[tuple[str, str, str], list[Incident]] = defaultdict(list)
-        for incident in distinct:
-            together[incident.severity, incident.state, title_of(incident)].append(incident)
-        lines = [
-            DigestLine(
-                severity=Severity(severity),
-                count=len(group),
-                title=title,
-                subject=group[0].alert.subject + (" …" if len(group) > 1 else ""),
-                incident_id=_names(group),
-                state=state,
-            )
-            for (severity, state, title), group in sorted(together.items())
-        ]
-        if len(lines) <= _MOST_LINES:
-            break
-    return tuple(lines)
-
-
-def _names(incidents: Sequence[Incident]) -> str:
-    """`I-3–I-9, I-12`."""
-    runs: list[list[int]] = []
-    for incident in incidents:
-        if runs and incident.id == runs[-1][1] + 1:
-            runs[-1][1] = incident.id
-        else:
-            runs.append([incident.id, incident.id])
-    return ", ".join(f"I-{first}" if first == last else f"I-{first}–I-{last}" for first, last in runs)
 
 
 def _message_of(which: Any) -> Any:

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from mindguard.alerts.rota import Plan, Rota, Slot, duties
+from mindguard.alerts.rota.rota import Plan, Rota, Slot, duties
 from mindguard.errors import MindGuardError
 from mindguard.fetch import FetchFailed, download
 from mindguard.settings import Settings, settings_path

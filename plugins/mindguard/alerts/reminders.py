@@ -1,0 +1,113 @@
+"""Reminders of overdue reviews, and the digest for those who take over a shift.
+
+Source: operations document, section 6.3: a review within 48 hours of a P0 or P1, with actions and their owners.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from mindguard.alerts.alert import Digest, Person
+from mindguard.alerts.digest import digest_lines, digests
+from mindguard.alerts.incidents.models import Entry, Incident, Notification
+from mindguard.alerts.incidents.store import UNRESOLVED, IncidentStore
+from mindguard.alerts.pipeline import _TEXTS
+from mindguard.alerts.severity import Locale, Severity
+
+_EVERY = timedelta(hours=24)
+
+
+def needs_review(severity: Severity) -> bool:
+    """Whether incidents of this severity must be reviewed."""
+    return severity in (Severity.P0, Severity.P1)
+
+
+def reminders_due(
+    severity: Severity, *, resolved_at: datetime | None, reviewed_at: datetime | None, now: datetime, within: timedelta
+) -> int:
+    """How many reminders should have been sent by now: the first when the time is over, then one a day."""
+    if resolved_at is None or reviewed_at is not None or not needs_review(severity):
+        return 0
+    overdue = now - (resolved_at + within)
+    return 0 if overdue < timedelta(0) else 1 + overdue // _EVERY
+
+
+def remind_of_reviews(store: IncidentStore, *, within: timedelta, locale: Locale, now: datetime) -> list[int]:
+    """One digest of the incidents whose review is overdue, and once a day again; gives their numbers."""
+    with store.database.session() as session:
+        unreviewed = (
+            select(Incident)
+            .where(
+                Incident.state == "resolved",
+                Incident.reviewed_at.is_(None),
+                Incident.severity.in_((Severity.P0.value, Severity.P1.value)),
+                Incident.resolved_at <= now - within,
+            )
+            .order_by(Incident.id)
+            .with_for_update(skip_locked=True)
+        )
+        overdue: list[Incident] = []
+        for incident in session.scalars(unreviewed):
+            due = reminders_due(
+                Severity(incident.severity), resolved_at=incident.resolved_at, reviewed_at=None, now=now, within=within
+            )
+            if due > incident.review_reminders:
+                incident.review_reminders = due
+                session.add(Entry(incident_id=incident.id, at=now, kind="review overdue"))
+                overdue.append(incident)
+        if overdue:
+            _digest(session, "review", f"review {now.isoformat()}", overdue, (), locale, now)
+        return [incident.id for incident in overdue]
+
+
+def hand_over(store: IncidentStore, moment: datetime, duty: Sequence[Person], *, locale: Locale, now: datetime) -> bool:
+    """One digest of what is unresolved when a shift begins, for those who take over; False where nothing is.
+
+    Args:
+        moment: aware; when the shift begins. A second call for the same one sends nothing.
+    """
+    with store.database.session() as session:
+        unresolved = session.scalars(select(Incident).where(Incident.state.in_(UNRESOLVED)).order_by(Incident.id)).all()
+        if not unresolved:
+            return False
+        return _digest(session, "handover", f"handover {moment.isoformat()}", unresolved, tuple(duty), locale, now)
+
+
+def _digest(
+    session: Session,
+    kind: str,
+    key: str,
+    incidents: Sequence[Incident],
+    duty: tuple[Person, ...],
+    locale: Locale,
+    now: datetime,
+) -> bool:
+    digest = Digest(
+        title=_TEXTS[kind][locale].format(count=len(incidents)),
+        severity=min(incident.alert.severity for incident in incidents),
+        happened_at=now,
+        groups=digest_lines(incidents, locale),
+        kind="review" if kind == "review" else "handover",
+        duty=duty,
+        mention=kind == "review",
+    )
+    added = session.execute(
+        insert(Notification)
+        .values(
+            kind=kind,
+            # A digest pages nobody, whatever it is about.
+            severity=Severity.P2.value,
+            key=key,
+            digest=digests().dump_python(digest, mode="json"),
+            created_at=now,
+            due_at=now,
+        )
+        .on_conflict_do_nothing()
+        .returning(Notification.id)
+    ).first()
+    return added is not None
