@@ -72,7 +72,7 @@ def storm(stack: Stack, count: int) -> dict[str, Any]:
     began = time.perf_counter()
     for number in range(count):
         now = datetime.now(UTC)
-        store.report([finding(number, now)], now=now)
+        store.record([finding(number, now)], now=now)
     stored_s = time.perf_counter() - began
     deadline = time.monotonic() + 150
     while store.depth(now=datetime.now(UTC) + timedelta(hours=1)).pending and time.monotonic() < deadline:

@@ -18,7 +18,7 @@ from mindguard.connections import clickhouse_client, from_environment
 from mindguard.settings import load_settings
 from mindguard.volume.frames import Frames, Moment
 from mindguard.volume.source import EventSource
-from mindguard.volume.suites import judge, load_suites
+from mindguard.volume.suites import load_suites, validate
 
 SETTINGS = load_settings()
 NAMES = [event.name for event in SETTINGS.key_events]
@@ -62,7 +62,7 @@ def mindguard(today: date) -> dict[str, float]:
     as_of = datetime(today.year, today.month, today.day, 0, 30, tzinfo=SETTINGS.zone)
     frames = Frames(SETTINGS, Moment(today - timedelta(days=1), as_of), resolve=from_environment)
     frames.source = EventSource(counting, SETTINGS.volume, SETTINGS.zone)  # type: ignore[arg-type]
-    judged = [judge(suite, frames.of(suite)) for suite in load_suites() if suite.meta.frame]
+    judged = [validate(suite, frames.of(suite)) for suite in load_suites() if suite.meta.frame]
     assert [(each.rows, each.severity) for each in judged] == [(len(NAMES), "warning"), (7, "info"), (1, None)]
     return {"queries": counting.queries, "query_s": counting.seconds}
 

@@ -104,13 +104,13 @@ def _asked(params: Any) -> tuple[Any, Any, str, Any]:
     from mindguard.airflow.clients import backup_store, connection
     from mindguard.connections import postgres_conninfo
     from mindguard.settings import load_settings
-    from mindguard.snapshots.restore.tables import Request
+    from mindguard.snapshots.restore.tables import RestoreRequest
     from mindguard.snapshots.storage.catalog import find_snapshot
 
     settings = load_settings()
     store = backup_store(settings)
     conninfo = postgres_conninfo(connection(params["connection"] or settings.connections.restore))
-    request = Request(tuple(params["tables"]), tuple(params["where_key"]), params["into"], params["swap"])
+    request = RestoreRequest(tuple(params["tables"]), tuple(params["where_key"]), params["into"], params["swap"])
     return find_snapshot(store, params["snapshot_id"]), store, conninfo, request
 
 

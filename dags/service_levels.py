@@ -38,9 +38,9 @@ def service_levels() -> None:
     @task(execution_timeout=timedelta(minutes=2), retries=1, retry_delay=timedelta(seconds=10))
     def measure_service_levels() -> dict[str, Any]:
         """Measure, judge, report; returns how many monitors have which status."""
-        from mindguard.airflow.monitoring_task import watch_in_task
+        from mindguard.airflow.monitoring_task import run_monitoring_task
 
-        return watch_in_task(get_current_context()["ti"])
+        return run_monitoring_task(get_current_context()["ti"])
 
     measure_service_levels()
 

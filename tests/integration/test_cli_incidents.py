@@ -34,7 +34,7 @@ def test_an_incident_from_its_list_to_its_review(
         return done.stdout
 
     assert json.loads(run("list", "--json")) == []
-    (incident,) = IncidentStore.of(connection_of(fresh_database)).report([finding()], now=datetime.now(UTC))
+    (incident,) = IncidentStore.of(connection_of(fresh_database)).record([finding()], now=datetime.now(UTC))
     name = incident.name
     (listed,) = json.loads(run("list", "--json"))
     assert (listed["id"], listed["state"], listed["not_delivered"]) == (name, "open", "")

@@ -11,7 +11,7 @@ import pytest
 
 from devstack.stack import Stack
 from mindguard.snapshots.restore.drill import drill
-from mindguard.snapshots.restore.tables import Request, restore
+from mindguard.snapshots.restore.tables import RestoreRequest, restore
 from mindguard.snapshots.storage.store import Store
 from tests.integration.restoring import NOW, run, snapshot
 
@@ -60,9 +60,9 @@ def test_each_role_can_do_its_work(roles: dict[str, str], fresh_database: str, s
     assert drill(manifest, store, scratch, now=NOW).tables["public.t"].rows == 500
 
     run(fresh_database, "update t set v = 'changed' where id = 7", "delete from t where id > 400")
-    beside = restore(manifest, store, roles["restore"], Request(("public.t",), schema="beside"))
+    beside = restore(manifest, store, roles["restore"], RestoreRequest(("public.t",), schema="beside"))
     assert beside.tables["public.t"].difference is not None
-    swapped = restore(manifest, store, roles["restore"], Request(("public.t",), schema="swapped", swap=True))
+    swapped = restore(manifest, store, roles["restore"], RestoreRequest(("public.t",), schema="swapped", swap=True))
     assert swapped.swapped
     assert run(fresh_database, "select count(*), count(*) filter (where v = 'changed') from t") == [(500, 0)]
     owner = "select tableowner from pg_tables where schemaname = 'public' and tablename = 't'"

@@ -126,10 +126,10 @@ def titles(group: Group) -> list[str]:
 
 def test_an_app_shows_one_card_that_changes(incidents: IncidentStore) -> None:
     group = Group()
-    (incident,) = incidents.report([finding()], now=NOW)
+    (incident,) = incidents.record([finding()], now=NOW)
     deliver(incidents, group)
     for minute in range(1, 50):
-        incidents.report([finding(at=NOW + minute * MINUTE)], now=NOW + minute * MINUTE)
+        incidents.record([finding(at=NOW + minute * MINUTE)], now=NOW + minute * MINUTE)
     deliver(incidents, group, at=NOW + 50 * MINUTE)
     assert len(group.requests) == 2  # 49 repeats are one change
     (card,) = group.cards.values()
@@ -146,9 +146,9 @@ def test_an_app_shows_one_card_that_changes(incidents: IncidentStore) -> None:
 
 def test_a_webhook_shows_the_beginning_and_the_end_and_no_repeats(incidents: IncidentStore) -> None:
     group = Group(updates=False)
-    incidents.report([finding()], now=NOW)
+    incidents.record([finding()], now=NOW)
     deliver(incidents, group)
-    incidents.report([finding(at=NOW + MINUTE)], now=NOW + MINUTE)
+    incidents.record([finding(at=NOW + MINUTE)], now=NOW + MINUTE)
     deliver(incidents, group, at=NOW + MINUTE)
     incidents.recover([Recovery("test:api", at=NOW + 2 * MINUTE)], now=NOW + 2 * MINUTE)
     deliver(incidents, group, at=NOW + 2 * MINUTE)
@@ -157,7 +157,7 @@ def test_a_webhook_shows_the_beginning_and_the_end_and_no_repeats(incidents: Inc
 
 def test_what_ended_before_it_was_sent_is_one_green_card(incidents: IncidentStore) -> None:
     group = Group(updates=False)
-    incidents.report([finding()], now=NOW)
+    incidents.record([finding()], now=NOW)
     incidents.recover([Recovery("test:api", at=NOW + MINUTE)], now=NOW + MINUTE)
     deliver(incidents, group, at=NOW + MINUTE)
     assert titles(group) == ["api over"]
@@ -172,7 +172,7 @@ def test_a_recovery_while_the_card_is_on_its_way_is_told_afterwards(incidents: I
         incidents.recover([Recovery("test:api", at=group.at)], now=group.at)
 
     group.fault = recovers
-    incidents.report([finding()], now=NOW)
+    incidents.record([finding()], now=NOW)
     deliver(incidents, group)
     assert titles(group) == ["api over"]
 
@@ -180,7 +180,7 @@ def test_a_recovery_while_the_card_is_on_its_way_is_told_afterwards(incidents: I
 def test_what_feishu_does_not_take_now_arrives_later_and_once(incidents: IncidentStore) -> None:
     """Ten minutes without Feishu; each try may have arrived, since the answer was lost."""
     group = Group()
-    incidents.report([finding(f"s{n}") for n in range(5)], now=NOW)
+    incidents.record([finding(f"s{n}") for n in range(5)], now=NOW)
     for minute in range(10):
         group.fault = lambda: Later("no answer")
         assert deliver(incidents, group, at=NOW + minute * MINUTE).later == 1
@@ -203,7 +203,7 @@ def test_a_message_whose_answer_was_lost_is_shown_once(incidents: IncidentStore)
                 raise Later("the answer was lost")
             return arrived
 
-    incidents.report([finding()], now=NOW)
+    incidents.record([finding()], now=NOW)
     first = replace(sender(incidents, group), transport=Deaf())
     assert first.deliver_due(budget_s=10).later == 1
     group.at += 2 * MINUTE
@@ -213,7 +213,7 @@ def test_a_message_whose_answer_was_lost_is_shown_once(incidents: IncidentStore)
 
 def test_what_feishu_refuses_is_said_kept_and_sent_again_on_demand(incidents: IncidentStore) -> None:
     group = Group(fault=lambda: Refused("wrong token"))
-    (incident,) = incidents.report([finding()], now=NOW)
+    (incident,) = incidents.record([finding()], now=NOW)
     delivered = deliver(incidents, group)
     with pytest.raises(NotDelivered, match="wrong token"):
         delivered.check()
@@ -229,7 +229,7 @@ def test_what_feishu_refuses_is_said_kept_and_sent_again_on_demand(incidents: In
 def test_one_message_that_cannot_be_made_does_not_stop_the_others(incidents: IncidentStore) -> None:
     faults = iter([ValueError("password=not-a-real-password-1234")])
     group = Group(fault=lambda: next(faults, None))
-    incidents.report([finding("a"), finding("b")], now=NOW)
+    incidents.record([finding("a"), finding("b")], now=NOW)
     delivered = deliver(incidents, group)
     assert (delivered.sent, len(delivered.dead)) == (1, 1)
     assert "not-a-real" not in delivered.dead[0]
@@ -250,7 +250,7 @@ def test_a_storm_of_a_thousand_findings_in_a_minute(incidents: IncidentStore) ->
             )
             for n in range(17)
         ]
-        for incident in incidents.report(burst, now=at):
+        for incident in incidents.record(burst, now=at):
             reported[incident.name] = at
         deliver(incidents, group, budget_s=max((at + timedelta(seconds=1) - group.at).total_seconds(), 0.01))
     for _ in range(3):
@@ -302,7 +302,7 @@ def escalate(store: IncidentStore, group: Group, at: datetime) -> list[int]:
 
 def test_p0_calls_who_is_on_duty_at_once_and_the_next_after_15_minutes(incidents: IncidentStore) -> None:
     group = Group()
-    (incident,) = incidents.report([finding(severity=Severity.P0)], now=NOW)
+    (incident,) = incidents.record([finding(severity=Severity.P0)], now=NOW)
     escalate(incidents, group, NOW)
     assert group.calls == [(means, "ann") for means in ("app", "sms", "phone")]
     assert escalate(incidents, group, NOW + timedelta(minutes=14, seconds=59)) == []
@@ -316,7 +316,7 @@ def test_p0_calls_who_is_on_duty_at_once_and_the_next_after_15_minutes(incidents
 
 def test_p1_calls_the_next_on_the_rota_after_30_minutes_and_p2_nobody(incidents: IncidentStore) -> None:
     group = Group(updates=False)
-    incidents.report([finding("p1"), finding("p2", severity=Severity.P2)], now=NOW)
+    incidents.record([finding("p1"), finding("p2", severity=Severity.P2)], now=NOW)
     deliver(incidents, group)
     assert escalate(incidents, group, NOW + timedelta(minutes=29, seconds=59)) == []
     called = escalate(incidents, group, NOW + 30 * MINUTE + timedelta(seconds=30))
@@ -329,7 +329,7 @@ def test_p1_calls_the_next_on_the_rota_after_30_minutes_and_p2_nobody(incidents:
 
 def test_acknowledgement_stops_the_ladder_also_for_a_call_that_waits(incidents: IncidentStore) -> None:
     group = Group()
-    (incident,) = incidents.report([finding(severity=Severity.P0)], now=NOW)
+    (incident,) = incidents.record([finding(severity=Severity.P0)], now=NOW)
     deliver(incidents, group)
     pipeline.escalate(incidents, LADDERS, on_duty, now=NOW + 15 * MINUTE)
     incidents.acknowledge(incident.id, by="ann", now=NOW + 15 * MINUTE)
@@ -341,7 +341,7 @@ def test_acknowledgement_stops_the_ladder_also_for_a_call_that_waits(incidents: 
 def test_reviews_are_due_after_48_hours_and_recalled_daily_until_closed(incidents: IncidentStore) -> None:
     group = Group()
     p0, p2 = (
-        incidents.report([finding(severity.value, severity=severity)], now=NOW)[0]
+        incidents.record([finding(severity.value, severity=severity)], now=NOW)[0]
         for severity in (Severity.P0, Severity.P2)
     )
     for incident in (p0, p2):
@@ -370,7 +370,7 @@ def test_a_shift_is_handed_over_once_and_not_when_all_is_well(incidents: Inciden
         return hand_over(incidents, NOW, on_duty(NOW, 0), locale="zh", now=NOW)
 
     assert not hand_over()
-    (incident,) = incidents.report([finding()], now=NOW)
+    (incident,) = incidents.record([finding()], now=NOW)
     assert hand_over()
     assert not hand_over()
     deliver(incidents, group)
@@ -382,7 +382,7 @@ def test_a_shift_is_handed_over_once_and_not_when_all_is_well(incidents: Inciden
 
 def test_a_sender_that_finds_another_one_at_work_leaves_it_to_that_one(incidents: IncidentStore) -> None:
     group = Group()
-    incidents.report([finding()], now=NOW)
+    incidents.record([finding()], now=NOW)
     with sender(incidents, group)._alone(NOW + HOUR) as alone:
         assert alone
         assert deliver(incidents, group, budget_s=3).busy
@@ -391,7 +391,7 @@ def test_a_sender_that_finds_another_one_at_work_leaves_it_to_that_one(incidents
 
 def test_a_claim_whose_sender_died_is_sent_by_the_next_one_with_the_same_key(incidents: IncidentStore) -> None:
     group = Group()
-    incidents.report([finding()], now=NOW)
+    incidents.record([finding()], now=NOW)
     dies = replace(sender(incidents, group))
 
     class Killed(BaseException):
@@ -413,7 +413,7 @@ def test_a_claim_whose_sender_died_is_sent_by_the_next_one_with_the_same_key(inc
 def test_quiet_after_the_half_hour_but_not_for_p0(incidents: IncidentStore) -> None:
     half_past = datetime(2026, 11, 24, 3, 30, 1, tzinfo=UTC)
     group = Group(at=half_past)
-    incidents.report([finding("p0", severity=Severity.P0, at=half_past), finding("p1", at=half_past)], now=half_past)
+    incidents.record([finding("p0", severity=Severity.P0, at=half_past), finding("p1", at=half_past)], now=half_past)
     deliver(incidents, group)
     shown = {alert.subject: group.shown_at[uuid] for uuid, alert in group.cards.items()}
     assert (shown["p0"] - half_past).total_seconds() < 1

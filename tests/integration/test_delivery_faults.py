@@ -161,7 +161,7 @@ def not_sharp(now: datetime) -> datetime:
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_any_step_each_incident_is_shown_once(site: Site, step: str) -> None:
     now = not_sharp(datetime.now(UTC))
-    opened = site.store.report(findings("a", "b", "c", at=now), now=now)
+    opened = site.store.record(findings("a", "b", "c", at=now), now=now)
     for kill in range(3):
         assert site.deliver(step, now + kill * timedelta(minutes=1)) == -signal.SIGKILL
     assert site.deliver("", now + timedelta(minutes=5)) == 0
@@ -172,7 +172,7 @@ def test_killed_at_any_step_each_incident_is_shown_once(site: Site, step: str) -
 
 def test_a_digest_whose_sender_was_killed_is_shown_once(site: Site) -> None:
     now = not_sharp(datetime.now(UTC))
-    opened = site.store.report(findings(*(f"s{n}" for n in range(30)), at=now), now=now)
+    opened = site.store.record(findings(*(f"s{n}" for n in range(30)), at=now), now=now)
     assert site.deliver("after the request", now) == -signal.SIGKILL
     assert site.deliver("", now + timedelta(minutes=1)) == 0
     (message,) = site.shown()

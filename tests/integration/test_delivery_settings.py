@@ -48,7 +48,7 @@ def test_the_card_names_the_people_and_its_link_takes_the_incident(site: Site, s
     # Noon of the rota: within an hour of its midnight a digest of the handover would be in the group too.
     now = datetime.now(UTC).replace(hour=4, minute=10)
     # It is known now, and has been so for hours: the time to respond is not over yet.
-    (incident,) = site.store.report(findings("api", at=now - timedelta(hours=5)), now=now)
+    (incident,) = site.store.record(findings("api", at=now - timedelta(hours=5)), now=now)
     deliver(settings, resolve, now=now, budget_s=20)
     on_call, following = (Callers(settings)(now, position)[0] for position in (0, 1))
     (card,) = cards(site)

@@ -22,7 +22,7 @@ from devstack.stack import Stack
 from mindguard.connections import Connection, from_environment
 from mindguard.doctor import examine
 from mindguard.doctor.database import examine_drill, examine_restore, examine_source
-from mindguard.doctor.finding import Finding
+from mindguard.doctor.diagnosis import Diagnosis
 from mindguard.doctor.store import examine_store
 from mindguard.errors import MindGuardError
 from mindguard.settings import Settings
@@ -32,14 +32,14 @@ from tests.integration.fault_proxy import Answer, Fault, s3_proxy
 
 pytestmark = pytest.mark.integration
 
-Found = dict[str, Finding]
+Found = dict[str, Diagnosis]
 
 
 def now() -> datetime:
     return datetime.now(UTC)
 
 
-def by_check(findings: Iterator[Finding]) -> Found:
+def by_check(findings: Iterator[Diagnosis]) -> Found:
     """The last finding of each check."""
     return {finding.check: finding for finding in findings}
 

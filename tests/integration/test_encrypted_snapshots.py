@@ -16,7 +16,7 @@ from mindguard.errors import MindGuardError
 from mindguard.settings.snapshot import RetentionSettings, SnapshotSettings
 from mindguard.snapshots.export.take import Taken, take_snapshot
 from mindguard.snapshots.restore.drill import Unrestorable, drill, drill_stored
-from mindguard.snapshots.restore.tables import Request, restore
+from mindguard.snapshots.restore.tables import RestoreRequest, restore
 from mindguard.snapshots.restore.whole import rebuild
 from mindguard.snapshots.retention.expire import expire_snapshots, kept_snapshots
 from mindguard.snapshots.retention.holds import hold
@@ -117,7 +117,7 @@ def test_taken_verified_proven_and_rows_restored(vault: Bucket, database: str, s
     second = take(database, store, day=1)
     assert written(second) == 0
     assert second.manifest.schema_dump == taken.manifest.schema_dump
-    request = Request(("public.wellness_notes",), ("id=7", "id=29999"), "brought_back", False)
+    request = RestoreRequest(("public.wellness_notes",), ("id=7", "id=29999"), "brought_back", False)
     restore(taken.manifest, store, database, request)
     brought_back = run(database, "select * from brought_back.wellness_notes order by id")
     assert len(brought_back) == 2
@@ -170,7 +170,7 @@ def test_a_missing_key_is_one_error_before_any_database(encryption: Encryption, 
     tries: list[Callable[[], object]] = [
         lambda: find_snapshot(store, "latest"),
         lambda: verify_snapshot(manifest, store),
-        lambda: restore(manifest, store, NOWHERE, Request()),
+        lambda: restore(manifest, store, NOWHERE, RestoreRequest()),
         lambda: rebuild(manifest, store, NOWHERE),
     ]
     for each in tries:

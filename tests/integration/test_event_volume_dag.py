@@ -27,7 +27,7 @@ from mindguard.settings import Settings, load_settings
 from mindguard.volume.days import day_start
 from mindguard.volume.frames import Moment
 from mindguard.volume.install import install
-from mindguard.volume.run import Run, findings_and_recoveries
+from mindguard.volume.run import Run, outcome_of
 from mindguard.volume.source import EventSource
 
 DAG = "event_volume"
@@ -68,7 +68,7 @@ class Scene:
         """What would be told, by recovery key."""
         run = self.run(day, hour)
         run.check()
-        return {finding.recovery_key: finding for finding in findings_and_recoveries(run, self.settings)[0]}
+        return {finding.recovery_key: finding for finding in outcome_of(run, self.settings)[0]}
 
     def incidents(self) -> dict[str, Incident]:
         since = datetime(2026, 1, 1, tzinfo=UTC)

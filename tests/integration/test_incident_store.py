@@ -79,14 +79,14 @@ def waiting(store: IncidentStore) -> list[tuple[int | None, str]]:
 
 def test_many_writers_at_once_make_one_incident_with_the_right_count(incidents: IncidentStore) -> None:
     with ThreadPoolExecutor(20) as pool:
-        [*pool.map(lambda _: incidents.report([finding("a"), finding("b")], now=NOW), range(40))]
+        [*pool.map(lambda _: incidents.record([finding("a"), finding("b")], now=NOW), range(40))]
     found = incidents.list()
     assert sorted((each.alert.subject, each.occurrences) for each in found) == [("a", 40), ("b", 40)]
     assert sorted(kind for _, kind in waiting(incidents)) == ["opened", "opened"]
 
 
 def test_what_lasted_after_a_moment_is_found_also_when_it_is_over(incidents: IncidentStore) -> None:
-    incidents.report([finding(name) for name in ("over", "just over", "open")], now=NOW)
+    incidents.record([finding(name) for name in ("over", "just over", "open")], now=NOW)
     incidents.recover([Recovery("test:over", NOW + MINUTE), Recovery("test:just over", NOW + 3 * MINUTE)], now=NOW)
     found = incidents.lasting(source="test", since=NOW + 2 * MINUTE)
     assert sorted(each.recovery_key for each in found) == ["test:just over", "test:open"]
@@ -96,7 +96,7 @@ def test_what_lasted_after_a_moment_is_found_also_when_it_is_over(incidents: Inc
 def test_processes_that_meet_an_empty_database_make_the_schema_once(fresh_database: str) -> None:
     code = (
         "import sys; from tests.integration.test_incident_store import *;"
-        "IncidentStore.of(connection_of(sys.argv[1])).report([finding()], now=NOW)"
+        "IncidentStore.of(connection_of(sys.argv[1])).record([finding()], now=NOW)"
     )
     command = [sys.executable, "-c", code, fresh_database]
     environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}", "PATH": "/usr/bin:/bin"}
@@ -126,18 +126,18 @@ def test_the_migrations_make_what_the_models_say(incidents: IncidentStore) -> No
 
 
 def test_one_event_reported_twice_counts_once_even_after_its_end(incidents: IncidentStore) -> None:
-    incidents.report([finding(occurrence="run 1")], now=NOW)
-    assert incidents.report([finding(occurrence="run 1")], now=NOW) == []
+    incidents.record([finding(occurrence="run 1")], now=NOW)
+    assert incidents.record([finding(occurrence="run 1")], now=NOW) == []
     incidents.recover([Recovery("test:api", at=NOW + MINUTE)], now=NOW + MINUTE)
-    assert incidents.report([finding(occurrence="run 1")], now=NOW + MINUTE) == []
+    assert incidents.record([finding(occurrence="run 1")], now=NOW + MINUTE) == []
     assert incidents.list() == []
-    (again,) = incidents.report([finding(occurrence="run 2", at=NOW + 2 * MINUTE)], now=NOW + 2 * MINUTE)
+    (again,) = incidents.record([finding(occurrence="run 2", at=NOW + 2 * MINUTE)], now=NOW + 2 * MINUTE)
     assert again.occurrences == 1
 
 
 def test_a_repeat_brings_its_facts_and_keeps_the_beginning(incidents: IncidentStore) -> None:
-    incidents.report([finding(value="1 s")], now=NOW)
-    incidents.report([finding(value="9 s", at=NOW + MINUTE)], now=NOW + MINUTE)
+    incidents.record([finding(value="1 s")], now=NOW)
+    incidents.record([finding(value="9 s", at=NOW + MINUTE)], now=NOW + MINUTE)
     (incident,) = incidents.list()
     assert incident.occurrences == 2
     assert incident.alert.facts[0].value == "9 s"
@@ -146,37 +146,37 @@ def test_a_repeat_brings_its_facts_and_keeps_the_beginning(incidents: IncidentSt
 
 
 def test_a_worse_severity_is_told_and_a_milder_one_does_not_soften(incidents: IncidentStore) -> None:
-    incidents.report([finding(severity=Severity.P1)], now=NOW)
-    incidents.report([finding(severity=Severity.P2)], now=NOW)
+    incidents.record([finding(severity=Severity.P1)], now=NOW)
+    incidents.record([finding(severity=Severity.P2)], now=NOW)
     assert incidents.list()[0].alert.severity is Severity.P1
-    incidents.report([finding(severity=Severity.P0)], now=NOW)
+    incidents.record([finding(severity=Severity.P0)], now=NOW)
     (incident,) = incidents.list()
     assert (incident.severity, incident.alert.severity) == ("P0", Severity.P0)
     assert [entry.kind for entry in incidents.get(incident.id).timeline] == ["opened", "raised"]
 
 
 def test_recovery_ends_it_with_one_notification_and_reopening_is_a_new_incident(incidents: IncidentStore) -> None:
-    (first,) = incidents.report([finding()], now=NOW)
+    (first,) = incidents.record([finding()], now=NOW)
     for _ in range(2):
         incidents.recover([Recovery("test:api", at=NOW + MINUTE, note="answered")], now=NOW + MINUTE)
     assert waiting(incidents) == [(first.id, "opened")]  # which is sent as it is then: over
     assert incidents.get(first.name).state == "resolved"
-    (second,) = incidents.report([finding(at=NOW + 2 * MINUTE)], now=NOW + 2 * MINUTE)
+    (second,) = incidents.record([finding(at=NOW + 2 * MINUTE)], now=NOW + 2 * MINUTE)
     assert second.id != first.id
     assert first.name in incidents.get(second.id).timeline[0].text
 
 
 def test_a_recovery_from_before_the_last_failure_ends_nothing(incidents: IncidentStore) -> None:
-    incidents.report([finding(at=NOW)], now=NOW)
-    incidents.report([finding(at=NOW + 2 * MINUTE)], now=NOW + 2 * MINUTE)
+    incidents.record([finding(at=NOW)], now=NOW)
+    incidents.record([finding(at=NOW + 2 * MINUTE)], now=NOW + 2 * MINUTE)
     assert incidents.recover([Recovery("test:api", at=NOW + MINUTE)], now=NOW + 3 * MINUTE) == []
     assert incidents.list()[0].state == "open"
 
 
 def test_what_an_open_incident_explains_notifies_nobody_until_that_is_over(incidents: IncidentStore) -> None:
-    (early,) = incidents.report([finding("early", parent="test:source")], now=NOW)
-    (source,) = incidents.report([finding("source")], now=NOW)
-    (late,) = incidents.report([finding("late", parent="test:source")], now=NOW)
+    (early,) = incidents.record([finding("early", parent="test:source")], now=NOW)
+    (source,) = incidents.record([finding("source")], now=NOW)
+    (late,) = incidents.record([finding("late", parent="test:source")], now=NOW)
     assert waiting(incidents) == [(source.id, "opened")]
     incidents.recover([Recovery("test:early", at=NOW + MINUTE)], now=NOW + MINUTE)
     incidents.recover([Recovery("test:source", at=NOW + MINUTE)], now=NOW + MINUTE)
@@ -198,7 +198,7 @@ def race(*acts: Callable[[], object]) -> list[object]:
 
 @pytest.mark.parametrize("_", range(5))
 def test_acknowledging_and_ending_at_once_leaves_one_truth(incidents: IncidentStore, _: int) -> None:
-    (incident,) = incidents.report([finding()], now=NOW)
+    (incident,) = incidents.record([finding()], now=NOW)
     race(
         *[lambda by=by: incidents.acknowledge(incident.id, by=by, now=NOW) for by in ("ann", "bob")],
         lambda: incidents.resolve(incident.id, by="cat", now=NOW + MINUTE),
@@ -212,7 +212,7 @@ def test_acknowledging_and_ending_at_once_leaves_one_truth(incidents: IncidentSt
 
 
 def test_states(incidents: IncidentStore) -> None:
-    (incident,) = incidents.report([finding()], now=NOW)
+    (incident,) = incidents.record([finding()], now=NOW)
     incidents.acknowledge(incident.name, by="ann", now=NOW)
     assert incidents.acknowledge(incident.name, by="bob", now=NOW).acknowledged_by == "ann"
     with pytest.raises(IncidentStateError, match="still lasts"):
@@ -243,8 +243,8 @@ def test_a_store_that_cannot_be_reached_says_so_without_its_password(fresh_datab
 
 
 def test_old_incidents_are_forgotten_with_all_that_belongs_to_them(incidents: IncidentStore) -> None:
-    (old,) = incidents.report([finding("old", occurrence="1")], now=NOW)
-    (lasting,) = incidents.report([finding("lasting")], now=NOW)
+    (old,) = incidents.record([finding("old", occurrence="1")], now=NOW)
+    (lasting,) = incidents.record([finding("lasting")], now=NOW)
     incidents.resolve(old.id, by="ann", now=NOW)
     assert incidents.forget(before=NOW + MINUTE) == 1
     with pytest.raises(IncidentMissing):

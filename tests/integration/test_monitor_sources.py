@@ -25,7 +25,7 @@ from mindguard.monitors.result import Result
 from mindguard.monitors.run import run_monitors
 from mindguard.monitors.sources import kafka
 from mindguard.settings import Settings
-from mindguard.snapshots.storage.manifest import Manifest, Source, StoredObject, Table
+from mindguard.snapshots.storage.manifest import Manifest, SourceIdentity, StoredObject, Table
 from mindguard.snapshots.storage.proof import Proof, store_proof
 from mindguard.snapshots.storage.store import Store
 
@@ -244,7 +244,9 @@ def keep(store: Store, at: datetime, *, proven: bool) -> str:
     manifest = Manifest(
         snapshot_id=snapshot_id,
         taken_at=at,
-        source=Source(database="d", server_version=180006, system_identifier=None, lsn="0/1", exported_snapshot="3-1"),
+        source=SourceIdentity(
+            database="d", server_version=180006, system_identifier=None, lsn="0/1", exported_snapshot="3-1"
+        ),
         tables=(
             Table(name="public.t", kind="table", columns=(), part_by="ctid", rows=0, fingerprint="0" * 32, parts=()),
         ),

@@ -20,7 +20,7 @@ from mindguard.alerts.severity import Severity
 from mindguard.connections import Connection, from_environment
 from mindguard.settings import load_settings
 from mindguard.volume.page.render import Section
-from mindguard.volume.page.store import days_reported, write_report
+from mindguard.volume.page.store import days_with_page, write_page
 from tests.integration.outage import incident_store_down
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -60,7 +60,7 @@ def incident(store: IncidentStore) -> str:
         facts=(Fact("error", "password=not-a-real-password-1234"),),
         detail="postgresql://demo:not-a-real-password-1234@db.example/mindguard",
     )
-    store.report([Finding(alert, source="test", recovery_key=f"test:{subject}")], now=NOW)
+    store.record([Finding(alert, source="test", recovery_key=f"test:{subject}")], now=NOW)
     return next(each.name for each in store.list() if each.alert.subject == subject)
 
 
@@ -222,7 +222,7 @@ def test_the_page_of_a_day_shows_the_newest_look_at_each_suite(
         a_section("event_volume", 1, unchecked="looked at before that"),
         a_section("checkins", 1, evaluated=8, severity="warning"),
     ):
-        write_report([found], database=store.database, day=day, keep_days=30)
+        write_page([found], database=store.database, day=day, keep_days=30)
     shown = client.get(f"/reports/{day}", headers=login)
     assert shown.status_code == 200
     assert "ClickHouse was down" in shown.text
@@ -236,5 +236,5 @@ def test_the_page_of_a_day_shows_the_newest_look_at_each_suite(
     assert client.get("/reports/2026-09-14", headers=login).status_code == 404
     assert client.get("/reports/yesterday", headers=login).status_code == 422
 
-    write_report([a_section("event_volume", 5)], database=store.database, day=day + timedelta(days=31), keep_days=30)
-    assert [each.day for each in days_reported(store.database)] == [day + timedelta(days=31)]
+    write_page([a_section("event_volume", 5)], database=store.database, day=day + timedelta(days=31), keep_days=30)
+    assert [each.day for each in days_with_page(store.database)] == [day + timedelta(days=31)]

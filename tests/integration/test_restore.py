@@ -16,7 +16,7 @@ from mindguard.cli import app
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.restore.difference import Difference
 from mindguard.snapshots.restore.load import Job, load
-from mindguard.snapshots.restore.tables import Request, plan_restore, restore
+from mindguard.snapshots.restore.tables import RestoreRequest, plan_restore, restore
 from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault
 from mindguard.snapshots.restore.whole import plan_rebuild, rebuild
 from mindguard.snapshots.storage.manifest import Manifest
@@ -164,7 +164,7 @@ class empty_again:
 
 def test_rows_by_key_read_only_the_parts_that_can_hold_them(library: str, books: Manifest, shelf: Store) -> None:
     when = run(library, "select at::text from book where id = 5432")[0][0]
-    done = restore(books, shelf, library, Request(("book",), (f"at={when}",)))
+    done = restore(books, shelf, library, RestoreRequest(("book",), (f"at={when}",)))
     (table,) = done.tables.values()
     assert (table.read.rows, table.read.parts) == (1, 1)
     assert table.parts_in_all > 2
@@ -174,7 +174,7 @@ def test_rows_by_key_read_only_the_parts_that_can_hold_them(library: str, books:
 
 def test_rows_by_another_column_and_several_values(library: str, books: Manifest, shelf: Store) -> None:
     run(library, "update book set price = price + 1 where id = 7; delete from book where id = 1007")
-    request = Request(("public.book",), ("user_id=7", "user_id= 8", "author=8"), "mine")
+    request = RestoreRequest(("public.book",), ("user_id=7", "user_id= 8", "author=8"), "mine")
     done = restore(books, shelf, library, request)
     assert run(library, "select count(*), min(user_id), max(user_id), min(author), max(author) from mine.book") == [
         run(library, "select 1 + count(*), 7, 7, 8, 8 from book where user_id in (7, 8) and author = 8")[0]
@@ -185,17 +185,17 @@ def test_rows_by_another_column_and_several_values(library: str, books: Manifest
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
-        (Request(("nope",)), "no table nope"),
-        (Request(("book",), ("user_id",)), "is not COLUMN=VALUE"),
-        (Request(("book",), ("isbn=1",)), "no column 'isbn'"),
-        (Request(("book",), ("user_id=x",)), "user_id is of type integer"),
-        (Request(("book",), ("price=1.1",)), "equal values of numeric can be spelt apart"),
-        (Request(("book",), ("user_id=1",), swap=True), "would lose all others"),
-        (Request(("book",), schema="public"), "schema public has book already"),
+        (RestoreRequest(("nope",)), "no table nope"),
+        (RestoreRequest(("book",), ("user_id",)), "is not COLUMN=VALUE"),
+        (RestoreRequest(("book",), ("isbn=1",)), "no column 'isbn'"),
+        (RestoreRequest(("book",), ("user_id=x",)), "user_id is of type integer"),
+        (RestoreRequest(("book",), ("price=1.1",)), "equal values of numeric can be spelt apart"),
+        (RestoreRequest(("book",), ("user_id=1",), swap=True), "would lose all others"),
+        (RestoreRequest(("book",), schema="public"), "schema public has book already"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_made(
-    request_: Request, says: str, library: str, books: Manifest, shelf: Store
+    request_: RestoreRequest, says: str, library: str, books: Manifest, shelf: Store
 ) -> None:
     before = schemas(library)
     for attempt in (lambda: plan_restore(books, library, request_), lambda: restore(books, shelf, library, request_)):
@@ -211,7 +211,7 @@ def schemas(conninfo: str) -> list[tuple[Any, ...]]:
 def test_a_table_that_is_gone_is_made_from_the_manifest(library: str, books: Manifest, shelf: Store) -> None:
     expected = as_text(library, "public.loan")
     run(library, "drop table loan; alter table book add column extra int")
-    done = restore(books, shelf, library, Request(schema="back"))
+    done = restore(books, shelf, library, RestoreRequest(schema="back"))
     assert {name: table.shape for name, table in done.tables.items()} == {
         "public.book": "manifest",
         "public.loan": "manifest",
@@ -229,7 +229,7 @@ def test_a_failing_restore_leaves_nothing_behind(library: str, books: Manifest, 
     lost = loan.model_copy(update={"parts": (loan.parts[0].model_copy(update={"key": "key-tables/parts/none"}),)})
     before = schemas(library)
     with pytest.raises(SnapshotAtFault, match="is missing in the store"):
-        restore(books.model_copy(update={"tables": (books.tables[0], lost)}), shelf, library, Request())
+        restore(books.model_copy(update={"tables": (books.tables[0], lost)}), shelf, library, RestoreRequest())
     assert schemas(library) == before
 
 
@@ -259,7 +259,7 @@ def test_a_swap_keeps_the_old_table_and_everything_that_hangs_on_it(
     rows = as_text(library, "public.book")
     run(library, "update book set title = 'ruined ' || id where id > 8000", "insert into book (title) values ('late')")
     ruined = as_text(library, "public.book")
-    done = restore(books, shelf, library, Request(swap=True), progress=print)
+    done = restore(books, shelf, library, RestoreRequest(swap=True), progress=print)
     assert as_text(library, "public.book") == rows
     assert {name: shape(library, name) for name in before} == before
     kept = done.tables["public.book"].kept_as
@@ -278,7 +278,7 @@ def test_a_swap_that_breaks_a_foreign_key_changes_nothing(library: str, books: M
     run(library, "insert into book (title) values ('late')", "insert into outsider values (99, 12001)")
     before = shape(library, "public.book"), as_text(library, "public.book"), schemas(library)
     with pytest.raises(MindGuardError, match=r"swap undone, nothing has changed.*outsider_book_fkey.*12001"):
-        restore(books, shelf, library, Request(("book",), swap=True))
+        restore(books, shelf, library, RestoreRequest(("book",), swap=True))
     assert (shape(library, "public.book"), as_text(library, "public.book"), schemas(library)) == before
 
 
@@ -299,15 +299,15 @@ def test_a_swap_is_refused_where_something_would_go_on_using_the_old_table(
     run(library, hanging)
     before = schemas(library)
     with pytest.raises(RestoreRefused, match=rf"no swap: public\.book.*{says}"):
-        restore(books, shelf, library, Request(("book",), swap=True))
+        restore(books, shelf, library, RestoreRequest(("book",), swap=True))
     assert schemas(library) == before
-    done = restore(books, shelf, library, Request(("book",)))
+    done = restore(books, shelf, library, RestoreRequest(("book",)))
     assert done.tables["public.book"].read.rows == 12000
 
 
 def test_a_swap_of_a_table_that_is_gone_puts_it_back(library: str, books: Manifest, shelf: Store) -> None:
     run(library, "drop table loan")
-    done = restore(books, shelf, library, Request(("loan",), swap=True))
+    done = restore(books, shelf, library, RestoreRequest(("loan",), swap=True))
     assert done.tables["public.loan"].kept_as is None
     assert run(library, "insert into loan (back) values (true) returning id") == [(101,)]
 

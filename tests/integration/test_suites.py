@@ -28,7 +28,7 @@ from mindguard.settings import load_settings
 from mindguard.volume.days import day_start
 from mindguard.volume.findings import Context, findings, recoveries
 from mindguard.volume.frames import Frames, Moment
-from mindguard.volume.suites import SuiteUnchecked, find_suite, judge
+from mindguard.volume.suites import SuiteUnchecked, find_suite, validate
 
 ZONE = load_settings().zone
 TODAY = datetime.now(UTC).astimezone(ZONE).date()
@@ -130,7 +130,7 @@ def told(table: str) -> tuple[list[Finding], list[Recovery]]:
     moment = Moment(TODAY - timedelta(days=1), MIDNIGHT + timedelta(minutes=30))
     frame = Frames(settings, moment, resolve=from_environment).of(suite)
     context = Context(moment.day, moment.as_of, ZONE, "en", history={})
-    judged = judge(suite, frame)
+    judged = validate(suite, frame)
     return findings(suite, judged, frame, context), recoveries(suite, judged, frame, context)
 
 

@@ -41,7 +41,7 @@ def connection(fresh_database: str) -> Connection:
 
 def report(store: IncidentStore, recovery_key: str) -> None:
     alert = Alert("Task failed", Severity.P1, "etl.load", NOW, fingerprint("etl", recovery_key))
-    store.report([Finding(alert, source="airflow", recovery_key=recovery_key)], now=NOW)
+    store.record([Finding(alert, source="airflow", recovery_key=recovery_key)], now=NOW)
 
 
 def test_only_an_unresolved_incident_with_one_of_the_keys_counts(connection: Connection) -> None:

@@ -30,7 +30,7 @@ from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.cli import app
 from mindguard.connections import Connection, from_environment
 from mindguard.database.session import OpsDatabase
-from mindguard.jobs.monitoring import Watched, watch
+from mindguard.jobs.monitoring import MonitoringRun, measure_and_report
 from mindguard.monitors.metrics import collected, exposition
 from mindguard.monitors.store import MonitorStore
 from mindguard.settings import Settings
@@ -86,10 +86,12 @@ class Runs:
     def resolve(self, conn_id: str) -> Connection:
         return self.ops if conn_id == "mindguard_ops" else from_environment(conn_id, self.stack.environment())
 
-    def run(self, dag: str = "service_levels", *, after: timedelta = MINUTE, before: Watched | None = None) -> Watched:
+    def run(
+        self, dag: str = "service_levels", *, after: timedelta = MINUTE, before: MonitoringRun | None = None
+    ) -> MonitoringRun:
         self.at += after
         sent = before.sent_directly if before else ()
-        return watch(dag, self.settings(), self.resolve, now=self.at, sent_directly=sent)
+        return measure_and_report(dag, self.settings(), self.resolve, now=self.at, sent_directly=sent)
 
     def incidents(self) -> list[Incident]:
         store = IncidentStore.of(self.ops)

@@ -14,7 +14,7 @@ import pytest
 
 from mindguard import __version__, cli
 from mindguard.cli import output
-from mindguard.doctor.finding import Finding
+from mindguard.doctor.diagnosis import Diagnosis
 from mindguard.feishu.cases import CASES
 
 GOLDEN_CARDS = Path(__file__).resolve().parents[1] / "golden" / "cards"
@@ -135,8 +135,8 @@ def test_doctor_goes_on_after_a_connection_that_boto3_refuses(
 def test_doctor_goes_on_after_a_check_that_breaks_and_counts_it_as_an_error(
     mindguard: Mindguard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> Iterator[Finding]:
-        yield Finding("pass", "mindguard_backup", "list", "seen before it broke")
+    def broken(*_: object) -> Iterator[Diagnosis]:
+        yield Diagnosis("pass", "mindguard_backup", "list", "seen before it broke")
         raise ZeroDivisionError(f"two\nlines of postgres://u:{SECRET}@h/db")
 
     monkeypatch.setattr("mindguard.doctor.store.examine_store", broken)

@@ -16,7 +16,7 @@ from mindguard.jobs.event_volume import due, groups, judge_day
 from mindguard.resources import include_dir
 from mindguard.settings import Settings, load_settings
 from mindguard.volume.frames import Moment
-from mindguard.volume.run import SuitesUnchecked, findings_and_recoveries
+from mindguard.volume.run import SuitesUnchecked, outcome_of
 from mindguard.volume.suites import suites_dir
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -66,7 +66,7 @@ def test_without_clickhouse_nothing_passes_and_nothing_recovers(
     with caplog.at_level(logging.WARNING):
         run = judge_day(["event_volume", "total_volume"], settings, nowhere, MOMENT)
     assert "days with incidents count as baselines" in caplog.text
-    assert findings_and_recoveries(run, settings) == ([], [])
+    assert outcome_of(run, settings) == ((), ())
     assert run.may_pass_later
     with pytest.raises(SuitesUnchecked, match=r"2 not checked: .*mindguard_events"):
         run.check()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from mindguard.jobs.monitoring import watch
+from mindguard.jobs.monitoring import measure_and_report
 
 
-def watch_in_task(task_instance: Any) -> dict[str, object]:
+def run_monitoring_task(task_instance: Any) -> dict[str, object]:
     """`watch` as the one task of a monitoring DAG; gives the summary for XCom, which the next run reads.
 
     Args:
@@ -19,7 +19,7 @@ def watch_in_task(task_instance: Any) -> dict[str, object]:
 
     # With its index the newest value comes; without, a list of all that there ever were.
     before = task_instance.xcom_pull(task_ids=task_instance.task_id, map_indexes=-1, include_prior_dates=True)
-    return watch(
+    return measure_and_report(
         task_instance.dag_id,
         load_settings(),
         connection,

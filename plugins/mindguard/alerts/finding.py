@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from mindguard.alerts.alert import Alert
 
@@ -40,3 +41,10 @@ class Recovery:
     recovery_key: str
     at: datetime
     note: str = ""
+
+
+class Outcome(NamedTuple):
+    """What a check has to report: what is wrong, and what is well again."""
+
+    findings: tuple[Finding, ...]
+    recoveries: tuple[Recovery, ...]

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from mindguard.alerts.alert import Alert, Fact, Person
 from mindguard.alerts.escalation import Step, due_steps
 from mindguard.alerts.finding import Finding, Recovery
-from mindguard.alerts.incidents.models import Entry, Incident, Notification
+from mindguard.alerts.incidents.models import Incident, Notification, TimelineEntry
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.outbox.sender import Delivered, Sender
 from mindguard.alerts.outbox.transport import Transport
@@ -53,7 +53,7 @@ class Reported:
     direct: bool = False
 
 
-def report(
+def store_and_deliver(
     findings: Sequence[Finding],
     recoveries: Sequence[Recovery],
     *,
@@ -79,7 +79,7 @@ def report(
         return Reported()
     try:
         incidents = store()
-        changed = incidents.report(findings, now=now)
+        changed = incidents.record(findings, now=now)
         ended = incidents.recover(recoveries, now=now)
     except StoreUnavailable as error:
         if not findings:
@@ -152,7 +152,7 @@ def _call(session: Session, incident: Incident, step: Step, people: tuple[Person
     names = ", ".join(person.name for person in people)
     if step.position:
         incident.escalated_to = names
-        session.add(Entry(incident_id=incident.id, at=now, kind="escalated", text=names))
+        session.add(TimelineEntry(incident_id=incident.id, at=now, kind="escalated", text=names))
     session.add_all(
         Notification(
             incident_id=incident.id,

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from mindguard.alerts.alert import Digest, Person
 from mindguard.alerts.digest import digest_lines, digests
-from mindguard.alerts.incidents.models import Entry, Incident, Notification
+from mindguard.alerts.incidents.models import Incident, Notification, TimelineEntry
 from mindguard.alerts.incidents.store import UNRESOLVED, IncidentStore
 from mindguard.alerts.pipeline import _TEXTS
 from mindguard.alerts.severity import Locale, Severity
@@ -58,7 +58,7 @@ def remind_of_reviews(store: IncidentStore, *, within: timedelta, locale: Locale
             )
             if due > incident.review_reminders:
                 incident.review_reminders = due
-                session.add(Entry(incident_id=incident.id, at=now, kind="review overdue"))
+                session.add(TimelineEntry(incident_id=incident.id, at=now, kind="review overdue"))
                 overdue.append(incident)
         if overdue:
             _digest(session, "review", f"review {now.isoformat()}", overdue, (), locale, now)

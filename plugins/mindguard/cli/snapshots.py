@@ -157,8 +157,8 @@ def restore(
     settings, store, conninfo = _settings_store_target(to)
     manifest = find_snapshot(store, snapshot_id)
     connections = settings.snapshot.connections
-    request = tables.Request(tuple(table or ()), tuple(where_key or ()), into, swap)
-    if whole and request != tables.Request():
+    request = tables.RestoreRequest(tuple(table or ()), tuple(where_key or ()), into, swap)
+    if whole and request != tables.RestoreRequest():
         raise typer.BadParameter("--whole restores everything: leave out --table, --where-key, --into and --swap")
     if dry_run:
         plan = plan_rebuild(manifest, conninfo) if whole else tables.plan_restore(manifest, conninfo, request).lines()

@@ -18,7 +18,7 @@ from mindguard.errors import MindGuardError, SettingsError
 if TYPE_CHECKING:
     from mindguard.settings import Settings
     from mindguard.volume.source import EventSource
-    from mindguard.volume.suites import Judged
+    from mindguard.volume.suites import ValidationResult
 
 app = typer.Typer(no_args_is_help=True, help="Check suites of expectations, run them, and replay past days.")
 volume_app = typer.Typer(no_args_is_help=True, help="Make the event rollup, and prove it against the raw events.")
@@ -49,14 +49,14 @@ def run(
     from mindguard.connections import from_environment
     from mindguard.settings import load_settings
     from mindguard.volume.frames import Frames, Moment
-    from mindguard.volume.suites import find_suite, judge, suites_dir
+    from mindguard.volume.suites import find_suite, suites_dir, validate
 
     settings = load_settings()
     suite = find_suite(name, suites_dir(settings))
     now = datetime.now(UTC)
     judged_day = _judged_day(day, now, settings)
     frames = Frames(settings, Moment(judged_day, now), resolve=from_environment)
-    judged = judge(suite, frames.of(suite))
+    judged = validate(suite, frames.of(suite))
     if as_json:
         print_json({"date": judged_day.isoformat(), **_as_dict(judged)})
     else:
@@ -87,10 +87,10 @@ def report(
     found = [each.to_json() for each in sections(done, settings)]
     output.write_text(render_page(found, day=moment.day, locale=settings.locale, zone=settings.zone), "utf-8")
     for each in done.checked:
-        typer.echo(f"{each.suite.name}: {each.judged.evaluated} expectations, {each.judged.failed} failed")
+        typer.echo(f"{each.suite.name}: {each.result.evaluated} expectations, {each.result.failed} failed")
     typer.echo(f"written {output}")
     done.check()
-    if any(each.judged.failures for each in done.checked):
+    if any(each.result.failures for each in done.checked):
         raise typer.Exit(1)
 
 
@@ -207,11 +207,11 @@ def _judged_day(written: str, now: datetime, settings: Settings) -> date:
         raise typer.BadParameter(f"{written!r} is no date; write for instance 2026-10-01") from None
 
 
-def _as_dict(judged: Judged) -> dict[str, Any]:
+def _as_dict(judged: ValidationResult) -> dict[str, Any]:
     return asdict(judged) | {"failed": judged.failed}
 
 
-def _print_failures(found: Sequence[tuple[date, Judged]]) -> None:
+def _print_failures(found: Sequence[tuple[date, ValidationResult]]) -> None:
     rows = [
         (
             *(str(day), judged.suite, each.severity, ", ".join(each.key) or "(all)"),

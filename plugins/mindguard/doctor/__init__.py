@@ -7,12 +7,12 @@ from datetime import datetime
 
 from mindguard.connections import Resolve
 from mindguard.doctor import alerts, database, events, keys, monitors, store
-from mindguard.doctor.finding import Finding, tried
+from mindguard.doctor.diagnosis import Diagnosis, tried
 from mindguard.errors import ConnectionMissing
 from mindguard.settings import Settings
 
 
-def examine(settings: Settings, resolve: Resolve, *, now: Callable[[], datetime]) -> list[Finding]:
+def examine(settings: Settings, resolve: Resolve, *, now: Callable[[], datetime]) -> list[Diagnosis]:
     """Everything that can be found out without changing anything but probe objects, which are removed again.
 
     Args:
@@ -20,7 +20,7 @@ def examine(settings: Settings, resolve: Resolve, *, now: Callable[[], datetime]
         now: aware current time, asked for each clock comparison.
     """
     ids = settings.connections
-    checks: list[tuple[str, Iterator[Finding]]] = [
+    checks: list[tuple[str, Iterator[Diagnosis]]] = [
         (ids.app, database.examine_source(settings, resolve, now)),
         (ids.backup, store.examine_store(settings, resolve, now)),
         (ids.keys, keys.examine_keys(settings, resolve)),
@@ -42,10 +42,10 @@ _INCIDENTS = "alerts go out directly without it, with neither repeats told apart
 _RESTORE = "only restores use it; one that is needed in earnest wants it ready"
 
 
-def _unless_missing(conn_id: str, why: str | None, findings: Iterator[Finding]) -> Iterator[Finding]:
+def _unless_missing(conn_id: str, why: str | None, findings: Iterator[Diagnosis]) -> Iterator[Diagnosis]:
     """A connection that the daily run does without may be missing. Without a `why` it was said before."""
     try:
         yield from findings
     except ConnectionMissing as error:
         if why is not None:
-            yield Finding("warn", conn_id, "connection", f"{why}: {error}")
+            yield Diagnosis("warn", conn_id, "connection", f"{why}: {error}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from mindguard.connections import Resolve
-from mindguard.doctor.finding import Finding
+from mindguard.doctor.diagnosis import Diagnosis
 from mindguard.settings import Settings
 
 _SHOWN_GAPS = 3
@@ -15,24 +15,24 @@ _LATE_S = 300.0
 """Age of a notification at which `alert_delivery`, which runs every minute, is at fault."""
 
 
-def examine_incidents(conn_id: str, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Finding]:
+def examine_incidents(conn_id: str, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
     """Whether notifications leave the incident store. Raises ConnectionMissing, StoreUnavailable."""
     from mindguard.alerts.incidents.store import IncidentStore
 
     store = IncidentStore.of(resolve(conn_id))
     if not store.database.migrated():
         text = "the incident store's tables are made or updated at its first use"
-        yield Finding("pass", conn_id, "incident store", text)
+        yield Diagnosis("pass", conn_id, "incident store", text)
         return
     depth = store.depth(now=now())
     waits = f"up to date, {depth.pending} notifications wait, the oldest for {depth.oldest_s:.0f} s"
-    yield Finding("warn" if depth.oldest_s > _LATE_S else "pass", conn_id, "incident store", waits)
+    yield Diagnosis("warn" if depth.oldest_s > _LATE_S else "pass", conn_id, "incident store", waits)
     if depth.dead:
         text = f"Feishu refused {depth.dead} notifications – `mindguard incidents list` says why"
-        yield Finding("error", conn_id, "dead letters", text)
+        yield Diagnosis("error", conn_id, "dead letters", text)
 
 
-def examine_feishu(conn_id: str, resolve: Resolve) -> Iterator[Finding]:
+def examine_feishu(conn_id: str, resolve: Resolve) -> Iterator[Diagnosis]:
     """Whether the connection makes a client; nothing is sent. Raises ConnectionMissing."""
     from mindguard.feishu.app_client import app_from_connection, is_app
     from mindguard.feishu.client import hook_from_connection
@@ -43,10 +43,10 @@ def examine_feishu(conn_id: str, resolve: Resolve) -> Iterator[Finding]:
         way = f"app {app.app_id} at {app.host}"
     else:
         way = f"hook at {hook_from_connection(connection).host}"
-    yield Finding("pass", conn_id, "connection", f"{way}; `mindguard feishu send resolved` sends a card to prove it")
+    yield Diagnosis("pass", conn_id, "connection", f"{way}; `mindguard feishu send resolved` sends a card to prove it")
 
 
-def examine_rota(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
+def examine_rota(settings: Settings, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
     """Whether somebody is on duty in every minute to come; nothing where no rota is set."""
     from mindguard.alerts.rota.ical import load_rota
     from mindguard.alerts.rota.rota import gaps, unpublished, unpublished_years
@@ -57,16 +57,16 @@ def examine_rota(settings: Settings, now: Callable[[], datetime]) -> Iterator[Fi
     moment = now()
     found = gaps(rota, moment)
     for gap in found[:_SHOWN_GAPS]:
-        yield Finding("error" if gap.kind == "nobody" else "warn", "rota", "gaps", str(gap))
+        yield Diagnosis("error" if gap.kind == "nobody" else "warn", "rota", "gaps", str(gap))
     if len(found) > _SHOWN_GAPS:
-        yield Finding("warn", "rota", "gaps", f"{len(found) - _SHOWN_GAPS} more; `mindguard rota check` lists all")
+        yield Diagnosis("warn", "rota", "gaps", f"{len(found) - _SHOWN_GAPS} more; `mindguard rota check` lists all")
     if not found:
-        yield Finding("pass", "rota", "gaps", "every minute of the next 7 days has somebody on duty")
+        yield Diagnosis("pass", "rota", "gaps", "every minute of the next 7 days has somebody on duty")
     for year in unpublished_years(rota, moment):
-        yield Finding("warn", "rota", "calendar", unpublished(year))
+        yield Diagnosis("warn", "rota", "calendar", unpublished(year))
 
 
-def examine_releases(settings: Settings, resolve: Resolve) -> Iterator[Finding]:
+def examine_releases(settings: Settings, resolve: Resolve) -> Iterator[Diagnosis]:
     """Whether the list of releases can be read; nothing where none is set."""
     from mindguard.alerts.releases import read_releases
 
@@ -74,6 +74,6 @@ def examine_releases(settings: Settings, resolve: Resolve) -> Iterator[Finding]:
         return
     found = read_releases(settings.releases, settings, resolve)
     if found:
-        yield Finding("pass", "releases", "list", f"latest is {found[0].version}")
+        yield Diagnosis("pass", "releases", "list", f"latest is {found[0].version}")
     else:
-        yield Finding("warn", "releases", "list", "the list is empty")
+        yield Diagnosis("warn", "releases", "list", "the list is empty")

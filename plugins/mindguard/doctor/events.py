@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mindguard.connections import Resolve, clickhouse_client
-from mindguard.doctor.finding import Finding
+from mindguard.doctor.diagnosis import Diagnosis
 
 
-def examine_clickhouse(conn_id: str, resolve: Resolve) -> Iterator[Finding]:
+def examine_clickhouse(conn_id: str, resolve: Resolve) -> Iterator[Diagnosis]:
     """Whether it answers to this user. Raises ConnectionMissing; MindGuardError where it does not answer."""
     client = clickhouse_client(resolve(conn_id), connect_timeout=10)
     version = client.server_version
     client.close()
-    yield Finding("pass", conn_id, "connection", f"ClickHouse {version}")
+    yield Diagnosis("pass", conn_id, "connection", f"ClickHouse {version}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mindguard.connections import Resolve, s3_client
-from mindguard.doctor.finding import Finding
+from mindguard.doctor.diagnosis import Diagnosis
 from mindguard.errors import MindGuardError
 from mindguard.settings import Settings
 from mindguard.snapshots.storage.catalog import find_snapshot, snapshot_ids
@@ -13,13 +13,13 @@ from mindguard.snapshots.storage.encryption import encryption_of
 from mindguard.snapshots.storage.store import Store
 
 
-def examine_keys(settings: Settings, resolve: Resolve) -> Iterator[Finding]:
+def examine_keys(settings: Settings, resolve: Resolve) -> Iterator[Diagnosis]:
     """Whether the key ring opens the newest and the oldest snapshot; nothing where encryption is off."""
     if not settings.snapshot.encryption.enabled:
         return
     conn_id, encryption = settings.connections.keys, encryption_of(settings, resolve)
     (current,) = encryption.needed_keys(())
-    yield Finding("pass", conn_id, "key ring", f"it can be used, its current key is {current}")
+    yield Diagnosis("pass", conn_id, "key ring", f"it can be used, its current key is {current}")
     store = Store.of(s3_client(resolve(settings.connections.backup)), settings.snapshot, encryption)
     ids = snapshot_ids(store)
     for age, snapshot_id in [("oldest", each) for each in ids[:1]] + [("newest", each) for each in ids[-1:]]:
@@ -27,7 +27,7 @@ def examine_keys(settings: Settings, resolve: Resolve) -> Iterator[Finding]:
             keys = find_snapshot(store, snapshot_id).keys
         except MindGuardError as error:
             text = f"the {age} snapshot {snapshot_id} cannot be opened: {error}"
-            yield Finding("error", conn_id, f"{age} snapshot", text)
+            yield Diagnosis("error", conn_id, f"{age} snapshot", text)
         else:
             needs = f"with {', '.join(keys)}" if keys else "and is not encrypted"
-            yield Finding("pass", conn_id, f"{age} snapshot", f"the {age} snapshot {snapshot_id} opens {needs}")
+            yield Diagnosis("pass", conn_id, f"{age} snapshot", f"the {age} snapshot {snapshot_id} opens {needs}")

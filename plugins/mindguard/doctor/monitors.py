@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import groupby
 
 from mindguard.connections import Resolve
-from mindguard.doctor.finding import Finding
+from mindguard.doctor.diagnosis import Diagnosis
 from mindguard.monitors.judge import Reason
 from mindguard.monitors.result import Result
 from mindguard.monitors.run import run_monitors
@@ -24,21 +24,21 @@ _ODD: dict[Reason, tuple[str, str]] = {
 """What a value can be beside a number: what is said where the measurement says nothing, and what to do."""
 
 
-def examine_monitors(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Finding]:
+def examine_monitors(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
     """One line for each monitor, from measuring once; nothing is kept."""
     results = run_monitors(settings, resolve, now=now(), memory=None)
     for name, of_one in groupby(results, key=lambda result: result.monitor):
-        yield _finding(name, list(of_one))
+        yield _diagnosis(name, list(of_one))
 
 
-def _finding(name: str, results: list[Result]) -> Finding:
+def _diagnosis(name: str, results: list[Result]) -> Diagnosis:
     for result in results:
         if result.reason in _CANNOT:
-            return Finding("error", name, "monitor", result.note)
+            return Diagnosis("error", name, "monitor", result.note)
         if result.reason in _ODD:
             fact, advice = _ODD[result.reason]
             where = f"{result.dimension}: " if result.dimension else ""
-            return Finding("warn", name, "monitor", f"{where}{result.note or fact} – {advice}")
+            return Diagnosis("warn", name, "monitor", f"{where}{result.note or fact} – {advice}")
     took_s = max(result.took_s for result in results)
     text = "too little traffic to judge now" if all(r.reason == "low_base" for r in results) else "measures"
-    return Finding("pass", name, "monitor", f"{text}, in {took_s:.2f} s")
+    return Diagnosis("pass", name, "monitor", f"{text}, in {took_s:.2f} s")

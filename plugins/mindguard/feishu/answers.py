@@ -81,7 +81,7 @@ class FeishuUnreachable(MindGuardError):
         self.tries = tries
 
 
-def judge(host: str, status: int, code: int | None, msg: str, tries: int) -> MindGuardError | None:
+def error_of(host: str, status: int, code: int | None, msg: str, tries: int) -> MindGuardError | None:
     """The error that an answer means; None for success. `code` and `msg` as `code_and_msg` reads them."""
     if status == 429 or code in _THROTTLED_CODES or (code == _BAD_REQUEST and "too many" in msg.lower()):
         return FeishuThrottled(code or status, msg, tries)

@@ -14,7 +14,7 @@ from mindguard.connections import Connection
 from mindguard.errors import MindGuardError
 from mindguard.feishu.answers import TOKEN_EXPIRED, FeishuRefused
 from mindguard.feishu.message import Json, encode
-from mindguard.feishu.wire import Request, Wire, endpoint
+from mindguard.feishu.wire import ApiRequest, Wire, endpoint
 
 DEFAULT_BASE = "https://open.feishu.cn"
 
@@ -95,14 +95,14 @@ class AppClient:
     def _exchange(self, method: str, path: str, body: Json, token: str, deadline: float) -> dict[str, Any]:
         wire = Wire(self.host, (*self.secrets, token), **self._wire_options)
         headers = {"Authorization": f"Bearer {token}"}
-        return wire.exchange(Request(method, self._base + path, encode(body), headers), deadline)
+        return wire.exchange(ApiRequest(method, self._base + path, encode(body), headers), deadline)
 
     def _current_token(self, deadline: float) -> str:
         with self._lock:
             if not self._token or self.wire.clock() >= self._token_ends:
                 body = encode({"app_id": self.app_id, "app_secret": self._app_secret})
                 url = f"{self._base}/auth/v3/tenant_access_token/internal"
-                answer = self.wire.exchange(Request("POST", url, body), deadline)
+                answer = self.wire.exchange(ApiRequest("POST", url, body), deadline)
                 self._token = str(answer.get("tenant_access_token") or "")
                 lasts_s = float(answer.get("expire") or 0)
                 self._token_ends = self.wire.clock() + max(lasts_s - _RENEW_BEFORE_S, lasts_s / 2)

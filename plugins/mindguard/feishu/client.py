@@ -22,7 +22,7 @@ from mindguard.errors import MindGuardError
 from mindguard.feishu.answers import FeishuRefused
 from mindguard.feishu.forms import Form, forms
 from mindguard.feishu.message import Json, encode
-from mindguard.feishu.wire import Request, Wire, endpoint
+from mindguard.feishu.wire import ApiRequest, Wire, endpoint
 
 DEFAULT_BASE = "https://open.feishu.cn/open-apis/bot/v2/hook/"
 
@@ -90,7 +90,7 @@ class HookClient:
 
     def _send(self, message: Json, now: datetime, deadline: float) -> None:
         body = encode(self._signed(message, int(now.timestamp())))
-        self._wire.exchange(Request("POST", self._url, body), deadline)
+        self._wire.exchange(ApiRequest("POST", self._url, body), deadline)
 
     def _signed(self, message: Json, timestamp: int) -> Json:
         if not self._secret:

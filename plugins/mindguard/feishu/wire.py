@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from mindguard.connections import Connection, http_address
 from mindguard.errors import MindGuardError
-from mindguard.feishu.answers import FeishuRefused, FeishuUnreachable, code_and_msg, judge, parsed
+from mindguard.feishu.answers import FeishuRefused, FeishuUnreachable, code_and_msg, error_of, parsed
 from mindguard.masking import fold, mask_secrets, printable
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _LARGEST_ANSWER = 64 * 1024
 
 
 @dataclass(frozen=True)
-class Request:
+class ApiRequest:
     """What goes over the wire."""
 
     method: str
@@ -83,7 +83,7 @@ class Wire:
         """Seconds on a clock that only goes forward."""
         return self._clock()
 
-    def exchange(self, request: Request, deadline: float) -> dict[str, Any]:
+    def exchange(self, request: ApiRequest, deadline: float) -> dict[str, Any]:
         """Send until Feishu confirms it; its answer. Waits grow, and are jittered.
 
         Raises:
@@ -102,7 +102,7 @@ class Wire:
                 raise outcome
             self._sleep(wait_s)
 
-    def _try(self, request: Request, deadline: float, tries: int) -> dict[str, Any] | MindGuardError:
+    def _try(self, request: ApiRequest, deadline: float, tries: int) -> dict[str, Any] | MindGuardError:
         """One try. Its error is returned, not raised: an httpx error as its context would hold the address."""
         import httpx
 
@@ -112,9 +112,9 @@ class Wire:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             return FeishuUnreachable(self._host, self._masked(f"{type(error).__name__} {error}"), tries)
         code, msg = code_and_msg(answer)
-        return judge(self._host, status, code, self._masked(msg), tries) or parsed(answer)
+        return error_of(self._host, status, code, self._masked(msg), tries) or parsed(answer)
 
-    def _send(self, request: Request, timeout_s: float, deadline: float) -> tuple[int, bytes]:
+    def _send(self, request: ApiRequest, timeout_s: float, deadline: float) -> tuple[int, bytes]:
         import httpx
 
         answer = b""

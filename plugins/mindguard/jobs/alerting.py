@@ -48,14 +48,14 @@ def report(
     now: datetime,
     budget_s: float,
 ) -> Reported:
-    """Store what is reported and tell people of it, within the budget; see `pipeline.report`.
+    """Store what is reported and tell people of it, within the budget; see `pipeline.store_and_deliver`.
 
     Raises:
         MindGuardError: neither the store nor Feishu took it.
     """
     clock = _running_from(now)
     callers = Callers(settings)
-    return pipeline.report(
+    return pipeline.store_and_deliver(
         findings,
         recoveries,
         store=lambda: IncidentStore.of(resolve(settings.connections.ops)),

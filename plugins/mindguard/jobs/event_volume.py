@@ -22,8 +22,8 @@ from mindguard.volume.days import day_start
 from mindguard.volume.findings import SOURCE, SUITE_OF_EVENTS, SUITE_OF_TOTAL
 from mindguard.volume.frames import Frames, Moment
 from mindguard.volume.install import Difference, reconcile, require_equal
-from mindguard.volume.page.store import page_url, write_report
-from mindguard.volume.run import Run, findings_and_recoveries, run_suites, sections
+from mindguard.volume.page.store import page_url, write_page
+from mindguard.volume.run import Run, outcome_of, run_suites, sections
 from mindguard.volume.series import HISTORY_DAYS
 from mindguard.volume.source import EventSource
 from mindguard.volume.suites import read_suite, suites_dir
@@ -71,7 +71,7 @@ def keep_page(run: Run, settings: Settings, resolve: Resolve) -> str:
     """Keep what the day's page shows of the run. A page is no reason to fail: without one, its address is empty."""
     try:
         database = OpsDatabase.of(resolve(settings.connections.ops))
-        write_report(
+        write_page(
             sections(run, settings), database=database, day=run.moment.day, keep_days=settings.volume.report_days
         )
     except MindGuardError as error:
@@ -90,9 +90,7 @@ def report_run(run: Run, settings: Settings, resolve: Resolve, *, now: datetime)
         MindGuardError: neither the incident store nor Feishu took it.
     """
     page = keep_page(run, settings, resolve)
-    return report(
-        *findings_and_recoveries(run, settings, page), settings=settings, resolve=resolve, now=now, budget_s=BUDGET_S
-    )
+    return report(*outcome_of(run, settings, page), settings=settings, resolve=resolve, now=now, budget_s=BUDGET_S)
 
 
 def summary(run: Run, reported: Reported) -> dict[str, Any]:

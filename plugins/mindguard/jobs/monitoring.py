@@ -12,8 +12,8 @@ from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.unresolved import ends_an_incident
 from mindguard.connections import Resolve
 from mindguard.database.session import StoreUnavailable
-from mindguard.jobs.alerting import report as tell
-from mindguard.monitors.findings import report
+from mindguard.jobs.alerting import report
+from mindguard.monitors.findings import outcome_of
 from mindguard.monitors.heartbeat import beat
 from mindguard.monitors.metrics import export_metrics
 from mindguard.monitors.result import Result
@@ -30,7 +30,7 @@ BUDGET_S = 20.0
 
 
 @dataclass(frozen=True)
-class Watched:
+class MonitoringRun:
     """What a run came to.
 
     Attributes:
@@ -48,7 +48,7 @@ class Watched:
         return {**counts, "sent_directly": list(self.sent_directly)}
 
 
-def watch(
+def measure_and_report(
     dag: str,
     settings: Settings,
     resolve: Resolve,
@@ -56,7 +56,7 @@ def watch(
     now: datetime,
     log_url: str = "",
     sent_directly: Collection[str] = (),
-) -> Watched:
+) -> MonitoringRun:
     """Measure what the DAG is for and report it.
 
     Args:
@@ -79,8 +79,8 @@ def watch(
         if monitors
         else []
     )
-    said = report(settings, monitors, results, known=states, log_url=log_url)
-    findings, recoveries = [*said.findings], [*said.recoveries]
+    outcome = outcome_of(settings, monitors, results, known=states, log_url=log_url)
+    findings, recoveries = [*outcome.findings], [*outcome.recoveries]
     late, well = check_checkers(dag, states, settings, now=now, log_url=log_url)
     findings += late
     recoveries += well
@@ -88,14 +88,14 @@ def watch(
         remember_run(memory, dag, states, settings, now=now)
     else:
         findings = [each for each in findings if each.alert.fingerprint not in sent_directly]
-    direct = _told(findings, recoveries, settings, resolve, now=now)
+    direct = _report(findings, recoveries, settings, resolve, now=now)
     export_metrics(settings, incidents, store, results, now=now)
     beat(settings, dag)
     sent = {*sent_directly, *(each.alert.fingerprint for each in findings)} if direct or not memory else set()
-    return Watched(tuple(results), tuple(findings), tuple(sorted(sent)))
+    return MonitoringRun(tuple(results), tuple(findings), tuple(sorted(sent)))
 
 
-def _told(
+def _report(
     findings: Sequence[Finding], recoveries: Sequence[Recovery], settings: Settings, resolve: Resolve, *, now: datetime
 ) -> bool:
     """Tell people; whether that had to go without the incident store."""
@@ -107,7 +107,7 @@ def _told(
         ended = False  # the next run with the store ends it
     if not findings and not ended:
         return False
-    reported = tell(
+    reported = report(
         findings, recoveries if ended else (), settings=settings, resolve=resolve, now=now, budget_s=BUDGET_S
     )
     return reported.direct

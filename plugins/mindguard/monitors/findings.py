@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mindguard.alerts.alert import Alert, Fact, Link, fingerprint
-from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.finding import Finding, Outcome, Recovery
 from mindguard.alerts.severity import Locale, Severity
 from mindguard.monitors.result import Key, Result
 from mindguard.monitors.sources import connection_id
@@ -58,22 +57,14 @@ _TEXTS: dict[str, dict[Locale, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Report:
-    """What people are told after a run."""
-
-    findings: tuple[Finding, ...]
-    recoveries: tuple[Recovery, ...]
-
-
 def recovery_key(monitor: str, dimension: str = "") -> str:
     """What ends the incident of a monitor's dimension."""
     return f"{SOURCE}:{monitor}:{dimension}"
 
 
-def report(
+def outcome_of(
     settings: Settings, monitors: Sequence[Monitor], results: Sequence[Result], *, known: Collection[Key], log_url: str
-) -> Report:
+) -> Outcome:
     """Findings and recoveries of a run.
 
     A warning or an error is a finding, as often as it is measured. What could not be measured is one only after
@@ -101,7 +92,7 @@ def report(
     down, up = _sources(by_name, results, settings)
     findings += [said.unreachable(name, members) for name, members in down.items()]
     recoveries += [Recovery(recovery_key("source", name), at) for name, at in up.items()]
-    return Report(tuple(findings), tuple(recoveries))
+    return Outcome(tuple(findings), tuple(recoveries))
 
 
 def checker(dag: str, gap: timedelta, *, at: datetime, running: bool, settings: Settings, log_url: str) -> Finding:

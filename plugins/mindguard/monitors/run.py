@@ -22,7 +22,7 @@ from mindguard.monitors.deadline import Due, lateness, latest_due
 from mindguard.monitors.judge import Reading, Reason, State, judge, unknown
 from mindguard.monitors.result import Key, Memory, Result
 from mindguard.monitors.sources import connection_id, prepare
-from mindguard.monitors.sources.base import Row, Source, SourceTimeout, SourceUnreachable, readings
+from mindguard.monitors.sources.base import MonitorSource, Row, SourceTimeout, SourceUnreachable, readings
 from mindguard.settings import Settings
 from mindguard.settings.monitors import DeadlineMonitor, Monitor
 
@@ -109,9 +109,9 @@ def choose(settings: Settings, names: Collection[str]) -> list[Monitor]:
         MonitorMissing: a name is none of the settings'.
     """
     known = {monitor.name for monitor in settings.monitors}
-    if strangers := sorted(set(names) - known):
+    if unknown := sorted(set(names) - known):
         raise MonitorMissing(
-            f"there is no monitor {', '.join(strangers)}",
+            f"there is no monitor {', '.join(unknown)}",
             hint=f"the settings have {', '.join(sorted(known)) or 'none'}",
         )
     return [monitor for monitor in settings.monitors if not names or monitor.name in names]
@@ -158,7 +158,7 @@ def _lately(state: State, at: datetime) -> bool:
 class _Group:
     """The monitors of one source, and what its threads share."""
 
-    def __init__(self, monitors: Sequence[Monitor], opened: Callable[[], Source]) -> None:
+    def __init__(self, monitors: Sequence[Monitor], opened: Callable[[], MonitorSource]) -> None:
         self.waiting: queue.SimpleQueue[Monitor] = queue.SimpleQueue()
         for monitor in monitors:
             self.waiting.put(monitor)
@@ -184,7 +184,7 @@ class _Run:
 
     def work(self, group: _Group) -> None:
         """A thread's life: one monitor after the other, over one open source."""
-        source: Source | None = None
+        source: MonitorSource | None = None
         while True:
             try:
                 monitor = group.waiting.get_nowait()
@@ -212,7 +212,7 @@ class _Run:
         if source:
             source.close()
 
-    def _readings(self, source: Source, monitor: Monitor) -> Sequence[Reading]:
+    def _readings(self, source: MonitorSource, monitor: Monitor) -> Sequence[Reading]:
         due = self.dues.get(monitor.name)
         measured = source.measure(monitor, self.params | (due.params() if due else {}))
         if due:

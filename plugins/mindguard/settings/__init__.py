@@ -62,9 +62,9 @@ class Settings(Section):
     @model_validator(mode="after")
     def _steps_are_key_events(self) -> Settings:
         known = {event.name for event in self.key_events}
-        strangers = sorted({step for funnel in self.funnels for step in funnel.steps} - known)
-        if strangers:
-            raise ValueError(f"funnels name events that are not under key_events: {', '.join(strangers)}")
+        unknown = sorted({step for funnel in self.funnels for step in funnel.steps} - known)
+        if unknown:
+            raise ValueError(f"funnels name events that are not under key_events: {', '.join(unknown)}")
         return self
 
     monitors: tuple[Monitor, ...] = Field((), strict=False, description="measured every minute")

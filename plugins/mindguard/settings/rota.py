@@ -121,8 +121,8 @@ class RotaSettings(Section):
             used += [name for name in (override.person, override.instead_of, *(override.swap or ())) if name]
             if self.shifts and override.shift and override.shift not in shifts:
                 raise ValueError(f"an override names no shift of the rota: {override.shift}")
-        if strangers := sorted(set(used) - people):
-            raise ValueError(f"not among people: {', '.join(strangers)}")
+        if unknown := sorted(set(used) - people):
+            raise ValueError(f"not among people: {', '.join(unknown)}")
         return self
 
 

@@ -15,7 +15,7 @@ from mindguard.volume.frames import _scope, calendar_of, unclean_days
 from mindguard.volume.funnels import judge_funnels
 from mindguard.volume.series import HISTORY_DAYS, TOTAL, History, series_by_name
 from mindguard.volume.source import EventSource
-from mindguard.volume.suites import Judged, Suite, judge
+from mindguard.volume.suites import Suite, ValidationResult, validate
 from mindguard.workdays import Workdays
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def score(replayed: pd.DataFrame, rule: str, falls: Sequence[Fall]) -> Score:
 
 def backtest(
     suites: Sequence[Suite], source: EventSource, settings: Settings, *, first: date, last: date, as_of: datetime
-) -> Iterator[tuple[date, Judged]]:
+) -> Iterator[tuple[date, ValidationResult]]:
     """Each of the suites that judge a frame of the package, on each day as if it had just closed.
 
     Raises:
@@ -171,6 +171,6 @@ def backtest(
         for suite in suites:
             if suite.meta.frame == "funnels":
                 series = series_by_name(past, registry, calendar=calendar, unclean=unclean)
-                yield day, judge(suite, judge_funnels(settings.funnels, series))
+                yield day, validate(suite, judge_funnels(settings.funnels, series))
             elif suite.meta.frame:
-                yield day, judge(suite, _scope(suite, frame))
+                yield day, validate(suite, _scope(suite, frame))

@@ -16,7 +16,7 @@ from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.severity import Locale, Severity
 from mindguard.volume.days import day_start, is_over
 from mindguard.volume.series import TOTAL
-from mindguard.volume.suites import Failure, Judged, Level, Suite
+from mindguard.volume.suites import Failure, Level, Suite, ValidationResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +99,7 @@ class Context:
         return is_over(self.day, self.as_of, self.zone)
 
 
-def findings(suite: Suite, judged: Judged, frame: pd.DataFrame, context: Context) -> list[Finding]:
+def findings(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, context: Context) -> list[Finding]:
     """One finding for each row that an expectation refuses, as severe as the worst of them.
 
     Falls that nothing confirms are one finding together, and of closed days only: at weekends the bare rule finds many.
@@ -116,7 +116,7 @@ def findings(suite: Suite, judged: Judged, frame: pd.DataFrame, context: Context
     return [*found, _to_look_at(suite, unexplained, context)] if unexplained and context.closed else found
 
 
-def recoveries(suite: Suite, judged: Judged, frame: pd.DataFrame, context: Context) -> list[Recovery]:
+def recoveries(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, context: Context) -> list[Recovery]:
     """One for each row that is well again. What is inconclusive is not: an incident lasts until somebody can tell."""
     failed = {failure.key for failure in judged.failures}
     if () in failed:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.finding import Outcome
 from mindguard.errors import MindGuardError
 from mindguard.settings import Settings
 from mindguard.volume.findings import Context, findings, recoveries
 from mindguard.volume.frames import Frames, Moment
 from mindguard.volume.page.render import Section, section, unchecked
-from mindguard.volume.suites import Judged, Suite, SuiteUnsound, find_suite, judge, suites_dir
+from mindguard.volume.suites import Suite, SuiteUnsound, ValidationResult, find_suite, suites_dir, validate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ class Checked:
     """One suite's answer, and the rows that it judged."""
 
     suite: Suite
-    judged: Judged
+    result: ValidationResult
     frame: pd.DataFrame
 
 
@@ -67,10 +67,10 @@ class Run:
             "page": f"/mindguard/reports/{self.moment.day}",
             "suites": {
                 each.suite.name: {
-                    "rows": each.judged.rows,
-                    "evaluated": each.judged.evaluated,
-                    "failed": each.judged.failed,
-                    "severity": each.judged.severity,
+                    "rows": each.result.rows,
+                    "evaluated": each.result.evaluated,
+                    "failed": each.result.failed,
+                    "severity": each.result.severity,
                 }
                 for each in self.checked
             },
@@ -91,30 +91,32 @@ def run_suites(names: Collection[str], frames: Frames) -> Run:
         try:
             suite = find_suite(name, suites_dir(settings))
             frame = frames.of(suite)
-            judged = judge(suite, frame)
+            result = validate(suite, frame)
         except MindGuardError as error:
             log.error("%s: %s", name, error)
             broken[name] = error
             continue
-        for failure in judged.failures:
+        for failure in result.failures:
             about = "/".join(failure.key) or "all rows"
             log.info("%s: %s %s: %s %s", name, failure.severity, about, failure.expectation, failure.value)
-        checked.append(Checked(suite, judged, frame))
+        checked.append(Checked(suite, result, frame))
     history = frames.history() if any(each.suite.meta.frame for each in checked) else {}
     return Run(frames.moment, tuple(checked), history, broken)
 
 
-def findings_and_recoveries(run: Run, settings: Settings, page: str = "") -> tuple[list[Finding], list[Recovery]]:
+def outcome_of(run: Run, settings: Settings, page: str = "") -> Outcome:
     """Say what is wrong, and what is well again.
 
     Args:
+        run: over one day.
+        settings: for the language and the time zone.
         page: address of the day's page.
     """
     context = _context(run, settings, page)
-    each = [(checked.suite, checked.judged, checked.frame, context) for checked in run.checked]
-    return (
-        [finding for about in each for finding in findings(*about)],
-        [recovery for about in each for recovery in recoveries(*about)],
+    each = [(checked.suite, checked.result, checked.frame, context) for checked in run.checked]
+    return Outcome(
+        tuple(finding for about in each for finding in findings(*about)),
+        tuple(recovery for about in each for recovery in recoveries(*about)),
     )
 
 
@@ -122,7 +124,7 @@ def sections(run: Run, settings: Settings) -> list[Section]:
     """What the day's page shows of the run."""
     context = _context(run, settings)
     return [
-        *(section(each.suite, each.judged, each.frame, context) for each in run.checked),
+        *(section(each.suite, each.result, each.frame, context) for each in run.checked),
         *(unchecked(name, error, run.moment.as_of) for name, error in run.broken.items()),
     ]
 

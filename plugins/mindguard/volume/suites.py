@@ -50,7 +50,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_min_length=1)
 
 
-class Entry(_Part):
+class DeclaredExpectation(_Part):
     """One expectation, as Great Expectations writes it."""
 
     type: str = Field(description="name of the expectation, for instance expect_column_values_to_be_between")
@@ -91,7 +91,7 @@ class Suite(_Part):
     name: str = Field(description="as the file is called")
     notes: str | None = None
     meta: SuiteMeta
-    expectations: tuple[Entry, ...] = Field(min_length=1)
+    expectations: tuple[DeclaredExpectation, ...] = Field(min_length=1)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ValidationResult:
     """What came of a suite.
 
     Attributes:
@@ -218,7 +218,7 @@ def build(suite: Suite) -> ExpectationSuite:
     return built
 
 
-def _refuse_what_always_passes(where: str, entry: Entry) -> None:
+def _refuse_what_always_passes(where: str, entry: DeclaredExpectation) -> None:
     if entry.kwargs.get("mostly") == 0:
         raise SuiteUnsound(f"{where}: mostly 0 would pass whatever comes")
     for name in ("value_set", "regex_list", "column_list", "column_set", "like_pattern_list"):
@@ -230,7 +230,7 @@ def _refuse_what_always_passes(where: str, entry: Entry) -> None:
             raise SuiteUnsound(f"{where}: {name} {value} bounds nothing")
 
 
-def judge(suite: Suite, frame: pd.DataFrame) -> Judged:
+def validate(suite: Suite, frame: pd.DataFrame) -> ValidationResult:
     """Let Great Expectations judge the frame.
 
     Raises:
@@ -266,7 +266,9 @@ def judge(suite: Suite, frame: pd.DataFrame) -> Judged:
     worst = found.get_max_severity_failure()
     if bool(failures) != (worst is not None) or found.success is bool(failures):
         raise SuiteUnchecked(f"{suite.name}: Great Expectations contradicts itself")
-    return Judged(suite.name, len(found.results), len(frame), tuple(failures), _level(worst) if worst else None)
+    return ValidationResult(
+        suite.name, len(found.results), len(frame), tuple(failures), _level(worst) if worst else None
+    )
 
 
 def _level(severity: Any) -> Level:

@@ -25,7 +25,7 @@ from mindguard.monitors.store import MonitorStore
 from mindguard.settings import Settings, load_settings
 from mindguard.volume.findings import SEVERITIES
 from mindguard.volume.page.render import render_page
-from mindguard.volume.page.store import days_reported, read_report
+from mindguard.volume.page.store import days_with_page, read_page
 from mindguard.web.texts import TEXTS
 
 _LONGEST_NAME = 60
@@ -110,13 +110,13 @@ def acknowledge(name: str, user: GetUserDep) -> RedirectResponse:
 def show_reports() -> HTMLResponse:
     """Days whose checks have a page."""
     settings = load_settings()
-    return _page("reports.html", settings, days=days_reported(_store(settings).database), severities=SEVERITIES)
+    return _page("reports.html", settings, days=days_with_page(_store(settings).database), severities=SEVERITIES)
 
 
 def show_report(day: date) -> HTMLResponse:
     """What the checks found on one day."""
     settings, nonce = load_settings(), secrets.token_urlsafe(16)
-    sections = read_report(_store(settings).database, day)
+    sections = read_page(_store(settings).database, day)
     html = render_page(
         sections, day=day, locale=settings.locale, zone=settings.zone, nonce=nonce, all_days="../reports"
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindguard.alerts.outbox.plan import Gather, Hold, Limits, Past, Pending, Send, plan_delivery
+from mindguard.alerts.outbox.plan import Gather, Limits, Past, Pending, Send, Wait, plan_delivery
 from mindguard.alerts.severity import Severity
 
 NOW = datetime(2026, 11, 24, 3, 10, tzinfo=UTC)
@@ -30,24 +30,24 @@ def test_the_worst_first_then_the_oldest() -> None:
 def test_only_so_many_a_second_and_one_of_them_for_p0() -> None:
     plan = plan_delivery([pending(n) for n in range(6)], [], NOW)
     assert len(plan) == 5
-    assert plan[-1] == Hold(NOW + S)
+    assert plan[-1] == Wait(NOW + S)
     made = [past(0.5) for _ in range(4)]
     urgent, held = plan_delivery([pending(1, Severity.P0), pending(2, Severity.P2)], made, NOW)
     assert urgent == Send((1,), Severity.P0)
-    assert held == Hold(NOW + 0.5 * S)
+    assert held == Wait(NOW + 0.5 * S)
 
 
 def test_only_so_many_a_minute_and_a_fifth_of_them_for_p0() -> None:
     made = [past(59 - n / 2, form="update") for n in range(80)]
-    assert plan_delivery([pending(1)], made, NOW) == [Hold(NOW + 1 * S)]
+    assert plan_delivery([pending(1)], made, NOW) == [Wait(NOW + 1 * S)]
     assert plan_delivery([pending(1, Severity.P0)], made, NOW) == [Send((1,), Severity.P0)]
     full = made + [past(10, Severity.P0, "update") for _ in range(20)]
-    assert plan_delivery([pending(1, Severity.P0)], full, NOW) == [Hold(NOW + 1 * S)]
+    assert plan_delivery([pending(1, Severity.P0)], full, NOW) == [Wait(NOW + 1 * S)]
 
 
 def test_ten_are_cards_and_eleven_a_digest() -> None:
     ten = [pending(n) for n in range(10)]
-    assert all(isinstance(action, Send | Hold) for action in plan_delivery(ten, [], NOW))
+    assert all(isinstance(action, Send | Wait) for action in plan_delivery(ten, [], NOW))
     assert plan_delivery([*ten, pending(10)], [], NOW) == [Gather(tuple(range(11)), Severity.P1)]
 
 
@@ -59,9 +59,9 @@ def test_cards_of_the_last_minute_count_towards_the_storm() -> None:
 
 def test_digests_keep_a_distance_which_is_short_for_p0() -> None:
     storm = [pending(n) for n in range(20)]
-    assert plan_delivery(storm, [past(20, form="digest")], NOW) == [Hold(NOW + 40 * S)]
+    assert plan_delivery(storm, [past(20, form="digest")], NOW) == [Wait(NOW + 40 * S)]
     urgent = [pending(n, Severity.P0) for n in range(20)]
-    assert plan_delivery(urgent, [past(1, Severity.P0, "digest")], NOW) == [Hold(NOW + 3 * S)]
+    assert plan_delivery(urgent, [past(1, Severity.P0, "digest")], NOW) == [Wait(NOW + 3 * S)]
     assert plan_delivery(urgent, [past(1, form="digest")], NOW) == [Gather(tuple(range(20)), Severity.P0)]
 
 
@@ -84,7 +84,7 @@ def test_what_was_claimed_together_stays_together() -> None:
 def test_quiet_after_the_full_and_the_half_hour() -> None:
     for minute in (0, 30):
         sharp = NOW.replace(minute=minute)
-        assert plan_delivery([pending(1)], [], sharp + 9 * S) == [Hold(sharp + 10 * S)]
+        assert plan_delivery([pending(1)], [], sharp + 9 * S) == [Wait(sharp + 10 * S)]
         assert plan_delivery([pending(1)], [], sharp + 10 * S) == [Send((1,), Severity.P1)]
         assert plan_delivery([pending(1, Severity.P0)], [], sharp) == [Send((1,), Severity.P0)]
 
@@ -110,12 +110,12 @@ waiting = st.lists(
 @given(waiting, requests)
 def test_no_plan_exceeds_the_limits_or_names_anything_twice(queue: list[Pending], made: list[Past]) -> None:
     plan = plan_delivery(queue, made, NOW, Limits())
-    sends = [action for action in plan if not isinstance(action, Hold)]
+    sends = [action for action in plan if not isinstance(action, Wait)]
     ids = [number for action in sends for number in action.ids]
     assert len(ids) == len(set(ids))
-    held = any(isinstance(action, Hold) for action in plan)
+    held = any(isinstance(action, Wait) for action in plan)
     assert held or sorted(ids) == sorted(each.id for each in queue)
     for span, most in ((S, 5), (60 * S, 100)):
         before = sum(NOW - each.at < span for each in made)
         assert not sends or before + len(sends) <= most
-    assert all(action.until > NOW for action in plan if isinstance(action, Hold))
+    assert all(action.until > NOW for action in plan if isinstance(action, Wait))

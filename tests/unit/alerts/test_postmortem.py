@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mindguard.alerts.alert import Alert, fingerprint
-from mindguard.alerts.incidents.models import Entry, Incident
+from mindguard.alerts.incidents.models import Incident, TimelineEntry
 from mindguard.alerts.postmortem import postmortem
 from mindguard.alerts.severity import Locale, Severity
 
@@ -39,7 +39,7 @@ def incident(*, reviewed: bool) -> Incident:
         cause="",
         remedy="",
         actions=[],
-        timeline=[Entry(at=AT, kind="opened", by="", text=alert.title)],
+        timeline=[TimelineEntry(at=AT, kind="opened", by="", text=alert.title)],
     )
     if reviewed:
         found.state, found.acknowledged_by, found.acknowledged_at = "resolved", "ann", AT + 5 * MINUTE
@@ -48,10 +48,10 @@ def incident(*, reviewed: bool) -> Incident:
         found.cause = "| a release\nwith password=not-a-real-password-1234"
         found.actions = [{"text": "load test", "owner": "bob", "due": "2026-12-01"}]
         found.timeline += [
-            Entry(at=AT + 5 * MINUTE, kind="acknowledged", by="ann", text=""),
-            Entry(at=AT + 9 * MINUTE, kind="note", by="ann", text="a | b"),
-            Entry(at=AT + 47 * MINUTE, kind="cause", by="ann", text="a release"),
-            Entry(at=AT + 47 * MINUTE, kind="resolved", by="ann", text=""),
+            TimelineEntry(at=AT + 5 * MINUTE, kind="acknowledged", by="ann", text=""),
+            TimelineEntry(at=AT + 9 * MINUTE, kind="note", by="ann", text="a | b"),
+            TimelineEntry(at=AT + 47 * MINUTE, kind="cause", by="ann", text="a release"),
+            TimelineEntry(at=AT + 47 * MINUTE, kind="resolved", by="ann", text=""),
         ]
     return found
 

@@ -9,7 +9,7 @@ import pytest
 
 from mindguard.connections import Connection
 from mindguard.doctor import monitors
-from mindguard.doctor.finding import Finding
+from mindguard.doctor.diagnosis import Diagnosis
 from mindguard.monitors.judge import Reading, State, judge, unknown
 from mindguard.monitors.result import Result
 from mindguard.settings import Settings
@@ -54,4 +54,4 @@ def result(dimension: str = "", **facts: Any) -> Result:
 def test_one_line_for_a_monitor(results: list[Result], status: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(monitors, "run_monitors", lambda *_, **__: results)
     found = list(monitors.examine_monitors(SETTINGS, lambda conn_id: Connection(conn_id, "x"), lambda: NOW))
-    assert found == [Finding(status, "api", "monitor", text)]  # type: ignore[arg-type]
+    assert found == [Diagnosis(status, "api", "monitor", text)]  # type: ignore[arg-type]

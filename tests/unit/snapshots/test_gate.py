@@ -9,7 +9,7 @@ import pytest
 
 from mindguard.settings.snapshot import GateSettings
 from mindguard.snapshots.export.gate import suspicions
-from mindguard.snapshots.storage.manifest import Column, Manifest, Source, StoredObject, Table
+from mindguard.snapshots.storage.manifest import Column, Manifest, SourceIdentity, StoredObject, Table
 
 ID = Column(name="id", type="bigint", encoding="native")
 NOTE = Column(name="note", type="text", encoding="native")
@@ -24,7 +24,9 @@ def last_good(*tables: Table) -> Manifest:
     return Manifest(
         snapshot_id="20261118T180003Z-5f0c1d",
         taken_at=datetime(2026, 11, 18, 18, 0, 3, tzinfo=UTC),
-        source=Source(database="d", server_version=180006, system_identifier=None, lsn="0/1", exported_snapshot="3-1"),
+        source=SourceIdentity(
+            database="d", server_version=180006, system_identifier=None, lsn="0/1", exported_snapshot="3-1"
+        ),
         tables=tables,
         schema_dump=StoredObject(key="c", sha256="c3" * 32, bytes=5),
     )

@@ -21,7 +21,7 @@ from mindguard.snapshots.storage.manifest import (
     ManifestInvalid,
     Part,
     Sequence,
-    Source,
+    SourceIdentity,
     StoredObject,
     Table,
     combine,
@@ -36,7 +36,9 @@ SCHEMA = Draft202012Validator(json.loads((ROOT / "docs" / "manifest.schema.json"
 SMALL = Manifest(
     snapshot_id="20261118T180003Z-5f0c1d",
     taken_at=datetime(2026, 11, 18, 18, 0, 3, tzinfo=UTC),
-    source=Source(database="d", server_version=180006, system_identifier=None, lsn="0/1", exported_snapshot="3-1"),
+    source=SourceIdentity(
+        database="d", server_version=180006, system_identifier=None, lsn="0/1", exported_snapshot="3-1"
+    ),
     tables=(
         Table(
             name="public.值",
@@ -270,7 +272,7 @@ MANIFEST = st.builds(
     taken_at=MOMENT,
     logical_date=st.none() | MOMENT,
     source=st.builds(
-        Source,
+        SourceIdentity,
         database=TEXT,
         server_version=st.integers(),
         system_identifier=MAYBE,

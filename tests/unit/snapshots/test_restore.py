@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mindguard.snapshots.restore.drill import choose_drills
 from mindguard.snapshots.restore.load import as_csv_type
 from mindguard.snapshots.restore.rows import parse_where
-from mindguard.snapshots.restore.schema_dump import _FOREIGN_KEY, Entry, not_for_scratch
+from mindguard.snapshots.restore.schema_dump import _FOREIGN_KEY, ArchiveEntry, not_for_scratch
 from mindguard.snapshots.restore.swap import kept_name
 from mindguard.snapshots.restore.target import RestoreRefused
 
@@ -48,12 +48,12 @@ def test_the_former_tables_name_fits() -> None:
 
 def test_what_a_scratch_server_must_not_have_is_left_out() -> None:
     entries = [
-        Entry(1, "PUBLICATION - all_books postgres"),
-        Entry(2, "PUBLICATION TABLE public all_books book postgres"),
-        Entry(3, "EXTENSION - cube "),
-        Entry(4, "EXTENSION - citext "),
-        Entry(5, "TABLE public PUBLICATION owner"),
-        Entry(6, "FOREIGN TABLE public far owner"),
+        ArchiveEntry(1, "PUBLICATION - all_books postgres"),
+        ArchiveEntry(2, "PUBLICATION TABLE public all_books book postgres"),
+        ArchiveEntry(3, "EXTENSION - cube "),
+        ArchiveEntry(4, "EXTENSION - citext "),
+        ArchiveEntry(5, "TABLE public PUBLICATION owner"),
+        ArchiveEntry(6, "FOREIGN TABLE public far owner"),
     ]
     reasons = not_for_scratch(entries, ["citext", "plpgsql"])
     assert [entry.number for entry in reasons] == [1, 2, 3, 6]

@@ -20,7 +20,7 @@ from mindguard.settings.volume import Funnel
 from mindguard.volume.days import day_start
 from mindguard.volume.findings import Context, findings, recoveries, recovery_key
 from mindguard.volume.series import TOTAL
-from mindguard.volume.suites import find_suite, judge
+from mindguard.volume.suites import find_suite, validate
 from tests.unit.volume.worlds import DAY, history
 from tests.unit.volume.worlds import judge as judged_frame
 
@@ -73,7 +73,7 @@ def explained(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def told(name: str, frame: pd.DataFrame, context: Context = CONTEXT) -> tuple[list[Any], set[str]]:
     suite = find_suite(name)
-    judged = judge(suite, frame)
+    judged = validate(suite, frame)
     ended = {each.recovery_key for each in recoveries(suite, judged, frame, context)}
     return findings(suite, judged, frame, context), ended
 
@@ -164,7 +164,7 @@ def test_nobody_is_told_of_them_while_the_day_runs() -> None:
 
 def test_a_day_that_is_judged_again_later_ends_nothing_that_began_after_it() -> None:
     suite, frame = find_suite("event_volume"), events(world())
-    judged = judge(suite, frame)
+    judged = validate(suite, frame)
     for as_of, at in ((timedelta(days=9), timedelta(days=1)), (timedelta(hours=10), timedelta(hours=10))):
         ended = recoveries(suite, judged, frame, replace(CONTEXT, as_of=START + as_of))
         assert {each.at for each in ended} == {START + at}

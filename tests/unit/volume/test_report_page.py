@@ -15,7 +15,7 @@ import pytest
 from mindguard.volume.page.render import Section, render_page, section, unchecked
 from mindguard.volume.page.texts import TEXTS
 from mindguard.volume.series import TOTAL
-from mindguard.volume.suites import SuiteUnchecked, find_suite, judge
+from mindguard.volume.suites import SuiteUnchecked, find_suite, validate
 from tests.unit.volume.test_findings import CONTEXT, DAY, ZONE, events, explained, judged_frame, world
 from tests.unit.volume.test_funnels import judged as judged_funnels
 from tests.unit.volume.worlds import history
@@ -26,7 +26,7 @@ COUNTED = [(DAY - timedelta(days=back), 2000) for back in range(27, 0, -1)] + [(
 
 def a_section(name: str, frame: pd.DataFrame, **changed: Any) -> Section:
     suite = find_suite(name)
-    return section(suite, judge(suite, frame), frame, replace(CONTEXT, **changed))
+    return section(suite, validate(suite, frame), frame, replace(CONTEXT, **changed))
 
 
 def page(*sections: Section, locale: Any = "en") -> str:

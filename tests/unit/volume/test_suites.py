@@ -17,9 +17,9 @@ from mindguard.volume.suites import (
     SuiteUnsound,
     build,
     find_suite,
-    judge,
     load_suites,
     read_suite,
+    validate,
 )
 
 from .worlds import DAY, history
@@ -49,21 +49,21 @@ def write(folder: Path, **changed: Any) -> Path:
 
 
 def test_a_row_that_fails_is_named() -> None:
-    found = judge(suite(), frame())
+    found = validate(suite(), frame())
     assert [(each.key, each.value, each.severity) for each in found.failures] == [(("b",), "0.5", "warning")]
     assert (found.evaluated, found.failed, found.rows, found.severity) == (1, 1, 3, "warning")
 
 
 def test_the_worst_severity_counts_and_a_pass_has_none() -> None:
     info, critical = BETWEEN | {"severity": "info"}, BETWEEN | {"severity": "critical"}
-    assert judge(suite(info, critical), frame()).severity == "critical"
-    assert judge(suite(info), frame()).severity == "info"
-    passed = judge(suite(info), frame(ratio=[1.0, 1.0, 1.0]))
+    assert validate(suite(info, critical), frame()).severity == "critical"
+    assert validate(suite(info), frame()).severity == "info"
+    passed = validate(suite(info), frame(ratio=[1.0, 1.0, 1.0]))
     assert (passed.severity, passed.failures, passed.failed) == (None, (), 0)
 
 
 def test_what_is_about_the_whole_frame_names_no_row() -> None:
-    found = judge(suite({"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 4}}), frame())
+    found = validate(suite({"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 4}}), frame())
     assert [(each.key, each.value) for each in found.failures] == [((), "3")]
 
 
@@ -160,19 +160,19 @@ def test_a_folder_without_suites_is_no_pass(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_checked_is_no_pass(expectation: dict[str, Any], columns: dict[str, Any], why: str) -> None:
     with pytest.raises(SuiteUnchecked, match=why):
-        judge(suite(expectation), frame(**columns))
+        validate(suite(expectation), frame(**columns))
 
 
 def test_numbers_outside_the_condition_may_be_missing() -> None:
     entry = BETWEEN | {"kwargs": {**BETWEEN["kwargs"], **TRACKED}}
-    assert judge(suite(entry), frame(ratio=[1.0, 0.9, math.nan])).failures == ()
+    assert validate(suite(entry), frame(ratio=[1.0, 0.9, math.nan])).failures == ()
 
 
 def test_an_empty_frame_and_a_large_one_are_no_pass() -> None:
     with pytest.raises(SuiteUnchecked, match="0 rows"):
-        judge(suite(), frame()[:0])
+        validate(suite(), frame()[:0])
     with pytest.raises(SuiteUnchecked, match="12,000 rows"):
-        judge(suite(), pd.concat([frame(ratio=[1.0] * 3)] * 4_000))
+        validate(suite(), pd.concat([frame(ratio=[1.0] * 3)] * 4_000))
 
 
 class ExpectColumnValuesToRaise(ExpectColumnValuesToBeInSet):
@@ -185,7 +185,7 @@ class ExpectColumnValuesToRaise(ExpectColumnValuesToBeInSet):
 def test_an_exception_inside_an_expectation_is_no_pass() -> None:
     entry = {"type": "expect_column_values_to_raise", "kwargs": {"column": "state", "value_set": ["new"]}}
     with pytest.raises(SuiteUnchecked, match="in the middle"):
-        judge(suite(entry), frame())
+        validate(suite(entry), frame())
 
 
 def test_the_shipped_suites_are_sound_and_load_whole() -> None:
@@ -201,8 +201,8 @@ def test_a_vanished_event_fails_the_shipped_suite_and_a_quiet_day_passes() -> No
     world["submit"][DAY] = 0
     vanished = judged_frame(world).reset_index()
     events = find_suite("event_volume")
-    assert judge(events, quiet[quiet["scope"] == "event"]).failures == ()
-    found = judge(events, vanished[vanished["scope"] == "event"])
+    assert validate(events, quiet[quiet["scope"] == "event"]).failures == ()
+    found = validate(events, vanished[vanished["scope"] == "event"])
     assert {each.key for each in found.failures} == {("submit",)}
     assert (found.severity, found.evaluated, found.failed) == ("warning", 3, 3)
 
@@ -212,4 +212,4 @@ def test_an_outage_of_everything_is_critical() -> None:
     for days in world.values():
         days[DAY] = 0
     outage = judged_frame(world).reset_index()
-    assert judge(find_suite("total_volume"), outage[outage["scope"] == "total"]).severity == "critical"
+    assert validate(find_suite("total_volume"), outage[outage["scope"] == "total"]).severity == "critical"

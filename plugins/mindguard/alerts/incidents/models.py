@@ -76,7 +76,7 @@ class Incident(Base):
     reviewed_at: Mapped[datetime | None]
     review_reminders: Mapped[int] = mapped_column(default=0)
     actions: Mapped[list[dict[str, str]]] = mapped_column(default=list)
-    timeline: Mapped[list[Entry]] = relationship(order_by="Entry.id", lazy="raise")
+    timeline: Mapped[list[TimelineEntry]] = relationship(order_by="TimelineEntry.id", lazy="raise")
 
     @property
     def name(self) -> str:
@@ -84,7 +84,7 @@ class Incident(Base):
         return f"I-{self.id}"
 
 
-class Entry(Base):
+class TimelineEntry(Base):
     """One line of an incident's timeline."""
 
     __tablename__ = "timeline"
@@ -162,7 +162,7 @@ class Message(Base):
     sent_at: Mapped[datetime]
 
 
-class Request(Base):
+class SentRequest(Base):
     """A request to Feishu of the last minutes: its limits hold for all senders together."""
 
     __tablename__ = "requests"

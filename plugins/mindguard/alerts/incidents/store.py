@@ -16,7 +16,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session, selectinload
 
 from mindguard.alerts.finding import Finding, Recovery
-from mindguard.alerts.incidents.models import Entry, Incident, Notification, Occurrence
+from mindguard.alerts.incidents.models import Incident, Notification, Occurrence, TimelineEntry
 from mindguard.alerts.incidents.transitions import end_incident, enqueue, record_finding
 from mindguard.alerts.severity import Severity
 from mindguard.database.session import OpsDatabase
@@ -74,7 +74,7 @@ class IncidentStore:
         """The store in the database of a `postgres` connection; connects with the first use."""
         return cls(OpsDatabase.of(connection))
 
-    def report(self, findings: Sequence[Finding], *, now: datetime) -> list[Incident]:
+    def record(self, findings: Sequence[Finding], *, now: datetime) -> list[Incident]:
         """Open an incident for each finding, or count it to the unresolved one with its fingerprint.
 
         A repeat brings its facts, and its severity where that is worse, which is told anew. A finding whose occurrence
@@ -124,7 +124,7 @@ class IncidentStore:
                 raise IncidentStateError(f"{incident.name} is resolved already", hint="there is nothing to take over")
             if incident.state == "open":
                 incident.state, incident.acknowledged_by, incident.acknowledged_at = "acknowledged", by, now
-                session.add(Entry(incident_id=incident.id, at=now, kind="acknowledged", by=by))
+                session.add(TimelineEntry(incident_id=incident.id, at=now, kind="acknowledged", by=by))
                 enqueue(session, incident, "acknowledged", now=now)
             return incident
 
@@ -146,7 +146,7 @@ class IncidentStore:
                 )
             for name, text in told.items():
                 setattr(incident, name, text)
-                session.add(Entry(incident_id=incident.id, at=now, kind=name, by=by, text=text))
+                session.add(TimelineEntry(incident_id=incident.id, at=now, kind=name, by=by, text=text))
             if incident.state != "resolved":
                 end_incident(session, incident, at=now, by=by, text="", now=now)
             return incident
@@ -155,7 +155,7 @@ class IncidentStore:
         """Add a line to the timeline."""
         with self.database.session() as session:
             incident = _locked(session, incident_id)
-            session.add(Entry(incident_id=incident.id, at=now, kind="note", by=by, text=text))
+            session.add(TimelineEntry(incident_id=incident.id, at=now, kind="note", by=by, text=text))
             return incident
 
     def review(self, incident_id: int | str, *, by: str, now: datetime, actions: Sequence[ActionItem]) -> Incident:
@@ -171,7 +171,7 @@ class IncidentStore:
             incident.reviewed_by, incident.reviewed_at = by, now
             incident.actions = [asdict(action) for action in actions]
             session.add(
-                Entry(
+                TimelineEntry(
                     incident_id=incident.id,
                     at=now,
                     kind="reviewed",

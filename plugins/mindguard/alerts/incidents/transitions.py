@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from mindguard.alerts.finding import Finding
-from mindguard.alerts.incidents.models import Entry, Incident, Notification, Occurrence
+from mindguard.alerts.incidents.models import Incident, Notification, Occurrence, TimelineEntry
 from mindguard.alerts.severity import Severity
 
 _RELEASE_AFTER = timedelta(minutes=2)
@@ -104,9 +104,11 @@ def _opened(session: Session, incident: Incident, now: datetime) -> None:
     former = session.scalar(
         select(func.max(Incident.id)).where(Incident.fingerprint == incident.fingerprint, Incident.id < incident.id)
     )
-    session.add(Entry(incident_id=incident.id, at=now, kind="opened", text=f"{incident.alert.title}{_after(former)}"))
+    session.add(
+        TimelineEntry(incident_id=incident.id, at=now, kind="opened", text=f"{incident.alert.title}{_after(former)}")
+    )
     if incident.inhibited:
-        session.add(Entry(incident_id=incident.id, at=now, kind="inhibited", text=incident.parent))
+        session.add(TimelineEntry(incident_id=incident.id, at=now, kind="inhibited", text=incident.parent))
     enqueue(session, incident, "opened", now=now)
     # What it explains and nobody was told of yet need not be told.
     hidden = select(Incident.id).where(Incident.parent == incident.recovery_key, Incident.state != "resolved")
@@ -119,7 +121,8 @@ def _opened(session: Session, incident: Incident, now: datetime) -> None:
     if silenced:
         session.execute(update(Incident).where(Incident.id.in_(silenced)).values(inhibited=True))
         session.add_all(
-            Entry(incident_id=number, at=now, kind="inhibited", text=incident.recovery_key) for number in silenced
+            TimelineEntry(incident_id=number, at=now, kind="inhibited", text=incident.recovery_key)
+            for number in silenced
         )
 
 
@@ -135,7 +138,9 @@ def _repeat(session: Session, incident: Incident, finding: Finding, now: datetim
     incident.last_failure_at = max(incident.last_failure_at, finding.alert.happened_at)
     incident.alert = replace(finding.alert, severity=worse, happened_at=incident.alert.happened_at)
     if raised:
-        session.add(Entry(incident_id=incident.id, at=now, kind="raised", text=f"{incident.severity} → {worse.value}"))
+        session.add(
+            TimelineEntry(incident_id=incident.id, at=now, kind="raised", text=f"{incident.severity} → {worse.value}")
+        )
         # The ladder of the worse severity starts anew, unless somebody takes care of it already.
         incident.severity, incident.escalation_step, incident.ladder_from = worse.value, 0, now
     enqueue(session, incident, "raised" if raised else "updated", now=now)
@@ -143,7 +148,7 @@ def _repeat(session: Session, incident: Incident, finding: Finding, now: datetim
 
 def end_incident(session: Session, incident: Incident, *, at: datetime, by: str, text: str, now: datetime) -> None:
     incident.state, incident.resolved_at, incident.resolved_by = "resolved", max(at, incident.opened_at), by
-    session.add(Entry(incident_id=incident.id, at=now, kind="resolved", by=by, text=text))
+    session.add(TimelineEntry(incident_id=incident.id, at=now, kind="resolved", by=by, text=text))
     enqueue(session, incident, "resolved", now=now)
     session.flush()
     if _explained(session, incident.recovery_key):
@@ -156,5 +161,5 @@ def end_incident(session: Session, incident: Incident, *, at: datetime, by: str,
     )
     for child in session.scalars(children):
         child.inhibited, child.ladder_from = False, now + _RELEASE_AFTER
-        session.add(Entry(incident_id=child.id, at=now, kind="released", text=incident.name))
+        session.add(TimelineEntry(incident_id=child.id, at=now, kind="released", text=incident.name))
         enqueue(session, child, "opened", now=now, due_at=now + _RELEASE_AFTER)

@@ -86,13 +86,13 @@ class Gather:
 
 
 @dataclass(frozen=True)
-class Hold:
+class Wait:
     """Nothing more before this moment."""
 
     until: datetime
 
 
-Action = Send | Gather | Hold
+Action = Send | Gather | Wait
 
 
 def plan_delivery(
@@ -106,15 +106,15 @@ def plan_delivery(
     """
     made = list(past)
     actions: list[Action] = []
-    holds: list[datetime] = []
+    waits: list[datetime] = []
     for action, not_before in _wanted(pending, past, now, limits):
         free_at = max(not_before, _free_at(made, now, action.severity, limits))
         if free_at > now:
-            holds.append(free_at)
+            waits.append(free_at)
             continue
         made.append(Past(now, action.severity, "digest" if isinstance(action, Gather) else action.form))
         actions.append(action)
-    return [*actions, Hold(min(holds))] if holds else actions
+    return [*actions, Wait(min(waits))] if waits else actions
 
 
 def _wanted(

@@ -21,9 +21,9 @@ from sqlalchemy.exc import DBAPIError
 
 from mindguard.alerts.alert import Alert, Digest, Person
 from mindguard.alerts.digest import _TEXTS, digest_lines, digests
-from mindguard.alerts.incidents.models import Entry, Incident, Message, Notification, Request
+from mindguard.alerts.incidents.models import Incident, Message, Notification, SentRequest, TimelineEntry
 from mindguard.alerts.incidents.store import IncidentStore
-from mindguard.alerts.outbox.plan import MINUTE, Gather, Hold, Limits, Past, Pending, Send, plan_delivery
+from mindguard.alerts.outbox.plan import MINUTE, Gather, Limits, Past, Pending, Send, Wait, plan_delivery
 from mindguard.alerts.outbox.transport import Sent, Transport
 from mindguard.alerts.severity import Locale, Severity
 from mindguard.errors import MindGuardError
@@ -124,7 +124,7 @@ class Sender:
         if not plan:
             return False
         action = plan[0]
-        if isinstance(action, Hold):
+        if isinstance(action, Wait):
             if action.until >= deadline:
                 return False
             # A lone urgent alert must not sleep behind others' wait: look again within a quarter of a second.
@@ -155,7 +155,7 @@ class Sender:
 
     @contextmanager
     def _alone(self, deadline: datetime) -> Iterator[bool]:
-        """Hold the bot's lock; the server frees it when this process dies."""
+        """Wait the bot's lock; the server frees it when this process dies."""
         with self.store.database.session():
             pass  # reachable and migrated; otherwise StoreUnavailable
         lock = {"lock": _SENDER_LOCK}
@@ -203,7 +203,7 @@ class Sender:
                 session.execute(
                     update(Notification).where(Notification.id.in_(nothing_to_tell)).values(state="dropped")
                 )
-            requests = session.scalars(select(Request).where(Request.at > now - MINUTE))
+            requests = session.scalars(select(SentRequest).where(SentRequest.at > now - MINUTE))
             past = [Past(each.at, Severity(each.severity), each.form) for each in requests]
         return pending, past
 
@@ -226,9 +226,9 @@ class Sender:
                 .values(state="sending", batch=batch, lease_until=now + _LEASE, tries=Notification.tries + 1)
             )
             form = "digest" if isinstance(action, Gather) else action.form
-            request = Request(at=now, severity=action.severity.value, form=form)
+            request = SentRequest(at=now, severity=action.severity.value, form=form)
             session.add(request)
-            session.execute(delete(Request).where(Request.at < now - timedelta(minutes=5)))
+            session.execute(delete(SentRequest).where(SentRequest.at < now - timedelta(minutes=5)))
             session.flush()
             return batch, request.id
 
@@ -245,7 +245,7 @@ class Sender:
             came_of_it = self.transport.urge(message_id or "", people, _CALLS[notification.means], now=now)
             names = ", ".join(person.name for person in people)
             with self.store.database.session() as session:
-                session.add(Entry(incident_id=incident.id, at=now, kind="called", by=names, text=came_of_it))
+                session.add(TimelineEntry(incident_id=incident.id, at=now, kind="called", by=names, text=came_of_it))
             return None
         calls = notification.kind in ("opened", "raised", "escalated") and incident.state == "open"
         alert = replace(self.enrich(present(incident), incident), mention=calls)
@@ -289,7 +289,7 @@ class Sender:
                 .returning(Notification.incident_id)
             ).all()
             # Feishu counts when a request comes in, which is before it answers.
-            session.execute(update(Request).where(Request.id == request).values(at=now))
+            session.execute(update(SentRequest).where(SentRequest.id == request).values(at=now))
             if sent is not None and sent.message_id:
                 form = "digest" if gathered else sent.form
                 for number in {number for number in told if number is not None}:
@@ -304,7 +304,7 @@ class Sender:
                 wait_s = min(2.0 ** min(row.tries, 10), _LONGEST_BACKOFF_S) * (0.5 + self.jitter() / 2)
                 row.lease_until = now + timedelta(seconds=wait_s)
                 row.error = mask_secrets(str(error))[:500]
-            session.execute(update(Request).where(Request.id == request).values(at=now))
+            session.execute(update(SentRequest).where(SentRequest.id == request).values(at=now))
 
     def _bury(self, action: Send | Gather, request: int, why: str) -> None:
         now = self.clock()
@@ -314,7 +314,7 @@ class Sender:
                 .where(Notification.id.in_(action.ids))
                 .values(state="dead", error=why[:500], lease_until=None)
             )
-            session.execute(update(Request).where(Request.id == request).values(at=now))
+            session.execute(update(SentRequest).where(SentRequest.id == request).values(at=now))
 
 
 def present(incident: Incident) -> Alert:

@@ -286,8 +286,8 @@ def gaps(rota: Rota, start: datetime, days: int = 7) -> tuple[Gap, ...]:
         if not duty.people
     ]
     for slot in slots:
-        if strangers := [name for name in slot.names if name not in rota.people]:
-            text = f"{slot.shift or 'an event'} names nobody of the rota's people: {', '.join(strangers)}"
+        if unknown := [name for name in slot.names if name not in rota.people]:
+            text = f"{slot.shift or 'an event'} names nobody of the rota's people: {', '.join(unknown)}"
             found.append(_gap(rota, "unknown person", slot.begins, slot.ends, text))
     for one, other in combinations(slots, 2):
         begins, ends = max(one.begins, other.begins), min(one.ends, other.ends)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mindguard.connections import Resolve
 from mindguard.monitors.sources import clickhouse, http, kafka, postgres, prometheus, snapshots
-from mindguard.monitors.sources.base import Source
+from mindguard.monitors.sources.base import MonitorSource
 from mindguard.settings import Settings
 from mindguard.settings.monitors import Monitor
 
@@ -24,7 +24,7 @@ def connection_id(monitor: Monitor, settings: Settings) -> str | None:
     return monitor.connection or defaults.get(monitor.source)
 
 
-def prepare(source: str, conn_id: str | None, settings: Settings, resolve: Resolve) -> Callable[[], Source]:
+def prepare(source: str, conn_id: str | None, settings: Settings, resolve: Resolve) -> Callable[[], MonitorSource]:
     """How to open a source; looks its connection up at once, and connects only when called.
 
     Raises:
@@ -36,7 +36,7 @@ def prepare(source: str, conn_id: str | None, settings: Settings, resolve: Resol
     connection = resolve(conn_id)
     if source == "snapshots":
         return snapshots.prepare(connection, settings, resolve)
-    opened: dict[str, Callable[..., Source]] = {
+    opened: dict[str, Callable[..., MonitorSource]] = {
         "clickhouse": clickhouse.ClickHouse,
         "postgres": postgres.Postgres,
         "prometheus": prometheus.Prometheus,

@@ -47,7 +47,7 @@ class MeasurementFailed(MindGuardError):
     """The query fails, or what it gives cannot be read as a measurement."""
 
 
-class Source(Protocol):
+class MonitorSource(Protocol):
     """One open source, used by one thread."""
 
     def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Row] | Sequence[Reading]:
@@ -82,9 +82,9 @@ def table(monitor: Monitor, columns: Sequence[str], rows: Iterable[Sequence[Any]
     """
     first, more = _COLUMNS[monitor.kind]
     known = (*first, *more)
-    if strangers := [name for name in columns if name not in known]:
+    if unknown := [name for name in columns if name not in known]:
         raise MeasurementFailed(
-            f"the query gives {', '.join(strangers)}", hint=f"a {monitor.kind} query may give {', '.join(known)}"
+            f"the query gives {', '.join(unknown)}", hint=f"a {monitor.kind} query may give {', '.join(known)}"
         )
     if twice := sorted({name for name in columns if columns.count(name) > 1}):
         raise MeasurementFailed(f"the query gives {twice[0]} twice", hint="name each column once")

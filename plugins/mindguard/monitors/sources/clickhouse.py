@@ -28,7 +28,7 @@ class ClickHouse:
             raise SourceUnreachable(mask_secrets(error.message)) from None
 
     def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Row]:
-        """See Source."""
+        """See MonitorSource."""
         from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
         text = query_text(str(monitor.query))
@@ -52,7 +52,7 @@ class ClickHouse:
         return table(monitor, columns, [list(map(_aware, row)) for row in result.result_rows])
 
     def close(self) -> None:
-        """See Source."""
+        """See MonitorSource."""
         self._client.close()
 
 

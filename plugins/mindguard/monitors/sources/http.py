@@ -21,7 +21,7 @@ class Http:
         self._client = httpx.Client(headers={"User-Agent": "mindguard"})
 
     def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Reading]:
-        """See Source. A dependency that does not answer is down, which is a finding and not a failure."""
+        """See MonitorSource. A dependency that does not answer is down, which is a finding and not a failure."""
         import httpx
 
         assert isinstance(monitor, HeartbeatMonitor)
@@ -43,5 +43,5 @@ class Http:
         return [Reading(value=took_s)]
 
     def close(self) -> None:
-        """See Source."""
+        """See MonitorSource."""
         self._client.close()

@@ -50,7 +50,7 @@ class Kafka:
             raise SourceUnreachable(f"{connection.conn_id}: {line}", hint=hint) from None
 
     def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Reading]:
-        """See Source. One reading for each topic; it is empty where the group has never committed anything."""
+        """See MonitorSource. One reading for each topic; it is empty where the group has never committed anything."""
         from confluent_kafka import KafkaError, KafkaException
 
         ends = time.monotonic() + monitor.timeout_s
@@ -64,7 +64,7 @@ class Kafka:
             raise (SourceUnreachable if gone else MeasurementFailed)(mask_secrets(fault.str())) from None
 
     def close(self) -> None:
-        """See Source."""
+        """See MonitorSource."""
         self._reader.close()
 
     def _reading(self, group: str, topic: str, ends: float) -> Reading:

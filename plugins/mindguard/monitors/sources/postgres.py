@@ -37,7 +37,7 @@ class Postgres:
             raise SourceUnreachable(f"{connection.conn_id}: {_line(error)}") from None
 
     def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Row]:
-        """See Source."""
+        """See MonitorSource."""
         import psycopg
 
         text = query_text(str(monitor.query))
@@ -60,7 +60,7 @@ class Postgres:
             raise MeasurementFailed(f"a parameter is missing or wrong: {error}", hint="see `params`") from None
 
     def close(self) -> None:
-        """See Source."""
+        """See MonitorSource."""
         self._connection.close()
 
 

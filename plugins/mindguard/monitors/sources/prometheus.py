@@ -20,7 +20,7 @@ class Prometheus:
         self._client = httpx.Client(base_url=http_address(connection).geturl(), auth=auth)
 
     def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Row]:
-        """See Source. A series is a row; its labels are the dimension."""
+        """See MonitorSource. A series is a row; its labels are the dimension."""
         import httpx
 
         try:
@@ -43,7 +43,7 @@ class Prometheus:
             raise MeasurementFailed(f"no answer of Prometheus: {type(error).__name__}") from None
 
     def close(self) -> None:
-        """See Source."""
+        """See MonitorSource."""
         self._client.close()
 
 

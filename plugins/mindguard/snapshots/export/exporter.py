@@ -18,7 +18,7 @@ from mindguard.snapshots.export.parquet import write_parquet
 from mindguard.snapshots.export.read_rate import ReadRate
 from mindguard.snapshots.export.reader import Reader
 from mindguard.snapshots.export.reuse import Reuse
-from mindguard.snapshots.export.source import Source
+from mindguard.snapshots.export.source import SourceSnapshot
 from mindguard.snapshots.export.source_table import PlannedPart, SourceTable
 from mindguard.snapshots.progress import Progress
 from mindguard.snapshots.storage import manifest
@@ -44,7 +44,7 @@ class Stopped(MindGuardError):
 
 
 @dataclass
-class TableReport:
+class TableProgress:
     """What happened to one table. Bytes are of stored parts, reused ones included."""
 
     rows: int
@@ -72,7 +72,7 @@ class Exporter:
 
     def __init__(
         self,
-        source: Source,
+        source: SourceSnapshot,
         store: Store,
         settings: SnapshotSettings,
         previous: Manifest | None,
@@ -92,7 +92,7 @@ class Exporter:
         self._rate = ReadRate(settings.max_mb_per_s, self._check_going_on, sleep=self._stopped.wait)
         self._thread = threading.local()
         self._readers: list[Reader] = []
-        self.reports: dict[str, TableReport] = {}
+        self.reports: dict[str, TableProgress] = {}
 
     def run(self, tables: list[SourceTable]) -> tuple[list[Table], StoredObject]:
         """Store every part of the tables, and the schema, and describe them; raises the first error of any thread."""
@@ -120,7 +120,7 @@ class Exporter:
         aim = plan.part_bytes(table.bytes, self._settings.part_mb * 1_000_000)
         parts = self._source.plan(table, boundaries, aim)
         rows = sum(part.rows for part in parts)
-        report = self.reports[table.full_name] = TableReport(rows=rows, parts=len(parts))
+        report = self.reports[table.full_name] = TableProgress(rows=rows, parts=len(parts))
         self._progress(
             f"{table.full_name}: {rows:,} rows, {len(parts)} parts by {table.part_by}, "
             f"fingerprinted in {time.monotonic() - began:.1f} s"
@@ -143,7 +143,7 @@ class Exporter:
             self._readers.append(self._thread.reader)
         return cast("Reader", self._thread.reader)
 
-    def _store_part(self, planned: PlannedPart, report: TableReport) -> Part:
+    def _store_part(self, planned: PlannedPart, report: TableProgress) -> Part:
         """Make sure that the part is in the store, read it back, and describe it."""
         self._check_going_on()
         names = self._store.encryption.part_names(planned.table.full_name, planned.content_id)

@@ -36,7 +36,7 @@ _OTHER_KINDS = {"v": "a view", "f": "a foreign table", "S": "a sequence", "i": "
 _MINIMUM_VERSION = 14_00_00
 
 
-class Source:
+class SourceSnapshot:
     """An open REPEATABLE READ, READ ONLY transaction whose snapshot other connections can join.
 
     Make one with `open_source`. All methods see the database as of that one instant.
@@ -50,7 +50,7 @@ class Source:
         facts = self._one("select_source")
         self.server_version: int = facts["server_version"]
         self._refuse_unfit(facts)
-        self.identity = manifest.Source(
+        self.identity = manifest.SourceIdentity(
             database=facts["database"],
             server_version=facts["server_version"],
             system_identifier=self._system_identifier(),
@@ -274,7 +274,7 @@ class Source:
 
 
 @contextmanager
-def open_source(conninfo: str, *, max_age_s: int) -> Iterator[Source]:
+def open_source(conninfo: str, *, max_age_s: int) -> Iterator[SourceSnapshot]:
     """Connect and export a snapshot; it lives until the block ends.
 
     Args:
@@ -291,6 +291,6 @@ def open_source(conninfo: str, *, max_age_s: int) -> Iterator[Source]:
         with psycopg.connect(conninfo, row_factory=dict_row, autocommit=False) as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
-            yield Source(conninfo, connection, max_age_s)
+            yield SourceSnapshot(conninfo, connection, max_age_s)
     except psycopg.Error as error:
         raise explained(error) from error

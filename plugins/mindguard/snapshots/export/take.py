@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mindguard.settings.snapshot import SnapshotSettings
-from mindguard.snapshots.export.exporter import Exporter, TableReport
+from mindguard.snapshots.export.exporter import Exporter, TableProgress
 from mindguard.snapshots.export.gate import suspicions
 from mindguard.snapshots.export.reuse import Reuse
 from mindguard.snapshots.export.source import open_source
@@ -30,7 +30,7 @@ class Taken:
     manifest: Manifest
     key: str
     seconds: float
-    tables: dict[str, TableReport]
+    tables: dict[str, TableProgress]
     source_bytes: int
 
     @property

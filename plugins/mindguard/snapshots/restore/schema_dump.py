@@ -41,7 +41,7 @@ _NOT_FOR_SCRATCH = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class ArchiveEntry:
     """One line of the dump's table of contents; `text` is its kind, schema, name and owner."""
 
     number: int
@@ -59,7 +59,7 @@ class Entry:
 class ForeignKey:
     """A foreign key of the dump, with the unquoted schema and name of the table that it points at."""
 
-    entry: Entry
+    entry: ArchiveEntry
     table: str
     name: str
     points_at: tuple[str, str]
@@ -80,7 +80,7 @@ class SchemaDump:
         self._file = file
         self._conninfo = conninfo
         listing = pgtools.run(["pg_restore", "--list", str(file)]).decode()
-        self.entries = [Entry(int(number), text) for number, text in _ENTRY.findall(listing)]
+        self.entries = [ArchiveEntry(int(number), text) for number, text in _ENTRY.findall(listing)]
 
     def foreign_keys(self) -> list[ForeignKey]:
         """Every foreign key, in the dump's order."""
@@ -92,7 +92,7 @@ class SchemaDump:
         ]
 
     def restore(
-        self, section: Literal["pre-data", "post-data"], without: Iterable[Entry] = (), *, jobs: int = 1
+        self, section: Literal["pre-data", "post-data"], without: Iterable[ArchiveEntry] = (), *, jobs: int = 1
     ) -> list[str]:
         """Restore a section; gives one line for each entry that the target cannot have, with its reason.
 
@@ -110,11 +110,11 @@ class SchemaDump:
             failed = _failing_entries([*command, "--verbose", str(self._file)], self._conninfo)
         return [line for entry in wanted if entry.number in failed and (line := self._try_alone(entry))]
 
-    def _script(self, entries: Sequence[Entry]) -> str:
+    def _script(self, entries: Sequence[ArchiveEntry]) -> str:
         with _List(self._file, entries) as listed:
             return pgtools.run(["pg_restore", *_PLAIN, "--file=-", f"--use-list={listed}", str(self._file)]).decode()
 
-    def _try_alone(self, entry: Entry) -> str | None:
+    def _try_alone(self, entry: ArchiveEntry) -> str | None:
         import psycopg
 
         script = self._script([entry])
@@ -136,10 +136,10 @@ class SchemaDump:
         return None
 
 
-def not_for_scratch(entries: Iterable[Entry], available_extensions: Iterable[str]) -> dict[Entry, str]:
+def not_for_scratch(entries: Iterable[ArchiveEntry], available_extensions: Iterable[str]) -> dict[ArchiveEntry, str]:
     """Entries that are left out of every rebuild, each with its reason; pure."""
     have = set(available_extensions)
-    reasons: dict[Entry, str] = {}
+    reasons: dict[ArchiveEntry, str] = {}
     for entry in entries:
         kind = next((kind for kind in _NOT_FOR_SCRATCH if entry.is_a(kind)), None)
         if kind:
@@ -176,7 +176,7 @@ def _failing_entries(command: list[str], conninfo: str) -> set[int]:
 class _List:
     """A list file for pg_restore beside the dump, gone with the block."""
 
-    def __init__(self, dump: Path, entries: Sequence[Entry]) -> None:
+    def __init__(self, dump: Path, entries: Sequence[ArchiveEntry]) -> None:
         self._path = dump.with_name("entries.list")
         self._text = "".join(f"{entry.number};\n" for entry in entries)
 

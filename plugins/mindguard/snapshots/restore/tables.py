@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
+class RestoreRequest:
     """What to restore.
 
     Attributes:
@@ -149,7 +149,7 @@ class Restored:
         return [*lines, f"snapshot {self.snapshot_id}: {len(self.tables)} tables {where}, {self.seconds:.1f} s"]
 
 
-def plan_restore(manifest: Manifest, conninfo: str, request: Request) -> Plan:
+def plan_restore(manifest: Manifest, conninfo: str, request: RestoreRequest) -> Plan:
     """Look at the snapshot and the target; changes nothing.
 
     Raises:
@@ -164,7 +164,7 @@ def restore(
     manifest: Manifest,
     store: Store,
     conninfo: str,
-    request: Request,
+    request: RestoreRequest,
     *,
     connections: int = 3,
     progress: Callable[[str], None] = lambda line: None,
@@ -233,7 +233,7 @@ def choose_tables(manifest: Manifest, names: Sequence[str]) -> list[Table]:
     return [table for table in manifest.tables if table.name in chosen]
 
 
-def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, request: Request) -> Plan:
+def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, request: RestoreRequest) -> Plan:
     where = parse_where(request.where)
     tables = choose_tables(manifest, request.tables)
     names = [table.name.partition(".")[2] for table in tables]

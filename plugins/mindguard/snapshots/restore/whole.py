@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.load import Job, Loaded, fetch, load
-from mindguard.snapshots.restore.schema_dump import Entry, SchemaDump, not_for_scratch
+from mindguard.snapshots.restore.schema_dump import ArchiveEntry, SchemaDump, not_for_scratch
 from mindguard.snapshots.restore.shape import create_from_manifest
 from mindguard.snapshots.restore.target import TargetError
 from mindguard.snapshots.storage.manifest import Manifest, Table
@@ -129,7 +129,7 @@ def rebuild(
     return Rebuilt(manifest.snapshot_id, loaded, tuple(skipped), time.monotonic() - began)
 
 
-def _is_view(entry: Entry, table: Table) -> bool:
+def _is_view(entry: ArchiveEntry, table: Table) -> bool:
     name = f"{table.name.replace('.', ' ', 1)} "
     return table.kind == "materialized view" and entry.text.startswith(f"MATERIALIZED VIEW {name}")
 

@@ -98,7 +98,7 @@ class StoredObject(_Record):
     bytes: int = Field(ge=1)
 
 
-class Source(_Record):
+class SourceIdentity(_Record):
     """Where the rows came from. Names no host and no user: the bucket need not know them."""
 
     database: str
@@ -117,7 +117,7 @@ class Manifest(_Record):
     logical_date: AwareDatetime | None = Field(
         None, description="of the scheduled run that asked for it; the rows are of taken_at all the same"
     )
-    source: Source
+    source: SourceIdentity
     tables: tuple[Table, ...] = Field(min_length=1)
     enums: tuple[Enum, ...] = ()
     sequences: tuple[Sequence, ...] = ()

@@ -21,7 +21,7 @@ from mindguard.volume.findings import SEVERITIES, Context
 from mindguard.volume.lenses import HOLIDAY_SPREAD, STRONG_Z_GATE, Z_GATE
 from mindguard.volume.page.texts import TEXTS
 from mindguard.volume.series import BASELINE_DAYS
-from mindguard.volume.suites import Judged, Level, Suite, allowed
+from mindguard.volume.suites import Level, Suite, ValidationResult, allowed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +63,7 @@ class Section:
         return dict(_storable(asdict(self)))
 
 
-def section(suite: Suite, judged: Judged, frame: pd.DataFrame, context: Context) -> Section:
+def section(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, context: Context) -> Section:
     """What is shown of a suite that was judged."""
     rows = []
     failures: dict[tuple[str, ...], list[dict[str, Any]]] = {}

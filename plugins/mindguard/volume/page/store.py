@@ -17,7 +17,7 @@ from mindguard.settings import Settings
 from mindguard.volume.page.render import Section, worst
 
 
-class SuiteReport(Base):
+class PageSection(Base):
     """The newest look at one suite's day; `content` is a `Section`."""
 
     __tablename__ = "suite_reports"
@@ -29,7 +29,7 @@ class SuiteReport(Base):
 
 
 @dataclass(frozen=True)
-class DayReported:
+class DayWithPage:
     """A day that has a page: its worst severity, and whether some suite could not be checked."""
 
     day: date
@@ -37,7 +37,7 @@ class DayReported:
     unchecked: bool
 
 
-def write_report(sections: Sequence[Section], *, database: OpsDatabase, day: date, keep_days: int) -> None:
+def write_page(sections: Sequence[Section], *, database: OpsDatabase, day: date, keep_days: int) -> None:
     """Keep what the day's page shows of these suites; an older look does not replace a newer one.
 
     Args:
@@ -57,42 +57,42 @@ def write_report(sections: Sequence[Section], *, database: OpsDatabase, day: dat
         }
         for each in sections
     ]
-    added = insert(SuiteReport).values(rows)
+    added = insert(PageSection).values(rows)
     newest = added.on_conflict_do_update(
-        index_elements=[SuiteReport.day, SuiteReport.suite],
+        index_elements=[PageSection.day, PageSection.suite],
         set_={"as_of": added.excluded.as_of, "content": added.excluded.content},
-        where=SuiteReport.as_of <= added.excluded.as_of,
+        where=PageSection.as_of <= added.excluded.as_of,
     )
     with database.session() as session:
         session.execute(newest)
-        session.execute(delete(SuiteReport).where(SuiteReport.day < day - timedelta(days=keep_days)))
+        session.execute(delete(PageSection).where(PageSection.day < day - timedelta(days=keep_days)))
 
 
-def read_report(database: OpsDatabase, day: date) -> list[dict[str, Any]]:
+def read_page(database: OpsDatabase, day: date) -> list[dict[str, Any]]:
     """Sections of one day's page, for `render_page`; none where nothing was checked.
 
     Raises:
         StoreUnavailable: it cannot be read.
     """
     with database.session() as session:
-        return list(session.scalars(select(SuiteReport.content).where(SuiteReport.day == day)))
+        return list(session.scalars(select(PageSection.content).where(PageSection.day == day)))
 
 
-def days_reported(database: OpsDatabase) -> list[DayReported]:
+def days_with_page(database: OpsDatabase) -> list[DayWithPage]:
     """Days that have a page, newest first.
 
     Raises:
         StoreUnavailable: they cannot be read.
     """
-    severity, unchecked = SuiteReport.content["severity"].astext, SuiteReport.content["unchecked"].astext
+    severity, unchecked = PageSection.content["severity"].astext, PageSection.content["unchecked"].astext
     wanted = (
-        select(SuiteReport.day, func.array_agg(severity.distinct()), func.bool_or(unchecked != ""))
-        .group_by(SuiteReport.day)
-        .order_by(SuiteReport.day.desc())
+        select(PageSection.day, func.array_agg(severity.distinct()), func.bool_or(unchecked != ""))
+        .group_by(PageSection.day)
+        .order_by(PageSection.day.desc())
     )
     with database.session() as session:
         return [
-            DayReported(day, worst([each for each in severities if each]), missing)
+            DayWithPage(day, worst([each for each in severities if each]), missing)
             for day, severities, missing in session.execute(wanted)
         ]
 

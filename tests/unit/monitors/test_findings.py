@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mindguard.alerts.finding import Finding
+from mindguard.alerts.finding import Finding, Outcome
 from mindguard.alerts.severity import Severity
-from mindguard.monitors.findings import Report, checker, report
+from mindguard.monitors.findings import checker, outcome_of
 from mindguard.monitors.result import Key, Result
 from mindguard.settings import Settings
 
@@ -58,13 +58,13 @@ def result(monitor: str, status: str, **facts: Any) -> Result:
     return Result(monitor=monitor, status=status, **{**plain, **facts})  # type: ignore[arg-type]
 
 
-def told(*results: Result, known: tuple[Key, ...] = (), **more: Any) -> Report:
+def outcome(*results: Result, known: tuple[Key, ...] = (), **more: Any) -> Outcome:
     ours = settings(**more)
-    return report(ours, ours.monitors, results, known=known, log_url="https://airflow.example/log")
+    return outcome_of(ours, ours.monitors, results, known=known, log_url="https://airflow.example/log")
 
 
 def finding(*results: Result, **more: Any) -> Finding:
-    (found,) = told(*results, **more).findings
+    (found,) = outcome(*results, **more).findings
     return found
 
 
@@ -88,7 +88,7 @@ def test_an_error_is_a_finding_with_value_threshold_since_and_links() -> None:
 def test_each_dimension_is_an_incident_of_its_own_and_the_same_one_next_minute() -> None:
     bad = result("api", "error", dimension="/a", value=0.02, unit="ratio")
     other, later = replace(bad, dimension="/b"), replace(bad, at=NOW + MINUTE, value=0.5)
-    keys = [each.alert.fingerprint for each in told(bad, other).findings]
+    keys = [each.alert.fingerprint for each in outcome(bad, other).findings]
     assert len(set(keys)) == 2
     assert finding(later).alert.fingerprint == keys[0]
 
@@ -101,19 +101,19 @@ def test_a_warning_is_p2_whatever_the_monitor_says() -> None:
     found = finding(result("agent", "warn", value=3.5, threshold=10.0, reason="above"), locale="en")
     assert (found.alert.severity, found.alert.title) == (Severity.P2, "Dependency is slow: agent")
     assert found.alert.facts[0].expected == "≤ 2.0 s"
-    (routing,) = told(result("routing", "warn", value=250)).findings
+    (routing,) = outcome(result("routing", "warn", value=250)).findings
     assert routing.alert.severity == Severity.P2
 
 
 def test_what_passes_ends_its_incident() -> None:
-    (recovery,) = told(result("landing", "pass", value=3.0)).recoveries[:1]
+    (recovery,) = outcome(result("landing", "pass", value=3.0)).recoveries[:1]
     assert (recovery.recovery_key, recovery.at) == ("monitor:landing:", NOW)
 
 
 @pytest.mark.parametrize("minutes", [1, 600])
 def test_too_little_traffic_neither_alarms_nor_ends_anything(minutes: int) -> None:
     quiet = result("landing", "unknown", reason="low_base", unknown_since=NOW - minutes * MINUTE)
-    said = told(quiet)
+    said = outcome(quiet)
     assert said.findings == ()
     assert "monitor:landing:" not in {each.recovery_key for each in said.recoveries}
 
@@ -121,7 +121,7 @@ def test_too_little_traffic_neither_alarms_nor_ends_anything(minutes: int) -> No
 @pytest.mark.parametrize("reason", ["no_value", "negative", "future", "timeout", "failed"])
 def test_what_cannot_be_measured_is_a_finding_after_its_time(reason: str) -> None:
     young = result("landing", "unknown", reason=reason, unknown_since=NOW - 9 * MINUTE)
-    assert told(young).findings == ()
+    assert outcome(young).findings == ()
     found = finding(replace(young, unknown_since=NOW - 10 * MINUTE, note="column x is missing"))
     assert (found.alert.severity, found.recovery_key) == (Severity.P2, "monitor:landing:")
     assert found.parent == "monitor:source:mindguard_events"
@@ -130,7 +130,7 @@ def test_what_cannot_be_measured_is_a_finding_after_its_time(reason: str) -> Non
 
 def test_the_monitors_of_an_unreachable_source_are_one_finding_of_their_worst_severity() -> None:
     gone = {"reason": "unreachable", "note": "connection refused", "unknown_since": NOW - 11 * MINUTE}
-    said = told(
+    said = outcome(
         result("landing", "unknown", **gone), result("api", "unknown", **gone), result("routing", "pass", value=0.0)
     )
     (found,) = said.findings
@@ -141,15 +141,16 @@ def test_the_monitors_of_an_unreachable_source_are_one_finding_of_their_worst_se
 
 def test_a_source_that_was_reached_ends_its_incident_and_a_short_outage_is_none() -> None:
     assert "monitor:source:mindguard_events" in {
-        each.recovery_key for each in told(result("landing", "unknown", reason="failed", unknown_since=NOW)).recoveries
+        each.recovery_key
+        for each in outcome(result("landing", "unknown", reason="failed", unknown_since=NOW)).recoveries
     }
-    said = told(result("landing", "unknown", reason="unreachable", unknown_since=NOW - MINUTE))
+    said = outcome(result("landing", "unknown", reason="unreachable", unknown_since=NOW - MINUTE))
     assert (said.findings, said.recoveries) == ((), ())
 
 
 def test_a_dimension_that_has_gone_ends_its_incident_and_one_that_was_not_measured_does_not() -> None:
     known = (("api", "/old"), ("api", "/a"), ("landing", "x"), ("removed", ""))
-    said = told(
+    said = outcome(
         result("api", "pass", dimension="/a", value=0.0),
         result("landing", "unknown", reason="timeout", unknown_since=NOW),
         known=known,

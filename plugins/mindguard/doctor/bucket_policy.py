@@ -1,0 +1,182 @@
+"""What the bucket does on its own account: locks, storage classes, versions, lifecycle rules."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from mindguard.doctor.bucket import Bucket, error_code, versioned
+from mindguard.doctor.diagnosis import Diagnosis
+from mindguard.snapshots.storage.s3_errors import StoreError
+
+if TYPE_CHECKING:
+    pass
+
+
+# Days for which a class is charged at least. The longest of AWS, COS and OSS where they differ.
+_CHARGED_DAYS = {
+    "STANDARD_IA": 30,
+    "ONEZONE_IA": 30,
+    "IA": 30,
+    "GLACIER_IR": 90,
+    "GLACIER": 90,
+    "ARCHIVE": 90,
+    "DEEP_ARCHIVE": 180,
+    "COLDARCHIVE": 180,
+    "DEEPCOLDARCHIVE": 180,
+}
+_OFFLINE = {"GLACIER", "DEEP_ARCHIVE", "ARCHIVE", "COLDARCHIVE", "DEEPCOLDARCHIVE"}
+_LOCK_PROBED_S = 60
+
+
+class BucketPolicy(Bucket):
+    """Compares the bucket's own rules with the settings."""
+
+    def object_lock(self) -> Iterator[Diagnosis]:
+        """The bucket's lock against the settings; where one is set, whether it really holds."""
+        asked = self._settings.object_lock
+        answer = self._ask(
+            "object lock",
+            self._client.get_object_lock_configuration,
+            "s3:GetBucketObjectLockConfiguration",
+            none="ObjectLockConfigurationNotFoundError",
+        )
+        if isinstance(answer, Diagnosis):
+            yield answer
+        else:
+            configuration = answer.get("ObjectLockConfiguration", {})
+            enabled = configuration.get("ObjectLockEnabled") == "Enabled"
+            yield self._lock_against_settings(enabled, configuration.get("Rule", {}).get("DefaultRetention", {}))
+            if asked and not enabled:
+                return
+        if asked:
+            yield self._lock_holds(asked)
+
+    def _lock_against_settings(self, enabled: bool, default: dict[str, Any]) -> Diagnosis:
+        asked, kept = self._settings.object_lock, self._settings.retention.days
+        if asked and not enabled:
+            text = f"snapshot.object_lock is {asked}, and the bucket has none – make one with object lock, or set null"
+            return self._diagnosis("error", "object lock", text)
+        locked_days = default.get("Days", 0) + 365 * default.get("Years", 0)
+        if locked_days > kept:
+            text = f"the bucket locks for {locked_days} days by default, retention.days is {kept} – "
+            return self._diagnosis(
+                "warn", "object lock", text + "expiry waits for the lock; raise the one or lower the other"
+            )
+        if enabled and not asked and not locked_days:
+            text = "the bucket could lock objects, and snapshot.object_lock is not set – set GOVERNANCE or COMPLIANCE"
+            return self._diagnosis("warn", "object lock", text)
+        if not enabled:
+            return self._diagnosis("pass", "object lock", "none, as in the settings")
+        return self._diagnosis(
+            "pass", "object lock", f"enabled, default {locked_days or 'no'} days, settings {asked or 'none'}"
+        )
+
+    def _lock_holds(self, mode: Literal["GOVERNANCE", "COMPLIANCE"]) -> Diagnosis:
+        from botocore.exceptions import ClientError
+
+        key = f"{self._store.prefix}/probe/{secrets.token_hex(8)}"
+        until = self._store.clock() + timedelta(seconds=_LOCK_PROBED_S)
+        self._create(self._store.locking(mode, until), key)
+        version = self._versions(key)[:1]
+        try:
+            self._client.delete_object(Bucket=self._store.bucket, Key=key, **versioned(*version))
+        except ClientError:
+            text = f"{mode} holds: a delete is refused; so the probe {key} stays until expiry collects it"
+            return self._diagnosis("pass", "lock holds", text)
+        text = f"an object locked as {mode} could be deleted at once – use a store that keeps locks"
+        return self._diagnosis("error", "lock holds", text)
+
+    def storage_class(self) -> Iterator[Diagnosis]:
+        """Whether the class fits retention, and whether the store keeps it."""
+        asked, days = self._settings.storage_class, self._settings.retention.days
+        charged = _CHARGED_DAYS.get(asked.upper().replace("-", "_"), 0)
+        if asked in _OFFLINE:
+            text = f"{asked} is usually offline: verify, drills and restores would wait for hours – use STANDARD_IA"
+            yield self._diagnosis("warn", "storage class", text)
+        if charged > days:
+            text = (
+                f"{asked} is charged for at least {charged} days, retention.days is {days}: deleting early is charged"
+            )
+            yield self._diagnosis("warn", "storage class", f"{text} – use STANDARD_IA, or keep for {charged} days")
+            return
+        from botocore.exceptions import ClientError
+
+        try:
+            found = self._client.head_object(Bucket=self._store.bucket, Key=self._keys[0]).get(
+                "StorageClass", "STANDARD"
+            )
+        except ClientError as error:
+            yield self._diagnosis("unknown", "storage class", f"no probe to look at: {error_code(error)}")
+            return
+        if found != asked:
+            text = f"the store keeps objects as {found}, not as {asked} – set snapshot.storage_class: {found}"
+            yield self._diagnosis("warn", "storage class", text)
+            return
+        yield self._diagnosis(
+            "pass", "storage class", f"{asked}, charged for {charged or 'no'} days at least, kept {days}"
+        )
+
+    def versioning(self) -> Iterator[Diagnosis]:
+        """Versions take up room until expiry removes each of them."""
+        answer = self._ask("versioning", self._client.get_bucket_versioning, "s3:GetBucketVersioning")
+        if isinstance(answer, Diagnosis):
+            yield answer
+            return
+        status = answer.get("Status")
+        if not status:
+            yield self._diagnosis("pass", "versioning", "off: a delete removes")
+            return
+        try:
+            self._store.listing("probe/", versions=True)
+        except StoreError as error:
+            text = f"{status}, and the versions cannot be listed ({error}) – expiry needs s3:ListBucketVersions"
+            yield self._diagnosis("warn", "versioning", text)
+            return
+        yield self._diagnosis("pass", "versioning", f"{status}: expiry removes each version")
+
+    def lifecycle(self) -> Iterator[Diagnosis]:
+        """The bucket's own rules must not delete what is kept, nor move it to where it cannot be read."""
+        answer = self._ask(
+            "lifecycle",
+            self._client.get_bucket_lifecycle_configuration,
+            "s3:GetLifecycleConfiguration",
+            none="NoSuchLifecycleConfiguration",
+        )
+        if isinstance(answer, Diagnosis):
+            yield answer
+            return
+        rules = [rule for rule in answer.get("Rules", ()) if rule.get("Status") == "Enabled" and self._concerns(rule)]
+        found = [finding for rule in rules for finding in self._rule(rule)]
+        if not found:
+            found = [self._diagnosis("pass", "lifecycle", f"{len(rules)} rules on this prefix, none of which deletes")]
+        yield from found
+
+    def _concerns(self, rule: dict[str, Any]) -> bool:
+        conditions = rule.get("Filter") or {}
+        conditions = conditions.get("And", conditions)
+        if conditions.get("Tag") or conditions.get("Tags"):
+            return False  # objects of snapshots have no tags
+        prefix, own = conditions.get("Prefix", rule.get("Prefix", "")), f"{self._store.prefix}/"
+        return own.startswith(prefix) or prefix.startswith(own)
+
+    def _rule(self, rule: dict[str, Any]) -> Iterator[Diagnosis]:
+        days, name = self._settings.retention.days, rule.get("ID", "without a name")
+        age = rule.get("Expiration", {}).get("Days")
+        if "Date" in rule.get("Expiration", {}) or (age and age <= days):
+            when = f"after {age} days" if age else "at a date"
+            text = f"rule {name} deletes {when}, retention.days is {days}: it would delete kept snapshots – remove it"
+            yield self._diagnosis("error", "lifecycle", text)
+        elif age:
+            text = (
+                f"rule {name} deletes after {age} days: unchanged parts are reused, so kept snapshots may need older "
+            )
+            yield self._diagnosis("warn", "lifecycle", text + "ones – remove it; expiry removes what nothing names")
+        for move in rule.get("Transitions", ()):
+            if move.get("StorageClass") in _OFFLINE:
+                text = (
+                    f"rule {name} moves objects to {move['StorageClass']}, where none can be read at once – remove it"
+                )
+                yield self._diagnosis("error", "lifecycle", text)
