@@ -398,7 +398,7 @@ class TestObjectLock:
     def test_what_is_locked_is_reported_and_goes_when_the_lock_has_ended(
         self, mode: Any, database: str, store: SimulatedStore
     ) -> None:
-        seconds = RULES.model_copy(update={"days": 8 / 86400})  # the lock's duration
+        seconds = RULES.model_copy(update={"days": 8 / 86400})  # the lock's duration, extended below
         locking = settings_of(object_lock=mode).model_copy(update={"retention": seconds})
         now = datetime.now(UTC)
         locked = take_snapshot(database, store, locking, now=now, zone=ZONE)
@@ -407,12 +407,16 @@ class TestObjectLock:
         sha256 = hashlib.sha256(body).hexdigest()
         store.locking(mode, now + timedelta(seconds=8)).create(orphan, body, sha256=sha256, size=len(body))
         taken = [take(database, store, day) for day in range(1, 8)]
+        # Only now, so that however long the snapshots took, the locks hold while expiry looks.
+        until = datetime.now(UTC) + timedelta(seconds=10)
+        for key in (locked.key, orphan, *(each.key for each in locked.manifest.objects)):
+            store.locking(mode, until).extend_lock(key)
         refused = expire(store, 7)
         refused.check()
         assert [line.split()[0] for line in refused.locked] == [locked.key, orphan]
         assert "is locked until" in refused.locked[0]
         assert refused.snapshots == [taken[0].manifest.snapshot_id]
-        time.sleep(max(0.0, 9.5 - (datetime.now(UTC) - now).total_seconds()))
+        time.sleep(max(0.0, (until - datetime.now(UTC)).total_seconds() + 1.5))
         done = expire(store, 7)
         done.check()
         assert (done.snapshots, done.locked) == ([locked.manifest.snapshot_id], [])
@@ -467,7 +471,7 @@ def test_thirty_days_at_one_percent_a_day(fresh_database: str, stack: Stack, buc
     assert [day.kept for day in soak.days] == [min(day + 1, 13) for day in range(30)]
 
 
-COMMAND = "import typer; from mindguard import cli_retention as c; a = typer.Typer(); c.register(a); a()"
+COMMAND = "from mindguard.cli import app; app()"
 
 
 def test_the_commands(database: str, stack: Stack, store: SimulatedStore, tmp_path: Path) -> None:
@@ -481,7 +485,11 @@ def test_the_commands(database: str, stack: Stack, store: SimulatedStore, tmp_pa
 
     def mindguard(*arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-c", COMMAND, *arguments], env=environment, capture_output=True, text=True, check=False
+            [sys.executable, "-c", COMMAND, "snapshot", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

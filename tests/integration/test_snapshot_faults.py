@@ -15,7 +15,7 @@ import pytest
 from devstack.stack import Stack
 from mindguard.connections import Connection, s3_client
 from mindguard.errors import MindGuardError
-from mindguard.snapshots.export import take as take_module
+from mindguard.snapshots.export import exporter
 from mindguard.snapshots.export.exporter import PartMismatch
 from mindguard.snapshots.export.parquet import write_parquet
 from mindguard.snapshots.export.read_rate import ReadRate
@@ -114,7 +114,7 @@ def test_a_part_that_lost_a_row_on_its_way_is_never_stored(
     database: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing known loses one; so the writer is one that does."""
-    monkeypatch.setattr(take_module, "write_parquet", lambda *asked: write_parquet(*asked) - 1)
+    monkeypatch.setattr(exporter, "write_parquet", lambda *asked: write_parquet(*asked) - 1)
     with pytest.raises(PartMismatch, match=r"^part .*: its row count is (\d+), expected \d+ – nothing was") as caught:
         take(database, store, connections=1)
     assert caught.value.actual == caught.value.expected - 1
@@ -130,7 +130,7 @@ def test_the_cap_on_reading_is_shared_by_all_connections(
     def on_own_clock(mb_per_s: float, check: Callable[[], None], *, sleep: object) -> ReadRate:
         return ReadRate(mb_per_s, check, sleep=slept.append, clock=lambda: sum(slept))
 
-    monkeypatch.setattr(take_module, "ReadRate", on_own_clock)
+    monkeypatch.setattr(exporter, "ReadRate", on_own_clock)
     taken = take(database, store, max_mb_per_s=0.5, connections=3)
     assert taken.tables["public.t"].parts_written > 3
     with psycopg.connect(database) as connection:
