@@ -476,7 +476,7 @@ class ClickHouseFront(Part):
     login = "mindguard"
 
     def command(self) -> list[str]:
-        module = [sys.executable, "-m", "devstack.clickhouse_front"]
+        module = [sys.executable, "-m", "devstack.clickhouse.front"]
         password = ["--user", self.login, "--password-env", "MINDGUARD_CLICKHOUSE_PASSWORD"]
         return [*module, "--path", str(self.folder / "data"), "--port", str(self.port), *password]
 

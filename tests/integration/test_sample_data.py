@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
 TODAY = date(2026, 11, 24)
 PASSWORD = "sample"
-FRONT = (sys.executable, "-m", "devstack.clickhouse_front")
+FRONT = (sys.executable, "-m", "devstack.clickhouse.front")
 TIMES = {"checkins": "created_at", "behavior_tasks": "created_at", "risk_signals": "detected_at"}
 
 

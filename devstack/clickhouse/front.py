@@ -3,7 +3,7 @@
 chDB is the ClickHouse engine in a wheel, but only one process may open a data folder. This front is that
 process: `clickhouse_connect.get_client(host=…, port=…)` and Airflow's ClickHouse hook use it unchanged.
 
-    python -m devstack.clickhouse_front --path DIR --port N --user U --password-env VARIABLE
+    python -m devstack.clickhouse.front --path DIR --port N --user U --password-env VARIABLE
 
 It prints one line when it is ready, stops with status 0 on SIGINT or SIGTERM, and listens on 127.0.0.1 only.
 Not spoken: external data, compressed responses, ClickHouse's own block compression, KILL QUERY.
@@ -36,7 +36,7 @@ from urllib.parse import parse_qsl, urlsplit
 import lz4.frame
 from backports import zstd
 
-from devstack.clickhouse_engine import BLANK, STOP_GRACE_S, Answer, ClickHouseError, Engine, StartupError
+from devstack.clickhouse.engine import BLANK, STOP_GRACE_S, Answer, ClickHouseError, Engine, StartupError
 
 MAX_SESSION_TIMEOUT_S = 3600.0
 HEAD_BYTES = 256 * 1024  # ClickHouse's max_query_size: an INSERT names its format within it
@@ -319,7 +319,7 @@ def serve(path: Path, port: int, user: str, password: str) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m devstack.clickhouse_front", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m devstack.clickhouse.front", description=__doc__.splitlines()[0])
     parser.add_argument("--path", type=Path, required=True, help="data folder, made if it is not there")
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--user", default="default")
