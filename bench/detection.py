@@ -27,8 +27,8 @@ import httpx
 from clickhouse_connect.driver.client import Client
 from ruamel.yaml import YAML
 
+from devstack.data.live_data import create_tables, land_events
 from devstack.kafka_broker import TOPIC, KafkaBroker
-from devstack.live_data import create_tables, land_events
 from devstack.parts import ROOT
 from devstack.stack import Stack
 from mindguard.alerts.alert import fingerprint

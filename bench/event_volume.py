@@ -30,9 +30,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from devstack.event_faults import EventFaults
+from devstack.data.event_faults import EventFaults
+from devstack.data.sample_data import load_events
 from devstack.parts import ROOT
-from devstack.sample_data import load_events
 from devstack.stack import Stack
 from mindguard.alerts.workdays import Workdays
 from mindguard.connections import clickhouse_client, from_environment

@@ -23,10 +23,10 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+from devstack.data.live_data import LiveData
+from devstack.data.sample_data import SHANGHAI, load_events, load_tables
 from devstack.kafka_broker import KafkaBroker
-from devstack.live_data import LiveData
 from devstack.parts import ROOT
-from devstack.sample_data import SHANGHAI, load_events, load_tables
 from devstack.stack import Stack
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.connections import from_environment

@@ -26,8 +26,8 @@ from typing import Any
 import psutil
 import psycopg
 
+from devstack.data.sample_data import TABLES, churn, load_tables
 from devstack.parts import BUCKET, ROOT
-from devstack.sample_data import TABLES, churn, load_tables
 from devstack.stack import Stack, connection_variables
 from mindguard.snapshots.pgtools import tool
 

@@ -23,11 +23,11 @@ from rich.console import Console
 from rich.table import Table
 
 from devstack.airflow_api import AirflowAPI
-from devstack.event_faults import EventFaults
+from devstack.data.event_faults import EventFaults
+from devstack.data.live_data import LiveData
+from devstack.data.sample_data import load_events, load_releases, load_tables
 from devstack.kafka_broker import KafkaBroker
-from devstack.live_data import LiveData
 from devstack.parts import ROOT
-from devstack.sample_data import load_events, load_releases, load_tables
 from devstack.stack import Stack
 from devstack.state import StackError
 from mindguard.alerts.incidents.store import IncidentStore

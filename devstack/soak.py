@@ -23,7 +23,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from devstack.sample_data import SHANGHAI, churn, load_tables
+from devstack.data.sample_data import SHANGHAI, churn, load_tables
 from devstack.stack import Stack
 from mindguard.settings import SnapshotSettings
 from mindguard.snapshots.catalog import list_snapshots, proven

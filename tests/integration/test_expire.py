@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from devstack.sample_data import load_tables
+from devstack.data.sample_data import load_tables
 from devstack.soak import DAY, SimulatedStore, simulate
 from devstack.stack import Stack
 from mindguard.errors import MindGuardError

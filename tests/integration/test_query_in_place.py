@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
+from devstack.data.sample_data import load_tables
 from devstack.parts import ROOT
-from devstack.sample_data import load_tables
 from devstack.stack import Stack
 from mindguard.settings import SnapshotSettings
 from mindguard.snapshots.encryption import Encryption, KeyRing, new_key_ring

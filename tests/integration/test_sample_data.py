@@ -18,7 +18,15 @@ import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from devstack.sample_data import TABLES, SampleDataError, churn, load_events, load_releases, load_tables, plan_hours
+from devstack.data.sample_data import (
+    TABLES,
+    SampleDataError,
+    churn,
+    load_events,
+    load_releases,
+    load_tables,
+    plan_hours,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -233,7 +241,7 @@ def test_a_failed_rebuild_leaves_the_old_tables(database: str) -> None:
 
 
 def test_a_full_disk_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, database: str) -> None:
-    from devstack import sample_data
+    from devstack.data import sample_data
 
     def full(*_: object, **__: object) -> None:
         raise psycopg.errors.DiskFull('could not extend file "base/5/1": No space left on device\nHINT:  Check.')
@@ -352,7 +360,7 @@ def test_foreign_events_are_left_alone_and_a_failed_load_changes_nothing(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_some(client, events=1000)
-    from devstack import sample_data
+    from devstack.data import sample_data
 
     monkeypatch.setattr(sample_data, "plan_hours", lambda *_, **__: (datetime(2026, 9, 25, tzinfo=UTC), [1] * 24))
     monkeypatch.setattr(sample_data, "VERSIONS", (object,))
@@ -372,7 +380,7 @@ def test_foreign_events_are_left_alone_and_a_failed_load_changes_nothing(
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "devstack.sample_data", *arguments],
+        [sys.executable, "-m", "devstack.data.sample_data", *arguments],
         capture_output=True,
         text=True,
         cwd=ROOT,

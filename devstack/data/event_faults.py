@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 
 from mindguard.sql import clickhouse_identifier
 
-SQL = Path(__file__).with_name("sql") / "clickhouse"
+SQL = Path(__file__).parents[1] / "sql" / "clickhouse"
 
 
 class EventFaults:

@@ -14,10 +14,10 @@ from types import TracebackType
 import psycopg
 from clickhouse_connect.driver.client import Client
 
+from devstack.data.sample_data import SHANGHAI
 from devstack.kafka_broker import KafkaBroker
-from devstack.sample_data import SHANGHAI
 
-SQL = Path(__file__).with_name("sql")
+SQL = Path(__file__).parents[1] / "sql"
 STEP_S = 10.0
 LOAD_EVERY_S = 60.0
 BACK_MINUTES = 70.0

@@ -1,6 +1,6 @@
 """Sample data for the embedded stack, the same for the same seed.
 
-    python -m devstack.sample_data --help
+    python -m devstack.data.sample_data --help
 
 The three key tables go into PostgreSQL, the product's events into ClickHouse. Both have the shape of a real
 mini-program: growth, days and weeks, eager and quiet users, missing values, Chinese text. A second call with the
@@ -34,7 +34,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from devstack.state import StackError
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
-SQL = Path(__file__).with_name("sql")
+SQL = Path(__file__).parents[1] / "sql"
 HOUR_S = 3600
 
 TABLES = ("checkins", "behavior_tasks", "risk_signals")
@@ -339,7 +339,7 @@ def _clear_errors() -> Iterator[None]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m devstack.sample_data", description="Load sample data; a second call does nothing."
+        prog="python -m devstack.data.sample_data", description="Load sample data; a second call does nothing."
     )
     parser.add_argument("--rows", type=int, default=200_000, help="rows over the three key tables")
     parser.add_argument("--events", type=int, default=1_000_000, help="events")
