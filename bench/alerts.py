@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 from sqlalchemy import select, text
 
-from devstack.parts import ROOT
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.alerts.alert import Alert, Fact, fingerprint
 from mindguard.alerts.finding import Finding

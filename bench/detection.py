@@ -29,7 +29,7 @@ from ruamel.yaml import YAML
 
 from devstack.data.live_data import create_tables, land_events
 from devstack.kafka_broker import TOPIC, KafkaBroker
-from devstack.parts import ROOT
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.alerts.alert import fingerprint
 from mindguard.monitors.report import SOURCE, recovery_key

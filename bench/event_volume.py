@@ -32,7 +32,7 @@ import pandas as pd
 
 from devstack.data.event_faults import EventFaults
 from devstack.data.sample_data import load_events
-from devstack.parts import ROOT
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.alerts.workdays import Workdays
 from mindguard.connections import clickhouse_client, from_environment

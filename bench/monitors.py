@@ -26,7 +26,7 @@ from typing import Any
 from devstack.data.live_data import LiveData
 from devstack.data.sample_data import SHANGHAI, load_events, load_tables
 from devstack.kafka_broker import KafkaBroker
-from devstack.parts import ROOT
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.connections import from_environment

@@ -27,7 +27,8 @@ import psutil
 import psycopg
 
 from devstack.data.sample_data import TABLES, churn, load_tables
-from devstack.parts import BUCKET, ROOT
+from devstack.parts.base import ROOT
+from devstack.parts.seaweedfs import BUCKET
 from devstack.stack import Stack, connection_variables
 from mindguard.snapshots.pgtools import tool
 

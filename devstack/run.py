@@ -27,7 +27,7 @@ from devstack.data.event_faults import EventFaults
 from devstack.data.live_data import LiveData
 from devstack.data.sample_data import load_events, load_releases, load_tables
 from devstack.kafka_broker import KafkaBroker
-from devstack.parts import ROOT
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from devstack.state import StackError
 from mindguard.alerts.incidents.store import IncidentStore

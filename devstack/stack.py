@@ -18,8 +18,12 @@ from urllib.parse import urlsplit
 import psutil
 
 from devstack.airflow_api import AirflowAPI
-from devstack.airflow_parts import ADMIN, SWEEPER, AirflowSite, airflow_parts
-from devstack.parts import REGION, ClickHouseFront, FeishuSandbox, Part, PostgreSQL, SeaweedFS
+from devstack.parts.airflow import ADMIN, SWEEPER, AirflowSite, airflow_parts
+from devstack.parts.base import Part
+from devstack.parts.clickhouse import ClickHouseFront
+from devstack.parts.feishu import FeishuSandbox
+from devstack.parts.postgres import PostgreSQL
+from devstack.parts.seaweedfs import REGION, SeaweedFS
 from devstack.process import Stopped, descendants, describe_exit
 from devstack.state import StackError, State, find_process, identity, write_private
 

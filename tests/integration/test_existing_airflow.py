@@ -20,7 +20,7 @@ import pytest
 
 from devstack.airflow_api import AirflowAPI
 from devstack.data.sample_data import load_tables
-from devstack.parts import ROOT
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from devstack.data.sample_data import load_tables
-from devstack.parts import ROOT
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.settings import SnapshotSettings
 from mindguard.snapshots.encryption import Encryption, KeyRing, new_key_ring

@@ -21,7 +21,8 @@ import psutil
 import psycopg
 import pytest
 
-from devstack.parts import BUCKET, ROOT
+from devstack.parts.base import ROOT
+from devstack.parts.seaweedfs import BUCKET
 from devstack.process import LeashedProcess
 from devstack.stack import Stack, process_table
 from devstack.state import StackError, State, is_free

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from devstack.airflow_api import AirflowAPI
 from devstack.data.live_data import create_tables, land_events
-from devstack.parts import ROOT
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.incidents.store import IncidentStore

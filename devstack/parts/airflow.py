@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from devstack.parts import ROOT, Part, PostgreSQL, base_environment, http_status
+from devstack.parts.base import ROOT, Part, base_environment, http_status
+from devstack.parts.postgres import PostgreSQL
 from devstack.process import LeashedProcess, run
 from devstack.state import State, write_private
 
