@@ -26,10 +26,11 @@ from typing import Any
 import psutil
 import psycopg
 
+from devstack.connections import connection_variables
 from devstack.data.sample_data import TABLES, churn, load_tables
 from devstack.parts.base import ROOT
 from devstack.parts.seaweedfs import BUCKET
-from devstack.stack import Stack, connection_variables
+from devstack.stack import Stack
 from mindguard.snapshots.pgtools import tool
 
 RESULTS = ROOT / "docs" / "benchmarks"

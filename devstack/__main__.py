@@ -13,7 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from devstack.stack import ALL_PARTS, ENVIRONMENT, Stack, process_table
+from devstack.process_table import process_table
+from devstack.stack import ALL_PARTS, ENVIRONMENT, Stack
 from devstack.state import StackError, State
 
 

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from devstack.data.sample_data import SHANGHAI, churn, load_tables
+from devstack.simulated_store import SimulatedStore
 from devstack.stack import Stack
 from mindguard.settings import SnapshotSettings
 from mindguard.snapshots.catalog import list_snapshots, proven
@@ -39,20 +40,6 @@ PROMISED_STORAGE = 1.6
 """All snapshots together against the newest one alone, at 1 % churn a day."""
 DAY = timedelta(days=1)
 BUCKET = "soak"
-
-
-class SimulatedStore(Store):
-    """A store whose clock says `now`, or the true time where that is None.
-
-    Objects carry the true time, so to a simulation that runs ahead they look older than they are: harder for
-    expiry, never easier.
-    """
-
-    now: datetime | None = None
-
-    def clock(self) -> datetime:
-        """The simulated time."""
-        return self.now or super().clock()
 
 
 @dataclass

@@ -22,7 +22,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from devstack.data.sample_data import load_tables
-from devstack.soak import DAY, SimulatedStore, simulate
+from devstack.simulated_store import SimulatedStore
+from devstack.soak import DAY, simulate
 from devstack.stack import Stack
 from mindguard.errors import MindGuardError
 from mindguard.settings import RetentionSettings, SnapshotSettings
