@@ -64,7 +64,7 @@ bench: $(INSTALLED) ## measure side by side (half an hour) and write docs/benchm
 	$(BIN)/python bench/report.py
 
 soak: $(INSTALLED) ## simulated months of snapshots, drills and expiry (some minutes; by hand)
-	$(BIN)/python -m devstack.soak --write docs/benchmarks/soak.json
+	$(BIN)/python bench/soak.py --write docs/benchmarks/soak.json
 	$(BIN)/python bench/report.py
 
 lock: $(INSTALLED) ## pin requirements anew from requirements*.in

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.score import Fall, Score, score
 from devstack.data.event_faults import EventFaults
 from devstack.data.sample_data import load_events
 from devstack.parts.base import ROOT
@@ -37,7 +38,7 @@ from devstack.stack import Stack
 from mindguard.alerts.workdays import Workdays
 from mindguard.connections import clickhouse_client, from_environment
 from mindguard.settings import CalendarSettings, KeyEvent, load_settings
-from mindguard.volume.backtest import Fall, Score, replay, score
+from mindguard.volume.backtest import replay
 from mindguard.volume.days import Kind, day_start, kind_of
 from mindguard.volume.frame import HISTORY_DAYS, TOTAL
 from mindguard.volume.install import install

@@ -1,4 +1,4 @@
-"""`python -m devstack.soak`: simulated months of snapshots, proofs and expiry, over the real engines.
+"""`python bench/soak.py`: simulated months of snapshots, proofs and expiry, over the real engines.
 
 Every day the application lives on a little, a snapshot is taken and proven by a drill, and retention is applied; time
 is passed in. At the end everything is checked: what is kept is what the rules say, it is stored at the price
@@ -183,7 +183,7 @@ def figures(soak: Soak, command: str) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Start PostgreSQL and S3, live through the days, print; status 1 when a promise was broken."""
-    parser = argparse.ArgumentParser(prog="python -m devstack.soak", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python bench/soak.py", description=__doc__.split("\n")[0])
     parser.add_argument("--days", type=int, default=36, help="days to simulate (%(default)s)")
     parser.add_argument("--churn", type=float, default=1.0, help="rows added each day, in percent (%(default)s)")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows at the beginning (%(default)s)")
@@ -227,7 +227,7 @@ def main(argv: list[str] | None = None) -> int:
             progress=lambda day: say(f"day {day.number}: {day.kept} kept, {day.stored_bytes / 1e6:,.1f} MB stored"),
         )
     command = (
-        f"python -m devstack.soak --days {arguments.days} --churn {arguments.churn:g} --rows {arguments.rows}"
+        f"python bench/soak.py --days {arguments.days} --churn {arguments.churn:g} --rows {arguments.rows}"
         f" --keep-days {arguments.keep_days}"
     )
     found = figures(soak, command)
