@@ -40,12 +40,12 @@ lint: $(INSTALLED) ## ruff, mypy, import contracts, SQL, generated files
 	MYPYPATH=plugins $(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint --disable-progress-bar --dialect postgres include/sql/postgres devstack/sql/postgres
-	$(BIN)/python -m devstack.generate --check
+	$(BIN)/python tools/generate_docs.py --check
 
 format: $(INSTALLED) ## rewrite code in the agreed format, and the generated files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/python -m devstack.generate
+	$(BIN)/python tools/generate_docs.py
 
 test: lint ## lint, types, then all tests against the embedded stack
 	@# Two workers, each with a stack of its own: integration tests mostly wait. The longest files come first.
