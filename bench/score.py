@@ -1,4 +1,4 @@
-"""How well a rule finds falls that are known: the share it finds, and how often it alerts in vain."""
+"""How well a rule finds falls that are known: the share that it finds, and how often it alerts in vain."""
 
 from __future__ import annotations
 
@@ -25,45 +25,46 @@ class Fall:
     last: date
 
     def holds(self, day: date, *, after: int = 0) -> bool:
-        """Whether this is one of its days, or at most so many days after them."""
+        """Tell whether `day` is one of the fall's days, or at most `after` days later."""
         return self.first <= day <= self.last + timedelta(days=after)
 
 
 @dataclass(frozen=True)
 class Score:
-    """One rule against known falls."""
+    """The result of one rule against known falls."""
 
     found: int
     falls: int
     false_alerts: int
     false_incidents: int
-    """False alerts of an event that had no alert in the week before: what opens a card."""
+    """False alerts of an event that had no alert in the week before; such an alert opens a card."""
     alerts: int
     weeks: float
 
     @property
     def recall(self) -> float:
-        """Share of falls with an alert on one of their days; not a number without falls."""
+        """The share of falls with an alert on one of their days; not a number when there are no falls."""
         return self.found / self.falls if self.falls else math.nan
 
     @property
     def precision(self) -> float:
-        """Share of alerts that belong to a fall; not a number without alerts."""
+        """The share of alerts that belong to a fall; not a number when there are no alerts."""
         return 1 - self.false_alerts / self.alerts if self.alerts else math.nan
 
     @property
     def false_per_week(self) -> float:
-        """Alerts a week that belong to no fall."""
+        """The number of alerts in a week that belong to no fall."""
         return self.false_alerts / self.weeks
 
 
 def score(replayed: pd.DataFrame, rule: str, falls: Sequence[Fall]) -> Score:
-    """How well one rule does.
+    """Score one rule against known falls.
 
     Args:
-        rule: a column of `replay`: page, investigate or plain.
-        falls: known ones. An alert within a week after a fall of a rare event is no false one, since it is judged
-            over seven days.
+        replayed: what `replay` returned.
+        rule: a column of it: page, investigate or plain.
+        falls: the known falls. An alert within a week after a fall does not count as false, since a rare event is
+            judged over seven days.
     """
     fired = replayed[replayed[rule]]
     alerts = list(zip(fired["event_name"], fired["day"], strict=True))

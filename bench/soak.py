@@ -1,8 +1,10 @@
-"""`python bench/soak.py`: simulated months of snapshots, proofs and expiry, over the real engines.
+"""Simulated months of snapshots, proofs and expiry, over the real engines.
 
-Every day the application lives on a little, a snapshot is taken and proven by a drill, and retention is applied; time
-is passed in. At the end everything is checked: what is kept is what the rules say, it is stored at the price
-promised, and every kept snapshot is whole.
+    python bench/soak.py [--days 36] [--churn 1] [--rows 1000000] [--keep-days 30] [--write FILE]
+
+On every simulated day the application adds and changes rows, a snapshot is taken and proven by a drill, and retention
+is applied; the time is passed in. At the end everything is checked: the snapshots that are kept are those that the
+rules name, they are stored at the promised price, and every one of them is whole.
 """
 
 from __future__ import annotations
@@ -37,14 +39,14 @@ from mindguard.snapshots.take import take_snapshot
 from mindguard.snapshots.verify import verify_snapshot
 
 PROMISED_STORAGE = 1.6
-"""All snapshots together against the newest one alone, at 1 % churn a day."""
+"""The size of all snapshots together, relative to the newest one alone, at 1 % churn a day."""
 DAY = timedelta(days=1)
 BUCKET = "soak"
 
 
 @dataclass
 class Day:
-    """Figures of one simulated day. Sizes in bytes, times in seconds."""
+    """The figures of one simulated day. Sizes are in bytes, times in seconds."""
 
     number: int
     rows: int
@@ -60,14 +62,14 @@ class Day:
 
 @dataclass
 class Soak:
-    """What a simulation came to; `faults` is empty when every promise was kept."""
+    """The result of a simulation; `faults` is empty when every promise was kept."""
 
     days: list[Day] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     @property
     def storage_factor(self) -> float:
-        """Everything under the prefix against the newest snapshot alone."""
+        """The size of everything under the prefix, relative to the newest snapshot alone."""
         return self.days[-1].stored_bytes / self.days[-1].snapshot_bytes
 
 
@@ -82,16 +84,17 @@ def simulate(
     start: datetime,
     progress: Callable[[Day], None] = lambda day: None,
 ) -> Soak:
-    """Live through so many days; the sample tables are loaded already.
+    """Simulate some days; the sample tables are loaded already.
 
     Args:
         app_conninfo: the source, as a role that may write: the application.
         drill_conninfo: scratch server, as a role that may create databases.
         store: an empty prefix.
         settings: tables and retention.
-        days: to simulate.
-        percent: rows that each day adds.
+        days: number of days to simulate.
+        percent: rows that each day adds, in percent.
         start: aware, the real time; it becomes the first day's.
+        progress: called with each day when it is done.
     """
     soak = Soak()
     taken_at: dict[str, datetime] = {}
@@ -108,7 +111,7 @@ def simulate(
         wanted = {each for each, at in taken_at.items() if now - at <= settings.retention.days * DAY}
         wanted.update(sorted(taken_at)[-settings.retention.minimum :])
         if kept != wanted:
-            soak.faults.append(f"day {number}: kept and not wanted {kept - wanted}, wanted and gone {wanted - kept}")
+            soak.faults.append(f"day {number}: kept but not wanted {kept - wanted}, wanted but gone {wanted - kept}")
         reports = taken.tables.values()
         soak.days.append(
             Day(
@@ -130,7 +133,10 @@ def simulate(
 
 
 def _prove(manifest: Manifest, store: Store, conninfo: str, now: datetime) -> Proof:
-    """A drill; one that broke only afterwards, while it tidied up, has left its proof all the same."""
+    """Prove a snapshot by a drill.
+
+    A drill that failed only afterwards, while it cleaned up, has left its proof all the same.
+    """
     try:
         return drill(manifest, store, conninfo, now=now)
     except DrillBroke as error:
@@ -141,21 +147,21 @@ def _prove(manifest: Manifest, store: Store, conninfo: str, now: datetime) -> Pr
 
 
 def _faults_at_the_end(store: Store, drill_conninfo: str, now: datetime) -> list[str]:
-    """Every kept snapshot is whole and proven, and no object is stored that none of them needs."""
+    """Check that every kept snapshot is whole and proven, and that every stored object is needed by one of them."""
     snapshots = list_snapshots(store)
     faults = [fault for each in snapshots for fault in verify_snapshot(each, store).faults]
     proofs = proven(store)
     faults += [f"{each.snapshot_id} is not proven" for each in snapshots if each.snapshot_id not in proofs]
-    # Proven when it was new; what has expired since then must not have taken anything with it.
+    # They were proven when they were new; what has expired since then must not have taken anything with it.
     for each in (snapshots[0], snapshots[len(snapshots) // 2]):
         drill(each, store, drill_conninfo, now=now)
     needed = {stored.key for each in snapshots for stored in each.objects}
     orphans = {each.key for each in store.listing() if store.kind(each.key) in {"part", "schema"}} - needed
-    return faults + [f"{key} is stored and nobody needs it" for key in sorted(orphans)]
+    return faults + [f"{key} is stored but no snapshot needs it" for key in sorted(orphans)]
 
 
 def figures(soak: Soak, command: str) -> dict[str, Any]:
-    """The table for docs/benchmarks.md, every fifth day and the last."""
+    """Make the table for docs/benchmarks.md, with every fifth day and the last."""
     heads = ("day", "rows", "one snapshot MB", "parts written", "reused", "kept", "all stored MB", "factor")
     return {
         "title": "Months of snapshots: storage against one snapshot",
@@ -182,12 +188,16 @@ def figures(soak: Soak, command: str) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Start PostgreSQL and S3, live through the days, print; status 1 when a promise was broken."""
+    """Start PostgreSQL and S3, simulate the days, and print the result.
+
+    Returns:
+        The exit status: 1 when a promise was broken.
+    """
     parser = argparse.ArgumentParser(prog="python bench/soak.py", description=__doc__.split("\n")[0])
     parser.add_argument("--days", type=int, default=36, help="days to simulate (%(default)s)")
     parser.add_argument("--churn", type=float, default=1.0, help="rows added each day, in percent (%(default)s)")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows at the beginning (%(default)s)")
-    parser.add_argument("--keep-days", type=int, default=30, help="retention (%(default)s)")
+    parser.add_argument("--keep-days", type=int, default=30, help="retention in days (%(default)s)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="also write the figures as JSON")
     arguments = parser.parse_args(argv)
     settings = SnapshotSettings.model_validate(

@@ -1,4 +1,4 @@
-"""The Airflow connections to the parts of the stack, by connection id, and their environment variables."""
+"""The Airflow connections to the parts of the stack, by connection id, and the environment variables for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Connections = dict[str, dict[str, Any]]
 
 
 def connection_variables(connections: Connections) -> dict[str, str]:
-    """Give the environment variables in which Airflow finds these connections, in its JSON form."""
+    """Write these connections as the environment variables in which Airflow looks for them, in its JSON form."""
     return {f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()}
 
 

@@ -1,4 +1,4 @@
-"""The keeper of one part: starts it, watches it, and starts it again when it dies."""
+"""The keeper of one part starts it, watches it, and starts it again when it dies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Keeper(threading.Thread):
 
     Args:
         part: the part to keep running.
-        may_start: says whether everything that the part needs is ready.
+        may_start: tells whether everything that the part needs is ready.
         on_change: called after each change of `status`.
         on_give_up: called with the reason when the part will not be started again.
         say: prints one line for the person at the terminal.
@@ -55,7 +55,7 @@ class Keeper(threading.Thread):
         self._deaths: list[float] = []
 
     def run(self) -> None:
-        """Until the stack stops or the part is given up."""
+        """Keep the part running until the stack stops or the restarts are used up."""
         try:
             while True:
                 self._start()
@@ -67,14 +67,14 @@ class Keeper(threading.Thread):
             self._give_up(error)
 
     def _start(self) -> None:
-        """Start the part until it is ready; only the first start may not fail."""
+        """Start the part until it is ready; a failure of the very first start is final."""
         while True:
             try:
                 self._start_once()
                 return
             except Stopped:
                 raise
-            except Exception as error:  # whatever it is must reach the person who waits for the stack
+            except Exception as error:  # any failure must reach the person who waits for the stack
                 line = " ".join(str(error).split())
                 if not isinstance(error, StackError):
                     line = f"{self.part.name}: {type(error).__name__}: {line}"
@@ -100,14 +100,18 @@ class Keeper(threading.Thread):
             self._say(f"{self.part.name} ready after {time.time() - self.started_at:.1f} s")
 
     def _watch(self) -> int:
-        """Wait for the death of the process; gives its exit status."""
+        """Wait for the death of the process, and return its exit status."""
         assert self.part.process
         while (code := self.part.process.exit_code()) is None:
             self._pause(POLL_S)
         return code
 
     def _after_death(self, what: str) -> None:
-        """Say it and wait a little, or give up."""
+        """Announce the death and wait a little before the restart.
+
+        Raises:
+            StackError: there were too many deaths; the part is given up.
+        """
         self.ready.clear()
         now = time.monotonic()
         self._deaths = [death for death in self._deaths if now - death < RESTART_WINDOW_S]
@@ -138,7 +142,7 @@ class Keeper(threading.Thread):
         self._on_give_up(error)
 
     def row(self) -> dict[str, Any]:
-        """This part's line in the process table."""
+        """Return this part's line in the process table."""
         process = self.part.process
         try:
             leash = identity(process.pid) if process and process.exit_code() is None else {}

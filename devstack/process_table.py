@@ -1,4 +1,4 @@
-"""The processes of a stack as its status file knows them: their table, and what a crashed supervisor left behind."""
+"""The processes behind the status file of a stack: their table, and the removal of what a crashed supervisor left."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from devstack.state import State, find_process
 
 
 def process_table(state: State) -> list[dict[str, Any]]:
-    """Rows of `devstack status`, measured now; the keys are in `_measure`."""
+    """Measure the rows of `devstack status` now.
+
+    Returns:
+        One row for each part that the last supervisor published; the keys are in `_measure`.
+    """
     published = state.read_status()
     alive = find_process(published.get("supervisor", {})) is not None
-    return [_measure(row, alive) for row in published.get("parts", [])]
+    return [_measure(row, supervised=alive) for row in published.get("parts", [])]
 
 
-def _measure(row: dict[str, Any], supervised: bool) -> dict[str, Any]:
+def _measure(row: dict[str, Any], *, supervised: bool) -> dict[str, Any]:
     leash = find_process(row["leash"])
     members = descendants(leash.pid) if leash else []
     rss, pss = _memory([leash, *members] if leash else [])
@@ -43,7 +47,7 @@ def _measure(row: dict[str, Any], supervised: bool) -> dict[str, Any]:
 
 
 def _memory(processes: Iterable[psutil.Process]) -> tuple[int, int]:
-    """Bytes of resident memory: the plain sum, and with pages that processes share counted once."""
+    """Add up resident memory in bytes: the plain sum, and the sum in which shared pages count once."""
     rss = pss = 0
     for process in processes:
         try:
@@ -58,7 +62,7 @@ def _memory(processes: Iterable[psutil.Process]) -> tuple[int, int]:
 
 
 def clean_up_leftovers(state: State) -> None:
-    """Kill what a crashed supervisor left: processes in a session of ours that work in this state folder."""
+    """Kill what a crashed supervisor left: processes in a session that it started which work in this state folder."""
     leashes = [row["leash"] for row in state.read_status().get("parts", []) if row["leash"]]
     sessions = {leash["pid"]: leash["created"] for leash in leashes}
     for process in psutil.process_iter():

@@ -8,14 +8,14 @@ from mindguard.snapshots.store import Store
 
 
 class SimulatedStore(Store):
-    """A store whose clock says `now`, or the true time where that is None.
+    """A store whose clock shows `now`, or the true time while that is None.
 
-    Objects carry the true time, so to a simulation that runs ahead they look older than they are: harder for
-    expiry, never easier.
+    Objects carry the true time. To a simulation that runs ahead they therefore look older than they are, which makes
+    expiry harder, never easier.
     """
 
     now: datetime | None = None
 
     def clock(self) -> datetime:
-        """The simulated time."""
+        """Return the simulated time."""
         return self.now or super().clock()

@@ -1,4 +1,4 @@
-"""The supervisor: starts the parts, keeps them running, and leaves nothing behind."""
+"""The supervisor starts the parts, keeps them running, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ class Stack:
     """The embedded stack as a context manager.
 
     Args:
-        state: folder that keeps everything; another start with it goes on where this one ended.
+        state: folder that keeps everything; a later start with it continues where this one ended.
         airflow: start Airflow too.
         parts: the other parts to start; Airflow needs `postgres`.
-        heartbeat_timeout_s: seconds until Airflow takes a task without heartbeat for dead.
-        parallelism: Airflow tasks at once.
-        settings: settings file for MINDGUARD_SETTINGS; default: the repository's.
-        dag_folders: more DAGs for Airflow.
-        kafka: the connection `mindguard_kafka` to a broker that somebody else keeps; see KafkaBroker.
-        feishu_app: alerts go through an app's bot, which can change its cards, instead of a custom bot's webhook.
+        heartbeat_timeout_s: seconds after which Airflow takes a task without heartbeat for dead.
+        parallelism: number of Airflow tasks that may run at once.
+        settings: settings file for MINDGUARD_SETTINGS; None leaves the repository's.
+        dag_folders: more folders of DAGs for Airflow.
+        kafka: the connection `mindguard_kafka`, to a broker that the caller keeps; see KafkaBroker.
+        feishu_app: send alerts through an app's bot, which can change its cards, instead of a custom bot's webhook.
         quiet: do not print restarts and progress.
 
     Raises:
@@ -113,7 +113,11 @@ class Stack:
         self.stop()
 
     def start_airflow(self, *, wait: bool = True) -> None:
-        """Start Airflow in a stack that runs without it; no effect when it is there."""
+        """Start Airflow in a stack that runs without it; does nothing when Airflow was started already.
+
+        Args:
+            wait: wait until it is ready.
+        """
         if not self.site:
             self.site = AirflowSite(
                 self.state,
@@ -145,10 +149,13 @@ class Stack:
         return Keeper(part, may_start=needs_are_ready, on_change=self.publish, on_give_up=given_up, say=self.say)
 
     def wait_ready(self, names: Iterable[str] = ()) -> None:
-        """Wait until the named parts (default: all) serve.
+        """Wait until parts serve.
+
+        Args:
+            names: the parts to wait for; all by default.
 
         Raises:
-            StackError: one of them has been given up.
+            StackError: one part of the stack has been given up.
         """
         waited_for = [self.keepers[name] for name in names] or list(self.keepers.values())
         while not all(keeper.ready.is_set() for keeper in waited_for):
@@ -159,7 +166,7 @@ class Stack:
         self.started = True
 
     def stop(self) -> None:
-        """End every part, Airflow first; nothing is left afterwards. May be called twice."""
+        """Stop every part, Airflow first, so that no process is left. A second call does no harm."""
         with _undisturbed():
             self._stopping.set()
             keepers = list(self.keepers.values())
@@ -179,7 +186,7 @@ class Stack:
                 self.state.close()
 
     def kill(self, part_name: str) -> None:
-        """SIGKILL to a part and all its descendants, as a crash; it is started again, however often."""
+        """Send SIGKILL to a part and all its descendants, as in a crash; the part is started again, however often."""
         keeper = self.keepers[part_name]
         keeper.ready.clear()
         if keeper.part.process:
@@ -188,7 +195,10 @@ class Stack:
 
     @contextmanager
     def down(self, part_name: str) -> Iterator[None]:
-        """An outage: the part is killed, and comes back only after the block. Waits until it is ready again."""
+        """Keep a part down for the length of the block, and wait until it is ready again.
+
+        The part is killed at the beginning, and restarted only after the block.
+        """
         keeper = self.keepers[part_name]
         keeper.may_run.clear()
         try:
@@ -199,7 +209,7 @@ class Stack:
         self.wait_ready()
 
     def say(self, line: str) -> None:
-        """One line for the person at the terminal."""
+        """Print one line for the person at the terminal, unless the stack is quiet."""
         if not self._quiet:
             print(f"devstack: {line}", file=sys.stderr, flush=True)
 
@@ -209,11 +219,11 @@ class Stack:
             self.state.write_status([keeper.row() for keeper in list(self.keepers.values())])
 
     def postgres_conninfo(self, role: str, database: str | None = None) -> str:
-        """libpq connection string with password; see `PostgreSQL.conninfo` and its `roles`."""
+        """Return a connection string of libpq, with the password; see `PostgreSQL.conninfo` and its `roles`."""
         return self.postgres.conninfo(role, database)
 
     def connections(self) -> Connections:
-        """The Airflow connections to the parts that were started, by connection id."""
+        """Return the Airflow connections to the parts that were started."""
         feishu = feishu_app_connections if self._feishu_app else feishu_webhook_connections
         known: dict[str, Callable[[], Connections]] = {
             "postgres": lambda: postgres_connections(self.postgres),
@@ -229,7 +239,7 @@ class Stack:
         return connections
 
     def environment(self) -> dict[str, str]:
-        """Variables for child processes, to be laid over theirs: AIRFLOW_CONN_*, AIRFLOW*, MINDGUARD_*."""
+        """Return the variables to merge over those of child processes: AIRFLOW_CONN_*, AIRFLOW*, MINDGUARD_*."""
         if self.site:
             return self.site.variables()
         settings = self._airflow_options["settings"]
@@ -237,18 +247,18 @@ class Stack:
         return connection_variables(self.connections()) | own
 
     def _publish_environment(self) -> None:
-        """For `devstack exec`; the file holds passwords, so it is for its owner alone."""
+        """Write the file for `devstack exec`; it holds passwords, so only its owner may read it."""
         write_private(self.state.folder / ENVIRONMENT, json.dumps(self.environment(), indent=1))
 
     def urls(self) -> dict[str, str]:
-        """Pages for people, and the S3 endpoint."""
+        """Return the pages for people, and the S3 endpoint, by title."""
         urls = {"Feishu sandbox": self.feishu.url} if "feishu" in self._names else {}
         if "seaweedfs" in self._names:
             urls["S3"] = self.seaweedfs.endpoint
         return urls | ({"Airflow": self.site.url} if self.site else {})
 
     def airflow_api(self) -> AirflowAPI:
-        """A logged-in client of Airflow's REST API.
+        """Return a logged-in client of Airflow's REST API.
 
         Raises:
             StackError: the stack runs without Airflow.
@@ -260,7 +270,7 @@ class Stack:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Ignore an impatient second Ctrl-C; stopping takes seconds, and half stopped is worse."""
+    """Ignore an impatient second Ctrl-C: stopping takes seconds, and a stack that is half stopped is worse."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

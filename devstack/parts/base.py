@@ -17,10 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Part:
-    """One supervised process: `prepare`, `start`, `ready`, `stop`.
+    """One supervised process: `prepare`, `start`, `wait_ready`, `stop`.
 
     Args:
-        state: where its data, port, secrets and log are kept.
+        state: keeps its data, port, secrets and log.
         stopping: set when the stack stops; every wait ends then.
     """
 
@@ -45,26 +45,31 @@ class Part:
         return self.state.ports[self.port_names[0]] if self.port_names else None
 
     def command(self) -> list[str]:
-        """The program and its arguments; no secrets, since everybody can read them."""
+        """Return the program and its arguments; they hold no secrets, since everybody can read them."""
         raise NotImplementedError
 
     def environment(self) -> dict[str, str]:
-        """The whole environment of the program."""
+        """Return the whole environment of the program."""
         return base_environment()
 
     def prepare(self) -> None:
-        """What must be there before the program starts; safe to repeat."""
+        """Make what must exist before the program starts; safe to repeat."""
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def probe(self) -> bool:
-        """Whether it serves now; any OSError counts as no."""
+        """Tell whether the part serves now; any OSError counts as no."""
         raise NotImplementedError
 
     def after_ready(self) -> None:
-        """What needs the running program; safe to repeat."""
+        """Do what needs the running program; safe to repeat."""
 
     def start(self) -> None:
-        """Start the process."""
+        """Start the process.
+
+        Raises:
+            StackError: another program has taken the port.
+            Stopped: the stack is being stopped.
+        """
         if self.port is not None:
             # A program that answers here is not ours: the part's own process is not running.
             self._wait_for_free_port()
@@ -79,7 +84,7 @@ class Part:
         raise StackError(f"{self.name}: port {self.port} on 127.0.0.1 is taken by another program")
 
     def leashed(self, command: list[str]) -> LeashedProcess:
-        """A process of this part."""
+        """Start a process of this part on a leash, with the part's log and environment."""
         rotate(self.log)
         return LeashedProcess(
             command,
@@ -92,10 +97,10 @@ class Part:
         )
 
     def wait_ready(self) -> None:
-        """Wait until it serves.
+        """Wait until the part serves.
 
         Raises:
-            StackError: it ended or took too long; the line shows its log's end.
+            StackError: it ended or took too long; the message shows the end of its log.
             Stopped: the stack is being stopped.
         """
         assert self.process
@@ -112,17 +117,17 @@ class Part:
         self.after_ready()
 
     def request_stop(self) -> None:
-        """Ask it to end; returns at once."""
+        """Ask the process to end, and return at once."""
         if self.process:
             self.process.request_stop()
 
     def stop(self) -> None:
-        """End it; nothing of it is left afterwards."""
+        """Stop the process; nothing of it is left afterwards."""
         if self.process:
             self.process.stop()
 
     def is_serving(self) -> bool:
-        """`probe` without its errors."""
+        """Tell whether the part serves now: `probe`, without its errors."""
         try:
             return self.probe()
         except OSError:
@@ -130,7 +135,7 @@ class Part:
 
 
 def base_environment() -> dict[str, str]:
-    """This process's environment without settings of another Airflow, and without a proxy for loopback."""
+    """Return this process's environment without the settings of another Airflow, and without a proxy for loopback."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
     loopback = "127.0.0.1,localhost"
     no_usage_reports = {"DO_NOT_TRACK": "1", "SCARF_ANALYTICS": "false", "GX_ANALYTICS_ENABLED": "false"}
@@ -138,7 +143,7 @@ def base_environment() -> dict[str, str]:
 
 
 def http_status(url: str, timeout_s: float = 2.0) -> int:
-    """Status of a GET on loopback, without any proxy."""
+    """Return the status of a GET on loopback, which bypasses any proxy."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=timeout_s) as response:

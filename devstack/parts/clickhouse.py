@@ -19,11 +19,13 @@ class ClickHouseFront(Part):
     login = "mindguard"
 
     def command(self) -> list[str]:
+        """Return the program and its arguments."""
         module = [sys.executable, "-m", "devstack.clickhouse.front"]
         password = ["--user", self.login, "--password-env", "MINDGUARD_CLICKHOUSE_PASSWORD"]
         return [*module, "--path", str(self.folder / "data"), "--port", str(self.port), *password]
 
     def environment(self) -> dict[str, str]:
+        """Return the environment with the password."""
         own = {"MINDGUARD_CLICKHOUSE_PASSWORD": self.password, "PYTHONPATH": str(ROOT)}
         return super().environment() | own
 
@@ -33,7 +35,7 @@ class ClickHouseFront(Part):
         return self.state.secret("clickhouse")
 
     def client(self) -> ClickHouseClient:
-        """A new client with every right."""
+        """Return a new client with every right."""
         import clickhouse_connect
 
         return clickhouse_connect.get_client(
@@ -41,4 +43,5 @@ class ClickHouseFront(Part):
         )
 
     def probe(self) -> bool:
+        """Tell whether the front answers a ping."""
         return http_status(f"http://127.0.0.1:{self.port}/ping") == 200

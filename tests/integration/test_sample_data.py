@@ -408,7 +408,7 @@ def test_command_loads_both_up_to_now(client: Client, database: str, front_port:
         (["--postgres-env", "PG"], "connection refused"),
         (["--postgres-env", "NOT_SET"], "environment variable NOT_SET is not set"),
         (["--clickhouse", "http://default@127.0.0.1:1"], "refused"),
-        (["--clickhouse", "http://default:secret@127.0.0.1:1"], "the password belongs into the environment"),
+        (["--clickhouse", "http://default:secret@127.0.0.1:1"], "pass the password in the environment"),
     ],
 )
 def test_command_errors_are_one_clear_line(arguments: list[str], expected: str) -> None:
