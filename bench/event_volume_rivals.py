@@ -35,18 +35,18 @@ BY_DAY = """
 
 
 def client() -> Any:
-    """Of the stack's connection."""
+    """Return a client of the stack's ClickHouse."""
     return clickhouse_client(from_environment("mindguard_events"))
 
 
 class Counting:
-    """Passes queries on and adds up how many, and how long the answers took."""
+    """Passes queries on, and adds up their number and the seconds until their answers."""
 
     def __init__(self, inner: Any) -> None:
         self._inner, self.queries, self.seconds = inner, 0, 0.0
 
     def query_df(self, *arguments: Any, **named: Any) -> Any:
-        """As the client's own."""
+        """Run a query, as the client's own method does."""
         began = time.perf_counter()
         try:
             return self._inner.query_df(*arguments, **named)
@@ -56,8 +56,11 @@ class Counting:
 
 
 def mindguard(today: date) -> dict[str, float]:
-    """The daily run on a closed day on which an event fell: frames from the rollup, with nine weeks of history, its
-    causes, and the suites."""
+    """Do the daily run on a closed day on which an event fell.
+
+    It builds the frames from the rollup, with nine weeks of history, finds the causes of the fall, and judges the
+    suites.
+    """
     counting = Counting(client())
     as_of = datetime(today.year, today.month, today.day, 0, 30, tzinfo=SETTINGS.zone)
     frames = Frames(SETTINGS, Moment(today - timedelta(days=1), as_of), resolve=from_environment)
@@ -68,7 +71,7 @@ def mindguard(today: date) -> dict[str, float]:
 
 
 def raw(today: date) -> dict[str, float]:
-    """The same counts by event and day, from the raw table."""
+    """Ask the raw table for the same counts by event and day."""
     began = time.perf_counter()
     since = today - timedelta(days=64)
     client().query_df(
@@ -79,7 +82,7 @@ def raw(today: date) -> dict[str, float]:
 
 
 def great_expectations(today: date) -> dict[str, float]:
-    """Six expectations of a suite on day over day, run by Great Expectations on ClickHouse itself."""
+    """Check day over day with six expectations of a suite, which Great Expectations runs on ClickHouse itself."""
     import great_expectations as gx
     import great_expectations.expectations as gxe
     from sqlalchemy import event
@@ -120,7 +123,7 @@ def great_expectations(today: date) -> dict[str, float]:
 
 
 def interval_operator(today: date) -> dict[str, float]:
-    """Airflow's SQLIntervalCheckOperator, one metric for each key event, the bare rule."""
+    """Apply the bare rule with Airflow's SQLIntervalCheckOperator, one metric for each key event."""
     from airflow.providers.common.sql.operators.sql import SQLIntervalCheckOperator
 
     metrics = {f"countIf(event_name = '{name}')": 1.25 for name in NAMES}
@@ -132,13 +135,13 @@ def interval_operator(today: date) -> dict[str, float]:
         days_back=-1,
         metrics_thresholds=metrics,
     )
-    # The operator renders its dates in a task; here they are put in.
+    # The operator renders its dates only in a task, so they are inserted here.
     operator.sql1 = operator.sql1.replace("{{ ds }}", str(today - timedelta(days=1)))
     operator.sql2 = operator.sql2.replace("{{ macros.ds_add(ds, -1) }}", str(today - timedelta(days=2)))
     began = time.perf_counter()
     try:
         operator.execute({})
-    except Exception as error:  # it fails where a metric moved by more than 25 %, up or down
+    except Exception as error:  # it fails when a metric moved by more than 25 %, up or down
         if "not satisfied" not in str(error) and "tests have failed" not in str(error):
             raise
     return {"queries": 2, "query_s": time.perf_counter() - began}
@@ -150,14 +153,14 @@ WAYS: dict[str, Callable[[date], dict[str, float]]] = {
 
 
 def peak_mb() -> float:
-    """Largest resident size of this program; ru_maxrss would count the parent's too."""
+    """Return the largest resident size of this program in megabytes; ru_maxrss would count the parent's too."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found
     return int(found[1]) / 1024
 
 
 def main() -> None:
-    """Run the way that is named and say what it took."""
+    """Run the way that is named, and print what it took."""
     began = time.perf_counter()
     measured = WAYS[sys.argv[1]](date.fromisoformat(sys.argv[2]))
     measured |= {

@@ -1,9 +1,9 @@
-"""How long one run over many monitors takes, and how much memory: the shipped ones, over and over, on sample data.
+"""How long one run over many monitors takes, and how much memory: the shipped monitors, repeated, on sample data.
 
     python bench/monitors.py [--counts 6,60,600] [--events 5000000] [--rounds 3]
 
-Each round is a process of its own that measures, judges and keeps what came out, as the DAGs do; Airflow itself is not
-in it. The result goes to `docs/benchmarks/monitors.json`; `python bench/report.py` makes the page.
+Each round is a process of its own that measures, judges and keeps the results, as the DAGs do, but without Airflow.
+The result goes to `docs/benchmarks/monitors.json`; `python bench/report.py` makes the page.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+from devstack.data.live_data import LiveData
+from devstack.data.sample_data import SHANGHAI, load_events, load_tables
 from devstack.kafka_broker import KafkaBroker
-from devstack.live_data import LiveData
-from devstack.parts import ROOT
-from devstack.sample_data import SHANGHAI, load_events, load_tables
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.connections import from_environment
 from mindguard.database.session import OpsDatabase
@@ -39,14 +39,14 @@ ROWS = 200_000
 
 
 def measure(settings_file: Path) -> dict[str, Any]:
-    """One run in this process."""
+    """Measure one run in this process."""
     settings = load_settings(settings_file)
     store = MonitorStore(OpsDatabase.of(from_environment(settings.connections.ops)), keep=timedelta(days=1))
     began = time.perf_counter()
     results = run_monitors(settings, from_environment, now=datetime.now(UTC), memory=store)
     return {
         "run_s": time.perf_counter() - began,
-        # ru_maxrss would begin with what the parent had when it forked.
+        # ru_maxrss would begin with the memory that the parent had when it forked.
         "rss_mb": int(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0]) / 1024,
         "results": len(results),
         "statuses": Counter(f"{result.status} {result.reason}".strip() for result in results),
@@ -54,7 +54,7 @@ def measure(settings_file: Path) -> dict[str, Any]:
 
 
 def round_of(count: int, folder: Path, environment: dict[str, str]) -> dict[str, Any]:
-    """So many monitors, in a process of their own."""
+    """Run `count` monitors in a process of their own."""
     shipped = load_settings()
     named = [
         monitor.model_copy(update={"name": f"{monitor.name}_{number}"})
@@ -78,9 +78,9 @@ def round_of(count: int, folder: Path, environment: dict[str, str]) -> dict[str,
 def main() -> None:
     """Measure each size, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--counts", default="6,60,600")
-    parser.add_argument("--events", type=int, default=5_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--counts", default="6,60,600", help="monitors of each size (%(default)s)")
+    parser.add_argument("--events", type=int, default=5_000_000, help="sample events (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each size (%(default)s)")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:

@@ -1,7 +1,7 @@
-"""Seconds that each DAG file costs to parse, on top of what Airflow's processes hold already.
+"""Seconds that each DAG file costs to parse, on top of what Airflow's processes have loaded already.
 
-`python bench/parse_cost.py [REPEATS]`: each measurement in a fresh interpreter, the median of several. Shown beside
-what one careless import at the top of a file would cost.
+`python bench/parse_cost.py [REPEATS]` runs each measurement in a fresh interpreter and shows the median of several,
+beside what one careless import at the top of a file would cost.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ print(time.perf_counter() - began)
 
 
 def seconds(action: str, repeats: int) -> float:
-    """Median wall time of the action after `import airflow.sdk`."""
+    """Return the median wall time in seconds of the action after `import airflow.sdk`."""
     with tempfile.TemporaryDirectory() as home:
         environment = os.environ | {"PYTHONPATH": str(ROOT / "plugins"), "AIRFLOW_HOME": home}
         command = [sys.executable, "-c", TIMED.format(action=action)]

@@ -16,7 +16,7 @@ _BAR_PX, _ROW_PX, _LABEL_PX = 420, 26, 230
 
 
 def chart(result: dict[str, Any]) -> str:
-    """Horizontal bars of wall seconds, as SVG."""
+    """Draw horizontal bars of wall seconds as SVG."""
     medians = result["medians"]
     longest = max(each["wall_s"] for each in medians.values())
     height = _ROW_PX * len(medians) + 34
@@ -42,7 +42,7 @@ def chart(result: dict[str, Any]) -> str:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Every figure of one result, as Markdown."""
+    """Show every figure of one result as Markdown."""
     lines = [
         f"### {result['rows']:,} rows, {result['source_mb']:,.0f} MB of tables",
         "",
@@ -62,7 +62,11 @@ def table(result: dict[str, Any]) -> str:
 
 
 def plain(result: dict[str, Any]) -> str:
-    """A result that is one table already: `title`, `command`, `note`, `columns`, and `rows` of texts and numbers."""
+    """Show a result that is one table already as Markdown.
+
+    Args:
+        result: `title`, `command`, `note`, `columns`, and `rows` of texts and numbers.
+    """
     lines = [
         f"### {result['title']}",
         "",
@@ -76,7 +80,7 @@ def plain(result: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write the charts and the generated part of the page; what stands above the mark is kept."""
+    """Write the charts and the generated part of the page; the text above the mark is kept."""
     results = sorted(
         (json.loads(path.read_text()) for path in RESULTS.glob("snapshots-*.json")), key=lambda r: r["rows"]
     )

@@ -1,4 +1,4 @@
-"""Snapshots side by side with what people use today, on one machine in one run.
+"""Snapshots side by side with the tools that people use today, on one machine in one run.
 
     python bench/snapshots.py [--rows 1000000] [--rounds 3]
 
@@ -26,9 +26,11 @@ from typing import Any
 import psutil
 import psycopg
 
-from devstack.parts import BUCKET, ROOT
-from devstack.sample_data import TABLES, churn, load_tables
-from devstack.stack import Stack, connection_variables
+from devstack.connections import connection_variables
+from devstack.data.sample_data import TABLES, churn, load_tables
+from devstack.parts.base import ROOT
+from devstack.parts.seaweedfs import BUCKET
+from devstack.stack import Stack
 from mindguard.snapshots.pgtools import tool
 
 RESULTS = ROOT / "docs" / "benchmarks"
@@ -46,7 +48,7 @@ COMMAND = [sys.executable, "-c", "from mindguard.cli import main; main()"]
 
 
 class Bench:
-    """A stack with sample data, and the measured contestants."""
+    """A stack with sample data, and the contestants that are measured."""
 
     def __init__(self, stack: Stack, folder: Path) -> None:
         self.stack = stack
@@ -59,7 +61,15 @@ class Bench:
         self.database = f"host={self.uri['host']} port={self.uri['port']} user={self.uri['user']} dbname=mindguard"
 
     def measure(self, command: list[str], prefix: str | None = None) -> dict[str, float]:
-        """Wall seconds, CPU seconds of the client, of PostgreSQL and of the store, peak RSS (MB), bytes stored (MB)."""
+        """Run a command and measure it.
+
+        Args:
+            command: argument list.
+            prefix: prefix of the bucket that it stores under; None when it stores nothing there.
+
+        Returns:
+            Wall seconds, CPU seconds of the client, of PostgreSQL and of the store, peak RSS (MB), bytes stored (MB).
+        """
         environment = self.environment | (self.settings(prefix) if prefix else {})
         stored, servers = self.stored(prefix), self.server_cpu_s()
         began = time.perf_counter()
@@ -79,40 +89,43 @@ class Bench:
         }
 
     def server_cpu_s(self) -> dict[str, float]:
-        """What PostgreSQL and the store have used so far, their ended processes too."""
+        """Return the CPU seconds that PostgreSQL and the store have used so far, with their ended processes."""
         parts = {"postgres_cpu_s": self.stack.postgres, "store_cpu_s": self.stack.seaweedfs}
         return {name: cpu_s(psutil.Process(part.process.pid)) for name, part in parts.items() if part.process}
 
     def settings(self, prefix: str) -> dict[str, str]:
-        """The shipped settings under a prefix of their own."""
+        """Write the shipped settings with a prefix of their own, and return the variable that names the file."""
         shipped = (ROOT / "include/config/mindguard.yaml").read_text("utf-8")
         file = self.folder / f"{prefix}.yaml"
         file.write_text(shipped.replace("prefix: key-tables", f"prefix: {prefix}"), "utf-8")
         return {"MINDGUARD_SETTINGS": str(file)}
 
     def stored(self, prefix: str | None) -> int:
-        """Bytes under the prefix."""
+        """Return the bytes under the prefix."""
         if prefix is None:
             return 0
         pages = self.stack.seaweedfs.client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
         return sum(found["Size"] for page in pages for found in page.get("Contents", ()))
 
     def raw_copy(self) -> dict[str, float]:
-        """COPY of the three tables in binary to nowhere, one after the other: the floor for a single reader."""
+        """Copy the three tables in binary to nowhere, one after the other: the lower limit for a single reader."""
         statements = [f"copy public.{table} to stdout (format binary)" for table in TABLES]
         return self.measure(
             [tool("psql"), "-q", self.database, *(part for each in statements for part in ("-c", each))]
         )
 
     def pg_dump(self) -> dict[str, float]:
-        """`pg_dump -Fc` of the three tables into a local file; named by `--table`, they would lack their types."""
+        """Dump the three tables with `pg_dump -Fc` into a local file.
+
+        They are not named by `--table`, because the dump would then lack their types.
+        """
         target = self.folder / "bench.dump"
         command = [tool("pg_dump"), "-Fc", "--exclude-schema=devstack", f"--file={target}", f"--dbname={self.database}"]
         measured = self.measure(command)
         return measured | {"stored_mb": target.stat().st_size / 1e6}
 
     def operator(self, prefix: str) -> dict[str, float]:
-        """Airflow's own SqlToS3Operator, table by table into Parquet."""
+        """Store the three tables as Parquet with Airflow's own SqlToS3Operator, one after the other."""
         code = OPERATOR.format(tables=TABLES, bucket=BUCKET, prefix=f"{prefix}/")
         return self.measure([sys.executable, "-c", code], prefix)
 
@@ -120,40 +133,46 @@ class Bench:
         """Measure a command that fills the new, empty database `bench_restored`."""
         with psycopg.connect(self.stack.postgres_conninfo("postgres", "postgres"), autocommit=True) as admin:
             admin.execute("create database bench_restored owner mindguard_app_owner")
-            admin.execute("checkpoint")  # nobody pays for writes of the one before
+            admin.execute("checkpoint")  # no contestant pays for the writes of the one before
             try:
                 return self.measure(command, prefix)
             finally:
                 admin.execute("drop database bench_restored with (force)")
 
     def pg_restore(self) -> dict[str, float]:
-        """The last `pg_dump -Fc`, from the local file into an empty database over three connections."""
+        """Restore the last `pg_dump -Fc` from the local file into an empty database over three connections."""
         database = self.database.replace("dbname=mindguard", "dbname=bench_restored")
         dump = str(self.folder / "bench.dump")
         return self.into_empty([tool("pg_restore"), "--jobs=3", "--no-owner", f"--dbname={database}", dump])
 
     def restore(self, prefix: str) -> dict[str, float]:
-        """`mindguard snapshot restore --whole`, with its checks, from the store into an empty database."""
+        """Run `mindguard snapshot restore --whole`, with its checks, from the store into an empty database."""
         connection = self.stack.connections()["mindguard_restore"] | {"schema": "bench_restored"}
         self.environment |= connection_variables({"bench_restored": connection})
         return self.into_empty([*COMMAND, "snapshot", "restore", "latest", "--whole", "--to", "bench_restored"], prefix)
 
     def drill(self, prefix: str) -> dict[str, float]:
-        """`mindguard snapshot drill`: a restore, the fingerprint of every table, inserts, proof."""
+        """Run `mindguard snapshot drill`: a restore, the fingerprint of every table, inserts, proof."""
         return self.measure([*COMMAND, "snapshot", "drill", "latest"], prefix)
 
     def take(self, prefix: str) -> dict[str, float]:
-        """`mindguard snapshot take`, with everything that it does: fingerprints, upload, read back, manifest."""
+        """Run `mindguard snapshot take`, with everything that it does: fingerprints, upload, read back, manifest."""
         return self.measure([*COMMAND, "snapshot", "take"], prefix)
 
 
 def cpu_s(process: psutil.Process) -> float:
-    """CPU seconds of a process and all that came of it."""
+    """Return the CPU seconds of a process and all its descendants."""
     return sum(sum(each.cpu_times()[:4]) for each in (process, *process.children(recursive=True)))
 
 
 def one_round(bench: Bench, number: int, *, with_operator: bool) -> dict[str, dict[str, float]]:
-    """Each contestant once."""
+    """Measure each contestant once.
+
+    Args:
+        bench: the stack and the contestants.
+        number: number of the round.
+        with_operator: measure the SqlToS3Operator too.
+    """
     prefix = f"bench-{number}"
     steps: list[tuple[str, Callable[[], dict[str, float]]]] = [
         ("raw COPY binary to nowhere", bench.raw_copy),
@@ -175,13 +194,13 @@ def one_round(bench: Bench, number: int, *, with_operator: bool) -> dict[str, di
 
 
 def after_churn(bench: Bench, prefix: str, percent: float, number: int) -> dict[str, float]:
-    """A day's snapshot after so many percent of rows came in and a tenth as many changed."""
+    """Take a snapshot after `percent` percent of the rows were added and a tenth as many changed."""
     churn(bench.owner, percent=percent, seed=1000 * number + int(percent))
     return bench.take(prefix)
 
 
 def medians(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """Median of each figure over the rounds, and of the ratio to raw COPY within each round."""
+    """Return the median of each figure over the rounds, and of the ratio to raw COPY within each round."""
     result = {}
     for name in rounds[0]:
         figures = {key: statistics.median(each[name][key] for each in rounds) for key in rounds[0][name]}
@@ -193,12 +212,14 @@ def medians(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, fl
 
 
 def main() -> None:
-    """Load, measure, store the result."""
+    """Load the data, measure, and store the result."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows over the three tables (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds (%(default)s)")
     parser.add_argument(
-        "--without-operator", action="store_true", help="it holds a whole table in memory, several times"
+        "--without-operator",
+        action="store_true",
+        help="leave out the SqlToS3Operator, which holds a whole table in memory, several times",
     )
     arguments = parser.parse_args()
     state = Path(tempfile.mkdtemp(prefix="mindguard-bench-"))
@@ -212,7 +233,7 @@ def main() -> None:
                     "select sum(pg_table_size(('public.' || name)::regclass)) from unnest(%s::text[]) as name",
                     [list(TABLES)],
                 ).fetchone()
-            bench.raw_copy()  # warms the cache for everybody
+            bench.raw_copy()  # warms the cache for every contestant
             rounds = [
                 one_round(bench, number, with_operator=not arguments.without_operator)
                 for number in range(1, arguments.rounds + 1)

@@ -1,5 +1,8 @@
-"""`python -m devstack run` shows everything at work, `up` only starts the stack, `status` shows its process
-table, `exec` runs a command with its connections."""
+"""The command line of the embedded stack.
+
+`python -m devstack run` shows everything at work, `up` only starts the stack, `status` shows its process table, and
+`exec` runs a command with the stack's connections.
+"""
 
 from __future__ import annotations
 
@@ -13,23 +16,31 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from devstack.stack import ALL_PARTS, ENVIRONMENT, Stack, process_table
+from devstack.process_table import process_table
+from devstack.stack import ALL_PARTS, ENVIRONMENT, Stack
 from devstack.state import StackError, State
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; gives the exit status."""
+    """Run one command.
+
+    Args:
+        argv: the arguments; those of the process by default.
+
+    Returns:
+        The exit status.
+    """
     parser = argparse.ArgumentParser(prog="python -m devstack", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start everything and stay until Ctrl-C")
-    up.add_argument("--no-airflow", action="store_true", help="leave Airflow out")
-    up.add_argument("--only", nargs="+", choices=ALL_PARTS, default=ALL_PARTS, help="these parts alone")
+    up.add_argument("--no-airflow", action="store_true", help="do not start Airflow")
+    up.add_argument("--only", nargs="+", choices=ALL_PARTS, default=ALL_PARTS, help="start only these parts")
     run = commands.add_parser("run", help="start everything, load sample data, run the DAGs, print a summary")
     run.add_argument("--once", action="store_true", help="stop after the summary")
     run.add_argument("--rows", type=int, default=1_000_000, help="sample rows over the three tables (%(default)s)")
     run.add_argument("--events", type=int, default=5_000_000, help="sample events in ClickHouse (%(default)s)")
-    state = commands.add_parser("status", help="show the process table; status 0 when all parts are ready")
-    state.add_argument("--json", action="store_true", help="for programs")
+    state = commands.add_parser("status", help="show the process table; the exit status is 0 when all parts are ready")
+    state.add_argument("--json", action="store_true", help="print JSON instead of a table")
     execute = commands.add_parser("exec", help="run a command with the connections of the running stack")
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND …", help="for instance: mindguard doctor")
     for command in (up, run, state, execute):
@@ -43,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        # The reader has seen enough (`| head -1`). Python's own flush at exit must not fail once more.
+        # The reader has closed the pipe (`| head -1`). Python's own flush at exit must not fail once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except StackError as error:
@@ -63,7 +74,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _exec(arguments: argparse.Namespace) -> int:
     published = arguments.state / ENVIRONMENT
     if not published.exists():
-        raise StackError(f"nothing has been started in {arguments.state}; `make run` first")
+        raise StackError(f"nothing has been started in {arguments.state}; run `make run` first")
     if not arguments.argv:
         raise StackError("exec needs a command, for instance: mindguard doctor")
     environment = os.environ | json.loads(published.read_text())
@@ -92,7 +103,7 @@ def _up(arguments: argparse.Namespace) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """One way out for Ctrl-C, `kill` and a closed terminal."""
+    """End the program in the same way after Ctrl-C, after `kill` and after the terminal was closed."""
     raise KeyboardInterrupt
 
 

@@ -16,12 +16,12 @@ DONE = frozenset({"success", "failed"})
 
 
 class AirflowAPI:
-    """REST calls as a user of the simple auth manager.
+    """Calls Airflow's REST API as a user of the simple auth manager.
 
     Args:
         url: base URL of the API server.
-        username: who.
-        password: of that user.
+        username: the user's name.
+        password: the user's password.
     """
 
     def __init__(self, url: str, username: str, password: str) -> None:
@@ -37,10 +37,18 @@ class AirflowAPI:
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def call(self, method: str, path: str, **arguments: Any) -> Any:
-        """One call below /api/v2; gives the decoded JSON, or None for an empty answer.
+        """Make one call below /api/v2.
+
+        Args:
+            method: HTTP method.
+            path: path below /api/v2.
+            **arguments: arguments of `httpx.Client.request`.
+
+        Returns:
+            The decoded JSON, or None for an empty answer.
 
         Raises:
-            StackError: Airflow refuses; the line holds its status and detail.
+            StackError: Airflow refuses; the message holds its status and detail.
         """
         answer = self._client.request(method, f"/api/v2{path}", **arguments)
         if answer.status_code == httpx.codes.UNAUTHORIZED:
@@ -51,10 +59,14 @@ class AirflowAPI:
         return answer.json() if answer.content else None
 
     def page(self, path: str, **query: Any) -> Any:
-        """The decoded JSON of a page outside /api/v2.
+        """Get the decoded JSON of a page outside /api/v2.
+
+        Args:
+            path: path of the page.
+            **query: parameters of the URL.
 
         Raises:
-            StackError: the answer is an error.
+            StackError: Airflow refuses; the message holds its status and detail.
         """
         answer = self._client.get(path, params=query)
         if answer.is_error:
@@ -62,16 +74,20 @@ class AirflowAPI:
         return answer.json()
 
     def dag_ids(self) -> set[str]:
-        """Every DAG that has been parsed."""
+        """Return the id of every DAG that has been parsed."""
         return {dag["dag_id"] for dag in self.call("GET", "/dags", params={"limit": 500})["dags"]}
 
     def import_errors(self) -> dict[str, str]:
-        """File name → traceback of every DAG file that does not load."""
+        """Return file name → traceback of every DAG file that does not load."""
         errors = self.call("GET", "/importErrors", params={"limit": 500})["import_errors"]
         return {error["filename"]: error["stack_trace"] for error in errors}
 
     def wait_for_dags(self, *dag_ids: str, timeout_s: float = 60) -> None:
-        """Wait until these DAGs have been parsed."""
+        """Wait until these DAGs have been parsed.
+
+        Raises:
+            StackError: one of them does not appear in time.
+        """
 
         def parsed() -> bool:
             return set(dag_ids) <= self.dag_ids()
@@ -83,7 +99,10 @@ class AirflowAPI:
         self.call("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
 
     def unpause_from_now(self, dag_id: str, *, timeout_s: float = 5) -> None:
-        """Unpause a DAG, and call off the run of its last schedule, which that starts unless it has been there."""
+        """Unpause a DAG, and mark the run of its last schedule, which this starts, as successful at once.
+
+        Airflow starts no such run when it has run before; no run is marked then, after a wait of `timeout_s` seconds.
+        """
         earlier = {run["dag_run_id"] for run in self.runs(dag_id)}
         self.set_paused(dag_id, paused=False)
         deadline = time.monotonic() + timeout_s
@@ -95,28 +114,38 @@ class AirflowAPI:
             time.sleep(POLL_S)
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None, *, logical_date: str | None = None) -> str:
-        """Unpause the DAG and start a run; gives the run id.
+        """Unpause the DAG and start a run.
 
         Args:
-            dag_id: which.
+            dag_id: the DAG to run.
             conf: values of its Params.
-            logical_date: ISO 8601 with offset; None, as for asset-triggered runs.
+            logical_date: ISO 8601 with offset; None gives the run no logical date, as asset-triggered runs have none.
+
+        Returns:
+            The run id.
         """
         self.set_paused(dag_id, paused=False)
         body = {"logical_date": logical_date, "conf": conf or {}}
         return str(self.call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
-        """The runs of a DAG, newest first."""
+        """Return the newest 100 runs of a DAG, newest first."""
         params = {"order_by": "-run_after", "limit": 100}
         return list(self.call("GET", f"/dags/{dag_id}/dagRuns", params=params)["dag_runs"])
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """One run."""
+        """Return one run."""
         return dict(self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}"))
 
     def wait_for_run(self, dag_id: str, run_id: str, *, timeout_s: float = 300) -> str:
-        """Wait until a run has ended; gives `success` or `failed`."""
+        """Wait until a run has ended.
+
+        Returns:
+            `success` or `failed`.
+
+        Raises:
+            StackError: it has not ended in time; the message names the states of its tasks.
+        """
 
         def ended() -> str | None:
             state = self.run(dag_id, run_id)["state"]
@@ -130,24 +159,24 @@ class AirflowAPI:
         return str(_poll(ended, timeout_s, where))
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """The task instances of a run, as Airflow describes them."""
+        """Return the task instances of a run, as Airflow describes them."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
         return list(self.call("GET", path, params={"limit": 500})["task_instances"])
 
     def log(self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1) -> str:
-        """The text of one try's log."""
+        """Return the text of the log of one try."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
         answer = self.call("GET", path, params={"map_index": map_index, "full_content": True})
         return "\n".join(_log_line(entry) for entry in answer["content"])
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", *, map_index: int = -1) -> Any:
-        """A value that a task has handed on."""
+        """Return a value that a task has pushed to XCom."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         return self.call("GET", path, params={"deserialize": True, "map_index": map_index})["value"]
 
 
 def _log_line(entry: Any) -> str:
-    """One structured entry with all its fields; errors keep their values and tracebacks there."""
+    """Write one structured entry with all its fields; errors keep their values and tracebacks there."""
     if not isinstance(entry, dict):
         return str(entry)
     more = {key: value for key, value in entry.items() if key not in {"event", "timestamp"} and value}
@@ -155,6 +184,7 @@ def _log_line(entry: Any) -> str:
 
 
 def _poll(attempt: Callable[[], T | None], timeout_s: float, failure: Callable[[], str]) -> T:
+    """Try again until the attempt gives something true; raise a StackError with `failure` after `timeout_s` seconds."""
     deadline = time.monotonic() + timeout_s
     while not (result := attempt()):
         if time.monotonic() > deadline:

@@ -12,11 +12,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 GROUP = "event-landing"
 TOPIC = "product-events"
-PARTITIONS = 4  # of every topic, as the mock cluster has it
+PARTITIONS = 4  # the mock cluster gives every topic so many
 
 
 class KafkaBroker:
-    """One broker; a topic is there once somebody names it."""
+    """One broker; a topic exists as soon as a client names it."""
 
     def __init__(self) -> None:
         self._producer = Producer({"test.mock.num.brokers": 1, "log_level": 0})
@@ -24,17 +24,23 @@ class KafkaBroker:
         self.address = f"{broker.host}:{broker.port}"
 
     def connection(self) -> dict[str, object]:
-        """As Airflow keeps it."""
+        """Return the connection to this broker in Airflow's JSON form."""
         return {"conn_type": "kafka", "extra": {"bootstrap.servers": self.address}}
 
     def produce(self, count: int, *, at: datetime, topic: str = TOPIC) -> None:
-        """Write messages of this time, aware, in turn to each partition."""
+        """Write messages, in turn to each partition.
+
+        Args:
+            count: number of messages.
+            at: their timestamp, aware.
+            topic: the topic to write to.
+        """
         for number in range(count):
             self._producer.produce(topic, b"{}", partition=number % PARTITIONS, timestamp=int(at.timestamp() * 1000))
         self._producer.flush(10)
 
     def consume(self, *, group: str = GROUP, topic: str = TOPIC, partitions: Sequence[int] = range(PARTITIONS)) -> None:
-        """Let a group read all that is there: its position is now behind the last message of these partitions."""
+        """Let a consumer group read everything: its position is then behind the last message of these partitions."""
         consumer = Consumer({"bootstrap.servers": self.address, "group.id": group, "log_level": 0})
         try:
             places = [TopicPartition(topic, number) for number in partitions]

@@ -1,15 +1,15 @@
-"""Run one program so that nothing of it outlives the supervisor.
+"""Run one program so that no process of it outlives the supervisor.
 
 Usage: `python leash.py PARENT GRACE SIGNAL USER -- COMMAND`
 
 The leash is the reaper of everything that the program starts, so even a grandchild that moved to another
 session is found. It ends the whole tree when
 
-- the program itself has ended (exit status is passed on; 128 + n after signal n),
-- it is asked to by SIGINT or SIGTERM, or
-- its supervisor (process PARENT) is gone, even by SIGKILL.
+- the program itself has ended (its exit status is passed on; 128 + n after signal n),
+- the leash receives SIGINT or SIGTERM, or
+- its supervisor (process PARENT) has ended, even by SIGKILL.
 
-Stopping means: SIGNAL to the program, up to GRACE seconds, then SIGKILL to what is left of the tree.
+To stop the tree, it sends SIGNAL to the program, waits up to GRACE seconds, then sends SIGKILL to what is left.
 USER is a system user to become, or `-`. Standard library only: it runs under `python -I -S`, and stays small.
 """
 
@@ -31,7 +31,11 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 def main(argv: list[str]) -> int:
-    """Run the command to its end; gives the exit status to leave with."""
+    """Run the command to its end.
+
+    Returns:
+        The exit status to leave with.
+    """
     parent, grace_s, stop_signal, user = int(argv[0]), float(argv[1]), int(argv[2]), argv[3]
     command = argv[5:]
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
@@ -58,7 +62,7 @@ def main(argv: list[str]) -> int:
 
 
 def _become(user: str, command: list[str]) -> None:
-    """In the forked child: own process group, the wanted user, then the program."""
+    """Become the program in the forked child: take a process group of its own and the wanted user, then execute it."""
     try:
         os.setpgid(0, 0)
         if user != "-":
@@ -69,10 +73,10 @@ def _become(user: str, command: list[str]) -> None:
             os.setgid(entry.pw_gid)
             os.setuid(entry.pw_uid)
             os.environ.update(HOME=entry.pw_dir, USER=user, LOGNAME=user)
-        # After setuid, which clears it: covers a leash that is itself killed.
+        # This stands after setuid, which clears it. It covers the case that the leash itself is killed.
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
-        # A supervisor started in the background of a shell ignores SIGINT, and that would be inherited.
+        # A supervisor started in the background of a shell ignores SIGINT, and the program would inherit that.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execvpe(command[0], command, os.environ)
     except OSError as error:
@@ -81,7 +85,11 @@ def _become(user: str, command: list[str]) -> None:
 
 
 def _reap(program: int) -> int | None:
-    """Collect every ended child; gives the program's wait status once it has ended."""
+    """Collect every ended child.
+
+    Returns:
+        The program's wait status once it has ended, else None.
+    """
     ended = None
     while True:
         try:
@@ -95,7 +103,7 @@ def _reap(program: int) -> int | None:
 
 
 def _kill_descendants() -> None:
-    """SIGKILL until none is left; orphans arrive here as children, so children are enough."""
+    """Send SIGKILL until no child is left; orphans arrive here as children, so children are enough."""
     while children := _children():
         for pid in children:
             os.kill(pid, signal.SIGKILL)

@@ -18,7 +18,7 @@ LOG_LIMIT_BYTES = 16 << 20
 
 
 class Stopped(Exception):
-    """The stack is being stopped; whoever waits for something gives up."""
+    """The stack is being stopped: code that waits for something raises this and gives up."""
 
 
 class LeashedProcess:
@@ -29,9 +29,9 @@ class LeashedProcess:
         log: file that gets standard output and error.
         env: the whole environment.
         cwd: working folder.
-        user: system user to become, or None.
-        stop_signal: asks the program to end.
-        grace_s: seconds until what is left is killed.
+        user: system user to become; None keeps the user.
+        stop_signal: the signal that asks the program to end.
+        grace_s: seconds after that signal until what is left is killed.
     """
 
     def __init__(
@@ -61,16 +61,16 @@ class LeashedProcess:
         self.pid = self._popen.pid
 
     def exit_code(self) -> int | None:
-        """None while it runs; 128 + n after signal n."""
+        """Return the exit status: None while the program runs, 128 + n after signal n."""
         return self._popen.poll()
 
     def request_stop(self) -> None:
-        """Ask it to end; returns at once."""
+        """Ask the program to end, and return at once."""
         if self._popen.poll() is None:
             self._popen.terminate()
 
     def stop(self) -> None:
-        """Ask it to end and wait until nothing of it is left."""
+        """Ask the program to end, and wait until no process of it is left."""
         self.request_stop()
         try:
             self._popen.wait(self._grace_s + 5)
@@ -80,7 +80,7 @@ class LeashedProcess:
             self._popen.wait()
 
     def kill(self) -> None:
-        """SIGKILL to the program and all its descendants, as a crash would; the leash reports it."""
+        """Send SIGKILL to the program and all its descendants, as in a crash; the leash reports it."""
         for process in self.tree():
             try:
                 process.kill()
@@ -88,12 +88,12 @@ class LeashedProcess:
                 continue
 
     def tree(self) -> list[psutil.Process]:
-        """The program and its descendants, without the leash."""
+        """Return the program and its descendants, without the leash."""
         return descendants(self.pid)
 
 
 def descendants(leash: int) -> list[psutil.Process]:
-    """Everything below a leash; empty when it has ended."""
+    """Return every process below a leash; none when the leash has ended."""
     try:
         return list(psutil.Process(leash).children(recursive=True))
     except psutil.NoSuchProcess:
@@ -102,6 +102,13 @@ def descendants(leash: int) -> list[psutil.Process]:
 
 def run(process: LeashedProcess, *, stopping: threading.Event, timeout_s: float, what: str, log: Path) -> None:
     """Wait for a program that should end by itself.
+
+    Args:
+        process: the program.
+        stopping: set when the stack stops; the program is then stopped too.
+        timeout_s: seconds that it may take.
+        what: name of the program in errors.
+        log: its log, whose end errors show.
 
     Raises:
         StackError: it failed or took too long.
@@ -121,7 +128,7 @@ def run(process: LeashedProcess, *, stopping: threading.Event, timeout_s: float,
 
 
 def describe_exit(code: int) -> str:
-    """An exit status in words."""
+    """Describe an exit status in words."""
     if code > 128:
         try:
             return signal.Signals(code - 128).name
@@ -131,7 +138,7 @@ def describe_exit(code: int) -> str:
 
 
 def last_lines(log: Path, lines: int = 3) -> str:
-    """The end of a log in one line, with the file's name."""
+    """Return the end of a log in one line, with the file's name."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 8192))
@@ -143,6 +150,6 @@ def last_lines(log: Path, lines: int = 3) -> str:
 
 
 def rotate(log: Path) -> None:
-    """Keep one older generation of a log that has grown large."""
+    """Rename a log that is larger than `LOG_LIMIT_BYTES`; one older generation is kept."""
     if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
         log.replace(log.with_suffix(".log.1"))

@@ -1,4 +1,4 @@
-"""`make run`: start the stack, load sample data, let the real Airflow do its work, and say what came of it."""
+"""`make run`: start the stack, load sample data, let the real Airflow do its work, and report the outcome."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from rich.console import Console
 from rich.table import Table
 
 from devstack.airflow_api import AirflowAPI
-from devstack.event_faults import EventFaults
+from devstack.data.event_faults import EventFaults
+from devstack.data.live_data import LiveData
+from devstack.data.sample_data import load_events, load_releases, load_tables
 from devstack.kafka_broker import KafkaBroker
-from devstack.live_data import LiveData
-from devstack.parts import ROOT
-from devstack.sample_data import load_events, load_releases, load_tables
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from devstack.state import StackError
 from mindguard.connections import from_environment
@@ -56,23 +56,26 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
     mb_per_s: float = 0.0
 
-    def require(self, truth: bool, failure: str) -> None:
-        """Note a failure unless `truth`."""
-        if not truth:
+    def require(self, condition: object, failure: str) -> None:
+        """Note a failure unless the condition is true."""
+        if not condition:
             self.failures.append(failure)
 
 
 def run(state: Path, *, rows: int, events: int, once: bool) -> int:
-    """Do everything once and report; gives the exit status.
+    """Do everything once and report it.
 
     Args:
         state: folder of the stack.
         rows: sample rows over the three tables.
         events: sample events in ClickHouse.
         once: stop after the summary instead of waiting for Ctrl-C.
+
+    Returns:
+        The exit status: 1 when something failed.
     """
     report_file = state / REPORT
-    report_file.unlink(missing_ok=True)  # a report of an earlier run must not pass for this one's
+    report_file.unlink(missing_ok=True)  # the report of an earlier run must not be taken for this one's
     began = time.monotonic()
     settings_file = state / "mindguard.yaml"
     broker = KafkaBroker()
@@ -93,7 +96,7 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
         dag_ids = ("snapshot_tables", "restore_drill", "alert_delivery", *MONITORING, VOLUME, DEMO)
         api.wait_for_dags(*dag_ids, timeout_s=120)
         api.set_paused("alert_delivery", paused=False)
-        api.set_paused("restore_drill", paused=False)  # else the asset's event would start nothing
+        api.set_paused("restore_drill", paused=False)  # otherwise the asset's event would start no run
         drilled = {run["dag_run_id"] for run in api.runs("restore_drill")}
         checked = start_event_volume(api)
         taken = take_snapshot(stack, api, outcome)
@@ -113,8 +116,15 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
 
 
 def write_settings(file: Path, *, acknowledge_base_url: str) -> None:
-    """The repository's settings with their example of a rota, the address of the button that acknowledges, and
-    impatience: the next person is called after seconds instead of half an hour."""
+    """Write the settings of the run: the repository's, with three changes.
+
+    The example of a rota in them becomes effective, the button that acknowledges gets its address, and the next person
+    is called after seconds instead of half an hour.
+
+    Args:
+        file: the file to write.
+        acknowledge_base_url: base URL of Airflow's web page.
+    """
     from ruamel.yaml import YAML
 
     text = (ROOT / "include/config/mindguard.yaml").read_text("utf-8")
@@ -127,7 +137,7 @@ def write_settings(file: Path, *, acknowledge_base_url: str) -> None:
 
 
 def load_sample_data(stack: Stack, client: Client, *, rows: int, events: int) -> None:
-    """Fill PostgreSQL and ClickHouse; nothing is done where the same data is there already."""
+    """Fill PostgreSQL and ClickHouse; data that is there already is not loaded again."""
     today = datetime.now(UTC).astimezone(ZONE).date()
     load_tables(stack.postgres_conninfo("mindguard_app_owner"), rows=rows, seed=SEED, today=today, progress=say)
     load_releases(stack.postgres_conninfo("mindguard_app_owner"), today=today)
@@ -135,7 +145,7 @@ def load_sample_data(stack: Stack, client: Client, *, rows: int, events: int) ->
 
 
 def lose_events(client: Client) -> None:
-    """Yesterday from noon on, one event came no more from Android; and the rollup counts what is there."""
+    """Remove one event of Android from yesterday noon on, and let the rollup count what is left."""
     settings = load_settings(ROOT / "include/config/mindguard.yaml").volume
     today = day_start(datetime.now(UTC).astimezone(ZONE).date(), ZONE)
     noon = today - timedelta(hours=12)
@@ -146,10 +156,13 @@ def lose_events(client: Client) -> None:
 
 
 def start_event_volume(api: AirflowAPI) -> str:
-    """Ask for a check of yesterday; gives the run's id.
+    """Ask for a check of yesterday.
 
-    Sample events end with yesterday. The run of the last schedule, which unpausing starts, would look at today and
-    rightly say that all traffic is gone: it is called off.
+    Sample events end with yesterday. The run of the last schedule, which starts when the DAG is unpaused, would look at
+    today and rightly report that all traffic is gone: that run is ended at once.
+
+    Returns:
+        The run id.
     """
     api.unpause_from_now(VOLUME)
     yesterday = datetime.now(UTC).astimezone(ZONE).date() - timedelta(days=1)
@@ -157,7 +170,7 @@ def start_event_volume(api: AirflowAPI) -> str:
 
 
 def see_event_volume(api: AirflowAPI, outcome: Outcome, run_id: str) -> None:
-    """Every suite was checked, and the event that was lost is an incident."""
+    """Require that every suite was checked, and that the event that was lost is an incident."""
     state = follow(api, VOLUME, run_id)
     api.set_paused(VOLUME, paused=True)
     outcome.require(state == "success", f"{VOLUME} ended {state}; see {api.url}/dags/{VOLUME}/runs/{run_id}")
@@ -166,11 +179,15 @@ def see_event_volume(api: AirflowAPI, outcome: Outcome, run_id: str) -> None:
     suite = api.xcom(VOLUME, run_id, "check_suites", map_index=0)["suites"][VOLUME]
     outcome.report["event_volume"] = {"suite": VOLUME, "evaluated": suite["evaluated"], "failed": suite["failed"]}
     fallen = [each["id"] for each in incidents(api) if each["subject"] == f"{VOLUME} / {FALLEN}"]
-    outcome.require(bool(fallen), f"{FALLEN} was lost on purpose, and {VOLUME} did not see it")
+    outcome.require(fallen, f"{FALLEN} was lost on purpose, and {VOLUME} did not see it")
 
 
 def take_snapshot(stack: Stack, api: AirflowAPI, outcome: Outcome) -> bool:
-    """Let the scheduler run `snapshot_tables` and compare what it stored with the source; whether one was taken."""
+    """Let the scheduler run `snapshot_tables`, and compare what it stored with the source.
+
+    Returns:
+        Whether a snapshot was taken.
+    """
     run_id = scheduled_or_triggered(api, "snapshot_tables")
     state = follow(api, "snapshot_tables", run_id)
     outcome.require(
@@ -195,7 +212,13 @@ def take_snapshot(stack: Stack, api: AirflowAPI, outcome: Outcome) -> bool:
 
 
 def prove_snapshot(api: AirflowAPI, outcome: Outcome, earlier: set[str]) -> None:
-    """Follow the drill that the snapshot's asset started."""
+    """Follow the drill that the snapshot's asset started.
+
+    Args:
+        api: client of Airflow.
+        outcome: gets the result.
+        earlier: ids of the runs from before the snapshot.
+    """
     run_id = next_run(api, "restore_drill", earlier)
     state = follow(api, "restore_drill", run_id)
     outcome.require(state == "success", f"restore_drill ended {state}; see {api.url}/dags/restore_drill/runs/{run_id}")
@@ -204,7 +227,7 @@ def prove_snapshot(api: AirflowAPI, outcome: Outcome, earlier: set[str]) -> None
 
 
 def watch_monitors(stack: Stack, api: AirflowAPI, outcome: Outcome) -> None:
-    """Let the scheduler run both monitoring DAGs, which then go on every minute, and read what each monitor said."""
+    """Let the scheduler run both monitoring DAGs, which then run every minute, and read the result of each monitor."""
     began = datetime.now(UTC)
     for dag_id in MONITORING:
         run_id = scheduled_or_triggered(api, dag_id)
@@ -224,11 +247,18 @@ def watch_monitors(stack: Stack, api: AirflowAPI, outcome: Outcome) -> None:
     ]
     wrong = [monitor["name"] for monitor in outcome.report["monitors"] if monitor["status"] == "error"]
     outcome.require(not wrong, f"monitors in error: {', '.join(wrong)}; `mindguard monitors history NAME` says why")
-    outcome.require(bool(outcome.report["monitors"]), "no monitor has measured anything")
+    outcome.require(outcome.report["monitors"], "no monitor has measured anything")
 
 
 def next_run(api: AirflowAPI, dag_id: str, earlier: set[str], *, timeout_s: float = 60) -> str:
-    """Id of the first run that is not among the earlier ones."""
+    """Wait for a run that is not among the earlier ones.
+
+    Returns:
+        The id of the first such run.
+
+    Raises:
+        StackError: none was started in time.
+    """
     deadline = time.monotonic() + timeout_s
     while True:
         new = [run["dag_run_id"] for run in api.runs(dag_id) if run["dag_run_id"] not in earlier]
@@ -240,7 +270,7 @@ def next_run(api: AirflowAPI, dag_id: str, earlier: set[str], *, timeout_s: floa
 
 
 def scheduled_or_triggered(api: AirflowAPI, dag_id: str) -> str:
-    """The run that unpausing starts, if today's is due, else a manual one; gives its id."""
+    """Return the id of the run that starts when the DAG is unpaused, if one is due today, else of a manual one."""
     before = {run["dag_run_id"] for run in api.runs(dag_id)}
     api.set_paused(dag_id, paused=False)
     if not before:
@@ -255,7 +285,7 @@ def scheduled_or_triggered(api: AirflowAPI, dag_id: str) -> str:
 
 
 def source_counts(stack: Stack, tables: list[str]) -> dict[str, int]:
-    """Rows of each table in the source, counted there."""
+    """Count the rows of each table in the source."""
     counts = {}
     with psycopg.connect(stack.postgres_conninfo("mindguard_reader")) as connection:
         for table in tables:
@@ -266,21 +296,21 @@ def source_counts(stack: Stack, tables: list[str]) -> dict[str, int]:
 
 
 def show_an_incident(stack: Stack, api: AirflowAPI, outcome: Outcome) -> None:
-    """Let a DAG fail on purpose; its incident opens, escalates, is taken by the card's link, and ends."""
+    """Let a DAG fail on purpose: its incident opens, escalates, is acknowledged through the card's link, and ends."""
     say(f"{DEMO}: one run that fails on purpose")
     run_id = api.trigger(DEMO, {"severity": "P1"})
-    outcome.require(follow(api, DEMO, run_id) == "failed", f"{DEMO} did not fail, though it is meant to")
+    outcome.require(follow(api, DEMO, run_id) == "failed", f"{DEMO} did not fail, although it should")
     try:
         incident = wait_for_incident(api, lambda found: found["state"] == "open", "open")
-        wait_for_incident(api, lambda found: bool(found["escalated_to"]), "escalate, though nobody took it")
+        wait_for_incident(api, lambda found: bool(found["escalated_to"]), "escalate, although nobody took it")
         acknowledge_by_link(stack, incident["fingerprint"])
         wait_for_incident(api, lambda found: found["state"] == "acknowledged", "be acknowledged")
-        say(f"{DEMO}: its run is cleared, and well now")
+        say(f"{DEMO}: clearing its run, which then succeeds")
         api.call("POST", f"/dags/{DEMO}/dagRuns/{run_id}/clear", json={"dry_run": False})
         outcome.require(follow(api, DEMO, run_id) == "success", f"{DEMO} failed again after it was cleared")
         wait_for_incident(api, lambda found: found["state"] == "resolved", "end")
     except StackError as error:
-        outcome.require(False, str(error))
+        outcome.failures.append(str(error))
     delivered = delivered_messages(stack)
     for message in delivered:
         shown = [each["message"] for each in (*message.get("history", ()), message)]
@@ -291,22 +321,28 @@ def show_an_incident(stack: Stack, api: AirflowAPI, outcome: Outcome) -> None:
 
 
 def incidents(api: AirflowAPI) -> list[dict[str, Any]]:
-    """What the page *Incidents* tells programs, newest first."""
+    """Return the incidents as the page *Incidents* gives them to programs, newest first."""
     return list(api.page("/mindguard/incidents.json", latest=True)["incidents"])
 
 
 def wait_for_incident(
-    api: AirflowAPI, truth: Callable[[dict[str, Any]], bool], what: str, *, timeout_s: float = 150
+    api: AirflowAPI, condition: Callable[[dict[str, Any]], bool], what: str, *, timeout_s: float = 150
 ) -> dict[str, Any]:
-    """Wait until the demonstration's newest incident is so.
+    """Wait until a condition holds for the newest incident of the demonstration.
+
+    Args:
+        api: client of Airflow.
+        condition: what must hold for the incident.
+        what: what the incident is expected to do, for the error.
+        timeout_s: seconds to wait.
 
     Raises:
-        StackError: it is not; the line says that it did not do `what`.
+        StackError: the condition does not hold in time; the message says that the incident did not do `what`.
     """
     deadline = time.monotonic() + timeout_s
     while True:
         found = next((each for each in incidents(api) if each["subject"].startswith(f"{DEMO}.")), None)
-        if found and truth(found):
+        if found and condition(found):
             say(f"{found['id']} {found['severity']} {found['subject']}: {found['state']}{escalation(found)}")
             return found
         if time.monotonic() > deadline:
@@ -315,7 +351,7 @@ def wait_for_incident(
 
 
 def escalation(incident: dict[str, Any]) -> str:
-    """Who was called next, if anybody."""
+    """Name the person who was called next, if anybody was."""
     return f", escalated to {incident['escalated_to']}" if incident["escalated_to"] else ""
 
 
@@ -323,25 +359,32 @@ def acknowledge_by_link(stack: Stack, fingerprint: str) -> None:
     """Press the card's button, as the person on duty would.
 
     Raises:
-        StackError: the card has no such button, or the page behind it does not take the answer.
+        StackError: the card has no such button, or the page behind it refuses the answer.
     """
     cards = [json.dumps(each["message"]) for each in delivered_messages(stack) if each["fingerprint"] == fingerprint]
     links = re.findall(r'"(https?://[^"]+/mindguard/acknowledge[^"]+)"', "".join(cards))
     if not links:
-        raise StackError(f"no card of {DEMO} has a button that acknowledges")
+        raise StackError(f"no card of {DEMO} has a button to acknowledge its incident")
     answer = httpx.post(links[-1], data={"by": "make run"}, trust_env=False, timeout=10)
     if answer.is_error:
-        raise StackError(f"the page that acknowledges answered {answer.status_code}")
+        raise StackError(f"the page behind the acknowledge button answered {answer.status_code}")
 
 
 def delivered_messages(stack: Stack) -> list[dict[str, Any]]:
-    """Messages that the sandbox took, oldest first."""
+    """Return the messages that the sandbox accepted, oldest first."""
     answer = httpx.get(f"{stack.feishu.url}/_messages", trust_env=False, timeout=10)
     return [message for message in answer.json()["messages"] if message["code"] == 0]
 
 
 def follow(api: AirflowAPI, dag_id: str, run_id: str, *, timeout_s: float = 600) -> str:
-    """Print each change of a task's state until the run has ended; gives the run's state."""
+    """Print each change of a task's state until the run has ended.
+
+    Returns:
+        The state of the run: `success` or `failed`.
+
+    Raises:
+        StackError: the run has not ended in time.
+    """
     seen: dict[str, str] = {}
     deadline = time.monotonic() + timeout_s
     while True:
@@ -360,7 +403,7 @@ def follow(api: AirflowAPI, dag_id: str, run_id: str, *, timeout_s: float = 600)
 
 
 def summarise(outcome: Outcome, stack: Stack, report_file: Path, seconds: float) -> None:
-    """One table, the addresses, and what is wrong if anything is."""
+    """Print one table for each result, the addresses, and the failures."""
     console = Console()
     if snapshot := outcome.report.get("snapshot"):
         console.print(snapshot_table(snapshot))
@@ -387,7 +430,7 @@ def summarise(outcome: Outcome, stack: Stack, report_file: Path, seconds: float)
 
 
 def snapshot_table(snapshot: dict[str, Any]) -> Table:
-    """What was stored of each table."""
+    """Tabulate what was stored of each table."""
     table = Table("table", box=box.SIMPLE_HEAD, title=f"snapshot {snapshot['id']}", title_justify="left")
     for head in ("rows", "parts written", "parts reused", "MB stored"):
         table.add_column(head, justify="right")
@@ -398,7 +441,7 @@ def snapshot_table(snapshot: dict[str, Any]) -> Table:
 
 
 def monitor_table(monitors: list[dict[str, Any]]) -> Table:
-    """What each monitor measured last."""
+    """Tabulate what each monitor measured last."""
     table = Table("monitor", "status", box=box.SIMPLE_HEAD, title="monitors, every minute", title_justify="left")
     for head in ("value", "error above"):
         table.add_column(head, justify="right")
@@ -409,12 +452,12 @@ def monitor_table(monitors: list[dict[str, Any]]) -> Table:
 
 
 def amount(value: float | None, unit: str) -> str:
-    """For people."""
+    """Format a value with its unit for people."""
     if value is None:
         return ""
     return f"{value:.2%}" if unit == "ratio" else f"{value:,.0f} {unit}"
 
 
 def say(line: str) -> None:
-    """One line of progress."""
+    """Print one line of progress."""
     print(f"{datetime.now(UTC).astimezone():%H:%M:%S}  {line}", file=sys.stderr, flush=True)

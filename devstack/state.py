@@ -15,8 +15,8 @@ from typing import Any, TextIO
 
 import psutil
 
-# Below the kernel's ephemeral range (32768 and up on Linux), so that no outgoing connection takes a part's
-# port while the part is restarting.
+# The range lies below the kernel's ephemeral one (32768 and up on Linux), so that no outgoing connection takes a
+# part's port while the part is restarting.
 PORT_RANGE = range(20_000, 32_000)
 
 
@@ -58,7 +58,7 @@ class State:
         self.ports = _read_json(self.folder / "stack.json").get("ports", {})
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self._lock:
             self._lock.close()
             self._lock = None
@@ -69,7 +69,12 @@ class State:
         return self._lock is not None
 
     def secret(self, name: str, *, make: Callable[[], str] = lambda: secrets.token_urlsafe(24)) -> str:
-        """The generated secret of this name, made on first use and kept with mode 0600."""
+        """Return the generated secret of this name.
+
+        Args:
+            name: the name it is kept under, in a file with mode 0600.
+            make: generates the secret on first use.
+        """
         with self._writing:
             if name not in self.secrets:
                 self.secrets[name] = make()
@@ -77,7 +82,11 @@ class State:
             return self.secrets[name]
 
     def allocate_ports(self, names: tuple[str, ...]) -> None:
-        """Give every name a free loopback port: the remembered one, or another where that is taken."""
+        """Give every name a free loopback port: the remembered one, or another where that one is taken.
+
+        Raises:
+            StackError: no port is free.
+        """
         for name in names:
             port = self.ports.get(name)
             if port is None or not is_free(port):
@@ -96,17 +105,17 @@ class State:
         _replace(self.folder / "status.json", json.dumps({"supervisor": identity(os.getpid()), "parts": parts}))
 
     def read_status(self) -> dict[str, Any]:
-        """What the last supervisor published; empty when there was none."""
+        """Read what the last supervisor published; empty when there was none."""
         return _read_json(self.folder / "status.json")
 
 
 def identity(pid: int) -> dict[str, Any]:
-    """A process by pid and start time (seconds since the epoch), since pids are used again."""
+    """Identify a process by pid and start time (seconds since the epoch), since pids are reused."""
     return {"pid": pid, "created": psutil.Process(pid).create_time()}
 
 
 def find_process(known: dict[str, Any]) -> psutil.Process | None:
-    """The process of an `identity`, or None where it has ended."""
+    """Find the process of an `identity`; None when it has ended."""
     try:
         process = psutil.Process(known["pid"])
         same = abs(process.create_time() - known["created"]) < 1.0
@@ -116,9 +125,9 @@ def find_process(known: dict[str, Any]) -> psutil.Process | None:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on this loopback port now."""
+    """Tell whether a server could listen on this loopback port now."""
     with socket.socket() as probe:
-        # As servers do: connections in TIME_WAIT do not count, listeners do.
+        # Servers set this option too: connections in TIME_WAIT then do not count, listeners do.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -146,5 +155,5 @@ def _read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except ValueError:
-        raise StackError(f"{path} is damaged; delete {path.parent} to begin anew") from None
+        raise StackError(f"{path} is damaged; delete {path.parent} to start afresh") from None
     return content if isinstance(content, dict) else {}

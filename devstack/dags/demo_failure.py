@@ -1,4 +1,4 @@
-"""### Demo: a task that fails, and is well once its run is cleared
+"""### Demo: a task that fails, and succeeds once its run is cleared
 
 **What:** one task raises an error whose message holds a made-up password. Start it by hand to see an incident open
 and its card arrive, and to see that the password never does. Clear the run: it succeeds, and the card turns green.
@@ -24,7 +24,7 @@ from mindguard.alerts.severity import Severity
     **dag_defaults(severity=Severity.P1, doc=__doc__, tags=("demo",)),
 )
 def demo_failure() -> None:
-    """One task, and it fails at its first try."""
+    """Run one task, which fails at its first try."""
 
     # retries=0: a demonstration of failure must not keep people waiting.
     @task(retries=0)

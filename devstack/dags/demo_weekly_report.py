@@ -1,13 +1,13 @@
 """### Demo: a weekly report that has a deadline
 
-**What:** one task that takes as long as its form says, in place of the work. A run that is not done in time is reported
-while it still runs, as the incident of the monitor `weekly_report`; see docs/monitors.md.
+**What:** one task that waits for as long as its form says, instead of doing real work. A run that is not done in time
+is reported while it still runs, as the incident of the monitor `weekly_report`; see docs/monitors.md.
 
-**Schedule:** none here; a real one would run on Mondays at 08:00.
+**Schedule:** none here; a real report would run on Mondays at 08:00.
 
 **Rerun:** another run, with another deadline.
 
-**On failure:** the run is too slow or stuck: look at its log. The incident ends when the monitor finds the report.
+**On failure:** the run is too slow or stuck; look at its log. The incident ends when the monitor finds the report.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from mindguard.missed_deadline import report_missed_deadline
     **dag_defaults(severity=Severity.P2, doc=__doc__, tags=("demo",)),
 )
 def demo_weekly_report() -> None:
-    """One task."""
+    """Run one task."""
 
     @task
     def write_report(params: dict[str, int] | None = None) -> None:

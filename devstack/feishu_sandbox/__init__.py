@@ -1,1 +1,1 @@
-"""Feishu sandbox: keeps the contract of a Feishu custom bot and shows what it received, as a person would see it."""
+"""The Feishu sandbox keeps the contract of Feishu's bots, and shows what it received as a person would see it."""

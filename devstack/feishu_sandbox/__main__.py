@@ -1,7 +1,7 @@
 """`python -m devstack.feishu_sandbox --port N --state FILE`; SIGINT and SIGTERM end it cleanly.
 
-MINDGUARD_SANDBOX_TOKEN and MINDGUARD_SANDBOX_SECRET hold the hook's token and its signing secret (may be empty),
-MINDGUARD_SANDBOX_APP_ID, …_APP_SECRET and …_CHAT_ID the app that may send to one group (may be left out).
+MINDGUARD_SANDBOX_TOKEN and MINDGUARD_SANDBOX_SECRET hold the hook's token and its signing secret, which may be empty.
+MINDGUARD_SANDBOX_APP_ID, …_APP_SECRET and …_CHAT_ID hold the app that may send to one group; they may be left out.
 """
 
 from __future__ import annotations
@@ -18,9 +18,14 @@ from devstack.feishu_sandbox.server import Sandbox
 
 
 def main() -> int:
+    """Serve as the command line asks.
+
+    Returns:
+        The exit status.
+    """
     parser = argparse.ArgumentParser(prog="feishu_sandbox", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--state", type=Path, required=True, help="JSON lines; kept across restarts")
+    parser.add_argument("--state", type=Path, required=True, help="file of JSON lines; kept across restarts")
     options = parser.parse_args()
     token = os.environ.get("MINDGUARD_SANDBOX_TOKEN", "")
     if not token:

@@ -1,4 +1,4 @@
-"""The endpoints of an app's bot: token, messages, changes, thread answers, urgent calls. One app in one group."""
+"""The endpoints of an app's bot: token, messages, changes, thread replies, urgent calls. One app in one group."""
 
 from __future__ import annotations
 
@@ -35,7 +35,14 @@ class App:
 
 
 class AppApi:
-    """The app's endpoints over the shared store and faults."""
+    """Serves the app's endpoints over the shared store and faults.
+
+    Args:
+        app: the only app that gets a token.
+        store: keeps messages.
+        faults: failures that were ordered.
+        clock: returns the time in Unix seconds.
+    """
 
     def __init__(self, app: App, store: Store, faults: Faults, clock: Callable[[], float]) -> None:
         self._app = app
@@ -45,6 +52,7 @@ class AppApi:
         self._limit = contract.RateLimit(per_minute=1000)
 
     def routes(self) -> list[Route]:
+        """Return the app's routes."""
         return [
             Route("/open-apis/auth/v3/tenant_access_token/internal", self.token, methods=["POST"]),
             Route(_MESSAGES, self.create, methods=["POST"]),
@@ -54,6 +62,7 @@ class AppApi:
         ]
 
     async def token(self, request: Request) -> Response:
+        """Grant an access token."""
         asked = await _json(request)
         if not self._app.app_id or asked.get("app_id") != self._app.app_id:
             answer = contract.WRONG_APP
@@ -66,6 +75,7 @@ class AppApi:
         return JSONResponse(answer.body(), answer.status)
 
     async def create(self, request: Request) -> Response:
+        """Receive a new message."""
         body = await _json(request)
         if request.query_params.get("receive_id_type") != "chat_id":
             refusal: Answer | None = contract.invalid("receive_id_type")
@@ -74,6 +84,7 @@ class AppApi:
         return await self._new(request, body, refusal, None)
 
     async def reply(self, request: Request) -> Response:
+        """Receive a message that replies to another in its thread."""
         body = await _json(request)
         of = request.path_params["message_id"]
         refusal = None if self._store.message(of) else contract.invalid("message_id")
@@ -88,7 +99,7 @@ class AppApi:
         shown = self._store.by_uuid(uuid, self._clock() - contract.SHOWN_ONCE_FOR_S)
         if answer is contract.SUCCESS and not self._limit.allow(self._clock()):
             answer = contract.APP_THROTTLED
-        answer, fault = await self._afflicted(message, answer)
+        answer, fault = await self._with_fault(message, answer)
         if answer is contract.SUCCESS:
             message_id = shown["message_id"] if shown else f"om_{secrets.token_hex(16)}"
             data = {"message_id": message_id, "chat_id": self._app.chat_id, "msg_type": body.get("msg_type")}
@@ -101,6 +112,7 @@ class AppApi:
         return _response(answer, fault)
 
     async def change(self, request: Request) -> Response:
+        """Put another card in the place of a message."""
         body = await _json(request)
         record = self._store.message(request.path_params["message_id"])
         message, answer = contract.check_app_content("interactive", body.get("content"))
@@ -113,12 +125,13 @@ class AppApi:
         answer = self._unauthorised(request) or answer
         if answer is contract.SUCCESS and not self._limit.allow(self._clock()):
             answer = contract.APP_THROTTLED
-        answer, fault = await self._afflicted(message, answer)
+        answer, fault = await self._with_fault(message, answer)
         if answer is contract.SUCCESS and record and message:
             self._store.change(record["message_id"], message, self._now())
         return _response(answer, fault)
 
     async def urge(self, request: Request) -> Response:
+        """Call people to a message."""
         body = await _json(request)
         record = self._store.message(request.path_params["message_id"])
         means, people = request.path_params["means"], body.get("user_id_list")
@@ -128,17 +141,22 @@ class AppApi:
         elif record is None or not isinstance(people, list) or not 0 < len(people) <= 200:
             answer = contract.invalid("message_id or user_id_list")
         answer = self._unauthorised(request) or answer
-        answer, fault = await self._afflicted(None, answer, urgent=True)
+        answer, fault = await self._with_fault(None, answer, urgent=True)
         if answer is contract.SUCCESS and record:
-            strangers = [person for person in people if not str(person).startswith("ou_")]
-            called = [person for person in people if person not in strangers]
+            invalid = [person for person in people if not str(person).startswith("ou_")]
+            called = [person for person in people if person not in invalid]
             self._store.urge(record["message_id"], means, called, self._now())
-            answer = replace(answer, data={"invalid_user_id_list": strangers})
+            answer = replace(answer, data={"invalid_user_id_list": invalid})
         return _response(answer, fault)
 
-    async def _afflicted(
+    async def _with_fault(
         self, message: dict[str, Any] | None, answer: Answer, *, urgent: bool = False
     ) -> tuple[Answer, str]:
+        """Let the next ordered fault that fits change the answer.
+
+        Returns:
+            The answer, and the mode of the fault (empty without one).
+        """
         fault = self._faults.next(message, app=True, urgent=urgent) if answer is contract.SUCCESS else ""
         if fault == "slow":
             await asyncio.sleep(SLOW_S)
@@ -155,7 +173,7 @@ class AppApi:
         return None if genuine and int(ends) > self._clock() else contract.WRONG_ACCESS_TOKEN
 
     def _token(self, ends: int) -> str:
-        """A token that a restarted sandbox still knows."""
+        """Make a token that a restarted sandbox still recognises."""
         return f"t-{ends}-{hmac.digest(self._app.app_secret.encode(), str(ends).encode(), hashlib.sha256).hex()}"
 
     def _now(self) -> datetime:

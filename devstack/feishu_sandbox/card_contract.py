@@ -1,4 +1,4 @@
-"""Which card JSON 2.0 Feishu accepts. Source: its documentation of cards and their components."""
+"""Which card JSON 2.0 Feishu accepts. Source: Feishu's documentation of cards and their components."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MENTIONED = re.compile("ou_[0-9a-zA-Z]+|all")
 
 
 def card_fault(card: dict[str, Any]) -> str:
-    """Why a card JSON 2.0 would be refused; empty when it would not."""
+    """Say why Feishu would refuse a card JSON 2.0; empty when it would accept the card."""
     if card.get("schema") != "2.0":
         return "schema is not 2.0"
     header = card.get("header")
@@ -130,7 +130,7 @@ _DATA_FAULTS = {"table": _table_fault, "chart": _chart_fault}
 
 
 def mention_fault(card: dict[str, Any]) -> str:
-    """Whom a card mentions in vain: an id that is neither an open_id nor everyone. Empty when nobody."""
+    """Say which mention of a card is not valid: its id is neither an open_id nor everyone. Empty when all are valid."""
     for element in walk(card["body"]["elements"]):
         for who in _MENTION.findall(str(element.get("content", ""))):
             if not _MENTIONED.fullmatch(who):
@@ -139,12 +139,12 @@ def mention_fault(card: dict[str, Any]) -> str:
 
 
 def mentions(card: dict[str, Any]) -> bool:
-    """Whether a card mentions anyone."""
+    """Tell whether a card mentions anyone."""
     return any(_MENTION.search(str(element.get("content", ""))) for element in walk(card["body"]["elements"]))
 
 
 def walk(elements: list[Any]) -> Iterator[Any]:
-    """Every element, those inside containers too."""
+    """Yield every element, and those inside containers too."""
     for element in elements:
         yield element
         if isinstance(element, dict):

@@ -1,4 +1,4 @@
-"""A VChart line chart as inline SVG, much as Feishu draws it."""
+"""A line chart of VChart as inline SVG, much as Feishu draws it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_LABELS = 8
 
 
 def line_chart(spec: dict[str, Any]) -> str:
-    """The chart as SVG; a box that says what it is where this is no line chart."""
+    """Draw the chart as SVG; anything but a line chart becomes a box with its type."""
     x_field, y_field, series = str(spec.get("xField")), str(spec.get("yField")), str(spec.get("seriesField"))
     values = _values(spec.get("data"))
     points = [(str(v.get(x_field)), float(v.get(y_field, "nan")), str(v.get(series, ""))) for v in values]
@@ -25,7 +25,7 @@ def line_chart(spec: dict[str, Any]) -> str:
     names = list(dict.fromkeys(name for _, _, name in points))
     place = _Place(labels, [y for _, y, _ in points])
     title = escape(str((spec.get("title") or {}).get("text", "")))
-    # One line alone is the actual one.
+    # A single line shows the actual values, so it gets their colour.
     colours = dict(zip(names, _COLOURS[2 - min(len(names), 2) :], strict=False))
     return "".join(
         [
@@ -42,12 +42,12 @@ def line_chart(spec: dict[str, Any]) -> str:
 
 
 class _Place:
-    """Where a value stands."""
+    """Computes where a value stands in the picture."""
 
     def __init__(self, labels: list[str], ys: list[float]) -> None:
         low, high = min(ys), max(ys)
         margin = (high - low or abs(high) or 1) * 0.12
-        # From zero, unless the line would then be flat.
+        # The axis begins at zero, unless the line would then be flat.
         self.low = 0.0 if 0 <= low < (high - low) * 1.5 else low - margin
         self.high = high + margin
         self._at = {label: index for index, label in enumerate(labels)}
@@ -81,7 +81,7 @@ def _grid(place: _Place) -> Iterable[str]:
 def _x_labels(place: _Place, labels: list[str]) -> Iterable[str]:
     every = math.ceil(len(labels) / _MOST_LABELS)
     for index, label in enumerate(labels):
-        # Counted from the newest, which is the one that matters.
+        # Labels are counted back from the newest, which matters most.
         if (len(labels) - 1 - index) % every == 0:
             yield _text(place.x(label), _HEIGHT - _BOTTOM + 18, label, "middle")
 

@@ -1,6 +1,6 @@
 """What Feishu accepts, as pure functions: its codes, its signature window, its limits.
 
-Source: Feishu's custom bot and message documentation. The wording of refusals is Feishu's where known.
+Source: Feishu's documentation of custom bots and messages. Refusals have Feishu's wording where it is known.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MESSAGE_TYPES = frozenset({"text", "post", "image", "share_chat"})
 
 @dataclass(frozen=True)
 class Answer:
-    """Feishu's code, its words and the HTTP status that goes with them."""
+    """Feishu's code, its message and the HTTP status that goes with them."""
 
     code: int
     msg: str
@@ -30,6 +30,7 @@ class Answer:
     data: dict[str, Any] | None = None
 
     def body(self) -> dict[str, Any]:
+        """Return the answer as the JSON that Feishu sends."""
         legacy = {"StatusCode": 0, "StatusMessage": "success"} if self.code == 0 else {}
         return {**legacy, "code": self.code, "data": self.data or {}, "msg": self.msg}
 
@@ -44,7 +45,7 @@ TOO_LARGE = Answer(9499, "Bad Request: request body exceeds 20 KB", 400)
 
 
 def card_refusal(reason: str) -> Answer:
-    """How a custom bot refuses a card."""
+    """Make the answer with which a custom bot refuses a card."""
     return Answer(11246, f"ErrCode: 11310; ErrMsg: {reason}; ")
 
 
@@ -67,17 +68,25 @@ POLICY = Answer(230052, "The urgent message is restricted by policy.", 400)
 
 
 def invalid(what: str) -> Answer:
-    """How an app's request with a wrong parameter is refused."""
+    """Make the answer to an app's request with a wrong parameter."""
     return Answer(230001, f"Your request contains an invalid request parameter, ext={what}", 400)
 
 
 def app_card_refusal(code: int, reason: str) -> Answer:
-    """How an app's card is refused."""
+    """Make the answer that refuses an app's card."""
     return Answer(230099, f"Failed to create card content, ext=ErrCode: {code}; ErrMsg: {reason}; ", 400)
 
 
 def check_app_content(kind: Any, content: Any) -> tuple[dict[str, Any] | None, Answer]:
-    """An app's message in a custom bot's form, and whether it is acceptable."""
+    """Check an app's message.
+
+    Args:
+        kind: its `msg_type`.
+        content: its `content`, which should be JSON in a string.
+
+    Returns:
+        The message in a custom bot's form (None when it cannot be read or is too large), and Feishu's answer.
+    """
     if kind not in {"interactive", *MESSAGE_TYPES}:
         return None, invalid("msg_type")
     if not isinstance(content, str):
@@ -102,7 +111,13 @@ def check_app_content(kind: Any, content: Any) -> tuple[dict[str, Any] | None, A
 
 
 def check_signature(message: dict[str, Any], secret: str, now: float) -> bool:
-    """Whether `timestamp` and `sign` in the body are right at `now` (Unix seconds). True without a secret."""
+    """Tell whether `timestamp` and `sign` in the body are valid.
+
+    Args:
+        message: the body.
+        secret: the signing secret; without one, everything is valid.
+        now: Unix seconds.
+    """
     if not secret:
         return True
     stamp = str(message.get("timestamp", ""))
@@ -114,13 +129,14 @@ def check_signature(message: dict[str, Any], secret: str, now: float) -> bool:
 
 @dataclass
 class RateLimit:
-    """5 in a second and 100 in a minute; `allow` counts what it allows."""
+    """At most 5 requests in a second and 100 in a minute."""
 
     per_second: int = 5
     per_minute: int = 100
     _times: deque[float] = field(default_factory=deque)
 
     def allow(self, now: float) -> bool:
+        """Tell whether one more request is allowed at `now` (Unix seconds), and count it if it is."""
         while self._times and now - self._times[0] >= 60:
             self._times.popleft()
         if len(self._times) >= self.per_minute or sum(now - t < 1 for t in self._times) >= self.per_second:
@@ -130,7 +146,7 @@ class RateLimit:
 
 
 def check_message(message: dict[str, Any]) -> Answer:
-    """Whether the content of a message is acceptable."""
+    """Return Feishu's answer to the content of a custom bot's message."""
     kind = message.get("msg_type")
     if not isinstance(kind, str):
         return NO_TYPE

@@ -15,7 +15,7 @@ ON_CARDS = frozenset({"refuse_card", "invalid_mention"})
 ON_URGENT = frozenset({"quota", "policy"})
 ON_APP = frozenset({"token_expired"})
 ON_ALL = frozenset({"throttle", "http500", "slow", "drop", "drop_stored"})
-"""`drop` loses the request and the answer, `drop_stored` only the answer."""
+"""`drop` loses the request and its answer, `drop_stored` loses only the answer."""
 MODES = ON_ALL | ON_CARDS | ON_URGENT | ON_APP
 
 
@@ -27,14 +27,24 @@ class _Fault:
 
 
 class Faults:
-    """Which fault the next request meets. The first that fits is taken."""
+    """Chooses the fault that the next request meets: the first one ordered that fits.
+
+    Args:
+        clock: returns the time in Unix seconds.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._faults: list[_Fault] = []
 
     def order(self, wanted: dict[str, Any]) -> list[str]:
-        """`{"mode": …, "count": n}` or `{"mode": …, "seconds": s}`; `{"count": 0}` forgets all. What is ordered now.
+        """Order a fault.
+
+        Args:
+            wanted: `{"mode": …, "count": n}` or `{"mode": …, "seconds": s}`; `{"count": 0}` cancels all orders.
+
+        Returns:
+            The modes that are ordered now: each as often as it has requests left, or once where it lasts for seconds.
 
         Raises:
             ValueError: there is no such mode.
@@ -50,18 +60,27 @@ class Faults:
         return [fault.mode for fault in self._faults for _ in range(fault.left or 1)]
 
     def next(self, message: dict[str, Any] | None, *, app: bool = False, urgent: bool = False) -> str:
-        """The mode for this request; empty for none."""
+        """Take the fault for this request.
+
+        Args:
+            message: the message in a custom bot's form, or None.
+            app: the request comes from the app.
+            urgent: the request is an urgent call.
+
+        Returns:
+            The mode; empty when no fault fits.
+        """
         now = self._clock()
         self._faults = [fault for fault in self._faults if fault.left != 0 and (fault.until or now + 1) > now]
         for fault in self._faults:
-            if _fits(fault.mode, message, app, urgent):
+            if _fits(fault.mode, message, app=app, urgent=urgent):
                 if fault.left is not None:
                     fault.left -= 1
                 return fault.mode
         return ""
 
 
-def _fits(mode: str, message: dict[str, Any] | None, app: bool, urgent: bool) -> bool:
+def _fits(mode: str, message: dict[str, Any] | None, *, app: bool, urgent: bool) -> bool:
     if mode in ON_URGENT:
         return urgent
     if mode in ON_APP:
@@ -73,18 +92,23 @@ def _fits(mode: str, message: dict[str, Any] | None, app: bool, urgent: bool) ->
 
 
 def answer_to(mode: str, *, app: bool) -> contract.Answer:
-    """How the sandbox answers under this fault."""
+    """Return the sandbox's answer under this fault.
+
+    Args:
+        mode: the fault.
+        app: the request comes from the app.
+    """
+
+    def refusal(code: int, reason: str) -> contract.Answer:
+        return contract.app_card_refusal(code, reason) if app else contract.card_refusal(reason)
+
     return {
         "throttle": contract.APP_THROTTLED if app else contract.THROTTLED,
-        "refuse_card": _refusal(11310, "refused on request", app),
-        "invalid_mention": _refusal(100290, "invalid user resource in at tag", app),
+        "refuse_card": refusal(11310, "refused on request"),
+        "invalid_mention": refusal(100290, "invalid user resource in at tag"),
         "http500": contract.Answer(2200, "Internal Error", 500),
         "drop": contract.Answer(-1, "dropped on request"),
         "token_expired": contract.WRONG_ACCESS_TOKEN,
         "quota": contract.QUOTA,
         "policy": contract.POLICY,
     }[mode]
-
-
-def _refusal(code: int, reason: str, app: bool) -> contract.Answer:
-    return contract.app_card_refusal(code, reason) if app else contract.card_refusal(reason)

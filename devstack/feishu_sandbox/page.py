@@ -1,4 +1,7 @@
-"""Cards as HTML, much as Feishu shows them. Cards are untrusted: every text is escaped, links are http(s) only."""
+"""Cards as HTML, much as Feishu shows them.
+
+Cards are not trusted: every text is escaped, and links are http(s) only.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,12 @@ _BLOCK = re.compile(r"(?P<head>#{1,6}) +(?P<title>.+)|(?P<item>[-*]) +(?P<text>.
 
 
 def document(cards: str, nonce: str) -> str:
-    """The whole page around `messages`."""
+    """Make the whole page around `messages`.
+
+    Args:
+        cards: the messages as HTML.
+        nonce: the nonce of the page's content security policy.
+    """
     return (
         '<!doctype html><html lang="zh"><meta charset="utf-8"><title>飞书沙箱 · MindGuard</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -49,7 +57,7 @@ def document(cards: str, nonce: str) -> str:
 
 
 def messages(records: list[dict[str, Any]]) -> str:
-    """The received messages as HTML, newest first."""
+    """Show the received messages as HTML, newest first."""
     if not records:
         return '<p class="empty">还没有收到消息 · nothing received yet</p>'
     numbered = list(enumerate(records))
@@ -78,7 +86,7 @@ def _thread(record: dict[str, Any]) -> str:
 
 
 def _after(record: dict[str, Any]) -> str:
-    """Who was called to the message, and what it showed before."""
+    """Show who was called to the message, and what the message showed before."""
     calls = "".join(
         f'<span class="urgent">加急 · {_MEANS[call["means"]]} → {" ".join(_mention(each) for each in call["people"])}'
         f" · {_clock(call['at'])}</span>"
@@ -217,7 +225,7 @@ _ELEMENTS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 def markdown(text: str) -> str:
-    """Feishu's markdown as HTML. `&#NN;` becomes the character it names, escaped, and is never markup."""
+    """Convert Feishu's markdown to HTML. `&#NN;` becomes the character it names, escaped, and is never markup."""
     parts = _FENCE.split(text)
     return "".join(
         f"<pre>{escape(part.rstrip())}</pre>" if position % 2 else _blocks(part) for position, part in enumerate(parts)
@@ -285,7 +293,7 @@ def _span(match: re.Match[str]) -> str:
 
 
 def _mention(who: str) -> str:
-    """Feishu shows a name here; the sandbox knows none, and shows the ends of the id."""
+    """Show the first and last characters of an id in the place where Feishu shows the person's name."""
     if who == "all":
         return '<span class="at">@所有人</span>'
     short = who if len(who) <= _LONGEST_ID else f"{who[:6]}…{who[-4:]}"

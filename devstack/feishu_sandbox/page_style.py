@@ -1,4 +1,4 @@
-"""How the page looks: Feishu's colours and a chat group's layout."""
+"""The look of the page: Feishu's colours and the layout of a group chat."""
 
 from __future__ import annotations
 

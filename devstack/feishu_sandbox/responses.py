@@ -1,4 +1,4 @@
-"""Answers that are none."""
+"""A response that breaks off."""
 
 from __future__ import annotations
 
@@ -10,4 +10,5 @@ class Dropped(Response):
     """Closes the connection in the middle of the answer."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Announce 64 bytes and send none of them."""
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"64")]})

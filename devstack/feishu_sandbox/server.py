@@ -1,4 +1,4 @@
-"""The web application: the hook, the app, the switches for faults and clock, the feed and the page."""
+"""The web application: the hook, the app, the controls for faults and clock, the feed and the page."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Sandbox:
     Args:
         token: last part of the hook's path.
         secret: signing secret; empty turns the signature check off.
-        app: an empty one turns the app's endpoints away.
+        state: file that keeps what was received.
+        app: the app; an empty one makes the app's endpoints refuse everybody.
     """
 
     def __init__(self, token: str, secret: str, state: Path, app: App = _NO_APP) -> None:
@@ -49,6 +50,7 @@ class Sandbox:
         return time.time() + self._ahead_s
 
     def app(self) -> Starlette:
+        """Return the web application."""
         return Starlette(
             routes=[
                 Route("/open-apis/bot/v2/hook/{token}", self.hook, methods=["POST"]),
@@ -59,11 +61,12 @@ class Sandbox:
                 Route("/_cards", self.cards),
                 Route("/", self.index),
             ],
-            # Pages of other sites must not reach it under a name of theirs.
+            # Pages of other sites must not reach it under a host name of their own.
             middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
         )
 
     async def hook(self, request: Request) -> Response:
+        """Receive a message of the custom bot."""
         body = await request.body()
         message, answer = self._judge(request.path_params["token"], body)
         fault = self._faults.next(message) if answer is contract.SUCCESS else ""
@@ -94,24 +97,27 @@ class Sandbox:
         return message, contract.check_message(message)
 
     async def fail(self, request: Request) -> Response:
-        """See `Faults.order`."""
+        """Order a fault; see `Faults.order`."""
         try:
             return JSONResponse({"faults": self._faults.order(await request.json())})
         except ValueError as error:
             return JSONResponse({"error": str(error)}, status_code=400)
 
     async def set_clock(self, request: Request) -> Response:
-        """`{"ahead_s": s}`: the sandbox lives so many seconds in the future."""
+        """Take `{"ahead_s": s}`: the sandbox's clock is then so many seconds ahead."""
         self._ahead_s = float((await request.json())["ahead_s"])
         return JSONResponse({"now": datetime.fromtimestamp(self._clock(), UTC).isoformat()})
 
     async def messages(self, _: Request) -> Response:
+        """Return everything that was received, as JSON."""
         return JSONResponse({"messages": self._store.records})
 
     async def cards(self, _: Request) -> Response:
+        """Return the newest 100 messages as HTML."""
         return HTMLResponse(page.messages(self._store.records[-100:]))
 
     async def index(self, _: Request) -> Response:
+        """Return the page with the newest 100 messages."""
         nonce = secrets.token_urlsafe(16)
         policy = (
             f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self';"

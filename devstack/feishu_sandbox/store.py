@@ -1,4 +1,4 @@
-"""What was received, in an append-only file of JSON lines that a restart reads again."""
+"""The received messages, in an append-only file of JSON lines that is read again after a restart."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ _FINGERPRINT = re.compile(r'"element_id":\s*"fp_([0-9a-f]{16})"')
 
 
 class Store:
-    """Messages, oldest first, each with what became of it: `history` of a changed card, `urgent` calls.
+    """Messages, oldest first, each with its later changes: the `history` of a card, and `urgent` calls.
 
-    A message as an app sends it is kept in the form of a custom bot's, so that readers need to know one form only.
+    A message of the app is kept in the form of a custom bot's, so that readers need to know only one form.
+
+    Args:
+        path: the file, made when it is missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,14 +31,21 @@ class Store:
                 try:
                     self._apply(json.loads(line))
                 except ValueError:
-                    continue  # cut off by a kill in the middle of the write
+                    continue  # a kill in the middle of the write has cut this line off
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", encoding="utf-8")
         if self.records or path.stat().st_size:
             self._file.write("\n")  # a line that was cut off must not swallow the next one
 
     def add(self, message: Any, answer: Answer, at: datetime, **more: Any) -> None:
-        """A request for a new message. `more`: message_id, uuid, thread (the message that it answers)."""
+        """Keep a request for a new message.
+
+        Args:
+            message: the message in a custom bot's form; its signature is left out.
+            answer: the sandbox's answer.
+            at: when it was received, aware.
+            **more: `message_id`, `uuid`, `thread` (the message that it replies to).
+        """
         message = {k: v for k, v in message.items() if k != "sign"} if isinstance(message, dict) else None
         found = _FINGERPRINT.search(json.dumps(message))
         self._write(
@@ -50,19 +60,19 @@ class Store:
         )
 
     def change(self, message_id: str, message: dict[str, Any], at: datetime) -> None:
-        """Another card in a message's place."""
+        """Put another card in a message's place."""
         self._write({"event": "change", "message_id": message_id, "message": message, "at": _stamp(at)})
 
     def urge(self, message_id: str, means: str, people: list[str], at: datetime) -> None:
-        """People were called to a message."""
+        """Note that people were called to a message."""
         self._write({"event": "urgent", "message_id": message_id, "means": means, "people": people, "at": _stamp(at)})
 
     def message(self, message_id: str) -> dict[str, Any] | None:
-        """The message of this id."""
+        """Return the message of this id."""
         return self._by_id.get(message_id)
 
     def by_uuid(self, uuid: str, since: float) -> dict[str, Any] | None:
-        """The message that was sent with this uuid since then (Unix seconds)."""
+        """Return the message that was sent with this uuid after `since` (Unix seconds)."""
         for record in reversed(self.records):
             if datetime.fromisoformat(record["received_at"]).timestamp() <= since:
                 return None

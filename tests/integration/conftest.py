@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from devstack.parts import ROOT
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.connections import Connection, from_environment
 from mindguard.snapshots.storage.store import Store

@@ -60,7 +60,7 @@ class Front:
 
 
 def start(path: Path, *, port: int = 0, password: str | None = PASSWORD) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "devstack.clickhouse_front", "--path", str(path), "--port", str(port)]
+    command = [sys.executable, "-m", "devstack.clickhouse.front", "--path", str(path), "--port", str(port)]
     environment = {**os.environ, "FRONT_PASSWORD": password} if password is not None else os.environ
     return subprocess.Popen(
         [*command, "--user", USER, "--password-env", "FRONT_PASSWORD"],

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from devstack.parts import ROOT
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.alerts.alert import Alert, Fact, fingerprint
 from mindguard.alerts.finding import Finding, Recovery

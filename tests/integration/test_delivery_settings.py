@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from devstack.parts import ROOT
+from devstack.parts.base import ROOT
 from mindguard.alerts.acknowledgement import incident_of
 from mindguard.alerts.escalation import ladders
 from mindguard.connections import Connection, from_environment

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from devstack.event_faults import EventFaults
-from devstack.sample_data import load_events
+from devstack.data.event_faults import EventFaults
+from devstack.data.sample_data import load_events
 from devstack.stack import Stack
 from mindguard.alerts.alert import Release
 from mindguard.connections import Connection, clickhouse_client, from_environment

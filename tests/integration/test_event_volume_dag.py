@@ -14,9 +14,9 @@ import httpx
 import pytest
 from ruamel.yaml import YAML
 
-from devstack.event_faults import EventFaults
-from devstack.parts import ROOT
-from devstack.sample_data import load_events
+from devstack.data.event_faults import EventFaults
+from devstack.data.sample_data import load_events
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.alerts.finding import Finding
 from mindguard.alerts.incidents.models import Incident

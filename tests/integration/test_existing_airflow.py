@@ -19,8 +19,8 @@ import psutil
 import pytest
 
 from devstack.airflow_api import AirflowAPI
-from devstack.parts import ROOT
-from devstack.sample_data import load_tables
+from devstack.data.sample_data import load_tables
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]

@@ -21,8 +21,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from devstack.sample_data import load_tables
-from devstack.soak import DAY, SimulatedStore, simulate
+from bench.soak import DAY, simulate
+from devstack.data.sample_data import load_tables
+from devstack.simulated_store import SimulatedStore
 from devstack.stack import Stack
 from mindguard.errors import MindGuardError
 from mindguard.settings.snapshot import RetentionSettings, SnapshotSettings

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from devstack.parts import ROOT
+from devstack.parts.base import ROOT
 from mindguard.alerts.alert import Alert, Fact, fingerprint
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.store import ActionItem, IncidentMissing, IncidentStateError, IncidentStore

@@ -16,9 +16,9 @@ import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from devstack.data.live_data import LiveData, create_tables, land_events, load_user_moods
+from devstack.data.sample_data import load_tables
 from devstack.kafka_broker import KafkaBroker
-from devstack.live_data import LiveData, create_tables, land_events, load_user_moods
-from devstack.sample_data import load_tables
 from devstack.stack import Stack
 from mindguard.connections import Connection, Resolve, from_environment
 from mindguard.doctor.monitors import examine_monitors

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from devstack.airflow_api import AirflowAPI
-from devstack.airflow_parts import SWEEPER
+from devstack.parts.airflow import SWEEPER
 from devstack.stack import Stack
 from mindguard.alerts.acknowledgement import sign
 from mindguard.alerts.alert import Alert, Fact, fingerprint

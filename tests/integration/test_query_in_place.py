@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from devstack.parts import ROOT
-from devstack.sample_data import load_tables
+from devstack.data.sample_data import load_tables
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.export.take import take_snapshot

@@ -17,7 +17,8 @@ from urllib.parse import quote
 
 import pytest
 
-from devstack.parts import REGION, ROOT
+from devstack.parts.base import ROOT
+from devstack.parts.seaweedfs import REGION
 from devstack.stack import Stack
 from mindguard.connections import Connection
 from mindguard.snapshots.storage.store import Store

@@ -18,14 +18,22 @@ import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from devstack.sample_data import TABLES, SampleDataError, churn, load_events, load_releases, load_tables, plan_hours
+from devstack.data.sample_data import (
+    TABLES,
+    SampleDataError,
+    churn,
+    load_events,
+    load_releases,
+    load_tables,
+    plan_hours,
+)
 
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
 TODAY = date(2026, 11, 24)
 PASSWORD = "sample"
-FRONT = (sys.executable, "-m", "devstack.clickhouse_front")
+FRONT = (sys.executable, "-m", "devstack.clickhouse.front")
 TIMES = {"checkins": "created_at", "behavior_tasks": "created_at", "risk_signals": "detected_at"}
 
 
@@ -233,7 +241,7 @@ def test_a_failed_rebuild_leaves_the_old_tables(database: str) -> None:
 
 
 def test_a_full_disk_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, database: str) -> None:
-    from devstack import sample_data
+    from devstack.data import sample_data
 
     def full(*_: object, **__: object) -> None:
         raise psycopg.errors.DiskFull('could not extend file "base/5/1": No space left on device\nHINT:  Check.')
@@ -352,7 +360,7 @@ def test_foreign_events_are_left_alone_and_a_failed_load_changes_nothing(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_some(client, events=1000)
-    from devstack import sample_data
+    from devstack.data import sample_data
 
     monkeypatch.setattr(sample_data, "plan_hours", lambda *_, **__: (datetime(2026, 9, 25, tzinfo=UTC), [1] * 24))
     monkeypatch.setattr(sample_data, "VERSIONS", (object,))
@@ -372,7 +380,7 @@ def test_foreign_events_are_left_alone_and_a_failed_load_changes_nothing(
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "devstack.sample_data", *arguments],
+        [sys.executable, "-m", "devstack.data.sample_data", *arguments],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -400,7 +408,7 @@ def test_command_loads_both_up_to_now(client: Client, database: str, front_port:
         (["--postgres-env", "PG"], "connection refused"),
         (["--postgres-env", "NOT_SET"], "environment variable NOT_SET is not set"),
         (["--clickhouse", "http://default@127.0.0.1:1"], "refused"),
-        (["--clickhouse", "http://default:secret@127.0.0.1:1"], "the password belongs into the environment"),
+        (["--clickhouse", "http://default:secret@127.0.0.1:1"], "pass the password in the environment"),
     ],
 )
 def test_command_errors_are_one_clear_line(arguments: list[str], expected: str) -> None:

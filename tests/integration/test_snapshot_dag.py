@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from devstack.airflow_api import AirflowAPI
-from devstack.sample_data import load_tables
+from devstack.data.sample_data import load_tables
 from devstack.stack import Stack
 from mindguard.alerts.dag_runs.failures import Run
 from mindguard.settings.snapshot import SnapshotSettings

@@ -21,9 +21,11 @@ import psutil
 import psycopg
 import pytest
 
-from devstack.parts import BUCKET, ROOT
+from devstack.parts.base import ROOT
+from devstack.parts.seaweedfs import BUCKET
 from devstack.process import LeashedProcess
-from devstack.stack import Stack, process_table
+from devstack.process_table import process_table
+from devstack.stack import Stack
 from devstack.state import StackError, State, is_free
 from mindguard.connections import from_environment, postgres_conninfo
 

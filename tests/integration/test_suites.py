@@ -15,9 +15,9 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from devstack.event_faults import EventFaults
-from devstack.parts import ROOT
-from devstack.sample_data import load_events, load_tables
+from devstack.data.event_faults import EventFaults
+from devstack.data.sample_data import load_events, load_tables
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.severity import Severity

@@ -22,8 +22,8 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from devstack.airflow_api import AirflowAPI
-from devstack.live_data import create_tables, land_events
-from devstack.parts import ROOT
+from devstack.data.live_data import create_tables, land_events
+from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.incidents.store import IncidentStore

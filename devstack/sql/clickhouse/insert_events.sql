@@ -6,7 +6,7 @@ WITH
     (n, salt) -> sipHash64(n, salt, seed) / 18446744073709551616. AS unit
 SELECT
     fromUnixTimestamp64Milli(time_ms, 'UTC') AS event_time,
-    -- Seconds as a rule; some come minutes later, and a few phones were offline for hours.
+    -- Most events land within seconds; some land minutes later, and a few phones were offline for hours.
     fromUnixTimestamp64Milli(
         time_ms + toInt64(
             400 - 2500 * log(1 - unit(row, 1))

@@ -1,4 +1,4 @@
--- Sessions that go on right now, as many a minute between two seconds; each lands a second or so after it happened.
+-- Sessions of the present, per_minute of them between two seconds; each event lands a second or so after it happened.
 -- crashes, failures: shares; path: the endpoint that fails; latency_s: mean time to answer a risk signal.
 INSERT INTO mindguard.events
 WITH (n, salt) -> sipHash64(n, salt, {seed:UInt64}) / 18446744073709551616. AS unit

@@ -1,4 +1,4 @@
--- The copies are made of a subquery: beside REPLACE, a condition would see the new values.
+-- The copies come from a subquery: beside REPLACE, a condition would see the new values.
 INSERT INTO {table}
 SELECT * REPLACE ({into:String} AS event_name, reinterpretAsUUID(sipHash128(event_id, 1)) AS event_id)
 FROM (

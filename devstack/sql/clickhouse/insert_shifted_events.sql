@@ -1,6 +1,6 @@
--- The time is a part of the table's order and cannot be updated: copies with another time, and the originals go.
--- Whole users, since it is the phone's clock that is wrong. A copy keeps its landing and gets another id.
--- The copies are made of a subquery: beside REPLACE, a condition would see the new values.
+-- The time is part of the table's order and cannot be updated: copies get another time, and the originals are deleted.
+-- All events of a user are shifted, since the phone's clock is wrong. A copy keeps its landing and gets another id.
+-- The copies come from a subquery: beside REPLACE, a condition would see the new values.
 INSERT INTO {table}
 SELECT * REPLACE (
     addSeconds(event_time, {seconds:Int64}) AS event_time,

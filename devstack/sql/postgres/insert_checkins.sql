@@ -5,7 +5,7 @@ INSERT INTO public.checkins (
 OVERRIDING SYSTEM VALUE
 SELECT
     n AS id,
-    -- A few accounts were erased; of the rest, early and eager users write most.
+    -- A few accounts were erased; among the rest, early and eager users write most.
     CASE
         WHEN devstack.unit(n, salt + 1) < 0.99
             THEN 1 + floor(%(users)s * power(devstack.unit(n, salt + 2), 3))::bigint
@@ -52,7 +52,7 @@ FROM (
         n,
         salt,
         devstack.unit(n, salt + 15) AS mood,
-        -- Written offline, a few arrive after later ones.
+        -- A few were written offline and arrive after later ones.
         date_trunc('milliseconds', starts_at + (
             (n - first + devstack.unit(n, salt + 16)) / rows * %(slot_s)s
             - CASE WHEN devstack.unit(n, salt + 17) < 0.02 THEN 3600 * devstack.unit(n, salt + 18) ELSE 0 END

@@ -1,4 +1,4 @@
--- One row a version; a later load moves them to where its events have them.
+-- Each version has one row; a later load moves its time to where the events of that load show it.
 INSERT INTO public.releases (version, released_at, share)
 SELECT
     given.version,

@@ -46,7 +46,7 @@ FROM (
     SELECT
         *,
         CASE
-            -- Some were never routed, long ago: what is recent and waits would be an emergency.
+            -- Some old signals were never routed; a recent one that waits would be an emergency.
             WHEN devstack.unit(n, salt + 212) < 0.995 OR detected_at > newest - interval '14 days'
                 THEN detected_at + (2 + 58 * power(devstack.unit(n, salt + 213), 4)) * interval '1 second'
         END AS routed_at

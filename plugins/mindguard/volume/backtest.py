@@ -1,10 +1,8 @@
-"""Replay of past days: what would have fired, and where falls are known, how well. Pure, from counts alone."""
+"""Replay of past days: what would have fired. Pure, from counts alone."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,56 +11,13 @@ from mindguard.settings.volume import Funnel, KeyEvent
 from mindguard.volume.frame import judge_history
 from mindguard.volume.frames import _scope, calendar_of, unclean_days
 from mindguard.volume.funnels import judge_funnels
-from mindguard.volume.series import HISTORY_DAYS, TOTAL, History, series_by_name
+from mindguard.volume.series import HISTORY_DAYS, History, series_by_name
 from mindguard.volume.source import EventSource
 from mindguard.volume.suites import Suite, ValidationResult, validate
 from mindguard.workdays import Workdays
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_WEEK = 7
-
-
-@dataclass(frozen=True)
-class Fall:
-    """A fall that is known to have happened, of one event or of all (`TOTAL`)."""
-
-    event_name: str
-    first: date
-    last: date
-
-    def holds(self, day: date, *, after: int = 0) -> bool:
-        """Whether this is one of its days, or at most so many days after them."""
-        return self.first <= day <= self.last + timedelta(days=after)
-
-
-@dataclass(frozen=True)
-class Score:
-    """One rule against known falls."""
-
-    found: int
-    falls: int
-    false_alerts: int
-    false_incidents: int
-    """False alerts of an event that had no alert in the week before: what opens a card."""
-    alerts: int
-    weeks: float
-
-    @property
-    def recall(self) -> float:
-        """Share of falls with an alert on one of their days; not a number without falls."""
-        return self.found / self.falls if self.falls else math.nan
-
-    @property
-    def precision(self) -> float:
-        """Share of alerts that belong to a fall; not a number without alerts."""
-        return 1 - self.false_alerts / self.alerts if self.alerts else math.nan
-
-    @property
-    def false_per_week(self) -> float:
-        """Alerts a week that belong to no fall."""
-        return self.false_alerts / self.weeks
 
 
 def replay(
@@ -119,37 +74,6 @@ def replay_frames(
         for name in frame.loc[frame["page"], "event_name"]:
             dirty.setdefault(str(name), set()).add(day)
         yield day, past, frame
-
-
-def score(replayed: pd.DataFrame, rule: str, falls: Sequence[Fall]) -> Score:
-    """How well one rule does.
-
-    Args:
-        rule: a column of `replay`: page, investigate or plain.
-        falls: known ones. An alert within a week after a fall of a rare event is no false one, since it is judged
-            over seven days.
-    """
-    fired = replayed[replayed[rule]]
-    alerts = list(zip(fired["event_name"], fired["day"], strict=True))
-    days_of: dict[str, list[date]] = {TOTAL: list(fired["day"])}
-    for name, day in alerts:
-        days_of.setdefault(name, []).append(day)
-    found = sum(any(fall.holds(day) for day in days_of.get(fall.event_name, [])) for fall in falls)
-    by_name: dict[str, list[Fall]] = {}
-    for name in {name for name, _ in alerts}:
-        by_name[name] = [fall for fall in falls if fall.event_name in (name, TOTAL)]
-    false = [
-        (name, day)
-        for name, day in alerts
-        if not any(fall.holds(day, after=_WEEK - 1) for fall in by_name.get(name, []))
-    ]
-    there = set(alerts)
-    opened = [
-        (name, day)
-        for name, day in false
-        if not any((name, day - timedelta(days=back)) in there for back in range(1, _WEEK + 1))
-    ]
-    return Score(found, len(falls), len(false), len(opened), len(alerts), replayed["day"].nunique() / _WEEK)
 
 
 def backtest(

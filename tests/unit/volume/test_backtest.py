@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from bench.event_volume import simulate
+from bench.score import Fall, Score, score
 from mindguard.settings.volume import KeyEvent
-from mindguard.volume.backtest import Fall, Score, replay, score
+from mindguard.volume.backtest import replay
 from mindguard.volume.days import Kind, kind_of
 from mindguard.volume.series import HISTORY_DAYS, TOTAL
 from tests.unit.volume.worlds import CALENDAR, DAY, counts, history

@@ -1,8 +1,10 @@
-"""`python -m devstack.soak`: simulated months of snapshots, proofs and expiry, over the real engines.
+"""Simulated months of snapshots, proofs and expiry, over the real engines.
 
-Every day the application lives on a little, a snapshot is taken and proven by a drill, and retention is applied; time
-is passed in. At the end everything is checked: what is kept is what the rules say, it is stored at the price
-promised, and every kept snapshot is whole.
+    python bench/soak.py [--days 36] [--churn 1] [--rows 1000000] [--keep-days 30] [--write FILE]
+
+On every simulated day the application adds and changes rows, a snapshot is taken and proven by a drill, and retention
+is applied; the time is passed in. At the end everything is checked: the snapshots that are kept are those that the
+rules name, they are stored at the promised price, and every one of them is whole.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from devstack.sample_data import SHANGHAI, churn, load_tables
+from devstack.data.sample_data import SHANGHAI, churn, load_tables
+from devstack.simulated_store import SimulatedStore
 from devstack.stack import Stack
 from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.export.take import take_snapshot
@@ -36,28 +39,14 @@ from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import verify_snapshot
 
 PROMISED_STORAGE = 1.6
-"""All snapshots together against the newest one alone, at 1 % churn a day."""
+"""The size of all snapshots together, relative to the newest one alone, at 1 % churn a day."""
 DAY = timedelta(days=1)
 BUCKET = "soak"
 
 
-class SimulatedStore(Store):
-    """A store whose clock says `now`, or the true time where that is None.
-
-    Objects carry the true time, so to a simulation that runs ahead they look older than they are: harder for
-    expiry, never easier.
-    """
-
-    now: datetime | None = None
-
-    def clock(self) -> datetime:
-        """The simulated time."""
-        return self.now or super().clock()
-
-
 @dataclass
 class Day:
-    """Figures of one simulated day. Sizes in bytes, times in seconds."""
+    """The figures of one simulated day. Sizes are in bytes, times in seconds."""
 
     number: int
     rows: int
@@ -73,14 +62,14 @@ class Day:
 
 @dataclass
 class Soak:
-    """What a simulation came to; `faults` is empty when every promise was kept."""
+    """The result of a simulation; `faults` is empty when every promise was kept."""
 
     days: list[Day] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     @property
     def storage_factor(self) -> float:
-        """Everything under the prefix against the newest snapshot alone."""
+        """The size of everything under the prefix, relative to the newest snapshot alone."""
         return self.days[-1].stored_bytes / self.days[-1].snapshot_bytes
 
 
@@ -95,16 +84,17 @@ def simulate(
     start: datetime,
     progress: Callable[[Day], None] = lambda day: None,
 ) -> Soak:
-    """Live through so many days; the sample tables are loaded already.
+    """Simulate some days; the sample tables are loaded already.
 
     Args:
         app_conninfo: the source, as a role that may write: the application.
         drill_conninfo: scratch server, as a role that may create databases.
         store: an empty prefix.
         settings: tables and retention.
-        days: to simulate.
-        percent: rows that each day adds.
+        days: number of days to simulate.
+        percent: rows that each day adds, in percent.
         start: aware, the real time; it becomes the first day's.
+        progress: called with each day when it is done.
     """
     soak = Soak()
     taken_at: dict[str, datetime] = {}
@@ -121,7 +111,7 @@ def simulate(
         wanted = {each for each, at in taken_at.items() if now - at <= settings.retention.days * DAY}
         wanted.update(sorted(taken_at)[-settings.retention.minimum :])
         if kept != wanted:
-            soak.faults.append(f"day {number}: kept and not wanted {kept - wanted}, wanted and gone {wanted - kept}")
+            soak.faults.append(f"day {number}: kept but not wanted {kept - wanted}, wanted but gone {wanted - kept}")
         reports = taken.tables.values()
         soak.days.append(
             Day(
@@ -143,7 +133,10 @@ def simulate(
 
 
 def _prove(manifest: Manifest, store: Store, conninfo: str, now: datetime) -> Proof:
-    """A drill; one that broke only afterwards, while it tidied up, has left its proof all the same."""
+    """Prove a snapshot by a drill.
+
+    A drill that failed only afterwards, while it cleaned up, has left its proof all the same.
+    """
     try:
         return drill(manifest, store, conninfo, now=now)
     except DrillBroke as error:
@@ -154,21 +147,21 @@ def _prove(manifest: Manifest, store: Store, conninfo: str, now: datetime) -> Pr
 
 
 def _faults_at_the_end(store: Store, drill_conninfo: str, now: datetime) -> list[str]:
-    """Every kept snapshot is whole and proven, and no object is stored that none of them needs."""
+    """Check that every kept snapshot is whole and proven, and that every stored object is needed by one of them."""
     snapshots = list_snapshots(store)
     faults = [fault for each in snapshots for fault in verify_snapshot(each, store).faults]
     proofs = proven(store)
     faults += [f"{each.snapshot_id} is not proven" for each in snapshots if each.snapshot_id not in proofs]
-    # Proven when it was new; what has expired since then must not have taken anything with it.
+    # They were proven when they were new; what has expired since then must not have taken anything with it.
     for each in (snapshots[0], snapshots[len(snapshots) // 2]):
         drill(each, store, drill_conninfo, now=now)
     needed = {stored.key for each in snapshots for stored in each.objects}
     orphans = {each.key for each in store.listing() if store.layout.kind(each.key) in {"part", "schema"}} - needed
-    return faults + [f"{key} is stored and nobody needs it" for key in sorted(orphans)]
+    return faults + [f"{key} is stored but no snapshot needs it" for key in sorted(orphans)]
 
 
 def figures(soak: Soak, command: str) -> dict[str, Any]:
-    """The table for docs/benchmarks.md, every fifth day and the last."""
+    """Make the table for docs/benchmarks.md, with every fifth day and the last."""
     heads = ("day", "rows", "one snapshot MB", "parts written", "reused", "kept", "all stored MB", "factor")
     return {
         "title": "Months of snapshots: storage against one snapshot",
@@ -195,12 +188,16 @@ def figures(soak: Soak, command: str) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Start PostgreSQL and S3, live through the days, print; status 1 when a promise was broken."""
-    parser = argparse.ArgumentParser(prog="python -m devstack.soak", description=__doc__.split("\n")[0])
+    """Start PostgreSQL and S3, simulate the days, and print the result.
+
+    Returns:
+        The exit status: 1 when a promise was broken.
+    """
+    parser = argparse.ArgumentParser(prog="python bench/soak.py", description=__doc__.split("\n")[0])
     parser.add_argument("--days", type=int, default=36, help="days to simulate (%(default)s)")
     parser.add_argument("--churn", type=float, default=1.0, help="rows added each day, in percent (%(default)s)")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows at the beginning (%(default)s)")
-    parser.add_argument("--keep-days", type=int, default=30, help="retention (%(default)s)")
+    parser.add_argument("--keep-days", type=int, default=30, help="retention in days (%(default)s)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="also write the figures as JSON")
     arguments = parser.parse_args(argv)
     settings = SnapshotSettings.model_validate(
@@ -240,7 +237,7 @@ def main(argv: list[str] | None = None) -> int:
             progress=lambda day: say(f"day {day.number}: {day.kept} kept, {day.stored_bytes / 1e6:,.1f} MB stored"),
         )
     command = (
-        f"python -m devstack.soak --days {arguments.days} --churn {arguments.churn:g} --rows {arguments.rows}"
+        f"python bench/soak.py --days {arguments.days} --churn {arguments.churn:g} --rows {arguments.rows}"
         f" --keep-days {arguments.keep_days}"
     )
     found = figures(soak, command)

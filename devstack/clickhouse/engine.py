@@ -1,4 +1,4 @@
-"""One chDB engine, its sessions, and its errors as a ClickHouse server would send them."""
+"""One chDB engine, its sessions, and its errors in the form in which a ClickHouse server would send them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ERROR_TEXT = re.compile(r"Code: (\d+)\..*", re.DOTALL)
 
 
 class ClickHouseError(Exception):
-    """An error as a ClickHouse server would send it: its number and its text."""
+    """An error in the form in which a ClickHouse server would send it: its number and its text."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -36,11 +36,12 @@ class ClickHouseError(Exception):
 
     @classmethod
     def named(cls, code: int, name: str, message: str) -> ClickHouseError:
+        """Make the error of this code and name."""
         return cls(code, f"Code: {code}. DB::Exception: {message} ({name})")
 
     @classmethod
     def from_engine(cls, error: Exception) -> ClickHouseError:
-        """chDB raises plain RuntimeErrors; the code stands in their text."""
+        """Translate an error of chDB, which raises plain RuntimeErrors with the code in their text."""
         found = _ERROR_TEXT.search(str(error))
         return cls(int(found[1]), found[0].strip()) if found else cls.named(1001, "STD_EXCEPTION", str(error))
 
@@ -55,7 +56,7 @@ def _quoted(text: str, quote: str = "'") -> str:
 
 @dataclass
 class Answer:
-    """What goes back: the bytes, their format (None for a statement without a result) and the counters."""
+    """The answer to a statement: the bytes, their format (None for a statement without a result) and the counters."""
 
     body: bytes
     format: str | None
@@ -74,6 +75,7 @@ class Session:
         self._former: dict[str, str | None] = {}
 
     def close(self) -> None:
+        """Close the handle."""
         self._connection.close()
 
     def _query(self, sql: str, form: str = "TabSeparated", params: Mapping[str, str] | None = None) -> Any:
@@ -85,7 +87,7 @@ class Session:
     def prepare(self, database: str | None, settings: dict[str, str], statement: bytes) -> None:
         """Give one request its database and settings, which hold for that request and not for the session.
 
-        They are taken back lazily, since a client sends the same ones with every request.
+        They are reset only when a request brings other ones, since a client sends the same ones with every request.
         """
         if _CHANGES_SESSION.match(statement):
             settings = {}  # what SET changes must be the session's own value
@@ -120,7 +122,7 @@ class Session:
         self._applied, self._former = {}, {}
 
     def run(self, statement: bytes, default_format: str, params: Mapping[str, str]) -> Answer:
-        """Run one statement, its data (if any) inline."""
+        """Run one statement, with its data (if any) inline."""
         result = self._query(statement.decode(), default_format, params)
         body: bytes = result.bytes() or b""
         named = _TRAILING_FORMAT.search(statement)
@@ -142,7 +144,7 @@ class Session:
         )
 
     def insert(self, statement: bytes, form: str, chunks: Iterator[bytes]) -> Answer:
-        """Stream data into an INSERT statement that stands without its FORMAT clause."""
+        """Stream data into an INSERT statement, which is given without its FORMAT clause."""
         try:
             with self._connection.send_insert(statement.decode(), form) as inserter:
                 for chunk in chunks:
@@ -156,6 +158,9 @@ class Session:
 
 class Engine:
     """The one chDB engine of this process, and its sessions.
+
+    Args:
+        path: data folder, made when it is missing.
 
     Raises:
         StartupError: another process has the data folder open.
@@ -177,8 +182,13 @@ class Engine:
         self._closed = False
 
     @contextmanager
-    def session(self, session_id: str | None, timeout_s: float, must_exist: bool) -> Iterator[Session]:
-        """The named session, alone in it, or a fresh one that ends with the request.
+    def session(self, session_id: str | None, timeout_s: float, *, must_exist: bool) -> Iterator[Session]:
+        """Give the named session to one caller, or a fresh one that ends with the request.
+
+        Args:
+            session_id: name of the session; None for a fresh one.
+            timeout_s: seconds after its last use at which a named session ends.
+            must_exist: refuse to make a session of this name.
 
         Raises:
             ClickHouseError: 373 when the session is in use, 372 when it must exist and does not.
@@ -188,7 +198,7 @@ class Engine:
                 raise ClickHouseError.named(236, "ABORTED", "The server is stopping")
             self._in_flight += 1
         try:
-            session = self._enter(session_id, must_exist)
+            session = self._enter(session_id, must_exist=must_exist)
             try:
                 yield session
             finally:
@@ -201,7 +211,7 @@ class Engine:
                 self._in_flight -= 1
                 self._guard.notify_all()
 
-    def _enter(self, session_id: str | None, must_exist: bool) -> Session:
+    def _enter(self, session_id: str | None, *, must_exist: bool) -> Session:
         with self._guard:
             self._expire()
             session = self._sessions.get(session_id or "")
@@ -225,7 +235,11 @@ class Engine:
                 session.close()
 
     def close(self) -> bool:
-        """Refuse new queries and close the engine; False if queries still run after `STOP_GRACE_S`."""
+        """Refuse new queries and close the engine.
+
+        Returns:
+            False when queries still run after `STOP_GRACE_S`; the engine then stays open.
+        """
         with self._guard:
             self._closed = True
             if not self._guard.wait_for(lambda: self._in_flight == 0, timeout=STOP_GRACE_S):
@@ -236,7 +250,7 @@ class Engine:
 
 
 def _refuse_locked(path: Path) -> None:
-    """Ask for the lock that the engine will take: its own complaint about it does not say what is wrong."""
+    """Ask for the lock that the engine will take: the engine's own error does not say that another process has it."""
     with suppress(FileNotFoundError), (path / "status").open("rb") as status:
         try:
             fcntl.flock(status, fcntl.LOCK_EX | fcntl.LOCK_NB)

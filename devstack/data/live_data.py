@@ -1,6 +1,6 @@
 """Data of the present for the monitors: minutes of events that land now, an ETL load, a weekly report.
 
-The large sample ends in the past; without this everything would be late.
+The large sample ends in the past; without live data everything would be late.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from types import TracebackType
 import psycopg
 from clickhouse_connect.driver.client import Client
 
+from devstack.data.sample_data import SHANGHAI
 from devstack.kafka_broker import KafkaBroker
-from devstack.sample_data import SHANGHAI
 
-SQL = Path(__file__).with_name("sql")
+SQL = Path(__file__).parents[1] / "sql"
 STEP_S = 10.0
 LOAD_EVERY_S = 60.0
 BACK_MINUTES = 70.0
 
 
 def create_tables(client: Client, conninfo: str) -> None:
-    """Make what is missing: the events, the ETL's table, the report's tables."""
+    """Create what is missing: the events, the table of the ETL job, the tables of the report."""
     client.command("CREATE DATABASE IF NOT EXISTS mindguard")
     events = (SQL / "clickhouse/create_events.sql").read_text("utf-8")
     client.command(
@@ -50,9 +50,14 @@ def land_events(
     """Let sessions of some minutes land, with the faults that are asked for.
 
     Args:
+        client: client of ClickHouse.
         until: aware; the landing of the last event.
+        minutes: length of the range that ends there.
+        seed: the same seed gives the same events.
+        per_minute: sessions per minute.
         crashes: share of sessions that crash.
         failures: share of the requests to `path` that fail.
+        path: the endpoint whose requests fail.
         latency_s: mean time in which risk signals are answered.
     """
     client.command(
@@ -71,12 +76,17 @@ def land_events(
 
 
 def load_user_moods(client: Client) -> None:
-    """The ETL job runs once."""
+    """Run the ETL job once."""
     client.command((SQL / "clickhouse/insert_user_mood_daily.sql").read_text("utf-8"))
 
 
 def write_weekly_reports(conninfo: str, *, iso_week: str) -> None:
-    """The report's job runs for this week, for instance 2026-W47."""
+    """Run the job of the report once.
+
+    Args:
+        conninfo: connection string of libpq.
+        iso_week: the week to report on, for instance 2026-W47.
+    """
     starts = datetime.strptime(iso_week + "-1", "%G-W%V-%u").replace(tzinfo=UTC).date()
     with psycopg.connect(conninfo) as connection:
         connection.execute(
@@ -88,12 +98,13 @@ def write_weekly_reports(conninfo: str, *, iso_week: str) -> None:
 class LiveData:
     """Keeps the stack in the present, in a thread: events land, a group reads its topic, the ETL loads, reports come.
 
-    On entering, the last hour or so is there, as if it had run before.
+    On entering, data of the last `BACK_MINUTES` is written too, as if the thread had run before.
 
     Args:
-        client: of ClickHouse; used by the thread alone from then on.
-        conninfo: libpq connection string of the application's database, as its owner.
-        say: tells what fails; a part that is just restarted is no reason to end.
+        client: client of ClickHouse; from then on only the thread uses it.
+        conninfo: connection string of libpq for the application's database, as its owner.
+        broker: the Kafka broker whose topic is written and read.
+        say: prints what fails. The thread goes on then, since a part may just be restarting.
     """
 
     def __init__(self, client: Client, conninfo: str, broker: KafkaBroker, *, say: Callable[[str], None]) -> None:
@@ -119,7 +130,7 @@ class LiveData:
         self._thread.join()
 
     def step(self, now: datetime) -> None:
-        """Catch up to now, aware."""
+        """Write all data up to `now`, an aware instant."""
         since = max(self._landed, now - timedelta(minutes=BACK_MINUTES))
         minutes = (now - since).total_seconds() / 60
         land_events(self._client, until=now, minutes=minutes, seed=int(now.timestamp()), crashes=0.001)

@@ -14,27 +14,28 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from devstack.parts import ROOT, Part, PostgreSQL, base_environment, http_status
+from devstack.parts.base import ROOT, Part, base_environment, http_status
+from devstack.parts.postgres import PostgreSQL
 from devstack.process import LeashedProcess, run
 from devstack.state import State, write_private
 
 ADMIN = "admin"
 SWEEPER = "mindguard"
-"""May read DAGs and runs, and nothing else: the user of the connection `mindguard_airflow`."""
+"""The user of the connection `mindguard_airflow`, who may read DAGs and runs, and nothing else."""
 
 
 class AirflowSite:
-    """What the four processes share: home folder, configuration, metadata database.
+    """What the four processes of Airflow share: home folder, configuration, metadata database.
 
     Args:
-        state: for ports, secrets and folders.
+        state: keeps ports, secrets and folders.
         stopping: set when the stack stops.
         postgres: holds the metadata.
-        connections: gives the Airflow connections once all ports are known.
-        heartbeat_timeout_s: seconds until a task without heartbeat counts as dead.
-        parallelism: tasks at once.
+        connections: returns the variables of the Airflow connections once all ports are known.
+        heartbeat_timeout_s: seconds after which a task without heartbeat counts as dead.
+        parallelism: number of tasks that may run at once.
         settings: file for MINDGUARD_SETTINGS, or None.
-        dag_folders: more DAGs, beside the repository's own and the demonstration's.
+        dag_folders: more folders of DAGs, beside the repository's own and the demonstration's.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class AirflowSite:
 
     @property
     def url(self) -> str:
-        """Address of the web page and of the REST API."""
+        """The address of the web page and of the REST API."""
         return f"http://127.0.0.1:{self._state.ports['api-server']}"
 
     @property
@@ -72,7 +73,7 @@ class AirflowSite:
         return self.password_of(ADMIN)
 
     def password_of(self, user: str) -> str:
-        """The generated password of a user."""
+        """Return the generated password of a user."""
         return self._state.secret(f"airflow:{user}")
 
     @property
@@ -80,7 +81,7 @@ class AirflowSite:
         return self.home / "simple_auth_manager_passwords.json"
 
     def variables(self) -> dict[str, str]:
-        """AIRFLOW_HOME, AIRFLOW__*, AIRFLOW_CONN_* and MINDGUARD_*."""
+        """Return AIRFLOW_HOME, AIRFLOW__*, AIRFLOW_CONN_* and MINDGUARD_*."""
         secret = self._state.secret
         role = "airflow"
         metadata = f"{role}:{self.postgres.password(role)}@127.0.0.1:{self.postgres.port}/airflow"
@@ -109,7 +110,7 @@ class AirflowSite:
             "database": {
                 "sql_alchemy_conn": f"postgresql+psycopg2://{metadata}",
                 "sql_alchemy_pool_size": 3,
-                # `prepare` has migrated already.
+                # `prepare` has migrated the database already.
                 "check_migrations": False,
             },
             "api": {
@@ -140,11 +141,14 @@ class AirflowSite:
         return env | self._connections()
 
     def environment(self) -> dict[str, str]:
-        """The whole environment of an Airflow process."""
+        """Return the whole environment of an Airflow process."""
         return base_environment() | self.variables()
 
     def prepare(self) -> None:
-        """Home folder, password file, metadata schema; the first process does it, the others wait."""
+        """Make the home folder, the password file and the metadata schema.
+
+        Every process calls this before it starts; the first call does the work while the others wait.
+        """
         with self._preparing:
             self.home.mkdir(parents=True, exist_ok=True)
             write_private(self._passwords_file, json.dumps({user: self.password_of(user) for user in (ADMIN, SWEEPER)}))
@@ -157,7 +161,7 @@ class AirflowSite:
         wanted = f"migrated to {version('apache-airflow-core')}"
         query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'airflow'"
         with psycopg.connect(self.postgres.conninfo("airflow"), autocommit=True) as connection:
-            # Kept in the database itself: it cannot disagree with the data.
+            # The version is kept in the database itself, so that it cannot disagree with the data.
             if connection.execute(query).fetchone() == (wanted,):
                 return
             log = self._state.logs / "airflow-migrate.log"
@@ -167,7 +171,7 @@ class AirflowSite:
 
 
 def airflow(*arguments: str) -> list[str]:
-    """The `airflow` command of this environment."""
+    """Return the command line of this environment's `airflow` program."""
     return [str(Path(sys.executable).with_name("airflow")), *arguments]
 
 
@@ -176,10 +180,10 @@ def _fernet_key() -> str:
 
 
 class AirflowPart(Part):
-    """One Airflow process."""
+    """One process of Airflow."""
 
     needs = ("postgres",)
-    stop_signal = signal.SIGINT  # on SIGTERM some of them leave children running
+    stop_signal = signal.SIGINT  # on SIGTERM some of the processes leave children running
     ready_timeout_s = 180.0
     arguments: tuple[str, ...]
 
@@ -189,24 +193,28 @@ class AirflowPart(Part):
         self.folder = site.home
 
     def command(self) -> list[str]:
+        """Return the program and its arguments."""
         return airflow(*self.arguments)
 
     def environment(self) -> dict[str, str]:
+        """Return the environment that all four processes share."""
         return self.site.environment()
 
     def prepare(self) -> None:
+        """Prepare what all four processes share."""
         self.site.prepare()
 
 
 class ApiServer(AirflowPart):
-    """Web page, REST API, and the API that tasks report to."""
+    """The web page, the REST API, and the API that tasks report to."""
 
     name = "api-server"
     port_names = ("api-server",)
     arguments = ("api-server",)
-    grace_s = 5.0  # a browser's open connection would keep it for longer
+    grace_s = 5.0  # an open connection of a browser would keep it running for longer
 
     def probe(self) -> bool:
+        """Tell whether the REST API answers."""
         return http_status(f"{self.site.url}/api/v2/version") == 200
 
 
@@ -216,10 +224,12 @@ class JobPart(AirflowPart):
     job_type: str
 
     def start(self) -> None:
+        """Start the process, and remember when."""
         self._started_at = datetime.now(UTC)
         super().start()
 
     def probe(self) -> bool:
+        """Tell whether the database has a running job of this process."""
         import psycopg
 
         query = "SELECT 1 FROM job WHERE job_type = %s AND start_date >= %s AND state = 'running' LIMIT 1"
@@ -231,17 +241,17 @@ class JobPart(AirflowPart):
 
 
 class Scheduler(JobPart):
-    """Scheduler with LocalExecutor."""
+    """The scheduler with the LocalExecutor."""
 
     name = "scheduler"
     job_type = "SchedulerJob"
     # Its log server would listen on every interface; the API server reads the files instead.
     arguments = ("scheduler", "--skip-serve-logs")
-    grace_s = 6.0  # it would wait for running tasks to their end
+    grace_s = 6.0  # it would wait until running tasks have ended
 
 
 class DagProcessor(JobPart):
-    """Parses DAG files and runs DAG-level callbacks."""
+    """The process that parses DAG files and runs DAG-level callbacks."""
 
     name = "dag-processor"
     job_type = "DagProcessorJob"
@@ -249,7 +259,7 @@ class DagProcessor(JobPart):
 
 
 class Triggerer(JobPart):
-    """Runs deferred tasks and deadline callbacks."""
+    """The process that runs deferred tasks and deadline callbacks."""
 
     name = "triggerer"
     job_type = "TriggererJob"
@@ -258,5 +268,5 @@ class Triggerer(JobPart):
 
 
 def airflow_parts(site: AirflowSite, state: State, stopping: threading.Event) -> list[AirflowPart]:
-    """The four processes."""
+    """Make the four processes."""
     return [kind(state, stopping, site) for kind in (ApiServer, Scheduler, DagProcessor, Triggerer)]

@@ -1,7 +1,8 @@
 """Faults for the sample events: what goes wrong on the way from a phone to ClickHouse, put into a table on purpose.
 
-Each works on any table that is made like `mindguard.events`, between two instants. A fault that takes rows away cannot
-tell the rollup: `mindguard volume install` counts anew after it.
+Each fault works on any table that is made like `mindguard.events`, between two aware instants: `since` belongs to
+the range, `until` does not. The rollup does not notice a fault that removes rows: run `mindguard volume install`
+after it, which counts everything again.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from clickhouse_connect.driver.client import Client
 
 from mindguard.sql import clickhouse_identifier
 
-SQL = Path(__file__).with_name("sql") / "clickhouse"
+SQL = Path(__file__).parents[1] / "sql" / "clickhouse"
 
 
 class EventFaults:
     """Puts faults into one table.
 
     Args:
+        client: client of ClickHouse.
         table: `database.table`.
     """
 
@@ -31,24 +33,53 @@ class EventFaults:
     def drop(
         self, since: datetime, until: datetime, *, share: float, names: Sequence[str] = (), platform: str = ""
     ) -> None:
-        """Events of these names, or of all, are lost: this share of them, on this platform or on all."""
+        """Lose events.
+
+        Args:
+            since: beginning of the range.
+            until: end of the range.
+            share: share of the events that is lost, from 0 to 1.
+            names: the events that are lost; all by default.
+            platform: the platform that loses them; all by default.
+        """
         self._run("delete_events", since, until, percent=100 * share, names=list(names), platform=platform)
 
     def delay(self, since: datetime, until: datetime, *, names: Sequence[str] = (), seconds: int) -> None:
-        """They land so much later."""
+        """Let events land later.
+
+        Args:
+            since: beginning of the range.
+            until: end of the range.
+            names: the events that land later; all by default.
+            seconds: the delay.
+        """
         self._run("delay_events", since, until, names=list(names), seconds=seconds)
 
     def shift_clock(self, since: datetime, until: datetime, *, share: float, seconds: int) -> None:
-        """This share of the phones has a clock that is ahead by so much, or behind where it is negative."""
+        """Set the clocks of some phones wrong.
+
+        Args:
+            since: beginning of the range.
+            until: end of the range.
+            share: share of the phones, from 0 to 1.
+            seconds: how far their clocks are ahead; a negative number puts them behind.
+        """
         self._run("insert_shifted_events", since, until, percent=100 * share, seconds=seconds)
         self._run("delete_unshifted_events", since, until, percent=100 * share)
 
     def rename(self, since: datetime, until: datetime, *, name: str, into: str) -> None:
-        """A new event: a copy of another under its own name."""
+        """Add a new event: a copy of another under a name of its own.
+
+        Args:
+            since: beginning of the range.
+            until: end of the range.
+            name: the event that is copied.
+            into: name of the copy.
+        """
         self._run("insert_renamed_events", since, until, name=name, into=into)
 
     def load_twice(self, since: datetime, until: datetime) -> None:
-        """A batch is loaded a second time, with the same ids."""
+        """Load the batch a second time, with the same ids."""
         self._run("insert_events_again", since, until)
 
     def _run(self, statement: str, since: datetime, until: datetime, **values: object) -> None:

@@ -1,12 +1,12 @@
-"""A loopback HTTP front over one chDB engine, speaking ClickHouse's HTTP protocol.
+"""A loopback HTTP front over one chDB engine, which speaks ClickHouse's HTTP protocol.
 
 chDB is the ClickHouse engine in a wheel, but only one process may open a data folder. This front is that
 process: `clickhouse_connect.get_client(host=…, port=…)` and Airflow's ClickHouse hook use it unchanged.
 
-    python -m devstack.clickhouse_front --path DIR --port N --user U --password-env VARIABLE
+    python -m devstack.clickhouse.front --path DIR --port N --user U --password-env VARIABLE
 
 It prints one line when it is ready, stops with status 0 on SIGINT or SIGTERM, and listens on 127.0.0.1 only.
-Not spoken: external data, compressed responses, ClickHouse's own block compression, KILL QUERY.
+It does not support external data, compressed responses, ClickHouse's own block compression and KILL QUERY.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from urllib.parse import parse_qsl, urlsplit
 import lz4.frame
 from backports import zstd
 
-from devstack.clickhouse_engine import BLANK, STOP_GRACE_S, Answer, ClickHouseError, Engine, StartupError
+from devstack.clickhouse.engine import BLANK, STOP_GRACE_S, Answer, ClickHouseError, Engine, StartupError
 
 MAX_SESSION_TIMEOUT_S = 3600.0
 HEAD_BYTES = 256 * 1024  # ClickHouse's max_query_size: an INSERT names its format within it
@@ -104,13 +104,18 @@ DECODERS: dict[str, Callable[[], Any]] = {
 
 @dataclass
 class Request:
-    """One request: its URL (and form) parameters, and the body not yet read."""
+    """One request: its URL (and form) parameters, and the body that has not been read yet."""
 
     parameters: dict[str, str]
     body: Iterator[bytes]
     default_format: str
 
     def run(self, engine: Engine) -> Answer:
+        """Run the statement of this request on the engine.
+
+        Raises:
+            ClickHouseError: the engine or the front refuses it.
+        """
         parameters = self.parameters
         session_id = parameters.get("session_id") or None
         try:
@@ -124,7 +129,8 @@ class Request:
             if name not in TRANSPORT_PARAMETERS and not name.startswith("param_")
         }
         head, insert = self._read_head(parameters.get("query", ""))
-        with engine.session(session_id, timeout_s, parameters.get("session_check") == "1") as session:
+        must_exist = parameters.get("session_check") == "1"
+        with engine.session(session_id, timeout_s, must_exist=must_exist) as session:
             session.prepare(parameters.get("database") or None, settings, head)
             if insert:
                 return session.insert(insert[1], insert[2].decode(), self._data(head[insert.end() :]))
@@ -134,7 +140,7 @@ class Request:
             return session.run(head, self.default_format, bound)
 
     def _read_head(self, query: str) -> tuple[bytes, re.Match[bytes] | None]:
-        """Read until an INSERT's data begins, or all that may still be the statement."""
+        """Read until an INSERT's data begins, or everything that may still be the statement."""
         head = f"{query}\n".encode() if query else b""
         while not (insert := _INSERT_WITH_DATA.match(head)) and len(head) < HEAD_BYTES:
             chunk = next(self.body, None)
@@ -151,7 +157,7 @@ class Request:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """HTTP in, HTTP out; a request body is always read to its end, so that connections can be kept."""
+    """Serves HTTP. A request body is always read to its end, so that the connection can be kept."""
 
     server: Front
     protocol_version = "HTTP/1.1"
@@ -159,9 +165,10 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = -1
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Quiet: statements and credentials are not for logs."""
+        """Log nothing: statements and credentials do not belong in logs."""
 
     def do_POST(self) -> None:
+        """Answer one request of either method."""
         url = urlsplit(self.path)
         raw = self._raw_body()
         parameters = dict(parse_qsl(url.query, keep_blank_values=True))
@@ -200,7 +207,7 @@ class Handler(BaseHTTPRequestHandler):
             raise ClickHouseError.named(516, "AUTHENTICATION_FAILED", f"{name}: {reason}")
 
     def _header_bytes(self, name: str) -> bytes:
-        """http.server reads headers as Latin-1; what was sent is usually UTF-8."""
+        """Return a header's bytes: http.server reads headers as Latin-1, while clients usually send UTF-8."""
         return self.headers.get(name, "").encode("latin-1")
 
     def _request(self, parameters: dict[str, str], raw: Iterator[bytes]) -> Request:
@@ -215,7 +222,7 @@ class Handler(BaseHTTPRequestHandler):
         return Request(parameters, body, form)
 
     def _form_fields(self, body: bytes) -> dict[str, str]:
-        """Clients move long parameters from the URL into a form."""
+        """Read the fields of a form: clients move long parameters from the URL into one."""
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
         fields = {}
         for part in BytesParser(policy=email.policy.HTTP).parsebytes(head + body).iter_parts():
@@ -227,7 +234,7 @@ class Handler(BaseHTTPRequestHandler):
         return fields
 
     def _raw_body(self) -> Iterator[bytes]:
-        """The body as it comes.
+        """Yield the body as it comes.
 
         Raises:
             ConnectionError: it ends too early; a part of an INSERT must not be committed.
@@ -277,7 +284,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Front(ThreadingHTTPServer):
-    """The listening socket. Threads of idle, kept connections die with the process."""
+    """The listening socket. Threads of idle, kept connections die with the process.
+
+    Args:
+        port: port on 127.0.0.1; 0 takes a free one.
+        engine: runs the statements.
+        user: the only user.
+        password: the user's password.
+    """
 
     daemon_threads = True
     request_queue_size = 128
@@ -288,13 +302,19 @@ class Front(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away while it is answered is its own affair."""
+        """Ignore a client that goes away while it is answered; report every other error."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 
 def serve(path: Path, port: int, user: str, password: str) -> None:
-    """Serve until SIGINT or SIGTERM; port 0 takes a free one, named in the ready line.
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        path: data folder, made when it is missing.
+        port: port on 127.0.0.1; 0 takes a free one, which the ready line names.
+        user: the only user.
+        password: the user's password.
 
     Raises:
         StartupError: the data folder is in use, or the port is taken.
@@ -305,7 +325,7 @@ def serve(path: Path, port: int, user: str, password: str) -> None:
     except OSError as error:
         raise StartupError(f"cannot listen on 127.0.0.1:{port}: {error.strerror}") from None
     for number in (signal.SIGINT, signal.SIGTERM):
-        # shutdown() waits for the loop that this handler interrupts, hence the thread
+        # shutdown() waits for the loop that this handler interrupts, so it needs a thread of its own.
         signal.signal(number, lambda *_: threading.Thread(target=front.shutdown).start())
     print(f"ClickHouse front ready on http://127.0.0.1:{front.server_port}", flush=True)
     front.serve_forever(poll_interval=0.1)
@@ -319,8 +339,13 @@ def serve(path: Path, port: int, user: str, password: str) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m devstack.clickhouse_front", description=__doc__.splitlines()[0])
-    parser.add_argument("--path", type=Path, required=True, help="data folder, made if it is not there")
+    """Serve as the command line asks.
+
+    Returns:
+        The exit status.
+    """
+    parser = argparse.ArgumentParser(prog="python -m devstack.clickhouse.front", description=__doc__.splitlines()[0])
+    parser.add_argument("--path", type=Path, required=True, help="data folder, made when it is missing")
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--user", default="default")
     parser.add_argument(

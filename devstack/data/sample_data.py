@@ -1,10 +1,10 @@
 """Sample data for the embedded stack, the same for the same seed.
 
-    python -m devstack.sample_data --help
+    python -m devstack.data.sample_data --help
 
 The three key tables go into PostgreSQL, the product's events into ClickHouse. Both have the shape of a real
 mini-program: growth, days and weeks, eager and quiet users, missing values, Chinese text. A second call with the
-same figures does nothing; other figures rebuild everything, all or nothing. Tables that this program did not make
+same numbers does nothing; other numbers rebuild everything, all or nothing. Tables that this program did not make
 are never touched.
 """
 
@@ -34,14 +34,14 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from devstack.state import StackError
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
-SQL = Path(__file__).with_name("sql")
+SQL = Path(__file__).parents[1] / "sql"
 HOUR_S = 3600
 
 TABLES = ("checkins", "behavior_tasks", "risk_signals")
 SHARES = (0.60, 0.35, 0.05)
 TABLE_DAYS = 400
 ROWS_PER_USER = 25
-RECENT_PER_UPDATE = 10  # updates are spread over this many times as many of the newest rows
+RECENT_PER_UPDATE = 10  # n updates are spread over this many times n of the newest rows
 
 VERSIONS = ("2.3.0", "2.4.0", "2.5.0", "2.6.0")
 RELEASED_AT = (0.25, 0.55, 0.85)  # of the window, for all but the first
@@ -54,7 +54,7 @@ SESSIONS_PER_USER = 15
 HOUR_WEIGHTS = (2, 1, 0.6, 0.4, 0.4, 0.8, 2, 4, 5, 5, 4.5, 5, 6, 5, 4.5, 4.5, 4.5, 5, 6, 7, 8, 9, 8, 5)
 # Monday to Sunday: people look after themselves at the start of a week, and go out on Saturday.
 WEEKDAY_WEIGHTS = (1.08, 1.05, 1.02, 1.0, 0.96, 0.86, 0.95)
-GROWTH = 1.6  # activity at the end of 400 days against their beginning
+GROWTH = 1.6  # activity at the end of 400 days, relative to their beginning
 
 Progress = Callable[[str], None]
 
@@ -67,8 +67,10 @@ def plan_hours(total: int, *, days: int, today: date, until: datetime | None = N
     """Spread `total` rows over the hours of the last `days` days.
 
     Args:
+        total: number of rows.
+        days: number of full days before `today`.
         today: day in Asia/Shanghai.
-        until: aware; the last whole hour before it ends the plan. Default: the start of `today`.
+        until: aware; the plan ends with the last full hour before it. By default it ends with the start of `today`.
 
     Returns:
         The start of the first hour, and the number of rows in each hour from there on.
@@ -87,12 +89,15 @@ def plan_hours(total: int, *, days: int, today: date, until: datetime | None = N
 def load_tables(
     conninfo: str, *, rows: int, seed: int, today: date, progress: Progress, until: datetime | None = None
 ) -> dict[str, int]:
-    """Build the three key tables in one transaction, or find that they are there.
+    """Build the three key tables in one transaction, unless they are there already.
 
     Args:
-        conninfo: libpq connection string.
+        conninfo: connection string of libpq.
         rows: total over the three tables.
-        until: see `plan_hours`; it is not a part of what makes two loads the same.
+        seed: the same seed gives the same rows.
+        today: day in Asia/Shanghai; the data ends before it.
+        progress: prints one line of progress.
+        until: see `plan_hours`; it does not count when two loads are compared.
 
     Returns:
         Rows by table name.
@@ -133,7 +138,12 @@ def load_tables(
 
 
 def load_releases(conninfo: str, *, days: int = 60, today: date) -> None:
-    """List the releases that the events of these days show in `public.releases`.
+    """Write the releases that the events of these days show to `public.releases`.
+
+    Args:
+        conninfo: connection string of libpq.
+        days: full days of events before `today`.
+        today: day in Asia/Shanghai.
 
     Raises:
         SampleDataError: the server refuses.
@@ -149,12 +159,13 @@ def load_releases(conninfo: str, *, days: int = 60, today: date) -> None:
 
 
 def churn(conninfo: str, *, percent: float, seed: int, until: datetime | None = None) -> dict[str, int]:
-    """Let the application live on: append rows to each table, and change a tenth as many of the newest ones.
+    """Act as the application for a while: append rows to each table, and change a tenth as many of the newest ones.
 
     Args:
-        percent: rows to append, of those now in each table; at least one row.
-        seed: use another one for each call, or the text repeats itself.
-        until: aware; the new rows lie between the newest one and this. Default: an hour after the newest.
+        conninfo: connection string of libpq.
+        percent: rows to append, in percent of those now in each table; at least one row.
+        seed: another one for each call, or the text repeats itself.
+        until: aware; the new rows lie between the newest one and this. By default an hour after the newest one.
 
     Returns:
         Rows appended, by table name.
@@ -199,12 +210,16 @@ def load_events(
     progress: Progress,
     until: datetime | None = None,
 ) -> int:
-    """Build `mindguard.events` beside the present table and exchange the two, or find that it is there.
+    """Build `mindguard.events` beside the present table and exchange the two, unless the data is there already.
 
     Args:
-        events: rows, exactly.
+        client: client of ClickHouse.
+        events: the exact number of rows.
         days: full days before `today`.
-        until: see `plan_hours`; it is not a part of what makes two loads the same.
+        seed: the same seed gives the same events.
+        today: day in Asia/Shanghai; the data ends before it.
+        progress: prints one line of progress.
+        until: see `plan_hours`; it does not count when two loads are compared.
 
     Returns:
         Rows in the table.
@@ -269,7 +284,7 @@ def _insert_events(client: Client, *, events: int, days: int, seed: int, today: 
 
 
 def _split(rows: int) -> dict[str, int]:
-    """Rows by table; the first takes what rounding leaves."""
+    """Split the rows over the tables; the first table gets what rounding leaves."""
     tasks, signals = (int(rows * share) for share in SHARES[1:])
     return dict(zip(TABLES, (rows - tasks - signals, tasks, signals), strict=True))
 
@@ -287,7 +302,7 @@ def _insert(
     seed: int,
     users: int,
 ) -> None:
-    """Draw rows for time slots of `slot_s` seconds: (start, first row number, rows)."""
+    """Insert rows into time slots of `slot_s` seconds, each given as (start, first row number, number of rows)."""
     starts, firsts, counts = ([slot[part] for slot in slots] for part in range(3))
     checkins, tasks, signals = SHARES
     connection.execute(
@@ -306,7 +321,7 @@ def _insert(
 
 
 def _prepare_marker(connection: psycopg.Connection[Any]) -> dict[str, Any] | None:
-    """What an earlier load wrote down, under a lock that makes a second loader wait."""
+    """Return what an earlier load noted, under a lock that makes a second loader wait."""
     connection.execute("SELECT pg_advisory_xact_lock(hashtext('devstack.sample_data'))")
     connection.execute("CREATE SCHEMA IF NOT EXISTS devstack")
     connection.execute("CREATE TABLE IF NOT EXISTS devstack.loads (what text PRIMARY KEY, facts jsonb NOT NULL)")
@@ -327,7 +342,7 @@ def _sql(name: str) -> str:
 
 @contextmanager
 def _clear_errors() -> Iterator[None]:
-    """Turn what a server says into one line for people."""
+    """Turn an error of a server into one line for people."""
     try:
         yield
     except (psycopg.Error, ClickHouseError) as error:
@@ -338,12 +353,17 @@ def _clear_errors() -> Iterator[None]:
 
 
 def main() -> int:
+    """Load what the command line asks for.
+
+    Returns:
+        The exit status.
+    """
     parser = argparse.ArgumentParser(
-        prog="python -m devstack.sample_data", description="Load sample data; a second call does nothing."
+        prog="python -m devstack.data.sample_data", description="Load sample data; a second call does nothing."
     )
     parser.add_argument("--rows", type=int, default=200_000, help="rows over the three key tables")
     parser.add_argument("--events", type=int, default=1_000_000, help="events")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same data")
     parser.add_argument("--today", type=date.fromisoformat, help="YYYY-MM-DD; default: today, up to the last full hour")
     parser.add_argument(
         "--postgres-env", metavar="VARIABLE", help="environment variable with the libpq connection string"
@@ -353,7 +373,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if not (arguments.postgres_env or arguments.clickhouse):
         parser.error("give --postgres-env, --clickhouse or both")
-    # The driver logs what it raises as well; one line is enough.
+    # The driver also logs the errors that it raises; one line is enough.
     logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
     now = datetime.now(SHANGHAI)
     today: date = arguments.today or now.date()
@@ -389,7 +409,7 @@ def _environment(name: str) -> str:
 def _connect(url: str, password: str) -> Client:
     parts = urlsplit(url)
     if parts.password:
-        raise SampleDataError("the password belongs into the environment, not into the URL")
+        raise SampleDataError("pass the password in the environment, not in the URL")
     return clickhouse_connect.get_client(
         host=parts.hostname or "127.0.0.1",
         port=parts.port or 8123,
