@@ -189,13 +189,70 @@ def test_wrong_rows_are_one_finding_that_counts_each_kind(tables: psycopg.Connec
     assert finding.recovery_key not in {each.recovery_key for each in ended}
 
 
+# By table: columns that a row needs, and what stands there.
+COLUMNS = {
+    "checkins": ("id, mood, mood_score, checkin_date", "-n, 'okay', 5, %(since)s"),
+    "behavior_tasks": ("id, title, category", "-n, 'Breathe', 'breathing'"),
+    "risk_signals": ("id, level, category, score", "gen_random_uuid(), 'low', 'anxiety', 0.1"),
+}
+
+
+def fill(connection: psycopg.Connection[Any], table: str, rows: int, *, lost: int = 0, dangling: int = 0) -> None:
+    """Yesterday has these rows and no others: so many are without a user, and so many keys point nowhere."""
+    (names, values), at = COLUMNS[table], TABLES[table]
+    if table != "checkins":
+        names, values = f"{names}, checkin_id", f"{values}, CASE WHEN n <= %(dangling)s THEN -1 ELSE 1 END"
+    connection.execute(f"DELETE FROM {table} WHERE {at} >= %s", [YESTERDAY])
+    connection.execute(
+        f"INSERT INTO {table} ({names}, user_id, {at}) OVERRIDING SYSTEM VALUE"
+        f" SELECT {values}, CASE WHEN n > %(lost)s THEN 1 END, %(until)s - n * interval '1 s'"
+        " FROM generate_series(1, %(rows)s) AS n",
+        {"since": YESTERDAY, "until": MIDNIGHT, "rows": rows, "lost": lost, "dangling": dangling},
+    )
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize(("lost", "rows"), [(1, 1), (2, 19), (110, 1000)])
+def test_a_share_that_chance_explains_is_no_finding(
+    tables: psycopg.Connection[Any], table: str, lost: int, rows: int
+) -> None:
+    fill(tables, table, rows, lost=lost)
+    assert told(table)[0] == []
+
+
+@pytest.mark.parametrize("table", ["behavior_tasks", "risk_signals"])
+def test_a_few_keys_that_point_nowhere_are_no_finding(tables: psycopg.Connection[Any], table: str) -> None:
+    fill(tables, table, 150, dangling=2)
+    assert told(table)[0] == []
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_share_that_is_too_high_is_told_with_what_it_is_at_least(tables: psycopg.Connection[Any], table: str) -> None:
+    keys = {} if table == "checkins" else {"dangling": 20}
+    fill(tables, table, 1000, lost=200, **keys)
+    (finding,), _ = told(table)
+    shares = {fact.name: (fact.value, fact.expected, fact.wrong) for fact in finding.alert.facts}
+    # As scipy.stats.binomtest(200, 1000, alternative="greater").proportion_ci(0.99, "wilsoncc") has it.
+    expected = {"null_user_share_at_least": ("0.1718", "≤ 0.1", True), "null_user_share": ("0.2", "", False)}
+    if keys:
+        expected |= {
+            "dangling_checkin_share_at_least": ("0.01162", "≤ 0.01", True),
+            "dangling_checkin_share": ("0.02", "", False),
+        }
+    assert shares == expected
+    assert finding.alert.severity is Severity.P2
+
+
 @pytest.mark.parametrize("table", ["behavior_tasks", "risk_signals"])
 def test_keys_that_point_nowhere_and_lost_users_are_looked_at_by_day(
     tables: psycopg.Connection[Any], table: str
 ) -> None:
     tables.execute(f"UPDATE {table} SET checkin_id = -1, user_id = NULL WHERE {TABLES[table]} >= %s", [YESTERDAY])
     (finding,), _ = told(table)
-    assert wrong_values(finding) == {"null_user_share": ("1", "≤ 0.1"), "dangling_checkin_share": ("1", "≤ 0.01")}
+    allowed = {name: fact for name, (_, fact) in wrong_values(finding).items()}
+    assert allowed == {"null_user_share_at_least": "≤ 0.1", "dangling_checkin_share_at_least": "≤ 0.01"}
+    measured = {fact.name: fact.value for fact in finding.alert.facts if not fact.wrong}
+    assert measured == {"null_user_share": "1", "dangling_checkin_share": "1"}
     assert finding.alert.severity is Severity.P2
 
 

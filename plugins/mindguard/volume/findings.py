@@ -165,7 +165,7 @@ def _finding(
 ) -> Finding:
     severity = min(SEVERITIES[failure.severity] for failure in failed)
     subject = " / ".join((suite.name, *key))
-    facts = _facts(suite, row, context) if suite.meta.frame and row else _values(failed)
+    facts = _facts(suite, row, context) if suite.meta.frame and row else _values(failed, row)
     if not facts:
         expectations = ", ".join(dict.fromkeys(_shown(failure) for failure in failed))
         facts = [Fact(_say("expectation", context), expectations, wrong=True)]
@@ -200,8 +200,18 @@ def _links(suite: Suite, row: Mapping[Any, Any], runbook: str | None, context: C
         yield Link(_say("runbook", context), runbook)
 
 
-def _values(failed: Sequence[Failure]) -> list[Fact]:
-    return [Fact(each.column, each.value, each.allowed, wrong=True) for each in failed if each.column and each.key]
+def _values(failed: Sequence[Failure], row: Mapping[Any, Any]) -> list[Fact]:
+    """What each column holds and may hold; after a bound, `…_at_least`, the share that it bounds."""
+    facts: list[Fact] = []
+    for each in failed:
+        if not (each.column and each.key):
+            continue
+        facts.append(Fact(each.column, each.value, each.allowed, wrong=True))
+        measured = each.column.removesuffix("_at_least")
+        if measured != each.column and measured in row:
+            share = row[measured]
+            facts.append(Fact(measured, f"{share:.4g}" if isinstance(share, float) else str(share)))
+    return facts
 
 
 def _shown(failure: Failure) -> str:

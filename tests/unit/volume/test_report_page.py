@@ -94,7 +94,7 @@ def test_funnels_all_traffic_and_wrong_rows_have_their_tables() -> None:
         broken[name][DAY] = round(broken[name][DAY] * 0.5)
     shown = text(
         page(
-            a_section("checkins", quality(null_user_share=0.25)),
+            a_section("checkins", quality(null_user_share_at_least=0.22, null_user_share=0.25)),
             a_section("funnels", judged_funnels(broken).reset_index()),  # type: ignore[arg-type]
             a_section("total_volume", total[total["event_name"] == TOTAL]),
         )
@@ -103,7 +103,7 @@ def test_funnels_all_traffic_and_wrong_rows_have_their_tables() -> None:
     assert "P2 buy: submit 3,000 33.3% 66.7% 1,000" in shown
     assert "buy: pay 1,000 25.0% 25.0% 0" in shown
     assert "from submit on" in shown
-    assert "null_user_share 0.25 ≤ 0.1 P2" in shown
+    assert "null_user_share_at_least 0.22 ≤ 0.1 P2 null_user_share 0.25" in shown
     assert "row_count 1,500 ≥ 1 passed" in shown
 
 

@@ -95,7 +95,10 @@ TEXTS: dict[Locale, dict[str, str]] = {
         "how_funnels": (
             "漏斗：预期 = 上一步今天的量 × 平时转化率的中位数；缺口 = 预期 − 实际。后续步骤的下降归到第一个断点。"
         ),
-        "how_quality": ("数据质量：PostgreSQL 对当天的行做一次聚合，得到一行计数，再由 Great Expectations 判断。"),
+        "how_quality": (
+            "数据质量：PostgreSQL 对当天的行做一次聚合，得到一行计数，再由 Great Expectations 判断。占比按其置信区间"
+            "的下限（…_at_least）判断：行数少时，占比容易偶然偏高。"
+        ),
         "how_onset": (
             "开始时间：每 5 分钟的计数里最能解释“之前正常、之后按固定比例减少”的那一刻。主要缺失：某个取值占缺失的 70"
             "% 以上，且明显高于平时占比。"
@@ -194,7 +197,9 @@ TEXTS: dict[Locale, dict[str, str]] = {
             "actual. Later steps fold into the first broken one."
         ),
         "how_quality": (
-            "Data quality: PostgreSQL counts the day's rows into one row, which Great Expectations judges."
+            "Data quality: PostgreSQL counts the day's rows into one row, which Great Expectations judges. A share is "
+            "judged by the lower bound of its confidence interval (…_at_least), since chance easily makes it high "
+            "where rows are few."
         ),
         "how_onset": (
             "Onset: the five minutes that best explain counts as usual before and as a fixed share of it from then "
