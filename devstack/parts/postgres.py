@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import pwd
@@ -178,7 +179,12 @@ class PostgreSQL(Part):
 def _system_user() -> str:
     """Return the user that PostgreSQL runs as under root; the user is created when missing."""
     try:
-        subprocess.run(["useradd", "--system", "--shell", "/bin/sh", POSTGRES_USER], capture_output=True, check=False)
+        # Two stacks may start at once: the second one waits until the first has created the user.
+        with open("/etc/passwd") as passwd:
+            fcntl.flock(passwd, fcntl.LOCK_EX)
+            if POSTGRES_USER not in (entry.pw_name for entry in pwd.getpwall()):
+                create = ["useradd", "--system", "--shell", "/bin/sh", POSTGRES_USER]
+                subprocess.run(create, capture_output=True, check=False)
         pwd.getpwnam(POSTGRES_USER)
     except (OSError, KeyError):
         return "nobody"

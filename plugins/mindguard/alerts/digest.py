@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from mindguard.alerts.alert import Digest, DigestLine
 from mindguard.alerts.incidents.models import Incident
-from mindguard.alerts.severity import Locale, Severity
+from mindguard.alerts.severity import Severity
+from mindguard.texts import Locale
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

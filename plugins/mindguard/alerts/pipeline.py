@@ -17,8 +17,9 @@ from mindguard.alerts.incidents.models import Incident, Notification, TimelineEn
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.outbox.sender import Delivered, Sender
 from mindguard.alerts.outbox.transport import Transport
-from mindguard.alerts.severity import Locale, Severity
+from mindguard.alerts.severity import Severity
 from mindguard.database.session import StoreUnavailable
+from mindguard.texts import Locale
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.incidents.models import Incident
-from mindguard.alerts.severity import Locale, Severity
+from mindguard.alerts.severity import Severity
 from mindguard.masking import mask_secrets, printable
+from mindguard.texts import Locale
 
 _TEXTS: dict[str, dict[Locale, str]] = {
     "title": {"zh": "事件复盘 {name}：{title}", "en": "Post-mortem {name}: {title}"},

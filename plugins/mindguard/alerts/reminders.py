@@ -17,7 +17,8 @@ from mindguard.alerts.digest import digest_lines, digests
 from mindguard.alerts.incidents.models import Incident, Notification, TimelineEntry
 from mindguard.alerts.incidents.store import UNRESOLVED, IncidentStore
 from mindguard.alerts.pipeline import _TEXTS
-from mindguard.alerts.severity import Locale, Severity
+from mindguard.alerts.severity import Severity
+from mindguard.texts import Locale
 
 _EVERY = timedelta(hours=24)
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Literal
 
-Locale = Literal["zh", "en"]
+from mindguard.texts import Locale
 
 
 class Severity(StrEnum):

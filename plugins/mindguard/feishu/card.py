@@ -15,7 +15,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Alert, Fact, Link, Release
-from mindguard.alerts.severity import Locale, Severity
+from mindguard.alerts.severity import Severity
 from mindguard.feishu.blocks import (
     buttons,
     caption,
@@ -34,6 +34,7 @@ from mindguard.feishu.blocks import (
 from mindguard.feishu.message import Json, fits, hook_message
 from mindguard.feishu.safe import Cleaner, ever_smaller
 from mindguard.feishu.texts import TEXTS, Texts
+from mindguard.texts import Locale
 
 COLOURS = {Severity.P0: "red", Severity.P1: "orange", Severity.P2: "blue"}
 

@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Alert, Chart, Digest, DigestLine, Fact, Link, Person, Release, Table, fingerprint
-from mindguard.alerts.severity import Locale, Severity
+from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
 from mindguard.feishu.card import render_card
 from mindguard.feishu.digest_card import render_digest
 from mindguard.feishu.plain_text import render_digest_text, render_text
+from mindguard.texts import Locale
 
 Say = Callable[[str, str], str]
 """Chooses between the Chinese and the English wording."""

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Alert, Digest
-from mindguard.alerts.severity import Locale
 from mindguard.connections import Connection
 from mindguard.errors import MindGuardError
 from mindguard.feishu.answers import FeishuRefused
 from mindguard.feishu.forms import Form, forms
 from mindguard.feishu.message import Json, encode
 from mindguard.feishu.wire import ApiRequest, Wire, endpoint
+from mindguard.texts import Locale
 
 DEFAULT_BASE = "https://open.feishu.cn/open-apis/bot/v2/hook/"
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Digest, DigestLine
-from mindguard.alerts.severity import Locale
 from mindguard.feishu.blocks import buttons, caption, escape, markdown, moment, people, plain
 from mindguard.feishu.card import COLOURS
 from mindguard.feishu.message import Json, fits, hook_message
 from mindguard.feishu.safe import Cleaner
 from mindguard.feishu.texts import TEXTS, Texts
+from mindguard.texts import Locale
 
 
 def render_digest(

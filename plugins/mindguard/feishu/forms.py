@@ -8,12 +8,12 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Alert, Digest
-from mindguard.alerts.severity import Locale
 from mindguard.feishu.blocks import calls_anyone
 from mindguard.feishu.card import render_card
 from mindguard.feishu.digest_card import render_digest
 from mindguard.feishu.message import Json, hook_message, text_message
 from mindguard.feishu.plain_text import render_digest_text, render_text
+from mindguard.texts import Locale
 
 Form = Literal["card", "card without mentions", "text"]
 

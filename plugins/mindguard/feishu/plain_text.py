@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Alert, Digest
-from mindguard.alerts.severity import Locale
 from mindguard.feishu.blocks import moment, role_of
 from mindguard.feishu.card import released, repeated
 from mindguard.feishu.digest_card import fewer, line_of
 from mindguard.feishu.message import fits, text_message
 from mindguard.feishu.safe import Cleaner, ever_smaller
 from mindguard.feishu.texts import TEXTS, Texts
+from mindguard.texts import Locale
 
 
 def render_text(alert: Alert, *, locale: Locale, zone: ZoneInfo, secrets: Iterable[str] = ()) -> str:

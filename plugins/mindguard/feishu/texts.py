@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mindguard.alerts.severity import Locale
+from mindguard.texts import Locale
 
 
 @dataclass(frozen=True)

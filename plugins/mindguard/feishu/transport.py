@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Alert, Digest, Person
-from mindguard.alerts.severity import Locale
 from mindguard.connections import Connection, Resolve
 from mindguard.feishu.answers import TOO_OLD, URGENT_NOT_ALLOWED, FeishuRefused
 from mindguard.feishu.app_client import AppClient, Means, app_from_connection, is_app
@@ -18,6 +17,7 @@ from mindguard.feishu.client import HookClient, hook_from_connection
 from mindguard.feishu.forms import Form, forms
 from mindguard.feishu.message import Json, encode, text_message
 from mindguard.masking import mask_secrets, printable
+from mindguard.texts import Locale
 
 if TYPE_CHECKING:
     from mindguard.settings import Settings

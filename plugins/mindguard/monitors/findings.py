@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 
 from mindguard.alerts.alert import Alert, Fact, Link, fingerprint
 from mindguard.alerts.finding import Finding, Outcome, Recovery
-from mindguard.alerts.severity import Locale, Severity
+from mindguard.alerts.severity import Severity
 from mindguard.monitors.result import Key, Result
 from mindguard.monitors.sources import connection_id
 from mindguard.settings import Settings
 from mindguard.settings.monitors import Monitor
+from mindguard.texts import Locale
 
 SOURCE = "monitor"
 

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Alert, Chart, Fact, Link, Table, fingerprint
 from mindguard.alerts.finding import Finding, Recovery
-from mindguard.alerts.severity import Locale, Severity
+from mindguard.alerts.severity import Severity
+from mindguard.texts import Locale
 from mindguard.volume.days import day_start, is_over
 from mindguard.volume.series import TOTAL
 from mindguard.volume.suites import Failure, Level, Suite, ValidationResult

@@ -11,7 +11,8 @@ import pytest
 from mindguard.alerts.alert import Alert, fingerprint
 from mindguard.alerts.incidents.models import Incident, TimelineEntry
 from mindguard.alerts.postmortem import postmortem
-from mindguard.alerts.severity import Locale, Severity
+from mindguard.alerts.severity import Severity
+from mindguard.texts import Locale
 
 AT = datetime(2026, 11, 19, 6, 2, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from mindguard.alerts.alert import Alert, Fact, Link, fingerprint
-from mindguard.alerts.severity import Locale, Severity
+from mindguard.alerts.severity import Severity
+from mindguard.texts import Locale
 
 _TEXTS: dict[str, dict[Locale, str]] = {
     "title": {"zh": "等待批准：{question}", "en": "Approval needed: {question}"},

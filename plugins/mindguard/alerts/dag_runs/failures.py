@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from mindguard.alerts.alert import Alert, Fact, Link, fingerprint
 from mindguard.alerts.finding import Finding, Recovery
-from mindguard.alerts.severity import Locale, Severity
+from mindguard.alerts.severity import Severity
+from mindguard.texts import Locale
 
 SOURCE = "airflow"
 

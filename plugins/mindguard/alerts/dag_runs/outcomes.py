@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from mindguard.alerts.dag_runs.failures import Run, run_failure, success, task_failure
 from mindguard.alerts.finding import Finding, Recovery
-from mindguard.alerts.severity import Locale, Severity
+from mindguard.alerts.severity import Severity
+from mindguard.texts import Locale
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,10 @@ from mindguard.alerts.incidents.models import Incident, Message, Notification, S
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.outbox.plan import MINUTE, Gather, Limits, Past, Pending, Send, Wait, plan_delivery
 from mindguard.alerts.outbox.transport import Sent, Transport
-from mindguard.alerts.severity import Locale, Severity
+from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
 from mindguard.masking import mask_secrets
+from mindguard.texts import Locale
 
 if TYPE_CHECKING:
     pass

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from mindguard.alerts.severity import Locale
 from mindguard.masking import mask_secrets, printable
+from mindguard.texts import Locale
 from mindguard.volume.findings import SEVERITIES, Context
 from mindguard.volume.lenses import HOLIDAY_SPREAD, STRONG_Z_GATE, Z_GATE
 from mindguard.volume.page.texts import TEXTS

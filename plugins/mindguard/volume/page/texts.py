@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mindguard.alerts.severity import Locale
+from mindguard.texts import Locale
 
 TEXTS: dict[Locale, dict[str, str]] = {
     "zh": {
