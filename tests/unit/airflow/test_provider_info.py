@@ -17,7 +17,7 @@ from mindguard.connections import Connection
 from mindguard.feishu.app_client import app_from_connection, is_app
 from mindguard.feishu.client import hook_from_connection
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mindguard.cli import output
 from mindguard.doctor.diagnosis import Diagnosis
 from mindguard.feishu.cases import CASES
 
-GOLDEN_CARDS = Path(__file__).resolve().parents[1] / "golden" / "cards"
+GOLDEN_CARDS = Path(__file__).resolve().parents[2] / "golden" / "cards"
 SECRET = "s3cr3t-Value"
 
 

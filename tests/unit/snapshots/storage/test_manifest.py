@@ -29,7 +29,7 @@ from mindguard.snapshots.storage.manifest import (
     new_snapshot_id,
 )
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 GOLDEN = ROOT / "tests" / "golden" / "manifests" / "format-1.json"
 SCHEMA = Draft202012Validator(json.loads((ROOT / "docs" / "manifest.schema.json").read_text("utf-8")))
 
