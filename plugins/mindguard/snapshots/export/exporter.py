@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from mindguard.snapshots.export.source import SourceSnapshot
 from mindguard.snapshots.export.source_table import PlannedPart, SourceTable
 from mindguard.snapshots.progress import Progress
 from mindguard.snapshots.storage import manifest
+from mindguard.snapshots.storage.content import Content
 from mindguard.snapshots.storage.manifest import Manifest, Part, StoredObject, Table
 from mindguard.snapshots.storage.s3_errors import ObjectExists
 from mindguard.snapshots.storage.store import Store
@@ -65,6 +65,14 @@ class TableProgress:
             self.bytes += size
             self.parts_written += written
             self.parts_reused += not written
+
+
+@dataclass(frozen=True)
+class _Secured:
+    """An object that is in the store, and whether an earlier snapshot had stored it already."""
+
+    stored: StoredObject
+    reused: bool
 
 
 class Exporter:
@@ -149,11 +157,12 @@ class Exporter:
         names = self._store.encryption.part_names(planned.table.full_name, planned.content_id)
         began = time.monotonic()
         keys = [self._store.layout.part_key(folder, name) for folder, name in names]
-        stored, found = self._secure(keys, lambda key: self._export(planned, key))
-        report.add(stored.bytes, written=not found)
+        secured = self._secure(keys, lambda key: self._export(planned, key))
+        stored = secured.stored
+        report.add(stored.bytes, written=not secured.reused)
         self._progress(
             f"{planned.table.full_name}: part {report.done}/{report.parts} "
-            f"{'reused' if found else 'written'}, {planned.rows:,} rows, {stored.bytes / 1e6:.1f} MB "
+            f"{'reused' if secured.reused else 'written'}, {planned.rows:,} rows, {stored.bytes / 1e6:.1f} MB "
             f"in {time.monotonic() - began:.1f} s"
         )
         return Part(
@@ -167,17 +176,18 @@ class Exporter:
             times_as_text=planned.times_as_text,
         )
 
-    def _secure(self, keys: list[str], write: Callable[[str], tuple[str, int]]) -> tuple[StoredObject, bool]:
-        """The object with the content of one of these keys, and whether it was there; else it is written."""
-        key, found = self._reuse.place(keys)
-        if found:
-            self._store.extend_lock(key)
-            stored = found
+    def _secure(self, keys: Sequence[str], write: Callable[[str], Content]) -> _Secured:
+        """Return the object that holds what one of these keys stands for; write it if no such object is stored."""
+        reused = self._reuse.find_any(keys)
+        if reused:
+            self._store.extend_lock(reused.key)
+            stored = reused
         else:
-            sha256, size = write(key)
-            stored = StoredObject(key=key, sha256=sha256, bytes=size)
+            key = self._reuse.own(keys[0])
+            content = write(key)
+            stored = StoredObject(key=key, sha256=content.sha256, bytes=content.size)
         self._read_back(stored)
-        return stored, found is not None
+        return _Secured(stored, reused=reused is not None)
 
     def _read_back(self, stored: StoredObject) -> None:
         """What the store gives back is what was written. A part that the last snapshot holds was read back then.
@@ -185,18 +195,12 @@ class Exporter:
         The verify task reads it once more, on purpose: this check keeps a bad part out of a manifest, and that one is
         a second reader in another process, which shares neither buffers nor this process's idea of what it wrote.
         """
-        written = (stored.sha256, stored.bytes)
         known = self._reuse.named(stored.key)
-        if known and (known.sha256, known.bytes) == written:
+        if known and known.content == stored.content:
             return
-        read_back = self._store.digest(stored.key, expected=written)
-        if read_back != written:
-            mismatch = PartMismatch(
-                stored.key,
-                "what the store gives back",
-                expected=_in_words(*written),
-                actual=_in_words(*read_back),
-            )
+        read_back = self._store.digest(stored.key, expected=stored.content)
+        if read_back != stored.content:
+            mismatch = PartMismatch(stored.key, "what the store gives back", expected=stored.content, actual=read_back)
             # Else the next run finds it too.
             note_damage(self._store, stored.key, mismatch.message, self._progress)
             raise mismatch
@@ -205,9 +209,9 @@ class Exporter:
         """Dump the database's schema; one that says the same as a stored one is stored once."""
         dump, content = self._source.dump_schema()
         key = self._store.layout.schema_key(self._store.encryption.opaque(content))
-        return self._secure([key], lambda own: self._store.create_sealed(own, dump))[0]
+        return self._secure([key], lambda own: self._store.create_sealed(own, dump)).stored
 
-    def _export(self, planned: PlannedPart, key: str) -> tuple[str, int]:
+    def _export(self, planned: PlannedPart, key: str) -> Content:
         """Read the part, write it as Parquet to a temporary file, upload that; gives its SHA-256 and size."""
         with temporary_file() as file:
             encryption = self._store.encryption.writing(key)
@@ -215,19 +219,12 @@ class Exporter:
             rows = write_parquet(batches, file, self._check_going_on, encryption)
             if rows != planned.rows:
                 raise PartMismatch(key, "its row count", expected=planned.rows, actual=rows)
-            size = file.tell()
-            file.seek(0)
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            file.seek(0)
+            content = Content.of_file(file)
             self._check_going_on()
             # Only this run writes under this key: if something is there, a first try arrived and its answer was lost.
             with suppress(ObjectExists):
-                self._store.create(key, file, sha256=sha256, size=size)
-        return sha256, size
-
-
-def _in_words(sha256: str, size: int) -> str:
-    return f"{size:,} bytes with SHA-256 {sha256[:12]}…"
+                self._store.create(key, file, content)
+        return content
 
 
 def _record(table: SourceTable, parts: tuple[Part, ...]) -> Table:

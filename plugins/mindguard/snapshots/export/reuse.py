@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 
 from mindguard.errors import MindGuardError
 from mindguard.settings.snapshot import RUN_MARGIN_MINUTES, SnapshotSettings
-from mindguard.snapshots.storage.manifest import Manifest, Part, StoredObject
+from mindguard.snapshots.storage.manifest import Manifest, StoredObject
 from mindguard.snapshots.storage.store import Listed, Store
 
 _KEY = re.compile(r"(?P<stem>.+/[0-9a-f]+)(-(?P<run>[0-9a-f]+))?(?P<ending>\.[a-z]+)")
@@ -44,14 +44,14 @@ class Reuse:
         for listed in (*store.listing("parts/"), *store.listing("schema/")):
             self._stored.setdefault(_stem(listed.key), {})[listed.key] = listed
         self._bases = [base for base in bases if base]
-        self._named: dict[str, Part | StoredObject] = {}
+        self._named: dict[str, StoredObject] = {}
         for base in reversed(self._bases):
             self._named.update({_stem(each.key): each for each in base.objects})
         longest = timedelta(minutes=settings.max_age_minutes + RUN_MARGIN_MINUTES)
         self._young_since = store.clock() + longest - timedelta(hours=settings.retention.grace_hours)
         self._ends = time.monotonic() + settings.max_age_minutes * 60
 
-    def named(self, key: str) -> Part | StoredObject | None:
+    def named(self, key: str) -> StoredObject | None:
         """What a base says of the object under exactly this key; it was read back when that base was taken."""
         found = self._named.get(_stem(key))
         return found if found and found.key == key else None
@@ -77,14 +77,13 @@ class Reuse:
         """Whether verify has not complained of it: a damaged object is written anew, so that the next one heals it."""
         return self._store.layout.damage_key(key) not in self._damaged
 
-    def place(self, keys: Sequence[str]) -> tuple[str, StoredObject | None]:
-        """Where the content of any of these keys is stored; else, with None, where this run writes it: as the first.
+    def find_any(self, keys: Iterable[str]) -> StoredObject | None:
+        """Return the first object that `find` has for one of these keys, or None.
 
         Raises:
             StoreError: the store could not be asked.
         """
-        found = next((found for each in keys if (found := self.find(each))), None)
-        return (found.key, found) if found else (self.own(keys[0]), None)
+        return next((found for key in keys if (found := self.find(key))), None)
 
     def own(self, key: str) -> str:
         """The key under which this run writes the content of `key`."""

@@ -64,25 +64,20 @@ class Loaded:
         )
 
 
-def fetch(stored: Part | StoredObject, store: Store, file: BinaryIO) -> None:
+def fetch(stored: StoredObject, store: Store, file: BinaryIO) -> None:
     """Copy a stored object to a file, checked to its last byte.
 
     Raises:
         SnapshotAtFault: it is missing, or is not what the manifest says, twice: once could be the network.
         StoreError: the store could not be asked.
     """
-    expected = (stored.sha256, stored.bytes)
     try:
-        found = store.digest(stored.key, file, expected=expected)
+        found = store.digest(stored.key, file, expected=stored.content)
     except ObjectMissing:
         raise SnapshotAtFault(f"{stored.key} is missing in the store") from None
-    if found == expected:
-        file.seek(0)
-        return
-    raise SnapshotAtFault(
-        f"{stored.key} has {found[1]} bytes with SHA-256 {found[0][:12]}…, "
-        f"the manifest says {stored.bytes} with {stored.sha256[:12]}…"
-    )
+    if found != stored.content:
+        raise SnapshotAtFault(f"{stored.key} has {found}, the manifest says {stored.content}")
+    file.seek(0)
 
 
 def load(

@@ -169,14 +169,14 @@ def _remove_snapshot(store: Store, snapshot: Kept, expired: Expired) -> None:
     held = Layout.beside(snapshot.key, "hold")
     try:
         copy = io.BytesIO()
-        sha256, size = store.digest(snapshot.key, copy)
+        content = store.digest(snapshot.key, copy)
         if store.head(held):
             return
         if not all(_remove(store, each, expired) for each in versions_of(store, snapshot.key)):
             return
         if store.head(held):
             # The hold came between the look and the deed. No object of the snapshot is gone yet.
-            store.create(snapshot.key, copy.getvalue(), sha256=sha256, size=size)
+            store.create(snapshot.key, copy.getvalue(), content)
             return
     except ObjectMissing:
         pass  # another run was faster

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from mindguard.errors import MindGuardError
+from mindguard.snapshots.storage.content import Content
 
 FORMAT = 1
 
@@ -41,12 +42,22 @@ class Column(_Record):
     default: str | None = Field(None, description="default or generation expression, as SQL")
 
 
-class Part(_Record):
-    """One immutable Parquet object: the rows of one table whose key lies in [lower, upper)."""
+class StoredObject(_Record):
+    """An immutable object: a part, or what is stored beside the parts."""
 
     key: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the stored bytes")
     bytes: int = Field(ge=1)
+
+    @property
+    def content(self) -> Content:
+        """What the store must give back for the key."""
+        return Content(self.sha256, self.bytes)
+
+
+class Part(StoredObject):
+    """One immutable Parquet object: the rows of one table whose key lies in [lower, upper)."""
+
     rows: int = Field(ge=1)
     fingerprint: str = Field(pattern="^[0-9a-f]{32}$", description="value digest, computed inside PostgreSQL")
     lower: str | None = Field(None, description="inclusive; null: unbounded. PostgreSQL's text of the key")
@@ -88,14 +99,6 @@ class Sequence(_Record):
     name: str = Field(description="schema.sequence, quoted where PostgreSQL would quote it")
     last_value: int
     is_called: bool
-
-
-class StoredObject(_Record):
-    """An immutable object beside the parts."""
-
-    key: str
-    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the stored bytes")
-    bytes: int = Field(ge=1)
 
 
 class SourceIdentity(_Record):
@@ -142,7 +145,7 @@ class Manifest(_Record):
         return sum(table.stored_bytes for table in self.tables)
 
     @property
-    def objects(self) -> tuple[Part | StoredObject, ...]:
+    def objects(self) -> tuple[StoredObject, ...]:
         """Every stored object that the snapshot needs."""
         return (*self.parts, self.schema_dump)
 

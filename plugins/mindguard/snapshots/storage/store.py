@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from mindguard.settings.snapshot import SnapshotSettings
+from mindguard.snapshots.storage.content import Content
 from mindguard.snapshots.storage.encryption import Encryption, NoEncryption
 from mindguard.snapshots.storage.layout import MANIFEST, Layout
 from mindguard.snapshots.storage.s3_errors import (
@@ -44,6 +45,11 @@ class Stored:
     sha256: str | None
     written_at: datetime
     locked_until: datetime | None = None
+
+    @property
+    def content(self) -> Content | None:
+        """What was written under the key; None if whoever wrote it left no SHA-256."""
+        return Content(self.sha256, self.bytes) if self.sha256 else None
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,7 @@ class Store:
         with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
             self._client.list_objects_v2(Bucket=self.bucket, Prefix=f"{self.prefix}/", MaxKeys=1)
 
-    def create(self, key: str, body: BinaryIO | bytes, *, sha256: str, size: int) -> None:
+    def create(self, key: str, body: BinaryIO | bytes, content: Content) -> None:
         """Write an object that must not exist yet; the store itself checks the SHA-256 of what arrives.
 
         Raises:
@@ -134,20 +140,20 @@ class Store:
             StoreError: anything else, as one line that says what to do. A write that had no answer and has
                 arrived all the same is none.
         """
-        if size > _SINGLE_PUT_LIMIT:
+        if content.size > _SINGLE_PUT_LIMIT:
             raise StoreError(
-                f"{key} has {size / 1024**3:.1f} GiB, a single upload ends at 5 GiB",
+                f"{key} has {content.size / 1024**3:.1f} GiB, a single upload ends at 5 GiB",
                 hint="choose a part_by with more distinct values, or a smaller part_mb",
             )
         request: dict[str, Any] = {
             "Bucket": self.bucket,
             "Key": key,
             "Body": body,
-            "ContentLength": size,
-            "ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode(),
+            "ContentLength": content.size,
+            "ChecksumSHA256": base64.b64encode(bytes.fromhex(content.sha256)).decode(),
             "IfNoneMatch": "*",
             # A multipart-free SHA-256 of our own: some stores do not give the checksum back.
-            "Metadata": {"sha256": sha256},
+            "Metadata": {"sha256": content.sha256},
             **self._written_as,
         }
         for tries in range(1, _CONFLICT_TRIES + 1):
@@ -158,7 +164,7 @@ class Store:
             except NoAnswer:
                 # To no try at all; one of them may have arrived all the same.
                 with suppress(StoreError):
-                    if (found := self.head(key)) and (found.sha256, found.bytes) == (sha256, size):
+                    if (found := self.head(key)) and found.content == content:
                         return
                 raise
             except WriteConflict:
@@ -169,20 +175,20 @@ class Store:
                 if not isinstance(body, bytes):
                     body.seek(0)
 
-    def create_sealed(self, key: str, body: bytes) -> tuple[str, int]:
+    def create_sealed(self, key: str, body: bytes) -> Content:
         """`create` for a small object that only holders of the key ring may read or could have written.
 
         Returns:
-            SHA-256 and size of what is stored.
+            The content of what is stored, which is the sealed body.
 
         Raises:
             ObjectExists: something else is there.
             StoreError: as `create`.
         """
         sealed = self.encryption.seal(key, body)
-        written = hashlib.sha256(sealed).hexdigest(), len(sealed)
+        written = Content.of(sealed)
         try:
-            self.create(key, sealed, sha256=written[0], size=written[1])
+            self.create(key, sealed, written)
         except ObjectExists:
             # The first try may have arrived and its answer been lost; then what is there is ours, to the last byte.
             with suppress(ObjectMissing):
@@ -289,9 +295,7 @@ class Store:
         """
         return self.encryption.open(key, self.read(key))
 
-    def digest(
-        self, key: str, copy_to: BinaryIO | None = None, *, expected: tuple[str, int] | None = None
-    ) -> tuple[str, int]:
+    def digest(self, key: str, copy_to: BinaryIO | None = None, *, expected: Content | None = None) -> Content:
         """SHA-256 and size of what is stored, read back to its last byte.
 
         Args:
@@ -310,7 +314,7 @@ class Store:
             copy_to.truncate()
         return self._digest(key, copy_to)
 
-    def _digest(self, key: str, copy_to: BinaryIO | None) -> tuple[str, int]:
+    def _digest(self, key: str, copy_to: BinaryIO | None) -> Content:
         digest, size = hashlib.sha256(), 0
         # The SHA-256 of what came says more than that the store's checksum is of something else.
         with suppress(ObjectDamaged):
@@ -319,7 +323,7 @@ class Store:
                 size += len(chunk)
                 if copy_to:
                     copy_to.write(chunk)
-        return digest.hexdigest(), size
+        return Content(digest.hexdigest(), size)
 
     def listing(self, below: str = "", *, versions: bool = False) -> list[Listed]:
         """Every object whose key begins with the prefix and `below`.

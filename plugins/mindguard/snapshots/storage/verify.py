@@ -114,16 +114,13 @@ def note_damage(store: Store, key: str, fault: str, progress: Callable[[str], No
         progress(f"the damage could not be noted in the store: {error}")
 
 
-def _altered(stored: Part | StoredObject, store: Store, copy_to: BinaryIO) -> str | None:
+def _altered(stored: StoredObject, store: Store, copy_to: BinaryIO) -> str | None:
     """How the stored bytes differ from what the manifest says, None when they do not."""
     try:
-        sha256, size = store.digest(stored.key, copy_to, expected=(stored.sha256, stored.bytes))
+        found = store.digest(stored.key, copy_to, expected=stored.content)
     except ObjectMissing:
         return f"{stored.key} is missing"
-    if (sha256, size) != (stored.sha256, stored.bytes):
-        expected = f"{stored.bytes} with {stored.sha256[:12]}…"
-        return f"{stored.key} has {size} bytes with SHA-256 {sha256[:12]}…, not {expected}"
-    return None
+    return None if found == stored.content else f"{stored.key} has {found}, not {stored.content}"
 
 
 def _schema_fault(schema_dump: StoredObject, store: Store) -> str | None:

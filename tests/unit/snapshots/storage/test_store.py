@@ -17,11 +17,12 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from mindguard.connections import Connection, s3_client
+from mindguard.snapshots.storage.content import Content
 from mindguard.snapshots.storage.s3_errors import ObjectExists, ObjectMissing, StoreError
 from mindguard.snapshots.storage.store import Store, Stored
 
 BODY = b"rows"
-SHA256 = hashlib.sha256(BODY).hexdigest()
+CONTENT = Content.of(BODY)
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def answers(client: Any) -> Iterator[Stubber]:
 
 
 def create(store: Store) -> None:
-    store.create("key", BODY, sha256=SHA256, size=len(BODY))
+    store.create("key", BODY, CONTENT)
 
 
 def test_a_write_is_create_only_and_checked_by_the_store(store: Store, answers: Stubber) -> None:
@@ -54,7 +55,7 @@ def test_a_write_is_create_only_and_checked_by_the_store(store: Store, answers: 
         "ContentLength": 4,
         "ChecksumSHA256": base64.b64encode(hashlib.sha256(BODY).digest()).decode(),
         "IfNoneMatch": "*",
-        "Metadata": {"sha256": SHA256},
+        "Metadata": {"sha256": hashlib.sha256(BODY).hexdigest()},
         "StorageClass": "STANDARD_IA",
         "ServerSideEncryption": "AES256",
     }
@@ -64,7 +65,7 @@ def test_a_write_is_create_only_and_checked_by_the_store(store: Store, answers: 
 
 def test_what_a_single_upload_cannot_hold_is_refused_before_it_is_sent(store: Store, answers: Stubber) -> None:
     with pytest.raises(StoreError, match=r"5\.0 GiB, a single upload ends at 5 GiB – choose"):
-        store.create("key", BODY, sha256=SHA256, size=5 * 1024**3 + 1)
+        store.create("key", BODY, Content(CONTENT.sha256, 5 * 1024**3 + 1))
 
 
 @pytest.mark.parametrize(
