@@ -1,4 +1,4 @@
-"""The manifest: what a snapshot is, written last and never changed. Without one a snapshot does not exist.
+"""The manifest describes a snapshot. It is written last and never changes; without it, the snapshot does not exist.
 
 The models below are the format; `docs/manifest.schema.json` is generated from them.
 """
@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,7 +20,7 @@ FORMAT = 1
 
 
 class ManifestInvalid(MindGuardError):
-    """A manifest that cannot be trusted: altered, cut off, or of a format that this version cannot read."""
+    """A manifest cannot be trusted: it was altered or cut off, or has a format that this version cannot read."""
 
 
 class _Record(BaseModel):
@@ -63,9 +63,16 @@ class Part(StoredObject):
     lower: str | None = Field(None, description="inclusive; null: unbounded. PostgreSQL's text of the key")
     upper: str | None = Field(None, description="exclusive; null: unbounded, and rows without a key belong here")
     times_as_text: bool = Field(
-        False,
+        default=False,
         description="date and timestamp columns are text here: a value is infinite or outside years 1 to 9999",
     )
+
+
+class TableName(NamedTuple):
+    """The name of a table, unquoted."""
+
+    schema: str
+    name: str
 
 
 class Table(_Record):
@@ -81,6 +88,12 @@ class Table(_Record):
     parts: tuple[Part, ...]
 
     @property
+    def table_name(self) -> TableName:
+        """Schema and bare name apart."""
+        schema, _, name = self.name.partition(".")
+        return TableName(schema, name)
+
+    @property
     def stored_bytes(self) -> int:
         """Bytes of all parts."""
         return sum(part.bytes for part in self.parts)
@@ -94,7 +107,7 @@ class Enum(_Record):
 
 
 class Sequence(_Record):
-    """Where a sequence stood that feeds a column of the tables; read after the rows, so never behind them."""
+    """Position of a sequence that feeds a column of the tables; read after the rows, so never behind them."""
 
     name: str = Field(description="schema.sequence, quoted where PostgreSQL would quote it")
     last_value: int
@@ -102,7 +115,7 @@ class Sequence(_Record):
 
 
 class SourceIdentity(_Record):
-    """Where the rows came from. Names no host and no user: the bucket need not know them."""
+    """Where the rows came from. It names no host and no user, because the bucket need not know them."""
 
     database: str
     server_version: int = Field(description="server_version_num, for instance 180006")
@@ -141,7 +154,7 @@ class Manifest(_Record):
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes of all parts, those shared with other snapshots included."""
+        """Bytes of all parts, including those shared with other snapshots."""
         return sum(table.stored_bytes for table in self.tables)
 
     @property
@@ -155,8 +168,8 @@ class Manifest(_Record):
         return tuple(part for table in self.tables for part in table.parts)
 
     def to_bytes(self) -> bytes:
-        """JSON for the store, with a digest over everything else so that an altered manifest is noticed."""
-        # Without keys as before there were any: a version that knows none reads what is not encrypted.
+        """Return JSON for the store, with a digest over everything else so that an altered manifest is noticed."""
+        # The field is left out if there are no keys, so that versions from before encryption can read the manifest.
         body = self.model_dump(mode="json", exclude=None if self.keys else {"keys"})
         return json.dumps(body | {"digest": _digest(body)}, ensure_ascii=False, indent=1).encode()
 
@@ -165,7 +178,7 @@ class Manifest(_Record):
         """Read what `to_bytes` wrote.
 
         Raises:
-            ManifestInvalid: not JSON, altered, of another format, or inconsistent in itself.
+            ManifestInvalid: the bytes are not JSON, were altered, have another format, or are inconsistent.
         """
         try:
             body: dict[str, Any] = json.loads(stored)
@@ -189,10 +202,10 @@ class Manifest(_Record):
         return manifest
 
     def check_sums(self, origin: str) -> None:
-        """Check that each table's rows and fingerprint are the sum of its parts'.
+        """Check that each table's row count and fingerprint are the sums of those of its parts.
 
         Raises:
-            ManifestInvalid: they are not.
+            ManifestInvalid: a table's row count or fingerprint is not that sum.
         """
         for table in self.tables:
             rows = sum(part.rows for part in table.parts)
@@ -211,16 +224,16 @@ _LANE = 1 << 64
 
 
 def fingerprint(sum_1: int, sum_2: int) -> str:
-    """A value digest from the two sums that PostgreSQL computed: two lanes of 64 bits, in hexadecimal."""
+    """Return the value digest made of the two sums that PostgreSQL computed: two lanes of 64 bits, in hexadecimal."""
     return f"{sum_1 % _LANE:016x}{sum_2 % _LANE:016x}"
 
 
 def combine(fingerprints: Iterable[str]) -> str:
-    """The fingerprint of rows together, from the fingerprints of disjoint groups of them."""
+    """Return the fingerprint of all rows from the fingerprints of disjoint groups of them."""
     lanes = [(int(each[:16], 16), int(each[16:], 16)) for each in fingerprints]
     return fingerprint(sum(first for first, _ in lanes), sum(second for _, second in lanes))
 
 
 def new_snapshot_id(taken_at: datetime, suffix: str) -> str:
-    """Sortable by time and unique by its suffix: two runs in one second must not collide."""
+    """Return an id that sorts by time; the suffix makes it unique, because two runs in one second must not collide."""
     return f"{taken_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{suffix}"

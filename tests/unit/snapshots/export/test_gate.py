@@ -55,7 +55,7 @@ def test_growth_and_a_share_that_may_go_are_not(before: int, now: int) -> None:
 
 
 @pytest.mark.parametrize(("max_shrink", "suspicious"), [(0.09, True), (0.1, False), (1, False)])
-def test_the_share_is_a_setting(max_shrink: float, suspicious: bool) -> None:
+def test_the_share_is_a_setting(max_shrink: float, *, suspicious: bool) -> None:
     found = suspicions([table(900)], last_good(table(1000)), GateSettings(max_shrink=max_shrink))
     assert bool(found) is suspicious
 

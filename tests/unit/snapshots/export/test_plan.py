@@ -181,7 +181,7 @@ def test_every_other_type_is_kept_as_text(builtin: str | None) -> None:
         ("public.dates", "text", False),
     ],
 )
-def test_columns_whose_values_may_be_out_of_parquets_range(sql_type: str, encoding: Any, time: bool) -> None:
+def test_columns_whose_values_may_be_out_of_parquets_range(sql_type: str, encoding: Any, *, time: bool) -> None:
     assert plan.is_time(Column(name="c", type=sql_type, encoding=encoding)) is time
 
 

@@ -115,7 +115,7 @@ def test_carried_out_again_and_again_it_comes_to_rest_where_one_large_run_would(
 
 @given(some_snapshots, st.floats(1, 4000), st.booleans(), st.booleans())
 def test_while_the_clocks_disagree_nothing_expires(
-    snapshots: list[Kept], off_minutes: float, ahead: bool, mine: bool
+    snapshots: list[Kept], off_minutes: float, *, ahead: bool, mine: bool
 ) -> None:
     wrong = NOW + (CLOCK_TOLERANCE + timedelta(minutes=off_minutes)) * (1 if ahead else -1)
     with pytest.raises(ExpiryRefused, match=r"this machine says .*, the store .* synchronise"):

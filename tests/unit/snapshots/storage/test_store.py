@@ -103,7 +103,7 @@ def test_a_write_that_meets_another_is_tried_again(
     create(store)
     for _ in range(4):
         answers.add_client_error("put_object", **conflict)
-    with pytest.raises(ObjectExists, match="another write of it is under way – run again"):
+    with pytest.raises(ObjectExists, match="another write of it is in progress – run again"):
         create(store)
     # What was sealed knows its own bytes, wherever they came from; and nothing there is no success.
     for _ in range(4):
@@ -113,7 +113,7 @@ def test_a_write_that_meets_another_is_tried_again(
     for _ in range(4):
         answers.add_client_error("put_object", **conflict)
     answers.add_client_error("get_object", service_error_code="NoSuchKey", http_status_code=404)
-    with pytest.raises(ObjectExists, match="another write of it is under way"):
+    with pytest.raises(ObjectExists, match="another write of it is in progress"):
         store.create_sealed("key", BODY)
 
 
