@@ -113,7 +113,7 @@ def test_carried_out_again_and_again_it_comes_to_rest_where_one_large_run_would(
     assert expiring(plan(left, rules)) == []
 
 
-@given(some_snapshots, st.floats(1, 4000), st.booleans(), st.booleans())
+@given(snapshots=some_snapshots, off_minutes=st.floats(1, 4000), ahead=st.booleans(), mine=st.booleans())
 def test_while_the_clocks_disagree_nothing_expires(
     snapshots: list[Kept], off_minutes: float, *, ahead: bool, mine: bool
 ) -> None:
