@@ -33,7 +33,7 @@ IDENTITY = SourceIdentity(
 
 
 class MemoryClient:
-    """As much of an S3 client as the store uses. `now` is its clock; `errors` are answers in place of success.
+    """As much of an S3 client as the store uses.
 
     Attributes:
         objects: bytes by key.

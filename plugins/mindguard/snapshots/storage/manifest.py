@@ -31,11 +31,11 @@ class Column(_Record):
     """One column, with what its exact restore needs."""
 
     name: str
-    type: str = Field(description="exact SQL type with its modifier, schema-qualified where it is the user's own")
+    type: str = Field(description="exact SQL type with its modifier; a user-defined type is schema-qualified")
     encoding: Literal["native", "text"] = Field(
         description="native: a Parquet type; text: PostgreSQL's own output under pinned settings"
     )
-    collation: str | None = Field(None, description="only where it is not the type's own")
+    collation: str | None = Field(None, description="only if it is not the type's default")
     not_null: bool = False
     identity: Literal["a", "d"] | None = Field(None, description="a: GENERATED ALWAYS, d: BY DEFAULT")
     generated: Literal["s", "v"] | None = Field(None, description="s: stored, v: virtual")
@@ -61,10 +61,12 @@ class Part(StoredObject):
     rows: int = Field(ge=1)
     fingerprint: str = Field(pattern="^[0-9a-f]{32}$", description="value digest, computed inside PostgreSQL")
     lower: str | None = Field(None, description="inclusive; null: unbounded. PostgreSQL's text of the key")
-    upper: str | None = Field(None, description="exclusive; null: unbounded, and rows without a key belong here")
+    upper: str | None = Field(
+        None, description="exclusive; null: unbounded, and the part contains the rows without a key"
+    )
     times_as_text: bool = Field(
         default=False,
-        description="date and timestamp columns are text here: a value is infinite or outside years 1 to 9999",
+        description="date and timestamp columns are text, because a value is infinite or outside years 1 to 9999",
     )
 
 
@@ -119,7 +121,7 @@ class SourceIdentity(_Record):
 
     database: str
     server_version: int = Field(description="server_version_num, for instance 180006")
-    system_identifier: str | None = Field(description="null where the role may not read it")
+    system_identifier: str | None = Field(description="null if the role may not read it")
     lsn: str = Field(description="position in the write-ahead log when the snapshot was taken")
     exported_snapshot: str
 
@@ -131,17 +133,15 @@ class Manifest(_Record):
     snapshot_id: str
     taken_at: AwareDatetime = Field(description="UTC")
     logical_date: AwareDatetime | None = Field(
-        None, description="of the scheduled run that asked for it; the rows are of taken_at all the same"
+        None, description="logical date of the scheduled run; the rows are those of taken_at nevertheless"
     )
     source: SourceIdentity
     tables: tuple[Table, ...] = Field(min_length=1)
     enums: tuple[Enum, ...] = ()
     sequences: tuple[Sequence, ...] = ()
-    schema_dump: StoredObject = Field(
-        description="pg_dump --schema-only -Fc of the whole database, of the same instant"
-    )
+    schema_dump: StoredObject = Field(description="pg_dump --schema-only -Fc of the whole database at the same instant")
     quarantined_for: tuple[str, ...] = Field(
-        (), description="why this snapshot does not count as good, one line each; empty: it does"
+        (), description="why this snapshot does not count as good, one line for each reason; empty: it is good"
     )
     keys: tuple[str, ...] = Field(
         (), description="ids of the master keys that reading it needs; empty: it is not encrypted on the client's side"

@@ -30,10 +30,12 @@ class Proof(_Record):
     format: Literal[1] = 1
     snapshot_id: str
     proven_at: AwareDatetime = Field(description="UTC")
-    seconds: float = Field(description="to rebuild all tables with their indexes, from the first byte read: the RTO")
+    seconds: float = Field(
+        description="the RTO: time to rebuild all tables with their indexes, from the first byte read"
+    )
     tables: dict[str, ProvenTable]
     server_version: int = Field(description="server_version_num of the scratch server")
-    skipped: tuple[str, ...] = Field((), description="what the scratch server could not have, one line each")
+    skipped: tuple[str, ...] = Field((), description="what could not be restored on the scratch server, one line each")
 
 
 def store_proof(proof: Proof, store: Store, manifest_key: str) -> bool:

@@ -37,7 +37,7 @@ def changed(**changes: Any) -> Column:
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "said"),
+    ("before", "now", "message"),
     [
         (1000, 0, "public.t is empty, it had 1,000 rows"),
         (1, 0, "public.t is empty, it had 1 rows"),
@@ -45,8 +45,8 @@ def changed(**changes: Any) -> Column:
         (12345, 1, "public.t has 1 rows, it had 12,345"),
     ],
 )
-def test_rows_that_are_gone_are_suspicious(before: int, now: int, said: str) -> None:
-    assert suspicions([table(now)], last_good(table(before)), DEFAULT) == (said,)
+def test_rows_that_are_gone_are_suspicious(before: int, now: int, message: str) -> None:
+    assert suspicions([table(now)], last_good(table(before)), DEFAULT) == (message,)
 
 
 @pytest.mark.parametrize(("before", "now"), [(1000, 500), (1000, 1000), (1000, 10**9), (0, 0), (0, 5), (1, 1)])
