@@ -1,8 +1,8 @@
-"""SQL files and the one place where identifiers are quoted.
+"""SQL files and fragments, and the one place where identifiers are quoted.
 
-Values are bound by the driver. Two kinds of statement cannot bind: COPY takes no parameters, and where a name comes
-from a catalog it may hold a `%`, which is a placeholder to the driver once parameters are passed. Those get literals
-that psycopg renders.
+The driver binds values. Two kinds of statement cannot have bound values: COPY takes no parameters, and a statement
+that contains a name from a catalog may contain a `%`, which the driver would read as a placeholder as soon as
+parameters are passed. In those statements, values are literals that psycopg renders.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from mindguard.resources import include_dir
 
 if TYPE_CHECKING:
-    from psycopg.sql import Composable, Composed
+    from psycopg.sql import SQL, Composable, Composed
 
 
 @cache
@@ -24,57 +24,64 @@ def _text(engine: str, name: str) -> str:
 
 
 def statement(name: str, **parts: Composable) -> Composed:
-    """The PostgreSQL statement in `include/sql/postgres/<name>.sql`, its `{placeholders}` filled with `parts`."""
+    """Return the PostgreSQL statement in `include/sql/postgres/<name>.sql`, with its `{placeholders}` filled in."""
     from psycopg.sql import SQL
 
     return SQL(_text("postgres", name)).format(**parts)
 
 
-_CLICKHOUSE_PART = re.compile(r"\{(\w+)\}")
+def fragment(template: LiteralString, **parts: Composable) -> Composed:
+    """Return a piece of a PostgreSQL statement, with its `{placeholders}` filled in: `{key} >= {lower}`."""
+    from psycopg.sql import SQL
+
+    return SQL(template).format(**parts)
+
+
+_CLICKHOUSE_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 def clickhouse_statement(name: str, **parts: str) -> str:
-    """The ClickHouse statement in `include/sql/clickhouse/<name>.sql`, its `{placeholders}` filled with `parts`.
+    """Return the ClickHouse statement in `include/sql/clickhouse/<name>.sql`, with its `{placeholders}` filled in.
 
-    Those are SQL already: names through `clickhouse_identifier`, or another statement. Values stay `{name:Type}`
-    and are bound by the server.
+    The parts must be SQL already: names quoted by `clickhouse_identifier`, or another statement. Placeholders for
+    values have the form `{name:Type}`; they stay as they are, and the server binds the values.
     """
-    return _CLICKHOUSE_PART.sub(lambda found: parts[found[1]], _text("clickhouse", name))
+    return _CLICKHOUSE_PLACEHOLDER.sub(lambda found: parts[found[1]], _text("clickhouse", name))
 
 
 def clickhouse_identifier(*names: str) -> str:
-    """A quoted name for ClickHouse; several names are joined with dots (`database`, `table`)."""
+    """Return a quoted name for ClickHouse; several names are joined with dots (`database`, `table`)."""
     return ".".join("`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`" for name in names)
 
 
 def clickhouse_literal(text: str) -> str:
-    """Text as a literal, for what becomes a part of a table's definition."""
+    """Return text as a literal, for use in a table's definition, where the server binds no values."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def identifier(*names: str) -> Composable:
-    """A quoted name; several names are joined with dots (`schema`, `table`)."""
+    """Return a quoted name; several names are joined with dots (`schema`, `table`)."""
     from psycopg.sql import Identifier
 
     return Identifier(*names)
 
 
 def literal(value: Any) -> Composable:
-    """A value as an SQL literal, for the statements that take no parameters."""
+    """Return a value as an SQL literal, for the statements that take no parameters."""
     from psycopg.sql import Literal
 
     return Literal(value)
 
 
-def raw(text: str) -> Composable:
-    """Text that is SQL already, for instance a type as `format_type` names it. Never input."""
+def raw(text: str) -> SQL:
+    """Return text that is SQL already, such as a type as `format_type` spells it. Never pass it user input."""
     from psycopg.sql import SQL
 
     return SQL(text)
 
 
-def joined(separator: str, parts: Iterable[Composable]) -> Composable:
-    """The parts with an SQL separator between them."""
+def joined(separator: LiteralString, parts: Iterable[Composable]) -> Composable:
+    """Return the parts with an SQL separator between them."""
     from psycopg.sql import SQL
 
     return SQL(separator).join(parts)

@@ -174,7 +174,7 @@ AT_FAULT: dict[str, tuple[Callable[[Store, Manifest], object], str, bool]] = {
         "contradict FK CONSTRAINT",
         False,
     ),
-    "sequences behind the rows": (lambda s, m: published(s, m, sequences_at(7)), "stands behind the rows", False),
+    "sequences behind the rows": (lambda s, m: published(s, m, sequences_at(7)), "is behind the rows", False),
     "an altered manifest": (
         lambda store, m: store._client.put_object(
             Bucket=store.bucket,

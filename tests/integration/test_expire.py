@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -33,6 +32,7 @@ from mindguard.snapshots.retention.expire import Expired, ExpiryIncomplete, expi
 from mindguard.snapshots.retention.holds import hold, release
 from mindguard.snapshots.retention.rules import ExpiryRefused
 from mindguard.snapshots.storage.catalog import SnapshotMissing, find_snapshot, list_snapshots, proven
+from mindguard.snapshots.storage.content import Content
 from mindguard.snapshots.storage.layout import Layout
 from mindguard.snapshots.storage.proof import Proof, store_proof
 from mindguard.snapshots.storage.store import Store
@@ -405,8 +405,7 @@ class TestObjectLock:
         locked = take_snapshot(database, store, locking, now=now, zone=ZONE)
         orphan = store.layout.part_key("public.t", "a" * 40)
         body = b"rows of a run that failed"
-        sha256 = hashlib.sha256(body).hexdigest()
-        store.locking(mode, now + timedelta(seconds=8)).create(orphan, body, sha256=sha256, size=len(body))
+        store.locking(mode, now + timedelta(seconds=8)).create(orphan, body, Content.of(body))
         taken = [take(database, store, day) for day in range(1, 8)]
         # Only now, so that however long the snapshots took, the locks hold while expiry looks.
         until = datetime.now(UTC) + timedelta(seconds=10)

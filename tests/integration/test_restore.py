@@ -189,7 +189,7 @@ def test_rows_by_another_column_and_several_values(library: str, books: Manifest
         (RestoreRequest(("book",), ("user_id",)), "is not COLUMN=VALUE"),
         (RestoreRequest(("book",), ("isbn=1",)), "no column 'isbn'"),
         (RestoreRequest(("book",), ("user_id=x",)), "user_id is of type integer"),
-        (RestoreRequest(("book",), ("price=1.1",)), "equal values of numeric can be spelt apart"),
+        (RestoreRequest(("book",), ("price=1.1",)), "equal values of numeric can differ as text"),
         (RestoreRequest(("book",), ("user_id=1",), swap=True), "would lose all others"),
         (RestoreRequest(("book",), schema="public"), "schema public has book already"),
     ],

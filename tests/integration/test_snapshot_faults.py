@@ -22,6 +22,7 @@ from mindguard.snapshots.export.read_rate import ReadRate
 from mindguard.snapshots.export.source import open_source
 from mindguard.snapshots.export.take import publish
 from mindguard.snapshots.storage.catalog import find_snapshot, list_snapshots
+from mindguard.snapshots.storage.content import Content
 from mindguard.snapshots.storage.manifest import ManifestInvalid
 from mindguard.snapshots.storage.s3_errors import ObjectExists
 from mindguard.snapshots.storage.store import Store
@@ -246,7 +247,7 @@ def test_a_store_object_that_is_there_already_is_never_overwritten(database: str
     taken = take(database, store)
     body = store.read(taken.key)
     with pytest.raises(MindGuardError, match="it exists already"):
-        store.create(taken.key, b"other", sha256="0" * 64, size=5)
+        store.create(taken.key, b"other", Content("0" * 64, 5))
     assert store.read(taken.key) == body
 
 

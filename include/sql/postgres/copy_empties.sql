@@ -1,3 +1,3 @@
--- For a table without columns to fill: each row is an empty line.
+-- For a table that has no columns to fill: each row is an empty line.
 copy {table}
 from stdin (format csv)

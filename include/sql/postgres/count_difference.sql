@@ -1,4 +1,4 @@
--- Rows of the restored and of the live table, paired by key and compared byte for byte: 1.10 is not 1.1 here.
+-- Pairs the rows of the restored and the live table by key and compares them byte by byte, so 1.10 differs from 1.1.
 with restored as (
     select
         {key},

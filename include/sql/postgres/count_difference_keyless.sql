@@ -1,4 +1,4 @@
--- Without a key a changed row is one that is only there and one that is only here.
+-- Without a key, a changed row counts as one row that is only restored and one that is only live.
 with restored as (
     select
         row({columns})::text as mindguard_image,

@@ -1,4 +1,4 @@
--- Rows that have the number which the column's sequence has given last, or gives now.
+-- Counts the rows that have the number which the column's sequence gave last, or gives now.
 select count(*) as count
 from {table}
 where {key} = (select {number}(pg_get_serial_sequence({relation}, {column})))

@@ -1,6 +1,6 @@
 -- One scan of the table gives each part's row count, its value digest and whether a time is out of Parquet's range.
--- The digest of a row is hashed once more before it is summed: hash_record_extended is linear in its columns, so
--- without that, swapping two rows' values in one column would leave the sum as it was.
+-- The digest of a row is hashed a second time before it is summed: hash_record_extended is linear in its columns, so
+-- otherwise the sum would not change if two rows swapped their values in one column.
 select
     part,
     count(*) as row_count,
@@ -12,8 +12,8 @@ from (
         {part} as part,
         row({values}) as row_value,
         {time_out_of_range} as time_out_of_range,
-        -- A volatile column keeps the planner from merging this level into the outer one, where each row would be
-        -- turned into text twice, once for each seed. Unlike OFFSET 0 it leaves the scan parallel.
+        -- A volatile column keeps the planner from merging this subquery into the outer query, where each row would
+        -- be turned into text twice, once for each seed. Unlike OFFSET 0, it allows a parallel scan.
         clock_timestamp() as barrier
     from {table}
     where {range}

@@ -1,4 +1,4 @@
--- How far the report of one ISO week is. No row is not started.
+-- The state of one ISO week's report. If there is no row, the report has not been started.
 select
     case when run.finished_at is null then 'running' else 'done' end as state,
     (

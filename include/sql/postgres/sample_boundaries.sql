@@ -1,4 +1,4 @@
--- Quantiles of the key over a block sample; repeatable, so that a retry on unchanged data cuts alike.
+-- Quantiles of the key in a sample of blocks. The sample is repeatable, so a retry on unchanged data cuts equally.
 select quantiles.cut::text as boundary
 from (
     select distinct unnest(percentile_disc({fractions}::float8[]) within group (order by {key})) as cut

@@ -1,4 +1,4 @@
--- Columns in order, each with what its exact restore needs and the name of its type's output function.
+-- Columns in order, each with what an exact restore needs and the name of its type's output function.
 select
     a.attname as name,
     format_type(a.atttypid, a.atttypmod) as type,

@@ -1,4 +1,4 @@
--- What a database holds beside what every new database has; members of extensions do not count.
+-- What a database holds in addition to what every new database has; members of extensions do not count.
 select
     count(*) as things,
     min(own.name) as example

@@ -1,4 +1,4 @@
--- Tables whose row-level security binds their owner too.
+-- Tables whose row-level security applies to their owner too.
 select
     n.nspname as schema,
     c.relname as name

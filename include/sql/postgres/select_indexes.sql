@@ -1,4 +1,4 @@
--- Statements that give another table the keys and indexes of this one, under the same names.
+-- Statements that create the keys and indexes of this table on another table, under the same names.
 select
     case
         when k.oid is not null
@@ -7,7 +7,7 @@ select
             format(
                 'create %sindex %I on %s%s',
                 case when i.indisunique then 'unique ' else '' end, c.relname, {relation},
-                -- What follows the table's name in the definition.
+                -- The part of the definition that follows the table's name.
                 substr(
                     pg_get_indexdef(i.indexrelid),
                     length(format(

@@ -1,4 +1,4 @@
--- What may end or starve an export of this session's role. Settings that this version does not have are null.
+-- What may end or starve an export by this session's role. Settings that this server version lacks are null.
 select
     current_user::text as role,
     pg_backend_pid() as pid,

@@ -1,4 +1,4 @@
--- The tables named, as far as they exist, with all partitions below them.
+-- Those of the named tables that exist, with all partitions below them.
 select
     n.nspname as schema,
     c.relname as name

@@ -15,7 +15,7 @@ where
     n.nspname = 'pg_catalog' and c.relkind in ('r', 'p', 'm', 'i')
     and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
 union
--- A collation that the application made is made again, if the server has what it rests on.
+-- A collation that the application created can be created again if the server has its provider.
 select
     'collation provider' as kind,
     case coll.collprovider when 'i' then 'icu' when 'b' then 'builtin' else 'libc' end as name

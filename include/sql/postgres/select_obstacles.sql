@@ -1,4 +1,4 @@
--- What hangs on a table by its identity and would go on using the old one after a swap, one line each.
+-- One line for each object that depends on the table's identity and would go on using the old table after a swap.
 select found.what
 from (
     select format('view %s reads it', r.ev_class::regclass) as what

@@ -1,4 +1,4 @@
--- What this server has of what `select_needs` asks for.
+-- Which of the things that `select_needs` lists this server has.
 select
     'extension' as kind,
     available.name

@@ -1,4 +1,4 @@
--- Numbers of the key ranges [lower, upper) that leave room for one of the values.
+-- Numbers of the key ranges [lower, upper) that contain one of the values.
 select ranges.number
 from unnest({lowers}, {uppers}) with ordinality as ranges (lower, upper, number)
 where exists (

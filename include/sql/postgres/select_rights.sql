@@ -1,4 +1,4 @@
--- May this session's role read the table as a whole?
+-- Whether this session's role may read the whole table.
 select
     has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as readable,
     row_security_active(c.oid) as row_security,

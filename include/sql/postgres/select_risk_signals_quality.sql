@@ -1,4 +1,4 @@
--- Counts of the rows of one day, in one row. Reads that day alone, by the index on detected_at.
+-- One row with counts of one day's rows. Only that day is read, by the index on detected_at.
 WITH newest AS (
     SELECT max(detected_at) AS loaded_at FROM public.risk_signals
     WHERE detected_at < %(until)s
@@ -28,9 +28,9 @@ counted AS (
     WHERE signal.detected_at >= %(since)s AND signal.detected_at < %(until)s
 ),
 
--- k of n rows. A share of few rows is easily high by chance, so suites judge what it is at least: the lower bound of
--- its Wilson score interval, one-sided with a confidence of 99 percent (z = 2.3263, z^2 = 5.4119), corrected for
--- continuity, or one row of one would be enough. The formula, which holds for k > 0, is that of R. G. Newcombe,
+-- Shares of k in n rows. The share of a few rows is easily high by chance, so suites judge its lower bound: that of the
+-- Wilson score interval, one-sided with a confidence of 99 percent (z = 2.3263, z^2 = 5.4119), with a correction for
+-- continuity, without which one bad row of one would be enough. The formula holds for k > 0. It is from R. G. Newcombe,
 -- "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17 (1998), 857-872, method 4.
 shares AS (
     SELECT

@@ -1,4 +1,4 @@
--- Whether a sequence is there, and its bare name.
+-- Whether a sequence exists, and its bare name.
 select
     to_regclass({sequence}) is not null as there,
     (parse_ident({sequence}))[2] as relation

@@ -1,4 +1,4 @@
--- Sequences that feed these tables' columns: owned by one, behind an identity, or named in a default.
+-- Sequences that feed these tables' columns: those that a column owns, of identity columns, or named in a default.
 select distinct
     s.oid::regclass::text as name,
     n.nspname as schema,

@@ -1,4 +1,4 @@
--- What this server and database are; the position in the write-ahead log is of the snapshot's instant.
+-- Facts about this server and database; the position in the write-ahead log is that of the snapshot's instant.
 select
     current_database() as database,
     current_setting('server_version_num')::int as server_version,

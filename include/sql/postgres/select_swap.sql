@@ -1,5 +1,5 @@
--- The statements that put a restored table in the place of a live one, in their order. They are all made before
--- the first is carried out, and name tables by their names: what is created after the move lands on the new table.
+-- The statements that put a restored table in the place of a live one, in order. All of them are composed before the
+-- first is executed, and they refer to tables by name, so what is created after the move belongs to the new table.
 -- noqa: disable=AL03
 with live as (
     select
@@ -49,7 +49,7 @@ from (
     from foreign_keys as k
     where k.conrelid = {oid} or k.conrelid <> all({together}::oid[])
     union all
-    -- Rows written since the snapshot have used numbers of the live sequence: go on behind both.
+    -- Rows written since the snapshot have used numbers of the live sequence, so the new one continues after both.
     select
         2,
         format(
@@ -76,7 +76,7 @@ from (
         format('alter table %s rename to %I', l.relation, left(l.name, {room}) || {suffix})
     from live as l
     union all
-    -- PostgreSQL gives a table to nobody who could not make it where it is.
+    -- The new owner of a table must have the right to create tables in the table's schema.
     select
         4,
         format('grant usage, create on schema %s to %I', c.relnamespace::regnamespace, pg_get_userbyid(l.relowner))

@@ -1,4 +1,5 @@
--- Tables and sequences that pg_dump would lock or read and this role may not. An extension's own are not dumped.
+-- Tables and sequences that pg_dump would have to lock or read, but this role may not. Members of extensions are left
+-- out, because pg_dump does not dump them.
 select quote_ident(n.nspname) || '.' || quote_ident(c.relname) as relation
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid

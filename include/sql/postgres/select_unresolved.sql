@@ -1,4 +1,4 @@
--- Whether an incident that one of these keys would end is still open; the index of unresolved keys answers it.
+-- Whether an incident with one of these recovery keys is still open. The index of unresolved keys makes it cheap.
 select exists(
     select 1
     from mindguard.incidents

@@ -1,2 +1,2 @@
--- Of this transaction alone.
+-- For this transaction only.
 select set_config('statement_timeout', %(milliseconds)s, true)

@@ -1,2 +1,2 @@
--- Parts need not wait for the disk one by one: `flush_commits` makes all their commits durable at once.
+-- Commits of single parts need not wait for the disk: `flush_commits` makes all of them durable at once.
 set synchronous_commit = off

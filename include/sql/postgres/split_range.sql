@@ -1,4 +1,4 @@
--- Quantiles of the key within one part that has grown too large.
+-- Quantiles of the key within a part that has grown too large.
 select quantiles.cut::text as boundary
 from (
     select distinct unnest(percentile_disc({fractions}::float8[]) within group (order by {key})) as cut

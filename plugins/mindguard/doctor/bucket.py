@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mindguard.doctor.diagnosis import Diagnosis, Status
 from mindguard.settings.snapshot import SnapshotSettings
+from mindguard.snapshots.storage.content import Content
 from mindguard.snapshots.storage.s3_errors import StoreError
 from mindguard.snapshots.storage.store import Store
 
@@ -36,7 +36,7 @@ class Bucket:
         self._settings = settings
         self._keys = keys
         self._body = secrets.token_bytes(64)
-        self._sha256 = hashlib.sha256(self._body).hexdigest()
+        self._content = Content.of(self._body)
 
     def _diagnosis(self, status: Status, check: str, text: str) -> Diagnosis:
         return Diagnosis(status, self._conn_id, check, text)
@@ -46,7 +46,7 @@ class Bucket:
         return self._keys[-1]
 
     def _create(self, store: Store, key: str) -> None:
-        store.create(key, self._body, sha256=self._sha256, size=len(self._body))
+        store.create(key, self._body, self._content)
 
     def _put(self, **more: Any) -> str | None:
         """Write a probe without what snapshots add to it; gives the error's code, None when it is written."""

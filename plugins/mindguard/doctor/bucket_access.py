@@ -28,7 +28,7 @@ class BucketAccess(Bucket):
         except StoreError as error:
             yield self._diagnosis("error", "write", f"{error} – {self._refused()}")
             return
-        if self._store.digest(key) != (self._sha256, len(self._body)):
+        if self._store.digest(key) != self._content:
             yield self._diagnosis(
                 "error", "write", "the store gives back other bytes than those written – do not use it"
             )
@@ -52,7 +52,7 @@ class BucketAccess(Bucket):
             "ServerSideEncryption": asked.sse,
             "SSEKMSKeyId": asked.sse_kms_key_id,
             "IfNoneMatch": "*",
-            "ChecksumSHA256": base64.b64encode(bytes.fromhex(self._sha256)).decode(),
+            "ChecksumSHA256": base64.b64encode(bytes.fromhex(self._content.sha256)).decode(),
         }
         whole = {name: value for name, value in whole.items() if value}
         remedies = {

@@ -1,1 +1,1 @@
-"""Snapshots: take, publish, verify. See docs/adr for the decisions behind the format."""
+"""Snapshots: take, verify, restore and expire them. docs/adr has the decisions behind the format."""

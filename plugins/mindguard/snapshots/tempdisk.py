@@ -11,12 +11,12 @@ from pathlib import Path
 
 from mindguard.errors import MindGuardError
 
-# A quota, and a limit on the size of files, are full disks too.
+# An exceeded quota or file-size limit counts as a full disk too.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class DiskFull(MindGuardError):
-    """No room on the worker's temporary disk."""
+    """There is no room on the worker's temporary disk."""
 
     def __init__(self, place: str) -> None:
         super().__init__(
@@ -27,7 +27,7 @@ class DiskFull(MindGuardError):
 
 @contextmanager
 def temporary_file() -> Iterator[BufferedRandom]:
-    """A file for one part, gone with the block.
+    """Make a file for one part, which is deleted when the block ends.
 
     Raises:
         DiskFull: the block ran out of space.
@@ -38,7 +38,7 @@ def temporary_file() -> Iterator[BufferedRandom]:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder for a few small files, gone with the block.
+    """Make a folder for a few small files, which is deleted when the block ends.
 
     Raises:
         DiskFull: the block ran out of space.
@@ -51,7 +51,7 @@ def temporary_folder() -> Iterator[Path]:
 def _explained() -> Iterator[str]:
     try:
         place = tempfile.gettempdir()
-    except FileNotFoundError as error:  # none where a few bytes can be written
+    except FileNotFoundError as error:  # not even a few bytes can be written in any of them
         raise DiskFull("TMPDIR, /tmp or /var/tmp") from error
     try:
         yield place

@@ -1,4 +1,4 @@
-"""PostgreSQL's programs: which one is started, what it is told, and what is said when it fails. All are stand-ins."""
+"""PostgreSQL's programs: which is started, what is passed to it, and which error a failure gives. All are stand-ins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Program = Callable[..., Path]
 
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
-    """`program("pg_dump", "echo hi")` is a shell script in the folder `bin`, or in another one."""
+    """`program("pg_dump", "echo hi")` writes a shell script in the folder `bin`, or in another folder."""
 
     def write(name: str, script: str, folder: str = "bin") -> Path:
         path = tmp_path / folder / name
@@ -68,8 +68,8 @@ def test_a_missing_program_says_what_to_install() -> None:
 
 
 def test_the_password_travels_in_the_environment_alone(program: Program) -> None:
-    program("pg_told", """printf '%s\\n' "$PGPASSWORD" "$@\"""")
-    password, first, dbname = run(["pg_told", "--first"], CONNINFO).decode().splitlines()
+    program("pg_shown", """printf '%s\\n' "$PGPASSWORD" "$@\"""")
+    password, first, dbname = run(["pg_shown", "--first"], CONNINFO).decode().splitlines()
     assert (password, first) == (SECRET, "--first")
     assert conninfo_to_dict(dbname.removeprefix("--dbname=")) == {
         "host": "h",
@@ -80,9 +80,9 @@ def test_the_password_travels_in_the_environment_alone(program: Program) -> None
 
 
 def test_no_secret_is_in_the_arguments(program: Program) -> None:
-    program("pg_told", """printf '%s\\n' "$PGSERVICEFILE" "$@"; cat "$PGSERVICEFILE"; ls -l "$PGSERVICEFILE\"""")
-    told = run(["pg_told"], f"host=h sslpassword='{SECRET}'").decode().splitlines()
-    service_file, dbname, section, secret, mode = told
+    program("pg_shown", """printf '%s\\n' "$PGSERVICEFILE" "$@"; cat "$PGSERVICEFILE"; ls -l "$PGSERVICEFILE\"""")
+    lines = run(["pg_shown"], f"host=h sslpassword='{SECRET}'").decode().splitlines()
+    service_file, dbname, section, secret, mode = lines
     assert conninfo_to_dict(dbname.removeprefix("--dbname=")) == {"host": "h", "service": "mindguard"}
     assert (section, secret) == ("[mindguard]", f"sslpassword={SECRET}")
     assert mode.startswith("-rw-------")
@@ -93,32 +93,32 @@ def test_no_secret_is_in_the_arguments(program: Program) -> None:
 def test_a_secret_beside_a_service_is_refused_by_name(
     way: str, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both would need the one service file that libpq reads."""
-    told = program("pg_told", 'touch "$(dirname "$0")/started"')
+    """Both need a service file, and libpq reads only one."""
+    shown = program("pg_shown", 'touch "$(dirname "$0")/started"')
     if way == "environment":
         monkeypatch.setenv("PGSERVICE", "clinic")
     with pytest.raises(ToolFailed, match=r"sslpassword beside .*service – put it into that service's") as caught:
-        run(["pg_told"], f"sslpassword={SECRET}" + (" service=clinic" if way == "conninfo" else ""))
+        run(["pg_shown"], f"sslpassword={SECRET}" + (" service=clinic" if way == "conninfo" else ""))
     assert SECRET not in str(caught.value)
-    assert not (told.parent / "started").exists()
+    assert not (shown.parent / "started").exists()
     monkeypatch.delenv("PGSERVICE", raising=False)
-    program("pg_told", 'echo "$@"')
-    assert "service=clinic" in run(["pg_told"], f"password={SECRET} service=clinic").decode()
+    program("pg_shown", 'echo "$@"')
+    assert "service=clinic" in run(["pg_shown"], f"password={SECRET} service=clinic").decode()
 
 
 def test_without_a_password_none_is_passed(program: Program) -> None:
-    program("pg_told", """echo "${PGPASSWORD-unset}\"""")
-    assert run(["pg_told"], "host=h") == run(["pg_told"]) == b"unset\n"
+    program("pg_shown", """echo "${PGPASSWORD-unset}\"""")
+    assert run(["pg_shown"], "host=h") == run(["pg_shown"]) == b"unset\n"
 
 
-def test_a_program_is_asked_nothing(program: Program) -> None:
-    """One that waits for an answer would wait for ever in a task."""
+def test_a_program_has_no_input(program: Program) -> None:
+    """A program that waits for an answer would wait for ever in a task."""
     program("pg_asks", "read answer || echo nobody answers")
     assert run(["pg_asks"]) == b"nobody answers\n"
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "message"),
     [
         (
             "echo >&2; echo 'pg_dump: error: first' >&2; echo second >&2; exit 1",
@@ -137,18 +137,18 @@ def test_a_program_is_asked_nothing(program: Program) -> None:
         ),
     ],
 )
-def test_a_failure_is_one_line_with_what_to_do(script: str, said: str, program: Program) -> None:
+def test_a_failure_is_one_line_with_what_to_do(script: str, message: str, program: Program) -> None:
     program("pg_dump", script)
     with pytest.raises(ToolFailed) as caught:
         run(["pg_dump"], CONNINFO)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert SECRET not in str(caught.value)
 
 
 @pytest.fixture
 def dumped(program: Program, tmp_path: Path) -> Callable[[str], str]:
-    """`dumped(script)` is the digest of a schema that `pg_restore` writes as this script."""
+    """`dumped(script)` returns the digest of a schema whose SQL, as `pg_restore` writes it, is this script."""
     program("pg_dump", 'echo "$@"')
 
     def digest(script: str) -> str:

@@ -1,1 +1,1 @@
-"""Taking a snapshot: from the source's tables to parts and a manifest."""
+"""Take a snapshot: from the source's tables to parts and a manifest."""

@@ -1,11 +1,10 @@
-"""Stores the parts of all tables from several threads while one connection fingerprints table after table."""
+"""Stores the parts of all tables from several threads, while one connection fingerprints table after table."""
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from mindguard.snapshots.export.source import SourceSnapshot
 from mindguard.snapshots.export.source_table import PlannedPart, SourceTable
 from mindguard.snapshots.progress import Progress
 from mindguard.snapshots.storage import manifest
+from mindguard.snapshots.storage.content import Content
 from mindguard.snapshots.storage.manifest import Manifest, Part, StoredObject, Table
 from mindguard.snapshots.storage.s3_errors import ObjectExists
 from mindguard.snapshots.storage.store import Store
@@ -30,7 +30,7 @@ from mindguard.snapshots.tempdisk import temporary_file
 
 
 class PartMismatch(MindGuardError):
-    """What was read, written or stored is not what was planned; nothing was published."""
+    """Rows that were read, or bytes that the store gives back, are not as expected; nothing was published."""
 
     def __init__(self, key: str, what: str, *, expected: object, actual: object) -> None:
         super().__init__(
@@ -45,7 +45,15 @@ class Stopped(MindGuardError):
 
 @dataclass
 class TableProgress:
-    """What happened to one table. Bytes are of stored parts, reused ones included."""
+    """How far the parts of one table are.
+
+    Attributes:
+        rows: rows of all parts.
+        parts: number of parts, stored or not.
+        parts_written: parts that this run has written.
+        parts_reused: parts that were stored already.
+        bytes: stored bytes of the parts written and reused so far.
+    """
 
     rows: int
     parts: int
@@ -56,19 +64,37 @@ class TableProgress:
 
     @property
     def done(self) -> int:
-        """Parts that are in the store by now."""
+        """Number of parts that are in the store by now."""
         return self.parts_written + self.parts_reused
 
     def add(self, size: int, *, written: bool) -> None:
-        """Count one part; called from several threads."""
+        """Count one part of `size` bytes; several threads may call it."""
         with self._lock:
             self.bytes += size
             self.parts_written += written
             self.parts_reused += not written
 
 
+@dataclass(frozen=True)
+class _Secured:
+    """An object that is in the store, and whether an earlier snapshot had stored it already."""
+
+    stored: StoredObject
+    reused: bool
+
+
 class Exporter:
-    """Fingerprints table after table on one connection while others store the parts that are known already."""
+    """Fingerprints table after table on one connection, while others store the parts that are planned already.
+
+    Args:
+        source: the open source snapshot.
+        store: where the parts go.
+        settings: part size, number of connections, read rate and maximum age.
+        previous: the newest snapshot, whose boundaries are kept; None if there is none.
+        reuse: decides which stored objects this run may reuse, and how the others are named.
+        started: when the run began, by `time.monotonic`.
+        progress: called with one line for each step.
+    """
 
     def __init__(
         self,
@@ -92,10 +118,15 @@ class Exporter:
         self._rate = ReadRate(settings.max_mb_per_s, self._check_going_on, sleep=self._stopped.wait)
         self._thread = threading.local()
         self._readers: list[Reader] = []
-        self.reports: dict[str, TableProgress] = {}
+        self.tables: dict[str, TableProgress] = {}
+        """Progress by full table name."""
 
     def run(self, tables: list[SourceTable]) -> tuple[list[Table], StoredObject]:
-        """Store every part of the tables, and the schema, and describe them; raises the first error of any thread."""
+        """Store every part of the tables and the schema dump, and return their records for the manifest.
+
+        Raises:
+            SourceError, StoreError, PartMismatch, DiskFull, Stopped, ToolFailed: the first error of any thread.
+        """
         pool = ThreadPoolExecutor(self._settings.connections, "export")
         try:
             schema = pool.submit(self._store_schema)
@@ -105,7 +136,7 @@ class Exporter:
             for future in done:
                 future.result()
         finally:
-            # On an error, and on Ctrl-C, the threads must end before the snapshot's transaction does.
+            # Also after an error or Ctrl-C, the threads must end before the snapshot's transaction does.
             self._stopped.set()
             pool.shutdown(wait=True, cancel_futures=True)
             for reader in self._readers:
@@ -120,12 +151,12 @@ class Exporter:
         aim = plan.part_bytes(table.bytes, self._settings.part_mb * 1_000_000)
         parts = self._source.plan(table, boundaries, aim)
         rows = sum(part.rows for part in parts)
-        report = self.reports[table.full_name] = TableProgress(rows=rows, parts=len(parts))
+        progress = self.tables[table.full_name] = TableProgress(rows=rows, parts=len(parts))
         self._progress(
             f"{table.full_name}: {rows:,} rows, {len(parts)} parts by {table.part_by}, "
             f"fingerprinted in {time.monotonic() - began:.1f} s"
         )
-        return table, [pool.submit(self._store_part, part, report) for part in parts]
+        return table, [pool.submit(self._store_part, part, progress) for part in parts]
 
     def _check_going_on(self) -> None:
         if self._stopped.is_set():
@@ -137,23 +168,24 @@ class Exporter:
             )
 
     def _reader(self) -> Reader:
-        """This thread's own connection to the snapshot, opened for its first part."""
+        """Return this thread's own connection to the snapshot, which is opened for the thread's first part."""
         if not hasattr(self._thread, "reader"):
             self._thread.reader = self._source.reader()
             self._readers.append(self._thread.reader)
         return cast("Reader", self._thread.reader)
 
-    def _store_part(self, planned: PlannedPart, report: TableProgress) -> Part:
-        """Make sure that the part is in the store, read it back, and describe it."""
+    def _store_part(self, planned: PlannedPart, progress: TableProgress) -> Part:
+        """Make sure that the part is in the store, read it back, and return its record."""
         self._check_going_on()
         names = self._store.encryption.part_names(planned.table.full_name, planned.content_id)
         began = time.monotonic()
-        keys = [self._store.layout.part_key(folder, name) for folder, name in names]
-        stored, found = self._secure(keys, lambda key: self._export(planned, key))
-        report.add(stored.bytes, written=not found)
+        keys = [self._store.layout.part_key(name.folder, name.content_id) for name in names]
+        secured = self._secure(keys, lambda key: self._export(planned, key))
+        stored = secured.stored
+        progress.add(stored.bytes, written=not secured.reused)
         self._progress(
-            f"{planned.table.full_name}: part {report.done}/{report.parts} "
-            f"{'reused' if found else 'written'}, {planned.rows:,} rows, {stored.bytes / 1e6:.1f} MB "
+            f"{planned.table.full_name}: part {progress.done}/{progress.parts} "
+            f"{'reused' if secured.reused else 'written'}, {planned.rows:,} rows, {stored.bytes / 1e6:.1f} MB "
             f"in {time.monotonic() - began:.1f} s"
         )
         return Part(
@@ -167,67 +199,65 @@ class Exporter:
             times_as_text=planned.times_as_text,
         )
 
-    def _secure(self, keys: list[str], write: Callable[[str], tuple[str, int]]) -> tuple[StoredObject, bool]:
-        """The object with the content of one of these keys, and whether it was there; else it is written."""
-        key, found = self._reuse.place(keys)
-        if found:
-            self._store.extend_lock(key)
-            stored = found
+    def _secure(self, keys: Sequence[str], write: Callable[[str], Content]) -> _Secured:
+        """Return the object that holds what one of these keys stands for; write it if no such object is stored."""
+        reused = self._reuse.find_any(keys)
+        if reused:
+            self._store.extend_lock(reused.key)
+            stored = reused
         else:
-            sha256, size = write(key)
-            stored = StoredObject(key=key, sha256=sha256, bytes=size)
+            key = self._reuse.own(keys[0])
+            content = write(key)
+            stored = StoredObject(key=key, sha256=content.sha256, bytes=content.size)
         self._read_back(stored)
-        return stored, found is not None
+        return _Secured(stored, reused=reused is not None)
 
     def _read_back(self, stored: StoredObject) -> None:
-        """What the store gives back is what was written. A part that the last snapshot holds was read back then.
+        """Check that the store gives back what was written.
 
-        The verify task reads it once more, on purpose: this check keeps a bad part out of a manifest, and that one is
-        a second reader in another process, which shares neither buffers nor this process's idea of what it wrote.
+        An object that a base snapshot holds is not read again: it was read back when that snapshot was taken.
+
+        The verify task reads each object once more on purpose. This check keeps a bad part out of the manifest;
+        verify is a second reader in another process, which shares neither buffers nor assumptions with this one.
+
+        Raises:
+            PartMismatch: the store gives back other bytes.
         """
-        written = (stored.sha256, stored.bytes)
         known = self._reuse.named(stored.key)
-        if known and (known.sha256, known.bytes) == written:
+        if known and known.content == stored.content:
             return
-        read_back = self._store.digest(stored.key, expected=written)
-        if read_back != written:
-            mismatch = PartMismatch(
-                stored.key,
-                "what the store gives back",
-                expected=_in_words(*written),
-                actual=_in_words(*read_back),
-            )
-            # Else the next run finds it too.
+        read_back = self._store.digest(stored.key, expected=stored.content)
+        if read_back != stored.content:
+            mismatch = PartMismatch(stored.key, "what the store gives back", expected=stored.content, actual=read_back)
+            # Without the note, the next run would reuse the object.
             note_damage(self._store, stored.key, mismatch.message, self._progress)
             raise mismatch
 
     def _store_schema(self) -> StoredObject:
-        """Dump the database's schema; one that says the same as a stored one is stored once."""
-        dump, content = self._source.dump_schema()
-        key = self._store.layout.schema_key(self._store.encryption.opaque(content))
-        return self._secure([key], lambda own: self._store.create_sealed(own, dump))[0]
+        """Dump the database's schema and store it, unless an equal schema is stored already."""
+        schema = self._source.dump_schema()
+        key = self._store.layout.schema_key(self._store.encryption.opaque(schema.digest))
+        return self._secure([key], lambda own: self._store.create_sealed(own, schema.dump)).stored
 
-    def _export(self, planned: PlannedPart, key: str) -> tuple[str, int]:
-        """Read the part, write it as Parquet to a temporary file, upload that; gives its SHA-256 and size."""
+    def _export(self, planned: PlannedPart, key: str) -> Content:
+        """Read the part, write it as Parquet to a temporary file, upload the file, and return its content.
+
+        Raises:
+            PartMismatch: the source gave another number of rows than it had counted.
+        """
         with temporary_file() as file:
             encryption = self._store.encryption.writing(key)
             batches = self._rate.limited(self._reader().batches(planned))
             rows = write_parquet(batches, file, self._check_going_on, encryption)
             if rows != planned.rows:
                 raise PartMismatch(key, "its row count", expected=planned.rows, actual=rows)
-            size = file.tell()
-            file.seek(0)
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            file.seek(0)
+            content = Content.of_file(file)
             self._check_going_on()
-            # Only this run writes under this key: if something is there, a first try arrived and its answer was lost.
+            # Only this run writes under this key: if an object exists, an earlier attempt of this write arrived and
+            # only its answer was lost.
             with suppress(ObjectExists):
-                self._store.create(key, file, sha256=sha256, size=size)
-        return sha256, size
-
-
-def _in_words(sha256: str, size: int) -> str:
-    return f"{size:,} bytes with SHA-256 {sha256[:12]}…"
+                self._store.create(key, file, content)
+        return content
 
 
 def _record(table: SourceTable, parts: tuple[Part, ...]) -> Table:

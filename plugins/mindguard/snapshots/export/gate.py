@@ -1,4 +1,4 @@
-"""The gate: a snapshot that is too different from the last good one is kept and marked, but not trusted."""
+"""The gate: a snapshot that differs too much from the last good one is kept, but quarantined."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from mindguard.snapshots.storage.manifest import Manifest, Table
 
 
 def suspicions(tables: Sequence[Table], last_good: Manifest | None, gate: GateSettings) -> tuple[str, ...]:
-    """Why the tables do not look like a day later of the last good snapshot, one line each; pure.
+    """Return why the tables do not look like the last good snapshot a day later, one line for each reason.
+
+    Pure: the decision depends on the arguments alone.
 
     Args:
-        tables: of the new snapshot.
-        last_good: None where there is none yet; then nothing is suspicious.
-        gate: thresholds, and tables for which a change is expected.
+        tables: the tables of the new snapshot.
+        last_good: the last snapshot that is not quarantined; if it is None, nothing is suspicious.
+        gate: thresholds, and the tables for which a change is expected.
     """
     if last_good is None:
         return ()

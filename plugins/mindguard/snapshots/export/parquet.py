@@ -1,4 +1,4 @@
-"""Parquet files of parts: written in bounded memory, and checked against what the manifest says of them."""
+"""Writes the Parquet files of parts in bounded memory."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ def write_parquet(
     check_going_on: Callable[[], None],
     encryption: FileEncryptionProperties | None = None,
 ) -> int:
-    """Write record batches as one Parquet file with zstd; returns the number of rows.
+    """Write record batches as one Parquet file, compressed with zstd.
 
     Args:
-        batches: at least one; all of one schema.
+        batches: at least one; all have the same schema.
         file: open for binary writing.
-        check_going_on: called once a batch; what it raises ends the writing.
-        encryption: of footer and columns; None: in the clear.
+        check_going_on: called once for each batch; if it raises, the writing ends.
+        encryption: properties to encrypt footer and columns with; None writes them in the clear.
+
+    Returns:
+        The number of rows written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -48,7 +51,7 @@ def write_parquet(
 def _row_groups(
     batches: Iterable[pa.RecordBatch], check_going_on: Callable[[], None]
 ) -> Iterator[list[pa.RecordBatch]]:
-    """Batches gathered to about 16 MB: small row groups compress badly, large ones cost memory."""
+    """Gather batches into groups of about 16 MB: small row groups compress badly, large ones cost memory."""
     group: list[pa.RecordBatch] = []
     for batch in batches:
         check_going_on()

@@ -1,4 +1,4 @@
-"""Decisions of a snapshot, as pure functions: where a table is cut, what a part's content id is."""
+"""Decisions of a snapshot as pure functions: where a table is cut, and what a part's content id is."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ _NATIVE_TYPES = _NATIVE_NUMBERS | _NATIVE_STRINGS | _NATIVE_TIMES
 
 @dataclass(frozen=True)
 class KeyRange:
-    """Rows whose key lies in [lower, upper). None is unbounded; rows without a key go to the last range."""
+    """The rows whose key lies in [lower, upper).
+
+    Attributes:
+        lower: inclusive, as PostgreSQL's text of the key; None: unbounded.
+        upper: exclusive; None: unbounded, and the range then contains the rows without a key as well.
+    """
 
     lower: str | None
     upper: str | None
@@ -32,56 +37,60 @@ WHOLE = KeyRange(None, None)
 
 
 def is_native(builtin_type: str | None) -> bool:
-    """Whether this built-in type reaches Parquet without loss; any other (also every domain) is kept as text."""
+    """Return whether Parquet holds this built-in type without loss; any other type, and any domain, is kept as text."""
     return builtin_type in _NATIVE_TYPES
 
 
 def is_time(column: Column) -> bool:
-    """Whether Parquet holds the column's values only when they are finite and of years 1 to 9999."""
+    """Return whether Parquet holds the column's values only if they are finite and lie in years 1 to 9999."""
     return column.encoding == "native" and (column.type == "date" or column.type.startswith("timestamp"))
 
 
 def part_bytes(table_bytes: int, largest: int) -> int:
-    """Bytes of the source's heap that one part of this table aims at.
+    """Return how many bytes of the source's heap one part of this table aims at.
 
-    A part is the unit of reuse, so a table is cut into some 96 parts as soon as they are worth an object each:
-    with a part for the whole table, one new row would cost all of it.
+    A part is the unit of reuse, so a table is cut into about 96 parts as soon as each of them is worth an object:
+    if the whole table were one part, one new row would mean storing all of it again.
 
     Args:
+        table_bytes: size of the table's heap.
         largest: the setting `part_mb`, in bytes.
     """
     return min(largest, max(_SMALLEST_PART, table_bytes // _PARTS))
 
 
 def pieces(size: float, part_bytes: int) -> int:
-    """Into how many pieces so many bytes are cut: one, until a part would be twice what it aims at."""
+    """Return into how many pieces `size` bytes are cut: one, unless it would be more than twice what a part aims at."""
     return 1 if size <= 2 * part_bytes else round(size / part_bytes)
 
 
 def fractions(parts: int) -> list[float]:
-    """The quantiles that cut a table into so many parts."""
+    """Return the quantiles that cut a table into this many parts."""
     return [step / parts for step in range(1, parts)]
 
 
 def sample_percent(table_bytes: int) -> float:
-    """Share of blocks to sample for quantiles: about 16 MB, whatever the table's size."""
+    """Return the share of blocks, in percent, to sample for quantiles: about 16 MB, whatever the table's size."""
     return min(100.0, 100.0 * _SAMPLE_BYTES / max(table_bytes, 1))
 
 
 def block_boundaries(table_bytes: int, part_bytes: int) -> list[str]:
-    """Boundaries by physical position, for a table without a key: every `part_bytes` of its heap."""
+    """Return boundaries by physical position, one every `part_bytes` of the heap, for a table without a key."""
     step = max(1, part_bytes // _BLOCK)
     return [f"({block},0)" for block in range(step, table_bytes // _BLOCK + 1, step)]
 
 
 def ranges(boundaries: Sequence[str], within: KeyRange = WHOLE) -> list[KeyRange]:
-    """The ranges between boundaries; one more than there are boundaries, together covering `within`."""
+    """Return the ranges between boundaries: one more than there are boundaries, together covering `within`."""
     edges = [within.lower, *boundaries, within.upper]
     return [KeyRange(lower, upper) for lower, upper in pairwise(edges)]
 
 
 def boundaries_of(parts: Sequence[Part]) -> list[str]:
-    """The boundaries that a snapshot's parts were cut at, ascending, gaps where rows are gone included."""
+    """Return the boundaries at which a snapshot's parts were cut, ascending.
+
+    Both edges of a gap between two parts, where a range had no rows, are boundaries as well.
+    """
     edges = (edge for part in parts for edge in (part.lower, part.upper) if edge is not None)
     return list(dict.fromkeys(edges))
 
@@ -96,10 +105,10 @@ def content_id(
     fingerprint: str,
     times_as_text: bool,
 ) -> str:
-    """The name of a part by what it holds: equal rows under equal encoding and range have equal names.
+    """Return the name of a part by what it holds: equal rows with equal encoding and range have equal names.
 
-    Anything that changes how the bytes are to be read is in here, so that a stored part is either exactly what
-    a snapshot needs or has another name.
+    Everything that decides how the bytes are to be read goes into the name, so a stored part either is exactly
+    what a snapshot needs or has another name.
     """
     content = {
         "format": FORMAT,

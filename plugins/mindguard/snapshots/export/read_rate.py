@@ -1,4 +1,4 @@
-"""How fast the source may be read: one allowance that all connections of a snapshot share."""
+"""A cap on how fast the source is read, shared by all connections of a snapshot."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# A stop wakes the sleeper at once; a deadline is noticed after this long.
+# A stop wakes a sleeping thread at once; a deadline is noticed only after this long.
 _LONGEST_SLEEP_S = 0.5
 
 
 class ReadRate:
-    """A token bucket that may go into debt: a batch is read first and paid for before the next one is."""
+    """A token bucket that may go into debt: a batch is read first, and paid for before the next one is read.
+
+    Args:
+        mb_per_s: 10^6 bytes a second over all threads; None: no cap.
+        check_going_on: called before each sleep; if it raises, the waiting ends.
+        sleep: waits for at most that many seconds, and less if the snapshot is stopped.
+        clock: returns seconds and never goes back.
+    """
 
     def __init__(
         self,
@@ -25,12 +32,6 @@ class ReadRate:
         sleep: Callable[[float], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Args:
-        mb_per_s: 10^6 bytes a second over all threads; None: no cap.
-        check_going_on: called before each sleep; what it raises ends the waiting.
-        sleep: waits for so many seconds at most, less when the snapshot is stopped.
-        clock: seconds, never going back.
-        """
         self._bytes_per_s = mb_per_s * 1e6 if mb_per_s else None
         self._check_going_on = check_going_on
         self._sleep = sleep
@@ -39,17 +40,17 @@ class ReadRate:
         self._lock = threading.Lock()
 
     def limited(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The same batches, no faster than allowed."""
+        """Pass the batches on, no faster than allowed."""
         for batch in batches:
             yield batch
             self.spend(batch.nbytes)
 
     def spend(self, size: int) -> None:
-        """Account for `size` bytes, and wait until all that was read so far is paid for."""
+        """Account for `size` bytes, and wait until everything read so far is paid for."""
         if self._bytes_per_s is None:
             return
         with self._lock:
-            # Time in which nothing was read is not saved up: the cap holds over any stretch, short ones too.
+            # Idle time is not saved up, so the cap holds over any period, also over a short one.
             self._paid_at = max(self._paid_at, self._clock()) + size / self._bytes_per_s
             due = self._paid_at
         while (left := due - self._clock()) > 0:

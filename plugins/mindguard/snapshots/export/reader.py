@@ -19,10 +19,18 @@ _BATCH_BYTES = 8 * 1024 * 1024
 
 
 class Reader:
-    """Reads parts as Arrow record batches over one connection that has joined the snapshot."""
+    """Reads parts as Arrow record batches over one connection that has joined the snapshot.
+
+    Args:
+        conninfo: libpq connection string of the source.
+        opening: statements that begin the transaction and join the exported snapshot.
+
+    Raises:
+        SourceError: the connection or one of the statements failed.
+    """
 
     def __init__(self, conninfo: str, opening: tuple[Composable, ...]) -> None:
-        # Not `dbapi`: it imports pyarrow.dataset, and that pandas, which takes longer than a small snapshot.
+        # Not `dbapi`: it imports pyarrow.dataset, which imports pandas, which takes longer than a small snapshot.
         from adbc_driver_manager import AdbcConnection, AdbcStatement
         from adbc_driver_postgresql import StatementOptions, connect
 
@@ -37,7 +45,11 @@ class Reader:
             self.close = undo.pop_all().close
 
     def batches(self, part: PlannedPart) -> Iterator[pa.RecordBatch]:
-        """The rows of the part, about 8 MB a batch. A table without columns gives one column of `true`."""
+        """Read the rows of the part in batches of about 8 MB. A table without columns gives one column of `true`.
+
+        Raises:
+            SourceError: the source failed while it was read.
+        """
         import pyarrow as pa
 
         with _adbc_explained():

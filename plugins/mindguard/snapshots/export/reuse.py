@@ -1,63 +1,64 @@
-"""Which stored objects a new snapshot may build on, so that expiry cannot remove them under it (docs/adr/0010)."""
+"""Which stored objects a new snapshot may reuse without expiry removing them meanwhile (docs/adr/0010)."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 
 from mindguard.errors import MindGuardError
 from mindguard.settings.snapshot import RUN_MARGIN_MINUTES, SnapshotSettings
-from mindguard.snapshots.storage.manifest import Manifest, Part, StoredObject
+from mindguard.snapshots.storage.manifest import Manifest, StoredObject
 from mindguard.snapshots.storage.store import Listed, Store
 
 _KEY = re.compile(r"(?P<stem>.+/[0-9a-f]+)(-(?P<run>[0-9a-f]+))?(?P<ending>\.[a-z]+)")
 
 
 class ReuseUnsafe(MindGuardError):
-    """What the snapshot was built on may be gone; it must not be trusted."""
+    """Objects that the snapshot reused may be gone, so the snapshot must not be trusted."""
 
 
 class Reuse:
-    """The objects that a run may reuse, and the names of those that it writes.
+    """The objects that a run may reuse, and the keys of the objects that it writes.
 
-    A key is written once in its life: it ends in the run's own random suffix. So a delete that comes late never hits
-    a new object, and the same content is found by the beginning of its key.
+    A key is written only once, because it ends in a random suffix of the run. A delete that arrives late therefore
+    never hits a new object; equal content is found by the part of the key before the suffix.
 
-    Reused is what the newest snapshots name, which expiry keeps while they exist, and what is so young that its
-    grace period outlasts this run. Anything else may be removed at any moment and is written anew.
+    A run reuses objects that the newest snapshots name, which expiry keeps while those snapshots exist, and objects
+    so young that their grace period outlasts the run. Any other object may be removed at any moment, so the run
+    writes its own.
 
     Args:
-        store: where objects are; its clock alone is asked.
+        store: where the objects are; their age is measured by the store's clock alone.
         settings: grace period and longest duration of a run.
-        bases: snapshots whose objects are reused, newest first; None is passed over.
-        run: random hexadecimal digits, this run's alone.
+        bases: snapshots whose objects are reused, newest first; None is ignored.
+        run: random hexadecimal digits that no other run has.
     """
 
     def __init__(self, store: Store, settings: SnapshotSettings, bases: Iterable[Manifest | None], run: str) -> None:
         self._store = store
         self._run = run
         self._damaged = set(store.keys("damaged/"))
-        # One listing for all: asked part by part, each answer would cost a round trip, and the lists of a bucket money.
+        # One listing for all parts: a request for each part would cost a round trip, and requests cost money.
         self._stored: dict[str, dict[str, Listed]] = {}
         for listed in (*store.listing("parts/"), *store.listing("schema/")):
             self._stored.setdefault(_stem(listed.key), {})[listed.key] = listed
         self._bases = [base for base in bases if base]
-        self._named: dict[str, Part | StoredObject] = {}
+        self._named: dict[str, StoredObject] = {}
         for base in reversed(self._bases):
             self._named.update({_stem(each.key): each for each in base.objects})
         longest = timedelta(minutes=settings.max_age_minutes + RUN_MARGIN_MINUTES)
         self._young_since = store.clock() + longest - timedelta(hours=settings.retention.grace_hours)
         self._ends = time.monotonic() + settings.max_age_minutes * 60
 
-    def named(self, key: str) -> Part | StoredObject | None:
-        """What a base says of the object under exactly this key; it was read back when that base was taken."""
+    def named(self, key: str) -> StoredObject | None:
+        """Return what a base records for exactly this key, or None; it was read back when that base was taken."""
         found = self._named.get(_stem(key))
         return found if found and found.key == key else None
 
     def find(self, key: str) -> StoredObject | None:
-        """The object with the content of this key, if it is stored and safe to reuse, whatever run wrote it.
+        """Return the object with the content of this key, whichever run wrote it, if it is stored and safe to reuse.
 
         Raises:
             StoreError: the store could not be asked.
@@ -74,28 +75,27 @@ class Reuse:
         return None
 
     def _is_sound(self, key: str) -> bool:
-        """Whether verify has not complained of it: a damaged object is written anew, so that the next one heals it."""
+        """Return whether no damage is noted; a damaged object is not reused, so the next snapshot stores a good one."""
         return self._store.layout.damage_key(key) not in self._damaged
 
-    def place(self, keys: Sequence[str]) -> tuple[str, StoredObject | None]:
-        """Where the content of any of these keys is stored; else, with None, where this run writes it: as the first.
+    def find_any(self, keys: Iterable[str]) -> StoredObject | None:
+        """Return the first object that `find` has for one of these keys, or None.
 
         Raises:
             StoreError: the store could not be asked.
         """
-        found = next((found for each in keys if (found := self.find(each))), None)
-        return (found.key, found) if found else (self.own(keys[0]), None)
+        return next((found for key in keys if (found := self.find(key))), None)
 
     def own(self, key: str) -> str:
-        """The key under which this run writes the content of `key`."""
+        """Return the key under which this run writes the content of `key`."""
         stem, _, ending = key.rpartition(".")
         return f"{stem}-{self._run}.{ending}"
 
     def check_before_publishing(self) -> None:
-        """Check that what was found young is young still.
+        """Check that the objects reused for their young age are still safe.
 
         Raises:
-            ReuseUnsafe: the run took longer than it may; nothing is published yet.
+            ReuseUnsafe: the run took longer than allowed; nothing is published yet.
         """
         if time.monotonic() > self._ends:
             raise ReuseUnsafe(
@@ -103,10 +103,10 @@ class Reuse:
             )
 
     def check_after_publishing(self) -> None:
-        """Check that the bases exist still: then an expiry that removes one later sees the new manifest first.
+        """Check that the bases still exist: an expiry that removes one of them later sees the new manifest.
 
         Raises:
-            ReuseUnsafe: one was expired meanwhile, so parts of the new snapshot may be gone.
+            ReuseUnsafe: a base expired meanwhile, so parts of the new snapshot may be gone.
         """
         keys = self._store.manifest_keys()
         for base in self._bases:
@@ -118,6 +118,6 @@ class Reuse:
 
 
 def _stem(key: str) -> str:
-    """The key up to its content id, which two objects share exactly when they say the same."""
+    """Return the key up to its content id, which two objects share exactly when their contents mean the same."""
     found = _KEY.fullmatch(key)
     return found["stem"] if found else key

@@ -1,27 +1,22 @@
-"""The source database: one exported snapshot, what its tables are, their fingerprints, and their rows as Arrow."""
+"""The source database: one exported snapshot, and through it the tables, their fingerprints and their rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard.snapshots import pgtools
 from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.plan import KeyRange
 from mindguard.snapshots.export.reader import Reader
 from mindguard.snapshots.export.source_errors import ColumnMissing, SourceError, TableMissing, explained
-from mindguard.snapshots.export.source_table import (
-    PHYSICAL_POSITION,
-    PlannedPart,
-    SourceTable,
-    column_of,
-    hash_is_bytewise,
-)
+from mindguard.snapshots.export.source_table import PHYSICAL_POSITION, PlannedPart, SourceColumn, SourceTable
 from mindguard.snapshots.export.statements import digested, part_number, range_test, time_out_of_range
+from mindguard.snapshots.pgtools import DumpedSchema
 from mindguard.snapshots.storage import manifest
 from mindguard.snapshots.storage.manifest import Enum, Sequence
-from mindguard.sql import identifier, joined, literal, raw, statement
+from mindguard.sql import fragment, identifier, joined, literal, statement
 
 if TYPE_CHECKING:
     import psycopg
@@ -36,20 +31,27 @@ _OTHER_KINDS = {"v": "a view", "f": "a foreign table", "S": "a sequence", "i": "
 _MINIMUM_VERSION = 14_00_00
 
 
+class TableFingerprint(NamedTuple):
+    """A table's row count and the digest of all its values."""
+
+    rows: int
+    fingerprint: str
+
+
 class SourceSnapshot:
     """An open REPEATABLE READ, READ ONLY transaction whose snapshot other connections can join.
 
-    Make one with `open_source`. All methods see the database as of that one instant.
+    `open_source` makes one. All methods see the database as it was at that one instant.
     """
 
     def __init__(self, conninfo: str, connection: psycopg.Connection[dict[str, Any]], max_age_s: int) -> None:
         self._conninfo = conninfo
         self._connection = connection
         self._max_age_s = max_age_s
-        self._pin()
+        self._connection.execute(self._pin_statement())
         facts = self._one("select_source")
         self.server_version: int = facts["server_version"]
-        self._refuse_unfit(facts)
+        _refuse_unfit(facts)
         self.identity = manifest.SourceIdentity(
             database=facts["database"],
             server_version=facts["server_version"],
@@ -57,21 +59,6 @@ class SourceSnapshot:
             lsn=facts["lsn"],
             exported_snapshot=self._one("export_snapshot")["pg_export_snapshot"],
         )
-
-    def _refuse_unfit(self, facts: dict[str, Any]) -> None:
-        if facts["server_version"] < _MINIMUM_VERSION:
-            raise SourceError(
-                f"the source runs PostgreSQL {facts['server_version'] // 10_000}, needed is 14 or newer",
-                hint="hash_record_extended, which fingerprints rest on, came with 14",
-            )
-        if facts["encoding"] == "SQL_ASCII":
-            raise SourceError(
-                f"database {facts['database']} has encoding SQL_ASCII: its text has no known meaning",
-                hint="move it to a UTF8 database before it is snapshotted",
-            )
-
-    def _pin(self) -> None:
-        self._connection.execute(self._pin_statement())
 
     def _pin_statement(self) -> Composed:
         return statement("pin_session", statement_timeout=literal(f"{self._max_age_s}s"))
@@ -96,11 +83,13 @@ class SourceSnapshot:
 
         Args:
             full_name: `schema.table`, unquoted.
-            part_by: column that cuts it into parts; None takes the first primary key column, and the physical
-                position where there is no primary key.
+            part_by: the column that cuts the table into parts. None takes the first column of the primary key, or
+                the physical position if there is no primary key.
 
         Raises:
-            TableMissing, ColumnMissing, SourceError: with what to change.
+            TableMissing: the table does not exist, or is of a kind that has no rows of its own.
+            ColumnMissing: the table has no column `part_by`.
+            SourceError: the role may not read the table.
         """
         schema, _, name = full_name.partition(".")
         found = self._connection.execute(statement("select_table"), {"schema": schema, "name": name}).fetchone()
@@ -133,9 +122,7 @@ class SourceSnapshot:
             oid=found["oid"],
             kind=_KINDS[found["kind"]],
             bytes=found["bytes"],
-            columns=tuple(column_of(row) for row in rows),
-            output_functions=tuple((row["output_schema"], row["output_name"]) for row in rows),
-            bytewise=tuple(hash_is_bytewise(row) for row in rows),
+            source_columns=tuple(map(SourceColumn.from_catalog, rows)),
             primary_key=primary_key,
             part_by=key,
             part_by_type=key_row["type"] if key_row else "tid",
@@ -144,10 +131,10 @@ class SourceSnapshot:
         )
 
     def probe(self, table: SourceTable) -> None:
-        """Read one row, to learn now what an export would run into.
+        """Read one row, so that what would stop an export is found now.
 
         Raises:
-            SourceError: for instance because row-level security would hide rows.
+            SourceError: the table cannot be read, for instance because row-level security would hide rows.
         """
         import psycopg
 
@@ -158,12 +145,16 @@ class SourceSnapshot:
             raise explained(error) from error
 
     def enums(self, tables: list[SourceTable]) -> tuple[Enum, ...]:
-        """Enum types that the tables' columns use, directly or inside arrays and domains."""
+        """Return the enum types that the tables' columns use, directly or inside arrays and domains."""
         found = self._connection.execute(statement("select_enums"), {"tables": [table.oid for table in tables]})
         return tuple(Enum(name=row["name"], labels=tuple(row["labels"])) for row in found)
 
     def sequences(self, tables: list[SourceTable]) -> tuple[Sequence, ...]:
-        """Where the sequences stand that feed the tables' columns. Ask after the rows: sequences do not wait."""
+        """Return the positions of the sequences that feed the tables' columns.
+
+        Call it after the rows were read: sequences are not part of the transaction's snapshot, so one that is read
+        later is never behind the rows.
+        """
         found = self._connection.execute(
             statement("select_sequences"), {"tables": [table.oid for table in tables]}
         ).fetchall()
@@ -180,14 +171,16 @@ class SourceSnapshot:
         )
 
     def plan(self, table: SourceTable, previous: list[str], part_bytes: int) -> list[PlannedPart]:
-        """Cut the table into parts, and count and digest each.
+        """Cut the table into parts, and count and digest the rows of each.
 
         Args:
-            previous: boundaries of the previous snapshot, ascending: kept, so that unchanged rows keep their
-                parts. Empty: the table is cut for the first time.
-            part_bytes: bytes of the source's heap that a part aims at; one of more than twice as many is split.
+            table: the table to cut.
+            previous: boundaries of the previous snapshot, ascending. They are kept, so that unchanged rows keep
+                their parts. If there are none, the table is cut for the first time.
+            part_bytes: bytes of the source's heap that a part aims at; a part more than twice as large is split.
 
-        Ranges without a row are left out.
+        Returns:
+            The parts in key order; ranges without rows are left out.
         """
         parts = self._fingerprint(table, plan.WHOLE, previous or self._first_boundaries(table, part_bytes))
         row_bytes = table.bytes / max(sum(part.rows for part in parts), 1)
@@ -198,10 +191,10 @@ class SourceSnapshot:
             planned.extend(self._fingerprint(table, part.key_range, within) if within else [part])
         return planned
 
-    def fingerprint(self, table: SourceTable) -> tuple[int, str]:
-        """Row count and value digest of the whole table."""
+    def fingerprint(self, table: SourceTable) -> TableFingerprint:
+        """Count and digest the rows of the whole table."""
         parts = self._fingerprint(table, plan.WHOLE, [])
-        return sum(part.rows for part in parts), manifest.combine(part.fingerprint for part in parts)
+        return TableFingerprint(sum(part.rows for part in parts), manifest.combine(part.fingerprint for part in parts))
 
     def _first_boundaries(self, table: SourceTable, part_bytes: int) -> list[str]:
         pieces = plan.pieces(table.bytes, part_bytes)
@@ -221,7 +214,7 @@ class SourceSnapshot:
         return [row["boundary"] for row in found]
 
     def _boundaries_within(self, table: SourceTable, key_range: KeyRange, pieces: int) -> list[str]:
-        """Boundaries strictly inside the range; none where all its rows share one key."""
+        """Return boundaries strictly inside the range; there are none if all its rows share one key."""
         found = self._connection.execute(
             statement(
                 "split_range",
@@ -234,13 +227,13 @@ class SourceSnapshot:
         return [row["boundary"] for row in found if row["boundary"] != key_range.lower]
 
     def _fingerprint(self, table: SourceTable, within: KeyRange, boundaries: list[str]) -> list[PlannedPart]:
-        """Count and digest the parts that the boundaries cut the range into, in one scan of it."""
+        """Cut the range at the boundaries, and count and digest the rows of each part in one scan of the range."""
         ranges = plan.ranges(boundaries, within)
         found = self._connection.execute(
             statement(
                 "fingerprint_parts",
                 part=part_number(table, boundaries),
-                values=joined(", ", map(digested, table.columns, table.output_functions, table.bytewise)),
+                values=joined(", ", map(digested, table.source_columns)),
                 time_out_of_range=time_out_of_range(table.columns),
                 table=table.relation,
                 range=range_test(table, within),
@@ -257,32 +250,49 @@ class SourceSnapshot:
             for row in found
         ]
 
-    def dump_schema(self) -> tuple[bytes, str]:
-        """The whole database's schema as a custom-format dump, and a digest of what it says."""
+    def dump_schema(self) -> DumpedSchema:
+        """Dump the whole database's schema."""
         return pgtools.dump_schema(self._conninfo, self.identity.exported_snapshot)
 
     def reader(self) -> Reader:
-        """A further connection that sees the same instant; each thread needs its own, and closes it."""
+        """Open another connection that sees the same instant. Each thread needs its own, and closes it."""
         return Reader(
             self._conninfo,
             (
-                raw("begin isolation level repeatable read read only"),
-                raw("set transaction snapshot ") + literal(self.identity.exported_snapshot),
+                fragment("begin isolation level repeatable read read only"),
+                fragment("set transaction snapshot {id}", id=literal(self.identity.exported_snapshot)),
                 self._pin_statement(),
             ),
         )
 
 
+def _refuse_unfit(facts: dict[str, Any]) -> None:
+    """Raise SourceError if snapshots of this server or database would be impossible or worthless."""
+    if facts["server_version"] < _MINIMUM_VERSION:
+        raise SourceError(
+            f"the source runs PostgreSQL {facts['server_version'] // 10_000}; 14 or newer is needed",
+            hint="upgrade it: fingerprints rest on hash_record_extended, which came with 14",
+        )
+    if facts["encoding"] == "SQL_ASCII":
+        raise SourceError(
+            f"database {facts['database']} has encoding SQL_ASCII: its text has no known meaning",
+            hint="move it to a UTF8 database before it is snapshotted",
+        )
+
+
 @contextmanager
 def open_source(conninfo: str, *, max_age_s: int) -> Iterator[SourceSnapshot]:
-    """Connect and export a snapshot; it lives until the block ends.
+    """Connect and export a snapshot, which lives until the block ends.
 
     Args:
         conninfo: libpq connection string.
         max_age_s: seconds after which the server ends any statement, so that a stuck run never holds back vacuum.
 
+    Yields:
+        The source as it is at this instant.
+
     Raises:
-        SourceError: unreachable, wrong password, row-level security in the way, … one line that says what to do.
+        SourceError: instead of any error of the database, also within the block; one line that says what to do.
     """
     import psycopg
     from psycopg.rows import dict_row

@@ -1,4 +1,4 @@
-"""What goes wrong with a source database, each as one line that says what to do."""
+"""Errors of a source database, each as one line that says what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SourceError(MindGuardError):
 
 
 class TableMissing(SourceError):
-    """The settings name a table that the database does not have, or one of a kind that holds no rows of its own."""
+    """The settings name a table that does not exist, or one of a kind that has no rows of its own."""
 
 
 class ColumnMissing(SourceError):
@@ -23,11 +23,12 @@ class ColumnMissing(SourceError):
 
 
 def first_line(error: BaseException) -> str:
+    """Return the first line of the error's text that is not blank, or the error's type if there is none."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def explained(error: psycopg.Error) -> SourceError:
-    """The database's error as one line with what to do."""
+    """Return the database's error as one line that says what to do."""
     import psycopg
 
     line = first_line(error)

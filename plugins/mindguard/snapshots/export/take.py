@@ -1,4 +1,4 @@
-"""Take a snapshot: plan, fingerprint, export what is not stored yet, read it back, publish the manifest last."""
+"""Take a snapshot: plan, fingerprint, export what is not stored yet, read it back, and publish the manifest last."""
 
 from __future__ import annotations
 
@@ -25,7 +25,15 @@ from mindguard.snapshots.storage.store import Store
 
 @dataclass
 class Taken:
-    """A published snapshot and what it cost."""
+    """A published snapshot and what it cost.
+
+    Attributes:
+        manifest: the published manifest.
+        key: its key in the store.
+        seconds: duration of the whole run.
+        tables: progress by full table name.
+        source_bytes: size of the tables in the source.
+    """
 
     manifest: Manifest
     key: str
@@ -35,11 +43,11 @@ class Taken:
 
     @property
     def mb_per_s(self) -> float:
-        """Megabytes (10^6 bytes) of source tables that were secured by second, read anew or reused."""
+        """Megabytes (10^6 bytes) of source tables secured per second, whether read or reused."""
         return self.source_bytes / 1e6 / max(self.seconds, 1e-9)
 
     def summary(self) -> dict[str, Any]:
-        """A few numbers for XCom, the command line and reports; no rows."""
+        """Return a few numbers for XCom, the command line and reports; no rows."""
         return {
             "snapshot_id": self.manifest.snapshot_id,
             "key": self.key,
@@ -73,20 +81,24 @@ def take_snapshot(
     Args:
         conninfo: libpq connection string of the source.
         store: where parts and manifest go.
-        settings: tables, part size, number of readers, maximum age.
+        settings: tables, part size, number of connections, maximum age.
         now: aware; becomes the snapshot's `taken_at`.
         zone: time zone whose day names the manifest's folder.
-        logical_date: of the run that asks, for the record only; the rows are of `now`.
-        progress: told one line a step.
+        logical_date: aware; logical date of the DAG run, which is only recorded: the rows are those of `now`.
+        progress: called with one line for each step.
 
     Raises:
-        KeyRingInvalid: it is another ring than the newest snapshot's; nothing was read then.
-        SourceError, StoreError, PartMismatch, DiskFull, Stopped: nothing is published then; parts that were
-            stored stay, and the next run finds them by content.
+        KeyRingInvalid: the key ring is not the one of the newest snapshot; nothing was read.
+        SourceError, StoreError, PartMismatch, DiskFull, Stopped: nothing was published; parts that were stored
+            stay, and the next run finds them by content.
+        ReuseUnsafe: reused objects may have expired meanwhile.
     """
     started = time.monotonic()
     if logical_date and now - logical_date > timedelta(hours=26):
-        progress(f"the run is of {logical_date.isoformat()}; this snapshot holds the rows of now, {now.isoformat()}")
+        progress(
+            f"the run's logical date is {logical_date.isoformat()}; "
+            f"this snapshot holds the rows of now, {now.isoformat()}"
+        )
     store.check_access()
     if settings.object_lock:
         store = store.locking(settings.object_lock, now + timedelta(days=settings.retention.days))
@@ -116,7 +128,7 @@ def take_snapshot(
     key = publish(result, store, zone)
     reuse.check_after_publishing()
     source_bytes = sum(table.bytes for table in described)
-    taken = Taken(result, key, time.monotonic() - started, exporter.reports, source_bytes)
+    taken = Taken(result, key, time.monotonic() - started, exporter.tables, source_bytes)
     progress(
         f"published {result.snapshot_id}: {result.rows:,} rows, {len(result.parts)} parts, "
         f"{result.stored_bytes / 1e6:,.1f} MB stored, {taken.seconds:.1f} s, {taken.mb_per_s:,.0f} MB/s of source"
@@ -125,12 +137,13 @@ def take_snapshot(
 
 
 def _check_key_ring(store: Store, tables: list[str]) -> None:
-    """Refuse a ring that was made anew, or is out of date: with it the snapshots would fall into two unlike halves.
+    """Refuse a key ring that is new or out of date: with it, no ring could read all snapshots in the store.
 
-    One whose older keys were destroyed on purpose has the naming key of before, and a current key that is new.
+    A ring from which older keys were removed on purpose is accepted. It still has the same naming key, and its
+    current key has sealed none of the stored manifests yet.
 
     Raises:
-        KeyRingInvalid: it lacks the newest snapshot's key, and is not such a one.
+        KeyRingInvalid: the ring lacks the newest snapshot's key, and was not merely shortened.
     """
     current = store.encryption.needed_keys(())
     if not current or not (manifests := store.manifest_keys()):
@@ -140,19 +153,19 @@ def _check_key_ring(store: Store, tables: list[str]) -> None:
     except KeyMissing as error:
         (missing,) = error.key_ids
         folders = {key.rsplit("/", 2)[1] for key in store.keys(f"parts/{missing}.")}
-        is_out_of_date = any(sealed_with(next(store.chunks(each), b"")) in current for each in manifests)
-        if store.encryption.named(missing, tables, folders) and not is_out_of_date:
+        out_of_date = any(sealed_with(next(store.chunks(each), b"")) in current for each in manifests)
+        if store.encryption.named(missing, tables, folders) and not out_of_date:
             return
         raise KeyRingInvalid(
             f"the key ring is not the one of the newest snapshot {id_of(manifests[-1])}, whose key {missing} it lacks",
-            hint="restore the ring from where it is kept safe; to begin anew with another, set another snapshot.prefix",
+            hint="restore the ring from where it is kept safe; to start afresh with another, change snapshot.prefix",
         ) from error
     except (ManifestInvalid, ObjectMissing, Unreadable):
-        return  # that it is passed over is said where the snapshot to build on is looked for
+        return  # `newest_snapshot` reports that this snapshot is skipped
 
 
 def publish(snapshot: Manifest, store: Store, zone: ZoneInfo) -> str:
-    """Write the manifest, create-only: from here on the snapshot exists. Returns its key."""
+    """Write the manifest, create-only, and return its key. From then on the snapshot exists."""
     key = store.layout.manifest_key(snapshot.taken_at.astimezone(zone).date(), snapshot.snapshot_id)
     store.create_sealed(key, snapshot.to_bytes())
     return key

@@ -1,1 +1,1 @@
-"""Getting rows back: whole snapshots, tables or rows, and the drill that proves it."""
+"""Restore whole snapshots, tables or rows, and prove in a drill that snapshots can be restored."""

@@ -1,4 +1,4 @@
-"""How restored rows differ from the live table's, counted in SQL; no value leaves the database."""
+"""Count in SQL how restored rows differ from those of the live table; no value leaves the database."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mindguard.snapshots.restore.rows import RowFilter
 from mindguard.snapshots.storage.manifest import Table
-from mindguard.sql import identifier, joined, literal, raw, statement
+from mindguard.sql import fragment, identifier, joined, literal, raw, statement
 
 if TYPE_CHECKING:
     import psycopg
@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Difference:
-    """Counts of rows. `changed` is None without a primary key: then a changed row counts on either side."""
+    """Counts of rows.
+
+    Attributes:
+        only_restored: rows that only the restored table has.
+        only_live: rows that only the live table has.
+        changed: rows whose key is in both tables with other values. None without a primary key: then a changed row
+            counts as one row that is only restored and one that is only live.
+        equal: rows that both tables have.
+    """
 
     only_restored: int
     only_live: int
@@ -31,14 +39,22 @@ class Difference:
 def count_difference(
     connection: psycopg.Connection[dict[str, Any]],
     table: Table,
-    wanted: RowFilter | None,
+    row_filter: RowFilter | None,
     *,
     restored: Composable,
     live: Composable,
 ) -> Difference:
-    """Compare by primary key, and by whole rows where there is none; with `wanted` only the live rows that match."""
+    """Compare a restored table with the live one, by primary key if there is one, else by whole rows.
+
+    Args:
+        connection: to the database that has both tables.
+        table: the snapshot's table.
+        row_filter: compare only the live rows that match it; None: all.
+        restored: quoted name of the restored table.
+        live: quoted name of the live table.
+    """
     columns = joined(", ", [identifier(column.name) for column in table.columns])
-    parts = {"columns": columns, "table": restored, "live": live, "range": _condition(wanted)}
+    parts = {"columns": columns, "table": restored, "live": live, "range": _condition(row_filter)}
     if table.primary_key:
         key = joined(", ", map(identifier, table.primary_key))
         row = connection.execute(statement("count_difference", key=key, **parts)).fetchone()
@@ -47,13 +63,15 @@ def count_difference(
     return Difference(**(row or {}))
 
 
-def _condition(wanted: RowFilter | None) -> Composable:
-    """The filter's choices as SQL."""
+def _condition(row_filter: RowFilter | None) -> Composable:
+    """Return the filter's choices as SQL."""
     tests = [
-        identifier(choice.column.name)
-        + raw(" = any(")
-        + literal(list(choice.values))
-        + raw(f"::text[]::{choice.column.type}[])")
-        for choice in (wanted.choices if wanted else ())
+        fragment(
+            "{column} = any({values}::text[]::{type}[])",
+            column=identifier(choice.column.name),
+            values=literal(list(choice.values)),
+            type=raw(choice.column.type),
+        )
+        for choice in (row_filter.choices if row_filter else ())
     ]
     return joined(" and ", tests) if tests else raw("true")

@@ -1,7 +1,7 @@
-"""The restore drill: rebuild a snapshot in a scratch database, prove that it is equal, record how long that took.
+"""The restore drill: rebuild a snapshot in a scratch database, prove that it is equal, and record how long that took.
 
-Whose fault a failure is decides who is woken. The snapshot's: bytes that are missing or not as recorded, keys that
-are lost, rows that their own schema refuses, values that are not the fingerprint's. Everything else (network, rights,
+The cause of a failure decides who is woken. The snapshot is at fault if bytes are missing or not as recorded, keys
+are lost, rows violate their own schema, or values do not match the fingerprint. Everything else (network, rights,
 disk, programs, extensions that the scratch server lacks) says nothing about the snapshot.
 """
 
@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.export.source import open_source
@@ -43,7 +43,7 @@ class Unrestorable(MindGuardError):
 
 
 class DrillBroke(MindGuardError):
-    """The drill could not be held; the snapshot may be perfectly good."""
+    """The drill could not be carried out; the snapshot may be perfectly good."""
 
     severity = "P2"
 
@@ -57,13 +57,21 @@ def drill_stored(
     connections: int = 3,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Proof:
-    """`drill` by a snapshot's id; `latest` is the newest one.
+    """Find a snapshot by its id (`latest` is the newest one) and `drill` it.
+
+    Args:
+        snapshot_id: which snapshot.
+        store: see `drill`.
+        scratch_conninfo: see `drill`.
+        now: see `drill`.
+        connections: see `drill`.
+        progress: see `drill`.
 
     Raises:
-        Unrestorable: also when there is no such snapshot, or its manifest cannot be trusted.
+        Unrestorable: see `drill`; also if there is no such snapshot, or its manifest cannot be trusted.
         DrillBroke: see `drill`.
     """
-    with _blamed(snapshot_id):
+    with _as_verdict(snapshot_id):
         manifest = find_snapshot(store, snapshot_id)
     return drill(manifest, store, scratch_conninfo, now=now, connections=connections, progress=progress)
 
@@ -80,22 +88,24 @@ def drill(
     """Rebuild the snapshot in a database of its own, compare every table, and store the proof.
 
     Args:
-        scratch_conninfo: libpq connection string of the scratch server, as a role that may create databases.
+        manifest: the snapshot.
+        store: where its objects are, and where the proof goes.
+        scratch_conninfo: libpq connection string of the scratch server, for a role that may create databases.
         now: aware; becomes the proof's `proven_at`.
-        connections: parts loaded at once.
-        progress: told one line a step.
+        connections: number of parts loaded at once.
+        progress: called with one line for each step.
 
     Raises:
         Unrestorable: the snapshot is at fault.
-        DrillBroke: anything else is.
+        DrillBroke: something else is at fault.
     """
-    with _blamed(manifest.snapshot_id):
+    with _as_verdict(manifest.snapshot_id):
         store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
-    with _blamed(manifest.snapshot_id), _scratch_database(manifest, scratch_conninfo) as conninfo:
+    with _as_verdict(manifest.snapshot_id), _scratch_database(manifest, scratch_conninfo) as conninfo:
         try:
             rebuilt = rebuild(manifest, store, conninfo, connections=connections, progress=progress)
         except StoreFault:
-            # With one object or with all? Verify reads every one.
+            # Verify reads every object, and so finds out whether the fault concerns one object or the whole store.
             verify_snapshot(manifest, store, progress=progress).check()
             raise
         tables, server_version = _compare(manifest, conninfo, progress)
@@ -119,12 +129,12 @@ def drill(
 
 
 def choose_drills(snapshot_ids: Sequence[str], newest: str, today: date) -> list[str]:
-    """The newest snapshot, the oldest, and one in between that changes from day to day; each once; pure.
+    """Choose the newest snapshot, the oldest, and one in between that changes from day to day; each once.
 
     Args:
-        snapshot_ids: of all snapshots, oldest first.
-        newest: the one that is drilled whatever else is.
-        today: decides which one in between.
+        snapshot_ids: ids of all snapshots, oldest first.
+        newest: the newest snapshot, which is always drilled.
+        today: decides which snapshot in between is drilled.
     """
     others = [each for each in snapshot_ids if each != newest]
     between = others[1:]
@@ -133,7 +143,7 @@ def choose_drills(snapshot_ids: Sequence[str], newest: str, today: date) -> list
 
 
 @contextmanager
-def _blamed(snapshot_id: str) -> Iterator[None]:
+def _as_verdict(snapshot_id: str) -> Iterator[None]:
     """Turn any expected error into one of the drill's two verdicts."""
     try:
         yield
@@ -147,15 +157,15 @@ def _blamed(snapshot_id: str) -> Iterator[None]:
     except (MindGuardError, OSError) as error:
         raise DrillBroke(
             f"the drill of {snapshot_id} broke, which says nothing about the snapshot: {error}",
-            hint="put that right and drill again: mindguard snapshot drill",
+            hint="correct the cause and drill again: mindguard snapshot drill",
         ) from error
 
 
 @contextmanager
 def _scratch_database(manifest: Manifest, conninfo: str) -> Iterator[str]:
-    """A new database for one drill, dropped after the block whatever happens in it.
+    """Create a database for one drill, and drop it after the block whatever happens there.
 
-    The name is the snapshot's, so that two drills of one snapshot cannot disturb each other.
+    Its name is made from the snapshot's id, so a second drill of the same snapshot at the same time is refused.
     """
     import psycopg
     from psycopg.conninfo import make_conninfo
@@ -185,15 +195,15 @@ def _drop(conninfo: str, database: Composable) -> None:
 
 
 def _compare(manifest: Manifest, conninfo: str, progress: Callable[[str], None]) -> tuple[dict[str, ProvenTable], int]:
-    """Rows and fingerprint of every rebuilt table, all equal to the manifest's; and the server's version.
+    """Compare every rebuilt table with the manifest; return their rows and fingerprints, and the server's version.
 
     Raises:
-        SnapshotAtFault: one is not.
+        SnapshotAtFault: a table's row count or fingerprint differs.
     """
     with target.connect(conninfo) as connection:
         for table in manifest.tables:
-            # Forced row-level security binds the owner too, and would keep the drill from reading its own rows.
-            connection.execute(statement("set_unforced", table=identifier(*table.name.split(".", 1))))
+            # Forced row-level security applies to the owner too, and would keep the drill from reading its own rows.
+            connection.execute(statement("set_unforced", table=identifier(*table.table_name)))
     tables = {}
     with open_source(conninfo, max_age_s=_MAX_SCAN_S) as scratch:
         for table in manifest.tables:
@@ -209,38 +219,53 @@ def _compare(manifest: Manifest, conninfo: str, progress: Callable[[str], None])
 
 
 def _prove_sequences(connection: psycopg.Connection[dict[str, Any]], table: Table) -> None:
-    """Insert a copy of one row, fed by the sequences, and undo it: the next number must be free.
+    """Insert a copy of one row with numbers from the sequences, and roll back: each next number must be free.
 
     Raises:
-        SnapshotAtFault: a sequence stands behind the rows.
+        SnapshotAtFault: a sequence is behind the rows.
     """
     fed = [column for column in table.columns if _is_fed(column)]
     if not fed:
         return
-    relation = identifier(*table.name.split(".", 1))
+    relation = identifier(*table.table_name)
     with connection.transaction(force_rollback=True):
         connection.execute(statement("set_triggers_off", table=relation))
-        number, expected = _insert_copy(connection, relation, [c for c in loadable(table.columns) if c not in fed])
+        copied = [column for column in loadable(table.columns) if column not in fed]
+        expected = _insert_copy(connection, relation, copied)
         for column in fed:
             row = connection.execute(
                 statement(
                     "count_number",
                     table=relation,
                     key=identifier(column.name),
-                    number=raw(number),
+                    number=raw(expected.function),
                     relation=literal(relation.as_string()),
                     column=literal(column.name),
                 )
             ).fetchone()
-            if row and row["count"] > expected:
-                raise SnapshotAtFault(f"the sequence of {table.name}.{column.name} stands behind the rows")
+            if row and row["count"] > expected.rows:
+                raise SnapshotAtFault(f"the sequence of {table.name}.{column.name} is behind the rows")
+
+
+class _ExpectedNumber(NamedTuple):
+    """A number of a sequence, and how many rows have it if it was free.
+
+    Attributes:
+        function: `currval` for the number that the sequence gave last, `nextval` for the one that it gives next.
+        rows: how many rows have the number if it was free.
+    """
+
+    function: Literal["currval", "nextval"]
+    rows: int
 
 
 def _insert_copy(
     connection: psycopg.Connection[dict[str, Any]], relation: Composable, copied: list[Column]
-) -> tuple[str, int]:
-    """Try to insert a copy of a row; gives the function that tells the sequence's number to look for, and how many
-    rows have it if it was free. A copy may break a unique key of its own: then the number is free when none has it."""
+) -> _ExpectedNumber:
+    """Try to insert a copy of a row; return the number to look for afterwards.
+
+    The copy may violate another unique key. Its number was free all the same if no row has it.
+    """
     import psycopg
 
     names = joined(", ", [identifier(column.name) for column in copied])
@@ -249,9 +274,10 @@ def _insert_copy(
         with connection.transaction():
             inserted = connection.execute(insert if copied else statement("insert_defaults", table=relation)).rowcount
     except psycopg.errors.IntegrityError:
-        return "currval", 0
-    return ("currval", 1) if inserted else ("nextval", 0)
+        return _ExpectedNumber("currval", 0)
+    return _ExpectedNumber("currval", 1) if inserted else _ExpectedNumber("nextval", 0)
 
 
 def _is_fed(column: Column) -> bool:
+    """Return whether a sequence feeds the column."""
     return bool(column.identity or (column.default or "").startswith("nextval("))

@@ -1,4 +1,4 @@
-"""Load stored parts into tables: read back and checked, decoded in bounded memory, sent as CSV over COPY."""
+"""Load stored parts into tables: fetch and check them, decode them in bounded memory, send them as CSV over COPY."""
 
 from __future__ import annotations
 
@@ -31,22 +31,37 @@ _CHUNK_ROWS = 16_384
 
 
 class Halted(MindGuardError):
-    """Stopped because another part has failed; that one's error is the one to read."""
+    """Loading stopped because another part failed; that part's error is the one to read."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """The parts of a table to be loaded into a relation; with `wanted` only the rows that match."""
+    """What to load for one table.
+
+    Attributes:
+        table: the snapshot's table.
+        relation: quoted name of the table to load into.
+        parts: the parts to read.
+        row_filter: load only the rows that match it; None: all rows.
+    """
 
     table: Table
     relation: Composable
     parts: tuple[Part, ...]
-    wanted: RowFilter | None = None
+    row_filter: RowFilter | None = None
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was read and written for one table; bytes are of stored parts."""
+    """What was read and written for one table.
+
+    Attributes:
+        rows: rows written.
+        parts: parts read.
+        row_groups: row groups read.
+        row_groups_in_all: row groups of the parts that were read.
+        bytes: stored bytes of the parts that were read.
+    """
 
     rows: int = 0
     parts: int = 0
@@ -64,34 +79,37 @@ class Loaded:
         )
 
 
-def fetch(stored: Part | StoredObject, store: Store, file: BinaryIO) -> None:
-    """Copy a stored object to a file, checked to its last byte.
+def fetch(stored: StoredObject, store: Store, file: BinaryIO) -> None:
+    """Copy a stored object to a file, check it to its last byte, and leave the file at its beginning.
 
     Raises:
-        SnapshotAtFault: it is missing, or is not what the manifest says, twice: once could be the network.
+        SnapshotAtFault: the object is missing, or differs from what the manifest says also when it is read a
+            second time.
         StoreError: the store could not be asked.
     """
-    expected = (stored.sha256, stored.bytes)
     try:
-        found = store.digest(stored.key, file, expected=expected)
+        found = store.digest(stored.key, file, expected=stored.content)
     except ObjectMissing:
         raise SnapshotAtFault(f"{stored.key} is missing in the store") from None
-    if found == expected:
-        file.seek(0)
-        return
-    raise SnapshotAtFault(
-        f"{stored.key} has {found[1]} bytes with SHA-256 {found[0][:12]}…, "
-        f"the manifest says {stored.bytes} with {stored.sha256[:12]}…"
-    )
+    if found != stored.content:
+        raise SnapshotAtFault(f"{stored.key} has {found}, the manifest says {stored.content}")
+    file.seek(0)
 
 
 def load(
     jobs: Sequence[Job], store: Store, conninfo: str, *, connections: int, progress: Progress
 ) -> dict[str, Loaded]:
-    """Load all parts over several connections at once; gives what was read, by table name.
+    """Load all parts over several connections at once; return what was loaded, by table name.
 
-    A part is one transaction, and durable when this returns. After an error other parts may be loaded: the caller
-    throws the tables away.
+    Each part is one transaction, and all are durable when this returns. After an error some parts may have been
+    loaded, so the caller throws the tables away.
+
+    Args:
+        jobs: what to load.
+        store: where the parts are.
+        conninfo: libpq connection string of the target.
+        connections: number of parts loaded at once.
+        progress: called with one line for each part.
 
     Raises:
         SnapshotAtFault, TargetError, StoreError, DiskFull: the first error of any thread.
@@ -111,10 +129,10 @@ def load(
         loader.close()
     with target.connect(conninfo) as connection:
         connection.execute(statement("flush_commits"))
-    read = {job.table.name: Loaded() for job in jobs}
+    loaded = {job.table.name: Loaded() for job in jobs}
     for job, future in futures:
-        read[job.table.name] += future.result()
-    return read
+        loaded[job.table.name] += future.result()
+    return loaded
 
 
 class _Loader:
@@ -141,7 +159,7 @@ class _Loader:
         return loaded
 
     def _connection(self) -> psycopg.Connection[dict[str, Any]]:
-        """This thread's own connection, opened for its first part."""
+        """Return this thread's own connection, which is opened for the thread's first part."""
         if not hasattr(self._thread, "connection"):
             with self._lock:
                 connection = self._connections.enter_context(target.connect(self._conninfo))
@@ -154,7 +172,7 @@ class _Loader:
 
         if stored.schema_arrow.names != ([column.name for column in job.table.columns] or ["row"]):
             raise SnapshotAtFault(f"{part.key} holds other columns than {job.table.name}")
-        groups = job.wanted.row_groups(stored) if job.wanted else list(range(stored.num_row_groups))
+        groups = job.row_filter.row_groups(stored) if job.row_filter else list(range(stored.num_row_groups))
         try:
             with self._connection().cursor() as cursor:
                 with cursor.copy(copy_statement(job)) as copy:
@@ -165,17 +183,17 @@ class _Loader:
                 rows = cursor.rowcount
         except psycopg.Error as error:
             raise target.explained(error) from error
-        if not job.wanted and rows != part.rows:
+        if not job.row_filter and rows != part.rows:
             raise SnapshotAtFault(f"{part.key} gave {rows} rows, the manifest says {part.rows}")
         return Loaded(rows, 1, len(groups), stored.num_row_groups, part.bytes)
 
 
 def open_part(part: Part, file: BinaryIO, encryption: Encryption) -> pq.ParquetFile:
-    """The fetched part as Parquet.
+    """Open a fetched part as Parquet.
 
     Raises:
-        SnapshotAtFault: it is none.
-        Unreadable: its master key is missing, or it is in the clear where that is not accepted.
+        SnapshotAtFault: the file is not Parquet.
+        Unreadable: the master key is missing, or the part is in the clear and that is not accepted.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -187,12 +205,12 @@ def open_part(part: Part, file: BinaryIO, encryption: Encryption) -> pq.ParquetF
 
 
 def loadable(columns: Iterable[Column]) -> list[Column]:
-    """The columns that COPY may write: the server computes generated ones itself."""
+    """Return the columns that COPY may write; the server itself computes generated columns."""
     return [column for column in columns if not column.generated]
 
 
 def copy_statement(job: Job) -> Composed:
-    """COPY with the columns named: the server computes generated ones itself."""
+    """Return a COPY that names the loadable columns."""
     names = [identifier(column.name) for column in loadable(job.table.columns)]
     if not names:
         return statement("copy_empties", table=job.relation)
@@ -203,32 +221,35 @@ def _decoded(stored: pq.ParquetFile, groups: list[int], part: Part) -> Iterator[
     import pyarrow as pa
 
     try:
-        # Parts are decoded side by side already; waking a thread a column costs more than most columns.
+        # Parts are decoded side by side already; to wake a thread for a column costs more than to decode most columns.
         yield from stored.iter_batches(batch_size=_CHUNK_ROWS, row_groups=groups, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise SnapshotAtFault(f"{part.key} cannot be decoded: {error}") from error
 
 
 def _csv(batches: Iterable[pa.RecordBatch], job: Job) -> Iterator[memoryview]:
-    """The rows as CSV in which NULL is nothing and an empty text is a pair of quotes."""
+    """Yield the rows as CSV, in which NULL is an empty field and an empty text is a pair of quotes."""
     import pyarrow as pa
     from pyarrow import csv
 
-    wanted, names = job.wanted, [column.name for column in loadable(job.table.columns)]
-    form = csv.WriteOptions(include_header=False, quoting_style="all_valid", batch_size=_CHUNK_ROWS)
+    names = [column.name for column in loadable(job.table.columns)]
+    options = csv.WriteOptions(include_header=False, quoting_style="all_valid", batch_size=_CHUNK_ROWS)
     for batch in batches:
-        rows = wanted.select(batch) if wanted else batch
+        rows = job.row_filter.select(batch) if job.row_filter else batch
         if not names:
             yield memoryview(b"\n" * rows.num_rows)
             continue
         arrays = [as_csv_type(rows.column(name)) for name in names]
         sink = pa.BufferOutputStream()
-        csv.write_csv(pa.RecordBatch.from_arrays(arrays, names), sink, form)
+        csv.write_csv(pa.RecordBatch.from_arrays(arrays, names), sink, options)
         yield memoryview(sink.getvalue())
 
 
 def as_csv_type(array: pa.Array[Any]) -> pa.Array[Any]:
-    """The array as a type whose CSV PostgreSQL reads back exactly; bytes become hexadecimal, `\\x` before bytea's."""
+    r"""Return the array as a type whose CSV PostgreSQL reads back exactly.
+
+    Bytes become hexadecimal digits, with `\x` before those of a bytea.
+    """
     import pyarrow as pa
 
     if isinstance(array, pa.ExtensionArray):
@@ -238,13 +259,13 @@ def as_csv_type(array: pa.Array[Any]) -> pa.Array[Any]:
     if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
         return _hexadecimal(array, prefix="\\x")
     if pa.types.is_timestamp(array.type) and array.type.tz:
-        # The instant, which the session reads as UTC. Formatting a time with its zone takes pyarrow 25 times as long.
+        # The session reads a time without a zone as UTC. To format a time with its zone takes pyarrow 25 times longer.
         return array.cast(pa.int64()).cast(pa.timestamp(array.type.unit))
     return array
 
 
 def _hexadecimal(array: pa.Array[Any], prefix: str = "") -> pa.Array[Any]:
-    """Two digits a byte, made over the whole buffer at once: pyarrow has no function for it."""
+    """Return two digits for each byte. They are made from the whole buffer, because pyarrow has no function for it."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc

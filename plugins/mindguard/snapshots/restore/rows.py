@@ -1,45 +1,46 @@
-"""Rows chosen by the values of columns: which parts and row groups can hold them, and which rows they are."""
+"""Choose rows by the values of columns: which parts and row groups can hold them, and which rows match."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mindguard.snapshots.restore.target import RestoreRefused
 from mindguard.snapshots.storage.manifest import Column, Part, Table
-from mindguard.sql import raw, statement
+from mindguard.sql import fragment, literal, raw, statement
 
 if TYPE_CHECKING:
     import psycopg
     import pyarrow as pa
     import pyarrow.parquet as pq
+    from psycopg.sql import Composable
 
-# Their order depends on the collation of the source, which the target may not have: key ranges tell nothing here.
+# The order of these types depends on the source's collation, which the target may lack, so key ranges say nothing.
 _COLLATED = ("text", "character varying")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Rows whose column has one of the values (PostgreSQL's text of them)."""
+    """The rows whose column has one of the values, which are given as PostgreSQL's text of them."""
 
     column: Column
     values: tuple[str, ...]
 
 
 def parse_where(pairs: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """`COLUMN=VALUE …` by column; a column that is named twice may have either value.
+    """Return the values of each column in `COLUMN=VALUE …`; a column that is named twice may have either value.
 
     Raises:
-        RestoreRefused: no `=` in it.
+        RestoreRefused: a pair has no `=`, or nothing before it.
     """
-    wanted: dict[str, tuple[str, ...]] = {}
+    where: dict[str, tuple[str, ...]] = {}
     for pair in pairs:
         column, separator, value = pair.partition("=")
         if not (column and separator):
             raise RestoreRefused(f"{pair!r} is not COLUMN=VALUE", hint="for instance user_id=42")
-        wanted[column] = (*wanted.get(column, ()), value)
-    return wanted
+        where[column] = (*where.get(column, ()), value)
+    return where
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class RowFilter:
     choices: tuple[Choice, ...]
 
     def row_groups(self, stored: pq.ParquetFile) -> list[int]:
-        """Row groups that can hold such rows, by Parquet's statistics."""
+        """Return the numbers of the row groups that can hold matching rows, by Parquet's statistics."""
         metadata = stored.metadata
         names = stored.schema_arrow.names
         return [
@@ -62,7 +63,7 @@ class RowFilter:
         ]
 
     def select(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The matching rows of a batch."""
+        """Return the matching rows of a batch."""
         import pyarrow.compute as pc
 
         for choice, values in self._typed(batch.schema):
@@ -71,7 +72,7 @@ class RowFilter:
         return batch
 
     def _typed(self, schema: pa.Schema) -> list[tuple[Choice, pa.Array[Any]]]:
-        """The choices with their values in the type that the part stores the column in."""
+        """Return each choice with its values converted to the type in which the part stores the column."""
         import pyarrow as pa
 
         typed: list[tuple[Choice, pa.Array[Any]]] = []
@@ -92,7 +93,7 @@ class RowFilter:
 
 
 def _may_hold(column: Any, values: pa.Array[Any]) -> bool:
-    """Whether a column chunk's statistics leave room for one of the values."""
+    """Return whether one of the values can be in a column chunk, by its statistics."""
     statistics = column.statistics
     if statistics is None or not statistics.has_min_max:
         return True
@@ -103,20 +104,35 @@ def _may_hold(column: Any, values: pa.Array[Any]) -> bool:
         return True
 
 
-def choose(
-    connection: psycopg.Connection[dict[str, Any]], table: Table, where: dict[str, tuple[str, ...]]
-) -> tuple[RowFilter | None, tuple[Part, ...]]:
-    """The filter for a table, and the parts whose key range leaves room for its rows.
+class Chosen(NamedTuple):
+    """The rows of a table that are restored.
+
+    Attributes:
+        row_filter: which rows; None: all.
+        parts: the parts whose key range can hold such rows.
+    """
+
+    row_filter: RowFilter | None
+    parts: tuple[Part, ...]
+
+
+def choose(connection: psycopg.Connection[dict[str, Any]], table: Table, where: dict[str, tuple[str, ...]]) -> Chosen:
+    """Find the rows of a table that have the given values.
 
     The target's server normalises the values (` 7` → `7`, `2026-01-01` → `2026-01-01 00:00:00+00`) and compares
-    them with the ranges: it knows the types.
+    them with the key ranges, because it knows the types.
+
+    Args:
+        connection: to the target.
+        table: the snapshot's table.
+        where: accepted values by column name, as text; empty: all rows.
 
     Raises:
-        RestoreRefused: the table lacks a column, or keeps it in a form in which equal values can differ.
-        SnapshotAtFault: a value is not of its column's type.
+        RestoreRefused: the table lacks a column, stores it in a form in which equal values can differ, or a value
+            is not valid for the column's type.
     """
     if not where:
-        return None, table.parts
+        return Chosen(None, table.parts)
     columns = {column.name: column for column in table.columns}
     choices, parts = [], table.parts
     for name, texts in where.items():
@@ -125,14 +141,14 @@ def choose(
         column = columns[name]
         if column.encoding != "native" or column.type.startswith(("real", "double")):
             raise RestoreRefused(
-                f"rows of {table.name} cannot be chosen by {name}: equal values of {column.type} can be spelt apart",
+                f"rows of {table.name} cannot be chosen by {name}: equal values of {column.type} can differ as text",
                 hint="restore the table and choose in SQL",
             )
         values = _normalised(connection, column, texts)
         choices.append(Choice(column, values))
         if name == table.part_by and not column.type.startswith(_COLLATED):
             parts = _in_range(connection, column, values, parts)
-    return RowFilter(tuple(choices)), parts
+    return Chosen(RowFilter(tuple(choices)), parts)
 
 
 def _normalised(
@@ -159,11 +175,9 @@ def _in_range(
             uppers=_texts([part.upper for part in parts]),
         )
     )
-    wanted = {row["number"] for row in found}
-    return tuple(part for number, part in enumerate(parts, 1) if number in wanted)
+    numbers = {row["number"] for row in found}
+    return tuple(part for number, part in enumerate(parts, 1) if number in numbers)
 
 
-def _texts(values: Sequence[str | None]) -> Any:
-    from mindguard.sql import literal
-
-    return literal(list(values)) + raw("::text[]")
+def _texts(values: Sequence[str | None]) -> Composable:
+    return fragment("{values}::text[]", values=literal(list(values)))

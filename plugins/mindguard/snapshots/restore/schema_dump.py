@@ -1,4 +1,4 @@
-"""A schema dump brought back entry by entry: what is left out and what fails is known, and why."""
+"""Restore a schema dump entry by entry, so that it is known which entries were left out or failed, and why."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mindguard.snapshots import pgtools
 from mindguard.snapshots.pgtools import ToolFailed
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.target import SnapshotAtFault
+from mindguard.snapshots.storage.manifest import TableName
 
 _PLAIN = ("--no-owner", "--no-privileges", "--no-tablespaces", "--no-security-labels")
 _ENTRY = re.compile(r"^(\d+); \d+ \d+ (.*)$", re.MULTILINE)
@@ -26,8 +27,8 @@ _FOREIGN_KEY = re.compile(
     rf" REFERENCES ({_NAME})\.({_NAME})\(",
     re.MULTILINE | re.DOTALL,
 )
-# PostgreSQL's words for "it is there already", for instance schema public.
-_THERE_ALREADY = {"42P06", "42P07", "42710", "42723"}
+# SQLSTATEs that mean that the object exists already, as schema public does.
+_EXISTS_ALREADY = {"42P06", "42P07", "42710", "42723"}
 
 _NOT_FOR_SCRATCH = {
     "PUBLICATION": "it would replicate rows of a copy",
@@ -42,13 +43,18 @@ _NOT_FOR_SCRATCH = {
 
 @dataclass(frozen=True)
 class ArchiveEntry:
-    """One line of the dump's table of contents; `text` is its kind, schema, name and owner."""
+    """One line of the dump's table of contents.
+
+    Attributes:
+        number: the entry's number in the dump.
+        text: kind, schema, name and owner of the object, separated by spaces.
+    """
 
     number: int
     text: str
 
     def is_a(self, kind: str) -> bool:
-        """Whether it is of this kind, as pg_restore names kinds."""
+        """Return whether the entry is of this kind, in pg_restore's terms."""
         return self.text.startswith(f"{kind} ")
 
     def __str__(self) -> str:
@@ -57,20 +63,27 @@ class ArchiveEntry:
 
 @dataclass(frozen=True)
 class ForeignKey:
-    """A foreign key of the dump, with the unquoted schema and name of the table that it points at."""
+    """A foreign key of the dump.
+
+    Attributes:
+        entry: its entry in the dump.
+        table: the table that has the key, as the dump quotes it.
+        name: the key's name, as the dump quotes it.
+        points_at: the table that it references.
+    """
 
     entry: ArchiveEntry
     table: str
     name: str
-    points_at: tuple[str, str]
+    points_at: TableName
 
 
 class SchemaDump:
     """A `pg_dump --schema-only -Fc` file.
 
     Args:
-        file: where it is.
-        conninfo: the database that it is restored into.
+        file: path of the file.
+        conninfo: libpq connection string of the database to restore into.
 
     Raises:
         ToolFailed: pg_restore is missing, or too old for the file.
@@ -83,32 +96,37 @@ class SchemaDump:
         self.entries = [ArchiveEntry(int(number), text) for number, text in _ENTRY.findall(listing)]
 
     def foreign_keys(self) -> list[ForeignKey]:
-        """Every foreign key, in the dump's order."""
+        """Return every foreign key, in the dump's order."""
         entries = [entry for entry in self.entries if entry.is_a("FK CONSTRAINT")]
         found = _FOREIGN_KEY.findall(self._script(entries)) if entries else []
         return [
-            ForeignKey(entry, table, name, (_unquoted(schema), _unquoted(relation)))
+            ForeignKey(entry, table, name, TableName(_unquoted(schema), _unquoted(relation)))
             for entry, (table, name, schema, relation) in zip(entries, found, strict=True)
         ]
 
     def restore(
         self, section: Literal["pre-data", "post-data"], without: Iterable[ArchiveEntry] = (), *, jobs: int = 1
     ) -> list[str]:
-        """Restore a section; gives one line for each entry that the target cannot have, with its reason.
+        """Restore a section; return one line for each entry that could not be restored, with the reason.
 
-        An entry that fails is tried again by itself, after all others: that tells PostgreSQL's own reason for it.
+        An entry that fails is tried again by itself after all others, which gives PostgreSQL's own reason for it.
+
+        Args:
+            section: which section of the dump.
+            without: entries to leave out.
+            jobs: how many entries pg_restore restores at once.
 
         Raises:
             SnapshotAtFault: rows contradict a constraint.
             ToolFailed: pg_restore could not work at all.
         """
         left_out = set(without)
-        wanted = [entry for entry in self.entries if entry not in left_out]
-        with _List(self._file, wanted) as listed:
+        included = [entry for entry in self.entries if entry not in left_out]
+        with _List(self._file, included) as listed:
             command = ["pg_restore", *_PLAIN, f"--section={section}", f"--jobs={jobs}", f"--use-list={listed}"]
-            # Only when it is verbose does it name the entry that an error belongs to.
+            # Only with --verbose does pg_restore name the entry that an error belongs to.
             failed = _failing_entries([*command, "--verbose", str(self._file)], self._conninfo)
-        return [line for entry in wanted if entry.number in failed and (line := self._try_alone(entry))]
+        return [line for entry in included if entry.number in failed and (line := self._try_alone(entry))]
 
     def _script(self, entries: Sequence[ArchiveEntry]) -> str:
         with _List(self._file, entries) as listed:
@@ -132,28 +150,28 @@ class SchemaDump:
                         f"the restored rows contradict {entry}: {error.diag.message_primary}"
                         + (f" ({error.diag.message_detail})" if entry.is_a("FK CONSTRAINT") else "")
                     ) from error
-                return None if error.sqlstate in _THERE_ALREADY else f"{entry}: {error.diag.message_primary}"
+                return None if error.sqlstate in _EXISTS_ALREADY else f"{entry}: {error.diag.message_primary}"
         return None
 
 
 def not_for_scratch(entries: Iterable[ArchiveEntry], available_extensions: Iterable[str]) -> dict[ArchiveEntry, str]:
-    """Entries that are left out of every rebuild, each with its reason; pure."""
-    have = set(available_extensions)
+    """Return the entries that every rebuild leaves out, each with the reason."""
+    available = set(available_extensions)
     reasons: dict[ArchiveEntry, str] = {}
     for entry in entries:
         kind = next((kind for kind in _NOT_FOR_SCRATCH if entry.is_a(kind)), None)
         if kind:
             reasons[entry] = _NOT_FOR_SCRATCH[kind]
-        elif entry.is_a("EXTENSION") and entry.text.split(" ")[2] not in have:
+        elif entry.is_a("EXTENSION") and entry.text.split(" ")[2] not in available:
             reasons[entry] = "this server does not have it"
     return reasons
 
 
 def _failing_entries(command: list[str], conninfo: str) -> set[int]:
-    """Run pg_restore to its end; gives the numbers of the entries that failed.
+    """Run pg_restore to its end; return the numbers of the entries that failed.
 
     Raises:
-        ToolFailed: it ended for another reason.
+        ToolFailed: pg_restore failed for another reason than single entries.
     """
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -161,20 +179,20 @@ def _failing_entries(command: list[str], conninfo: str) -> set[int]:
     password = str(parts.pop("password", ""))
     done = subprocess.run(
         [pgtools.tool(command[0]), *command[1:], f"--dbname={make_conninfo('', **parts)}"],
-        env=os.environ | {"PGPASSWORD": password},  # arguments are for everybody on the machine to read
+        env=os.environ | {"PGPASSWORD": password},  # everybody on the machine can read arguments
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
     )
-    said = done.stderr.decode(errors="replace")
-    if done.returncode and "errors ignored on restore" not in said:
-        lines = [line for line in said.splitlines() if "error:" in line] or said.splitlines()
+    output = done.stderr.decode(errors="replace")
+    if done.returncode and "errors ignored on restore" not in output:
+        lines = [line for line in output.splitlines() if "error:" in line] or output.splitlines()
         raise ToolFailed(f"pg_restore failed: {lines[-1] if lines else f'status {done.returncode}'}")
-    return {int(number) for number in _FAILED.findall(said)}
+    return {int(number) for number in _FAILED.findall(output)}
 
 
 class _List:
-    """A list file for pg_restore beside the dump, gone with the block."""
+    """A list file for pg_restore beside the dump, which is deleted when the block ends."""
 
     def __init__(self, dump: Path, entries: Sequence[ArchiveEntry]) -> None:
         self._path = dump.with_name("entries.list")

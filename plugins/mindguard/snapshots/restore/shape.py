@@ -1,4 +1,4 @@
-"""The shape of restored tables: like the live table where it still has the snapshot's columns, else as recorded."""
+"""Create restored tables: like the live table if it still has the snapshot's columns, else as the manifest records."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mindguard.snapshots.restore.target import RestoreRefused
 from mindguard.snapshots.storage.manifest import Column, Manifest, Sequence, Table
-from mindguard.sql import identifier, joined, literal, raw, statement
+from mindguard.sql import fragment, identifier, joined, literal, raw, statement
 
 if TYPE_CHECKING:
     import psycopg
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Live:
-    """The table that stands under the snapshot's name in the target now."""
+    """The table that has the snapshot's table name in the target now.
+
+    Attributes:
+        oid: its object identifier.
+        relation: its quoted name.
+        same_columns: whether names, types and generation of its columns are those in the snapshot.
+    """
 
     oid: int
     relation: Composable
@@ -25,44 +31,51 @@ class Live:
 
 
 def find_live(connection: psycopg.Connection[dict[str, Any]], table: Table) -> Live | None:
-    """The live table; None when there is none."""
-    schema, _, name = table.name.partition(".")
-    found = connection.execute(statement("select_table"), {"schema": schema, "name": name}).fetchone()
+    """Return the live table, or None if there is none."""
+    found = connection.execute(statement("select_table"), table.table_name._asdict()).fetchone()
     if not found:
         return None
     columns = connection.execute(statement("select_columns"), {"oid": found["oid"]}).fetchall()
-    there = [(column["name"], column["type"], column["generated"]) for column in columns]
+    current = [(column["name"], column["type"], column["generated"]) for column in columns]
     recorded = [(column.name, column.type, column.generated) for column in table.columns]
-    return Live(found["oid"], identifier(schema, name), there == recorded)
+    return Live(found["oid"], identifier(*table.table_name), same_columns=current == recorded)
 
 
 def create_like(connection: psycopg.Connection[dict[str, Any]], live: Live, relation: Composable) -> None:
-    """A table with the live one's columns, defaults and checks. Indexes come after the rows: see `add_indexes`."""
+    """Create a table with the live one's columns, defaults and checks. `add_indexes` adds indexes after the rows."""
     connection.execute(statement("create_table_like", table=relation, live=live.relation))
 
 
 def add_indexes(connection: psycopg.Connection[dict[str, Any]], live: Live, relation: Composable) -> None:
-    """The live table's keys and indexes, under the same names.
+    """Create the live table's keys and indexes under the same names.
 
     Raises:
-        SnapshotAtFault: through `target.connect`, when the rows contradict one.
+        SnapshotAtFault: raised by `target.connect`, if the rows contradict a key or index.
     """
-    from psycopg.sql import SQL
-
     steps = connection.execute(
         statement("select_indexes", oid=literal(live.oid), relation=literal(relation.as_string()))
     ).fetchall()
     for step in steps:
-        connection.execute(SQL(step["step"]))
+        connection.execute(raw(step["step"]))
 
 
 def create_from_manifest(
     connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, table: Table, schema: str, name: str
 ) -> list[str]:
-    """A table with the recorded columns and defaults; gives one line for each default that cannot be had.
+    """Create a table with the recorded columns and defaults.
+
+    Args:
+        connection: to the target.
+        manifest: the snapshot.
+        table: the snapshot's table.
+        schema: schema of the new table.
+        name: bare name of the new table.
+
+    Returns:
+        One line for each default that could not be set.
 
     Raises:
-        RestoreRefused: a column's type is gone from the database.
+        RestoreRefused: a column's type is missing in the database.
     """
     import psycopg
 
@@ -90,7 +103,7 @@ def create_from_manifest(
 
 
 def add_primary_key(connection: psycopg.Connection[dict[str, Any]], table: Table, relation: Composable) -> None:
-    """The recorded primary key, where there is one."""
+    """Create the recorded primary key, if there is one."""
     if table.primary_key:
         columns = joined(", ", map(identifier, table.primary_key))
         connection.execute(statement("create_primary_key", table=relation, names=columns))
@@ -99,14 +112,14 @@ def add_primary_key(connection: psycopg.Connection[dict[str, Any]], table: Table
 def set_identities(
     connection: psycopg.Connection[dict[str, Any]], table: Table, sequences: Iterable[Sequence], relation: Composable
 ) -> None:
-    """Let identity columns go on after the rows, and after where their sequences stood in the snapshot."""
-    stood = {sequence.name: sequence.last_value for sequence in sequences if sequence.is_called}
+    """Let identity columns continue after the rows, and after the positions of their sequences in the snapshot."""
+    last_values = {sequence.name: sequence.last_value for sequence in sequences if sequence.is_called}
     for column in table.columns:
         if column.identity:
             names = connection.execute(
                 statement("select_sequence_name", table=literal(table.name), column=literal(column.name))
             ).fetchone()
-            last = max((stood.get(name, 0) for name in (names or {}).values() if name), default=0)
+            last = max((last_values.get(name, 0) for name in (names or {}).values() if name), default=0)
             connection.execute(
                 statement(
                     "set_identity",
@@ -120,14 +133,17 @@ def set_identities(
 
 
 def _definition(column: Column) -> Composable:
-    parts = [identifier(column.name), raw(column.type)]
+    """Return the column's definition for CREATE TABLE. Types and expressions are SQL as the catalog spells it."""
+    parts: list[Composable] = [identifier(column.name), raw(column.type)]
     if column.collation:
-        parts += [raw("collate"), identifier(*column.collation.split(".", 1))]
+        parts.append(fragment("collate {name}", name=identifier(*column.collation.split(".", 1))))
     if column.generated:
-        kind = "stored" if column.generated == "s" else "virtual"
-        parts.append(raw(f"generated always as ({column.default}) {kind}"))
+        expression = raw(column.default or "")
+        kind = raw("stored" if column.generated == "s" else "virtual")
+        parts.append(fragment("generated always as ({expression}) {kind}", expression=expression, kind=kind))
     if column.identity:
-        parts.append(raw(f"generated {'always' if column.identity == 'a' else 'by default'} as identity"))
+        kind = raw("always" if column.identity == "a" else "by default")
+        parts.append(fragment("generated {kind} as identity", kind=kind))
     if column.not_null:
         parts.append(raw("not null"))
     return joined(" ", parts)
@@ -140,25 +156,37 @@ def _own_sequence(
     schema: str,
     relation: Composable,
 ) -> str | None:
-    """The default with a sequence of its own, where the recorded one is gone from the database."""
+    """Create a sequence for the column if its default uses a recorded one that is missing in the database.
+
+    Returns:
+        The default that uses the new sequence; None: the recorded default stays.
+    """
     for sequence in sequences:
-        recorded = f"nextval({literal(sequence.name).as_string().strip()}::regclass)"
-        if column.default != recorded:
+        if column.default != _nextval(sequence.name):
             continue
         found = connection.execute(statement("select_sequence", sequence=literal(sequence.name))).fetchone()
         if found is None or found["there"]:
             return None
         own = identifier(schema, found["relation"])
-        owner = relation + raw(".") + identifier(column.name)
+        owner = fragment("{table}.{column}", table=relation, column=identifier(column.name))
         connection.execute(statement("create_sequence", sequence=own, column=owner))
-        name = literal(own.as_string())
         connection.execute(
             statement(
                 "set_sequence",
-                sequence=name,
+                sequence=literal(own.as_string()),
                 value=literal(sequence.last_value),
                 called=literal(sequence.is_called),
             )
         )
-        return f"nextval({name.as_string().strip()}::regclass)"
+        return _nextval(own.as_string())
     return None
+
+
+def _nextval(sequence: str) -> str:
+    """Return the default of a column that a sequence feeds, as the catalog spells it.
+
+    Args:
+        sequence: its name, quoted where PostgreSQL would quote it.
+    """
+    # A literal that needs an E prefix is rendered with a space before it.
+    return f"nextval({literal(sequence).as_string().strip()}::regclass)"

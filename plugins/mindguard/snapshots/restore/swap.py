@@ -1,31 +1,39 @@
-"""Put restored tables in the place of live ones, all in one transaction. Decided in docs/adr/0009."""
+"""Put restored tables in the place of live ones, all in one transaction. See docs/adr/0009 for the decision."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.shape import Live, find_live
 from mindguard.snapshots.restore.target import RestoreRefused, TargetError
 from mindguard.snapshots.storage.manifest import Table
-from mindguard.sql import identifier, literal, statement
+from mindguard.sql import fragment, identifier, literal, raw, statement
 
 if TYPE_CHECKING:
     import psycopg
 
 _LONGEST_NAME = 63
+_MOVE = 6  # the number that select_swap.sql gives to the step that moves the restored table
+
+
+class _Step(NamedTuple):
+    """A statement of a swap. Steps are carried out in the order of their numbers, over all tables."""
+
+    number: int
+    sql: str
 
 
 def kept_name(name: str, snapshot_id: str) -> str:
-    """What the live table is called after a swap; a long name is cut to PostgreSQL's 63."""
+    """Return the live table's name after a swap; a long name is cut to PostgreSQL's 63 bytes."""
     suffix = _suffix(snapshot_id)
     return name[: _LONGEST_NAME - len(suffix)] + suffix
 
 
 def name_part(snapshot_id: str) -> str:
-    """The snapshot's id as part of a name that needs no quotes."""
+    """Return the snapshot's id in a form that can be part of an unquoted name."""
     return re.sub(r"[^a-z0-9]", "_", snapshot_id.lower())
 
 
@@ -34,13 +42,13 @@ def _suffix(snapshot_id: str) -> str:
 
 
 def obstacles(connection: psycopg.Connection[dict[str, Any]], table: Table, live: Live) -> list[str]:
-    """Why the live table must not be swapped, one line each: what would go on using the old one."""
+    """Return why the live table must not be swapped: one line for each object that would go on using the old one."""
     found = connection.execute(statement("select_obstacles", oid=literal(live.oid)))
     return [f"{table.name}: {row['what']}" for row in found]
 
 
 def refuse_obstacles(lines: list[str]) -> None:
-    """Raise RestoreRefused when there are any."""
+    """Raise RestoreRefused if there are any obstacles."""
     if lines:
         raise RestoreRefused(
             f"no swap: {'; '.join(lines)}",
@@ -55,20 +63,26 @@ def swap(
     snapshot_id: str,
     progress: Callable[[str], None],
 ) -> dict[str, str]:
-    """Swap the tables of a schema in; gives the new name of each table that was there before.
+    """Put the tables of a schema in the place of live ones.
 
-    Keys, indexes, defaults, triggers, grants, owner and foreign keys of both directions are those of the live table
-    afterwards. A foreign key that the restored rows break ends the transaction: nothing has changed then.
+    Afterwards keys, indexes, defaults, triggers, grants, owner and foreign keys in both directions are those of the
+    former live table. If the restored rows violate a foreign key, the transaction ends and nothing has changed.
 
     Args:
-        restored: by its bare name in `schema`, the table of the snapshot whose place it takes.
+        connection: to the target, in autocommit mode.
+        restored: the snapshot's tables whose place is taken, by bare name in `schema`.
+        schema: schema of the restored tables.
+        snapshot_id: becomes part of the names of the former tables.
+        progress: called with one line for each step.
+
+    Returns:
+        The new name of each former live table, by its old name.
 
     Raises:
-        RestoreRefused: something hangs on a live table that would go on using the old one.
-        TargetError: the database refused a step; all are undone.
+        RestoreRefused: something depends on a live table and would go on using the old one.
+        TargetError: the database refused a step; all steps are undone.
     """
     import psycopg
-    from psycopg.sql import SQL
 
     suffix = _suffix(snapshot_id)
     kept: dict[str, str] = {}
@@ -77,12 +91,13 @@ def swap(
         lives = [live for _, live in places.values() if live]
         for each in lives:
             connection.execute(statement("lock_table", table=each.relation))
-        steps: list[tuple[int, str]] = []
+        steps: list[_Step] = []
         for name, (table, live) in places.items():
-            home, _, bare = table.name.partition(".")
+            home, bare = table.table_name
             new = identifier(schema, name)
             if live is None:
-                steps.append((6, f"alter table {new.as_string()} set schema {identifier(home).as_string()}"))
+                move = fragment("alter table {table} set schema {schema}", table=new, schema=identifier(home))
+                steps.append(_Step(_MOVE, move.as_string()))
                 continue
             refuse_obstacles(obstacles(connection, table, live))
             found = connection.execute(
@@ -95,12 +110,12 @@ def swap(
                     room=literal(_LONGEST_NAME - len(suffix)),
                 )
             )
-            steps += [(row["number"], row["step"]) for row in found]
+            steps += [_Step(row["number"], row["step"]) for row in found]
             kept[table.name] = f"{home}.{kept_name(bare, snapshot_id)}"
-        for _, step in sorted(steps):
-            progress(f"swap: {step}")
+        for step in sorted(steps):
+            progress(f"swap: {step.sql}")
             try:
-                connection.execute(SQL(step))
+                connection.execute(raw(step.sql))
             except psycopg.Error as error:
                 if target.is_about_rows(error):
                     raise TargetError(

@@ -1,6 +1,6 @@
 """Restore tables, or chosen rows of them, into a new schema; compare with the live ones; swap only on request.
 
-First a plan that changes nothing, then what the plan says.
+A plan that changes nothing is made first, and then carried out.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class RestoreRequest:
     """What to restore.
 
     Attributes:
-        tables: `schema.table`, or just the table where that is clear; none: all of the snapshot.
+        tables: `schema.table`, or just the table if only one schema has it; empty: all tables of the snapshot.
         where: `COLUMN=VALUE`; a column named twice may have either value, several columns must all match.
-        schema: to be made; default `restored_<snapshot id>`.
-        swap: put the tables in the place of the live ones.
+        schema: the schema to restore into; default `restored_<snapshot id>`.
+        swap: whether to put the tables in the place of the live ones.
     """
 
     tables: tuple[str, ...] = ()
@@ -45,25 +45,32 @@ class RestoreRequest:
 
 @dataclass(frozen=True)
 class PlannedTable:
-    """One table of a plan: the parts to read, and where its shape comes from."""
+    """One table of a plan.
+
+    Attributes:
+        table: the snapshot's table.
+        parts: the parts to read.
+        row_filter: which rows to restore; None: all.
+        live: the live table; None if there is none.
+    """
 
     table: Table
     parts: tuple[Part, ...]
-    wanted: RowFilter | None
+    row_filter: RowFilter | None
     live: Live | None
 
     @property
     def name(self) -> str:
-        """Its bare name, which it keeps in the new schema."""
-        return self.table.name.partition(".")[2]
+        """The bare name, which the table keeps in the new schema."""
+        return self.table.table_name.name
 
     def relation(self, schema: str) -> Composable:
-        """Its quoted name in the new schema."""
+        """Return the table's quoted name in the new schema."""
         return identifier(schema, self.name)
 
     @property
     def shape(self) -> Literal["live", "manifest"]:
-        """Whether it is made like the live table, or from the manifest because that is gone or has other columns."""
+        """What it is made like: the live table, or the manifest if that table is missing or has other columns."""
         return "live" if self.live and self.live.same_columns else "manifest"
 
     def __str__(self) -> str:
@@ -71,14 +78,23 @@ class PlannedTable:
         return (
             f"{self.table.name}: read {len(self.parts)} of {len(self.table.parts)} parts, "
             f"{sum(part.bytes for part in self.parts) / 1e6:,.1f} MB, "
-            + (f"choose among {rows:,} rows" if self.wanted else f"{rows:,} rows")
+            + (f"choose among {rows:,} rows" if self.row_filter else f"{rows:,} rows")
             + f"; made {'like the live table' if self.shape == 'live' else 'from the manifest'}"
         )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a restore is going to do; nothing has been changed yet."""
+    """What a restore is going to do; nothing has been changed yet.
+
+    Attributes:
+        snapshot_id: the snapshot's id.
+        database: name of the target database.
+        schema: the schema to restore into.
+        swap: whether the tables take the place of the live ones.
+        tables: the tables to restore.
+        schema_exists: whether the schema exists already.
+    """
 
     snapshot_id: str
     database: str
@@ -88,7 +104,7 @@ class Plan:
     schema_exists: bool
 
     def lines(self) -> list[str]:
-        """For a person who is to approve it."""
+        """Return the plan as lines for the person who approves it."""
         lines = [f"snapshot {self.snapshot_id} into schema {self.schema} of database {self.database}"]
         lines += [str(each) for each in self.tables]
         if self.swap:
@@ -106,7 +122,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class RestoredTable:
-    """What came of one table. `kept_as`: what the live table is called since the swap."""
+    """A restored table.
+
+    Attributes:
+        shape: whether it was made like the live table or from the manifest.
+        read: what was read and written.
+        parts_in_all: number of the table's parts in the snapshot.
+        difference: how it differs from the live table; None if they could not be compared.
+        kept_as: the former live table's name after the swap; None if there was no swap.
+    """
 
     shape: Literal["live", "manifest"]
     read: Loaded
@@ -128,7 +152,16 @@ class RestoredTable:
 
 @dataclass(frozen=True)
 class Restored:
-    """A finished restore; `notes` says what could not be had, one line each."""
+    """A finished restore.
+
+    Attributes:
+        snapshot_id: the snapshot's id.
+        schema: the schema that was restored into.
+        tables: the restored tables by name.
+        swapped: whether the tables took the place of the live ones.
+        seconds: duration of the restore.
+        notes: one line for each thing that could not be restored.
+    """
 
     snapshot_id: str
     schema: str
@@ -138,11 +171,11 @@ class Restored:
     notes: tuple[str, ...] = field(default=())
 
     def summary(self) -> dict[str, Any]:
-        """Plain values for JSON and XCom; counts only, no rows."""
+        """Return plain values for JSON and XCom: counts only, no rows."""
         return asdict(self) | {"seconds": round(self.seconds, 3)}
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """Return the result as lines for a person."""
         where = "swapped in" if self.swapped else f"in schema {self.schema}"
         lines = [f"{name}: {table}" for name, table in self.tables.items()]
         lines += [f"left out: {note}" for note in self.notes]
@@ -150,11 +183,11 @@ class Restored:
 
 
 def plan_restore(manifest: Manifest, conninfo: str, request: RestoreRequest) -> Plan:
-    """Look at the snapshot and the target; changes nothing.
+    """Plan a restore from the snapshot and the target's current state; change nothing.
 
     Raises:
-        RestoreRefused: unknown names, a schema that holds such a table, or a swap that must not be.
-        TargetError: the database cannot be asked.
+        RestoreRefused: a name is unknown, the schema has a table of that name already, or the swap is impossible.
+        TargetError: the database could not be queried.
     """
     with target.connect(conninfo) as connection:
         return _plan(connection, manifest, request)
@@ -169,17 +202,21 @@ def restore(
     connections: int = 3,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Restored:
-    """Restore what is asked for, and report how it differs from the live tables.
+    """Restore what is requested, and report how it differs from the live tables.
 
-    After an error nothing is left behind: what was made in the new schema is dropped, live tables were not touched.
+    After an error nothing is left behind: what was made in the new schema is dropped, and live tables are unchanged.
 
     Args:
-        conninfo: libpq connection string of the target, as the owner of the tables where they are to be swapped.
-        connections: parts loaded at once.
+        manifest: the snapshot.
+        store: where its objects are.
+        conninfo: libpq connection string of the target; for a swap, as the owner of the tables.
+        request: what to restore.
+        connections: number of parts loaded at once.
+        progress: called with one line for each step.
 
     Raises:
-        KeyMissing: before anything is connected to.
-        RestoreRefused, SnapshotAtFault, TargetError, StoreError, DiskFull: one line with what to do.
+        KeyMissing: the key ring lacks a key; nothing was connected to.
+        RestoreRefused, SnapshotAtFault, TargetError, StoreError, DiskFull: one line that says what to do.
     """
     store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
     began = time.monotonic()
@@ -189,8 +226,8 @@ def restore(
             progress(line)
         with _undone_on_error(connection, plan) as made:
             notes = _create(connection, manifest, plan, made)
-            jobs = [Job(each.table, each.relation(plan.schema), each.parts, each.wanted) for each in plan.tables]
-            read = load(jobs, store, conninfo, connections=connections, progress=progress)
+            jobs = [Job(each.table, each.relation(plan.schema), each.parts, each.row_filter) for each in plan.tables]
+            loaded = load(jobs, store, conninfo, connections=connections, progress=progress)
             differences = {each.table.name: _finish(connection, manifest, plan, each) for each in plan.tables}
             for name, difference in differences.items():
                 progress(f"{name}: {difference or 'no live table to compare with'}")
@@ -203,7 +240,7 @@ def restore(
     tables = {
         each.table.name: RestoredTable(
             each.shape,
-            read[each.table.name],
+            loaded[each.table.name],
             len(each.table.parts),
             differences[each.table.name],
             kept.get(each.table.name),
@@ -214,16 +251,16 @@ def restore(
 
 
 def choose_tables(manifest: Manifest, names: Sequence[str]) -> list[Table]:
-    """The snapshot's tables with these names, in its order; all for no name; pure.
+    """Return the snapshot's tables with these names, in the snapshot's order, or all tables if there are no names.
 
     Raises:
-        RestoreRefused: a name that it does not have, or that two have.
+        RestoreRefused: the snapshot has no table of that name, or more than one.
     """
     if not names:
         return list(manifest.tables)
     chosen = set()
     for name in names:
-        found = [t.name for t in manifest.tables if name in {t.name, t.name.partition(".")[2]}]
+        found = [table.name for table in manifest.tables if name in {table.name, table.table_name.name}]
         if len(found) != 1:
             raise RestoreRefused(
                 f"snapshot {manifest.snapshot_id} has {'no' if not found else 'more than one'} table {name}",
@@ -236,7 +273,7 @@ def choose_tables(manifest: Manifest, names: Sequence[str]) -> list[Table]:
 def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, request: RestoreRequest) -> Plan:
     where = parse_where(request.where)
     tables = choose_tables(manifest, request.tables)
-    names = [table.name.partition(".")[2] for table in tables]
+    names = [table.table_name.name for table in tables]
     if twice := {name for name in names if names.count(name) > 1}:
         raise RestoreRefused(f"two tables called {', '.join(twice)}", hint="restore them one after the other")
     if request.swap and where:
@@ -249,28 +286,28 @@ def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, re
         )
     planned = []
     for table in tables:
-        wanted, parts = choose(connection, table, where)
-        planned.append(PlannedTable(table, parts, wanted, shape.find_live(connection, table)))
+        chosen = choose(connection, table, where)
+        planned.append(PlannedTable(table, chosen.parts, chosen.row_filter, shape.find_live(connection, table)))
     if request.swap:
         swap.refuse_obstacles(
             [line for each in planned if each.live for line in swap.obstacles(connection, each.table, each.live)]
         )
         swap.refuse_obstacles(
-            [f"{each.table.name} has other columns than in the snapshot" for each in planned if _reshaped(each)]
+            [f"{each.table.name} has other columns than in the snapshot" for each in planned if _is_reshaped(each)]
         )
     return Plan(
         manifest.snapshot_id, connection.info.dbname, schema, request.swap, tuple(planned), schema_exists=bool(taken)
     )
 
 
-def _reshaped(planned: PlannedTable) -> bool:
+def _is_reshaped(planned: PlannedTable) -> bool:
     return planned.live is not None and not planned.live.same_columns
 
 
 def _create(
     connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, plan: Plan, made: list[Composable]
 ) -> list[str]:
-    """Make the empty tables and add each to `made`; gives one line for each thing that cannot be had."""
+    """Create the empty tables and add each to `made`; return one line for each default that could not be set."""
     notes: list[str] = []
     for each in plan.tables:
         if each.shape == "live" and each.live:
@@ -284,7 +321,7 @@ def _create(
 def _finish(
     connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, plan: Plan, planned: PlannedTable
 ) -> Difference | None:
-    """Keys, indexes and identity sequences after the rows; then the comparison with the live table."""
+    """Create keys and indexes and set identity sequences after the rows; then compare with the live table."""
     relation = planned.relation(plan.schema)
     if planned.shape == "live" and planned.live:
         shape.add_indexes(connection, planned.live, relation)
@@ -293,12 +330,18 @@ def _finish(
     shape.set_identities(connection, planned.table, manifest.sequences, relation)
     if not (planned.live and planned.live.same_columns):
         return None
-    return count_difference(connection, planned.table, planned.wanted, restored=relation, live=planned.live.relation)
+    return count_difference(
+        connection, planned.table, planned.row_filter, restored=relation, live=planned.live.relation
+    )
 
 
 @contextmanager
 def _undone_on_error(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> Iterator[list[Composable]]:
-    """The plan's schema, and a list for what is made in it. When the block fails, just that is dropped again."""
+    """Create the plan's schema if needed; if the block fails, drop what was made.
+
+    Yields:
+        A list, to which the block adds each table that it creates.
+    """
     import psycopg
 
     if not plan.schema_exists:
@@ -316,7 +359,7 @@ def _undone_on_error(connection: psycopg.Connection[dict[str, Any]], plan: Plan)
 
 
 def _drop_schema(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> None:
-    """Drop the schema that this run made, unless something is in it."""
+    """Drop the schema that this run created, unless it contains something."""
     import psycopg
 
     with suppress(psycopg.errors.DependentObjectsStillExist):

@@ -1,4 +1,4 @@
-"""The database that is restored into: its connection, and whose fault it is when it refuses."""
+"""The database that is restored into: its connection, and whether the snapshot or the database causes an error."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 class RestoreRefused(MindGuardError):
-    """What was asked must not be done: a wrong target, a name that is taken, a choice that makes no sense."""
+    """The request must not be carried out: the target is wrong, a name is taken, or options contradict each other."""
 
 
 class TargetError(MindGuardError):
-    """The target database, or a program beside it, could not do its part. Says nothing about the snapshot."""
+    """The target database, or a program that works on it, failed. That says nothing about the snapshot."""
 
 
 class SnapshotAtFault(MindGuardError):
-    """What is stored does not give back the tables that the manifest promises."""
+    """The stored objects do not give back the tables that the manifest describes."""
 
 
 @contextmanager
 def connect(conninfo: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
-    """An autocommit connection with the session settings that stored text was written under.
+    """Open an autocommit connection with the session settings under which stored text was written.
 
     Raises:
         TargetError, SnapshotAtFault: instead of any error of the database, also within the block.
@@ -45,14 +45,17 @@ def connect(conninfo: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
 
 
 def is_about_rows(error: psycopg.Error) -> bool:
-    """Whether the rows themselves are at fault: a value that its type refuses (SQLSTATE class 22), or rows that
-    contradict a constraint (23). A character that the target's encoding lacks (22P05) is the target's fault."""
+    """Return whether the rows themselves caused the error.
+
+    They did if a type refuses a value (SQLSTATE class 22) or rows contradict a constraint (class 23). A character
+    that the target's encoding lacks (22P05) is the target's fault.
+    """
     state = error.sqlstate or ""
     return state[:2] in {"22", "23"} and state != "22P05"
 
 
 def explained(error: psycopg.Error) -> MindGuardError:
-    """The database's error as one line with what to do."""
+    """Return the database's error as one line that says what to do."""
     message = error.diag.message_primary or next(iter(str(error).strip().splitlines()), type(error).__name__)
     if is_about_rows(error):
         where = f" ({error.diag.context.splitlines()[0][:200]})" if error.diag.context else ""
@@ -65,20 +68,20 @@ def explained(error: psycopg.Error) -> MindGuardError:
         "57": "the target's server is stopping; run again when it is back",
     }
     hint = hints.get(state) or hints.get(state[:2], "")
-    if not state:  # the connection failed, and only the text says why
+    if not state:  # the connection failed, and only the message says why
         hints = {"authentication": "correct the user or the password", "does not exist": "correct the database"}
         hint = next((hints[why] for why in hints if why in message), "is it up, and reachable from here?")
     return TargetError(f"the target database failed: {message}", hint=hint)
 
 
 def refuse_source(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest) -> None:
-    """Raise RestoreRefused when this is the very database that the snapshot was taken of."""
+    """Raise RestoreRefused if this is the database that the snapshot was taken from."""
     import psycopg
 
     try:
         row = connection.execute(statement("select_system_identifier")).fetchone()
     except psycopg.errors.InsufficientPrivilege:
-        return  # it cannot be told; the source holds the tables, so it is refused as not empty
+        return  # nobody can tell; but the source has tables, so `refuse_filled` refuses it
     here = (row and row["system_identifier"], connection.info.dbname)
     if here == (manifest.source.system_identifier, manifest.source.database):
         raise RestoreRefused(
@@ -88,7 +91,7 @@ def refuse_source(connection: psycopg.Connection[dict[str, Any]], manifest: Mani
 
 
 def refuse_filled(connection: psycopg.Connection[dict[str, Any]]) -> None:
-    """Raise RestoreRefused when the database holds anything of its own."""
+    """Raise RestoreRefused if the database is not empty."""
     found = connection.execute(statement("select_contents")).fetchone()
     if found and found["things"]:
         raise RestoreRefused(

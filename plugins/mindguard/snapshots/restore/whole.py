@@ -13,7 +13,7 @@ from mindguard.snapshots.restore.load import Job, Loaded, fetch, load
 from mindguard.snapshots.restore.schema_dump import ArchiveEntry, SchemaDump, not_for_scratch
 from mindguard.snapshots.restore.shape import create_from_manifest
 from mindguard.snapshots.restore.target import TargetError
-from mindguard.snapshots.storage.manifest import Manifest, Table
+from mindguard.snapshots.storage.manifest import Manifest, Table, TableName
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.tempdisk import temporary_folder
 from mindguard.sql import identifier, literal, statement
@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A rebuilt snapshot: what was loaded by table, what the target could not have, one line each, and how long."""
+    """A rebuilt snapshot.
+
+    Attributes:
+        snapshot_id: the snapshot's id.
+        tables: what was loaded, by table name.
+        skipped: one line for each thing that was left out, with the reason.
+        seconds: duration of the rebuild.
+    """
 
     snapshot_id: str
     tables: dict[str, Loaded]
@@ -32,18 +39,18 @@ class Rebuilt:
     seconds: float
 
     def summary(self) -> dict[str, Any]:
-        """Plain values for JSON and XCom."""
+        """Return plain values for JSON and XCom."""
         return asdict(self) | {"seconds": round(self.seconds, 3)}
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """Return the result as lines for a person."""
         lines = [f"{name}: {loaded.rows:,} rows from {loaded.parts} parts" for name, loaded in self.tables.items()]
         lines += [f"left out: {line}" for line in self.skipped]
         return [*lines, f"snapshot {self.snapshot_id} rebuilt in {self.seconds:.1f} s"]
 
 
 def plan_rebuild(manifest: Manifest, conninfo: str) -> list[str]:
-    """What a rebuild would read and write, one line each; changes nothing.
+    """Return what a rebuild would read and write, as lines for a person; change nothing.
 
     Raises:
         RestoreRefused: the database is not empty, or is the source.
@@ -69,19 +76,22 @@ def rebuild(
     connections: int = 3,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Rebuilt:
-    """Bring the whole snapshot into an empty database.
+    """Restore the whole snapshot into an empty database.
 
-    The schema is that of the whole source database, so other tables are there too, but empty. A foreign key to
-    one of those cannot hold and is left out; it is reported in `skipped` with everything else that was.
+    The schema is that of the whole source database, so it contains other tables too, which stay empty. A foreign
+    key to one of those cannot hold and is left out; `skipped` reports it with everything else that was left out.
 
     Args:
-        conninfo: libpq connection string of the database, as a role that may create in it.
-        connections: parts loaded at once, and indexes built at once.
+        manifest: the snapshot.
+        store: where its objects are.
+        conninfo: libpq connection string of the database, for a role that may create objects in it.
+        connections: number of parts loaded at once, and of indexes built at once.
+        progress: called with one line for each step.
 
     Raises:
         RestoreRefused: the database is not empty, or is the source.
-        KeyMissing: before anything is connected to.
-        SnapshotAtFault, SealBroken: what is stored cannot give the tables back.
+        KeyMissing: the key ring lacks a key; nothing was connected to.
+        SnapshotAtFault, SealBroken: the stored objects cannot give the tables back.
         TargetError, StoreError, ToolFailed, DiskFull: something else is at fault.
     """
     store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
@@ -101,14 +111,13 @@ def rebuild(
         skipped = [f"{entry}: {why}" for entry, why in left_out.items()]
         skipped += dump.restore("pre-data", {*left_out, *views})
         for entry, table in views.items():
-            schema, _, name = table.name.partition(".")
-            skipped += create_from_manifest(connection, manifest, table, schema, name)
+            skipped += create_from_manifest(connection, manifest, table, *table.table_name)
             skipped.append(f"{entry}: a plain table holds its rows as they were")
-        held = _held(connection, manifest, skipped)
-        jobs = [Job(table, identifier(*table.name.split(".", 1)), table.parts) for table in manifest.tables]
+        filled = _filled(connection, manifest, skipped)
+        jobs = [Job(table, identifier(*table.table_name), table.parts) for table in manifest.tables]
         loaded = load(jobs, store, conninfo, connections=connections, progress=progress)
         progress(f"{sum(each.rows for each in loaded.values()):,} rows loaded; building indexes and constraints")
-        loose = [key for key in dump.foreign_keys() if key.points_at not in held]
+        loose = [key for key in dump.foreign_keys() if key.points_at not in filled]
         skipped += [
             f"foreign key {key.name} of {key.table}: the snapshot does not hold {'.'.join(key.points_at)}"
             for key in loose
@@ -134,32 +143,33 @@ def _is_view(entry: ArchiveEntry, table: Table) -> bool:
     return table.kind == "materialized view" and entry.text.startswith(f"MATERIALIZED VIEW {name}")
 
 
-def _held(
-    connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, skipped: list[str]
-) -> set[tuple[str, str]]:
-    """Schema and name of every table that will hold rows: the snapshot's, and the partitions of those.
+def _filled(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, skipped: list[str]) -> set[TableName]:
+    """Return every table that will have rows: the snapshot's tables and their partitions.
 
     Raises:
-        TargetError: one of the snapshot's is not there.
+        TargetError: a table of the snapshot could not be created.
     """
-    names = [table.name.split(".", 1) for table in manifest.tables]
+    names = [table.table_name for table in manifest.tables]
     rows = connection.execute(
         statement("select_members"),
-        {"schemas": [schema for schema, _ in names], "relations": [name for _, name in names]},
+        {"schemas": [each.schema for each in names], "relations": [each.name for each in names]},
     )
-    held = {(row["schema"], row["name"]) for row in rows}
+    filled = {TableName(row["schema"], row["name"]) for row in rows}
     for table in manifest.tables:
-        if tuple(table.name.split(".", 1)) not in held:
+        if table.table_name not in filled:
             raise TargetError(
                 f"{table.name} could not be created: {'; '.join(skipped[-3:])}",
                 hint="give the target's server what it lacks, then run again in an empty database",
             )
-    return held
+    return filled
 
 
 @contextmanager
 def _unforced(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[None]:
-    """Row-level security that is forced binds the owner too, and would keep foreign keys from being checked."""
+    """Lift forced row-level security while the block runs.
+
+    It applies to the owner too, and would keep foreign keys from being checked.
+    """
     forced = [identifier(row["schema"], row["name"]) for row in connection.execute(statement("select_forced"))]
     for table in forced:
         connection.execute(statement("set_unforced", table=table))

@@ -1,8 +1,8 @@
-"""Expiry: carry out what `retention.plan_expiry` decides, then remove the objects that no snapshot names any more.
+"""Expiry: carry out what `rules.plan_expiry` decides, then remove the objects that no snapshot names any more.
 
-A manifest goes first, its objects after it: an interruption leaves objects without a snapshot, which the next run
-finds again by listing, never a snapshot without objects. docs/adr/0010 says why a snapshot that is being taken at
-the same time loses nothing.
+A manifest is removed before its objects. An interruption can therefore leave objects without a snapshot, which the
+next run finds by listing, but never a snapshot without its objects. docs/adr/0010 explains why a snapshot that is
+being taken at the same time loses nothing.
 """
 
 from __future__ import annotations
@@ -32,23 +32,24 @@ _TAKEN_AT = re.compile(r"/(\d{8}T\d{6}Z)-[0-9a-f]+\.json$")
 
 
 class ExpiryIncomplete(MindGuardError):
-    """Something that should be gone is still there; the next run tries again."""
+    """Something that should have been removed is still there; the next run tries again."""
 
 
 @dataclass
 class Expired:
     """What one run decided and did.
 
-    Args:
-        decisions: on every snapshot, oldest first.
-        applied: whether anything was done at all.
-        snapshots: ids of those that are gone.
-        objects: parts, schema dumps and other objects of ours that were deleted.
-        bytes: of those objects.
-        uploads: unfinished multipart uploads that were aborted.
-        locked: objects that object lock protects still, each with its end; a later run removes them.
-        foreign: objects under the prefix that are not of this package; they are left alone.
-        faults: what could not be done, one line each.
+    Attributes:
+        decisions: one for every snapshot, oldest first.
+        applied: whether the decisions were carried out, or only made.
+        snapshots: ids of the removed snapshots.
+        objects: number of deleted parts, schema dumps and other objects of this package, manifests excluded.
+        bytes: size of those objects.
+        uploads: number of unfinished multipart uploads that were aborted.
+        locked: one line for each object that object lock still protects, with the lock's end; a later run removes
+            them.
+        foreign: keys under the prefix that do not belong to this package; they are left alone.
+        faults: one line for each thing that could not be done.
     """
 
     decisions: list[Decision]
@@ -62,7 +63,7 @@ class Expired:
     faults: list[str] = field(default_factory=list)
 
     def check(self) -> None:
-        """Raise ExpiryIncomplete, naming the first faults, unless all that was decided was done."""
+        """Raise ExpiryIncomplete, naming the first faults, unless everything that was decided was done."""
         if self.faults:
             more = f" (and {len(self.faults) - 3} more)" if len(self.faults) > 3 else ""
             raise ExpiryIncomplete(
@@ -96,20 +97,20 @@ def expire_snapshots(
     apply: bool,
     progress: Progress = lambda line: None,
 ) -> Expired:
-    """Decide on every snapshot; with `apply` remove what expires, and all objects that no snapshot needs.
+    """Decide which snapshots expire; with `apply`, remove them and all objects that no snapshot needs.
 
     Args:
         store: where the snapshots are.
         retention: the rules, and the grace period of objects that no manifest names.
         now: aware; this machine's clock, compared with the store's.
-        apply: False only plans.
-        progress: told one line a step.
+        apply: whether to carry the decisions out, or only to make them.
+        progress: called with one line for each step.
 
     Returns:
-        What was decided and done; its `check` raises when something is left to do.
+        What was decided and done; its `check` raises if something could not be done.
 
     Raises:
-        ExpiryRefused: time cannot be trusted; nothing was removed.
+        ExpiryRefused: the clocks or the snapshots' times are doubtful; nothing was removed.
         StoreError: the store could not be read; nothing more was removed.
     """
     decisions = plan_expiry(kept_snapshots(store), now=now, store_now=store.clock(), retention=retention)
@@ -122,15 +123,19 @@ def expire_snapshots(
         _collect_garbage(store, timedelta(hours=retention.grace_hours), expired)
         deleted = f"deleted {expired.objects} objects ({expired.bytes / 1e6:,.1f} MB)"
         progress(f"expired {len(expired.snapshots)} snapshots, {deleted}")
-        for line in (*expired.locked, *(f"{key} is not of this package; it is left alone" for key in expired.foreign)):
+        for line in (
+            *expired.locked,
+            *(f"{key} does not belong to this package; it is left alone" for key in expired.foreign),
+        ):
             progress(line)
     return expired
 
 
 def kept_snapshots(store: Store) -> list[Kept]:
-    """Every snapshot with its proof and hold.
+    """Return every snapshot with what retention needs to know about it.
 
-    One whose manifest cannot be read counts as quarantined, and its id tells its time: it expires like any other.
+    A snapshot whose manifest cannot be read counts as quarantined, and its time is taken from its id, so it expires
+    like any other.
 
     Raises:
         StoreError: the store could not be read.
@@ -148,7 +153,7 @@ def _kept(store: Store, key: str, keys: set[str]) -> Kept | None:
         return None
     except (ManifestInvalid, Unreadable):
         if not (taken_at := _time_in(key)):
-            return None  # the garbage collection says that it cannot be read
+            return None  # the garbage collection reports that it cannot be read
         quarantined = True
     else:
         taken_at = manifest.taken_at
@@ -165,21 +170,21 @@ def _time_in(manifest_key: str) -> datetime | None:
 
 
 def _remove_snapshot(store: Store, snapshot: Kept, expired: Expired) -> None:
-    """Remove the manifest; what belongs to it is garbage from then on."""
+    """Remove the manifest; from then on the snapshot's own objects are garbage."""
     held = Layout.beside(snapshot.key, "hold")
     try:
         copy = io.BytesIO()
-        sha256, size = store.digest(snapshot.key, copy)
+        content = store.digest(snapshot.key, copy)
         if store.head(held):
             return
         if not all(_remove(store, each, expired) for each in versions_of(store, snapshot.key)):
             return
         if store.head(held):
-            # The hold came between the look and the deed. No object of the snapshot is gone yet.
-            store.create(snapshot.key, copy.getvalue(), sha256=sha256, size=size)
+            # The hold was made between the check and the removal. No object of the snapshot is gone yet.
+            store.create(snapshot.key, copy.getvalue(), content)
             return
     except ObjectMissing:
-        pass  # another run was faster
+        pass  # another run has removed it
     except StoreError as error:
         expired.faults.append(str(error))
         return
@@ -187,11 +192,11 @@ def _remove_snapshot(store: Store, snapshot: Kept, expired: Expired) -> None:
 
 
 def _remove(store: Store, listed: Listed, expired: Expired) -> bool:
-    """Delete one object or say why it stays; whether it is gone."""
+    """Delete one object, or record why it stays; return whether it is gone."""
     try:
         store.remove(listed)
     except StoreError as error:
-        # Stores refuse with the same code what is locked and what the key has no right to.
+        # Stores use one error code for locked objects and for missing rights.
         if until := store.locked_until(listed):
             expired.locked.append(f"{listed.key} is locked until {until:%Y-%m-%d %H:%M %Z}")
         else:
@@ -201,9 +206,9 @@ def _remove(store: Store, listed: Listed, expired: Expired) -> bool:
 
 
 def _collect_garbage(store: Store, grace: timedelta, expired: Expired) -> None:
-    """Remove what no manifest names and what is older than the grace period by the store's own clock.
+    """Remove objects that no manifest names and that are older than the grace period by the store's own clock.
 
-    The order is what makes it safe: list the objects first, read the manifests after. See docs/adr/0010.
+    The order makes it safe: the objects are listed first, and the manifests are read afterwards. See docs/adr/0010.
     """
     before = store.clock() - grace
     listed = store.listing(versions=True)
@@ -212,7 +217,7 @@ def _collect_garbage(store: Store, grace: timedelta, expired: Expired) -> None:
     try:
         needed = _needed(store)
     except (ManifestInvalid, Unreadable) as error:
-        expired.faults.append(f"no part is removed, since a manifest does not say which it needs: {error}")
+        expired.faults.append(f"no part is removed, because a manifest cannot be read: {error}")
         return
     garbage = [
         each
@@ -220,14 +225,14 @@ def _collect_garbage(store: Store, grace: timedelta, expired: Expired) -> None:
         if each.written_at < before and store.layout.kind(each.key) in _COLLECTED and each.key not in needed
     ]
     with ThreadPoolExecutor(_THREADS, "expire") as pool:
-        gone = list(pool.map(lambda each: _remove(store, each, expired), garbage))
-    for each, is_gone in zip(garbage, gone, strict=True):
-        expired.objects += is_gone
-        expired.bytes += each.bytes * is_gone
+        removed = list(pool.map(lambda each: _remove(store, each, expired), garbage))
+    gone = [each for each, is_gone in zip(garbage, removed, strict=True) if is_gone]
+    expired.objects += len(gone)
+    expired.bytes += sum(each.bytes for each in gone)
 
 
 def _needed(store: Store) -> set[str]:
-    """Keys of everything that belongs to a snapshot, its proof and hold included."""
+    """Return the keys of everything that belongs to a snapshot, including its proof and hold."""
 
     def names(key: str) -> set[str]:
         try:

@@ -1,4 +1,4 @@
-"""Holds: a snapshot that is kept whatever its age."""
+"""Holds: a snapshot with a hold is kept whatever its age."""
 
 from __future__ import annotations
 
@@ -14,16 +14,22 @@ from mindguard.snapshots.storage.store import Listed, Store
 
 
 def hold(store: Store, snapshot_id: str, *, reason: str, now: datetime) -> str:
-    """Keep a snapshot whatever its age, until it is released; gives its id (`latest` is the newest).
+    """Keep a snapshot whatever its age until it is released; return its id.
+
+    Args:
+        store: where the snapshot is.
+        snapshot_id: its id, or `latest` for the newest one.
+        reason: why it is kept.
+        now: aware; recorded in the hold.
 
     Raises:
-        SnapshotMissing: there is none, or it expired at this moment.
-        ObjectExists: it is held already.
+        SnapshotMissing: there is no such snapshot, or it expired at this moment.
+        ObjectExists: the snapshot is held already.
     """
     key = find_key(store, snapshot_id)
     body = json.dumps({"reason": reason, "held_at": now.astimezone(UTC).isoformat()}, ensure_ascii=False).encode()
     store.create_sealed(Layout.beside(key, "hold"), body)
-    # An expiry that saw no hold may have removed the manifest; one that comes later sees the hold.
+    # An expiry that saw no hold may just have removed the manifest. A later one sees the hold.
     if store.head(key) is None:
         remove_hold(store, key)
         raise SnapshotMissing(f"snapshot {id_of(key)} expired before it could be held")
@@ -31,11 +37,11 @@ def hold(store: Store, snapshot_id: str, *, reason: str, now: datetime) -> str:
 
 
 def release(store: Store, snapshot_id: str) -> str:
-    """End a hold; the snapshot then expires like any other. Gives its id.
+    """End a hold, so that the snapshot expires like any other; return its id.
 
     Raises:
         SnapshotMissing: there is no such snapshot.
-        MindGuardError: nobody holds it.
+        MindGuardError: the snapshot is not held.
     """
     key = find_key(store, snapshot_id)
     if store.head(Layout.beside(key, "hold")) is None:
@@ -45,16 +51,24 @@ def release(store: Store, snapshot_id: str) -> str:
 
 
 def remove_hold(store: Store, manifest_key: str) -> None:
+    """Delete the hold of the snapshot whose manifest has this key, in all its versions."""
     for each in versions_of(store, Layout.beside(manifest_key, "hold")):
         store.remove(each)
 
 
 def versions_of(store: Store, key: str) -> list[Listed]:
+    """Return every version and delete marker under exactly this key."""
     return [each for each in store.listing(key[len(store.prefix) + 1 :], versions=True) if each.key == key]
 
 
 def held_for(store: Store, manifest_key: str, keys: set[str]) -> str | None:
-    """The reason of the hold; a hold that cannot be read holds all the same."""
+    """Return the reason of a snapshot's hold, or None if it has no hold. A hold that cannot be read is still a hold.
+
+    Args:
+        store: where the snapshot is.
+        manifest_key: key of its manifest.
+        keys: all keys in the snapshots' folders.
+    """
     key = Layout.beside(manifest_key, "hold")
     if key not in keys:
         return None

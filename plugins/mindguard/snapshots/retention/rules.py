@@ -12,14 +12,14 @@ from mindguard.errors import MindGuardError
 from mindguard.settings.snapshot import RetentionSettings
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
-"""What two clocks may differ by; S3 itself refuses requests beyond 15 minutes."""
+"""The largest accepted difference between two clocks; S3 itself refuses requests beyond 15 minutes."""
 
 UNPROVEN_LIMIT = 3
-"""So many newest snapshots without a proof mean that drills have stopped. The very newest has none yet, as a rule."""
+"""If none of this many newest snapshots is proven, drills have stopped. The very newest usually has no proof yet."""
 
 
 class ExpiryRefused(MindGuardError):
-    """Time cannot be trusted, so nothing is old for certain; everything is kept."""
+    """The clocks or the snapshots' times are doubtful, so no age is certain; everything is kept."""
 
     def __init__(self, reason: str, hint: str) -> None:
         super().__init__(f"nothing expires: {reason}", hint=hint)
@@ -29,13 +29,13 @@ class ExpiryRefused(MindGuardError):
 class Kept:
     """A snapshot in the store, as far as retention is concerned.
 
-    Args:
+    Attributes:
         snapshot_id: its id.
-        key: of its manifest.
+        key: key of its manifest.
         taken_at: aware.
-        proven: a restore drill found it equal to its source.
-        quarantined: it does not count as good.
-        held: why it is to be kept whatever its age; None: there is no hold.
+        proven: whether a restore drill found it equal to its source.
+        quarantined: whether it is marked as not good.
+        held: why it is kept whatever its age; None: there is no hold.
     """
 
     snapshot_id: str
@@ -47,13 +47,13 @@ class Kept:
 
     @property
     def good(self) -> bool:
-        """Whether it can stand in for an older one."""
+        """Whether the snapshot makes an older one dispensable."""
         return self.proven and not self.quarantined
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of one snapshot, and why, in one line."""
+    """Whether one snapshot is kept or expires, and why, in one line."""
 
     snapshot: Kept
     action: Literal["keep", "expire"]
@@ -63,21 +63,25 @@ class Decision:
 def plan_expiry(
     snapshots: Sequence[Kept], *, now: datetime, store_now: datetime, retention: RetentionSettings
 ) -> list[Decision]:
-    """Decide on every snapshot; oldest first, whatever the order in which they come.
+    """Decide which snapshots expire.
 
-    One expires when it is older than `days`, at least `minimum` newer good ones exist, and nobody holds it; at most
-    `max_expire_per_run` at once, oldest first. Nothing expires while the newest snapshot is quarantined or the
-    newest ones are unproven: then something is wrong, and the older ones are what is left.
+    A snapshot expires if it is older than `days`, at least `minimum` newer good ones exist, and there is no hold on
+    it; at most `max_expire_per_run` expire at once, oldest first. Nothing expires while the newest snapshot is
+    quarantined or none of the newest ones is proven: then something is wrong, and the older snapshots may be all
+    that is left.
 
     Args:
-        snapshots: all that the store holds, quarantined ones included.
+        snapshots: all snapshots in the store, including quarantined ones, in any order.
         now: aware; this machine's clock.
-        store_now: aware; the store's clock. A machine that is 40 days ahead is found out by it.
+        store_now: aware; the store's clock, which reveals a machine that is for instance 40 days ahead.
         retention: days, minimum, max_expire_per_run, max_gap_days.
 
+    Returns:
+        One decision for every snapshot, oldest first.
+
     Raises:
-        ExpiryRefused: the clocks disagree, a snapshot is of the future, or snapshots are so far apart that either
-            they failed for long or both clocks have jumped.
+        ExpiryRefused: the clocks disagree, a snapshot's time is in the future, or two snapshots are so far apart
+            that either snapshots failed for long or both clocks have jumped.
     """
     ordered = sorted(snapshots, key=lambda each: (each.taken_at, each.snapshot_id))
     _refuse_doubtful_times(ordered, now, store_now, retention)
@@ -108,7 +112,7 @@ def _reason_to_keep(each: Kept, now: datetime, newer_good: int, retention: Reten
 
 
 def _stopped(ordered: Sequence[Kept]) -> str | None:
-    """Why pruning stops altogether, None where it does not."""
+    """Return why pruning stops altogether, or None if it does not."""
     if ordered and ordered[-1].quarantined:
         return "pruning stops: the newest snapshot is quarantined"
     if not any(each.proven for each in ordered[-UNPROVEN_LIMIT:]):
@@ -129,7 +133,7 @@ def _refuse_doubtful_times(
             f"snapshot {ordered[-1].snapshot_id} was taken in the future, at {ordered[-1].taken_at:%Y-%m-%d %H:%M %Z}",
             hint="a clock is or was wrong; correct it",
         )
-    # Where both clocks jumped together, the snapshots that stand in for older ones have a hole between them.
+    # If both clocks jumped together, there is a gap between the good snapshots that make older ones dispensable.
     good = [position for position, each in enumerate(ordered) if each.good][-retention.minimum :]
     times = [each.taken_at for each in ordered[good[0] if good else -1 :]]
     for before, after in pairwise([*times, now]):

@@ -1,1 +1,1 @@
-"""What lies in the bucket: keys, parts, manifests, encryption, and whether it is still what was written."""
+"""What is stored in the bucket: keys, parts, manifests, encryption, and checks that nothing has changed."""

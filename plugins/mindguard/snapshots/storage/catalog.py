@@ -1,4 +1,4 @@
-"""The catalog is the manifests themselves: there is no index that could be out of date."""
+"""The catalog of snapshots. It consists of the manifests alone: there is no index that could be out of date."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _PROOF = ".proof.json"
 
 
 class SnapshotMissing(MindGuardError):
-    """No snapshot has this id."""
+    """There is no snapshot with this id."""
 
 
 def list_snapshots(store: Store, *, unreadable: Callable[[str, MindGuardError], None] | None = None) -> list[Manifest]:
-    """All snapshots, oldest first.
+    """Return all snapshots, oldest first.
 
     Args:
-        store: where they are.
-        unreadable: told the manifest's key, and why, of each that cannot be read, which is then left out.
+        store: where the snapshots are.
+        unreadable: called with the key and the error of each manifest that cannot be read, which is then left out.
 
     Raises:
-        ManifestInvalid, Unreadable: one cannot be read, and nobody wants to be told.
+        ManifestInvalid, Unreadable: a manifest cannot be read, and `unreadable` was not given.
     """
     found = []
     for key in store.manifest_keys():
@@ -43,12 +43,12 @@ def list_snapshots(store: Store, *, unreadable: Callable[[str, MindGuardError], 
 
 
 def find_snapshot(store: Store, snapshot_id: str) -> Manifest:
-    """The snapshot with this id; `latest` is the newest one.
+    """Return the snapshot with this id; `latest` is the newest one.
 
     Raises:
-        SnapshotMissing: there is none.
+        SnapshotMissing: there is no such snapshot.
         ManifestInvalid: its manifest cannot be trusted.
-        Unreadable: it cannot be made out; KeyMissing names every key that it lacks.
+        Unreadable: its manifest cannot be decrypted; KeyMissing names every key that the ring lacks.
     """
     found = read_manifest(store, find_key(store, snapshot_id))
     store.encryption.require(found.keys, f"snapshot {found.snapshot_id}")
@@ -56,10 +56,10 @@ def find_snapshot(store: Store, snapshot_id: str) -> Manifest:
 
 
 def find_key(store: Store, snapshot_id: str) -> str:
-    """The key of this snapshot's manifest; `latest` is the newest one's.
+    """Return the key of this snapshot's manifest; `latest` is the newest snapshot.
 
     Raises:
-        SnapshotMissing: there is none.
+        SnapshotMissing: there is no such snapshot.
     """
     keys = store.manifest_keys()
     matching = keys[-1:] if snapshot_id == "latest" else [key for key in keys if key.endswith(f"/{snapshot_id}.json")]
@@ -72,28 +72,28 @@ def find_key(store: Store, snapshot_id: str) -> str:
 
 
 def snapshot_ids(store: Store) -> list[str]:
-    """The ids of all snapshots, oldest first, without reading one."""
+    """Return the ids of all snapshots, oldest first, without reading their manifests."""
     return [id_of(key) for key in store.manifest_keys()]
 
 
 def id_of(manifest_key: str) -> str:
-    """The snapshot whose manifest has this key."""
+    """Return the id of the snapshot whose manifest has this key."""
     return manifest_key.rpartition("/")[2].removesuffix(".json")
 
 
 def proven(store: Store) -> dict[str, Proof]:
-    """The proof of each snapshot that a restore drill has proven, by its id."""
+    """Return, by snapshot id, the proof of each snapshot that a restore drill has proven."""
     proofs = [proof for key in _proof_keys(store) if (proof := read_proof(store, key))]
     return {proof.snapshot_id: proof for proof in proofs}
 
 
 def newest_proven(store: Store) -> Manifest | None:
-    """The newest snapshot that a restore drill has proven; reads no more of the catalog than it must.
+    """Return the newest snapshot that a restore drill has proven, or None; older manifests are not read.
 
-    One whose manifest was damaged since is none, whatever was proven then.
+    A snapshot whose manifest was damaged after its drill does not count.
 
     Raises:
-        Unreadable: it cannot be decrypted here.
+        Unreadable: its manifest cannot be decrypted here.
     """
     for key in sorted(_proof_keys(store), key=id_of, reverse=True):
         with suppress(ManifestInvalid, ObjectMissing):  # damaged, or expired just now
@@ -109,16 +109,21 @@ def _proof_keys(store: Store) -> list[str]:
 def newest_snapshot(
     store: Store, *, good: bool = False, progress: Callable[[str], None] = lambda line: None
 ) -> Manifest | None:
-    """The newest snapshot whose manifest can be read, with `good` the newest that is not quarantined; or None.
+    """Return the newest snapshot whose manifest can be read, or None.
 
-    One that is damaged, or whose key was destroyed, must not keep the next snapshot from being taken: it is told to
-    `progress` and passed over.
+    A manifest that is damaged, or whose key was destroyed, must not keep the next snapshot from being taken: it is
+    reported and skipped.
+
+    Args:
+        store: where the snapshots are.
+        good: skip quarantined snapshots as well.
+        progress: called with one line for each manifest that cannot be read.
     """
     for key in reversed(store.manifest_keys()):
         try:
             found = read_manifest(store, key)
         except (ManifestInvalid, ObjectMissing, Unreadable) as error:
-            progress(f"passed over: {error}")
+            progress(f"skipped: {error}")
             continue
         if not (good and found.quarantined_for):
             return found
@@ -126,12 +131,12 @@ def newest_snapshot(
 
 
 def read_manifest(store: Store, key: str) -> Manifest:
-    """The manifest under this key, read once more where it seems damaged: once could be the network.
+    """Return the manifest under this key. One that seems damaged is read twice, because the network may be at fault.
 
     Raises:
-        ManifestInvalid: it cannot be trusted.
-        Unreadable: it cannot be made out.
-        ObjectMissing, StoreError: as `Store.read`.
+        ManifestInvalid: the manifest cannot be trusted.
+        Unreadable: the manifest cannot be decrypted.
+        ObjectMissing, StoreError: see `Store.read`.
     """
     try:
         return Manifest.from_bytes(store.read_sealed(key), origin=key)

@@ -1,10 +1,10 @@
-"""Client-side encryption: the store sees neither values nor names. Why it is built so: docs/adr/0011.
+"""Client-side encryption: the store sees neither values nor names. docs/adr/0011 has the reasons for this design.
 
-A key ring holds master keys by id, one of which is current, and a naming key. Each object has a key of its own,
-derived from a master key and the object's key in the store, so that no object passes for another. Parts are encrypted
-Parquet (Parquet Modular Encryption), all else is sealed as a whole. Which master key an object needs is in the clear:
-a part's folder begins with its id, `parts/<key id>.<opaque table>/<opaque content id>.parquet`, and so does a sealed
-object.
+A key ring holds master keys by id, one of which is current, and a naming key. Each object is encrypted with a key of
+its own, derived from a master key and the object's key in the store, so that no object can take another's place.
+Parts are encrypted Parquet (Parquet Modular Encryption); everything else is sealed as a whole. The id of the master
+key that an object needs is in the clear: a part's folder begins with it, as in
+`parts/<key id>.<opaque table>/<opaque content id>.parquet`, and a sealed object's bytes name it in their first line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mindguard.connections import Resolve
 from mindguard.errors import MindGuardError
@@ -39,15 +39,15 @@ KEYS_FILE_VARIABLE = "MINDGUARD_KEYS_FILE"
 
 
 class KeyRingInvalid(MindGuardError):
-    """The key ring is missing or cannot be used. Never quotes what it holds."""
+    """The key ring cannot be used. The message never quotes what the ring contains."""
 
 
 class Unreadable(MindGuardError):
-    """What is stored cannot be made out, however often it is read: the child's name says why."""
+    """A stored object cannot be decrypted or is damaged, however often it is read; the subclass says why."""
 
 
 class KeyMissing(Unreadable):
-    """The master keys with these ids are needed and not in the ring."""
+    """Master keys that are needed are not in the ring."""
 
     def __init__(self, key_ids: Iterable[str], needed_for: str) -> None:
         self.key_ids = tuple(sorted(key_ids))
@@ -58,12 +58,19 @@ class KeyMissing(Unreadable):
 
 
 class SealBroken(Unreadable):
-    """An object is not what was sealed under its key: altered, cut off, moved from another key, or never sealed."""
+    """An object is not what was sealed under its key: it was altered, cut off, moved or never sealed."""
+
+
+class PartName(NamedTuple):
+    """A part's folder below `parts/` and its content id, either of which may be opaque."""
+
+    folder: str
+    content_id: str
 
 
 @dataclass(frozen=True)
 class KeyRing:
-    """Master keys by id, newest last, and the naming key. `repr` shows no key."""
+    """Master keys by id, newest last, and the naming key. Its `repr` shows no key."""
 
     current: str
     keys: Mapping[str, bytes] = field(repr=False)
@@ -73,10 +80,14 @@ class KeyRing:
     def from_json(cls, text: str, *, origin: str) -> KeyRing:
         """Read what `new_key_ring` wrote.
 
+        Args:
+            text: the JSON.
+            origin: where the text comes from, for error messages.
+
         Raises:
-            KeyRingInvalid: with what is wrong, never with the text.
+            KeyRingInvalid: the text is not a valid key ring; the message says why and never quotes it.
         """
-        # `from None` everywhere: the original errors quote the text, and the text is the keys.
+        # Always `from None`: the original errors quote the text, which contains the keys.
         try:
             raw: Any = json.loads(text)
             ring = cls(
@@ -108,24 +119,24 @@ def _invalid(origin: str, why: str) -> KeyRingInvalid:
 
 
 def _check(key: bytes) -> str:
-    """Eight digits that end a key's id, so that a wrong key under a right id is found before any work."""
+    """Return the eight digits that end a key's id, so that a wrong key under a known id is found before any work."""
     return _derived(key, "check")[:4].hex()
 
 
 def _derived(key: bytes, purpose: str, name: str = "") -> bytes:
-    """HKDF-Expand (RFC 5869) with SHA-256, 32 bytes."""
+    """Derive a key of 32 bytes by HKDF-Expand (RFC 5869) with SHA-256."""
     return hmac.digest(key, f"mindguard 1 {purpose}\0{name}".encode() + b"\x01", "sha256")
 
 
 def new_key_ring(label: str, ring: KeyRing | None = None) -> str:
-    """One line of JSON for a person to store: a new ring, or `ring` with a new current key.
+    """Return one line of JSON for a person to store: a new ring, or `ring` with a new current key.
 
     Args:
-        label: names the new key for people, for instance its period: `2026-11`. Part of every object's name.
-        ring: to be rotated; its keys stay, so that what they encrypted stays readable.
+        label: names the new key for people, for instance by its period, `2026-11`. It becomes part of object keys.
+        ring: the ring to rotate; its keys stay in it, so that what they encrypted stays readable.
 
     Raises:
-        KeyRingInvalid: the label is not of lower-case letters, digits and hyphens.
+        KeyRingInvalid: the label does not consist of lower-case letters, digits and hyphens.
     """
     if not re.fullmatch(_LABEL, label):
         raise KeyRingInvalid(
@@ -140,12 +151,19 @@ def new_key_ring(label: str, ring: KeyRing | None = None) -> str:
 
 
 def read_key_ring(conn_id: str, resolve: Resolve, environ: Mapping[str, str] = os.environ) -> KeyRing:
-    """The key ring: from the variable `MINDGUARD_KEYS`, else from the file that `MINDGUARD_KEYS_FILE` names, else from
-    the password of the connection.
+    """Read the key ring from the first of three places that has one.
+
+    The places are the variable `MINDGUARD_KEYS`, the file that `MINDGUARD_KEYS_FILE` names, and the password of the
+    connection.
+
+    Args:
+        conn_id: id of the connection.
+        resolve: finds a connection by its id.
+        environ: environment variables.
 
     Raises:
-        ConnectionMissing: none of the three is there.
-        KeyRingInvalid: the first that is there cannot be used.
+        ConnectionMissing: none of the places has a ring.
+        KeyRingInvalid: the ring that was found cannot be used.
     """
     if text := environ.get(KEYS_VARIABLE):
         return KeyRing.from_json(text, origin=KEYS_VARIABLE)
@@ -160,26 +178,26 @@ def read_key_ring(conn_id: str, resolve: Resolve, environ: Mapping[str, str] = o
 
 
 def key_of_part(object_key: str) -> str | None:
-    """Id of the master key that the part under this key needs; None: it is not an encrypted part."""
+    """Return the id of the master key that the part under this key needs, or None if it is not an encrypted part."""
     found = _ENCRYPTED_PART.search(object_key)
     return found[1] if found else None
 
 
 def sealed_with(stored: bytes) -> str | None:
-    """Id of the master key that opens these bytes; None: they are not sealed. Needs no key."""
+    """Return the id of the master key that opens these bytes, or None if they are not sealed. It needs no key."""
     found = _SEAL.match(stored)
     return found[1].decode() if found else None
 
 
 class Encryption:
-    """Encrypts under the ring's current key, decrypts under any. Immutable, so any thread may use it.
+    """Encrypts with the ring's current key and decrypts with any of its keys. Immutable, so threads may share it.
 
     Args:
         ring: the keys.
-        reuse_across_keys: whether parts that an older key encrypted may belong to new snapshots, which then
-            need that key as well. Off: the first snapshot after a rotation is written in full.
-        accept_unencrypted: whether objects from before encryption was switched on are read. Whoever can write to
-            the store can then put forged ones in their place.
+        reuse_across_keys: whether new snapshots may reuse parts that an older key encrypted; they then need that
+            key as well. If not, the first snapshot after a rotation is written in full.
+        accept_unencrypted: whether objects from before encryption was switched on are read. If they are, whoever
+            can write to the store can replace them with forged ones.
     """
 
     def __init__(self, ring: KeyRing, *, reuse_across_keys: bool = False, accept_unencrypted: bool = False) -> None:
@@ -188,37 +206,41 @@ class Encryption:
         self._accept_unencrypted = accept_unencrypted
 
     def opaque(self, text: str) -> str:
-        """A name that tells nothing but, under one key, whether two texts are equal: 64 hexadecimal digits."""
+        """Return 64 hexadecimal digits that reveal nothing but whether two texts under one key are equal."""
         return self._opaque(self._ring.current, text)
 
-    def part_names(self, table: str, content_id: str) -> tuple[tuple[str, str], ...]:
-        """Folder and name under which a part may be stored: first those to write, then those that may be reused."""
+    def part_names(self, table: str, content_id: str) -> tuple[PartName, ...]:
+        """Return the names under which a part may be stored: first the one to write, then those that may be reused."""
         key_ids = dict.fromkeys((self._ring.current, *self._reusable))
-        return tuple((self._folder(key_id, table), self._opaque(key_id, content_id)[:40]) for key_id in key_ids)
+        return tuple(PartName(self._folder(key_id, table), self._opaque(key_id, content_id)[:40]) for key_id in key_ids)
 
     def named(self, key_id: str, tables: Iterable[str], folders: Iterable[str]) -> bool:
-        """Whether a ring with this naming key gave the folders of these tables their names under the key."""
+        """Return whether this ring gives any of the folders as the name of one of the tables under this key."""
         return not {self._folder(key_id, table) for table in tables}.isdisjoint(folders)
 
     def needed_keys(self, part_keys: Iterable[str]) -> tuple[str, ...]:
-        """Ids of the master keys that a manifest sealed now, with these parts, needs."""
+        """Return the ids of the master keys that a manifest with these parts needs if it is sealed now."""
         return tuple(sorted({self._ring.current, *filter(None, map(key_of_part, part_keys))}))
 
     def require(self, key_ids: Iterable[str], needed_for: str) -> None:
         """Check that the ring holds these keys.
 
+        Args:
+            key_ids: ids of the keys.
+            needed_for: what needs them, for the error message.
+
         Raises:
-            KeyMissing: naming every one that it does not hold.
+            KeyMissing: keys are missing; the message names all of them.
         """
         if missing := set(key_ids) - set(self._ring.keys):
             raise KeyMissing(missing, needed_for)
 
     def writing(self, object_key: str) -> FileEncryptionProperties | None:
-        """For `pyarrow.parquet.ParquetWriter(encryption_properties=…)`: AES-256-GCM for footer and all columns.
+        """Return the `encryption_properties` for a `ParquetWriter`: AES-256-GCM for the footer and all columns.
 
         Raises:
-            SealBroken: the name is not one that `part_names` gave.
-            KeyMissing: it is of a key that the ring does not hold.
+            SealBroken: the object's key was not made from one of `part_names`.
+            KeyMissing: the ring does not hold the master key.
         """
         import pyarrow.parquet.encryption as pe
 
@@ -232,11 +254,11 @@ class Encryption:
         return properties
 
     def reading(self, object_key: str) -> FileDecryptionProperties | None:
-        """For `pyarrow.parquet.ParquetFile(decryption_properties=…)`; None for a part that is not encrypted.
+        """Return the `decryption_properties` for a `ParquetFile`, or None if the part is not encrypted.
 
         Raises:
-            SealBroken: the part is not encrypted, and such ones are not accepted.
-            KeyMissing: the ring does not hold its key.
+            SealBroken: the part is not encrypted, and unencrypted parts are not accepted.
+            KeyMissing: the ring does not hold the master key.
         """
         import pyarrow.parquet.encryption as pe
 
@@ -250,7 +272,7 @@ class Encryption:
         return properties
 
     def seal(self, object_key: str, body: bytes) -> bytes:
-        """What to store under the key instead of `body`: id of the current key in the clear, then AES-256-GCM."""
+        """Return what to store under the key instead of `body`: the current key's id in the clear, then AES-256-GCM."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         key_id = self._ring.current
@@ -260,7 +282,7 @@ class Encryption:
         return header + nonce + cipher.encrypt(nonce, body, header + object_key.encode())
 
     def open(self, object_key: str, stored: bytes) -> bytes:
-        """What `seal` was given for this key.
+        """Return the body that `seal` was given for this key.
 
         Raises:
             KeyMissing: the ring does not hold the key that sealed it.
@@ -287,7 +309,7 @@ class Encryption:
         return f"{key_id}.{self._opaque(key_id, table)[:40]}"
 
     def _opaque(self, key_id: str, text: str) -> str:
-        # Under each key other names, so that an object is never found under a key that cannot open it.
+        # The name depends on the master key, so that an object is never found by a ring that cannot decrypt it.
         return hmac.digest(self._ring.naming, f"{key_id}\0{text}".encode(), "sha256").hex()
 
     def _data_key(self, key_id: str, purpose: str, object_key: str) -> bytes:
@@ -303,42 +325,42 @@ class Encryption:
 
 
 class NoEncryption(Encryption):
-    """Everything in the clear, through the same calls. Reading what is encrypted says which key it needs."""
+    """Stores everything in the clear. Reading an encrypted object raises KeyMissing, which names the key it needs."""
 
     def __init__(self) -> None:
         super().__init__(KeyRing("", {}, b""), accept_unencrypted=True)
 
     def opaque(self, text: str) -> str:
-        """The text itself."""
+        """Return the text itself."""
         return text
 
-    def part_names(self, table: str, content_id: str) -> tuple[tuple[str, str], ...]:
-        """The table's name and the content id themselves."""
-        return ((table, content_id),)
+    def part_names(self, table: str, content_id: str) -> tuple[PartName, ...]:
+        """Return the name made of the table's name and the content id themselves."""
+        return (PartName(table, content_id),)
 
     def needed_keys(self, part_keys: Iterable[str]) -> tuple[str, ...]:
-        """None."""
+        """Return no ids, because no key is needed."""
         return ()
 
     def writing(self, object_key: str) -> None:
-        """Parquet in the clear."""
+        """Return None: Parquet is written in the clear."""
 
     def seal(self, object_key: str, body: bytes) -> bytes:
-        """The body itself."""
+        """Return the body itself."""
         return body
 
 
 def encryption_of(settings: Settings, resolve: Resolve) -> Encryption:
-    """What the settings ask for; reads the key ring only when encryption is on.
+    """Return the encryption that the settings ask for; the key ring is read only if encryption is on.
 
     Raises:
-        ConnectionMissing, KeyRingInvalid: as `read_key_ring`.
+        ConnectionMissing, KeyRingInvalid: see `read_key_ring`.
     """
-    asked = settings.snapshot.encryption
-    if not asked.enabled:
+    chosen = settings.snapshot.encryption
+    if not chosen.enabled:
         return NoEncryption()
     return Encryption(
         read_key_ring(settings.connections.keys, resolve),
-        reuse_across_keys=asked.reuse_across_keys,
-        accept_unencrypted=asked.accept_unencrypted,
+        reuse_across_keys=chosen.reuse_across_keys,
+        accept_unencrypted=chosen.accept_unencrypted,
     )

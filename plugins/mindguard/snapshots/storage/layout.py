@@ -1,11 +1,12 @@
-"""The keys of everything that lies in the bucket under the prefix.
+"""The keys of all objects in the bucket under the prefix.
 
 ```
 <prefix>/parts/<table>/<content id>-<run>.parquet
 <prefix>/schema/<digest>-<run>.dump
 <prefix>/snapshots/<date>/<snapshot id>.json          the manifest
-<prefix>/snapshots/<date>/<snapshot id>.proof.json    a restore drill proved it
-<prefix>/snapshots/<date>/<snapshot id>.hold.json     kept whatever its age
+<prefix>/snapshots/<date>/<snapshot id>.proof.json    a restore drill proved the snapshot
+<prefix>/snapshots/<date>/<snapshot id>.hold.json     the snapshot is kept whatever its age
+<prefix>/damaged/<digest of a key>.json               the object under that key is damaged
 <prefix>/probe/<random>                               written and removed by `mindguard doctor`
 ```
 """
@@ -21,19 +22,16 @@ from urllib.parse import quote
 
 MANIFEST = re.compile(r"/\d{4}-\d\d-\d\d/[^/.]+\.json$")
 
-
 Kind = Literal["part", "schema", "manifest", "proof", "hold", "probe", "damaged"]
 
-
-_FILED = r"snapshots/\d{4}-\d\d-\d\d/\d{8}T\d{6}Z-[0-9a-f]+"
-
+_SNAPSHOT = r"snapshots/\d{4}-\d\d-\d\d/\d{8}T\d{6}Z-[0-9a-f]+"
 
 _LAYOUT: dict[Kind, re.Pattern[str]] = {
     "part": re.compile(r"parts/[^/]+/[0-9a-f]{40,64}(-[0-9a-f]+)?\.parquet"),
     "schema": re.compile(r"schema/[0-9a-f]{64}(-[0-9a-f]+)?\.dump"),
-    "manifest": re.compile(rf"{_FILED}\.json"),
-    "proof": re.compile(rf"{_FILED}\.proof\.json"),
-    "hold": re.compile(rf"{_FILED}\.hold\.json"),
+    "manifest": re.compile(rf"{_SNAPSHOT}\.json"),
+    "proof": re.compile(rf"{_SNAPSHOT}\.proof\.json"),
+    "hold": re.compile(rf"{_SNAPSHOT}\.hold\.json"),
     "probe": re.compile(r"probe/[0-9a-f]{16}"),
     "damaged": re.compile(r"damaged/[0-9a-f]{64}\.json"),
 }
@@ -41,33 +39,33 @@ _LAYOUT: dict[Kind, re.Pattern[str]] = {
 
 @dataclass(frozen=True)
 class Layout:
-    """The keys under one prefix, which has no slashes at its ends."""
+    """The keys under one prefix, which neither begins nor ends with a slash."""
 
     prefix: str
 
     def part_key(self, table: str, content_id: str) -> str:
-        """Key of a part. The table's name is percent-encoded: it may hold anything."""
+        """Return the key of a part. The table's name is percent-encoded, because it may contain any character."""
         return f"{self.prefix}/parts/{quote(table, safe='.')}/{content_id}.parquet"
 
     def schema_key(self, digest: str) -> str:
-        """Key of a schema dump; `digest` is of what it says, not of its bytes."""
+        """Return the key of a schema dump; `digest` is that of the schema's SQL, not of the stored bytes."""
         return f"{self.prefix}/schema/{digest}.dump"
 
     def manifest_key(self, day: date, snapshot_id: str) -> str:
-        """Key of a manifest; `day` is the day the snapshot was taken, in the settings' time zone."""
+        """Return the key of a manifest; `day` is the day it was taken, in the settings' time zone."""
         return f"{self.prefix}/snapshots/{day:%Y-%m-%d}/{snapshot_id}.json"
 
     def damage_key(self, key: str) -> str:
-        """Key of the note that the object under `key` is damaged."""
+        """Return the key of the note that the object under `key` is damaged."""
         return f"{self.prefix}/damaged/{hashlib.sha256(key.encode()).hexdigest()}.json"
 
     @staticmethod
     def beside(manifest_key: str, kind: Literal["proof", "hold"]) -> str:
-        """Key of what is kept beside a manifest; manifests themselves never change."""
+        """Return the key of a proof or hold, which is kept beside the manifest because manifests never change."""
         return f"{manifest_key.removesuffix('.json')}.{kind}.json"
 
     def kind(self, key: str) -> Kind | None:
-        """What the layout says the key is; None: it is not ours."""
+        """Return which kind of object has this key; None: it does not belong to this package."""
         folder, below = key[: len(self.prefix) + 1], key[len(self.prefix) + 1 :]
         if folder != f"{self.prefix}/":
             return None

@@ -1,4 +1,4 @@
-"""The manifest: what a snapshot is, written last and never changed. Without one a snapshot does not exist.
+"""The manifest describes a snapshot. It is written last and never changes; without it, the snapshot does not exist.
 
 The models below are the format; `docs/manifest.schema.json` is generated from them.
 """
@@ -9,17 +9,18 @@ import hashlib
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from mindguard.errors import MindGuardError
+from mindguard.snapshots.storage.content import Content
 
 FORMAT = 1
 
 
 class ManifestInvalid(MindGuardError):
-    """A manifest that cannot be trusted: altered, cut off, or of a format that this version cannot read."""
+    """A manifest cannot be trusted: it was altered or cut off, or has a format that this version cannot read."""
 
 
 class _Record(BaseModel):
@@ -30,31 +31,50 @@ class Column(_Record):
     """One column, with what its exact restore needs."""
 
     name: str
-    type: str = Field(description="exact SQL type with its modifier, schema-qualified where it is the user's own")
+    type: str = Field(description="exact SQL type with its modifier; a user-defined type is schema-qualified")
     encoding: Literal["native", "text"] = Field(
         description="native: a Parquet type; text: PostgreSQL's own output under pinned settings"
     )
-    collation: str | None = Field(None, description="only where it is not the type's own")
+    collation: str | None = Field(None, description="only if it is not the type's default")
     not_null: bool = False
     identity: Literal["a", "d"] | None = Field(None, description="a: GENERATED ALWAYS, d: BY DEFAULT")
     generated: Literal["s", "v"] | None = Field(None, description="s: stored, v: virtual")
     default: str | None = Field(None, description="default or generation expression, as SQL")
 
 
-class Part(_Record):
-    """One immutable Parquet object: the rows of one table whose key lies in [lower, upper)."""
+class StoredObject(_Record):
+    """An immutable object: a part, or what is stored beside the parts."""
 
     key: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the stored bytes")
     bytes: int = Field(ge=1)
+
+    @property
+    def content(self) -> Content:
+        """What the store must give back for the key."""
+        return Content(self.sha256, self.bytes)
+
+
+class Part(StoredObject):
+    """One immutable Parquet object: the rows of one table whose key lies in [lower, upper)."""
+
     rows: int = Field(ge=1)
     fingerprint: str = Field(pattern="^[0-9a-f]{32}$", description="value digest, computed inside PostgreSQL")
     lower: str | None = Field(None, description="inclusive; null: unbounded. PostgreSQL's text of the key")
-    upper: str | None = Field(None, description="exclusive; null: unbounded, and rows without a key belong here")
-    times_as_text: bool = Field(
-        False,
-        description="date and timestamp columns are text here: a value is infinite or outside years 1 to 9999",
+    upper: str | None = Field(
+        None, description="exclusive; null: unbounded, and the part contains the rows without a key"
     )
+    times_as_text: bool = Field(
+        default=False,
+        description="date and timestamp columns are text, because a value is infinite or outside years 1 to 9999",
+    )
+
+
+class TableName(NamedTuple):
+    """The name of a table, unquoted."""
+
+    schema: str
+    name: str
 
 
 class Table(_Record):
@@ -70,6 +90,12 @@ class Table(_Record):
     parts: tuple[Part, ...]
 
     @property
+    def table_name(self) -> TableName:
+        """Schema and bare name apart."""
+        schema, _, name = self.name.partition(".")
+        return TableName(schema, name)
+
+    @property
     def stored_bytes(self) -> int:
         """Bytes of all parts."""
         return sum(part.bytes for part in self.parts)
@@ -83,27 +109,19 @@ class Enum(_Record):
 
 
 class Sequence(_Record):
-    """Where a sequence stood that feeds a column of the tables; read after the rows, so never behind them."""
+    """Position of a sequence that feeds a column of the tables; read after the rows, so never behind them."""
 
     name: str = Field(description="schema.sequence, quoted where PostgreSQL would quote it")
     last_value: int
     is_called: bool
 
 
-class StoredObject(_Record):
-    """An immutable object beside the parts."""
-
-    key: str
-    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the stored bytes")
-    bytes: int = Field(ge=1)
-
-
 class SourceIdentity(_Record):
-    """Where the rows came from. Names no host and no user: the bucket need not know them."""
+    """Where the rows came from. It names no host and no user, because the bucket need not know them."""
 
     database: str
     server_version: int = Field(description="server_version_num, for instance 180006")
-    system_identifier: str | None = Field(description="null where the role may not read it")
+    system_identifier: str | None = Field(description="null if the role may not read it")
     lsn: str = Field(description="position in the write-ahead log when the snapshot was taken")
     exported_snapshot: str
 
@@ -115,17 +133,15 @@ class Manifest(_Record):
     snapshot_id: str
     taken_at: AwareDatetime = Field(description="UTC")
     logical_date: AwareDatetime | None = Field(
-        None, description="of the scheduled run that asked for it; the rows are of taken_at all the same"
+        None, description="logical date of the scheduled run; the rows are those of taken_at nevertheless"
     )
     source: SourceIdentity
     tables: tuple[Table, ...] = Field(min_length=1)
     enums: tuple[Enum, ...] = ()
     sequences: tuple[Sequence, ...] = ()
-    schema_dump: StoredObject = Field(
-        description="pg_dump --schema-only -Fc of the whole database, of the same instant"
-    )
+    schema_dump: StoredObject = Field(description="pg_dump --schema-only -Fc of the whole database at the same instant")
     quarantined_for: tuple[str, ...] = Field(
-        (), description="why this snapshot does not count as good, one line each; empty: it does"
+        (), description="why this snapshot does not count as good, one line for each reason; empty: it is good"
     )
     keys: tuple[str, ...] = Field(
         (), description="ids of the master keys that reading it needs; empty: it is not encrypted on the client's side"
@@ -138,11 +154,11 @@ class Manifest(_Record):
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes of all parts, those shared with other snapshots included."""
+        """Bytes of all parts, including those shared with other snapshots."""
         return sum(table.stored_bytes for table in self.tables)
 
     @property
-    def objects(self) -> tuple[Part | StoredObject, ...]:
+    def objects(self) -> tuple[StoredObject, ...]:
         """Every stored object that the snapshot needs."""
         return (*self.parts, self.schema_dump)
 
@@ -152,8 +168,8 @@ class Manifest(_Record):
         return tuple(part for table in self.tables for part in table.parts)
 
     def to_bytes(self) -> bytes:
-        """JSON for the store, with a digest over everything else so that an altered manifest is noticed."""
-        # Without keys as before there were any: a version that knows none reads what is not encrypted.
+        """Return JSON for the store, with a digest over everything else so that an altered manifest is noticed."""
+        # The field is left out if there are no keys, so that versions from before encryption can read the manifest.
         body = self.model_dump(mode="json", exclude=None if self.keys else {"keys"})
         return json.dumps(body | {"digest": _digest(body)}, ensure_ascii=False, indent=1).encode()
 
@@ -162,7 +178,7 @@ class Manifest(_Record):
         """Read what `to_bytes` wrote.
 
         Raises:
-            ManifestInvalid: not JSON, altered, of another format, or inconsistent in itself.
+            ManifestInvalid: the bytes are not JSON, were altered, have another format, or are inconsistent.
         """
         try:
             body: dict[str, Any] = json.loads(stored)
@@ -186,10 +202,10 @@ class Manifest(_Record):
         return manifest
 
     def check_sums(self, origin: str) -> None:
-        """Check that each table's rows and fingerprint are the sum of its parts'.
+        """Check that each table's row count and fingerprint are the sums of those of its parts.
 
         Raises:
-            ManifestInvalid: they are not.
+            ManifestInvalid: a table's row count or fingerprint is not that sum.
         """
         for table in self.tables:
             rows = sum(part.rows for part in table.parts)
@@ -208,16 +224,16 @@ _LANE = 1 << 64
 
 
 def fingerprint(sum_1: int, sum_2: int) -> str:
-    """A value digest from the two sums that PostgreSQL computed: two lanes of 64 bits, in hexadecimal."""
+    """Return the value digest made of the two sums that PostgreSQL computed: two lanes of 64 bits, in hexadecimal."""
     return f"{sum_1 % _LANE:016x}{sum_2 % _LANE:016x}"
 
 
 def combine(fingerprints: Iterable[str]) -> str:
-    """The fingerprint of rows together, from the fingerprints of disjoint groups of them."""
+    """Return the fingerprint of all rows from the fingerprints of disjoint groups of them."""
     lanes = [(int(each[:16], 16), int(each[16:], 16)) for each in fingerprints]
     return fingerprint(sum(first for first, _ in lanes), sum(second for _, second in lanes))
 
 
 def new_snapshot_id(taken_at: datetime, suffix: str) -> str:
-    """Sortable by time and unique by its suffix: two runs in one second must not collide."""
+    """Return an id that sorts by time; the suffix makes it unique, because two runs in one second must not collide."""
     return f"{taken_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{suffix}"

@@ -1,4 +1,4 @@
-"""A snapshot's proof: a restore drill rebuilt it and found it equal. Stored create-only beside the manifest."""
+"""The proof that a restore drill rebuilt a snapshot and found it equal. It is stored beside the manifest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Record(BaseModel):
 
 
 class ProvenTable(_Record):
-    """What the rebuilt table held; equal to the manifest's, else there would be no proof."""
+    """Rows and fingerprint of a rebuilt table. They equal the manifest's, or there would be no proof."""
 
     rows: int
     fingerprint: str
@@ -30,14 +30,16 @@ class Proof(_Record):
     format: Literal[1] = 1
     snapshot_id: str
     proven_at: AwareDatetime = Field(description="UTC")
-    seconds: float = Field(description="to rebuild all tables with their indexes, from the first byte read: the RTO")
+    seconds: float = Field(
+        description="the RTO: time to rebuild all tables with their indexes, from the first byte read"
+    )
     tables: dict[str, ProvenTable]
     server_version: int = Field(description="server_version_num of the scratch server")
-    skipped: tuple[str, ...] = Field((), description="what the scratch server could not have, one line each")
+    skipped: tuple[str, ...] = Field((), description="what could not be restored on the scratch server, one line each")
 
 
 def store_proof(proof: Proof, store: Store, manifest_key: str) -> bool:
-    """Store it; False: an earlier drill has left one already, which stays."""
+    """Store the proof, create-only; return False if an earlier drill has stored one, which stays."""
     body = proof.model_dump_json(indent=1).encode()
     with suppress(ObjectExists):
         store.create_sealed(Layout.beside(manifest_key, "proof"), body)
@@ -46,7 +48,7 @@ def store_proof(proof: Proof, store: Store, manifest_key: str) -> bool:
 
 
 def read_proof(store: Store, key: str) -> Proof | None:
-    """The proof under this key; None when it cannot be read as one: then nothing is proven."""
+    """Return the proof under this key, or None if it is unreadable: then nothing is proven."""
     try:
         return Proof.model_validate_json(store.read_sealed(key))
     except (ValidationError, Unreadable):

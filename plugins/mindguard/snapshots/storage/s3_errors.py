@@ -1,4 +1,4 @@
-"""What goes wrong with an object store, each as one line that says what to do."""
+"""Errors of an object store, each as one line that says what to do."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from mindguard.snapshots.storage.encryption import Unreadable
 
 
 class StoreError(MindGuardError):
-    """The store did not do what was asked."""
+    """The store did not do what it was asked to do."""
 
 
 class ObjectMissing(StoreError):
-    """No object under this key."""
+    """There is no object under this key."""
 
 
 class StoreFault(StoreError):
-    """The store answers that it has a fault of its own, try after try: with everything, or with this object."""
+    """The store answered each attempt with an internal error; it may concern everything, or this object alone."""
 
 
 class ObjectExists(StoreError):
-    """A create-only write found an object under this key already."""
+    """A create-only write failed because there is an object under this key already."""
 
 
 class NoAnswer(StoreError):
-    """The store gave no answer: it may have done what was asked, or not."""
+    """The store gave no answer, so it may or may not have done what it was asked to do."""
 
 
 class WriteConflict(ObjectExists):
-    """Other writes under the key were under way, try after try; whether one has come to its end is not known."""
+    """At each attempt, another write under the key was in progress; it is not known whether one has succeeded."""
 
 
 class ObjectDamaged(Unreadable):
-    """What is stored is not what the store's own checksum was made of."""
+    """The stored bytes do not match the store's own checksum of them."""
 
 
 @contextmanager
 def explained(doing: str, *, bucket: str, locking: bool) -> Iterator[None]:
-    """Turn botocore's errors into a StoreError of one line; a header or a key never gets into it.
+    """Turn botocore's errors into a StoreError of one line, which never contains a header or a credential.
 
     Args:
-        doing: what is tried, for instance `write KEY`.
-        bucket: its name, for hints.
+        doing: what the block does, for instance `write KEY`.
+        bucket: the bucket's name, for hints.
         locking: whether the request asks for object lock.
     """
     from botocore.exceptions import BotoCoreError, ClientError
@@ -66,9 +66,9 @@ def _refusal(doing: str, response: Any, bucket: str, *, locking: bool) -> StoreE
     if code in {"PreconditionFailed", "412"}:
         return ObjectExists(f"cannot {doing}: it exists already")
     if code in {"ConditionalRequestConflict", "409"}:
-        return WriteConflict(f"cannot {doing}: another write of it is under way", hint="run again")
+        return WriteConflict(f"cannot {doing}: another write of it is in progress", hint="run again")
     renew = "renew the credentials of the backup connection"
-    trouble = "the store has a fault of its own: run again when it is well"
+    trouble = "the store has a fault of its own: run again when it works again"
     hints = {
         "NoSuchBucket": f"create the bucket {bucket}, or correct snapshot.bucket in the settings",
         "AccessDenied": "give the connection's key the right to put, get and list under this prefix"
@@ -76,7 +76,7 @@ def _refusal(doing: str, response: Any, bucket: str, *, locking: bool) -> StoreE
         "InvalidAccessKeyId": "correct the access key of the backup connection",
         "SignatureDoesNotMatch": "correct the secret key of the backup connection",
         "ExpiredToken": renew,
-        # The answer to a HEAD has no body that could say more.
+        # The answer to a HEAD request has no body with details.
         "400": f"if it worked before, {renew}",
         "403": f"if it worked before, {renew}; else give its key the right to get objects under this prefix",
         **dict.fromkeys(("InternalError", "ServiceUnavailable", "SlowDown", "500", "502", "503", "504"), trouble),

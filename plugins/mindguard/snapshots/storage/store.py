@@ -1,4 +1,4 @@
-"""The object store: create-only writes with SHA-256, reads, listings and removal. Its keys are those of `layout`."""
+"""The object store: create-only writes with SHA-256, reads, listings and removal. `layout` defines its keys."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from mindguard.settings.snapshot import SnapshotSettings
+from mindguard.snapshots.storage.content import Content
 from mindguard.snapshots.storage.encryption import Encryption, NoEncryption
 from mindguard.snapshots.storage.layout import MANIFEST, Layout
 from mindguard.snapshots.storage.s3_errors import (
@@ -37,7 +38,15 @@ _SINGLE_PUT_LIMIT = 5 * 1024**3
 
 @dataclass(frozen=True)
 class Stored:
-    """What the store says about an object."""
+    """What the store says about an object.
+
+    Attributes:
+        key: the object's key.
+        bytes: its size.
+        sha256: the digest that its writer left in the metadata, in hexadecimal; None if there is none.
+        written_at: aware.
+        locked_until: aware; when object lock ends, None if there is no lock.
+    """
 
     key: str
     bytes: int
@@ -45,12 +54,22 @@ class Stored:
     written_at: datetime
     locked_until: datetime | None = None
 
+    @property
+    def content(self) -> Content | None:
+        """What was written under the key; None if its writer left no SHA-256."""
+        return Content(self.sha256, self.bytes) if self.sha256 else None
+
 
 @dataclass(frozen=True)
 class Listed:
-    """One object of a listing; in a bucket with versions one version of it, which may be hidden by a newer one.
+    """One object of a listing, or in a bucket with versions one version of it, which a newer one may hide.
 
-    `version` is None in a bucket without versions. A delete marker is a version without bytes.
+    Attributes:
+        key: the object's key.
+        bytes: its size; 0 for a delete marker.
+        written_at: aware.
+        version: the version's id; None in a bucket without versions.
+        marker: whether the version is a delete marker.
     """
 
     key: str
@@ -62,7 +81,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Upload:
-    """A multipart upload that was begun and neither completed nor aborted."""
+    """A multipart upload that was begun, and neither completed nor aborted."""
 
     key: str
     upload_id: str
@@ -70,16 +89,16 @@ class Upload:
 
 
 class Store:
-    """One bucket and prefix. Nothing here overwrites an object, and nothing is deleted that the layout does not name.
+    """One bucket and prefix. It never overwrites an object, and deletes only objects whose keys the layout defines.
 
     Args:
         client: a boto3 S3 client.
         bucket: bucket name.
-        prefix: key prefix, without slashes at its ends.
-        storage_class: class that objects are written in.
-        sse: server-side encryption to request (`AES256`, `aws:kms`), None for none.
+        prefix: key prefix, without a slash at either end.
+        storage_class: storage class of new objects.
+        sse: server-side encryption to request (`AES256`, `aws:kms`); None: no request for it.
         sse_kms_key_id: key for `aws:kms`.
-        encryption: of parts, and of what `create_sealed` writes; default: none.
+        encryption: encrypts parts, and what `create_sealed` writes; by default nothing is encrypted.
     """
 
     def __init__(
@@ -106,7 +125,7 @@ class Store:
 
     @classmethod
     def of(cls, client: S3Client, settings: SnapshotSettings, encryption: Encryption | None = None) -> Store:
-        """The store that the settings name."""
+        """Return the store that the settings name."""
         return cls(
             client,
             bucket=settings.bucket,
@@ -118,36 +137,43 @@ class Store:
         )
 
     def check_access(self) -> None:
-        """Ask the store something small, so that a wrong key or bucket is found before any work.
+        """Make a small request, so that wrong credentials or a wrong bucket are found before any work.
 
         Raises:
-            StoreError: as one line that says what to correct. (A HEAD request could not: its answers have no body.)
+            StoreError: one line that says what to correct. (This is why the request is not a HEAD: its answers have
+                no body with details.)
         """
         with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
             self._client.list_objects_v2(Bucket=self.bucket, Prefix=f"{self.prefix}/", MaxKeys=1)
 
-    def create(self, key: str, body: BinaryIO | bytes, *, sha256: str, size: int) -> None:
+    def create(self, key: str, body: BinaryIO | bytes, content: Content) -> None:
         """Write an object that must not exist yet; the store itself checks the SHA-256 of what arrives.
 
+        A write that was not answered, but is found to have arrived, counts as done.
+
+        Args:
+            key: the object's key.
+            body: the bytes; a file is read from its current position.
+            content: SHA-256 and size of the bytes.
+
         Raises:
-            ObjectExists: there is one under this key.
-            StoreError: anything else, as one line that says what to do. A write that had no answer and has
-                arrived all the same is none.
+            ObjectExists: there is an object under this key already.
+            StoreError: anything else, as one line that says what to do.
         """
-        if size > _SINGLE_PUT_LIMIT:
+        if content.size > _SINGLE_PUT_LIMIT:
             raise StoreError(
-                f"{key} has {size / 1024**3:.1f} GiB, a single upload ends at 5 GiB",
+                f"{key} has {content.size / 1024**3:.1f} GiB, a single upload ends at 5 GiB",
                 hint="choose a part_by with more distinct values, or a smaller part_mb",
             )
         request: dict[str, Any] = {
             "Bucket": self.bucket,
             "Key": key,
             "Body": body,
-            "ContentLength": size,
-            "ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode(),
+            "ContentLength": content.size,
+            "ChecksumSHA256": base64.b64encode(bytes.fromhex(content.sha256)).decode(),
             "IfNoneMatch": "*",
-            # A multipart-free SHA-256 of our own: some stores do not give the checksum back.
-            "Metadata": {"sha256": sha256},
+            # Kept in the metadata as well, because some stores do not give the checksum back.
+            "Metadata": {"sha256": content.sha256},
             **self._written_as,
         }
         for tries in range(1, _CONFLICT_TRIES + 1):
@@ -156,35 +182,36 @@ class Store:
                     self._client.put_object(**request)
                 return
             except NoAnswer:
-                # To no try at all; one of them may have arrived all the same.
+                # No attempt was answered, but one of them may have arrived.
                 with suppress(StoreError):
-                    if (found := self.head(key)) and (found.sha256, found.bytes) == (sha256, size):
+                    if (found := self.head(key)) and found.content == content:
                         return
                 raise
             except WriteConflict:
-                # With this one's own first try, perhaps, whose answer was lost. Its end is soon.
+                # The other write may be an earlier attempt of this one whose answer was lost. It will finish soon.
                 if tries == _CONFLICT_TRIES:
                     raise
                 time.sleep(tries)
                 if not isinstance(body, bytes):
                     body.seek(0)
 
-    def create_sealed(self, key: str, body: bytes) -> tuple[str, int]:
-        """`create` for a small object that only holders of the key ring may read or could have written.
+    def create_sealed(self, key: str, body: bytes) -> Content:
+        """Seal a small object, so that only holders of the key ring can read it or could have written it; `create` it.
 
         Returns:
-            SHA-256 and size of what is stored.
+            The content of the sealed body, which is what is stored.
 
         Raises:
-            ObjectExists: something else is there.
-            StoreError: as `create`.
+            ObjectExists: there is another object under this key already.
+            StoreError: see `create`.
         """
         sealed = self.encryption.seal(key, body)
-        written = hashlib.sha256(sealed).hexdigest(), len(sealed)
+        written = Content.of(sealed)
         try:
-            self.create(key, sealed, sha256=written[0], size=written[1])
+            self.create(key, sealed, written)
         except ObjectExists:
-            # The first try may have arrived and its answer been lost; then what is there is ours, to the last byte.
+            # An earlier attempt may have arrived although its answer was lost. Then the stored bytes are exactly
+            # these: sealing the same body again would give others.
             with suppress(ObjectMissing):
                 if self.digest(key, expected=written) == written:
                     return written
@@ -192,14 +219,19 @@ class Store:
         return written
 
     def locking(self, mode: Literal["GOVERNANCE", "COMPLIANCE"], until: datetime) -> Store:
-        """The same store, whose `create` locks what it writes. The bucket must have object lock enabled."""
+        """Return the same store, except that new objects are locked. The bucket must have object lock enabled.
+
+        Args:
+            mode: object lock's mode.
+            until: aware; when the locks end.
+        """
         locking = copy(self)
-        until = until.replace(microsecond=0)  # stores round down, and the lock would look too short ever after
+        until = until.replace(microsecond=0)  # stores round down, and every later check would find the lock too short
         locking._written_as = self._written_as | {"ObjectLockMode": mode, "ObjectLockRetainUntilDate": until}
         return locking
 
     def extend_lock(self, key: str) -> None:
-        """Lock a stored object at least as long as new ones are; does nothing unless this store is `locking`."""
+        """Lock a stored object at least as long as new ones; do nothing unless `locking` made this store."""
         until = self._written_as.get("ObjectLockRetainUntilDate")
         if until is None:
             return
@@ -214,7 +246,7 @@ class Store:
             )
 
     def head(self, key: str) -> Stored | None:
-        """What is stored under the key, None when nothing is."""
+        """Return what the store says about the object under the key, or None if there is none."""
         try:
             with self._explained(f"look up {key}"):
                 found = self._client.head_object(Bucket=self.bucket, Key=key)
@@ -229,10 +261,10 @@ class Store:
         )
 
     def clock(self) -> datetime:
-        """The store's own time, aware.
+        """Return the store's own time, aware.
 
         Raises:
-            StoreError: it does not tell.
+            StoreError: the store could not be asked, or its answer has no time.
         """
         with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
             answer = self._client.list_objects_v2(Bucket=self.bucket, Prefix=f"{self.prefix}/", MaxKeys=1)
@@ -242,20 +274,20 @@ class Store:
             raise StoreError("the store does not tell its time", hint="its answers need a Date header") from None
 
     def chunks(self, key: str) -> Iterator[bytes]:
-        """The object's bytes, 1 MiB at a time.
+        """Yield the object's bytes, 1 MiB at a time.
 
         Raises:
-            ObjectMissing: nothing is stored under the key.
-            ObjectDamaged: all bytes were given, and the store's own checksum is not of them.
-            StoreError: it could not be read to its end.
+            ObjectMissing: there is no object under the key.
+            ObjectDamaged: all bytes were read, and they do not match the store's own checksum.
+            StoreError: the object could not be read to its end.
         """
         from botocore.exceptions import FlexibleChecksumError, HTTPClientError, IncompleteReadError
 
-        asked: Any = {"Bucket": self.bucket, "Key": key}
+        request: Any = {"Bucket": self.bucket, "Key": key}
         position, tries = 0, 0
         with self._explained(f"read {key}"):
             while True:
-                body = self._client.get_object(**asked)["Body"]
+                body = self._client.get_object(**request)["Body"]
                 try:
                     for chunk in body.iter_chunks(_CHUNK):
                         position += len(chunk)
@@ -264,43 +296,42 @@ class Store:
                 except FlexibleChecksumError:
                     raise ObjectDamaged(f"{key} is not what was stored: the store's own checksum differs") from None
                 except (HTTPClientError, IncompleteReadError):
-                    # botocore tries again until an answer begins; one that breaks off is ours to go on with.
+                    # botocore repeats a request only until its answer begins. An answer that breaks off is continued
+                    # here.
                     tries += 1
                     if tries == _READ_TRIES:
                         raise
-                asked["Range"] = f"bytes={position}-"
+                request["Range"] = f"bytes={position}-"
 
     def read(self, key: str) -> bytes:
-        """The whole object, read once more where it seems damaged: once could be the network. For small ones.
+        """Return the bytes of a small object. One that seems damaged is read twice: the network may be at fault.
 
         Raises:
-            ObjectMissing, ObjectDamaged, StoreError: as `chunks`.
+            ObjectMissing, ObjectDamaged, StoreError: see `chunks`.
         """
         with suppress(ObjectDamaged):
             return b"".join(self.chunks(key))
         return b"".join(self.chunks(key))
 
     def read_sealed(self, key: str) -> bytes:
-        """What `create_sealed` was given.
+        """Return the body that `create_sealed` was given.
 
         Raises:
             Unreadable: its master key is missing, or it is not what was written.
-            ObjectMissing, StoreError: as `read`.
+            ObjectMissing, StoreError: see `read`.
         """
         return self.encryption.open(key, self.read(key))
 
-    def digest(
-        self, key: str, copy_to: BinaryIO | None = None, *, expected: tuple[str, int] | None = None
-    ) -> tuple[str, int]:
-        """SHA-256 and size of what is stored, read back to its last byte.
+    def digest(self, key: str, copy_to: BinaryIO | None = None, *, expected: Content | None = None) -> Content:
+        """Read an object to its last byte and return its content.
 
         Args:
-            key: of the object.
-            copy_to: an empty file for a copy.
-            expected: where the object differs from this it is read once more: once could be the network.
+            key: the object's key.
+            copy_to: an empty file that gets a copy.
+            expected: an object that differs from this is read a second time, because the network may be at fault.
 
         Raises:
-            ObjectMissing, StoreError: as `chunks`.
+            ObjectMissing, StoreError: see `chunks`.
         """
         found = self._digest(key, copy_to)
         if expected in (None, found):
@@ -310,43 +341,45 @@ class Store:
             copy_to.truncate()
         return self._digest(key, copy_to)
 
-    def _digest(self, key: str, copy_to: BinaryIO | None) -> tuple[str, int]:
+    def _digest(self, key: str, copy_to: BinaryIO | None) -> Content:
         digest, size = hashlib.sha256(), 0
-        # The SHA-256 of what came says more than that the store's checksum is of something else.
+        # The caller compares the SHA-256, which says more than the mismatch of the store's own checksum.
         with suppress(ObjectDamaged):
             for chunk in self.chunks(key):
                 digest.update(chunk)
                 size += len(chunk)
                 if copy_to:
                     copy_to.write(chunk)
-        return digest.hexdigest(), size
+        return Content(digest.hexdigest(), size)
 
     def listing(self, below: str = "", *, versions: bool = False) -> list[Listed]:
-        """Every object whose key begins with the prefix and `below`.
+        """List every object whose key begins with the prefix and `below`.
 
         Args:
             below: a folder, or the beginning of a name.
-            versions: where the bucket has versions, each of them and each delete marker: what takes up room.
+            versions: if the bucket has versions, list each version and each delete marker: everything that takes up
+                room.
         """
-        asked: Any = {"Bucket": self.bucket, "Prefix": f"{self.prefix}/{below}"}
+        request: Any = {"Bucket": self.bucket, "Prefix": f"{self.prefix}/{below}"}
         found: list[Listed] = []
         with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
             if not (versions and self._versioned()):
-                for page in self._client.get_paginator("list_objects_v2").paginate(**asked):
+                for page in self._client.get_paginator("list_objects_v2").paginate(**request):
                     found += [Listed(o["Key"], o["Size"], o["LastModified"]) for o in page.get("Contents", ())]
                 return found
-            for old in self._client.get_paginator("list_object_versions").paginate(**asked):
+            for versioned in self._client.get_paginator("list_object_versions").paginate(**request):
                 found += [
-                    Listed(v["Key"], v["Size"], v["LastModified"], v["VersionId"]) for v in old.get("Versions", ())
+                    Listed(v["Key"], v["Size"], v["LastModified"], v["VersionId"])
+                    for v in versioned.get("Versions", ())
                 ]
                 found += [
                     Listed(m["Key"], 0, m["LastModified"], m["VersionId"], marker=True)
-                    for m in old.get("DeleteMarkers", ())
+                    for m in versioned.get("DeleteMarkers", ())
                 ]
         return found
 
     def _versioned(self) -> bool:
-        """Whether a plain delete would only hide an object here. A store that cannot say has no versions."""
+        """Return whether a plain delete would only hide an object. A store that cannot say has no versions."""
         from botocore.exceptions import ClientError
 
         try:
@@ -357,19 +390,19 @@ class Store:
             raise
 
     def remove(self, listed: Listed) -> None:
-        """Delete one object that `listing` gave; one that is gone already is fine.
+        """Delete one object that `listing` gave; it is no error if the object is gone already.
 
         Raises:
-            StoreError: the store refuses, or the key is not of our layout.
+            StoreError: the store refuses, or the key does not belong to this package.
         """
         if self.layout.kind(listed.key) is None:
-            raise StoreError(f"{listed.key} is not of this package; it is left alone")
+            raise StoreError(f"{listed.key} does not belong to this package; it is left alone")
         which: Any = {"VersionId": listed.version} if listed.version else {}
         with suppress(ObjectMissing), self._explained(f"delete {listed.key}"):
             self._client.delete_object(Bucket=self.bucket, Key=listed.key, **which)
 
     def locked_until(self, listed: Listed) -> datetime | None:
-        """Until when object lock refuses to delete it; None when it is not locked, or the store cannot say."""
+        """Return until when object lock forbids deleting the object; None if it is not locked, or nobody can say."""
         which: Any = {"VersionId": listed.version} if listed.version else {}
         try:
             with self._explained(f"look up the lock of {listed.key}"):
@@ -379,7 +412,7 @@ class Store:
         return found["Retention"].get("RetainUntilDate")
 
     def uploads(self) -> list[Upload]:
-        """Multipart uploads under the prefix that were begun and never ended."""
+        """Return the multipart uploads under the prefix that were neither completed nor aborted."""
         found: list[Upload] = []
         with self._explained(f"list uploads in s3://{self.bucket}/{self.prefix}"):
             pages = self._client.get_paginator("list_multipart_uploads").paginate(
@@ -390,23 +423,23 @@ class Store:
         return found
 
     def abort(self, upload: Upload) -> None:
-        """Drop what was uploaded of an object that never came to be.
+        """Abort an upload, which deletes the pieces that arrived.
 
         Raises:
-            StoreError: the store refuses, or the key is not of our layout.
+            StoreError: the store refuses, or the key does not belong to this package.
         """
         if self.layout.kind(upload.key) is None:
-            raise StoreError(f"upload {upload.key} is not of this package; it is left alone")
+            raise StoreError(f"upload {upload.key} does not belong to this package; it is left alone")
         with suppress(ObjectMissing), self._explained(f"abort the upload of {upload.key}"):
             self._client.abort_multipart_upload(Bucket=self.bucket, Key=upload.key, UploadId=upload.upload_id)
 
     def manifest_keys(self) -> list[str]:
-        """Keys of all manifests, oldest first."""
+        """Return the keys of all manifests, oldest first."""
         keys = [key for key in self.keys("snapshots/") if MANIFEST.search(key)]
         return sorted(keys, key=lambda key: key.rsplit("/", 1)[-1])
 
     def keys(self, below: str = "") -> list[str]:
-        """Every key under the prefix and the folder `below` it."""
+        """Return every key under the prefix that continues with `below`."""
         found: list[str] = []
         with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
             pages = self._client.get_paginator("list_objects_v2").paginate(

@@ -1,4 +1,4 @@
-"""Verify a published snapshot: the stored bytes are what the manifest says, and they are readable Parquet."""
+"""Verify that a published snapshot's stored bytes are what the manifest says, and that they are readable Parquet."""
 
 from __future__ import annotations
 
@@ -17,16 +17,24 @@ from mindguard.snapshots.storage.s3_errors import ObjectExists, ObjectMissing, S
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.tempdisk import temporary_file
 
-_FEW = 3  # objects that a store may fail to give before it has given any
+_FEW = 3  # objects that the store may fail to give before it has given any
 
 
 class SnapshotDamaged(MindGuardError):
-    """At least one stored part is not what the manifest says."""
+    """At least one stored object is not what the manifest says."""
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What was read. `faults` is empty exactly when the snapshot is whole; each fault is one line."""
+    """The result of a verification.
+
+    Attributes:
+        snapshot_id: the snapshot that was verified.
+        parts: number of its parts.
+        bytes: stored bytes of its parts.
+        seconds: duration of the verification.
+        faults: one line for each damaged object; empty exactly if the snapshot is whole.
+    """
 
     snapshot_id: str
     parts: int
@@ -49,25 +57,36 @@ def verify_snapshot(
 ) -> Verified:
     """Read every part and the schema dump to the last byte; compare SHA-256, size, rows, columns with the manifest.
 
-    A damaged object is noted in the store, so that no later snapshot is built on it. So is one that the store cannot
-    give back, now and after all others: many stores have no other word for bytes that rotted on their disks.
+    A damaged object is noted in the store, so that no later snapshot reuses it. An object counts as damaged as well
+    if the store cannot give it back at first and again after all others were read: many stores report bytes that
+    rotted on their disks in no other way.
+
+    Args:
+        manifest: the snapshot to verify.
+        store: where its objects are.
+        threads: objects read at once.
+        progress: called with one line for each object.
 
     Raises:
         KeyMissing: the key ring lacks a key that the snapshot needs; nothing was read.
-        StoreError: the store could not be asked, or gives back less than half; that is not a verdict on the snapshot.
+        StoreError: the store could not be asked, or gives back less than half of the objects; that says nothing
+            about the snapshot.
     """
     store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
     began = time.monotonic()
     faults: list[str] = []
-    given, withheld = 0, list[str]()
+    sound, withheld = 0, list[str]()
     checks = {part.key: partial(_fault, table, part, store) for table in manifest.tables for part in table.parts}
     checks[manifest.schema_dump.key] = partial(_schema_fault, manifest.schema_dump, store)
 
-    def tell(key: str, fault: str | None) -> None:
+    def record(key: str, fault: str | None) -> None:
+        nonlocal sound
         if fault:
             faults.append(fault)
             note_damage(store, key, fault, progress)
-        progress(f"verified object {given + len(faults)}/{len(checks)}" + (f": DAMAGED: {fault}" if fault else ""))
+        else:
+            sound += 1
+        progress(f"verified object {sound + len(faults)}/{len(checks)}" + (f": DAMAGED: {fault}" if fault else ""))
 
     pool = ThreadPoolExecutor(threads, "verify")
     try:
@@ -77,22 +96,20 @@ def verify_snapshot(
                 fault = future.result()
             except StoreFault:
                 withheld.append(futures[future])
-                if len(withheld) > max(given, _FEW):
+                if len(withheld) > max(sound, _FEW):
                     raise
             else:
-                given += not fault
-                tell(futures[future], fault)
+                record(futures[future], fault)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     for key in withheld:
         try:
             fault = checks[key]()
         except StoreFault as error:
-            if len(withheld) > given:
+            if len(withheld) > sound:
                 raise
             fault = f"{key} is not given back, though others are: {error.message}"
-        given += not fault
-        tell(key, fault)
+        record(key, fault)
     return Verified(
         manifest.snapshot_id,
         len(manifest.parts),
@@ -103,31 +120,36 @@ def verify_snapshot(
 
 
 def note_damage(store: Store, key: str, fault: str, progress: Callable[[str], None]) -> None:
-    """Note in the store that the object is damaged, so that no later snapshot is built on it."""
+    """Note in the store that the object is damaged, so that no later snapshot reuses it.
+
+    Args:
+        store: where the object is.
+        key: the object's key.
+        fault: what is wrong with it, in one line.
+        progress: called with one line if the note cannot be written.
+    """
     body = json.dumps({"key": key, "fault": fault}).encode()
     try:
         store.create_sealed(store.layout.damage_key(key), body)
     except ObjectExists:
         return
     except StoreError as error:
-        # A reader's key may not write. The verdict stands all the same; the next snapshot is not warned.
+        # The connection may have the right to read only. The verdict stands all the same, but the next snapshot is
+        # not warned.
         progress(f"the damage could not be noted in the store: {error}")
 
 
-def _altered(stored: Part | StoredObject, store: Store, copy_to: BinaryIO) -> str | None:
-    """How the stored bytes differ from what the manifest says, None when they do not."""
+def _altered(stored: StoredObject, store: Store, copy_to: BinaryIO) -> str | None:
+    """Copy the stored bytes; return how they differ from what the manifest says, or None."""
     try:
-        sha256, size = store.digest(stored.key, copy_to, expected=(stored.sha256, stored.bytes))
+        found = store.digest(stored.key, copy_to, expected=stored.content)
     except ObjectMissing:
         return f"{stored.key} is missing"
-    if (sha256, size) != (stored.sha256, stored.bytes):
-        expected = f"{stored.bytes} with {stored.sha256[:12]}…"
-        return f"{stored.key} has {size} bytes with SHA-256 {sha256[:12]}…, not {expected}"
-    return None
+    return None if found == stored.content else f"{stored.key} has {found}, not {stored.content}"
 
 
 def _schema_fault(schema_dump: StoredObject, store: Store) -> str | None:
-    """What is wrong with the stored schema dump, None when nothing is."""
+    """Return what is wrong with the stored schema dump, or None."""
     with temporary_file() as copy:
         if altered := _altered(schema_dump, store, copy):
             return altered
@@ -140,7 +162,7 @@ def _schema_fault(schema_dump: StoredObject, store: Store) -> str | None:
 
 
 def _fault(table: Table, part: Part, store: Store) -> str | None:
-    """What is wrong with the stored part, None when nothing is."""
+    """Return what is wrong with the stored part, or None."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

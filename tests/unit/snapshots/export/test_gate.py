@@ -37,7 +37,7 @@ def changed(**changes: Any) -> Column:
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "said"),
+    ("before", "now", "message"),
     [
         (1000, 0, "public.t is empty, it had 1,000 rows"),
         (1, 0, "public.t is empty, it had 1 rows"),
@@ -45,8 +45,8 @@ def changed(**changes: Any) -> Column:
         (12345, 1, "public.t has 1 rows, it had 12,345"),
     ],
 )
-def test_rows_that_are_gone_are_suspicious(before: int, now: int, said: str) -> None:
-    assert suspicions([table(now)], last_good(table(before)), DEFAULT) == (said,)
+def test_rows_that_are_gone_are_suspicious(before: int, now: int, message: str) -> None:
+    assert suspicions([table(now)], last_good(table(before)), DEFAULT) == (message,)
 
 
 @pytest.mark.parametrize(("before", "now"), [(1000, 500), (1000, 1000), (1000, 10**9), (0, 0), (0, 5), (1, 1)])
@@ -55,7 +55,7 @@ def test_growth_and_a_share_that_may_go_are_not(before: int, now: int) -> None:
 
 
 @pytest.mark.parametrize(("max_shrink", "suspicious"), [(0.09, True), (0.1, False), (1, False)])
-def test_the_share_is_a_setting(max_shrink: float, suspicious: bool) -> None:
+def test_the_share_is_a_setting(max_shrink: float, *, suspicious: bool) -> None:
     found = suspicions([table(900)], last_good(table(1000)), GateSettings(max_shrink=max_shrink))
     assert bool(found) is suspicious
 

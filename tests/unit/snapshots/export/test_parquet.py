@@ -95,7 +95,7 @@ def test_a_part_without_batches_has_no_rows() -> None:
 
 
 def test_what_check_going_on_raises_ends_the_writing() -> None:
-    """Asked before each batch is kept, so at most one batch more than wanted is read from the source."""
+    """The check comes before each batch is kept, so at most one batch too many is read from the source."""
     served: list[int] = []
     stop = TimeoutError("the snapshot is too old")
 

@@ -71,7 +71,7 @@ def test_a_snapshots_parts_say_where_it_was_cut(cuts: list[int]) -> None:
 
 @given(CUTS, st.sets(st.integers(0, 12)))
 def test_cuts_outlive_the_rows_between_them(cuts: list[int], gone: set[int]) -> None:
-    """A range without rows has no part; its neighbours keep their edges, in order and each once."""
+    """A range without rows has no part; its neighbours keep their edges, in order and each only once."""
     ranges = plan.ranges([str(cut) for cut in cuts])
     left = [each for number, each in enumerate(ranges) if number not in gone]
     boundaries = plan.boundaries_of([part(each) for each in left])
@@ -103,7 +103,7 @@ def test_parts_are_about_as_large_as_asked(size: int, part_bytes: int) -> None:
 
 @given(SIZES, PART_SIZES)
 def test_a_piece_is_not_cut_again(size: int, part_bytes: int) -> None:
-    """Else a table's cuts would change every day, and with them all of its parts."""
+    """Otherwise a table's cuts would change every day, and with them all of its parts."""
     assert plan.pieces(size / plan.pieces(size, part_bytes), part_bytes) == 1
 
 
@@ -181,7 +181,7 @@ def test_every_other_type_is_kept_as_text(builtin: str | None) -> None:
         ("public.dates", "text", False),
     ],
 )
-def test_columns_whose_values_may_be_out_of_parquets_range(sql_type: str, encoding: Any, time: bool) -> None:
+def test_columns_whose_values_may_be_out_of_parquets_range(sql_type: str, encoding: Any, *, time: bool) -> None:
     assert plan.is_time(Column(name="c", type=sql_type, encoding=encoding)) is time
 
 
@@ -206,7 +206,7 @@ def with_column(**changes: Any) -> tuple[Column, ...]:
 
 
 def test_a_content_id_is_the_same_for_ever() -> None:
-    """Another id for the same rows would upload every part again, and match none of the stored ones."""
+    """If the same rows got another id, every part would be uploaded again, and none of the stored ones would match."""
     assert content_id() == "f122888927c77f8c27a94cbd29c9dfd4375b1ab5"
 
 

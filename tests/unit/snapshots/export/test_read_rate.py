@@ -1,4 +1,4 @@
-"""The cap on reading the source, on a clock that only sleeping moves."""
+"""The cap on reading the source, tested with a clock that only sleeping moves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mindguard.snapshots.export.read_rate import ReadRate
 
 
 class Clock:
-    """Stands still except while somebody sleeps."""
+    """A clock that only moves while somebody sleeps."""
 
     def __init__(self) -> None:
         self.now = 100.0

@@ -1,4 +1,4 @@
-"""What expires, what never does, and what makes the plan refuse: properties first, then the cases that have names."""
+"""What expires, what never does, and what makes the plan refuse: first as properties, then as named cases."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def expiring(decisions: list[Decision]) -> list[Kept]:
     return [each.snapshot for each in decisions if each.action == "expire"]
 
 
-def reason(decisions: list[Decision], wanted: Kept) -> str:
-    (found,) = [each.reason for each in decisions if each.snapshot == wanted]
+def reason(decisions: list[Decision], snapshot: Kept) -> str:
+    (found,) = [each.reason for each in decisions if each.snapshot == snapshot]
     return found
 
 
@@ -113,9 +113,9 @@ def test_carried_out_again_and_again_it_comes_to_rest_where_one_large_run_would(
     assert expiring(plan(left, rules)) == []
 
 
-@given(some_snapshots, st.floats(1, 4000), st.booleans(), st.booleans())
+@given(snapshots=some_snapshots, off_minutes=st.floats(1, 4000), ahead=st.booleans(), mine=st.booleans())
 def test_while_the_clocks_disagree_nothing_expires(
-    snapshots: list[Kept], off_minutes: float, ahead: bool, mine: bool
+    snapshots: list[Kept], off_minutes: float, *, ahead: bool, mine: bool
 ) -> None:
     wrong = NOW + (CLOCK_TOLERANCE + timedelta(minutes=off_minutes)) * (1 if ahead else -1)
     with pytest.raises(ExpiryRefused, match=r"this machine says .*, the store .* synchronise"):
@@ -179,7 +179,7 @@ def test_at_most_ten_at_once_oldest_first() -> None:
 
 
 def test_a_clock_forty_days_ahead_expires_nothing_whoever_is_wrong() -> None:
-    """Alone; with the store; and when the first snapshots after the jump have been taken and proven already."""
+    """The clock jumps alone or with the store's, also if snapshots have been taken and proven after the jump."""
     snapshots, ahead = daily(30), NOW + 40 * DAY
     with pytest.raises(ExpiryRefused, match="this machine says"):
         plan(snapshots, now=ahead, store_now=NOW)

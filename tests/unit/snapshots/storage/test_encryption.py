@@ -1,4 +1,4 @@
-"""Client-side encryption: a wrong key is named before any work, stored bytes tell nothing, sealed ones open."""
+"""Client-side encryption: missing keys are named before any work, stored bytes reveal nothing, sealed objects open."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ JSON = new_key_ring("2026-05")
 RING = KeyRing.from_json(JSON, origin="test")
 ROTATED = KeyRing.from_json(new_key_ring("2026-11", RING), origin="test")
 OTHER = KeyRing.from_json(new_key_ring("2026-05"), origin="test")
-"""The same label, another key: so another id."""
+"""The same label, but another key and therefore another id."""
 NEW_ONLY = KeyRing(ROTATED.current, {ROTATED.current: ROTATED.keys[ROTATED.current]}, ROTATED.naming)
 
 TABLE = "public.risk_signals"
@@ -100,13 +100,13 @@ def mangled(**changes: object) -> str:
 def test_a_ring_that_cannot_be_used_is_one_line_without_any_of_it(text: str) -> None:
     with pytest.raises(KeyRingInvalid) as caught:
         KeyRing.from_json(text, origin="MINDGUARD_KEYS")
-    said = str(caught.value)
-    assert said.startswith("the key ring in MINDGUARD_KEYS ")
-    assert "\n" not in said
+    message = str(caught.value)
+    assert message.startswith("the key ring in MINDGUARD_KEYS ")
+    assert "\n" not in message
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None, "a context would quote the text"
     secrets = [*json.loads(JSON)["keys"].values(), json.loads(JSON)["naming"]]
-    assert not any(secret[:12] in said for secret in secrets)
+    assert not any(secret[:12] in message for secret in secrets)
 
 
 def test_no_key_shows_in_repr_errors_or_logs(caplog: pytest.LogCaptureFixture) -> None:
@@ -228,7 +228,7 @@ def test_a_truncated_seal_does_not_open(length: int) -> None:
 def test_any_altered_byte_is_noticed(position: int, flip: int) -> None:
     altered = bytearray(SEALED)
     altered[position] ^= flip
-    # A changed key id names a key that is not there.
+    # A changed key id names a key that the ring does not hold.
     with pytest.raises((SealBroken, KeyMissing)):
         Encryption(RING).open("key", bytes(altered))
 

@@ -1,4 +1,4 @@
-"""The manifest: whatever alters it is noticed, and what was written once is readable for ever."""
+"""The manifest: every alteration is noticed, and a manifest that was written once stays readable for ever."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def refusal(stored: bytes) -> str:
 
 
 def signed(body: dict[str, Any]) -> bytes:
-    """As `to_bytes` does, by the words of the schema: SHA-256 over canonical JSON (sorted keys, no spaces, UTF-8)."""
+    """Seal as `to_bytes` does and the schema says: SHA-256 over canonical JSON (sorted keys, no spaces, UTF-8)."""
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     return json.dumps({**body, "digest": hashlib.sha256(canonical).hexdigest()}).encode()
 
@@ -100,7 +100,7 @@ def test_every_flipped_bit_is_noticed() -> None:
 
 
 def test_a_bit_that_makes_half_a_character_of_a_whole_one_is_noticed() -> None:
-    """0xE5 ^ 0x08 = 0xED makes 平 a lone surrogate, which JSON may hold and UTF-8 may not."""
+    """0xE5 ^ 0x08 = 0xED turns 平 into a lone surrogate, which JSON allows and UTF-8 does not."""
     golden = GOLDEN.read_bytes()
     flipped = golden.replace("平".encode(), b"\xed" + "平".encode()[1:])
     assert flipped != golden
@@ -108,7 +108,7 @@ def test_a_bit_that_makes_half_a_character_of_a_whole_one_is_noticed() -> None:
 
 
 def test_only_bytes_without_meaning_may_differ() -> None:
-    """Exactly these: white space between tokens, whichever and how much, and the sign of a zero."""
+    """These are exactly: the kind and amount of white space between tokens, and the sign of a zero."""
     same = [
         json.dumps(json.loads(STORED), ensure_ascii=False, separators=(",", ":")).encode(),
         json.dumps(json.loads(STORED), ensure_ascii=True, indent=4, sort_keys=True).encode(),
@@ -152,7 +152,7 @@ def test_noise_is_refused(stored: bytes) -> None:
 
 @pytest.mark.parametrize("number", [0, 2, 99, "1", None])
 def test_another_format_is_named_before_anything_else_is_judged(number: Any) -> None:
-    """A later version may digest otherwise; what to say of its manifest is its version, not that it was altered."""
+    """A later version may compute the digest differently, so the error names the format and not an alteration."""
     message = refusal(json.dumps({"format": number, "digest": "of another kind"}).encode())
     assert f"has format {number}, this version reads format 1 – use the version of mindguard that wrote it" in message
 
@@ -313,7 +313,7 @@ def test_totals_are_over_all_tables() -> None:
 
 
 def test_a_manifest_of_format_1_is_readable_for_ever() -> None:
-    """Never rewritten, whatever changes: somewhere lies a snapshot that says this."""
+    """These bytes must never be changed, because snapshots with such manifests are stored somewhere."""
     manifest = read(GOLDEN.read_bytes())
     assert manifest.snapshot_id == "20261118T180003Z-5f0c1d"
     assert manifest.taken_at == datetime(2026, 11, 18, 18, 0, 3, tzinfo=UTC)
@@ -361,7 +361,7 @@ def test_a_fingerprint_is_two_lanes_of_64_bits() -> None:
     assert combine([]) == "0" * 32
 
 
-# PostgreSQL sums hashes of 64 bits, signed, as numeric: a sum may be of any size and sign.
+# PostgreSQL sums signed 64-bit hashes as numeric, so a sum may have any size and sign.
 SUM = st.integers(-(2**90), 2**90)
 
 

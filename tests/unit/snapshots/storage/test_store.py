@@ -1,4 +1,4 @@
-"""The store's promises that need no store: key layout, create-only writes, errors as one line.
+"""What the store promises, tested without one: key layout, create-only writes, errors as one line.
 
 The client is boto3's own; botocore's stubber checks each request and stands in for the answer.
 """
@@ -17,11 +17,12 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from mindguard.connections import Connection, s3_client
+from mindguard.snapshots.storage.content import Content
 from mindguard.snapshots.storage.s3_errors import ObjectExists, ObjectMissing, StoreError
 from mindguard.snapshots.storage.store import Store, Stored
 
 BODY = b"rows"
-SHA256 = hashlib.sha256(BODY).hexdigest()
+CONTENT = Content.of(BODY)
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def answers(client: Any) -> Iterator[Stubber]:
 
 
 def create(store: Store) -> None:
-    store.create("key", BODY, sha256=SHA256, size=len(BODY))
+    store.create("key", BODY, CONTENT)
 
 
 def test_a_write_is_create_only_and_checked_by_the_store(store: Store, answers: Stubber) -> None:
@@ -54,7 +55,7 @@ def test_a_write_is_create_only_and_checked_by_the_store(store: Store, answers: 
         "ContentLength": 4,
         "ChecksumSHA256": base64.b64encode(hashlib.sha256(BODY).digest()).decode(),
         "IfNoneMatch": "*",
-        "Metadata": {"sha256": SHA256},
+        "Metadata": {"sha256": hashlib.sha256(BODY).hexdigest()},
         "StorageClass": "STANDARD_IA",
         "ServerSideEncryption": "AES256",
     }
@@ -64,11 +65,11 @@ def test_a_write_is_create_only_and_checked_by_the_store(store: Store, answers: 
 
 def test_what_a_single_upload_cannot_hold_is_refused_before_it_is_sent(store: Store, answers: Stubber) -> None:
     with pytest.raises(StoreError, match=r"5\.0 GiB, a single upload ends at 5 GiB – choose"):
-        store.create("key", BODY, sha256=SHA256, size=5 * 1024**3 + 1)
+        store.create("key", BODY, Content(CONTENT.sha256, 5 * 1024**3 + 1))
 
 
 @pytest.mark.parametrize(
-    ("code", "error", "said"),
+    ("code", "error", "message"),
     [
         ("PreconditionFailed", ObjectExists, "cannot write key: it exists already"),
         ("NoSuchBucket", StoreError, "create the bucket bucket, or correct snapshot.bucket"),
@@ -81,20 +82,20 @@ def test_what_a_single_upload_cannot_hold_is_refused_before_it_is_sent(store: St
     ],
 )
 def test_a_refusal_is_one_line_that_says_what_to_do(
-    code: str, error: type[StoreError], said: str, store: Store, answers: Stubber
+    code: str, error: type[StoreError], message: str, store: Store, answers: Stubber
 ) -> None:
     answers.add_client_error("put_object", service_error_code=code, service_message="two\nlines")
     with pytest.raises(StoreError) as caught:
         create(store)
     assert type(caught.value) is error
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_write_that_meets_another_is_tried_again(
     store: Store, answers: Stubber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two writes of one key at the same moment cannot be provoked: AWS alone answers so, and only then."""
+    """Only AWS gives this answer, to two writes of one key at the same moment, which cannot be provoked in a test."""
     monkeypatch.setattr("mindguard.snapshots.storage.store.time.sleep", lambda seconds: None)
     conflict: Any = {"service_error_code": "ConditionalRequestConflict", "http_status_code": 409}
     answers.add_client_error("put_object", **conflict)
@@ -102,9 +103,9 @@ def test_a_write_that_meets_another_is_tried_again(
     create(store)
     for _ in range(4):
         answers.add_client_error("put_object", **conflict)
-    with pytest.raises(ObjectExists, match="another write of it is under way – run again"):
+    with pytest.raises(ObjectExists, match="another write of it is in progress – run again"):
         create(store)
-    # What was sealed knows its own bytes, wherever they came from; and nothing there is no success.
+    # A sealed object recognises its own bytes as stored. If nothing is stored, the write has failed.
     for _ in range(4):
         answers.add_client_error("put_object", **conflict)
     answers.add_response("get_object", {"Body": StreamingBody(BytesIO(BODY), len(BODY))})
@@ -112,7 +113,7 @@ def test_a_write_that_meets_another_is_tried_again(
     for _ in range(4):
         answers.add_client_error("put_object", **conflict)
     answers.add_client_error("get_object", service_error_code="NoSuchKey", http_status_code=404)
-    with pytest.raises(ObjectExists, match="another write of it is under way"):
+    with pytest.raises(ObjectExists, match="another write of it is in progress"):
         store.create_sealed("key", BODY)
 
 
@@ -144,7 +145,7 @@ def test_a_tables_name_stays_one_folder(table: str, folder: str, store: Store) -
 
 
 def test_manifests_are_listed_oldest_first_whatever_day_they_are_filed_under(store: Store, answers: Stubber) -> None:
-    """Days are of a time zone that the settings may change; ids are of UTC."""
+    """The day depends on a time zone that the settings may change; the id is in UTC."""
     filed = [
         store.layout.manifest_key(date(2026, 11, 20), "20261119T170000Z-b"),
         store.layout.manifest_key(date(2026, 11, 19), "20261119T180000Z-c"),
@@ -156,7 +157,7 @@ def test_manifests_are_listed_oldest_first_whatever_day_they_are_filed_under(sto
         {"Contents": [{"Key": filed[1]}, {"Key": filed[2]}], "IsTruncated": False},
     ]
     pages[0]["NextContinuationToken"] = "next"
-    asked = {"Bucket": "bucket", "Prefix": "key-tables/snapshots/"}
-    answers.add_response("list_objects_v2", pages[0], asked)
-    answers.add_response("list_objects_v2", pages[1], {**asked, "ContinuationToken": "next"})
+    request = {"Bucket": "bucket", "Prefix": "key-tables/snapshots/"}
+    answers.add_response("list_objects_v2", pages[0], request)
+    answers.add_response("list_objects_v2", pages[1], {**request, "ContinuationToken": "next"})
     assert store.manifest_keys() == [filed[2], filed[0], filed[1]]
