@@ -251,8 +251,14 @@ def test_a_quiet_night_is_unknown_and_not_false(client: Client, measure: Measure
         ("postgres", "select now() + interval '2 min' as newest", "unknown", "future", ""),
         ("clickhouse", "SELECT now() AS newest", "pass", "", ""),
         ("clickhouse", "SELECT now() AS newest WHERE 0; \n", "error", "empty", ""),
-        ("clickhouse", "SELECT 1 AS age WHERE 0 -- nothing", "unknown", "failed", "the query gives age"),
-        ("postgres", "select 1 as age where false", "unknown", "failed", "the query gives age"),
+        (
+            "clickhouse",
+            "SELECT 1 AS age WHERE 0 -- nothing",
+            "unknown",
+            "failed",
+            "the query returns the unknown column age",
+        ),
+        ("postgres", "select 1 as age where false", "unknown", "failed", "the query returns the unknown column age"),
         ("clickhouse", "SELECT now64(3, 'Asia/Shanghai') AS newest", "pass", "", ""),
         ("clickhouse", "SELECT now() AS newest, now() AS source_now", "pass", "", ""),
         ("postgres", "select 'NaN'::numeric as value", "unknown", "no_value", ""),
@@ -318,10 +324,10 @@ FINE = "select now() as newest, now() as source_now"
             "select now() as loaded",
             {},
             "error",
-            "the query gives loaded – a freshness query may give newest, value, upstream_newest, dimension, base, "
-            "source_now, note",
+            "the query returns the unknown column loaded – a freshness query may return newest, value, "
+            "upstream_newest, dimension, base, source_now, note",
         ),
-        ("select now()", {}, "error", "the query gives now – a freshness query may give newest"),
+        ("select now()", {}, "error", "the query returns the unknown column now – a freshness query may return newest"),
         ("select now() as newest where", {}, "error", "syntax error at end of input – correct the query"),
         (FINE, {"connection": "typo"}, "error", "connection 'typo' is not configured – set AIRFLOW_CONN_TYPO or add"),
         (
@@ -397,7 +403,11 @@ def dependency() -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("path", "status", "note"),
-    [("/up", "pass", ""), ("/down", "error", "HTTP 503"), ("/other", "error", "the answer lacks 'operational'")],
+    [
+        ("/up", "pass", ""),
+        ("/down", "error", "HTTP 503"),
+        ("/other", "error", "the answer does not contain 'operational'"),
+    ],
 )
 def test_a_heartbeat(path: str, status: str, note: str, dependency: str) -> None:
     settings = with_monitor(kind="heartbeat", url=dependency + path, expect="operational")
