@@ -24,8 +24,7 @@ from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.connections import Connection, clickhouse_client, from_environment
 from mindguard.jobs.event_volume import judge_day, reconcile_rollup, report_run
 from mindguard.settings import Settings, load_settings
-from mindguard.volume.days import day_start
-from mindguard.volume.frames import Moment
+from mindguard.volume.days import Moment, day_start
 from mindguard.volume.install import install
 from mindguard.volume.run import Run, outcome_of
 from mindguard.volume.source import EventSource
@@ -177,7 +176,7 @@ def test_broken_suites_fail_their_tasks_and_are_named(scheduled: tuple[Scene, st
     }
     assert api.xcom(DAG, run_id, "choose_suites") == [[*SUITES, "typo"], ["unreadable"]]
     logs = [api.log(DAG, run_id, "check_suites", map_index=index) for index in (0, 1)]
-    assert "knows no 'expect_column_values_to_be_betwen'" in logs[0]
+    assert "does not know 'expect_column_values_to_be_betwen'" in logs[0]
     assert "unreadable.yaml" in logs[1]
     told = [each for each in scene.store.list(limit=500) if each.alert.subject == f"{DAG}.check_suites"]
     card = shown(scene.cards(told[0].alert.fingerprint))

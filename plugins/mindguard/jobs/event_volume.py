@@ -18,9 +18,9 @@ from mindguard.database.session import OpsDatabase
 from mindguard.errors import MindGuardError
 from mindguard.jobs.alerting import report
 from mindguard.settings import Settings
-from mindguard.volume.days import day_start
+from mindguard.volume.days import Moment, day_start
 from mindguard.volume.findings import SOURCE, SUITE_OF_EVENTS, SUITE_OF_TOTAL
-from mindguard.volume.frames import Frames, Moment
+from mindguard.volume.frames import Frames
 from mindguard.volume.install import Difference, reconcile, require_equal
 from mindguard.volume.page.store import page_url, write_page
 from mindguard.volume.run import Run, outcome_of, run_suites, sections
