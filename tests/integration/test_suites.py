@@ -145,7 +145,7 @@ def test_sound_rows_pass_and_end_what_was_wrong(tables: psycopg.Connection[Any],
     assert f"volume:{table}:public.{table}" in {each.recovery_key for each in ended}
 
 
-# By table: what is done to how many of yesterday's rows, each to others; and what is told of it.
+# By table: what is done to how many of yesterday's rows, each to others; and what is reported.
 FAULTS: dict[str, dict[str, tuple[str, int, str]]] = {
     "checkins": {
         "null_required": ("mood = NULL", 1, "≤ 0"),
@@ -315,18 +315,18 @@ def test_the_walk_through_in_the_readme_is_what_the_commands_do(
     shutil.copy(include_dir() / "config" / "mindguard.yaml", own)
     monkeypatch.setenv("MINDGUARD_SETTINGS", str(own))
     monkeypatch.chdir(tmp_path)
-    said = {}
+    outputs = {}
     for line in lines:
         words = [str(TODAY - timedelta(days=1)) if word == "2026-11-23" else word for word in line]
         done = commands(*words)
         # Yesterday `checkin_submit` fell.
         assert done.exit_code == (1 if words[1] in ("run", "report") else 0), (words, done.output)
-        said[words[1]] = done.output
-    assert list(said) == ["lint", "new", "run", "backtest", "report"]
-    assert "event_volume" in said["lint"]
+        outputs[words[1]] = done.output
+    assert list(outputs) == ["lint", "new", "run", "backtest", "report"]
+    assert "event_volume" in outputs["lint"]
     assert "api_request" in own.read_text("utf-8")
-    assert "12 rows" in said["run"]
-    assert "of 14 days" in said["backtest"]
+    assert "12 rows" in outputs["run"]
+    assert "of 14 days" in outputs["backtest"]
     page = (tmp_path / "checks.html").read_text("utf-8")
     assert 'id="checkin_submit" class="fall warning"' in page
     assert "sleep_hours_out_of_range" in page

@@ -53,8 +53,8 @@ def collected(
     except StoreUnavailable:
         results = [*fresh]
         families[0].add_metric([], 0)
-    families += _of_monitors(settings, [each for each in results if ":" not in each.monitor])
-    families.append(_of_runs(each for each in results if ":" in each.monitor))
+    families += _of_monitors(settings, [each for each in results if not each.key.dag])
+    families.append(_of_dags(each for each in results if each.key.dag))
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Ready(families))
     return registry
@@ -121,10 +121,10 @@ def _of_monitors(settings: Settings, results: Sequence[Result]) -> list[GaugeMet
     return [status, value, threshold, at, took, snapshot]
 
 
-def _of_runs(results: Iterable[Result]) -> GaugeMetricFamily:
+def _of_dags(results: Iterable[Result]) -> GaugeMetricFamily:
     last = _gauge("watch_last_run_timestamp_seconds", "When the monitoring DAG last ran", "dag")
     for result in results:
-        last.add_metric([result.monitor.partition(":")[2]], result.at.timestamp())
+        last.add_metric([result.key.dag], result.at.timestamp())
     return last
 
 

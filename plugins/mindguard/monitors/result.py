@@ -22,6 +22,16 @@ class Key(NamedTuple):
     monitor: str
     dimension: str = ""
 
+    @classmethod
+    def of_dag(cls, dag: str) -> Key:
+        """Return the key under which a monitoring DAG keeps when it ran. No monitor's name can contain a colon."""
+        return cls(f"checker:{dag}")
+
+    @property
+    def dag(self) -> str:
+        """The monitoring DAG that the key is about; empty for a monitor."""
+        return self.monitor.partition(":")[2]
+
 
 @dataclass(frozen=True)
 class Result:

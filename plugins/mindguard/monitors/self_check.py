@@ -38,7 +38,7 @@ def check_monitoring_dags(
     findings: list[Finding] = []
     recoveries: list[Recovery] = []
     for each in GROUPS:
-        state = states.get(_key(each))
+        state = states.get(Key.of_dag(each))
         gap = now - state.measured_at if state and state.measured_at else timedelta(0)
         this_dag = each == dag
         if gap > allowed:
@@ -50,7 +50,7 @@ def check_monitoring_dags(
 
 def remember_run(memory: Memory, dag: str, states: Mapping[Key, State], settings: Settings, *, now: datetime) -> None:
     """Keep how many seconds ago the previous run was, as a result among those of the monitors."""
-    key = _key(dag)
+    key = Key.of_dag(dag)
     before = states.get(key)
     gap_s = (now - before.measured_at).total_seconds() if before and before.measured_at else None
     late = gap_s is not None and gap_s > settings.watch.late_after_s
@@ -75,8 +75,3 @@ def remember_run(memory: Memory, dag: str, states: Mapping[Key, State], settings
         memory.save([result], {key: state}, [key.monitor])
     except StoreUnavailable as error:
         log.warning("the record that this DAG has run was not kept: %s", error)
-
-
-def _key(dag: str) -> Key:
-    # No monitor of the settings can have a colon in its name.
-    return Key(f"checker:{dag}")

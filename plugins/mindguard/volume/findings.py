@@ -106,6 +106,15 @@ def recovery_key(suite: str, key: Sequence[str]) -> str:
     return f"{SOURCE}:{suite}:{'/'.join(key)}"
 
 
+def event_of(key: str) -> str | None:
+    """Return the event, or `TOTAL`, that an incident with this recovery key is about; None for any other incident."""
+    for suite in (SUITE_OF_EVENTS, SUITE_OF_TOTAL):
+        prefix = recovery_key(suite, ())
+        if key.startswith(prefix):
+            return key.removeprefix(prefix) or None
+    return None
+
+
 def _unconfirmed_key(suite: Suite) -> str:
     return f"{SOURCE}:{suite.name}/{_UNCONFIRMED}"
 

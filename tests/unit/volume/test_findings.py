@@ -206,7 +206,7 @@ def test_days_of_incidents_are_no_baseline() -> None:
         zone=ZONE,
     )
     assert days == {
-        "submit": {DAY - timedelta(days=5), DAY - timedelta(days=4)},  # the day on which it ended was well
+        "submit": {DAY - timedelta(days=5), DAY - timedelta(days=4)},  # the day on which it ended was in order
         "view": {DAY - timedelta(days=2)},
         TOTAL: {DAY - timedelta(days=1)},
     }
