@@ -12,7 +12,7 @@ from mindguard.settings.monitors import Monitor
 
 
 class Key(NamedTuple):
-    """What has a state of its own: a monitor, or one of its dimensions.
+    """The identity of a state: a monitor, or one of its dimensions.
 
     Attributes:
         monitor: the monitor's name.

@@ -1,4 +1,4 @@
-"""Where it is missing, since when, what fell with it, which release came before."""
+"""Why an event fell: where it is missing, since when, what fell with it, which release came before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fall, and what only looks like one, does to the frame."""
+"""How the frame shows falls, and changes that only look like falls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Great Expectations itself, on everything that it would let pass in silence."""
+"""Cases that Great Expectations by itself would let pass silently."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Section:
         unchecked: why the suite could not be checked.
         rows: the frame's rows by column, in types that JSON has; a number that is not finite is None. Added are
             `failures` (`expectation, column, value, allowed, severity`) and `cause` as an object, and for rows that
-            fell `history` (`[day, count]`, oldest first) and `baseline` (days).
+            fell `history` (`[day, count]`, oldest first) and `history_baseline` (the days compared with).
         rules: the suite's expectations on one column.
         whole: failures of the frame as a whole.
     """
@@ -86,10 +86,11 @@ def section(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, context
         row["failures"] = failures.get(key, [])
         row["severity"] = worst([failure["severity"] for failure in row["failures"]])
         row["cause"] = details.cause.to_json() if details.cause else _NO_CAUSE
-        row["onset"] = details.cause.onset.isoformat() if details.cause else None
+        if details.cause:
+            row["onset"] = details.cause.onset.isoformat()
         fell = bool(row["failures"] or row.get("investigate"))
         row["history"] = [[each.day.isoformat(), each.count] for each in details.counts] if fell else []
-        row["baseline"] = [day.isoformat() for day in details.baseline] if fell else []
+        row["history_baseline"] = [day.isoformat() for day in details.baseline] if fell else []
         rows.append(row)
     rules = tuple(
         Rule(str(entry.kwargs["column"]), allowed(entry.kwargs), entry.severity)
@@ -199,7 +200,7 @@ def chart(row: dict[str, Any]) -> dict[str, Any]:
         "points": points,
         "line": " ".join(f"{x},{y}" for x, y, _, _ in points),
         "expected": None if expected is None else height(expected),
-        "baseline": [point for point in points if point[2] in row.get("baseline", ())],
+        "baseline": [point for point in points if point[2] in row.get("history_baseline", ())],
         "top": top,
         "width": _CHART_W,
         "height": _CHART_H,
