@@ -16,7 +16,8 @@ from typing import Any
 
 from mindguard.connections import clickhouse_client, from_environment
 from mindguard.settings import load_settings
-from mindguard.volume.frames import Frames, Moment
+from mindguard.volume.days import Moment
+from mindguard.volume.frames import Frames
 from mindguard.volume.source import EventSource
 from mindguard.volume.suites import load_suites, validate
 

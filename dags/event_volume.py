@@ -18,12 +18,12 @@ twice. By hand, a `date` in the form judges that day with all that has landed si
 
 **When it fails**, nobody would see a fall. Other suites were checked all the same; the card names those that were not.
 
-1. *Great Expectations knows no …*, *would pass whatever comes*, a file that is not YAML: somebody edited a suite.
+1. *Great Expectations does not know …*, *would always pass*, a file that is not YAML: somebody edited a suite.
    `mindguard suites lint` says the same; correct the file, then clear the task.
 2. *no row meets*, *the frame has 0 rows*, *is null or infinite*: the suite met data that it cannot judge.
    `mindguard suites run NAME` repeats it. Where events reach back less than three weeks, there is no baseline yet.
 3. *ClickHouse refuses*: the line says why. Without rollup, `mindguard volume install` makes it.
-4. `reconcile_rollup` says *differs*: raw events were changed behind the view. `mindguard volume install` counts anew.
+4. `reconcile_rollup` says *differs*: raw events were changed behind the view. `mindguard volume install` counts again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from mindguard.alerts.severity import Severity
 
 if TYPE_CHECKING:
     from mindguard.settings import Settings
-    from mindguard.volume.frames import Moment
+    from mindguard.volume.days import Moment
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 def _moment(settings: Settings) -> Moment:
     """The day that this run judges, and as it looked when."""
     from mindguard.jobs.event_volume import due
-    from mindguard.volume.frames import Moment
+    from mindguard.volume.days import Moment
 
     context = get_current_context()
     at = context.get("logical_date") or context["dag_run"].run_after

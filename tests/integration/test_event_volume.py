@@ -22,8 +22,8 @@ from mindguard.errors import MindGuardError
 from mindguard.settings import Settings, load_settings
 from mindguard.settings.rota import CalendarSettings
 from mindguard.settings.volume import KeyEvent, VolumeSettings
-from mindguard.volume.days import day_start
-from mindguard.volume.frames import load_frame, load_funnels
+from mindguard.volume.days import Moment, day_start
+from mindguard.volume.event_day import EventDay
 from mindguard.volume.install import Difference, RollupDiffers, install, reconcile, require_equal
 from mindguard.volume.series import TOTAL
 from mindguard.volume.source import EventSource, EventsUnreadable
@@ -83,7 +83,11 @@ class Copy:
         install(self.source)
         used = settings or self.settings
         at = as_of or self.at(day, 24.5)
-        return load_frame(self.source, used, day=day, as_of=at, releases=releases).set_index("event_name")
+        return EventDay(self.source, used, Moment(day, at), releases=releases).frame.set_index("event_name")
+
+    def funnels(self) -> pd.DataFrame:
+        """The funnels of the same day, half an hour after it."""
+        return EventDay(self.source, self.settings, Moment(TUESDAY, self.at(TUESDAY, 24.5))).funnels()
 
 
 @pytest.fixture
@@ -105,7 +109,7 @@ def test_a_day_without_fault_pages_nobody(copy: Copy) -> None:
     assert paged(frame) == []
     assert len(frame) == len(copy.settings.key_events) + 1
     assert frame.loc["app_open", ["state", "verdict_dod", "verdict_net"]].to_list() == ["tracked", "ok", "ok"]
-    funnels = load_funnels(copy.source, copy.settings, day=TUESDAY, as_of=copy.at(TUESDAY, 24.5))
+    funnels = copy.funnels()
     assert "below" not in set(funnels["verdict"])
     assert len(funnels) == 7
 
@@ -146,7 +150,7 @@ def test_an_event_that_vanishes_is_zero_and_its_funnel_shows_it(copy: Copy) -> N
     assert frame.loc["task_start", ["state", "actual", "day_over_day"]].to_list() == ["tracked", 0, 0.0]
     assert paged(frame) == ["task_start"]
     assert frame.loc["task_complete", "folded_into"] == "task_start"
-    funnels = load_funnels(copy.source, copy.settings, day=TUESDAY, as_of=copy.at(TUESDAY, 24.5))
+    funnels = copy.funnels()
     step = funnels.set_index("step").loc["task_start"]
     assert (step["verdict"], step["actual"]) == ("below", 0)
     assert step["gap"] == pytest.approx(frame.loc["task_start", "weekday_median"], rel=0.2)
@@ -290,7 +294,7 @@ def test_raw_events_that_are_gone_stay_counted(copy: Copy) -> None:
 
 def test_without_rollup_the_error_says_what_to_do(copy: Copy) -> None:
     with pytest.raises(EventsUnreadable, match="mindguard volume install"):
-        load_frame(copy.source, copy.settings, day=TUESDAY, as_of=copy.at(TUESDAY, 24.5))
+        copy.source.counts(["app_open"], day=TUESDAY, as_of=copy.at(TUESDAY, 24.5))
 
 
 def test_an_empty_rollup_is_never_a_pass(copy: Copy) -> None:
@@ -327,7 +331,7 @@ def test_other_column_names_and_plain_datetimes_work(client: Client) -> None:
     require_equal(found)
     assert found[0].raw_events > 0
     settings = load_settings().model_copy(update={"volume": own})
-    frame = load_frame(source, settings, day=TUESDAY, as_of=datetime(2026, 9, 16, tzinfo=UTC))
+    frame = EventDay(source, settings, Moment(TUESDAY, datetime(2026, 9, 16, tzinfo=UTC))).frame
     cause = json.loads(frame.loc[frame["investigate"], "cause"].iloc[0])
     assert {line["value"] for line in cause["losses"]["o's"]} >= {"ios", "android"}
     client.command(f"DROP DATABASE {database} SYNC")

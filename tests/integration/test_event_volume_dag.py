@@ -24,8 +24,7 @@ from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.connections import Connection, clickhouse_client, from_environment
 from mindguard.jobs.event_volume import judge_day, reconcile_rollup, report_run
 from mindguard.settings import Settings, load_settings
-from mindguard.volume.days import day_start
-from mindguard.volume.frames import Moment
+from mindguard.volume.days import Moment, day_start
 from mindguard.volume.install import install
 from mindguard.volume.run import Run, outcome_of
 from mindguard.volume.source import EventSource
@@ -65,7 +64,7 @@ class Scene:
         return judge_day(SUITES, self.settings, self.resolve, Moment(day, self.at(day, hour)))
 
     def findings(self, day: date, hour: float = 24.5) -> dict[str, Finding]:
-        """What would be told, by recovery key."""
+        """What would be reported, by recovery key."""
         run = self.run(day, hour)
         run.check()
         return {finding.recovery_key: finding for finding in outcome_of(run, self.settings)[0]}
@@ -177,10 +176,10 @@ def test_broken_suites_fail_their_tasks_and_are_named(scheduled: tuple[Scene, st
     }
     assert api.xcom(DAG, run_id, "choose_suites") == [[*SUITES, "typo"], ["unreadable"]]
     logs = [api.log(DAG, run_id, "check_suites", map_index=index) for index in (0, 1)]
-    assert "knows no 'expect_column_values_to_be_betwen'" in logs[0]
+    assert "does not know 'expect_column_values_to_be_betwen'" in logs[0]
     assert "unreadable.yaml" in logs[1]
-    told = [each for each in scene.store.list(limit=500) if each.alert.subject == f"{DAG}.check_suites"]
-    card = shown(scene.cards(told[0].alert.fingerprint))
+    incidents = [each for each in scene.store.list(limit=500) if each.alert.subject == f"{DAG}.check_suites"]
+    card = shown(scene.cards(incidents[0].alert.fingerprint))
     assert "1 not checked: " in card
     assert "betwen" in card or "unreadable.yaml" in card
 
@@ -193,13 +192,13 @@ def test_the_page_of_the_day_shows_falls_with_their_cause_and_what_could_not_be_
     assert stack.site
     header = {"Authorization": stack.airflow_api()._client.headers["Authorization"]}
     page = httpx.get(f"{stack.site.url}/mindguard/reports/{THURSDAY}", headers=header, trust_env=False, timeout=30).text
-    for said in (
+    for text in (
         'id="task_view" class="fall warning"',
         "平台 android，占缺失的",
         "未能检查：typo, unreadable",
         "<polyline",
     ):
-        assert said in page
+        assert text in page
     for suite in (*SUITES, "typo", "unreadable"):
         assert f'id="suite-{suite}"' in page
 
@@ -251,11 +250,11 @@ def test_the_scheduler_judges_late_events_a_weekend_and_a_holiday_alike(schedule
     assert [api.wait_for_run(DAG, run_id) for run_id in runs.values()] == ["success"] * 3
     api.set_paused(DAG, paused=True)
     incidents = scene.store.lasting(source="volume", since=datetime(2026, 1, 1, tzinfo=UTC))
-    told: dict[date, dict[str, str]] = {}
+    reported: dict[date, dict[str, str]] = {}
     for day, run_id in runs.items():
         names = api.xcom(DAG, run_id, "check_suites", map_index=0)["incidents"]
-        told[day] = {each.recovery_key: each.severity for each in incidents if each.name in names}
-    paged = {day: {key for key, severity in found.items() if severity != "P2"} for day, found in told.items()}
+        reported[day] = {each.recovery_key: each.severity for each in incidents if each.name in names}
+    paged = {day: {key for key, severity in found.items() if severity != "P2"} for day, found in reported.items()}
     assert paged == {SATURDAY: set(), TUESDAY: {"volume:event_volume:checkin_start"}, HOLIDAY: set()}
-    assert "volume:event_volume/unconfirmed" in told[TUESDAY]
-    assert not {key for key in told[TUESDAY] if key.endswith(("sos_click", "mood_share"))}
+    assert "volume:event_volume/unconfirmed" in reported[TUESDAY]
+    assert not {key for key in reported[TUESDAY] if key.endswith(("sos_click", "mood_share"))}

@@ -38,9 +38,9 @@ def sandbox(tmp_path: Path) -> Iterator[Running]:
 
 
 def app(sandbox: Running, *, budget_s: float = 12.0, timeout_s: float = 5.0, **fields: Any) -> AppTransport:
-    said: dict[str, Any] = {"login": APP_ID, "password": APP_SECRET, "extra": {"chat_id": CHAT_ID}, **fields}
+    described: dict[str, Any] = {"login": APP_ID, "password": APP_SECRET, "extra": {"chat_id": CHAT_ID}, **fields}
     client = app_from_connection(
-        Connection("c", "feishu", host=sandbox.base, **said), budget_s=budget_s, timeout_s=timeout_s
+        Connection("c", "feishu", host=sandbox.base, **described), budget_s=budget_s, timeout_s=timeout_s
     )
     return AppTransport(client, locale="zh", zone=ZONE)
 

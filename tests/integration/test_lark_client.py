@@ -1,4 +1,4 @@
-"""The sandbox takes what Feishu's own client sends: its idea of the API is not only ours. That import takes seconds."""
+"""The sandbox accepts what Feishu's own client sends, not only what this project sends. That import takes seconds."""
 
 from __future__ import annotations
 

@@ -156,9 +156,9 @@ class FakePrometheus(BaseHTTPRequestHandler):
 @pytest.mark.parametrize(
     ("promql", "reason", "words"),
     [
-        ("html", "failed", "no answer of Prometheus"),
+        ("html", "failed", "not an answer of Prometheus"),
         ("refused", "failed", "HTTP 401 – check login and password"),
-        ("other", "failed", "no answer of Prometheus"),
+        ("other", "failed", "not an answer of Prometheus"),
         ("slow", "timeout", "no answer within 0.2 s"),
     ],
 )

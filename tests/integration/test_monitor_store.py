@@ -9,7 +9,7 @@ import pytest
 
 from mindguard.database.session import OpsDatabase
 from mindguard.monitors.judge import State
-from mindguard.monitors.result import Result
+from mindguard.monitors.result import Key, Result
 from mindguard.monitors.store import MonitorStore
 from tests.integration.test_incident_store import connection_of
 
@@ -50,6 +50,6 @@ def test_what_is_saved_is_there_and_old_results_go(store: MonitorStore) -> None:
 
 def test_states_of_the_measured_monitors_are_replaced_and_others_stay(store: MonitorStore) -> None:
     state = State(level="warn", since=NOW, measured_at=NOW, warn_since=NOW, unknown_since=NOW)
-    store.save([RESULT], {("api", "/a"): state, ("api", "/b"): State(), ("etl", ""): state}, ["api", "etl"])
-    store.save([replace(RESULT, at=NOW + timedelta(minutes=1))], {("api", "/a"): State()}, ["api"])
-    assert dict(store.states()) == {("api", "/a"): State(), ("etl", ""): state}
+    store.save([RESULT], {Key("api", "/a"): state, Key("api", "/b"): State(), Key("etl", ""): state}, ["api", "etl"])
+    store.save([replace(RESULT, at=NOW + timedelta(minutes=1))], {Key("api", "/a"): State()}, ["api"])
+    assert dict(store.states()) == {Key("api", "/a"): State(), Key("etl", ""): state}

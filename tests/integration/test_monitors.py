@@ -82,7 +82,7 @@ def measure(resolve: Resolve) -> Measure:
     return run
 
 
-def said(results: dict[str, Result]) -> dict[str, tuple[str, str]]:
+def verdicts(results: dict[str, Result]) -> dict[str, tuple[str, str]]:
     return {name: (result.status, result.reason) for name, result in results.items()}
 
 
@@ -202,7 +202,7 @@ def test_crashes_failures_and_slow_answers(client: Client, measure: Measure) -> 
         latency_s=900,
     )
     results = measure("crash_rate", "api_error_rate", "risk_response")
-    assert said(results) == {
+    assert verdicts(results) == {
         "crash_rate": ("error", "above"),
         "api_error_rate /api/v1/behavior_tasks": ("pass", ""),
         "api_error_rate /api/v1/checkins": ("error", "above"),
@@ -225,9 +225,9 @@ def test_one_minute_without_crash_is_no_crash_rate(client: Client, measure: Meas
 
 def test_a_quiet_night_is_unknown_and_not_false(client: Client, measure: Measure) -> None:
     names = ("event_landing", "crash_rate", "crash_rate_day", "api_error_rate", "risk_response")
-    assert set(said(measure(*names)).values()) == {("unknown", "low_base")}
+    assert set(verdicts(measure(*names)).values()) == {("unknown", "low_base")}
     land_events(client, until=datetime.now(UTC), minutes=7, seed=6, per_minute=2, crashes=1.0)
-    assert said(measure("crash_rate"))["crash_rate"] == ("unknown", "low_base")
+    assert verdicts(measure("crash_rate"))["crash_rate"] == ("unknown", "low_base")
 
 
 @pytest.mark.parametrize(
@@ -251,8 +251,14 @@ def test_a_quiet_night_is_unknown_and_not_false(client: Client, measure: Measure
         ("postgres", "select now() + interval '2 min' as newest", "unknown", "future", ""),
         ("clickhouse", "SELECT now() AS newest", "pass", "", ""),
         ("clickhouse", "SELECT now() AS newest WHERE 0; \n", "error", "empty", ""),
-        ("clickhouse", "SELECT 1 AS age WHERE 0 -- nothing", "unknown", "failed", "the query gives age"),
-        ("postgres", "select 1 as age where false", "unknown", "failed", "the query gives age"),
+        (
+            "clickhouse",
+            "SELECT 1 AS age WHERE 0 -- nothing",
+            "unknown",
+            "failed",
+            "the query returns the unknown column age",
+        ),
+        ("postgres", "select 1 as age where false", "unknown", "failed", "the query returns the unknown column age"),
         ("clickhouse", "SELECT now64(3, 'Asia/Shanghai') AS newest", "pass", "", ""),
         ("clickhouse", "SELECT now() AS newest, now() AS source_now", "pass", "", ""),
         ("postgres", "select 'NaN'::numeric as value", "unknown", "no_value", ""),
@@ -310,7 +316,7 @@ FINE = "select now() as newest, now() as source_now"
 
 
 @pytest.mark.parametrize(
-    ("text", "changed", "status", "said"),
+    ("text", "changed", "status", "line_begins"),
     [
         (FINE, {}, "pass", "measures, in "),
         (None, {}, "error", "cannot read the query {file}: No such file or directory – correct `query`"),
@@ -318,10 +324,10 @@ FINE = "select now() as newest, now() as source_now"
             "select now() as loaded",
             {},
             "error",
-            "the query gives loaded – a freshness query may give newest, value, upstream_newest, dimension, base, "
-            "source_now, note",
+            "the query returns the unknown column loaded – a freshness query may return newest, value, "
+            "upstream_newest, dimension, base, source_now, note",
         ),
-        ("select now()", {}, "error", "the query gives now – a freshness query may give newest"),
+        ("select now()", {}, "error", "the query returns the unknown column now – a freshness query may return newest"),
         ("select now() as newest where", {}, "error", "syntax error at end of input – correct the query"),
         (FINE, {"connection": "typo"}, "error", "connection 'typo' is not configured – set AIRFLOW_CONN_TYPO or add"),
         (
@@ -345,7 +351,7 @@ FINE = "select now() as newest, now() as source_now"
     ],
 )
 def test_a_monitor_is_some_settings_and_one_file_and_doctor_says_in_a_line_what_is_wrong(
-    text: str | None, changed: dict[str, Any], status: str, said: str, resolve: Resolve, tmp_path: Path
+    text: str | None, changed: dict[str, Any], status: str, line_begins: str, resolve: Resolve, tmp_path: Path
 ) -> None:
     file = tmp_path / "measure_mine.sql"
     if text:
@@ -369,7 +375,7 @@ def test_a_monitor_is_some_settings_and_one_file_and_doctor_says_in_a_line_what_
     )
     ((got, line),) = [(each.status, each.text) for each in found]
     assert got == status, line
-    assert line.startswith(said.replace("{file}", str(file)))
+    assert line.startswith(line_begins.replace("{file}", str(file)))
     assert "\n" not in line
 
 
@@ -397,7 +403,11 @@ def dependency() -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("path", "status", "note"),
-    [("/up", "pass", ""), ("/down", "error", "HTTP 503"), ("/other", "error", "the answer lacks 'operational'")],
+    [
+        ("/up", "pass", ""),
+        ("/down", "error", "HTTP 503"),
+        ("/other", "error", "the answer does not contain 'operational'"),
+    ],
 )
 def test_a_heartbeat(path: str, status: str, note: str, dependency: str) -> None:
     settings = with_monitor(kind="heartbeat", url=dependency + path, expect="operational")

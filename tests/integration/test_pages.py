@@ -210,7 +210,7 @@ def test_without_the_store_the_pages_say_so(
 
 
 def a_section(suite: str, hour: int, **more: Any) -> Section:
-    return Section(suite, more.pop("frame", "key_events"), datetime(2026, 9, 16, hour, tzinfo=UTC).isoformat(), **more)
+    return Section(suite, more.pop("frame", "key_events"), datetime(2026, 9, 16, hour, tzinfo=UTC), **more)
 
 
 def test_the_page_of_a_day_shows_the_newest_look_at_each_suite(

@@ -25,9 +25,9 @@ from mindguard.cli import app
 from mindguard.connections import clickhouse_client, from_environment
 from mindguard.resources import include_dir
 from mindguard.settings import load_settings
-from mindguard.volume.days import day_start
+from mindguard.volume.days import Moment, day_start
 from mindguard.volume.findings import Context, findings, recoveries
-from mindguard.volume.frames import Frames, Moment
+from mindguard.volume.frames import Frames
 from mindguard.volume.suites import SuiteUnchecked, find_suite, validate
 
 ZONE = load_settings().zone
@@ -124,12 +124,12 @@ def tables(sound: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
         )
 
 
-def told(table: str) -> tuple[list[Finding], list[Recovery]]:
-    """What people are told of yesterday's rows, looked at half an hour after midnight."""
+def reported(table: str) -> tuple[list[Finding], list[Recovery]]:
+    """Findings and recoveries of yesterday's rows, judged half an hour after midnight."""
     settings, suite = load_settings(), find_suite(table)
     moment = Moment(TODAY - timedelta(days=1), MIDNIGHT + timedelta(minutes=30))
     frame = Frames(settings, moment, resolve=from_environment).of(suite)
-    context = Context(moment.day, moment.as_of, ZONE, "en", history={})
+    context = Context(moment.day, moment.as_of, ZONE, "en")
     judged = validate(suite, frame)
     return findings(suite, judged, frame, context), recoveries(suite, judged, frame, context)
 
@@ -140,12 +140,12 @@ def wrong_values(finding: Finding) -> dict[str, tuple[str, str]]:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_sound_rows_pass_and_end_what_was_wrong(tables: psycopg.Connection[Any], table: str) -> None:
-    found, ended = told(table)
+    found, ended = reported(table)
     assert found == []
     assert f"volume:{table}:public.{table}" in {each.recovery_key for each in ended}
 
 
-# By table: what is done to how many of yesterday's rows, each to others; and what is told of it.
+# By table: what is done to how many of yesterday's rows, each to others; and what is reported.
 FAULTS: dict[str, dict[str, tuple[str, int, str]]] = {
     "checkins": {
         "null_required": ("mood = NULL", 1, "≤ 0"),
@@ -182,7 +182,7 @@ def test_wrong_rows_are_one_finding_that_counts_each_kind(tables: psycopg.Connec
         )
         assert changed.rowcount == rows
         done += rows
-    (finding,), ended = told(table)
+    (finding,), ended = reported(table)
     expected = {column: (str(rows), allowed) for column, (_, rows, allowed) in FAULTS[table].items()}
     assert wrong_values(finding) == expected
     assert (finding.alert.severity, finding.recovery_key) == (Severity.P1, f"volume:{table}:public.{table}")
@@ -217,20 +217,20 @@ def test_a_share_that_chance_explains_is_no_finding(
     tables: psycopg.Connection[Any], table: str, lost: int, rows: int
 ) -> None:
     fill(tables, table, rows, lost=lost)
-    assert told(table)[0] == []
+    assert reported(table)[0] == []
 
 
 @pytest.mark.parametrize("table", ["behavior_tasks", "risk_signals"])
 def test_a_few_keys_that_point_nowhere_are_no_finding(tables: psycopg.Connection[Any], table: str) -> None:
     fill(tables, table, 150, dangling=2)
-    assert told(table)[0] == []
+    assert reported(table)[0] == []
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_a_share_that_is_too_high_is_told_with_what_it_is_at_least(tables: psycopg.Connection[Any], table: str) -> None:
     keys = {} if table == "checkins" else {"dangling": 20}
     fill(tables, table, 1000, lost=200, **keys)
-    (finding,), _ = told(table)
+    (finding,), _ = reported(table)
     shares = {fact.name: (fact.value, fact.expected, fact.wrong) for fact in finding.alert.facts}
     # As scipy.stats.binomtest(200, 1000, alternative="greater").proportion_ci(0.99, "wilsoncc") has it.
     expected = {"null_user_share_at_least": ("0.1718", "≤ 0.1", True), "null_user_share": ("0.2", "", False)}
@@ -248,7 +248,7 @@ def test_keys_that_point_nowhere_and_lost_users_are_looked_at_by_day(
     tables: psycopg.Connection[Any], table: str
 ) -> None:
     tables.execute(f"UPDATE {table} SET checkin_id = -1, user_id = NULL WHERE {TABLES[table]} >= %s", [YESTERDAY])
-    (finding,), _ = told(table)
+    (finding,), _ = reported(table)
     allowed = {name: fact for name, (_, fact) in wrong_values(finding).items()}
     assert allowed == {"null_user_share_at_least": "≤ 0.1", "dangling_checkin_share_at_least": "≤ 0.01"}
     measured = {fact.name: fact.value for fact in finding.alert.facts if not fact.wrong}
@@ -258,7 +258,7 @@ def test_keys_that_point_nowhere_and_lost_users_are_looked_at_by_day(
 
 def test_a_table_whose_newest_row_is_old_is_found_though_the_day_has_rows(tables: psycopg.Connection[Any]) -> None:
     tables.execute("DELETE FROM checkins WHERE created_at >= %s", [MIDNIGHT - timedelta(hours=7)])
-    (finding,), _ = told("checkins")
+    (finding,), _ = reported("checkins")
     ((name, (value, allowed)),) = wrong_values(finding).items()
     assert (name, allowed) == ("newest_age_h", "0 … 6")
     assert 7 <= float(value) < 9
@@ -267,7 +267,7 @@ def test_a_table_whose_newest_row_is_old_is_found_though_the_day_has_rows(tables
 @pytest.mark.parametrize("table", TABLES)
 def test_a_day_without_rows_is_never_a_pass(tables: psycopg.Connection[Any], table: str) -> None:
     tables.execute(f"DELETE FROM {table} WHERE {TABLES[table]} >= %s", [YESTERDAY])
-    (finding,), _ = told(table)
+    (finding,), _ = reported(table)
     assert set(wrong_values(finding)) == {"row_count", "newest_age_h"}
 
 
@@ -294,7 +294,7 @@ def test_a_table_that_is_missing_is_no_pass(sound: psycopg.Connection[Any]) -> N
     sound.execute("ALTER TABLE checkins RENAME TO hidden")
     try:
         with pytest.raises(SuiteUnchecked, match=r"checkins.*does not exist"):
-            told("checkins")
+            reported("checkins")
     finally:
         sound.execute("ALTER TABLE hidden RENAME TO checkins")
 
@@ -315,18 +315,18 @@ def test_the_walk_through_in_the_readme_is_what_the_commands_do(
     shutil.copy(include_dir() / "config" / "mindguard.yaml", own)
     monkeypatch.setenv("MINDGUARD_SETTINGS", str(own))
     monkeypatch.chdir(tmp_path)
-    said = {}
+    outputs = {}
     for line in lines:
         words = [str(TODAY - timedelta(days=1)) if word == "2026-11-23" else word for word in line]
         done = commands(*words)
         # Yesterday `checkin_submit` fell.
         assert done.exit_code == (1 if words[1] in ("run", "report") else 0), (words, done.output)
-        said[words[1]] = done.output
-    assert list(said) == ["lint", "new", "run", "backtest", "report"]
-    assert "event_volume" in said["lint"]
+        outputs[words[1]] = done.output
+    assert list(outputs) == ["lint", "new", "run", "backtest", "report"]
+    assert "event_volume" in outputs["lint"]
     assert "api_request" in own.read_text("utf-8")
-    assert "12 rows" in said["run"]
-    assert "of 14 days" in said["backtest"]
+    assert "12 rows" in outputs["run"]
+    assert "of 14 days" in outputs["backtest"]
     page = (tmp_path / "checks.html").read_text("utf-8")
     assert 'id="checkin_submit" class="fall warning"' in page
     assert "sleep_hours_out_of_range" in page

@@ -319,7 +319,7 @@ def watching(airflow_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def stalled(watching: Watching) -> Watching:
-    """All was well; then events stopped landing and the ETL stopped loading, and the DAG has run twice since."""
+    """After a sound start, events stopped landing and the ETL stopped loading; the DAG has run twice since."""
     now = datetime.now(UTC)
     watching.data(until=now, loaded_at=now)
     assert watching.run() == "success"

@@ -1,4 +1,5 @@
--- Counts of events, kept small: traffic adds to the counts and not to the rows. `mindguard volume install` runs this.
+-- Counts of events. The table stays small: more traffic raises the counts, not the number of rows.
+-- `mindguard volume install` runs this.
 CREATE TABLE IF NOT EXISTS {rollup} (
     event_name LowCardinality(String),
     slot DateTime('UTC') COMMENT 'Start of five minutes of event time',

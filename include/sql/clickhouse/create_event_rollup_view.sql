@@ -1,3 +1,3 @@
--- Keeps the rollup up to date with every insert; the view itself stores nothing.
+-- Updates the rollup with every insert into the raw table; the view itself stores nothing.
 CREATE MATERIALIZED VIEW IF NOT EXISTS {view} TO {rollup} AS
 {cells}

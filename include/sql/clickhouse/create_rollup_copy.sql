@@ -1,2 +1,2 @@
--- A table made like another, empty.
+-- Create an empty table with the rollup's definition.
 CREATE TABLE {target} AS {rollup}

@@ -1,3 +1,3 @@
--- Fills a table made like the rollup with what landed in [since, until).
+-- Fill a table with the rollup's definition from the raw events.
 INSERT INTO {target}
 {cells}

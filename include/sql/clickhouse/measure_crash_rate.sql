@@ -1,8 +1,8 @@
--- Share of sessions with a crash in the best of the last five whole minutes: above the threshold, all five are.
--- Minutes are those of landing, which no phone's clock can move.
+-- Share of sessions with a crash in the best of the last five whole minutes: if it is above the threshold, all five are.
+-- A minute is that of landing, which no phone's clock can change.
 SELECT
     minOrNull(crashed / sessions) AS value,
-    -- A minute without sessions is no row.
+    -- A minute without sessions has no row.
     if(count() < 5, 0, min(sessions)) AS base
 FROM (
     SELECT

@@ -1,5 +1,5 @@
--- Share of today's sessions with a crash; the day is one of the settings' time zone. Counted to within a percent or
--- so of themselves: exact sets of a whole day's sessions would be too much memory for every minute.
+-- Share of today's sessions with a crash; the day is in the settings' time zone. The counts are accurate to about one
+-- percent: exact sets of a whole day's sessions would need too much memory every minute.
 SELECT
     if(count() = 0, NULL, uniqCombined64If(session_id, event_name = 'crash') / uniqCombined64(session_id)) AS value,
     uniqCombined64(session_id) AS base

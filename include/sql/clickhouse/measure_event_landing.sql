@@ -1,6 +1,7 @@
--- Age of the event that landed last. A landing in the future is a wrong clock and must not hide a stall.
--- base: landings in these five minutes on the seven days before, on average: nothing may land on a quiet night.
--- Bounds on event_time keep the scan short; a phone with a wrong clock is missed among others with a right one.
+-- Age of the event that landed last. A landing time in the future means a wrong clock and must not hide a stall.
+-- base: average number of landings in the same five minutes of the seven days before. In a quiet night it is low, and
+-- the absence of landings is then no stall.
+-- Bounds on event_time keep the scan short. They miss phones with a wrong clock, but the others suffice.
 SELECT
     maxOrNullIf(ingest_time, ingest_time <= now64(3, 'UTC') + INTERVAL 1 MINUTE) AS newest,
     now64(3, 'UTC') AS source_now,

@@ -1,4 +1,4 @@
--- Age of the row that an ETL job loaded last, and how new the events are that it is made of.
+-- Age of the row that an ETL job loaded last, and the landing time of the newest upstream event.
 SELECT
     maxOrNullIf(loaded_at, loaded_at <= now64(3, 'UTC') + INTERVAL 1 MINUTE) AS newest,
     now64(3, 'UTC') AS source_now,

@@ -1,4 +1,4 @@
--- Mean time in which risk signals of the last hour were answered.
+-- Mean response time of the risk signals that landed in the last hour.
 SELECT
     avgOrNull(latency_s) AS value,
     count() AS base,

@@ -1,2 +1,2 @@
--- One partition of the rollup for a rebuilt one, at once.
+-- Replace one partition of the rollup by a rebuilt one, in one step.
 ALTER TABLE {rollup} REPLACE PARTITION ID {partition:String} FROM {target}

@@ -1,6 +1,6 @@
--- Events by name and day, each day as it looked at its own cutoff: landed until then, and nothing later.
--- Names that are not asked for are one row with an empty name, so that the sum over names is all traffic.
--- The day is computed in a subquery, once for each row; and IN is a hash lookup where has() would search a list.
+-- Events by name and day. Each day counts events that landed until its own cutoff, and nothing later.
+-- All names that are not requested are one row with an empty name, so that the sum over names is all traffic.
+-- The day is computed in a subquery, once for each row; IN is a hash lookup, whereas has() would search a list.
 SELECT
     if(event_name IN {names:Array(String)}, event_name, '') AS name,
     day_start,

@@ -1,4 +1,4 @@
--- Rows beyond the first of each event id, by the day of their own time: a batch that was loaded twice.
+-- Rows beyond the first of each event id, by day of the event's time. They show that a batch was loaded twice.
 SELECT
     roundDown(toUnixTimestamp({event_time}), {edges:Array(UInt32)}) AS day_start,
     toInt64(count() - uniqExact({event_id})) AS duplicates

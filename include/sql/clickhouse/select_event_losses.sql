@@ -1,4 +1,4 @@
--- Events of the named ones by every value of every dimension, of the asked days, each as it looked at its own cutoff.
+-- The named events by day and by each value of each dimension. Each day counts what landed until its own cutoff.
 SELECT
     event_name AS name,
     pair.1 AS dimension,

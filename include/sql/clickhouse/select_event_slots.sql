@@ -1,4 +1,4 @@
--- Events of the named ones by five minutes of the asked days, each day as it looked at its own cutoff.
+-- The named events by day and five minutes. Each day counts what landed until its own cutoff.
 SELECT
     event_name AS name,
     day_start,

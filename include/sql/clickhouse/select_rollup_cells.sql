@@ -1,5 +1,6 @@
--- The rollup's definition, for the view, the backfill and the check alike. An event is counted at its own time, unless
--- that lies in the future of its landing or more than a week before it: such a clock is wrong, and landing stands in.
+-- The rollup's definition, used by the view, the backfill and the check. An event is counted at its own time, unless
+-- that is more than five minutes after its landing or more than a week before it: such a clock is wrong, and the landing
+-- time is used instead.
 SELECT
     event_name,
     toStartOfFiveMinutes(toDateTime(if(lag_s BETWEEN -300 AND 604800, event_time, ingest_time), 'UTC')) AS slot,

@@ -1,4 +1,4 @@
--- Events by day, counted from the raw table and in the rollup.
+-- Events by day, counted in the raw table and in the rollup.
 SELECT
     roundDown(toUnixTimestamp(slot), {edges:Array(UInt32)}) AS day_start,
     toInt64(sum(raw)) AS raw_events,

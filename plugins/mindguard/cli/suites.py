@@ -48,7 +48,8 @@ def run(
     """Judge one day by one suite; tells nobody. Exit status 1 where an expectation failed or could not be checked."""
     from mindguard.connections import from_environment
     from mindguard.settings import load_settings
-    from mindguard.volume.frames import Frames, Moment
+    from mindguard.volume.days import Moment
+    from mindguard.volume.frames import Frames
     from mindguard.volume.suites import find_suite, suites_dir, validate
 
     settings = load_settings()
@@ -77,7 +78,7 @@ def report(
     from mindguard.connections import from_environment
     from mindguard.jobs.event_volume import groups, judge_day
     from mindguard.settings import load_settings
-    from mindguard.volume.frames import Moment
+    from mindguard.volume.days import Moment
     from mindguard.volume.page.render import render_page
     from mindguard.volume.run import sections
 

@@ -1,1 +1,1 @@
-"""Feishu: cards (pure), the client that sends them, and the Airflow notifier."""
+"""Feishu: cards (pure), and the clients that send them."""

@@ -1,4 +1,4 @@
-"""What Feishu's answers mean: its codes, as errors that say what to do, and whether another try helps.
+"""Turn Feishu's answers into errors that say what to do and whether another attempt may succeed.
 
 Feishu answers HTTP 200 with an error code in the body, so the code decides, not the status.
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from mindguard.errors import MindGuardError
 
-# Set up wrongly: neither another try nor another form of the message helps.
+# The setup is wrong: neither another attempt nor another form of the message helps.
 _HINTS = {
     19001: "the hook token is wrong or the bot was removed: copy the webhook address into the connection",
     19021: "the signing secret is wrong (bot settings, 签名校验) or a clock is off by over an hour",
@@ -37,43 +37,43 @@ _BAD_REQUEST = 9499  # also "too many request"
 
 
 class FeishuRefused(MindGuardError):
-    """Feishu will not take this message, however often it is sent.
+    """Feishu does not accept this message, however often it is sent.
 
     Attributes:
-        code: Feishu's code, or the HTTP status of an answer without one.
-        msg: Feishu's own words.
+        code: Feishu's code, or the HTTP status of an answer without a code.
+        msg: Feishu's own message.
     """
 
     def __init__(self, code: int, msg: str) -> None:
-        hint = _HINTS.get(code, "the content is at fault: `mindguard feishu preview CASE` shows what is sent")
+        hint = _HINTS.get(code, "the content is not valid: `mindguard feishu preview CASE` shows what is sent")
         super().__init__(f"Feishu refused the message: code {code}, {msg or 'no reason given'}", hint=hint)
         self.code = code
         self.msg = msg
 
     @property
     def about_content(self) -> bool:
-        """Whether the same news in another form may be taken."""
+        """Whether Feishu may accept the same content in another form."""
         return self.code not in _HINTS
 
 
 class FeishuThrottled(MindGuardError):
-    """Feishu's limits (5 per second, 100 per minute and bot) were still exceeded after all tries."""
+    """Feishu's limits (5 per second and 100 per minute for each bot) were still exceeded after all attempts."""
 
     def __init__(self, code: int, msg: str, tries: int) -> None:
         super().__init__(
-            f"Feishu still throttles after {tries} tries: code {code}, {msg or 'no reason given'}",
-            hint="send again in a minute; if this is usual, give the alerts a bot of their own",
+            f"Feishu still throttles after {tries} attempts: code {code}, {msg or 'no reason given'}",
+            hint="send again in a minute; if this happens often, give the alerts a bot of their own",
         )
         self.code = code
         self.tries = tries
 
 
 class FeishuUnreachable(MindGuardError):
-    """No usable answer came: connection, timeout, or a server's error. The message may have arrived."""
+    """No usable answer came: connection failure, timeout, or server error. The message may have arrived."""
 
     def __init__(self, host: str, reason: str, tries: int) -> None:
         super().__init__(
-            f"{host} gave no usable answer in {tries} tries: {reason}",
+            f"{host} gave no usable answer in {tries} attempts: {reason}",
             hint="check the connection's host, DNS, proxy and firewall from this machine",
         )
         self.host = host
@@ -82,7 +82,7 @@ class FeishuUnreachable(MindGuardError):
 
 
 def error_of(host: str, status: int, code: int | None, msg: str, tries: int) -> MindGuardError | None:
-    """The error that an answer means; None for success. `code` and `msg` as `code_and_msg` reads them."""
+    """Return the error that an answer means; None for success. `code_and_msg` returns `code` and `msg`."""
     if status == 429 or code in _THROTTLED_CODES or (code == _BAD_REQUEST and "too many" in msg.lower()):
         return FeishuThrottled(code or status, msg, tries)
     if status >= 500 or (code is None and status < 400):
@@ -93,16 +93,16 @@ def error_of(host: str, status: int, code: int | None, msg: str, tries: int) -> 
 
 
 def parsed(answer: bytes) -> dict[str, Any]:
-    """The JSON object of an answer; empty where it is none."""
+    """Return the JSON object of an answer; an empty one if the answer is not a JSON object."""
     try:
-        found: Any = json.loads(answer)
+        content: Any = json.loads(answer)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def code_and_msg(answer: bytes) -> tuple[int | None, str]:
-    """Feishu's code and words; the code is None where the answer is not Feishu's."""
-    found = parsed(answer)
-    code = found.get("code", found.get("StatusCode"))
-    return (code if isinstance(code, int) else None), str(found.get("msg", found.get("StatusMessage")) or "")
+    """Return Feishu's code and message; the code is None if the answer does not come from Feishu."""
+    content = parsed(answer)
+    code = content.get("code", content.get("StatusCode"))
+    return (code if isinstance(code, int) else None), str(content.get("msg", content.get("StatusMessage")) or "")

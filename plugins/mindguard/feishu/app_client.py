@@ -1,4 +1,4 @@
-"""Sends messages as a Feishu app: cards that change after they were sent, answers in a thread, urgent messages.
+"""Send messages as a Feishu app: cards that change after they were sent, answers in a thread, urgent messages.
 
 Source: Feishu's documentation of `auth/v3/tenant_access_token/internal` and `im/v1/messages`.
 """
@@ -21,15 +21,21 @@ DEFAULT_BASE = "https://open.feishu.cn"
 Means = Literal["app", "sms", "phone"]
 
 _RENEW_BEFORE_S = 600
-"""Feishu gives the same token again until half an hour before its end, and then a new one beside it."""
+"""Feishu returns the same token until half an hour before it expires, then a new one while the old is still valid."""
 
 
 class AppClient:
     """An app's bot in one group. Safe to print; may be used by several threads.
 
     Args:
-        base: where the API is, for instance `https://open.feishu.cn`.
+        base: address of the API, for instance `https://open.feishu.cn`.
+        app_id: the app's id.
+        app_secret: the app's secret.
+        chat_id: the group.
         wire: options of `Wire`.
+
+    Raises:
+        MindGuardError: `base` is not an http or https address.
     """
 
     def __init__(self, base: str, app_id: str, app_secret: str, chat_id: str, **wire: Any) -> None:
@@ -51,10 +57,12 @@ class AppClient:
         return f"AppClient(host={self.host!r}, app_id={self.app_id!r})"
 
     def send(self, message: Json, *, uuid: str, deadline: float) -> str:
-        """Send to the group; its message id. The same `uuid` (at most 50 characters) is shown once an hour.
+        """Send a message to the group and return its id.
 
         Args:
             message: see `message.hook_message` and `message.text_message`.
+            uuid: at most 50 characters; Feishu shows messages with the same one only once an hour.
+            deadline: end of the time budget, on the clock of `Wire`.
 
         Raises:
             FeishuRefused, FeishuThrottled, FeishuUnreachable: see `Wire.exchange`.
@@ -64,23 +72,23 @@ class AppClient:
         return _message_id(answer)
 
     def reply(self, message_id: str, message: Json, *, uuid: str, deadline: float) -> str:
-        """Answer in the message's thread; the answer's message id. Raises as `send`."""
+        """Answer in the message's thread and return the answer's id. Raises the errors of `send`."""
         body = {**_app_form(message), "reply_in_thread": True, "uuid": uuid}
         return _message_id(self._call("POST", f"/im/v1/messages/{quote(message_id, safe='')}/reply", body, deadline))
 
     def change(self, message_id: str, message: Json, *, deadline: float) -> None:
-        """Show another card in a message's place. Raises as `send`; 230031 after 14 days."""
+        """Replace the card of a message. Raises the errors of `send`; after 14 days FeishuRefused with code 230031."""
         body = {"content": _app_form(message)["content"]}
         self._call("PATCH", f"/im/v1/messages/{quote(message_id, safe='')}", body, deadline)
 
     def urge(self, message_id: str, open_ids: Sequence[str], means: Means, *, deadline: float) -> list[str]:
-        """Call people to a message; those who could not be called. Raises as `send`."""
+        """Call people to a message and return the ids of those who could not be called. Raises the errors of `send`."""
         path = f"/im/v1/messages/{quote(message_id, safe='')}/urgent_{means}?user_id_type=open_id"
         answer = self._call("PATCH", path, {"user_id_list": list(open_ids)}, deadline)
         return [str(each) for each in (answer.get("data") or {}).get("invalid_user_id_list") or []]
 
     def _call(self, method: str, path: str, body: Json, deadline: float) -> dict[str, Any]:
-        """A request with the token; once more with a new one if Feishu says that it has ended."""
+        """Send a request with the token; send it again with a new one if Feishu says that the token has expired."""
         token = self._current_token(deadline)
         try:
             return self._exchange(method, path, body, token, deadline)
@@ -110,10 +118,12 @@ class AppClient:
 
 
 def app_from_connection(connection: Connection, **wire: Any) -> AppClient:
-    """The app that a connection describes: app_id and app_secret as login and password or in extra; extra.chat_id.
+    """Return the app that a connection describes.
+
+    `app_id` and `app_secret` are its login and password, or are in its extras; `chat_id` is in its extras.
 
     Raises:
-        MindGuardError: one of them is missing.
+        MindGuardError: One of them is missing.
     """
     app_id = connection.login.strip() or str(connection.extra.get("app_id") or "")
     app_secret = str(connection.extra.get("app_secret") or "") or connection.password.strip()
@@ -129,12 +139,12 @@ def app_from_connection(connection: Connection, **wire: Any) -> AppClient:
 
 
 def is_app(connection: Connection) -> bool:
-    """Whether the connection describes an app, not a custom bot."""
+    """Return whether the connection describes an app, not a custom bot."""
     return connection.login.strip().startswith("cli_") or bool(connection.extra.get("app_id"))
 
 
 def _app_form(message: Json) -> Json:
-    """A custom bot's body as an app sends it: the content is JSON in a string, and a card may be changed for all."""
+    """Return a custom bot's body as an app sends it: the content is JSON in a string, and a card may change later."""
     if message["msg_type"] != "interactive":
         return {"msg_type": message["msg_type"], "content": encode(message["content"]).decode()}
     card = message["card"]

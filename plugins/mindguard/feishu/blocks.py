@@ -1,4 +1,4 @@
-"""Blocks that cards are built of, and how they put times and names. All text handed in is safe already.
+"""Blocks of which cards are built, and the form of times and names in cards. All texts passed in are safe already.
 
 Source: Feishu's card JSON 2.0 documentation; charts are VChart specifications.
 """
@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Chart, Link, Person, Table
-from mindguard.feishu.texts import Texts
+from mindguard.feishu.texts import Words
 
 Json = dict[str, Any]
 
@@ -22,29 +22,29 @@ _MENTIONED = re.compile(r"ou_[0-9a-zA-Z]{1,64}|all")
 
 
 def escape(text: str) -> str:
-    """The text as Feishu's markdown shows it literally: no markup, no mention, no link.
+    """Escape the text so that Feishu's markdown shows it literally: no markup, no mention, no link.
 
-    Feishu's list of characters, and three more that it treats as markup: `&`, `~` and `|`.
+    The characters are those that Feishu lists, and three more that it treats as markup: `&`, `~` and `|`.
     """
     return _MARKUP.sub(lambda match: f"&#{ord(match.group())};", text)
 
 
-def people(duty: Iterable[Person], texts: Texts, *, mention: bool) -> str:
-    """Names as markdown, or mentions of those who have an open_id; `all` is everyone."""
-    return texts.list_separator.join(
+def people(duty: Iterable[Person], words: Words, *, mention: bool) -> str:
+    """Return names as markdown, or as mentions of people who have an open_id; the id `all` mentions everyone."""
+    return words("list_separator").join(
         (f"<at id={person.feishu_id}></at>" if mention and _mentionable(person) else escape(person.name))
-        + escape(role_of(person, texts))
+        + escape(role_of(person, words))
         for person in duty
     )
 
 
-def role_of(person: Person, texts: Texts) -> str:
-    """The person's role in brackets; empty for a person without one."""
-    return texts.in_brackets.format(text=texts.roles.get(person.role, person.role)) if person.role else ""
+def role_of(person: Person, words: Words) -> str:
+    """Return the person's role in brackets; empty for a person without a role."""
+    return words("in_brackets", text=words.name_of("role", person.role)) if person.role else ""
 
 
 def calls_anyone(duty: Iterable[Person]) -> bool:
-    """Whether `people` mentions anyone."""
+    """Return whether `people` mentions anyone."""
     return any(_mentionable(person) for person in duty)
 
 
@@ -53,40 +53,40 @@ def _mentionable(person: Person) -> bool:
 
 
 def markdown(content: str, *, text_size: str = "normal") -> Json:
-    """A paragraph of Feishu's markdown."""
+    """Return a paragraph of Feishu's markdown."""
     return {"tag": "markdown", "content": content, "text_size": text_size}
 
 
 def caption(content: str) -> Json:
-    """Small and grey; the content is markdown."""
+    """Return small grey text; the content is markdown."""
     return markdown(f"<font color='grey'>{content}</font>", text_size="notation")
 
 
 def plain(content: str) -> Json:
-    """Text that knows no markup."""
+    """Return text without markup."""
     return {"tag": "plain_text", "content": content}
 
 
-def moment(moment: datetime, texts: Texts, zone: ZoneInfo) -> str:
-    """Day, weekday and minute in the zone."""
+def moment(moment: datetime, words: Words, zone: ZoneInfo) -> str:
+    """Return the day, weekday and minute in the zone."""
     local = moment.astimezone(zone)
-    return f"{local:%m-%d} {texts.weekdays[local.weekday()]} {local:%H:%M}"
+    return f"{local:%m-%d} {words(f'weekday_{local.weekday()}')} {local:%H:%M}"
 
 
-def duration(span: timedelta, texts: Texts) -> str:
-    """In hours and minutes."""
+def duration(span: timedelta, words: Words) -> str:
+    """Return the span in hours and minutes."""
     hours, minutes = divmod(max(int(span.total_seconds()), 0) // 60, 60)
-    template = texts.minutes if not hours else texts.hours_minutes if minutes else texts.hours
-    return template.format(hours=hours, minutes=minutes)
+    key = "minutes" if not hours else "hours_minutes" if minutes else "hours"
+    return words(key, hours=hours, minutes=minutes)
 
 
 def pair(name: str, value: str) -> list[Json]:
-    """A small grey name above its value, which is markdown already."""
+    """Return a small grey name above its value, which is markdown already."""
     return [caption(escape(name)), markdown(value)]
 
 
 def columns(columns: list[list[Json]], *, background_style: str = "default") -> Json:
-    """Lists of elements side by side."""
+    """Return lists of elements side by side."""
     return {
         "tag": "column_set",
         "flex_mode": "stretch",  # one below the other on a phone
@@ -106,8 +106,8 @@ def columns(columns: list[list[Json]], *, background_style: str = "default") -> 
 
 
 def folded(title: str, text: str) -> Json:
-    """A closed panel that a reader may open."""
-    # Plain text, not a code block: nothing in it can become a mention, a link or the end of the block.
+    """Return a closed panel that a reader may open."""
+    # Plain text, not a code block, so that nothing in it can become a mention, a link or the end of the block.
     body = {"tag": "div", "text": {**plain(text), "text_size": "notation"}}
     return {
         "tag": "collapsible_panel",
@@ -124,7 +124,7 @@ def folded(title: str, text: str) -> Json:
 
 
 def buttons(links: Iterable[Link]) -> Json:
-    """Links as buttons in a row; the first stands out."""
+    """Return links as buttons in a row; the first is highlighted."""
     return {
         "tag": "column_set",
         "flex_mode": "flow",
@@ -148,7 +148,7 @@ def buttons(links: Iterable[Link]) -> Json:
 
 
 def table(content: Table) -> Json:
-    """Rows under their column names; Feishu shows five a page."""
+    """Return a table; Feishu shows five rows a page."""
     return {
         "tag": "table",
         "page_size": 5,
@@ -162,9 +162,9 @@ def table(content: Table) -> Json:
     }
 
 
-def chart(content: Chart, texts: Texts) -> Json:
-    """A line, the expected line beside it, and the marked place as a labelled point."""
-    lines = ((texts.expected_line, content.expected), (texts.actual_line, content.points))
+def chart(content: Chart, words: Words) -> Json:
+    """Return a line chart with the expected line, if any, and the marked place as a labelled point."""
+    lines = ((words("expected_line"), content.expected), (words("actual_line"), content.points))
     spec: Json = {
         "type": "line",
         "title": {"text": content.title},

@@ -1,6 +1,6 @@
-"""Sample alerts, one for each kind of card: for `mindguard feishu preview|send CASE` and the golden files.
+"""Sample alerts, one for each kind of card, for `mindguard feishu preview|send CASE` and the golden files.
 
-Their numbers are made up; their time is fixed, so that a preview is the same on every day.
+The numbers are made up; the time is fixed, so that a preview is the same every day.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _duty(say: Say) -> tuple[Person, ...]:
 
 
 def _p1_full(say: Say) -> Alert:
-    """Everything that a card can show."""
+    """Return an alert with everything that a card can show."""
     days = [f"11-{day:02}" for day in range(6, 20)]
     seen = (118.2, 121.0, 124.9, 102.3, 99.8, 119.4, 120.8, 122.6, 125.1, 126.0, 103.9, 101.2, 121.7, 88.4)
     usual = (119.0, 120.5, 123.1, 103.0, 100.9, 119.2, 121.3, 121.9, 124.2, 125.3, 103.5, 101.4, 121.1, 122.0)
@@ -264,7 +264,7 @@ def _resolved(say: Say) -> Alert:
 
 
 def _hostile(say: Say) -> Alert:
-    """Everything that must not get through: markup, mentions, secrets, endless text, broken characters."""
+    """Return an alert with all that must not get through: markup, mentions, secrets, long text, broken characters."""
     return Alert(
         title="**<at id=all></at>** [click](javascript:alert(1)) \x1b[31m\u202e" + "标题" * 80,
         severity=Severity.P1,
@@ -311,10 +311,10 @@ DIGESTS: dict[str, Callable[[Say], Digest]] = {
 
 
 def sample(case: str, locale: Locale) -> Alert | Digest:
-    """The sample of this name, worded for the locale.
+    """Return the sample with this name, in the language of the locale.
 
     Raises:
-        MindGuardError: there is no such case; the message lists those there are.
+        MindGuardError: There is no such case; the message lists the cases that exist.
     """
     make = CASES.get(case) or DIGESTS.get(case)
     if make is None:
@@ -323,7 +323,7 @@ def sample(case: str, locale: Locale) -> Alert | Digest:
 
 
 def preview(case: str, locale: Locale, *, zone: ZoneInfo = _ZONE) -> tuple[str, str]:
-    """The sample as plain text and as indented card JSON, as they would be sent. Raises as `sample`."""
+    """Return the sample as plain text and as indented card JSON, as they would be sent. See `sample` for errors."""
     shown = sample(case, locale)
     if isinstance(shown, Digest):
         card = render_digest(shown, locale=locale, zone=zone)

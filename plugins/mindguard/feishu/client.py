@@ -1,6 +1,6 @@
-"""Sends messages through a Feishu custom bot, and says honestly whether they arrived.
+"""Send messages through a Feishu custom bot, and report whether they arrived.
 
-The hook's address is a credential: it stands in no exception, no repr and no log line of this process.
+The hook's address is a credential: it appears in no exception, repr or log line of this process.
 
 Source: Feishu's custom bot documentation (signature, limits).
 """
@@ -28,10 +28,11 @@ DEFAULT_BASE = "https://open.feishu.cn/open-apis/bot/v2/hook/"
 
 
 def sign(timestamp: int, secret: str) -> str:
-    """Signature of a custom bot's message: base64 of HMAC-SHA256, keyed by time and secret, of nothing.
+    """Return the signature of a custom bot's message: base64 of the HMAC-SHA256 of an empty text, keyed by both.
 
     Args:
-        timestamp: Unix seconds; Feishu takes it for 3600 s.
+        timestamp: Unix seconds; Feishu accepts it for 3600 s.
+        secret: the bot's signing secret.
     """
     return base64.b64encode(hmac.digest(f"{timestamp}\n{secret}".encode(), b"", hashlib.sha256)).decode()
 
@@ -41,11 +42,11 @@ class HookClient:
 
     Args:
         url: the whole webhook address, a credential.
-        secret: signing secret; empty where the bot has no signature check.
+        secret: signing secret; empty if the bot does not check signatures.
         wire: options of `Wire`.
 
     Raises:
-        MindGuardError: the address is not http or https with a host and a token.
+        MindGuardError: The address is not an http or https address with a host and a token.
     """
 
     def __init__(self, url: str, secret: str = "", **wire: Any) -> None:
@@ -65,20 +66,20 @@ class HookClient:
 
         Args:
             message: see `message.hook_message` and `message.text_message`.
-            now: aware; goes into the signature.
+            now: aware; used in the signature.
 
         Raises:
             FeishuRefused, FeishuThrottled, FeishuUnreachable: see `Wire.exchange`.
         """
         self._send(message, now, self._wire.deadline())
 
-    def deliver(self, what: Alert | Digest, *, now: datetime, locale: Locale, zone: ZoneInfo) -> Form:
-        """Send a card or, if Feishu refuses it for its content, the same without mentions, and then as plain text.
+    def deliver(self, item: Alert | Digest, *, now: datetime, locale: Locale, zone: ZoneInfo) -> Form:
+        """Send a card or, if Feishu refuses its content, the card without mentions, and at last plain text.
 
-        All together keep the budget. Raises as `send` does. Returns which form arrived.
+        All attempts together keep the time budget. Return the form that arrived; raise the errors of `send`.
         """
         deadline = self._wire.deadline()
-        for form, message in forms(what, locale=locale, zone=zone, now=now, secrets=self._secrets):
+        for form, message in forms(item, locale=locale, zone=zone, now=now, secrets=self._secrets):
             try:
                 self._send(message, now, deadline)
             except FeishuRefused as refused:
@@ -99,18 +100,18 @@ class HookClient:
 
 
 def hook_from_connection(connection: Connection) -> HookClient:
-    """The bot that a connection of type `feishu` (or `http`) describes.
+    """Return the bot that a connection of type `feishu` (or `http`) describes.
 
     | field | meaning |
     |---|---|
-    | password | the hook token, or the whole webhook address; then host, port and schema are not read |
-    | host | where the hooks are; empty means Feishu. Without a path, Feishu's path is added |
-    | schema | `http` or `https` (default), unless the host says it |
+    | password | the hook token, or the whole webhook address; then host, port and schema are ignored |
+    | host | the host of the hooks; empty means Feishu. Without a path, Feishu's path is added |
+    | schema | `http` or `https` (default), unless the host contains it |
     | port | added to the host |
-    | extra.secret | the signing secret, where the bot checks signatures |
+    | extra.secret | the signing secret, if the bot checks signatures |
 
     Raises:
-        MindGuardError: no token, or no usable address.
+        MindGuardError: There is no token, or no usable address.
     """
     token = connection.password.strip()
     if not token:
@@ -138,6 +139,6 @@ def _host_and_token(url: str) -> tuple[str, str]:
     if not usable or not url.isprintable() or " " in url or not parts.path.strip("/"):
         raise MindGuardError(
             "the Feishu hook's address is not usable",
-            hint="it reads like https://open.feishu.cn/open-apis/bot/v2/hook/TOKEN; check host and password",
+            hint="it looks like https://open.feishu.cn/open-apis/bot/v2/hook/TOKEN; check host and password",
         )
     return host, parts.path.rstrip("/").rsplit("/", 1)[-1]

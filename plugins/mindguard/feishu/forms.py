@@ -1,4 +1,4 @@
-"""The forms in which one thing is said, from best to plainest: never lose an alert to its formatting."""
+"""The forms of a message, from the best to the plainest, so that no alert is lost because of its formatting."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Form = Literal["card", "card without mentions", "text"]
 
 
 def forms(
-    what: Alert | Digest, *, locale: Locale, zone: ZoneInfo, now: datetime, secrets: tuple[str, ...]
+    item: Alert | Digest, *, locale: Locale, zone: ZoneInfo, now: datetime, secrets: tuple[str, ...]
 ) -> Iterator[tuple[Form, Json]]:
-    """Message bodies as a custom bot takes them; each is rendered when it is asked for."""
+    """Yield each form with its message body for a custom bot; a form is rendered only when it is needed."""
     common: dict[str, Any] = {"locale": locale, "zone": zone, "secrets": secrets}
 
     def card(*, mentions: bool) -> Json:
-        if isinstance(what, Digest):
-            return hook_message(render_digest(what, mentions=mentions, **common))
-        return hook_message(render_card(what, mentions=mentions, now=now, **common))
+        if isinstance(item, Digest):
+            return hook_message(render_digest(item, mentions=mentions, **common))
+        return hook_message(render_card(item, mentions=mentions, now=now, **common))
 
     yield "card", card(mentions=True)
-    if what.mention and calls_anyone(what.duty):
+    if item.mention and calls_anyone(item.duty):
         yield "card without mentions", card(mentions=False)
-    text = render_digest_text(what, **common) if isinstance(what, Digest) else render_text(what, **common)
+    text = render_digest_text(item, **common) if isinstance(item, Digest) else render_text(item, **common)
     yield "text", text_message(text)

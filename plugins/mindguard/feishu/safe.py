@@ -1,6 +1,6 @@
-"""Alerts and digests made safe to show: secrets masked, text printable, everything of bounded length.
+"""Make alerts and digests safe to show: secrets are masked, texts printable, and everything has a limited length.
 
-What is still too large for a message is left out in a fixed order, see `ROOMS`.
+Parts of an alert that is still too large for a message are left out in a fixed order, see `LIMITS`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from mindguard.alerts.alert import Alert, Chart, Digest, Link, Person, Release, Table
 from mindguard.masking import fold, mask_secrets, printable
 
-# Characters, each at most 6 bytes once escaped: title, subject, people, footer and links alone stay in the budget.
+# In characters, each at most 6 bytes once escaped: title, subject, people, footer and links alone stay in the budget.
 _TITLE, _SUBJECT, _FACT_NAME, _FACT_VALUE, _LABEL, _URL, _LINKS = 120, 200, 60, 300, 30, 900, 5
 _PEOPLE, _RELEASES, _COLUMNS, _ROWS, _CELL, _POINTS = 4, 3, 6, 10, 60, 60
 _DIGEST_LINES = 60
 
 
 @dataclass(frozen=True)
-class Room:
-    """How much of an alert a message has room for: characters of detail, numbers of the others."""
+class Limits:
+    """How much of an alert a message shows: characters of the detail, and numbers of the other parts."""
 
     detail: int
     chart: bool = True
@@ -29,38 +29,38 @@ class Room:
     releases: int = _RELEASES
 
 
-ROOMS = (
-    *(Room(detail) for detail in (6000, 3000, 1500, 600, 0)),
-    Room(0, chart=False),
-    Room(0, chart=False, rows=3),
-    *(Room(0, chart=False, rows=0, facts=facts) for facts in (12, 6, 3)),
-    Room(0, chart=False, rows=0, facts=0, releases=0),
+LIMITS = (
+    *(Limits(detail) for detail in (6000, 3000, 1500, 600, 0)),
+    Limits(0, chart=False),
+    Limits(0, chart=False, rows=3),
+    *(Limits(0, chart=False, rows=0, facts=facts) for facts in (12, 6, 3)),
+    Limits(0, chart=False, rows=0, facts=0, releases=0),
 )
-"""From generous to bare: the detail goes first, then the chart, the table, the facts, and at last the releases."""
+"""From most to least: first the detail is left out, then the chart, the table, the facts, and at last the releases."""
 
 
-def ever_smaller(alert: Alert) -> Iterator[Alert]:
-    """The alert with less and less in it."""
-    for room in ROOMS:
+def shrinking(alert: Alert) -> Iterator[Alert]:
+    """Yield the alert with less and less content."""
+    for limits in LIMITS:
         table = alert.table
         yield replace(
             alert,
-            detail=fold(alert.detail, room.detail),
-            chart=alert.chart if room.chart else None,
-            table=replace(table, rows=table.rows[: room.rows]) if table and room.rows else None,
-            facts=alert.facts[: room.facts],
-            releases=alert.releases[: room.releases],
+            detail=fold(alert.detail, limits.detail),
+            chart=alert.chart if limits.chart else None,
+            table=replace(table, rows=table.rows[: limits.rows]) if table and limits.rows else None,
+            facts=alert.facts[: limits.facts],
+            releases=alert.releases[: limits.releases],
         )
 
 
 class Cleaner:
-    """Knows the secrets to hide, besides those recognisable by their form."""
+    """Masks the given secrets, besides those recognisable by their form."""
 
     def __init__(self, secrets: tuple[str, ...]) -> None:
         self._secrets = secrets
 
     def alert(self, alert: Alert) -> Alert:
-        """The alert with every text safe."""
+        """Return the alert with all texts safe."""
         line = self.line
         return replace(
             alert,
@@ -70,7 +70,7 @@ class Cleaner:
             incident_id=line(alert.incident_id, _LABEL),
             acknowledged_by=line(alert.acknowledged_by, _LABEL),
             escalated_to=line(alert.escalated_to, _FACT_NAME),
-            # Its token is what permits the click, so it is not masked; it is an address of ours, not text from outside.
+            # The token permits the click, so it is not masked. This package makes the address; it is not foreign text.
             acknowledge_url=alert.acknowledge_url if _shown(alert.acknowledge_url) else "",
             facts=tuple(
                 replace(
@@ -90,7 +90,7 @@ class Cleaner:
         )
 
     def digest(self, digest: Digest) -> Digest:
-        """The digest with every text safe."""
+        """Return the digest with all texts safe."""
         return replace(
             digest,
             title=self.line(digest.title, _TITLE),
@@ -109,12 +109,12 @@ class Cleaner:
         )
 
     def line(self, text: str, limit: int) -> str:
-        """One line of at most `limit` characters."""
+        """Return the text as one line of at most `limit` characters."""
         masked = " ".join(mask_secrets(printable(text), self._secrets).split())
         return fold(masked, limit).replace("\n", " ")
 
     def links(self, links: tuple[Link, ...]) -> tuple[Link, ...]:
-        """Those that can be shown, the first ones."""
+        """Return the first links that can be shown."""
         cleaned = (
             Link(self.line(link.label, _LABEL), mask_secrets(printable(link.url).strip(), self._secrets))
             for link in links
@@ -122,7 +122,7 @@ class Cleaner:
         return tuple(link for link in cleaned if _shown(link.url))[:_LINKS]
 
     def people(self, people: tuple[Person, ...]) -> tuple[Person, ...]:
-        """Names and roles; telephone numbers stay out of the group."""
+        """Return people with names and roles only; telephone numbers must not reach the group."""
         return tuple(
             Person(self.line(person.name, _LABEL), person.feishu_id, role=self.line(person.role, _LABEL))
             for person in people[:_PEOPLE]

@@ -1,147 +1,82 @@
-"""Every word that a card says on its own account, in Chinese and English."""
+"""The words of the cards and plain texts that Feishu gets, in Chinese and English."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from mindguard.texts import Locale, Texts
 
-from mindguard.texts import Locale
+TEXTS = Texts(
+    {
+        "severity": {"zh": "级别", "en": "Severity"},
+        "respond_by": {"zh": "响应期限", "en": "Respond by"},
+        "respond_by_time": {"zh": "{time} 前", "en": "{time}"},
+        "respond_within": {"zh": "{duration}内响应", "en": "respond within {duration}"},
+        "since": {"zh": "发生于", "en": "Since"},
+        "lasted": {"zh": "持续", "en": "Lasted"},
+        "ended": {"zh": "恢复于", "en": "Resolved at"},
+        "resolved": {"zh": "已恢复", "en": "resolved"},
+        "subject": {"zh": "对象", "en": "Subject"},
+        "expected": {"zh": "应为 {value}", "en": "expected {value}"},
+        "more_facts": {"zh": "另有 {count} 项未显示", "en": "{count} more not shown"},
+        "detail": {"zh": "错误详情", "en": "Error detail"},
+        "includes": {"zh": "{severity} 级：{meaning}", "en": "{severity}: {meaning}"},
+        "footer": {"zh": "时间按 {zone} · 指纹 {fingerprint}", "en": "Times in {zone} · fingerprint {fingerprint}"},
+        "minutes": {"zh": "{minutes} 分钟", "en": "{minutes} min"},
+        "hours": {"zh": "{hours} 小时", "en": "{hours} h"},
+        "hours_minutes": {"zh": "{hours} 小时 {minutes} 分", "en": "{hours} h {minutes} min"},
+        "weekday_0": {"zh": "周一", "en": "Mon"},
+        "weekday_1": {"zh": "周二", "en": "Tue"},
+        "weekday_2": {"zh": "周三", "en": "Wed"},
+        "weekday_3": {"zh": "周四", "en": "Thu"},
+        "weekday_4": {"zh": "周五", "en": "Fri"},
+        "weekday_5": {"zh": "周六", "en": "Sat"},
+        "weekday_6": {"zh": "周日", "en": "Sun"},
+        "plain_alert": {"zh": "【{severity} 告警】{title}", "en": "[{severity} alert] {title}"},
+        "plain_resolved": {"zh": "【{severity} 已恢复】{title}", "en": "[{severity} resolved] {title}"},
+        "separator": {"zh": "：", "en": ": "},
+        "list_separator": {"zh": "、", "en": ", "},
+        "in_brackets": {"zh": "（{text}）", "en": " ({text})"},
+        "role_primary": {"zh": "主值班", "en": "primary"},
+        "role_backup": {"zh": "备份", "en": "backup"},
+        "role_next": {"zh": "下一位", "en": "next"},
+        "incident": {"zh": "事件", "en": "Incident"},
+        "on_duty": {"zh": "值班", "en": "On duty"},
+        "time_left": {"zh": "发出时还剩 {duration}", "en": "{duration} left when sent"},
+        "overdue": {"zh": "发出时已超时 {duration}", "en": "{duration} overdue when sent"},
+        "acknowledge": {"zh": "我来处理", "en": "I take it"},
+        "acknowledged_by": {"zh": "认领人", "en": "Taken by"},
+        "escalated_to": {"zh": "无人认领，已升级给", "en": "Nobody took it; called"},
+        "occurrences": {"zh": "已上报 {count} 次", "en": "reported {count} times"},
+        "last_seen": {"zh": "最近一次 {time}", "en": "last {time}"},
+        "releases": {"zh": "最近发布", "en": "Latest releases"},
+        "share": {"zh": "覆盖 {share}", "en": "{share} of users"},
+        "rolled_back": {"zh": "已回滚", "en": "rolled back"},
+        "actual_line": {"zh": "实际", "en": "actual"},
+        "expected_line": {"zh": "预期", "en": "expected"},
+        "state_open": {"zh": "待认领", "en": "open"},
+        "state_acknowledged": {"zh": "处理中", "en": "in progress"},
+        "state_resolved": {"zh": "已恢复", "en": "resolved"},
+        "digest_storm": {"zh": "告警合并", "en": "storm"},
+        "digest_handover": {"zh": "交接班", "en": "handover"},
+        "digest_review": {"zh": "待复盘", "en": "review due"},
+        "nothing_open": {"zh": "没有未恢复的告警。", "en": "Nothing is open."},
+        "times_in": {"zh": "时间按 {zone}", "en": "Times in {zone}"},
+    }
+)
+"""Keys `weekday_0` to `weekday_6` are Monday to Sunday; `role_…`, `state_…` and `digest_…` end with the name that they
+translate."""
 
 
-@dataclass(frozen=True)
-class Texts:
-    """The words of one language; fields with braces are `str.format` templates."""
+class Words:
+    """The words in one language."""
 
-    severity: str
-    respond_by: str
-    respond_by_time: str
-    respond_within: str
-    since: str
-    lasted: str
-    ended: str
-    resolved: str
-    subject: str
-    expected: str
-    more_facts: str
-    detail: str
-    includes: str
-    footer: str
-    minutes: str
-    hours: str
-    hours_minutes: str
-    weekdays: tuple[str, ...]
-    plain_alert: str
-    plain_resolved: str
-    separator: str
-    list_separator: str
-    in_brackets: str
-    roles: dict[str, str]
-    incident: str
-    on_duty: str
-    time_left: str
-    overdue: str
-    acknowledge: str
-    acknowledged_by: str
-    escalated_to: str
-    occurrences: str
-    last_seen: str
-    releases: str
-    share: str
-    rolled_back: str
-    actual_line: str
-    expected_line: str
-    states: dict[str, str]
-    digests: dict[str, str]
-    nothing_open: str
-    times_in: str
+    def __init__(self, locale: Locale) -> None:
+        self.locale = locale
 
+    def __call__(self, key: str, **values: object) -> str:
+        """Return the text of a key, with the values filled in."""
+        return TEXTS.say(key, self.locale, **values)
 
-TEXTS: dict[Locale, Texts] = {
-    "zh": Texts(
-        severity="级别",
-        respond_by="响应期限",
-        respond_by_time="{time} 前",
-        respond_within="{duration}内响应",
-        since="发生于",
-        lasted="持续",
-        ended="恢复于",
-        resolved="已恢复",
-        subject="对象",
-        expected="应为 {value}",
-        more_facts="另有 {count} 项未显示",
-        detail="错误详情",
-        includes="{severity} 级：{meaning}",
-        footer="时间按 {zone} · 指纹 {fingerprint}",
-        minutes="{minutes} 分钟",
-        hours="{hours} 小时",
-        hours_minutes="{hours} 小时 {minutes} 分",
-        weekdays=("周一", "周二", "周三", "周四", "周五", "周六", "周日"),
-        plain_alert="【{severity} 告警】{title}",
-        plain_resolved="【{severity} 已恢复】{title}",
-        separator="：",
-        list_separator="、",
-        in_brackets="（{text}）",
-        roles={"primary": "主值班", "backup": "备份", "next": "下一位"},
-        incident="事件",
-        on_duty="值班",
-        time_left="发出时还剩 {duration}",
-        overdue="发出时已超时 {duration}",
-        acknowledge="我来处理",
-        acknowledged_by="认领人",
-        escalated_to="无人认领，已升级给",
-        occurrences="已上报 {count} 次",
-        last_seen="最近一次 {time}",
-        releases="最近发布",
-        share="覆盖 {share}",
-        rolled_back="已回滚",
-        actual_line="实际",
-        expected_line="预期",
-        states={"open": "待认领", "acknowledged": "处理中", "resolved": "已恢复"},
-        digests={"storm": "告警合并", "handover": "交接班", "review": "待复盘"},
-        nothing_open="没有未恢复的告警。",
-        times_in="时间按 {zone}",
-    ),
-    "en": Texts(
-        severity="Severity",
-        respond_by="Respond by",
-        respond_by_time="{time}",
-        respond_within="respond within {duration}",
-        since="Since",
-        lasted="Lasted",
-        ended="Resolved at",
-        resolved="resolved",
-        subject="Subject",
-        expected="expected {value}",
-        more_facts="{count} more not shown",
-        detail="Error detail",
-        includes="{severity}: {meaning}",
-        footer="Times in {zone} · fingerprint {fingerprint}",
-        minutes="{minutes} min",
-        hours="{hours} h",
-        hours_minutes="{hours} h {minutes} min",
-        weekdays=("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
-        plain_alert="[{severity} alert] {title}",
-        plain_resolved="[{severity} resolved] {title}",
-        separator=": ",
-        list_separator=", ",
-        in_brackets=" ({text})",
-        roles={"primary": "primary", "backup": "backup", "next": "next"},
-        incident="Incident",
-        on_duty="On duty",
-        time_left="{duration} left when sent",
-        overdue="{duration} overdue when sent",
-        acknowledge="I take it",
-        acknowledged_by="Taken by",
-        escalated_to="Nobody took it; called",
-        occurrences="reported {count} times",
-        last_seen="last {time}",
-        releases="Latest releases",
-        share="{share} of users",
-        rolled_back="rolled back",
-        actual_line="actual",
-        expected_line="expected",
-        states={"open": "open", "acknowledged": "in progress", "resolved": "resolved"},
-        digests={"storm": "storm", "handover": "handover", "review": "review due"},
-        nothing_open="Nothing is open.",
-        times_in="Times in {zone}",
-    ),
-}
+    def name_of(self, kind: str, name: str) -> str:
+        """Return the word for a role, state or kind of digest; a name that has no word stays as it is."""
+        key = f"{kind}_{name}"
+        return self(key) if key in TEXTS.words else name

@@ -1,4 +1,4 @@
-"""How alerts leave for Feishu: one protocol, kept by a custom bot (hook mode) and by an app (app mode)."""
+"""Deliver alerts to Feishu: one protocol with two implementations, a custom bot (hook mode) and an app (app mode)."""
 
 from __future__ import annotations
 
@@ -29,18 +29,19 @@ _MEANS: tuple[Means, ...] = ("app", "sms", "phone")
 
 @dataclass(frozen=True)
 class Sent:
-    """What arrived. `message_id` is None where the message cannot be changed later."""
+    """A message that arrived, and its form. `message_id` is None if the message cannot be changed later."""
 
     message_id: str | None
     form: Form
 
 
 class Transport(Protocol):
-    """Delivers alerts. Every method tries again within its own time budget before it raises.
+    """Delivers alerts. Every method repeats its attempt within its own time budget before it raises.
 
     Raises:
-        FeishuThrottled, FeishuUnreachable: later may do; an unreachable Feishu may have taken the message.
-        FeishuRefused: no further try will do.
+        FeishuThrottled, FeishuUnreachable: A later attempt may succeed. If Feishu is unreachable, the message may have
+            arrived.
+        FeishuRefused: No further attempt will succeed.
     """
 
     @property
@@ -48,14 +49,16 @@ class Transport(Protocol):
         """Whether a card that was sent can be changed."""
 
     def send(self, alert: Alert, *, uuid: str, now: datetime) -> Sent:
-        """Send a card; without mentions or as text where Feishu refuses it so.
+        """Send a card; if Feishu refuses it, send it without mentions, and at last as text.
 
         Args:
-            uuid: the same for each try at one notification; an app's message is shown once an hour for it.
+            alert: the alert to show.
+            uuid: the same for each attempt at one notification; Feishu shows an app's message with it once an hour.
+            now: aware.
         """
 
     def update(self, message_id: str, alert: Alert, *, now: datetime) -> Sent:
-        """Show the alert in the card that was sent before; where Feishu no longer allows that, answer in its thread."""
+        """Show the alert in the card that was sent before; if Feishu no longer allows that, answer in its thread."""
 
     def digest(self, digest: Digest, *, uuid: str, now: datetime) -> Sent:
         """Send a digest; see `send`."""
@@ -64,11 +67,11 @@ class Transport(Protocol):
         """Send a line of plain text; secrets recognisable by their form are masked."""
 
     def urge(self, message_id: str, people: Sequence[Person], means: Means, *, now: datetime) -> str:
-        """Call people to a message that was sent, and return what came of it in a line for the timeline."""
+        """Call people to a message that was sent, and return the result as a line for the timeline."""
 
 
 class HookTransport:
-    """A custom bot: messages cannot be changed, nobody can be called."""
+    """A custom bot: its messages cannot be changed, and it can call nobody."""
 
     updates = False
 
@@ -78,11 +81,11 @@ class HookTransport:
         self._zone = zone
 
     def send(self, alert: Alert, *, uuid: str, now: datetime) -> Sent:
-        """See `Transport`. A custom bot knows no `uuid`."""
+        """See `Transport`. A custom bot ignores `uuid`."""
         return Sent(None, self._client.deliver(alert, now=now, locale=self._locale, zone=self._zone))
 
     def update(self, message_id: str, alert: Alert, *, now: datetime) -> Sent:
-        """Send a new card: the one that was sent stays as it is."""
+        """Send a new card; the one that was sent stays as it is."""
         return self.send(alert, uuid=message_id, now=now)
 
     def digest(self, digest: Digest, *, uuid: str, now: datetime) -> Sent:
@@ -95,7 +98,7 @@ class HookTransport:
         return Sent(None, "text")
 
     def urge(self, message_id: str, people: Sequence[Person], means: Means, *, now: datetime) -> str:
-        """Do nothing, and say so."""
+        """Return a line that says that nobody was called."""
         return f"not called by {means}: a custom bot cannot; an app can"
 
 
@@ -118,7 +121,7 @@ class AppTransport:
         return self._send(digest, uuid, now)
 
     def update(self, message_id: str, alert: Alert, *, now: datetime) -> Sent:
-        """See `Transport`. A card that Feishu no longer changes, after 14 days, gets an answer in its thread."""
+        """See `Transport`. A card that Feishu no longer changes, after 14 days, is answered in its thread."""
 
         def change(message: Json, form: Form, deadline: float) -> str:
             if form != "text":
@@ -129,11 +132,11 @@ class AppTransport:
                         raise
                 else:
                     return message_id
-            # A card does not turn into text. The same news is answered once.
+            # A card cannot become text. The uuid depends on the content, so the same content is answered only once.
             uuid = _uuid_of(f"{message_id} {encode(alert.to_json()).decode()}")
             return self._client.reply(message_id, message, uuid=uuid, deadline=deadline)
 
-        return self._first_taken(alert, now, change)
+        return self._first_accepted(alert, now, change)
 
     def say(self, text: str, *, uuid: str, now: datetime) -> Sent:
         """See `Transport`."""
@@ -141,9 +144,9 @@ class AppTransport:
         return Sent(self._client.send(text_message(_clean(text)), uuid=_uuid_of(uuid), deadline=deadline), "text")
 
     def urge(self, message_id: str, people: Sequence[Person], means: Means, *, now: datetime) -> str:
-        """See `Transport`. Where quota or policy forbid a means, the next gentler one is used.
+        """See `Transport`. If quota or policy forbid a means, the next less urgent one is used.
 
-        Raises as `Transport` does, but not for people who cannot be called: the line says who.
+        People who cannot be called are named in the returned line; they are not an error.
         """
         reachable = [person for person in people if person.feishu_id.startswith("ou_")]
         open_ids = [person.feishu_id for person in reachable]
@@ -161,22 +164,22 @@ class AppTransport:
                 notes.append(f"{tried} not allowed: code {refused.code}, {refused.msg}")
                 continue
             called = [person.name for person in reachable if person.feishu_id not in missed]
-            lost = [person.name for person in reachable if person.feishu_id in missed]
-            notes += [f"not reached: {', '.join(lost)}"] if lost else []
+            not_called = [person.name for person in reachable if person.feishu_id in missed]
+            notes += [f"not reached: {', '.join(not_called)}"] if not_called else []
             return "; ".join([f"called by {tried}: {', '.join(called) or 'nobody'}", *notes])
         return "; ".join(["nobody called", *notes])
 
-    def _send(self, what: Alert | Digest, uuid: str, now: datetime) -> Sent:
+    def _send(self, item: Alert | Digest, uuid: str, now: datetime) -> Sent:
         def send(message: Json, form: Form, deadline: float) -> str:
             return self._client.send(message, uuid=_uuid_of(uuid), deadline=deadline)
 
-        return self._first_taken(what, now, send)
+        return self._first_accepted(item, now, send)
 
-    def _first_taken(self, what: Alert | Digest, now: datetime, send: Callable[[Json, Form, float], str]) -> Sent:
-        """Hand over the forms, one after the other, until Feishu takes one."""
+    def _first_accepted(self, item: Alert | Digest, now: datetime, send: Callable[[Json, Form, float], str]) -> Sent:
+        """Send the forms one after the other until Feishu accepts one."""
         deadline = self._client.wire.deadline()
         secrets = self._client.secrets
-        for form, message in forms(what, locale=self._locale, zone=self._zone, now=now, secrets=secrets):
+        for form, message in forms(item, locale=self._locale, zone=self._zone, now=now, secrets=secrets):
             try:
                 return Sent(send(message, form, deadline), form)
             except FeishuRefused as refused:
@@ -190,24 +193,27 @@ def _clean(text: str) -> str:
 
 
 def _uuid_of(uuid: str) -> str:
-    """As long as Feishu takes it. The form is no part of it: what was taken is not shown again in another form."""
+    """Shorten the uuid to Feishu's limit. It does not depend on the form, so no message is shown in two forms."""
     return uuid if len(uuid) <= _LONGEST_UUID else hashlib.sha256(uuid.encode()).hexdigest()[:_LONGEST_UUID]
 
 
 def transport_of(settings: Settings, resolve: Resolve) -> Transport:
-    """The transport that the connection `connections.feishu` describes.
+    """Return the transport that the connection `connections.feishu` describes.
 
     Raises:
-        MindGuardError: the connection is missing or not usable.
+        MindGuardError: The connection is missing or not usable.
     """
     connection = resolve(settings.connections.feishu)
     return transport_from_connection(connection, locale=settings.locale, zone=settings.zone)
 
 
 def transport_from_connection(connection: Connection, *, locale: Locale, zone: ZoneInfo) -> Transport:
-    """App mode where the connection names an app, else hook mode: see `app_from_connection`, `hook_from_connection`.
+    """Return an app's transport if the connection names an app, else a custom bot's.
 
-    Raises as `transport_of`.
+    See `app_from_connection` and `hook_from_connection`.
+
+    Raises:
+        MindGuardError: The connection is not usable.
     """
     if is_app(connection):
         return AppTransport(app_from_connection(connection), locale=locale, zone=zone)

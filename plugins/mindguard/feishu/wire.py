@@ -1,6 +1,6 @@
-"""One HTTP exchange with Feishu: tries again while that helps and the time budget lasts, and gives nothing away.
+"""HTTP exchanges with Feishu: repeated while that may help and the time budget lasts, without revealing credentials.
 
-Addresses, tokens and bodies may be credentials: none stands in an exception, a repr or a log line of this process.
+Addresses, tokens and bodies may be credentials: none appears in an exception, repr or log line of this process.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     import httpx
 
 BUDGET_S = 12.0
-"""Seconds for one delivery with all its tries: Airflow kills a callback after 20 s."""
+"""Seconds for one delivery with all its attempts: Airflow kills a callback after 20 s."""
 
 _LARGEST_ANSWER = 64 * 1024
 
 
 @dataclass(frozen=True)
 class ApiRequest:
-    """What goes over the wire."""
+    """An HTTP request to Feishu."""
 
     method: str
     url: str
@@ -40,7 +40,7 @@ class ApiRequest:
 
 
 def endpoint(connection: Connection, default: str) -> SplitResult:
-    """Where host, port and schema of a connection point; `default` where it names no host."""
+    """Return the address that a connection's host, port and schema form; `default` if it names no host."""
     return http_address(connection, protocol="https") if connection.host.strip() else urlsplit(default)
 
 
@@ -48,10 +48,14 @@ class Wire:
     """Carries requests to one host. Safe to print; not tied to a thread.
 
     Args:
-        secrets: what must not be seen in an error.
-        timeout_s: for each step (connect, write, read) of one try.
-        budget_s: for a delivery with all its tries. Looking a host name up is not bounded by it.
+        host: the host, for error messages.
+        secrets: values that must not appear in an error.
+        timeout_s: seconds for each step (connect, write, read) of one attempt.
+        budget_s: seconds for a delivery with all its attempts. It does not bound the lookup of a host name.
         transport: replaces the network in tests.
+        clock: returns seconds on a clock that only goes forward.
+        sleep: waits for so many seconds.
+        jitter: returns a random number from 0 to 1.
     """
 
     def __init__(
@@ -76,20 +80,20 @@ class Wire:
         self._jitter = jitter
 
     def deadline(self) -> float:
-        """When a delivery that begins now must be done, on this wire's clock."""
+        """Return when a delivery that begins now must be done, on this wire's clock."""
         return self._clock() + self._budget_s
 
     def clock(self) -> float:
-        """Seconds on a clock that only goes forward."""
+        """Return seconds on a clock that only goes forward."""
         return self._clock()
 
     def exchange(self, request: ApiRequest, deadline: float) -> dict[str, Any]:
-        """Send until Feishu confirms it; its answer. Waits grow, and are jittered.
+        """Send the request until Feishu confirms it, and return its answer. The waits between attempts grow.
 
         Raises:
-            FeishuRefused: at once, without another try.
-            FeishuThrottled: throttled until the deadline.
-            FeishuUnreachable: no usable answer until the deadline.
+            FeishuRefused: Feishu refused the request; it is not sent again.
+            FeishuThrottled: Feishu throttled all attempts until the deadline.
+            FeishuUnreachable: There was no usable answer until the deadline.
         """
         tries = 0
         while True:
@@ -103,12 +107,12 @@ class Wire:
             self._sleep(wait_s)
 
     def _try(self, request: ApiRequest, deadline: float, tries: int) -> dict[str, Any] | MindGuardError:
-        """One try. Its error is returned, not raised: an httpx error as its context would hold the address."""
+        """Send once. An error is returned, not raised: its context, an httpx error, would contain the address."""
         import httpx
 
-        left_s = max(deadline - self._clock(), 0.1)
+        remaining_s = max(deadline - self._clock(), 0.1)
         try:
-            status, answer = self._send(request, min(self._timeout_s, left_s), deadline)
+            status, answer = self._send(request, min(self._timeout_s, remaining_s), deadline)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             return FeishuUnreachable(self._host, self._masked(f"{type(error).__name__} {error}"), tries)
         code, msg = code_and_msg(answer)
@@ -145,11 +149,11 @@ class _NotFromThread(logging.Filter):
 
 @contextmanager
 def _request_lines_unlogged() -> Iterator[None]:
-    """Keep httpx from logging the address that this thread posts to, at whatever level."""
+    """Keep httpx from logging the address to which this thread posts, at any level."""
     log = logging.getLogger("httpx")
-    quiet = _NotFromThread(threading.get_ident())
-    log.addFilter(quiet)
+    not_this_thread = _NotFromThread(threading.get_ident())
+    log.addFilter(not_this_thread)
     try:
         yield
     finally:
-        log.removeFilter(quiet)
+        log.removeFilter(not_this_thread)

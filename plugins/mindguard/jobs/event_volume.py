@@ -18,9 +18,9 @@ from mindguard.database.session import OpsDatabase
 from mindguard.errors import MindGuardError
 from mindguard.jobs.alerting import report
 from mindguard.settings import Settings
-from mindguard.volume.days import day_start
-from mindguard.volume.findings import SOURCE, SUITE_OF_EVENTS, SUITE_OF_TOTAL
-from mindguard.volume.frames import Frames, Moment
+from mindguard.volume.days import Moment, day_start
+from mindguard.volume.findings import SOURCE, event_of
+from mindguard.volume.frames import Frames
 from mindguard.volume.install import Difference, reconcile, require_equal
 from mindguard.volume.page.store import page_url, write_page
 from mindguard.volume.run import Run, outcome_of, run_suites, sections
@@ -132,14 +132,12 @@ def days_with_incidents(incidents: Iterable[Incident], *, until: date, zone: Zon
     """
     found: dict[str, set[date]] = {}
     for incident in incidents:
-        source, _, about = incident.recovery_key.partition(":")
-        suite, _, key = about.partition(":")
-        if source != SOURCE or suite not in (SUITE_OF_EVENTS, SUITE_OF_TOTAL) or not key:
+        if not (event := event_of(incident.recovery_key)):
             continue
         if Severity(incident.severity) is Severity.P2:
             continue  # a rule of somebody's own that fails for weeks must not take away every baseline
         first = incident.opened_at.astimezone(zone).date()
         ended = incident.resolved_at.astimezone(zone).date() if incident.resolved_at else until
         days = {first + timedelta(days=number) for number in range(max(1, (ended - first).days))}
-        found.setdefault(key, set()).update(day for day in days if day < until)
+        found.setdefault(event, set()).update(day for day in days if day < until)
     return found

@@ -18,7 +18,7 @@ from mindguard.monitors.heartbeat import beat
 from mindguard.monitors.metrics import export_metrics
 from mindguard.monitors.result import Result
 from mindguard.monitors.run import remembered, run_monitors
-from mindguard.monitors.self_check import GROUPS, check_checkers, remember_run
+from mindguard.monitors.self_check import GROUPS, check_monitoring_dags, remember_run
 from mindguard.monitors.store import MonitorStore
 from mindguard.settings import Settings
 
@@ -80,10 +80,9 @@ def measure_and_report(
         else []
     )
     outcome = outcome_of(settings, monitors, results, known=states, log_url=log_url)
-    findings, recoveries = [*outcome.findings], [*outcome.recoveries]
-    late, well = check_checkers(dag, states, settings, now=now, log_url=log_url)
-    findings += late
-    recoveries += well
+    self_check = check_monitoring_dags(dag, states, settings, now=now, log_url=log_url)
+    findings = [*outcome.findings, *self_check.findings]
+    recoveries = [*outcome.recoveries, *self_check.recoveries]
     if memory:
         remember_run(memory, dag, states, settings, now=now)
     else:

@@ -1,4 +1,4 @@
-"""When something is due and for which period: pure calendar, in the settings' time zone."""
+"""Find out when something is due and for which period: a pure calendar, in the settings' time zone."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Due:
     """The latest deadline that has come.
 
     Attributes:
-        at: UTC.
+        at: the deadline, UTC.
         starts: first day of the period that is due.
-        ends: first day after it.
+        ends: first day after that period.
     """
 
     at: datetime
@@ -27,7 +27,7 @@ class Due:
     ends: date
 
     def params(self) -> dict[str, str]:
-        """What a query may bind: both days, and the ISO week of the first."""
+        """Return the values that a query may bind: both days, and the ISO week of the first day."""
         year, week, _ = self.starts.isocalendar()
         return {
             "period_start": self.starts.isoformat(),
@@ -37,7 +37,10 @@ class Due:
 
 
 def latest_due(monitor: DeadlineMonitor, *, now: datetime, zone: ZoneInfo) -> Due:
-    """The deadline that came last at `now`, aware. Days are counted on the calendar, so a change of clocks is none."""
+    """Return the latest deadline at or before `now` (aware).
+
+    Days are counted on the calendar, so a change of clocks does not move the deadline's local time.
+    """
     day = now.astimezone(zone).date()
     if monitor.weekday:
         day -= timedelta(days=(day.weekday() - _WEEKDAYS.index(monitor.weekday)) % 7)
@@ -46,17 +49,19 @@ def latest_due(monitor: DeadlineMonitor, *, now: datetime, zone: ZoneInfo) -> Du
     if at > now:
         day -= step
         at = _instant(day, monitor.at, zone)
-    # A week that is due is the ISO week before the one that the deadline lies in.
+    # The week that is due is the ISO week before the week of the deadline.
     ends = day - timedelta(days=day.weekday()) if monitor.weekday else day
     return Due(at, ends - step, ends)
 
 
 def lateness(due: Due, *, state: str, rows: float | None, now: datetime) -> Reading:
-    """A reading whose value is how late what was due is, in seconds; 0 once it is there.
+    """Return a reading whose value is the delay in seconds; 0 once the work is done.
 
     Args:
-        state: as the query says: `done`, `running`, or anything else for not started.
-        rows: what it brought; done with none is not done. None: not counted.
+        due: the deadline that has come.
+        state: what the query returned: `done`, `running`, or anything else for not started.
+        rows: how many rows the work produced; work that is done without rows counts as not done. None: not counted.
+        now: aware; when the state was queried.
     """
     if state == "done" and rows != 0:
         return Reading(value=0.0, note="done")

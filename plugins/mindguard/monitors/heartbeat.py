@@ -1,4 +1,4 @@
-"""The dead man's switch: a signal after each run. Whoever waits for it raises the alarm when it stops."""
+"""The dead man's switch: a signal after each run. A system outside waits for it and raises an alarm when it stops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def beat(settings: Settings, dag: str) -> None:
-    """Touch the file and call the address that the settings name. A failure is only logged: the run itself is good."""
+    """Touch the file and call the address of the settings. A failure is only logged: the run itself succeeded."""
     if settings.watch.heartbeat_file:
         path = Path(settings.watch.heartbeat_file.replace("{dag}", dag))
         try:
@@ -25,7 +25,7 @@ def beat(settings: Settings, dag: str) -> None:
             answer = httpx.get(settings.watch.heartbeat_url.replace("{dag}", dag), timeout=5)
             answer.raise_for_status()
         except httpx.HTTPStatusError as error:
-            log.warning("watch.heartbeat_url answers %s", error.response.status_code)
+            log.warning("watch.heartbeat_url answered HTTP %s", error.response.status_code)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            # The address is a credential at most services, so it is not shown.
-            log.warning("watch.heartbeat_url: %s", type(error).__name__)
+            # At most services the address is a credential, so it is not logged.
+            log.warning("cannot call watch.heartbeat_url: %s", type(error).__name__)

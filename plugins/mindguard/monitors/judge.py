@@ -1,7 +1,7 @@
-"""What a measured value means: pure, without clock or network.
+"""Judge a measured value. Pure: no clock, no network.
 
-The status of a monitor is pass, warn, error or unknown. Unknown is what could not be judged; it is never a pass, and
-it neither starts nor ends a level.
+The status of a monitor is pass, warn, error or unknown. It is unknown if the monitor could not be judged; unknown is
+never a pass, and it neither starts nor ends a level.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Status = Literal["pass", "warn", "error", "unknown"]
 Reason = Literal[
     "",
     "above",  # above a threshold
-    "empty",  # nothing was ever loaded, as far as the query looks back: later than any threshold
+    "empty",  # nothing was loaded as far back as the query looks: later than any threshold
     "down",  # a dependency does not answer
-    "holding",  # above or below a threshold, but not for long enough to change the status
+    "holding",  # above or below a threshold, but not long enough to change the status
     "low_base",  # too little traffic to judge
-    "no_value",  # the query gives NULL, NaN or infinity
-    "negative",  # below zero, which no age and no share can be
+    "no_value",  # the query returned NULL, NaN or infinity
+    "negative",  # below zero, which no age or share can be
     "future",  # the newest row lies in the future, so its age would hide a stall
     "unreachable",  # the source cannot be reached
     "timeout",  # the source did not answer in time
@@ -32,7 +32,8 @@ Reason = Literal[
 Cause = Literal["", "source_silent", "pipeline_late", "checker_late"]
 
 CHECKER_LATE = timedelta(minutes=3)
-"""Longer between two measurements: nobody knows what was in between, so held levels begin anew."""
+"""After a longer gap between two measurements nobody knows what happened meanwhile, so `for_s` and `recover_for_s`
+begin anew."""
 
 TOLERATED_SKEW_S = 60.0
 
@@ -42,15 +43,15 @@ class Reading:
     """One row of a measurement.
 
     Attributes:
-        dimension: what the row is about, for instance an endpoint; empty for the only row.
-        value: in the monitor's unit; None where there is none.
+        dimension: what the row is about, for instance an endpoint; empty if there is only one row.
+        value: in the monitor's unit; None if there is no value.
         newest: aware; when the newest row was loaded. The value is then its age by the source's own clock.
-        base: the denominator, or what is usual at this time of day. None: not known, nothing is too little.
+        base: the denominator, or the usual traffic at this time of day. None: not known, so it is never too low.
         source_now: aware; the source's clock.
-        upstream_newest: aware; the newest row where the data comes from: with it, a silent source and a late
-            pipeline are told apart.
-        down: a dependency did not answer as it should.
-        note: for people.
+        upstream_newest: aware; the time of the newest row upstream. It distinguishes a silent source from a late
+            pipeline.
+        down: whether a dependency failed to answer as it should.
+        note: a remark for people.
     """
 
     dimension: str = ""
@@ -65,15 +66,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class State:
-    """What must be remembered of one monitor and dimension between two runs; all times aware.
+    """What must be remembered about one monitor and dimension between two runs. All times are aware.
 
     Attributes:
-        level: as last judged from a value.
+        level: the level that the latest value led to.
         since: when that level began.
-        measured_at: when there was a value last; None: never.
-        warn_since: since when each value was above the warning threshold; None: the last one was not.
+        measured_at: when there last was a value; None: never.
+        warn_since: since when every value was above the warning threshold; None: the latest one was not.
         error_since: the same for the error threshold.
-        below_warn_since: since when no value was above the warning threshold; None: the last one was.
+        below_warn_since: since when no value was above the warning threshold; None: the latest one was.
         below_error_since: the same for the error threshold.
         unknown_since: since when there has been no value.
     """
@@ -90,14 +91,17 @@ class State:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a reading means.
+    """The judgement of a reading.
 
     Attributes:
-        value: what was judged; None where there is none.
-        reason: why the status is not simply what the thresholds say.
-        cause: where a late value comes from, as far as that can be told.
-        escalated: an error whose value is above the monitor's `escalate`.
-        skew_s: how far the source's clock is ahead of ours, where that is more than tolerated.
+        status: pass, warn, error or unknown.
+        value: the value that was judged; None if there is none.
+        reason: why the status differs from what the thresholds alone would give.
+        cause: why a value is late, as far as that is known.
+        escalated: whether it is an error with a value above the monitor's `escalate`.
+        skew_s: seconds by which the source's clock is ahead of this machine's, if more than tolerated.
+        note: a remark for people.
+        state: what to remember for the next run.
     """
 
     status: Status
@@ -111,23 +115,26 @@ class Verdict:
 
 
 def judge(monitor: Monitor, reading: Reading, state: State, *, now: datetime) -> Verdict:
-    """The status that a reading and what went before make.
+    """Return the verdict on a reading, given the state that the previous run left.
 
     Args:
+        monitor: gives the thresholds and how long a value must stay above or below them.
+        reading: what was measured.
+        state: the state of the same monitor and dimension after the previous run.
         now: aware; when the reading was taken.
     """
     skew_s = _skew(reading, now)
     value, reason = _value(monitor, reading, now)
     if reason in ("", "empty", "down"):
         raw = _raw(monitor, value, reason)
-        late = state.measured_at is not None and now - state.measured_at > CHECKER_LATE
-        after = _advance(monitor, raw, state, fresh=late, now=now)
+        gap = state.measured_at is not None and now - state.measured_at > CHECKER_LATE
+        after = _advance(monitor, raw, _without_holds(state) if gap else state, now=now)
         holding = after.level != raw
         return Verdict(
             status=after.level,
             value=value,
             reason="holding" if holding else reason or ("above" if raw != "pass" else ""),
-            cause="checker_late" if late else _cause(monitor, reading, raw),
+            cause="checker_late" if gap else _cause(monitor, reading, raw),
             escalated=_escalated(monitor, value, after.level),
             skew_s=skew_s,
             note=reading.note,
@@ -145,8 +152,9 @@ def unknown(
     value: float | None = None,
     skew_s: float | None = None,
 ) -> Verdict:
-    """The verdict where nothing can be judged: the level stays what it was, until there is a value again."""
-    # A quiet night is no silent source: what fails in it has failed since then, not since the evening.
+    """Return the verdict when nothing can be judged: the level stays as it was until there is a value again."""
+    # Too little traffic is not a failure: a measurement that fails during a quiet night has failed since then, not
+    # since the evening.
     since = None if reason == "low_base" else state.unknown_since or now
     after = replace(state, unknown_since=since)
     return Verdict("unknown", value, reason, "", escalated=False, skew_s=skew_s, note=note, state=after)
@@ -160,9 +168,9 @@ def _skew(reading: Reading, now: datetime) -> float | None:
 
 
 def _value(monitor: Monitor, reading: Reading, now: datetime) -> tuple[float | None, Reason]:
-    """The value, and why it cannot be judged as it is."""
+    """Return the value and the reason why it cannot be judged by the thresholds; an empty reason if it can."""
     value, reason = _measured(monitor, reading, now)
-    # First of all: with too little traffic neither an old row nor a missing one says anything.
+    # This comes before every other reason: with too little traffic, an old or missing row means nothing.
     if reading.base is not None and reading.base < monitor.base:
         return value, "low_base"
     return value, reason
@@ -178,7 +186,7 @@ def _measured(monitor: Monitor, reading: Reading, now: datetime) -> tuple[float 
         value = ((reading.source_now or now) - reading.newest).total_seconds()
         if value < -monitor.max_future_s:
             return value, "future"
-        value = max(0.0, value)  # within what clocks may differ
+        value = max(0.0, value)  # a small negative age is within the tolerated difference between clocks
     if value is None or not math.isfinite(value):
         return None, "no_value"
     return (value, "negative") if value < 0 else (value, "")
@@ -190,29 +198,28 @@ def _raw(monitor: Monitor, value: float | None, reason: Reason) -> Level:
     return "warn" if monitor.warn is not None and value > monitor.warn else "pass"
 
 
-def _advance(monitor: Monitor, raw: Level, state: State, *, fresh: bool, now: datetime) -> State:
-    """The state after one more value; `fresh` forgets what was being held.
+def _without_holds(state: State) -> State:
+    return State(level=state.level, since=state.since)
 
-    A level begins once every value was above its threshold for `for_s`, and ends once none was for `recover_for_s`:
-    values that go up and down within that time end in the worse level, whichever came last.
+
+def _advance(monitor: Monitor, raw: Level, state: State, *, now: datetime) -> State:
+    """Return the state after one more value.
+
+    A level begins once every value has been above its threshold for `for_s`, and ends once no value has been above it
+    for `recover_for_s`: values that go up and down within that time lead to the worse level, whatever came last.
     """
-    before = State(level=state.level, since=state.since) if fresh else state
-    above = {"warn": raw != "pass", "error": raw == "error"}
+    above_warn, above_error = raw != "pass", raw == "error"
     after = replace(
-        before,
+        state,
         measured_at=now,
         unknown_since=None,
-        warn_since=_since(before.warn_since, above["warn"], now),
-        error_since=_since(before.error_since, above["error"], now),
-        below_warn_since=_since(before.below_warn_since, not above["warn"], now),
-        below_error_since=_since(before.below_error_since, not above["error"], now),
+        warn_since=(state.warn_since or now) if above_warn else None,
+        error_since=(state.error_since or now) if above_error else None,
+        below_warn_since=None if above_warn else (state.below_warn_since or now),
+        below_error_since=None if above_error else (state.below_error_since or now),
     )
     level = _level(monitor, after, now)
     return replace(after, level=level, since=state.since if level == state.level and state.since else now)
-
-
-def _since(began: datetime | None, holds: bool, now: datetime) -> datetime | None:
-    return (began or now) if holds else None
 
 
 def _level(monitor: Monitor, state: State, now: datetime) -> Level:
@@ -223,7 +230,7 @@ def _level(monitor: Monitor, state: State, now: datetime) -> Level:
         return "error"
     if state.level == "error" and not held(state.below_error_since, monitor.recover_for_s):
         return "error"
-    # Without a threshold of its own, a warning is nothing that an error waiting for its time could be meanwhile.
+    # A monitor without a warning threshold has no warnings, not even while an error waits for `for_s`.
     if monitor.warn is None or held(state.below_warn_since, monitor.recover_for_s):
         return "pass"
     if state.level != "pass" or held(state.warn_since, monitor.for_s):
@@ -235,7 +242,7 @@ def _cause(monitor: Monitor, reading: Reading, raw: Level) -> Cause:
     if raw == "pass" or not isinstance(monitor, FreshnessMonitor):
         return ""
     if monitor.source == "kafka":
-        return "pipeline_late"  # what waits is there to be read
+        return "pipeline_late"  # unread messages are in the topic, so the source is not silent
     if reading.upstream_newest is None:
         return ""
     if reading.newest is None or reading.upstream_newest > reading.newest:

@@ -1,6 +1,6 @@
-"""What Prometheus is told: the monitors' latest results, snapshots, incidents, and the outbox.
+"""Metrics for Prometheus: the monitors' latest results, snapshots, incidents, and the outbox.
 
-Times are instants, not ages, as Prometheus advises: `time() - …` stays right while a file or a scrape is old.
+Times are instants, not ages, as Prometheus advises: `time() - …` stays right even if a file or a scrape is old.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _SHOWN_FOR = timedelta(hours=1)
-"""A monitor whose last result is older has gone from the settings, or nothing runs: its series ends."""
+"""The series of a monitor ends if its latest result is older: it was removed from the settings, or nothing runs."""
 
 _STATUSES = ("pass", "warn", "error", "unknown")
 
@@ -34,11 +34,14 @@ _STATUSES = ("pass", "warn", "error", "unknown")
 def collected(
     settings: Settings, incidents: IncidentStore, store: MonitorStore, *, now: datetime, fresh: Sequence[Result] = ()
 ) -> CollectorRegistry:
-    """All metrics as they are now.
+    """Collect all metrics as they are now.
 
     Args:
+        settings: give the monitors.
+        incidents: where incidents and the outbox are read.
+        store: where the monitors' results are read.
         now: aware.
-        fresh: shown in place of what the store holds while it cannot be reached.
+        fresh: results that are shown instead while the store cannot be reached.
     """
     from prometheus_client import CollectorRegistry
 
@@ -50,25 +53,25 @@ def collected(
     except StoreUnavailable:
         results = [*fresh]
         families[0].add_metric([], 0)
-    families += _of_monitors(settings, [each for each in results if ":" not in each.monitor])
-    families.append(_of_runs(each for each in results if ":" in each.monitor))
+    families += _of_monitors(settings, [each for each in results if not each.key.dag])
+    families.append(_of_dags(each for each in results if each.key.dag))
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Ready(families))
     return registry
 
 
 def exposition(registry: CollectorRegistry) -> bytes:
-    """As Prometheus reads it; see CONTENT_TYPE."""
+    """Return the metrics in the format that Prometheus reads; see CONTENT_TYPE."""
     from prometheus_client import generate_latest
 
     return generate_latest(registry)
 
 
 def write_textfile(path: Path, registry: CollectorRegistry) -> None:
-    """Replace the file at once, so that node-exporter never reads half of it.
+    """Replace the file in one step, so that node-exporter never reads half of it.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The file cannot be written.
     """
     from prometheus_client import write_to_textfile
 
@@ -76,13 +79,13 @@ def write_textfile(path: Path, registry: CollectorRegistry) -> None:
 
 
 class _Ready:
-    """Families that are there already, as the collector that a registry wants."""
+    """A collector, as a registry requires, of metric families that exist already."""
 
     def __init__(self, families: Sequence[GaugeMetricFamily]) -> None:
         self._families = families
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """See prometheus_client."""
+        """Return the families."""
         return self._families
 
 
@@ -94,11 +97,13 @@ def _gauge(name: str, meaning: str, *labels: str) -> GaugeMetricFamily:
 
 def _of_monitors(settings: Settings, results: Sequence[Result]) -> list[GaugeMetricFamily]:
     by_name = {monitor.name: monitor for monitor in settings.monitors}
-    status = _gauge("monitor_status", "1 for the status that it has", "monitor", "dimension", "severity", "status")
+    status = _gauge(
+        "monitor_status", "1 for the monitor's present status", "monitor", "dimension", "severity", "status"
+    )
     value = _gauge("monitor_value", "What was measured, in `unit`", "monitor", "dimension", "unit")
-    threshold = _gauge("monitor_threshold", "An error above it, in `unit`", "monitor", "dimension", "unit")
-    at = _gauge("monitor_timestamp_seconds", "When it was measured", "monitor", "dimension")
-    took = _gauge("monitor_duration_seconds", "How long measuring took", "monitor", "dimension")
+    threshold = _gauge("monitor_threshold", "Values above it are an error, in `unit`", "monitor", "dimension", "unit")
+    at = _gauge("monitor_timestamp_seconds", "When the monitor was last measured", "monitor", "dimension")
+    took = _gauge("monitor_duration_seconds", "How long the measurement took", "monitor", "dimension")
     snapshot = _gauge("snapshot_proven_timestamp_seconds", "When the newest proven snapshot was taken", "monitor")
     for result in results:
         if not (monitor := by_name.get(result.monitor)):
@@ -116,10 +121,10 @@ def _of_monitors(settings: Settings, results: Sequence[Result]) -> list[GaugeMet
     return [status, value, threshold, at, took, snapshot]
 
 
-def _of_runs(results: Iterable[Result]) -> GaugeMetricFamily:
-    last = _gauge("watch_last_run_timestamp_seconds", "When the monitoring DAG ran last", "dag")
+def _of_dags(results: Iterable[Result]) -> GaugeMetricFamily:
+    last = _gauge("watch_last_run_timestamp_seconds", "When the monitoring DAG last ran", "dag")
     for result in results:
-        last.add_metric([result.monitor.partition(":")[2]], result.at.timestamp())
+        last.add_metric([result.key.dag], result.at.timestamp())
     return last
 
 
@@ -128,11 +133,11 @@ def _of_incidents(incidents: IncidentStore, *, now: datetime) -> list[GaugeMetri
     for (severity, state), count in incidents.unresolved_counts().items():
         unresolved.add_metric([severity, state], count)
     depth = incidents.depth(now=now)
-    pending = _gauge("outbox_pending", "Notifications that are still to be told")
+    pending = _gauge("outbox_pending", "Notifications that are still to be sent")
     pending.add_metric([], depth.pending)
     oldest = _gauge("outbox_oldest_seconds", "How long the oldest due notification has waited")
     oldest.add_metric([], depth.oldest_s)
-    dead = _gauge("outbox_dead", "Notifications that Feishu will never take")
+    dead = _gauge("outbox_dead", "Notifications that Feishu will never accept")
     dead.add_metric([], depth.dead)
     return [unresolved, pending, oldest, dead]
 
@@ -140,7 +145,7 @@ def _of_incidents(incidents: IncidentStore, *, now: datetime) -> list[GaugeMetri
 def export_metrics(
     settings: Settings, incidents: IncidentStore, store: MonitorStore, results: Sequence[Result], *, now: datetime
 ) -> None:
-    """The figures for Prometheus. A full disk is no reason to call a good run failed."""
+    """Write the metrics to `watch.textfile`, if it is set. A failure is only logged: the run itself succeeded."""
     if not settings.watch.textfile:
         return
     try:

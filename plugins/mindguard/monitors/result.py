@@ -1,34 +1,53 @@
-"""What one run says of one monitor, and where that is kept."""
+"""The result of one monitor in one run, and the interface of the memory that keeps results and states."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mindguard.monitors.judge import Cause, Reason, State, Status, Verdict
 from mindguard.settings.monitors import Monitor
 
-Key = tuple[str, str]
-"""Name of a monitor, and a dimension or the empty text."""
+
+class Key(NamedTuple):
+    """The identity of a state: a monitor, or one of its dimensions.
+
+    Attributes:
+        monitor: the monitor's name.
+        dimension: the empty text where the monitor has no dimensions.
+    """
+
+    monitor: str
+    dimension: str = ""
+
+    @classmethod
+    def of_dag(cls, dag: str) -> Key:
+        """Return the key under which a monitoring DAG keeps when it ran. No monitor's name can contain a colon."""
+        return cls(f"checker:{dag}")
+
+    @property
+    def dag(self) -> str:
+        """The monitoring DAG that the key is about; empty for a monitor."""
+        return self.monitor.partition(":")[2]
 
 
 @dataclass(frozen=True)
 class Result:
-    """One monitor, or one dimension of it, at one moment.
+    """The result of one monitor, or of one of its dimensions, at one moment.
 
     Attributes:
         at: aware; when it was measured.
-        value: in `unit` (s, ratio or count); None where there is none.
-        threshold: of an error, in the same unit.
-        since: aware; when its level began. None: it never had one.
+        value: in `unit` (s, ratio or count); None if nothing was measured.
+        threshold: the value above which the result is an error, in `unit`.
+        since: aware; when the present level began. None: it never had a level.
         unknown_since: aware; since when it could not be judged.
-        escalated: the severity is P1 at least, whatever the settings say.
-        took_s: the measurement, with waiting for its turn at the source.
-        skew_s: the source's clock minus ours, where that is more than tolerated.
+        escalated: the severity is at least P1, whatever the settings say.
+        took_s: duration of the measurement in seconds, including the wait for its turn at the source.
+        skew_s: seconds by which the source's clock is ahead of this machine's, if more than tolerated.
 
-    The other attributes: see Verdict.
+    See Verdict for the other attributes.
     """
 
     monitor: str
@@ -49,7 +68,7 @@ class Result:
 
     @classmethod
     def of(cls, monitor: Monitor, dimension: str, verdict: Verdict, *, at: datetime, took_s: float) -> Result:
-        """The verdict on a monitor's dimension."""
+        """Return the result that a verdict on a monitor's dimension means."""
         return cls(
             monitor=monitor.name,
             dimension=dimension,
@@ -68,18 +87,23 @@ class Result:
             skew_s=verdict.skew_s,
         )
 
+    @property
+    def key(self) -> Key:
+        """The monitor and dimension that the result is about."""
+        return Key(self.monitor, self.dimension)
+
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the result for JSON; times are ISO texts."""
         return {
             name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(self).items()
         }
 
 
 class Memory(Protocol):
-    """What must outlive a run."""
+    """Keeps what must outlive a run."""
 
     def states(self) -> Mapping[Key, State]:
-        """The state of every monitor and dimension that has one."""
+        """Return the state of every monitor and dimension that has one."""
 
     def save(self, results: Sequence[Result], states: Mapping[Key, State], measured: Collection[str]) -> None:
-        """Keep results, and these states in place of all that the measured monitors had."""
+        """Keep results, and replace all states of the measured monitors by these."""

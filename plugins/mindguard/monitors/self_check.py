@@ -6,9 +6,9 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.finding import Finding, Outcome, Recovery
 from mindguard.database.session import StoreUnavailable
-from mindguard.monitors.findings import checker, recovery_key
+from mindguard.monitors.findings import monitoring_gap, recovery_key
 from mindguard.monitors.judge import State
 from mindguard.monitors.result import Key, Memory, Result
 from mindguard.settings import Settings
@@ -22,14 +22,15 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 """The kinds of monitors that each DAG measures."""
 
 
-def check_checkers(
+def check_monitoring_dags(
     dag: str, states: Mapping[Key, State], settings: Settings, *, now: datetime, log_url: str
-) -> tuple[list[Finding], list[Recovery]]:
+) -> Outcome:
     """Find out whether this DAG, and each other monitoring DAG that has ever run, runs every minute.
 
     Args:
         dag: the DAG that is running now, a key of GROUPS.
-        states: what each monitor remembers; a DAG's own state says when it last ran.
+        states: the monitors' states; a DAG's own state says when it last ran.
+        settings: give the longest gap that is allowed.
         now: aware.
         log_url: page with the log of this run.
     """
@@ -37,26 +38,25 @@ def check_checkers(
     findings: list[Finding] = []
     recoveries: list[Recovery] = []
     for each in GROUPS:
-        state = states.get((_checker(each), ""))
+        state = states.get(Key.of_dag(each))
         gap = now - state.measured_at if state and state.measured_at else timedelta(0)
-        ours = each == dag
+        this_dag = each == dag
         if gap > allowed:
-            found = checker(each, gap, at=now, running=ours, settings=settings, log_url=log_url)
-            findings.append(found)
-        elif ours:
+            findings.append(monitoring_gap(each, gap, at=now, running=this_dag, settings=settings, log_url=log_url))
+        elif this_dag:
             recoveries.append(Recovery(recovery_key("checker", each), now))
-    return findings, recoveries
+    return Outcome(tuple(findings), tuple(recoveries))
 
 
 def remember_run(memory: Memory, dag: str, states: Mapping[Key, State], settings: Settings, *, now: datetime) -> None:
     """Keep how many seconds ago the previous run was, as a result among those of the monitors."""
-    key = (_checker(dag), "")
+    key = Key.of_dag(dag)
     before = states.get(key)
     gap_s = (now - before.measured_at).total_seconds() if before and before.measured_at else None
     late = gap_s is not None and gap_s > settings.watch.late_after_s
     result = Result(
-        monitor=key[0],
-        dimension="",
+        monitor=key.monitor,
+        dimension=key.dimension,
         at=now,
         status="error" if late else "pass",
         value=gap_s,
@@ -71,11 +71,7 @@ def remember_run(memory: Memory, dag: str, states: Mapping[Key, State], settings
         took_s=0.0,
     )
     try:
-        memory.save([result], {key: State(level="error" if late else "pass", since=now, measured_at=now)}, [key[0]])
+        state = State(level="error" if late else "pass", since=now, measured_at=now)
+        memory.save([result], {key: state}, [key.monitor])
     except StoreUnavailable as error:
         log.warning("the record that this DAG has run was not kept: %s", error)
-
-
-def _checker(dag: str) -> str:
-    # No monitor of the settings can have a colon in its name.
-    return f"checker:{dag}"

@@ -1,4 +1,4 @@
-"""Keeps results and states of the monitors in the operations database."""
+"""Keep results and states of the monitors in the operations database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mindguard.settings import Settings
 
 
 class MonitorResult(Base):
-    """One result; see Result. What a run says of a monitor that has no dimensions is one row a minute."""
+    """One result; see Result. A monitor without dimensions adds one row a minute."""
 
     __tablename__ = "monitor_results"
     __table_args__ = (Index("monitor_results_at", "at"),)
@@ -41,7 +41,7 @@ class MonitorResult(Base):
 
 
 class MonitorState(Base):
-    """What a monitor remembers; see State."""
+    """The state of one monitor and dimension; see State."""
 
     __tablename__ = "monitor_states"
 
@@ -61,7 +61,8 @@ class MonitorStore:
     """The memory of runs, and the history that people look at.
 
     Args:
-        keep: results that are older than the newest one by more are removed.
+        database: where results and states are kept.
+        keep: results that are older than the newest one by more than this are removed.
 
     Raises:
         StoreUnavailable: from every method.
@@ -73,13 +74,13 @@ class MonitorStore:
 
     @classmethod
     def of(cls, database: OpsDatabase, settings: Settings) -> Self:
-        """The store that keeps results for as long as the settings say."""
+        """Return the store that keeps results as long as the settings say."""
         return cls(database, keep=timedelta(days=settings.monitor_results_keep_days))
 
     def states(self) -> Mapping[Key, State]:
         """See Memory."""
         with self._database.session() as session:
-            return {(row.monitor, row.dimension): _as(State, row) for row in session.scalars(select(MonitorState))}
+            return {Key(row.monitor, row.dimension): _as(State, row) for row in session.scalars(select(MonitorState))}
 
     def save(self, results: Sequence[Result], states: Mapping[Key, State], measured: Collection[str]) -> None:
         """See Memory."""
@@ -91,29 +92,27 @@ class MonitorStore:
             if states:
                 session.execute(
                     insert(MonitorState),
-                    [
-                        {"monitor": monitor, "dimension": dimension, **asdict(state)}
-                        for (monitor, dimension), state in states.items()
-                    ],
+                    [{**key._asdict(), **asdict(state)} for key, state in states.items()],
                 )
             newest = max(result.at for result in results)
             session.execute(delete(MonitorResult).where(MonitorResult.at < newest - self._keep))
 
     def history(self, monitor: str, *, since: datetime) -> list[Result]:
-        """A monitor's results from a moment on, oldest first."""
-        wanted = select(MonitorResult).where(MonitorResult.monitor == monitor, MonitorResult.at >= since)
+        """Return a monitor's results since a moment, oldest first."""
+        query = select(MonitorResult).where(MonitorResult.monitor == monitor, MonitorResult.at >= since)
         with self._database.session() as session:
-            rows = session.scalars(wanted.order_by(MonitorResult.at, MonitorResult.dimension))
+            rows = session.scalars(query.order_by(MonitorResult.at, MonitorResult.dimension))
             return [_as(Result, row) for row in rows]
 
     def latest(self, *, since: datetime) -> list[Result]:
-        """The newest result of each monitor and dimension from a moment on."""
+        """Return the newest result since a moment of each monitor and dimension."""
         key = (MonitorResult.monitor, MonitorResult.dimension)
         newest = select(*key, func.max(MonitorResult.at)).where(MonitorResult.at >= since).group_by(*key)
-        wanted = select(MonitorResult).where(tuple_(*key, MonitorResult.at).in_(newest)).order_by(*key)
+        query = select(MonitorResult).where(tuple_(*key, MonitorResult.at).in_(newest)).order_by(*key)
         with self._database.session() as session:
-            return [_as(Result, row) for row in session.scalars(wanted)]
+            return [_as(Result, row) for row in session.scalars(query)]
 
 
 def _as(kind: Any, row: Any) -> Any:
+    """Return the dataclass of this kind with the row's values."""
     return kind(**{field.name: getattr(row, field.name) for field in fields(kind)})

@@ -1,1 +1,1 @@
-"""Event volume: is a key event suddenly rarer than it should be, and why."""
+"""Event volume: find key events that are suddenly rarer than they should be, and why."""

@@ -1,15 +1,16 @@
-"""Replay of past days: what would have fired. Pure, from counts alone."""
+"""Replay past days to see which alerts would have fired. Pure, from counts alone."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mindguard.settings import Settings
 from mindguard.settings.volume import Funnel, KeyEvent
+from mindguard.volume.event_day import calendar_of, frame_of_scope, unclean_days
 from mindguard.volume.frame import judge_history
-from mindguard.volume.frames import _scope, calendar_of, unclean_days
 from mindguard.volume.funnels import judge_funnels
 from mindguard.volume.series import HISTORY_DAYS, History, series_by_name
 from mindguard.volume.source import EventSource
@@ -30,31 +31,47 @@ def replay(
     unclean: Mapping[str, Collection[date]] | None = None,
     funnels: Sequence[Funnel] = (),
 ) -> pd.DataFrame:
-    """Judge every day as if it had just closed. A day that pages is an open incident, so no baseline for later ones.
+    """Judge every day as if it had just closed. A day that pages is an open incident, so it is no later day's baseline.
 
     Args:
-        counts: `event_name, day, count` from `HISTORY_DAYS` before `first` on.
+        counts: `event_name, day, count` since `HISTORY_DAYS` before `first`.
+        registry: the key events.
+        first: first day to judge.
+        last: last day to judge.
+        calendar: tells holidays and exchanged workdays.
+        unclean: by event, or under `TOTAL` for all: days that must not serve as a baseline.
+        funnels: alerts of later steps fold into the first broken step.
 
     Returns:
         `day, event_name, scope, state, actual, yesterday, weekday_median, net_ratio, verdict_dod, verdict_net,
-        investigate, page, folded_into` of every row of every day; and `plain`: the bare rule, day over day below
-        1 - tolerance, with nothing else looked at.
+        investigate, page, folded_into` of every row of every day; and `plain`: the verdict of the bare rule, day over
+        day below 1 - tolerance, which ignores everything else.
     """
     import pandas as pd
 
     frames = []
-    for day, past, frame in replay_frames(
+    for replayed in replay_days(
         counts, registry, first=first, last=last, calendar=calendar, unclean=unclean, funnels=funnels
     ):
-        before = [*past.counts[:, -2], past.total[-2]]
+        before = [*replayed.history.counts[:, -2], replayed.history.total[-2]]
+        frame = replayed.frame
         frame["plain"] = frame["actual"] < (1 - frame["tolerance"]) * before
-        frames.append(frame.assign(day=day))
+        frames.append(frame.assign(day=replayed.day))
     columns = ["day", "event_name", "scope", "state", "actual", "yesterday", "weekday_median", "net_ratio"]
     columns += ["verdict_dod", "verdict_net", "investigate", "page", "folded_into", "plain"]
     return pd.concat(frames, ignore_index=True)[columns]
 
 
-def replay_frames(
+@dataclass(frozen=True)
+class ReplayedDay:
+    """A past day, its frame, and the counts that were known then."""
+
+    day: date
+    history: History
+    frame: pd.DataFrame
+
+
+def replay_days(
     counts: pd.DataFrame,
     registry: Sequence[KeyEvent],
     *,
@@ -63,38 +80,51 @@ def replay_frames(
     calendar: Workdays,
     unclean: Mapping[str, Collection[date]] | None = None,
     funnels: Sequence[Funnel] = (),
-) -> Iterator[tuple[date, History, pd.DataFrame]]:
-    """Each day, the history as it stood then, and the frame; arguments as of `replay`."""
+) -> Iterator[ReplayedDay]:
+    """Yield each day as `replay` judges it; the arguments are those of `replay`."""
     days = [first + timedelta(days=number) for number in range(-HISTORY_DAYS, (last - first).days + 1)]
     history = History.of(counts, [event.name for event in registry], days)
-    dirty = {name: set(some) for name, some in (unclean or {}).items()}
+    unclean_so_far = {name: set(some) for name, some in (unclean or {}).items()}
     for day in days[HISTORY_DAYS:]:
         past = history.until(day)
-        frame = judge_history(past, registry, calendar=calendar, unclean=dirty, funnels=funnels)
+        series = series_by_name(past, registry, calendar=calendar, unclean=unclean_so_far)
+        frame = judge_history(past, series, registry, funnels=funnels)
         for name in frame.loc[frame["page"], "event_name"]:
-            dirty.setdefault(str(name), set()).add(day)
-        yield day, past, frame
+            unclean_so_far.setdefault(str(name), set()).add(day)
+        yield ReplayedDay(day, past, frame)
 
 
 def backtest(
     suites: Sequence[Suite], source: EventSource, settings: Settings, *, first: date, last: date, as_of: datetime
 ) -> Iterator[tuple[date, ValidationResult]]:
-    """Each of the suites that judge a frame of the package, on each day as if it had just closed.
+    """Judge each day as if it had just closed, by each suite whose frame comes from the package.
+
+    Args:
+        suites: others than these are skipped: those that judge the answer to a query.
+        source: the product events.
+        settings: give the key events, funnels, calendar and excluded days.
+        first: first day to judge.
+        last: last day to judge.
+        as_of: aware; events that landed later do not count.
+
+    Yields:
+        Each day with each suite's result.
 
     Raises:
-        SuiteUnchecked: a day could not be checked.
+        SuiteUnchecked: A day could not be checked.
     """
     registry, calendar = settings.key_events, calendar_of(settings, last)
     names = [event.name for event in registry]
     reach = (last - first).days + HISTORY_DAYS
     counts = source.counts(names, day=last, as_of=as_of, days_before=reach)
     unclean = unclean_days(settings)
-    for day, past, frame in replay_frames(
+    for replayed in replay_days(
         counts, registry, first=first, last=last, calendar=calendar, unclean=unclean, funnels=settings.funnels
     ):
         for suite in suites:
             if suite.meta.frame == "funnels":
-                series = series_by_name(past, registry, calendar=calendar, unclean=unclean)
-                yield day, validate(suite, judge_funnels(settings.funnels, series))
+                # Days that paged stay in the funnels' baselines.
+                series = series_by_name(replayed.history, registry, calendar=calendar, unclean=unclean)
+                yield replayed.day, validate(suite, judge_funnels(settings.funnels, series))
             elif suite.meta.frame:
-                yield day, validate(suite, _scope(suite, frame))
+                yield replayed.day, validate(suite, frame_of_scope(suite, replayed.frame))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mindguard.alerts.alert import Release
-from mindguard.volume.series import TOTAL
+from mindguard.volume.series import TOTAL, Series
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,67 +30,135 @@ _RELEASE_AGE = timedelta(hours=72)
 _MISDATED_SHARE = 0.01
 
 
+@dataclass(frozen=True)
+class Loss:
+    """How many events are missing with one value of a dimension.
+
+    Attributes:
+        value: for instance `ios`.
+        expected: events that were expected with this value.
+        actual: events that were counted.
+        loss: expected minus actual.
+        share: the value's share of the whole loss; 0 if nothing is missing.
+        usual_share: the value's share of yesterday's events.
+    """
+
+    value: str
+    expected: float
+    actual: int
+    loss: float
+    share: float
+    usual_share: float
+
+
+@dataclass(frozen=True)
+class MainLoss:
+    """The value that accounts for most of the loss, and its share of the loss."""
+
+    dimension: str
+    value: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why one event fell.
+
+    Attributes:
+        onset: UTC; the five minutes at which the fall began, or the day's start if it began before the day.
+        main: the value with at least 70 % of the loss, and clearly more of it than of the usual traffic; None if the
+            loss is spread.
+        losses: by dimension, up to five values, the largest loss first.
+        co_moving: other events that fell within an hour of the onset.
+        release: the latest release within three days before the onset.
+        misdated: events of the day whose clock was wrong, if they are more than 1 %; else 0.
+    """
+
+    onset: datetime
+    main: MainLoss | None = None
+    losses: Mapping[str, Sequence[Loss]] = field(default_factory=dict)
+    co_moving: Sequence[str] = ()
+    release: Release | None = None
+    misdated: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the cause, without the onset, in types that JSON has."""
+        release = None
+        if self.release:
+            released_at = self.release.released_at.astimezone(UTC).isoformat()
+            release = {"version": self.release.version, "released_at": released_at}
+        return {
+            "main": asdict(self.main) if self.main else None,
+            "losses": {dimension: [asdict(each) for each in losses] for dimension, losses in self.losses.items()},
+            "co_moving": list(self.co_moving),
+            "release": release,
+            "misdated": self.misdated,
+        }
+
+
 def explain(
     frame: pd.DataFrame,
+    series: Mapping[str, Series],
     *,
     slots: pd.DataFrame,
     losses: pd.DataFrame,
-    misdated: dict[str, int],
+    misdated: Mapping[str, int],
     day: date,
     day_start: datetime,
     releases: Sequence[Release] = (),
-) -> pd.DataFrame:
-    """The frame with `onset` and `cause` for every row to investigate.
+) -> dict[str, Cause]:
+    """Return the cause of every row to investigate, by event name.
 
     Args:
-        frame: of `build_frame`.
-        slots: `name, day, second, count` of the judged day and the rows' baseline days; a row for all traffic under
-            the name `TOTAL`, as in `losses`.
-        losses: `name, dimension, value, day, count` of the judged day and the rows' yesterdays.
-        misdated: by event, how many of the judged day had a clock that is not believed.
-        day: the judged one.
+        frame: the result of `build_frame`.
+        series: the events' counts, which give the days that each row is compared with.
+        slots: `name, day, second, count` of the judged day and of the rows' baseline days; a row for all traffic has
+            the name `TOTAL`, here and in `losses`.
+        losses: `name, dimension, value, day, count` of the judged day and of the rows' reference days ("yesterday").
+        misdated: by event, how many events of the judged day have a time that is not believed.
+        day: the judged day.
         day_start: its start, UTC.
-
-    Returns:
-        A copy. `onset`: UTC, the five minutes at which the fall began; the day's start where it began before.
-        `cause`: JSON with
-
-        - `main`: the `{dimension, value, share}` that holds at least 70 % of the loss, and clearly more of it than of
-          the usual traffic; null where the loss is spread.
-        - `losses`: by dimension, up to five values: `value, expected, actual, loss, share` of the loss, `usual_share`.
-        - `co_moving`: other events that fell within an hour of the onset.
-        - `release`: the last one within three days before the onset, `{version, released_at}`, or null.
-        - `misdated`: events of the day whose clock was wrong, where it is more than 1 %.
+        releases: the latest releases; those after the onset are ignored.
     """
-    result = frame.copy()
     fallen: list[dict[Any, Any]] = frame[frame["investigate"]].to_dict("records")
-    slots_of = dict(iter(slots.groupby("name")))
-    values_of = _by_value(losses)
-    onsets = {
-        row["event_name"]: _onset(row, slots_of.get(row["event_name"], slots[:0]), day, day_start) for row in fallen
-    }
+    slots_by_name = dict(iter(slots.groupby("name")))
+    values_by_name = _by_value(losses)
+    onsets = {}
+    for row in fallen:
+        name = row["event_name"]
+        baseline, counted = series[name].baseline_dates(), slots_by_name.get(name, slots[:0])
+        onsets[name] = _onset(row, baseline, counted, day, day_start)
     causes = {}
     for row in fallen:
         name = row["event_name"]
-        by_dimension = _losses(row, values_of.get(name, {}), day)
-        cause = {
-            "main": _main(by_dimension),
-            "losses": by_dimension,
-            "co_moving": _co_moving(name, onsets),
-            "release": _release(onsets[name], releases),
-            "misdated": _misdated(row["actual"], misdated.get(name, 0)),
-        }
-        causes[name] = json.dumps(cause, ensure_ascii=False)
-    result["onset"] = result["event_name"].map(onsets).astype("datetime64[us, UTC]")
-    result["cause"] = result["event_name"].map(causes).fillna("")
-    return result
+        by_dimension = _losses(row, series[name].reference_date(), values_by_name.get(name, {}), day)
+        causes[name] = Cause(
+            onset=onsets[name],
+            main=_main(by_dimension),
+            losses=by_dimension,
+            co_moving=_co_moving(name, onsets),
+            release=_release(onsets[name], releases),
+            misdated=_misdated(row["actual"], misdated.get(name, 0)),
+        )
+    return causes
 
 
-def _onset(row: dict[Any, Any], slots: pd.DataFrame, day: date, day_start: datetime) -> datetime:
+def with_causes(frame: pd.DataFrame, causes: Mapping[str, Cause]) -> pd.DataFrame:
+    """Return a copy of the frame with `onset` and `cause`, which is JSON text, for suites that judge these columns."""
+    onsets = {name: cause.onset for name, cause in causes.items()}
+    texts = {name: json.dumps(cause.to_json(), ensure_ascii=False) for name, cause in causes.items()}
+    return frame.assign(
+        onset=frame["event_name"].map(onsets).astype("datetime64[us, UTC]"),
+        cause=frame["event_name"].map(texts).fillna(""),
+    )
+
+
+def _onset(
+    row: dict[Any, Any], baseline: Sequence[date], slots: pd.DataFrame, day: date, day_start: datetime
+) -> datetime:
     import numpy as np
 
-    # Other rows' baseline days are in there too.
-    baseline = {date.fromisoformat(each) for each in row["baseline_dates"].split()}
+    # The slots also contain the baseline days of other rows.
     number = (slots["second"].to_numpy(dtype=np.int64)) // SLOT_S
     counted = slots["count"].to_numpy(dtype=np.float64)
     usual, today = slots["day"].isin(baseline).to_numpy(), (slots["day"] == day).to_numpy()
@@ -100,16 +169,16 @@ def _onset(row: dict[Any, Any], slots: pd.DataFrame, day: date, day_start: datet
 
 
 def find_onset(actual: NDArray[np.float64], expected: NDArray[np.float64]) -> int:
-    """Position from which on `actual` is best explained as a constant share of `expected`, and as all of it before.
+    """Return the position of the step that explains the counts best: all of `expected` before it, a fixed share after.
 
-    The Poisson likelihood ratio of a single step downwards; 0 where no step is better than none.
+    It maximizes the Poisson likelihood ratio of a single step downwards; 0 if no step is better than none.
     """
     import numpy as np
 
-    have = np.cumsum(actual[::-1])[::-1]
-    want = np.cumsum(expected[::-1])[::-1]
-    share = np.clip(have / np.maximum(want, 1e-9), 1e-3, 1.0)
-    likelihood = have * np.log(share) - (share - 1) * want
+    actual_after = np.cumsum(actual[::-1])[::-1]
+    expected_after = np.cumsum(expected[::-1])[::-1]
+    share = np.clip(actual_after / np.maximum(expected_after, 1e-9), 1e-3, 1.0)
+    likelihood = actual_after * np.log(share) - (share - 1) * expected_after
     return int(np.argmax(likelihood))
 
 
@@ -123,62 +192,58 @@ def _by_value(losses: pd.DataFrame) -> dict[str, _Values]:
     return found
 
 
-def _losses(row: dict[Any, Any], values: _Values, day: date) -> dict[str, list[dict[str, Any]]]:
+def _losses(row: dict[Any, Any], reference: date | None, counts: _Values, day: date) -> dict[str, tuple[Loss, ...]]:
     expected_total = row["weekday_median"] * _finite(row["fleet_move"])
     if not math.isfinite(expected_total):
         expected_total = row["yesterday"]
-    # The mix of yesterday, since versions come and go within weeks; the level of the weekday.
+    # The mix is yesterday's, since versions come and go within weeks; the level is the weekday's.
     scale = expected_total / max(row["yesterday"], 1.0)
     missing = expected_total - row["actual"]
-    found: dict[str, list[dict[str, Any]]] = {}
-    for dimension, counted in values.items():
+    found: dict[str, tuple[Loss, ...]] = {}
+    for dimension, by_value in counts.items():
         lines = []
-        for value, days in counted.items():
-            # Other rows' yesterdays are in there too.
-            if day not in days and row["yesterday_date"] not in days:
+        for value, days in by_value.items():
+            # The counts also contain the reference days of other rows.
+            if day not in days and reference not in days:
                 continue
-            before, actual = float(days.get(row["yesterday_date"], 0)), days.get(day, 0)
+            before, actual = float(days.get(reference, 0)) if reference else 0.0, days.get(day, 0)
             loss = before * scale - actual
             lines.append(
-                {
-                    "value": value,
-                    "expected": round(before * scale, 1),
-                    "actual": actual,
-                    "loss": round(loss, 1),
-                    "share": round(loss / missing, 3) if missing > 0 else 0.0,
-                    "usual_share": round(before / max(row["yesterday"], 1.0), 3),
-                }
+                Loss(
+                    value=value,
+                    expected=round(before * scale, 1),
+                    actual=actual,
+                    loss=round(loss, 1),
+                    share=round(loss / missing, 3) if missing > 0 else 0.0,
+                    usual_share=round(before / max(row["yesterday"], 1.0), 3),
+                )
             )
         if lines:
-            found[dimension] = sorted(lines, key=lambda line: -line["loss"])[:_SHOWN_VALUES]
+            found[dimension] = tuple(sorted(lines, key=lambda line: -line.loss)[:_SHOWN_VALUES])
     return found
 
 
-def _main(by_dimension: dict[str, list[dict[str, Any]]]) -> dict[str, Any] | None:
+def _main(by_dimension: Mapping[str, Sequence[Loss]]) -> MainLoss | None:
     candidates = [
-        (line["share"] - line["usual_share"], {"dimension": dimension, "value": line["value"], "share": line["share"]})
-        for dimension, lines in by_dimension.items()
-        for line in lines[:1]
-        if line["share"] >= _MAIN_SHARE and line["share"] - line["usual_share"] >= _MAIN_EXCESS
+        (losses[0].share - losses[0].usual_share, MainLoss(dimension, losses[0].value, losses[0].share))
+        for dimension, losses in by_dimension.items()
+        if losses[0].share >= _MAIN_SHARE and losses[0].share - losses[0].usual_share >= _MAIN_EXCESS
     ]
     return max(candidates, key=lambda each: each[0])[1] if candidates else None
 
 
-def _co_moving(name: str, onsets: dict[str, datetime]) -> list[str]:
-    return [
+def _co_moving(name: str, onsets: Mapping[str, datetime]) -> tuple[str, ...]:
+    return tuple(
         other
         for other, onset in onsets.items()
         if other not in (name, TOTAL) and abs(onset - onsets[name]) <= _TOGETHER
-    ]
+    )
 
 
-def _release(onset: datetime, releases: Sequence[Release]) -> dict[str, str] | None:
-    # The onset is known to a few minutes, and a release takes its time to spread.
+def _release(onset: datetime, releases: Sequence[Release]) -> Release | None:
+    # The onset is known to a few minutes only, and a release takes time to spread.
     before = [each for each in releases if onset - _RELEASE_AGE <= each.released_at <= onset + _TOGETHER]
-    if not before:
-        return None
-    last = max(before, key=lambda each: each.released_at)
-    return {"version": last.version, "released_at": last.released_at.astimezone(UTC).isoformat()}
+    return max(before, key=lambda each: each.released_at, default=None)
 
 
 def _misdated(actual: int, misdated: int) -> int:

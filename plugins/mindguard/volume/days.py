@@ -1,4 +1,4 @@
-"""Days of one time zone as UTC instants, and what kind of day each is. Pure: no clock."""
+"""Days of a time zone as UTC instants, and the kind of each day. Pure: no clock."""
 
 from __future__ import annotations
 
@@ -13,47 +13,58 @@ _SATURDAY = 5
 
 
 class Kind(StrEnum):
-    """What people do on a day, as far as it moves the traffic."""
+    """The kind of a day, as far as it affects traffic."""
 
     ORDINARY = "ordinary"
     HOLIDAY = "holiday"
     EXCHANGED = "exchanged"
-    """A weekend day that is worked, in exchange for a holiday."""
+    """A weekend day that is a working day, in exchange for a holiday."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The judged day, and the moment (aware) at which it is judged: events that landed later do not count."""
+
+    day: date
+    as_of: datetime
 
 
 @dataclass(frozen=True)
 class Window:
-    """One day and the moment at which we look at it. All three instants are UTC."""
+    """One day, and the moment until which its events are counted. All three instants are UTC."""
 
     day: date
     start: datetime
     end: datetime
     cutoff: datetime
-    """What landed later is not counted."""
+    """Events that landed later are not counted."""
 
 
 def day_start(day: date, zone: ZoneInfo) -> datetime:
-    """The instant at which the day begins, UTC."""
+    """Return the instant at which the day begins, UTC."""
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def is_over(day: date, at: datetime, zone: ZoneInfo) -> bool:
-    """Whether the day has ended at a moment (aware)."""
+    """Return whether the day has ended at a moment (aware)."""
     return at >= day_start(day + timedelta(days=1), zone)
 
 
 def windows(day: date, *, as_of: datetime, count: int, zone: ZoneInfo) -> list[Window]:
-    """The day and the `count` days before it, oldest first, each looked at as old as `day` is at `as_of`.
+    """Return the day and the days before it, oldest first, each as it was when it was as old as `day` is at `as_of`.
 
-    So today until ten o'clock is compared with yesterday as it looked at ten o'clock.
+    So today until ten o'clock is compared with yesterday as it was known at ten o'clock.
 
     Args:
-        as_of: aware.
+        day: the latest day.
+        as_of: aware; the moment at which `day` is judged.
+        count: how many days before it are returned.
+        zone: the time zone of the days.
     """
     local = as_of.astimezone(zone)
     found = []
     for back in range(count, -1, -1):
-        # Arithmetic on local time keeps the time of day where a zone has summer time.
+        # Arithmetic on local time keeps the time of day when a zone changes to or from summer time.
         then = day - timedelta(days=back)
         cutoff = (local - timedelta(days=back)).astimezone(UTC)
         found.append(Window(then, day_start(then, zone), day_start(then + timedelta(days=1), zone), cutoff))
@@ -61,7 +72,7 @@ def windows(day: date, *, as_of: datetime, count: int, zone: ZoneInfo) -> list[W
 
 
 def kind_of(day: date, calendar: Workdays) -> Kind:
-    """What kind of day this is; a year that is not published has no holidays but those of the settings."""
+    """Return the kind of the day. A year whose holidays are not published has only the holidays of the settings."""
     kind = calendar.kind(day)
     if kind == "holiday":
         return Kind.HOLIDAY

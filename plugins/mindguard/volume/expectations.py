@@ -34,7 +34,7 @@ class ExpectEventVolumeFallsUnconfirmed(ExpectColumnValuesToBeInSet):
 
 
 class ExpectFunnelStepsWithinUsualConversion(ExpectColumnValuesToBeInSet):
-    """Each step brings what the step before and the usual conversion make one expect."""
+    """Each step has as many events as the step before and the usual conversion lead one to expect."""
 
     column: str = "verdict"
     value_set: Any = ("ok", "inconclusive")

@@ -1,12 +1,11 @@
-"""What a suite found, as findings and recoveries for the alert pipeline: words, facts, cause and chart. Pure."""
+"""Turn a suite's result into findings and recoveries for the alert pipeline: words, facts, cause and chart. Pure."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -15,9 +14,12 @@ from mindguard.alerts.alert import Alert, Chart, Fact, Link, Table, fingerprint
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.severity import Severity
 from mindguard.texts import Locale
+from mindguard.volume.cause import Cause
 from mindguard.volume.days import day_start, is_over
+from mindguard.volume.details import NO_DETAILS, EventDetails
 from mindguard.volume.series import TOTAL
 from mindguard.volume.suites import Failure, Level, Suite, ValidationResult
+from mindguard.volume.texts import TEXTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,80 +32,46 @@ _NAMES_SHOWN = 8
 SUITE_OF_EVENTS, SUITE_OF_TOTAL = "event_volume", "total_volume"
 _UNCONFIRMED = "unconfirmed"
 
-_TEXTS: dict[str, dict[Locale, str]] = {
-    "event": {"zh": "埋点下降：{name}", "en": "Event volume fell: {name}"},
-    "total": {"zh": "全部埋点下降", "en": "All event traffic fell"},
-    "funnel": {"zh": "漏斗转化下降：{name}", "en": "Funnel conversion fell: {name}"},
-    "quality": {"zh": "数据质量：{name}", "en": "Data quality: {name}"},
-    "today": {"zh": "当日", "en": "That day"},
-    "yesterday": {"zh": "环比前一日", "en": "Against the day before"},
-    "weekday": {
-        "zh": "同星期中位数（{days} 天，已扣除大盘）",
-        "en": "Median of {days} same weekdays, net of all events",
-    },
-    "onset": {"zh": "开始下降", "en": "Falls since"},
-    "main": {"zh": "主要缺失", "en": "Mostly missing"},
-    "share": {"zh": "{value}（占缺失的 {share:.0%}）", "en": "{value} ({share:.0%} of the loss)"},
-    "together": {"zh": "同时下降", "en": "Fell with it"},
-    "release": {"zh": "之前的发布", "en": "Release before it"},
-    "misdated": {"zh": "时钟错误的事件", "en": "Events with a wrong clock"},
-    "conversion": {"zh": "转化率", "en": "Conversion"},
-    "gap": {"zh": "缺口 expected_events - actual_events", "en": "expected_events - actual_events"},
-    "unconfirmed": {"zh": "埋点环比下降，待核实：{count} 个", "en": "Events down day over day, unconfirmed: {count}"},
-    "all": {"zh": "全部", "en": "all traffic"},
-    "day": {"zh": "日期", "en": "Day"},
-    "name": {"zh": "埋点", "en": "Event"},
-    "against_yesterday": {"zh": "环比", "en": "Day over day"},
-    "against_weekdays": {"zh": "同星期", "en": "Same weekdays"},
-    "more": {"zh": "{names} 等 {count} 个", "en": "{names} and others, {count} in all"},
-    "expectation": {"zh": "未满足的规则", "en": "Failed expectations"},
-    "owner": {"zh": "负责人", "en": "Owner"},
-    "runbook": {"zh": "打开处理手册", "en": "Open the runbook"},
-    "page": {"zh": "查看当日检查", "en": "Open the day's checks"},
-    "chart": {"zh": "最近 {days} 天", "en": "The last {days} days"},
-    "dimension": {"zh": "维度", "en": "Dimension"},
-    "value": {"zh": "取值", "en": "Value"},
-    "expected": {"zh": "预期", "en": "Expected"},
-    "actual": {"zh": "实际", "en": "Actual"},
-    "lost": {"zh": "占缺失", "en": "Of the loss"},
-    "platform": {"zh": "平台", "en": "platform"},
-    "app_version": {"zh": "版本", "en": "version"},
-    "country": {"zh": "国家/地区", "en": "country"},
-}
-
 
 @dataclass(frozen=True)
 class Context:
-    """What the words depend on beside the suite.
+    """What findings and pages need to know beside the suite and its rows.
 
     Attributes:
-        as_of: aware; when it was looked at.
-        history: by event, its counts of the last days, oldest first, the judged day last.
-        page_url: of the page on the day's checks; empty where people cannot reach it.
+        day: the judged day.
+        as_of: aware; when it was judged.
+        zone: the time zone of the day and of shown times.
+        locale: the language of the texts.
+        details: what is known about the suite's events, by name.
+        page_url: address of the page on the day's checks; empty if people cannot reach it.
     """
 
     day: date
     as_of: datetime
     zone: ZoneInfo
     locale: Locale
-    history: Mapping[str, Sequence[tuple[date, int]]]
+    details: Mapping[str, EventDetails] = field(default_factory=dict)
     page_url: str = ""
 
     @property
     def day_start(self) -> datetime:
-        """When the day begins, UTC."""
+        """Return when the day begins, UTC."""
         return day_start(self.day, self.zone)
 
     @property
     def closed(self) -> bool:
-        """Whether the day was over."""
+        """Return whether the day was over when it was judged."""
         return is_over(self.day, self.as_of, self.zone)
+
+    def details_of(self, row: Mapping[Any, Any]) -> EventDetails:
+        """Return what is known about the row's event, or about the event that is a funnel's step."""
+        return self.details.get(str(row.get("event_name") or row.get("step") or ""), NO_DETAILS)
 
 
 def findings(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, context: Context) -> list[Finding]:
-    """One finding for each row that an expectation refuses, as severe as the worst of them.
+    """Return a finding for each row that fails an expectation, as severe as the worst of its failures.
 
-    Falls that nothing confirms are one finding together, and of closed days only: at weekends the bare rule finds many.
+    Unconfirmed falls are one finding together, and only on closed days, since at weekends the bare rule finds many.
     """
     rows = _by_key(suite, frame)
     failed: dict[tuple[str, ...], list[Failure]] = {}
@@ -111,29 +79,40 @@ def findings(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, contex
         failed.setdefault(failure.key, []).append(failure)
     unconfirmed = _unconfirmed(failed, rows)
     found = [
-        _finding(suite, key, own, rows.get(key, {}), context) for key, own in failed.items() if key not in unconfirmed
+        _finding(suite, key, failures, rows.get(key, {}), context)
+        for key, failures in failed.items()
+        if key not in unconfirmed
     ]
     unexplained = [row for row in unconfirmed.values() if not row["folded_into"]]
-    return [*found, _to_look_at(suite, unexplained, context)] if unexplained and context.closed else found
+    return [*found, _unconfirmed_finding(suite, unexplained, context)] if unexplained and context.closed else found
 
 
 def recoveries(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, context: Context) -> list[Recovery]:
-    """One for each row that is well again. What is inconclusive is not: an incident lasts until somebody can tell."""
+    """Return a recovery for each row that is in order again. An inconclusive row is not, so its incident continues."""
     failed = {failure.key for failure in judged.failures}
     if () in failed:
         return []
     rows = _by_key(suite, frame)
-    well = [recovery_key(suite.name, key) for key, row in rows.items() if key not in failed and _is_well(row)]
+    recovered = [recovery_key(suite.name, key) for key, row in rows.items() if key not in failed and _in_order(row)]
     if context.closed and not any(row.get("investigate") and not row["folded_into"] for row in rows.values()):
-        well.append(_unconfirmed_key(suite))
-    # A day that is judged once more, long after, says nothing of the days that came after it.
+        recovered.append(_unconfirmed_key(suite))
+    # A day that is judged again long afterwards says nothing about the days after it.
     at = min(context.as_of, day_start(context.day + timedelta(days=1), context.zone))
-    return [Recovery(key, at) for key in [*well, recovery_key(suite.name, ())]]
+    return [Recovery(key, at) for key in [*recovered, recovery_key(suite.name, ())]]
 
 
 def recovery_key(suite: str, key: Sequence[str]) -> str:
-    """Names what an incident is about, for instance `volume:event_volume:sos_click`."""
+    """Return the key that names what an incident is about, for instance `volume:event_volume:sos_click`."""
     return f"{SOURCE}:{suite}:{'/'.join(key)}"
+
+
+def event_of(key: str) -> str | None:
+    """Return the event, or `TOTAL`, that an incident with this recovery key is about; None for any other incident."""
+    for suite in (SUITE_OF_EVENTS, SUITE_OF_TOTAL):
+        prefix = recovery_key(suite, ())
+        if key.startswith(prefix):
+            return key.removeprefix(prefix) or None
+    return None
 
 
 def _unconfirmed_key(suite: Suite) -> str:
@@ -143,11 +122,11 @@ def _unconfirmed_key(suite: Suite) -> str:
 def _unconfirmed(
     failed: Mapping[tuple[str, ...], Sequence[Failure]], rows: Mapping[tuple[str, ...], dict[Any, Any]]
 ) -> dict[tuple[str, ...], dict[Any, Any]]:
-    """Rows of falls that do not page, by key."""
+    """Return the rows that fell but do not page, by key."""
     return {
         key: rows[key]
-        for key, own in failed.items()
-        if not rows.get(key, {}).get("page", True) and all(failure.severity == "info" for failure in own)
+        for key, failures in failed.items()
+        if not rows.get(key, {}).get("page", True) and all(failure.severity == "info" for failure in failures)
     }
 
 
@@ -156,7 +135,7 @@ def _by_key(suite: Suite, frame: pd.DataFrame) -> dict[tuple[str, ...], dict[Any
     return {tuple(str(row[column]) for column in suite.meta.index): row for row in rows}
 
 
-def _is_well(row: Mapping[Any, Any]) -> bool:
+def _in_order(row: Mapping[Any, Any]) -> bool:
     verdicts = [row[name] for name in ("verdict_dod", "verdict_net", "verdict") if name in row]
     return all(verdict == "ok" for verdict in verdicts)
 
@@ -166,9 +145,10 @@ def _finding(
 ) -> Finding:
     severity = min(SEVERITIES[failure.severity] for failure in failed)
     subject = " / ".join((suite.name, *key))
-    facts = _facts(suite, row, context) if suite.meta.frame and row else _values(failed, row)
+    cause = context.details_of(row).cause
+    facts = _facts(suite, row, cause, context) if suite.meta.frame and row else _values(failed, row)
     if not facts:
-        expectations = ", ".join(dict.fromkeys(_shown(failure) for failure in failed))
+        expectations = ", ".join(dict.fromkeys(_description(failure) for failure in failed))
         facts = [Fact(_say("expectation", context), expectations, wrong=True)]
     owner, runbook = row.get("owner") or suite.meta.owner, row.get("runbook") or suite.meta.runbook
     if owner:
@@ -177,18 +157,18 @@ def _finding(
         title=_title(suite, key, context),
         severity=severity,
         subject=subject,
-        happened_at=_onset(row) or context.day_start,
+        happened_at=cause.onset if cause else context.day_start,
         fingerprint=fingerprint(SOURCE, subject),
         facts=tuple(facts),
         links=tuple(_links(suite, row, runbook, context)),
-        table=_causes(row, context),
+        table=_losses(cause, context) if cause else None,
         chart=_chart(row, context),
     )
     return Finding(
         alert,
         source=SOURCE,
         recovery_key=recovery_key(suite.name, key),
-        # A running day is looked at every hour: told once, and again where it got worse.
+        # A running day is judged every hour: it is reported once, and again if it got worse.
         occurrence=f"{context.day} {severity}",
         parent=_parent(suite, row),
     )
@@ -202,7 +182,7 @@ def _links(suite: Suite, row: Mapping[Any, Any], runbook: str | None, context: C
 
 
 def _values(failed: Sequence[Failure], row: Mapping[Any, Any]) -> list[Fact]:
-    """What each column holds and may hold; after a bound, `…_at_least`, the share that it bounds."""
+    """Return each failed column's value and what is allowed; a bound (`…_at_least`) is followed by the share itself."""
     facts: list[Fact] = []
     for each in failed:
         if not (each.column and each.key):
@@ -215,7 +195,7 @@ def _values(failed: Sequence[Failure], row: Mapping[Any, Any]) -> list[Fact]:
     return facts
 
 
-def _shown(failure: Failure) -> str:
+def _description(failure: Failure) -> str:
     return failure.expectation if failure.key else f"{failure.expectation}: {failure.value}"
 
 
@@ -229,7 +209,10 @@ def _title(suite: Suite, key: tuple[str, ...], context: Context) -> str:
 
 
 def _parent(suite: Suite, row: Mapping[Any, Any]) -> str:
-    """A step after the first broken one waits for that one, and the first broken one for its event."""
+    """Return the parent of a funnel's step: for the first broken step its event, for later steps the first broken one.
+
+    While the parent's incident lasts, the finding notifies nobody.
+    """
     broken = row.get("first_broken") or ""
     if not broken:
         return ""
@@ -238,8 +221,8 @@ def _parent(suite: Suite, row: Mapping[Any, Any]) -> str:
     return recovery_key(suite.name, (row["funnel"], broken))
 
 
-def _to_look_at(suite: Suite, rows: Sequence[Mapping[Any, Any]], context: Context) -> Finding:
-    """What the bare rule of the operations document finds and nothing confirms: to be looked at during the day."""
+def _unconfirmed_finding(suite: Suite, rows: Sequence[Mapping[Any, Any]], context: Context) -> Finding:
+    """Return the finding on falls that only the bare rule of the operations document reports, to be examined by day."""
     heads = ("name", "actual", "against_yesterday", "against_weekdays")
     alert = Alert(
         title=_say("unconfirmed", context, count=len(rows)),
@@ -253,7 +236,7 @@ def _to_look_at(suite: Suite, rows: Sequence[Mapping[Any, Any]], context: Contex
             tuple(_say(head, context) for head in heads),
             tuple(
                 (
-                    _shown_name(row, context),
+                    _event_name(row, context),
                     f"{row['actual']:,}",
                     *(_change(row[name]) for name in ("day_over_day", "net_ratio")),
                 )
@@ -264,7 +247,7 @@ def _to_look_at(suite: Suite, rows: Sequence[Mapping[Any, Any]], context: Contex
     return Finding(alert, source=SOURCE, recovery_key=_unconfirmed_key(suite), occurrence=str(context.day))
 
 
-def _shown_name(row: Mapping[Any, Any], context: Context) -> str:
+def _event_name(row: Mapping[Any, Any], context: Context) -> str:
     return _say("all", context) if row["event_name"] == TOTAL else str(row["event_name"])
 
 
@@ -273,37 +256,34 @@ def _change(ratio: float, base: float = math.nan) -> str:
     return f"{change} ({base:,.0f})" if math.isfinite(base) else change
 
 
-def _facts(suite: Suite, row: Mapping[Any, Any], context: Context) -> list[Fact]:
+def _facts(suite: Suite, row: Mapping[Any, Any], cause: Cause | None, context: Context) -> list[Fact]:
     if suite.meta.frame == "funnels":
         return [
             Fact(_say("conversion", context), f"{row['conversion']:.1%}", f"{row['usual_conversion']:.1%}", wrong=True),
             Fact(_say("gap", context), f"{row['gap']:,.0f}"),
         ]
-    moved = row["weekday_median"] * (row["fleet_move"] if math.isfinite(row["fleet_move"]) else 1.0)
+    expected = row["weekday_median"] * (row["fleet_move"] if math.isfinite(row["fleet_move"]) else 1.0)
     weekday = _say("weekday", context, days=row["baseline_days"])
     facts = [
-        Fact(f"{_say('today', context)} {context.day}", f"{row['actual']:,}", f"{moved:,.0f}", wrong=True),
+        Fact(f"{_say('today', context)} {context.day}", f"{row['actual']:,}", f"{expected:,.0f}", wrong=True),
         Fact(_say("yesterday", context), _change(row["day_over_day"], row["yesterday"])),
         Fact(weekday, _change(row["net_ratio"])),
     ]
-    if onset := _onset(row):
-        facts.append(Fact(_say("onset", context), f"{onset.astimezone(context.zone):%Y-%m-%d %H:%M}"))
-    return facts + _cause_facts(row, context)
+    return facts + _cause_facts(cause, context) if cause else facts
 
 
-def _cause_facts(row: Mapping[Any, Any], context: Context) -> list[Fact]:
-    cause = _cause(row)
-    facts = []
-    if main := cause.get("main"):
-        value = f"{_dimension(main['dimension'], context)} {main['value']}"
-        facts.append(Fact(_say("main", context), _say("share", context, value=value, share=main["share"]), wrong=True))
-    if release := cause.get("release"):
-        when = datetime.fromisoformat(release["released_at"]).astimezone(context.zone)
-        facts.append(Fact(_say("release", context), f"{release['version']}, {when:%Y-%m-%d %H:%M}"))
-    if together := cause.get("co_moving"):
-        facts.append(Fact(_say("together", context), _names(together, context)))
-    if misdated := cause.get("misdated"):
-        facts.append(Fact(_say("misdated", context), f"{misdated:,}"))
+def _cause_facts(cause: Cause, context: Context) -> list[Fact]:
+    facts = [Fact(_say("onset", context), f"{cause.onset.astimezone(context.zone):%Y-%m-%d %H:%M}")]
+    if main := cause.main:
+        value = f"{_dimension(main.dimension, context)} {main.value}"
+        facts.append(Fact(_say("main", context), _say("share", context, value=value, share=main.share), wrong=True))
+    if release := cause.release:
+        released_at = release.released_at.astimezone(context.zone)
+        facts.append(Fact(_say("release", context), f"{release.version}, {released_at:%Y-%m-%d %H:%M}"))
+    if cause.co_moving:
+        facts.append(Fact(_say("together", context), _names(cause.co_moving, context)))
+    if cause.misdated:
+        facts.append(Fact(_say("misdated", context), f"{cause.misdated:,}"))
     return facts
 
 
@@ -312,27 +292,22 @@ def _names(names: Sequence[str], context: Context) -> str:
     return shown if len(names) <= _NAMES_SHOWN else _say("more", context, names=shown, count=len(names))
 
 
-def _causes(row: Mapping[Any, Any], context: Context) -> Table | None:
-    lines = [
-        (dimension, line)
-        for dimension, values in _cause(row).get("losses", {}).items()
-        for line in values
-        if line["loss"] > 0
-    ]
+def _losses(cause: Cause, context: Context) -> Table | None:
+    lines = [(dimension, line) for dimension, losses in cause.losses.items() for line in losses if line.loss > 0]
     if not lines:
         return None
-    # What holds more of the loss than of the usual traffic says most.
-    lines.sort(key=lambda each: each[1]["usual_share"] - each[1]["share"])
+    # A value whose share of the loss exceeds its share of the usual traffic most is the best explanation.
+    lines.sort(key=lambda each: each[1].usual_share - each[1].share)
     heads = ("dimension", "value", "expected", "actual", "lost")
     return Table(
         tuple(_say(head, context) for head in heads),
         tuple(
             (
                 _dimension(dimension, context),
-                line["value"],
-                f"{line['expected']:,.0f}",
-                f"{line['actual']:,}",
-                f"{line['share']:.0%}",
+                line.value,
+                f"{line.expected:,.0f}",
+                f"{line.actual:,}",
+                f"{line.share:.0%}",
             )
             for dimension, line in lines[:_CAUSES_SHOWN]
         ),
@@ -340,23 +315,11 @@ def _causes(row: Mapping[Any, Any], context: Context) -> Table | None:
 
 
 def _chart(row: Mapping[Any, Any], context: Context) -> Chart | None:
-    counted = context.history.get(row.get("event_name") or row.get("step") or "", ())
-    if not counted:
+    counts = context.details_of(row).counts
+    if not counts:
         return None
-    points = tuple((f"{day:%m-%d}", float(count)) for day, count in counted)
+    points = tuple((f"{each.day:%m-%d}", float(each.count)) for each in counts)
     return Chart(_say("chart", context, days=len(points)), points, mark=f"{context.day:%m-%d}")
-
-
-def _cause(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return dict(json.loads(row["cause"])) if row.get("cause") else {}
-
-
-def _onset(row: Mapping[Any, Any]) -> datetime | None:
-    onset = row.get("onset")
-    if onset is None or onset != onset:  # NaT is not itself
-        return None
-    moment: datetime = onset.to_pydatetime()
-    return moment.astimezone(UTC)
 
 
 def _dimension(name: str, context: Context) -> str:
@@ -364,4 +327,4 @@ def _dimension(name: str, context: Context) -> str:
 
 
 def _say(key: str, context: Context, **values: object) -> str:
-    return _TEXTS[key][context.locale].format(**values)
+    return TEXTS.say(key, context.locale, **values)

@@ -2,9 +2,9 @@
 
 Pure: counts go in, verdicts come out; there is no clock and no query here.
 
-Two lenses. The first is the rule of the operations document (section 3.4), day over day. The second compares with the
-median of the last four clean days of the same weekday, net of how all events moved. Either one opens an
-investigation; somebody is paged only if both agree, or if the second leaves no doubt. What cannot be judged is
+There are two lenses. The first is the rule of the operations document (section 3.4), day over day. The second compares
+with the median of the last four clean days of the same weekday, net of how all events moved. Either one opens an
+investigation; somebody is paged only if both agree, or if the second leaves no doubt. A row that cannot be judged is
 `inconclusive`, which is never a pass.
 """
 
@@ -52,7 +52,7 @@ State = Literal["tracked", "new", "learning", "no_baseline"]
 
 
 class FrameError(MindGuardError):
-    """The frame holds a number that is none where one must be."""
+    """A cell of the frame that must be a finite number is not one."""
 
 
 def build_frame(
@@ -67,62 +67,73 @@ def build_frame(
     """Judge one day.
 
     Args:
-        counts: `event_name`, `day`, `count` (whole numbers), each day as it looked at the judged day's
-            age. Names that are no key events, or the empty one for all of them, count into the total.
+        counts: `event_name`, `day`, `count` (whole numbers), each day as it was known when it was as old as the judged
+            day is now. Names that are not key events, or the empty name for all of them, count into the total.
+        registry: the key events.
         day: the judged day; it may still be running.
-        unclean: by event, or under `TOTAL` for all: days that are no baseline (open incidents, excluded days).
-        funnels: alerts of later steps fold into the first broken one.
+        calendar: tells holidays and exchanged workdays.
+        unclean: by event, or under `TOTAL` for all: days that must not serve as a baseline (open incidents, excluded
+            days).
+        funnels: alerts of later steps fold into the first broken step.
 
     Returns:
         One row for each key event (`scope` event) in the order of the registry, then one for all traffic (`scope`
         total, named `TOTAL`). Columns:
 
         - `state`: tracked; new (first seen, or expected from, this day); learning (fewer than three days to compare
-          with, so far); no_baseline (never seen, or nothing clean to compare with). Only tracked rows can page.
-        - `actual`; `yesterday` with `yesterday_date`: the day before, or the last clean one before it;
-          `day_over_day` = actual / yesterday, 0 for a vanished event. Null where there is none.
+          with, so far); no_baseline (never seen, or no clean day to compare with). Only tracked rows can page.
+        - `actual`; `yesterday` with `yesterday_date`: the day before, or the last clean day before it;
+          `day_over_day` = actual / yesterday, 0 for a vanished event. Null if there is no such day.
         - `weekday_median` of `baseline_days` days (`baseline_dates`); `fleet_move`: how all events moved against
           theirs; `net_ratio` = actual / (weekday_median x fleet_move); `z`: its distance from 1 in standard deviations.
         - `verdict_dod`, `verdict_net`: below, ok or inconclusive; over `window_days`: 1, or 7 for a rare event.
-        - `low_volume`: one day was too few to judge.
-        - `investigate`: either lens is below. `page`: both are, or `z` alone leaves no doubt; and it is not
-          `folded_into` another row, whose fall explains it. `confirmed_ratio`: `net_ratio` where it pages, else 1.
-        - `onset`, `cause`: empty; `mindguard.volume.cause.explain` fills them.
+        - `low_volume`: one day had too few events to judge.
+        - `investigate`: either lens is below. `page`: both are below, or `z` alone leaves no doubt; and the row is not
+          `folded_into` another row, whose fall explains it. `confirmed_ratio`: `net_ratio` if the row pages, else 1.
+        - `onset`, `cause`: empty; `mindguard.volume.cause.with_causes` fills them.
         - `tolerance`, `min_base`, `owner`, `runbook`: from the registry.
 
-        Numbers of tracked rows are all finite.
+        All numbers of tracked rows are finite.
+
+    Raises:
+        FrameError: A number of a tracked row is not finite.
     """
     days = [day - timedelta(days=back) for back in range(HISTORY_DAYS, -1, -1)]
     history = History.of(counts, [event.name for event in registry], days)
-    return judge_history(history, registry, calendar=calendar, unclean=unclean, funnels=funnels)
+    series = series_by_name(history, registry, calendar=calendar, unclean=unclean)
+    return judge_history(history, series, registry, funnels=funnels)
 
 
 def judge_history(
-    history: History,
-    registry: Sequence[KeyEvent],
-    *,
-    calendar: Workdays,
-    unclean: Mapping[str, Collection[date]] | None = None,
-    funnels: Sequence[Funnel] = (),
+    history: History, series: Mapping[str, Series], registry: Sequence[KeyEvent], *, funnels: Sequence[Funnel] = ()
 ) -> pd.DataFrame:
-    """`build_frame` for counts that are filled in already; the registry has the order of the history's names."""
+    """Return the frame of `build_frame` for the history's last day.
+
+    Args:
+        history: counts in the order of the registry.
+        series: the same counts as `series_by_name` returns them.
+        registry: the key events.
+        funnels: alerts of later steps fold into the first broken step.
+
+    Raises:
+        FrameError: A number of a tracked row is not finite.
+    """
     import pandas as pd
 
-    series = series_by_name(history, registry, calendar=calendar, unclean=unclean)
     total = _total_row(series[TOTAL])
-    own = [series[event.name] for event in registry]
-    spreads = relative_spreads(history, own)
-    fleet = fleet_move(own, registry, total)
-    week = week_move(own)
+    events = [series[event.name] for event in registry]
+    spreads = relative_spreads(history, events)
+    fleet = fleet_move(events, registry, total)
+    week = week_move(events)
     frame = pd.DataFrame(
         [
             _event_row(event, each, float(spread), fleet, week)
-            for event, each, spread in zip(registry, own, spreads, strict=True)
+            for event, each, spread in zip(registry, events, spreads, strict=True)
         ]
         + [total]
     )
     _fold(frame, series, funnels)
-    _refuse_silent_gaps(frame)
+    _require_finite(frame)
     return frame
 
 
@@ -140,9 +151,11 @@ def _event_row(event: KeyEvent, series: Series, spread: float, fleet: float, wee
         net = against_expected(actual, median * fleet, spread, event.tolerance, event.min_base)
     if state == "tracked" and any(lens.low and lens.verdict != "below" for lens in (dod, net)):
         window = WEEK
-        now, before, current, expected = series.weeks()
-        dod = widened(dod, day_over_day(now, before, event.tolerance, event.min_base))
-        net = widened(net, against_expected(current, expected * week, spread, event.tolerance, event.min_base))
+        sums = series.weeks()
+        dod = widened(dod, day_over_day(sums.comparable, sums.week_before, event.tolerance, event.min_base))
+        net = widened(
+            net, against_expected(sums.current, sums.expected * week, spread, event.tolerance, event.min_base)
+        )
     verdict_net = "inconclusive" if fleet < FLEET_GONE else net.verdict
     return {
         "event_name": event.name,
@@ -183,22 +196,23 @@ def _facts(series: Series, actual: int, reference: int | None, dod: Lens, median
     return {
         "actual": actual,
         "yesterday": math.nan if reference is None else float(series.counts[reference]),
-        "yesterday_date": None if reference is None else series.days[reference],
+        "yesterday_date": series.reference_date(),
         "day_over_day": dod.ratio,
         "weekday_median": median,
         "baseline_days": len(series.baseline()),
-        "baseline_dates": " ".join(series.days[position].isoformat() for position in series.baseline()),
+        # A text, since suites may name the column; code takes the dates from the series.
+        "baseline_dates": " ".join(day.isoformat() for day in series.baseline_dates()),
     }
 
 
 def _total_row(series: Series) -> dict[str, Any]:
-    """All traffic, against its own weekdays: nothing is netted, so an outage of everything shows here."""
+    """Return the row of all traffic. Its weekdays are not netted, so an outage of everything shows here."""
     event = KeyEvent(name=TOTAL)
     return _event_row(event, series, TOTAL_SPREAD, 1.0, 1.0) | {"scope": "total"}
 
 
 def _fold(frame: pd.DataFrame, series: Mapping[str, Series], funnels: Sequence[Funnel]) -> None:
-    """What follows from another row's fall does not page for itself; it folds into a row that does."""
+    """Fold rows into the paging row whose fall explains theirs; a folded row does not page by itself."""
     from mindguard.volume.funnels import judge_funnels
 
     paging = set(frame.loc[frame["page"], "event_name"])
@@ -217,12 +231,12 @@ def _fold(frame: pd.DataFrame, series: Mapping[str, Series], funnels: Sequence[F
     frame["confirmed_ratio"] = frame["net_ratio"].where(frame["page"], 1.0)
 
 
-def _refuse_silent_gaps(frame: pd.DataFrame) -> None:
-    """A ratio that is no number would count as missing in a suite, and pass."""
+def _require_finite(frame: pd.DataFrame) -> None:
+    """Raise FrameError if a number of a tracked row is not finite: a suite would treat it as missing, and pass."""
     import numpy as np
 
     tracked = frame[frame["state"] == "tracked"]
     for column in ("actual", "yesterday", "day_over_day", "weekday_median", "net_ratio", "z"):
-        strange = tracked[~np.isfinite(tracked[column].astype(float))]
-        if len(strange):
-            raise FrameError(f"{column} of {', '.join(strange['event_name'])} is no number")
+        invalid = tracked[~np.isfinite(tracked[column].astype(float))]
+        if len(invalid):
+            raise FrameError(f"{column} of {', '.join(invalid['event_name'])} is not a finite number")

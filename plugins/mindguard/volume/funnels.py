@@ -1,7 +1,7 @@
 """Funnels: `expected_events - actual_events` of the operations document (section 3.4), step by step. Pure.
 
-Expected is what the step before brought today, times the usual share of it that goes on. So a fall shows at the step
-that lost it, and at no step after that.
+The expected count of a step is today's count of the step before, times the usual share of users who continue. So a
+loss shows at the step that lost the events, and at no later step.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ _COLUMNS = (
 
 
 def judge_funnels(funnels: Sequence[Funnel], series: Mapping[str, Series]) -> pd.DataFrame:
-    """One row for each step but the first of each funnel.
+    """Judge each step of each funnel, except the first.
 
     Args:
+        funnels: their steps are key events.
         series: every step's counts; the judged day is the last.
 
     Returns:
         Columns `funnel, step, upstream, upstream_actual, actual, conversion, usual_conversion` (median of the last
         four clean days like this one), `expected, gap` (expected - actual, in events) within `gap_low … gap_high`
-        (`Z_GATE` standard deviations), `verdict` (below, ok, inconclusive) and `first_broken`: the step at which the
-        funnel breaks first, for it and for every step after it, else empty. Numbers are null where there is nothing
-        to compare with, and the verdict is inconclusive then.
+        (`Z_GATE` standard deviations), `verdict` (below, ok, inconclusive) and `first_broken`: for the first step at
+        which the funnel breaks and every later step, the name of that first step; else empty. If there is nothing to
+        compare with, numbers are null and the verdict is inconclusive.
     """
     import pandas as pd
 
@@ -60,8 +61,8 @@ def _judge_step(before: Series, after: Series) -> dict[str, Any]:
     from mindguard.volume.series import MIN_BASELINE_DAYS
 
     arrived, actual = int(before.counts[before.last]), int(after.counts[after.last])
-    clean_too = set(before.baseline())
-    baseline = [at for at in after.baseline() if at in clean_too and before.counts[at] > 0]
+    upstream_baseline = set(before.baseline())
+    baseline = [at for at in after.baseline() if at in upstream_baseline and before.counts[at] > 0]
     row = {
         "upstream_actual": arrived,
         "actual": actual,
@@ -75,7 +76,7 @@ def _judge_step(before: Series, after: Series) -> dict[str, Any]:
     usual = float(np.median(shares))
     expected = arrived * usual
     gap = expected - actual
-    # Chance today, and how much the share differs from week to week.
+    # Today's chance, and how much the share varies from week to week.
     margin = Z_GATE * math.sqrt(max(expected, 1.0) + (arrived * float(np.std(shares, ddof=1))) ** 2)
     row |= {"usual_conversion": usual, "expected": expected, "gap": gap, "gap_low": gap - margin}
     row |= {"gap_high": gap + margin}

@@ -1,4 +1,4 @@
-"""Makes the rollup and its view, fills it, and proves it against the raw events. All of it may be repeated."""
+"""Create the rollup and its view, fill it, and check it against the raw events. All of it may be repeated."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from mindguard.volume.source import EventSource
 
 
 class RollupDiffers(MindGuardError):
-    """The rollup does not count what the raw table holds."""
+    """The rollup's counts differ from the raw table's rows."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One day's events in both tables."""
+    """One day's number of events in both tables."""
 
     day: date
     raw_events: int
     rollup_events: int
     duplicates: int
-    """Raw rows beyond the first of each event id; they count in both tables."""
+    """Raw rows beyond the first of each event id. They count in both tables."""
 
 
 def install(source: EventSource) -> list[str]:
-    """Make what is missing, and count all raw events anew.
+    """Create the rollup and its view if they are missing, and count all raw events again.
 
-    Each month is counted beside the rollup and exchanged at once, so that repeating it counts nothing twice. Events
-    that land in between are in the view's insert or in the new count; `reconcile` tells, and repeating repairs.
+    Each month is counted in a table beside the rollup and exchanged in one step, so that a repetition counts nothing
+    twice. Events that land meanwhile are counted by the view or by the new count; `reconcile` shows whether any were
+    missed, and a repetition repairs it.
 
     Returns:
         The months that were filled, as ClickHouse names partitions (202611).
 
     Raises:
-        EventsUnreadable: the server refuses a statement.
+        EventsUnreadable: The server refuses a statement.
     """
     columns = ", ".join(f"{clickhouse_identifier(name)} LowCardinality(String)" for name in source.settings.dimensions)
     rollup = source.name("_rollup")
@@ -52,7 +53,7 @@ def install(source: EventSource) -> list[str]:
 
 
 def fill(source: EventSource) -> list[str]:
-    """Count all raw events anew and exchange the rollup's months; see `install`."""
+    """Count all raw events again and exchange the rollup's months; see `install`."""
     target = source.name("_rollup_loading")
     drop = f"DROP TABLE IF EXISTS {target} SYNC"
     source.run(drop)
@@ -60,13 +61,13 @@ def fill(source: EventSource) -> list[str]:
         source.run(clickhouse_statement("create_rollup_copy", target=target, rollup=source.name("_rollup")))
         source.run(clickhouse_statement("insert_event_rollup", target=target, cells=source.cells()))
         database, table = source.settings.table.split(".")
-        found = source.query(
+        answer = source.query(
             clickhouse_statement("select_partitions"),
             ["partition_id"],
             database=database,
             table=f"{table}_rollup_loading",
         )
-        partitions = [str(each) for each in found["partition_id"]]
+        partitions = [str(each) for each in answer["partition_id"]]
         for partition in partitions:
             source.run(
                 clickhouse_statement("replace_partition", rollup=source.name("_rollup"), target=target),
@@ -81,30 +82,31 @@ def reconcile(source: EventSource, days: Sequence[date]) -> list[Difference]:
     """Count the days' events in both tables.
 
     Args:
+        source: both tables.
         days: consecutive, oldest first.
 
     Raises:
-        EventsUnreadable: the server refuses a statement.
+        EventsUnreadable: The server refuses a statement.
     """
     starts = source.edges(days)
     until = next(iter(source.edges([days[-1] + timedelta(days=1)])))
     bounds = {"edges": [*starts, until], "since": min(starts), "until": until}
     ingest = clickhouse_identifier(source.settings.ingest_time)
-    # A clock more than five minutes ahead is not believed, so these days' events landed after that.
+    # A clock more than five minutes ahead is not believed, so no event of these days landed before this.
     landed = f"{ingest} >= toDateTime({{since:UInt32}} - 600, 'UTC')"
     counted = source.query(
         clickhouse_statement("select_rollup_difference", rollup=source.name("_rollup"), cells=source.cells(landed)),
         ["day_start", "raw_events", "rollup_events"],
         **bounds,
     )
-    found = counted.set_index("day_start")
-    twice = _duplicates(source, bounds)
+    by_start = counted.set_index("day_start")
+    duplicates = _duplicates(source, bounds)
     return [
         Difference(
             day,
-            int(found["raw_events"].get(start, 0)),
-            int(found["rollup_events"].get(start, 0)),
-            twice.get(start, 0),
+            int(by_start["raw_events"].get(start, 0)),
+            int(by_start["rollup_events"].get(start, 0)),
+            duplicates.get(start, 0),
         )
         for start, day in starts.items()
     ]
@@ -127,15 +129,15 @@ def _duplicates(source: EventSource, bounds: dict[str, object]) -> dict[int, int
 
 
 def require_equal(differences: Sequence[Difference]) -> None:
-    """Say on which days the tables differ.
+    """Raise if the tables differ on any day.
 
     Raises:
-        RollupDiffers: they do.
+        RollupDiffers: They differ; the message names the days.
     """
     unequal = [each for each in differences if each.raw_events != each.rollup_events]
     if unequal:
         days = ", ".join(f"{each.day} {each.rollup_events:,} of {each.raw_events:,}" for each in unequal[:5])
         raise RollupDiffers(
             f"the rollup differs from the raw events on {len(unequal)} day(s): {days}",
-            hint="`mindguard volume install` counts anew",
+            hint="`mindguard volume install` counts again",
         )

@@ -1,4 +1,4 @@
-"""The two lenses on one event: day over day, and against the usual weekday net of how all events moved. Pure."""
+"""The two lenses on one event: day over day, and against the usual weekday, net of how all events moved. Pure."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Verdict = Literal["below", "ok", "inconclusive"]
 
 _SPREAD_DAYS = 28
 _UNKNOWN_SPREAD = 0.1
-TOTAL_SPREAD = 0.05  # all traffic has no fleet to be net of
-_MIN_SPREAD = 0.06  # four weeks cannot show less
+TOTAL_SPREAD = 0.05  # fixed, since for all traffic there is no movement of other events to subtract
+_MIN_SPREAD = 0.06  # a smaller spread cannot be measured from four weeks
 _MAX_SPREAD = 0.5
 Z_GATE = 2.5
 """Standard deviations by which a fall must exceed chance."""
@@ -29,19 +29,29 @@ Z_GATE = 2.5
 STRONG_Z_GATE = 5.0
 """Standard deviations at which the second lens pages alone: a Monday's fall may hide behind a quiet Sunday."""
 
-_MEDIAN_VARIANCE = 1 + math.pi / 2 / BASELINE_DAYS  # of a new value, and of the median of four that it is held against
+_MEDIAN_VARIANCE = 1 + math.pi / 2 / BASELINE_DAYS  # variance of a new value plus that of the median of four
 FLEET_EVENTS = 5
-"""So many events must tell how all move together; with fewer, all traffic does."""
+"""At least so many events must be known to measure how all events move together; with fewer, all traffic is used."""
 
 FLEET_GONE = 0.1
-"""When all traffic is a tenth of what it should be, no event can be told apart from the rest."""
+"""When all traffic is below a tenth of its expected level, no event can be distinguished from the rest."""
 
 HOLIDAY_SPREAD = 0.15
-"""Extra relative noise of holidays and exchanged days: each event takes them differently; no baseline is like them."""
+"""Additional relative noise of holidays and exchanged days: they affect each event differently, and no baseline day is
+like them."""
 
 
 @dataclass(frozen=True)
 class Lens:
+    """What one lens shows.
+
+    Attributes:
+        ratio: actual by what it is compared with; finite.
+        verdict: below, ok or inconclusive.
+        z: the difference in standard deviations; negative if the count is lower.
+        low: whether the volume is below the event's `min_base`.
+    """
+
     ratio: float
     verdict: Verdict
     z: float
@@ -49,16 +59,21 @@ class Lens:
 
 
 def day_over_day(actual: float, before: float, tolerance: float, min_base: float) -> Lens:
+    """Compare a count with an earlier one; both vary by chance."""
     return _judge(actual, before, actual + before, tolerance, min_base)
 
 
 def against_expected(actual: float, expected: float, spread: float, tolerance: float, min_base: float) -> Lens:
+    """Compare a count with an expected one, which varies by chance and by the relative `spread`."""
     return _judge(actual, expected, _MEDIAN_VARIANCE * (expected + (spread * expected) ** 2), tolerance, min_base)
 
 
 def _judge(actual: float, base: float, variance: float, tolerance: float, min_base: float) -> Lens:
-    """Below: by more than the tolerance, and not by chance. Small and not clearly below: nothing can be said."""
-    ratio = actual / max(base, 1.0)  # finite: nothing today and nothing before is still a vanished event
+    """Judge a count: it is below if it is lower by more than the tolerance and by more than chance explains.
+
+    A count with a small base that is not clearly below is inconclusive.
+    """
+    ratio = actual / max(base, 1.0)  # finite even if both are 0, which counts as a vanished event
     z = (actual - base) / math.sqrt(max(variance, 1.0))
     if base > 0 and ratio < 1 - tolerance and z <= -Z_GATE:
         return Lens(ratio, "below", z, base < min_base)
@@ -68,14 +83,17 @@ def _judge(actual: float, base: float, variance: float, tolerance: float, min_ba
 
 
 def widened(day: Lens, week: Lens) -> Lens:
-    """The verdict over seven days where one day was too few; the figures stay those of the day."""
+    """Return the verdict over seven days if one day had too few events; the figures stay those of the day."""
     if day.low and day.verdict != "below":
         return Lens(day.ratio, week.verdict, day.z, low=True)
     return day
 
 
 def relative_spreads(history: History, rows: Sequence[Series]) -> NDArray[np.float64]:
-    """Relative noise of each event beyond chance, net of the fleet: robust, from weekdays of the last four weeks."""
+    """Return each event's relative noise beyond chance, net of how all events moved.
+
+    It is estimated robustly from week-over-week changes of the last four weeks.
+    """
     import numpy as np
 
     if not rows:
@@ -90,16 +108,17 @@ def relative_spreads(history: History, rows: Sequence[Series]) -> NDArray[np.flo
     moves, known = moves[:, columns], known[:, columns]
     if len(rows) >= FLEET_EVENTS and columns.any():
         moves = moves - np.nanmedian(moves, axis=0)
-    for number, (each, there) in enumerate(zip(moves, known, strict=True)):
-        if there.sum() >= WEEK:
-            measured = 1.4826 / math.sqrt(2) * float(np.median(np.abs(each[there])))
-            chance = 1 / max(1.0, float(np.median(history.counts[number, -_SPREAD_DAYS:])))  # is counted by itself
-            own = math.sqrt(max(0.0, measured**2 - chance))
-            result[number] = min(_MAX_SPREAD, max(_MIN_SPREAD, own))
+    for number, (each, known_here) in enumerate(zip(moves, known, strict=True)):
+        if known_here.sum() >= WEEK:
+            measured = 1.4826 / math.sqrt(2) * float(np.median(np.abs(each[known_here])))
+            chance = 1 / max(1.0, float(np.median(history.counts[number, -_SPREAD_DAYS:])))  # accounted for elsewhere
+            beyond_chance = math.sqrt(max(0.0, measured**2 - chance))
+            result[number] = min(_MAX_SPREAD, max(_MIN_SPREAD, beyond_chance))
     return result
 
 
 def fleet_move(rows: Sequence[Series], registry: Sequence[KeyEvent], total: Mapping[str, Any]) -> float:
+    """Return how all events moved against their weekdays: the median ratio, or all traffic's if few are known."""
     import numpy as np
 
     ratios = [
@@ -113,7 +132,7 @@ def fleet_move(rows: Sequence[Series], registry: Sequence[KeyEvent], total: Mapp
 
 
 def week_move(rows: Sequence[Series]) -> float:
-    """How all key events together moved in the last seven days."""
-    sums = [series.weeks()[2:] for series in rows]
-    expected = sum(each for _, each in sums)
-    return sum(each for each, _ in sums) / expected if expected else 1.0
+    """Return how all key events together moved in the last seven days, as a ratio to what was expected."""
+    sums = [series.weeks() for series in rows]
+    expected = sum(each.expected for each in sums)
+    return sum(each.current for each in sums) / expected if expected else 1.0

@@ -1,18 +1,19 @@
-"""One run of suites over one day: the judgement, what it finds, and what the day's page shows."""
+"""One run of suites over one day: the validation results, the findings, and the sections of the day's page."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from mindguard.alerts.finding import Outcome
+from mindguard.alerts.finding import Finding, Outcome, Recovery
 from mindguard.errors import MindGuardError
 from mindguard.settings import Settings
+from mindguard.volume.days import Moment
+from mindguard.volume.details import EventDetails
 from mindguard.volume.findings import Context, findings, recoveries
-from mindguard.volume.frames import Frames, Moment
+from mindguard.volume.frames import Frames
 from mindguard.volume.page.render import Section, section, unchecked
 from mindguard.volume.suites import Suite, SuiteUnsound, ValidationResult, find_suite, suites_dir, validate
 
@@ -23,30 +24,31 @@ log = logging.getLogger(__name__)
 
 
 class SuitesUnchecked(MindGuardError):
-    """Some suites could not be checked, so nothing is known of what they watch."""
+    """Some suites could not be checked, so nothing is known about what they judge."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One suite's answer, and the rows that it judged."""
+    """One suite's result, the rows that it judged, and what is known about their events, by name."""
 
     suite: Suite
     result: ValidationResult
     frame: pd.DataFrame
+    details: Mapping[str, EventDetails] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Run:
-    """What came of some suites.
+    """The results of some suites on one day.
 
     Attributes:
-        history: see `Frames.history`; empty where no suite asked for product events.
-        broken: why suites could not be checked, by name.
+        moment: the judged day, and until when events count.
+        checked: the suites that could be checked.
+        broken: why the others could not be checked, by name.
     """
 
     moment: Moment
     checked: tuple[Checked, ...] = ()
-    history: Mapping[str, Sequence[tuple[date, int]]] = field(default_factory=dict)
     broken: Mapping[str, MindGuardError] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -56,7 +58,7 @@ class Run:
 
     @property
     def may_pass_later(self) -> bool:
-        """Whether another try may check what could not be checked: not where only suites' own files are at fault."""
+        """Return whether another attempt may succeed, which is not so if only the suites' own files are at fault."""
         return not all(isinstance(error, SuiteUnsound) for error in self.broken.values())
 
     def summary(self) -> dict[str, Any]:
@@ -78,11 +80,11 @@ class Run:
 
 
 def run_suites(names: Collection[str], frames: Frames) -> Run:
-    """Judge one day by some suites, and report to nobody. A suite that cannot be checked does not stop the others.
+    """Judge one day by some suites, without reporting it. A suite that cannot be checked does not stop the others.
 
     Args:
-        names: of the suites.
-        frames: of the day; they carry the settings, and which days had incidents.
+        names: names of the suites.
+        frames: the day's frames; they also carry the settings and the days with incidents.
     """
     settings = frames.settings
     checked: list[Checked] = []
@@ -91,44 +93,42 @@ def run_suites(names: Collection[str], frames: Frames) -> Run:
         try:
             suite = find_suite(name, suites_dir(settings))
             frame = frames.of(suite)
-            result = validate(suite, frame)
+            judged = Checked(suite, validate(suite, frame), frame, frames.details(suite))
         except MindGuardError as error:
             log.error("%s: %s", name, error)
             broken[name] = error
             continue
-        for failure in result.failures:
+        for failure in judged.result.failures:
             about = "/".join(failure.key) or "all rows"
             log.info("%s: %s %s: %s %s", name, failure.severity, about, failure.expectation, failure.value)
-        checked.append(Checked(suite, result, frame))
-    history = frames.history() if any(each.suite.meta.frame for each in checked) else {}
-    return Run(frames.moment, tuple(checked), history, broken)
+        checked.append(judged)
+    return Run(frames.moment, tuple(checked), broken)
 
 
 def outcome_of(run: Run, settings: Settings, page: str = "") -> Outcome:
-    """Say what is wrong, and what is well again.
+    """Return the findings and recoveries of a run.
 
     Args:
-        run: over one day.
-        settings: for the language and the time zone.
-        page: address of the day's page.
+        run: a run over one day.
+        settings: give the language and the time zone.
+        page: address of the day's page; empty if people cannot reach it.
     """
-    context = _context(run, settings, page)
-    each = [(checked.suite, checked.result, checked.frame, context) for checked in run.checked]
-    return Outcome(
-        tuple(finding for about in each for finding in findings(*about)),
-        tuple(recovery for about in each for recovery in recoveries(*about)),
-    )
+    found: list[Finding] = []
+    recovered: list[Recovery] = []
+    for each in run.checked:
+        context = _context(run.moment, each, settings, page)
+        found += findings(each.suite, each.result, each.frame, context)
+        recovered += recoveries(each.suite, each.result, each.frame, context)
+    return Outcome(tuple(found), tuple(recovered))
 
 
 def sections(run: Run, settings: Settings) -> list[Section]:
-    """What the day's page shows of the run."""
-    context = _context(run, settings)
+    """Return what the day's page shows of the run."""
     return [
-        *(section(each.suite, each.result, each.frame, context) for each in run.checked),
+        *(section(each.suite, each.result, each.frame, _context(run.moment, each, settings)) for each in run.checked),
         *(unchecked(name, error, run.moment.as_of) for name, error in run.broken.items()),
     ]
 
 
-def _context(run: Run, settings: Settings, page: str = "") -> Context:
-    moment = run.moment
-    return Context(moment.day, moment.as_of, settings.zone, settings.locale, run.history, page)
+def _context(moment: Moment, checked: Checked, settings: Settings, page: str = "") -> Context:
+    return Context(moment.day, moment.as_of, settings.zone, settings.locale, checked.details, page)

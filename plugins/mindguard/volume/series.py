@@ -1,4 +1,4 @@
-"""Daily counts of events, with what is known of each day: alive, clean, of which kind. Pure."""
+"""Daily counts of events, and what is known about each day: whether the event existed, clean or not, its kind. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mindguard.settings.volume import KeyEvent
 from mindguard.volume.days import Kind, kind_of
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 TOTAL = "*"
-"""Name of the row for all traffic; and the key under which a day is unclean for every event."""
+"""Name of the row for all traffic, and the key of the days that are unclean for every event."""
 
 HISTORY_DAYS = 63
-"""Days before the judged one that are looked at: eight weeks for the weekdays, one more for the spread."""
+"""Number of days before the judged day that are used: eight weeks for the weekdays, one more for the spread."""
 
 BASELINE_DAYS = 4
 MIN_BASELINE_DAYS = 3
@@ -35,11 +35,13 @@ WEEK = 7
 
 @dataclass(frozen=True)
 class History:
-    """Counts of consecutive days, the judged one last.
+    """Counts of consecutive days, the judged day last.
 
     Attributes:
-        counts: names x days.
-        total: all traffic of each day, names that are no key events included.
+        names: the key events.
+        days: consecutive, oldest first.
+        counts: an array, names x days.
+        total: all traffic of each day, including names that are not key events.
     """
 
     names: tuple[str, ...]
@@ -49,10 +51,12 @@ class History:
 
     @classmethod
     def of(cls, counts: pd.DataFrame, names: Sequence[str], days: Sequence[date]) -> History:
-        """Fill the gaps: a name without row on a day was counted 0 times.
+        """Return the history with every gap filled: a name without a row on a day was counted 0 times.
 
         Args:
-            counts: `event_name`, `day`, `count`; every other name counts into the total only.
+            counts: `event_name`, `day`, `count`; names other than `names` count only into the total.
+            names: the key events.
+            days: consecutive, oldest first, the judged day last.
         """
         import numpy as np
 
@@ -66,37 +70,55 @@ class History:
         )
 
     def until(self, day: date) -> History:
-        """The same history as it stood on an earlier day."""
+        """Return the same history as it was on an earlier day."""
         end = self.days.index(day) + 1
         begin = max(0, end - 1 - HISTORY_DAYS)
         return History(self.names, self.days[begin:end], self.counts[:, begin:end], self.total[begin:end])
 
 
+class WeekSums(NamedTuple):
+    """Events of the last seven days against earlier ones, for events that are too rare for one day.
+
+    Attributes:
+        comparable: the last seven days, without days whose counterpart a week before is missing or not usual.
+        week_before: the same days one week before.
+        current: the last seven days, without days that have no usual counterpart in any earlier week.
+        expected: what the four weeks before lead one to expect for `current`.
+    """
+
+    comparable: float
+    week_before: float
+    current: float
+    expected: float
+
+
 @dataclass(frozen=True)
 class Series:
-    """One event's counts with what is known of each day. Positions count from the oldest day."""
+    """One event's counts and what is known about each day. Positions count from the oldest day."""
 
     counts: Counts
     alive: NDArray[np.bool_]
-    """The event existed through the whole day."""
+    """Whether the event existed during the whole day."""
     clean: NDArray[np.bool_]
-    """Alive, and neither an open incident nor excluded; of any kind."""
+    """Whether the event was alive, without an open incident, on a day that is not excluded; whatever the day's kind."""
     kinds: tuple[Kind, ...]
     days: tuple[date, ...]
 
     @property
     def last(self) -> int:
+        """The position of the judged day."""
         return len(self.days) - 1
 
     def usual(self, position: int) -> bool:
-        """A clean day of the judged day's kind, or an ordinary one."""
+        """Return whether the day is clean, and either ordinary or of the judged day's kind."""
         kind = self.kinds[position]
         return bool(self.clean[position]) and kind in (Kind.ORDINARY, self.kinds[self.last])
 
     def reference(self) -> int | None:
-        """Yesterday; or the last usual day before it, so that day two of an outage is not compared with day one.
+        """Return the position of yesterday, or of the last usual day before it; None if there is none.
 
-        What stands in for yesterday is a workday for a workday, and a weekend day for a weekend day.
+        So the second day of an outage is not compared with the first. A workday is replaced by a workday, and a weekend
+        day by a weekend day.
         """
         positions = range(self.last - 1, max(-1, self.last - 1 - _REFERENCE_DAYS), -1)
         weekend = self.days[self.last].weekday() >= 5
@@ -110,10 +132,16 @@ class Series:
             None,
         )
 
-    def baseline(self) -> list[int]:
-        """The last clean ordinary days like this one, newest first, four at most.
+    def reference_date(self) -> date | None:
+        """Return the day at `reference`."""
+        position = self.reference()
+        return None if position is None else self.days[position]
 
-        Like an ordinary day is the same weekday; like a holiday a weekend day; like an exchanged day a workday.
+    def baseline(self) -> list[int]:
+        """Return the positions of the last clean ordinary days like the judged one, newest first, four at most.
+
+        Days like an ordinary day are those of the same weekday; like a holiday, weekend days; like an exchanged day,
+        workdays.
         """
         kind, weekday = self.kinds[self.last], self.days[self.last].weekday()
         weekdays = {Kind.ORDINARY: (weekday,), Kind.HOLIDAY: (5, 6), Kind.EXCHANGED: range(5)}[kind]
@@ -127,26 +155,25 @@ class Series:
         ]
         return found[:BASELINE_DAYS]
 
-    def weeks(self) -> tuple[float, float, float, float]:
-        """Seven days against those before, for events too rare for one day.
+    def baseline_dates(self) -> tuple[date, ...]:
+        """Return the days at `baseline`."""
+        return tuple(self.days[position] for position in self.baseline())
 
-        Returns:
-            The last seven days and the seven before, day by day comparable; then the last seven and what the four
-            weeks before make one expect of them.
-        """
-        now = before = current = expected = 0.0
+    def weeks(self) -> WeekSums:
+        """Return the sums of the last seven days and of the days that they are compared with."""
+        comparable = before = current = expected = 0.0
         for position in range(self.last, max(-1, self.last - WEEK), -1):
             if position != self.last and not self.usual(position):
                 continue
             alike = [at for at in range(position - WEEK, -1, -WEEK) if self.usual(at)]
             if position - WEEK in alike:
-                now += self.counts[position]
+                comparable += self.counts[position]
                 before += self.counts[position - WEEK]
-            # The last week itself may hold the fall, so only what lies before it is expected.
+            # The fall may lie in the last week itself, so the expectation uses earlier weeks only.
             if alike:
                 current += self.counts[position]
                 expected += float(self.counts[alike[:BASELINE_DAYS]].mean())
-        return now, before, current, expected
+        return WeekSums(comparable, before, current, expected)
 
 
 def series_by_name(
@@ -156,24 +183,31 @@ def series_by_name(
     calendar: Workdays,
     unclean: Mapping[str, Collection[date]] | None = None,
 ) -> dict[str, Series]:
-    """Each key event's counts, and all traffic's under `TOTAL`, with what is known of each day."""
+    """Return a series for each key event, and one for all traffic under `TOTAL`.
+
+    Args:
+        history: counts of the key events, in the order of the registry.
+        registry: the key events.
+        calendar: tells holidays and exchanged workdays.
+        unclean: by event, or under `TOTAL` for all: days that must not serve as a baseline.
+    """
     import numpy as np
 
     unclean = unclean or {}
     kinds = tuple(kind_of(day, calendar) for day in history.days)
-    begun = int(np.argmax(history.total > 0)) if history.total.any() else len(history.days)
-    # The first day with events at all is rarely a whole one.
-    recorded = np.arange(len(history.days)) > begun
-    dirty = _are_in(history.days, unclean.get(TOTAL, ()))
-    found = {TOTAL: Series(history.total, recorded, recorded & ~dirty, kinds, history.days)}
+    first = int(np.argmax(history.total > 0)) if history.total.any() else len(history.days)
+    # The first day with any events is rarely recorded completely.
+    recorded = np.arange(len(history.days)) > first
+    unclean_for_all = _membership(history.days, unclean.get(TOTAL, ()))
+    found = {TOTAL: Series(history.total, recorded, recorded & ~unclean_for_all, kinds, history.days)}
     for event, counted in zip(registry, history.counts, strict=True):
         alive = recorded & _alive(event, counted, history.days)
-        own = dirty | _are_in(history.days, unclean.get(event.name, ()))
-        found[event.name] = Series(counted, alive, alive & ~own, kinds, history.days)
+        unclean_days = unclean_for_all | _membership(history.days, unclean.get(event.name, ()))
+        found[event.name] = Series(counted, alive, alive & ~unclean_days, kinds, history.days)
     return found
 
 
-def _are_in(days: Sequence[date], some: Collection[date]) -> NDArray[np.bool_]:
+def _membership(days: Sequence[date], some: Collection[date]) -> NDArray[np.bool_]:
     import numpy as np
 
     return np.array([day in some for day in days])
@@ -189,7 +223,7 @@ def _alive(event: KeyEvent, counted: Counts, days: Sequence[date]) -> NDArray[np
 
 
 def age_of(event: KeyEvent, series: Series) -> int | None:
-    """Days since the event's first; None when it never came, below 0 when it is not due yet."""
+    """Return the days since the event's first day; None if it was never seen, below 0 if it is not due yet."""
     seen = [day for day, count in zip(series.days, series.counts, strict=True) if count]
     today = series.days[series.last]
     if event.since and event.since > today:
@@ -200,6 +234,7 @@ def age_of(event: KeyEvent, series: Series) -> int | None:
 
 
 def median_of(series: Series) -> float:
+    """Return the median count of the baseline days; NaN if there are too few."""
     import numpy as np
 
     baseline = series.baseline()

@@ -1,4 +1,4 @@
-"""What the rollup says, as small frames. The client is handed in; nothing here reads raw events but the check."""
+"""Read the rollup into small frames. The client is passed in; only the check of the rollup reads raw events."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 class EventsUnreadable(MindGuardError):
-    """ClickHouse refuses a statement of the event volume check; its own words are in the message."""
+    """ClickHouse refuses a statement of the event volume check; its own error is in the message."""
 
 
 @dataclass(frozen=True)
 class EventSource:
-    """The events' tables: raw, and the rollup `<table>_rollup` that the view `<table>_rollup_view` fills."""
+    """The events' tables: the raw one, and the rollup `<table>_rollup` that the view `<table>_rollup_view` fills."""
 
     client: Client
     settings: VolumeSettings
@@ -36,27 +36,27 @@ class EventSource:
 
     @classmethod
     def of(cls, settings: Settings, resolve: Resolve) -> Self:
-        """The tables that the settings name, over their connection.
+        """Return the tables that the settings name, read through the settings' connection.
 
         Raises:
-            ConnectionMissing, MindGuardError: it is not configured, or cannot be reached.
+            ConnectionMissing, MindGuardError: The connection is not configured, or cannot be opened.
         """
         return cls(clickhouse_client(resolve(settings.connections.events)), settings.volume, settings.zone)
 
     def name(self, suffix: str = "") -> str:
-        """Quoted name of the raw table, or of the one beside it whose name ends so."""
+        """Return the quoted name of the raw table, or of the table or view beside it with this suffix."""
         return clickhouse_identifier(*f"{self.settings.table}{suffix}".split("."))
 
     @cached_property
     def dimensions(self) -> str:
-        """The dimensions' quoted names, for a list of columns."""
+        """The quoted names of the dimensions, as a list of columns."""
         return ", ".join(map(clickhouse_identifier, self.settings.dimensions))
 
     def cells(self, landed: str = "true") -> str:
-        """The rollup's definition as a statement over raw events, of those that landed then.
+        """Return the rollup's definition as a statement over raw events.
 
         Args:
-            landed: a condition, SQL already.
+            landed: a condition in SQL that restricts the raw events, for instance by when they landed.
         """
         quoted = map(clickhouse_identifier, self.settings.dimensions)
         return clickhouse_statement(
@@ -73,27 +73,31 @@ class EventSource:
     def counts(
         self, names: Sequence[str], *, day: date, as_of: datetime, days_before: int = HISTORY_DAYS
     ) -> pd.DataFrame:
-        """`event_name, day, count, misdated` of the day and those before it, each as old as `day` is at `as_of`.
+        """Return `event_name, day, count, misdated` of the day and of days before it.
 
-        Names that are not asked for are one row a day with an empty name. An event without row was counted 0 times.
+        All names that are not given are one row a day with an empty name. An event without a row was counted 0 times.
 
         Args:
-            as_of: aware; what landed later is not counted.
+            names: the events.
+            day: the latest day.
+            as_of: aware; events that landed later do not count. Each earlier day is counted as it was known when it was
+                as old as `day` is at `as_of`.
+            days_before: number of days before `day`.
         """
-        found = self.select(
+        counts = self.select(
             "select_event_counts",
             ("name", "day_start", "count", "misdated_count"),
             names,
             windows(day, as_of=as_of, count=days_before, zone=self.zone),
         )
-        return found.rename(columns={"name": "event_name", "misdated_count": "misdated"})
+        return counts.rename(columns={"name": "event_name", "misdated_count": "misdated"})
 
     def slots(self, names: Sequence[str], days: Sequence[Window]) -> pd.DataFrame:
-        """`name, day, second, count` by five minutes; second counts from the day's start."""
+        """Return `name, day, second, count` by five minutes; `second` counts from the day's start."""
         return self.select("select_event_slots", ("name", "day_start", "second", "count"), names, days)
 
     def losses(self, names: Sequence[str], days: Sequence[Window]) -> pd.DataFrame:
-        """`name, dimension, value, day, count`."""
+        """Return `name, dimension, value, day, count`."""
         pairs = ", ".join(
             f"({clickhouse_literal(name)}, toString({clickhouse_identifier(name)}))"
             for name in self.settings.dimensions
@@ -105,11 +109,12 @@ class EventSource:
     def select(
         self, statement: str, columns: Sequence[str], names: Sequence[str], days: Sequence[Window], **parts: str
     ) -> pd.DataFrame:
-        """Run one of the statements over days; their `day_start` comes back as `day`."""
+        """Run one of the statements over days; its column `day_start` is returned as `day`."""
         starts = [int(window.start.timestamp()) for window in days]
-        # A day between two asked ones must not count into the one before it: where a gap begins there is an edge too.
+        # Days need not be consecutive. A day that is left out must not count into the day before it, so the end of each
+        # day is an edge, too.
         edges = sorted({*starts, *(int(window.end.timestamp()) for window in days)})
-        found = self.query(
+        answer = self.query(
             clickhouse_statement(statement, rollup=self.name("_rollup"), **parts),
             columns,
             names=list(names),
@@ -119,43 +124,44 @@ class EventSource:
             since=min(starts),
             until=max(edges),
         )
-        found["day"] = found.pop("day_start").map(
+        answer["day"] = answer.pop("day_start").map(
             {start: window.day for start, window in zip(starts, days, strict=True)}
         )
-        return found
+        return answer
 
     def edges(self, days: Sequence[date]) -> dict[int, date]:
-        """The days' starts in seconds of Unix time."""
+        """Return the days by their start in seconds of Unix time."""
         return {int(day_start(day, self.zone).timestamp()): day for day in days}
 
     def query(self, statement: str, columns: Sequence[str], **values: Any) -> pd.DataFrame:
-        """The answer as a frame with these columns, also where it has no row.
+        """Return the answer as a frame with these columns, even if it has no rows.
 
         Raises:
-            EventsUnreadable: the server refuses.
+            EventsUnreadable: The server refuses the statement.
         """
         import pandas as pd
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
         try:
-            found: pd.DataFrame = self.client.query_df(statement, parameters=values)
+            answer: pd.DataFrame = self.client.query_df(statement, parameters=values)
         except ClickHouseError as error:
-            raise EventsUnreadable(_first_line(error), hint="`mindguard volume install` makes the rollup") from error
-        return found if len(found) else pd.DataFrame(columns=list(columns))  # the driver leaves the columns out then
+            raise EventsUnreadable(_one_line(error), hint="`mindguard volume install` makes the rollup") from error
+        # With an empty answer the driver returns no columns.
+        return answer if len(answer) else pd.DataFrame(columns=list(columns))
 
     def run(self, statement: str, **values: Any) -> None:
-        """A statement without answer.
+        """Run a statement that returns nothing.
 
         Raises:
-            EventsUnreadable: the server refuses.
+            EventsUnreadable: The server refuses the statement.
         """
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
         try:
             self.client.command(statement, parameters=values)
         except ClickHouseError as error:
-            raise EventsUnreadable(_first_line(error)) from error
+            raise EventsUnreadable(_one_line(error)) from error
 
 
-def _first_line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:400]

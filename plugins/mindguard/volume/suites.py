@@ -1,7 +1,8 @@
 """Suites of expectations: files in `expectations/` that people edit, judged by Great Expectations over small frames.
 
-Great Expectations passes silently where it could not check: it drops an expectation whose type or severity it does not
-know, and calls success what had no row, no number or no answer. Here each of these is an error, and never a pass.
+Great Expectations passes silently if it could not check something: it drops an expectation whose type or severity it
+does not know, and reports success if there was no row, no number or no answer. Here each of these is an error, and
+never a pass.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ _KEYS: dict[FrameName, tuple[str, ...]] = {
     "all_traffic": ("event_name",),
     "funnels": ("funnel", "step"),
 }
-_MOST_ROWS = 10_000
+_MAX_ROWS = 10_000
 _ABOUT_NULLS = {"expect_column_values_to_be_null", "expect_column_values_to_not_be_null"}
 
 
 class SuiteUnsound(MindGuardError):
-    """A suite's file would not check what it says."""
+    """A suite's file would not check what it declares."""
 
 
 class SuiteUnchecked(MindGuardError):
-    """A suite could not be checked, so nothing is known: this is neither a pass nor a failure."""
+    """A suite could not be checked, so nothing is known: it has neither passed nor failed."""
 
 
 class _Part(BaseModel):
@@ -60,16 +61,16 @@ class DeclaredExpectation(_Part):
 
 
 class SuiteMeta(_Part):
-    """What the suite judges: one of the package's own frames, or the answer to a query."""
+    """What the suite judges: one of the package's frames, or the answer to a query."""
 
     frame: FrameName | None = Field(None, description="see docs/volume.md")
     query: str | None = Field(
-        None, description="SQL file below `include`; binds since and until, the day's bounds; gives a small frame"
+        None, description="SQL file below `include`; binds the day's bounds, since and until; returns a small frame"
     )
-    connection: Literal["app", "events"] | None = Field(None, description="of the query: a key of `connections`")
-    key: tuple[str, ...] = Field((), description="of the query: columns that tell its rows apart")
+    connection: Literal["app", "events"] | None = Field(None, description="for a query: a key of `connections`")
+    key: tuple[str, ...] = Field((), description="for a query: the columns that identify a row")
     owner: str | None = None
-    runbook: str | None = Field(None, description="page to open when it fails")
+    runbook: str | None = Field(None, description="page to open when the suite fails")
 
     @model_validator(mode="after")
     def _one_source(self) -> SuiteMeta:
@@ -81,14 +82,14 @@ class SuiteMeta(_Part):
 
     @property
     def index(self) -> tuple[str, ...]:
-        """Columns that tell the frame's rows apart."""
+        """The columns that identify a row of the frame."""
         return _KEYS[self.frame] if self.frame else self.key
 
 
 class Suite(_Part):
     """One file of `expectations/`."""
 
-    name: str = Field(description="as the file is called")
+    name: str = Field(description="the same as the file's name")
     notes: str | None = None
     meta: SuiteMeta
     expectations: tuple[DeclaredExpectation, ...] = Field(min_length=1)
@@ -96,11 +97,15 @@ class Suite(_Part):
 
 @dataclass(frozen=True)
 class Failure:
-    """One row that an expectation refuses; or the frame as a whole, and then there is no key.
+    """One row that fails an expectation, or the frame as a whole.
 
     Attributes:
-        column: the one that was judged; empty where the expectation is about none, or about several.
-        allowed: what may stand there, for instance `0 … 6`; empty where the expectation does not say it by itself.
+        expectation: the type of the expectation.
+        severity: the severity that the expectation declares.
+        key: identifies the row; empty for the frame as a whole.
+        value: what was found.
+        column: the judged column; empty if the expectation judges no column, or several.
+        allowed: the allowed values, for instance `0 … 6`; empty if the expectation's arguments state no bounds.
     """
 
     expectation: str
@@ -113,12 +118,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """What came of a suite.
+    """The result of one suite.
 
     Attributes:
-        evaluated: expectations.
-        rows: of the frame.
-        severity: the worst of the failures; None where there is none.
+        suite: the suite's name.
+        evaluated: number of expectations.
+        rows: number of rows of the frame.
+        failures: rows that fail an expectation.
+        severity: severity of the worst failure; None if nothing failed.
     """
 
     suite: str
@@ -129,33 +136,33 @@ class ValidationResult:
 
     @property
     def failed(self) -> int:
-        """Expectations that failed."""
+        """The number of expectations that failed."""
         return len({(each.expectation, each.column, each.allowed, each.severity) for each in self.failures})
 
 
 def suites_dir(settings: Settings | None = None) -> Path:
-    """Folder of the suites: the settings', or `expectations` beside `include`."""
+    """Return the folder of the suites: that of the settings, or `expectations` beside `include`."""
     return Path(settings.suites) if settings and settings.suites else include_dir().parent / "expectations"
 
 
 def load_suites(folder: Path | None = None) -> list[Suite]:
-    """Every suite of the folder, by name.
+    """Return all suites of the folder, sorted by name.
 
     Raises:
-        SuiteUnsound: there is none, or one would not check what it says.
+        SuiteUnsound: There is no suite, or one would not check what it declares.
     """
     folder = folder or suites_dir()
     found = [read_suite(path) for path in sorted(folder.glob("*.yaml"))]
     if not found:
-        raise SuiteUnsound(f"{folder} holds no suite")
+        raise SuiteUnsound(f"{folder} contains no suite")
     return found
 
 
 def find_suite(name: str, folder: Path | None = None) -> Suite:
-    """One suite by its name.
+    """Return the suite with this name.
 
     Raises:
-        SuiteUnsound: there is none of this name, or it is not sound.
+        SuiteUnsound: There is no suite with this name, or it would not check what it declares.
     """
     folder = folder or suites_dir()
     path = folder / f"{name}.yaml"
@@ -169,7 +176,7 @@ def read_suite(path: Path) -> Suite:
     """Read and check one file, without Great Expectations.
 
     Raises:
-        SuiteUnsound: it cannot be read, is not YAML, or breaks a rule; the message names every place.
+        SuiteUnsound: The file cannot be read, is not YAML, or breaks a rule; the message names every place.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
@@ -182,31 +189,33 @@ def read_suite(path: Path) -> Suite:
         wrong = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'file'}: {each['msg']}" for each in error.errors())
         raise SuiteUnsound(f"{path.name}: {wrong}") from error
     if suite.name != path.stem:
-        raise SuiteUnsound(f"{path.name}: its name is {suite.name!r}", hint=f"call one like the other: {path.stem}")
+        raise SuiteUnsound(
+            f"{path.name}: its name is {suite.name!r}", hint=f"file and suite must have the same name: {path.stem}"
+        )
     if suite.meta.query and not (include_dir() / suite.meta.query).is_file():
         raise SuiteUnsound(f"{path.name}: there is no file {suite.meta.query} below {include_dir()}")
     return suite
 
 
 def build(suite: Suite) -> ExpectationSuite:
-    """The suite as Great Expectations understands it, with everything that it declares.
+    """Return the suite as Great Expectations understands it, with everything that it declares.
 
     Raises:
-        SuiteUnsound: an expectation is unknown, has a wrong argument, or would pass whatever comes.
+        SuiteUnsound: An expectation is unknown, has a wrong argument, or would always pass.
     """
-    _quiet()
+    _disable_telemetry()
     from great_expectations.core.expectation_suite import ExpectationSuite
     from great_expectations.exceptions.exceptions import ExpectationNotFoundError, GreatExpectationsError
     from great_expectations.expectations.registry import get_expectation_impl
 
-    import mindguard.volume.expectations  # noqa: F401 - makes its names known
+    import mindguard.volume.expectations  # noqa: F401 - registers its expectations
 
     for number, entry in enumerate(suite.expectations):
         where = f"{suite.name}: expectations.{number}"
         try:
             get_expectation_impl(entry.type)
         except ExpectationNotFoundError as error:
-            raise SuiteUnsound(f"{where}: Great Expectations knows no {entry.type!r}") from error
+            raise SuiteUnsound(f"{where}: Great Expectations does not know {entry.type!r}") from error
         _refuse_what_always_passes(where, entry)
     declared = [entry.model_dump() for entry in suite.expectations]
     try:
@@ -214,36 +223,38 @@ def build(suite: Suite) -> ExpectationSuite:
     except (GreatExpectationsError, TypeError, ValueError) as error:
         raise SuiteUnsound(f"{suite.name}: {' '.join(str(error).split())}") from error
     if len(built.expectations) != len(declared):
-        raise SuiteUnsound(f"{suite.name}: Great Expectations took {len(built.expectations)} of {len(declared)}")
+        raise SuiteUnsound(
+            f"{suite.name}: Great Expectations accepted {len(built.expectations)} of {len(declared)} expectations"
+        )
     return built
 
 
 def _refuse_what_always_passes(where: str, entry: DeclaredExpectation) -> None:
     if entry.kwargs.get("mostly") == 0:
-        raise SuiteUnsound(f"{where}: mostly 0 would pass whatever comes")
+        raise SuiteUnsound(f"{where}: mostly 0 would always pass")
     for name in ("value_set", "regex_list", "column_list", "column_set", "like_pattern_list"):
         if name in entry.kwargs and not entry.kwargs[name]:
-            raise SuiteUnsound(f"{where}: an empty {name} would pass whatever comes")
+            raise SuiteUnsound(f"{where}: an empty {name} would always pass")
     for name in ("min_value", "max_value"):
         value = entry.kwargs.get(name)
         if isinstance(value, float) and not math.isfinite(value):
-            raise SuiteUnsound(f"{where}: {name} {value} bounds nothing")
+            raise SuiteUnsound(f"{where}: {name} {value} is not a bound")
 
 
 def validate(suite: Suite, frame: pd.DataFrame) -> ValidationResult:
     """Let Great Expectations judge the frame.
 
     Raises:
-        SuiteUnsound: the suite does not fit together.
-        SuiteUnchecked: the frame is empty or too large; an expectation names a column that it has not, a row condition
-            that no row meets, a column with nulls or infinite numbers; or an expectation failed to answer.
+        SuiteUnsound: The suite is not valid; see `build`.
+        SuiteUnchecked: The frame is empty or too large; an expectation names a column that does not exist, a column
+            with nulls or infinite numbers, or a row condition that no row meets; or an expectation raised an error.
     """
     built = build(suite)
-    if not 0 < len(frame) <= _MOST_ROWS:
-        raise SuiteUnchecked(f"{suite.name}: the frame has {len(frame):,} rows, and must have 1 to {_MOST_ROWS:,}")
+    if not 0 < len(frame) <= _MAX_ROWS:
+        raise SuiteUnchecked(f"{suite.name}: the frame has {len(frame):,} rows, and must have 1 to {_MAX_ROWS:,}")
     for expectation in built.expectations:
         _require_checkable(suite, expectation, frame)
-    found = _batch(frame).validate(
+    answer = _batch(frame).validate(
         built,
         result_format={
             "result_format": "COMPLETE",
@@ -251,23 +262,25 @@ def validate(suite: Suite, frame: pd.DataFrame) -> ValidationResult:
             "include_unexpected_rows": False,
         },
     )
-    if len(found.results) != len(suite.expectations):
-        raise SuiteUnchecked(f"{suite.name}: {len(found.results)} of {len(suite.expectations)} expectations answered")
+    if len(answer.results) != len(suite.expectations):
+        raise SuiteUnchecked(
+            f"{suite.name}: {len(answer.results)} of {len(suite.expectations)} expectations have a result"
+        )
     failures: list[Failure] = []
-    for result in found.results:
+    for result in answer.results:
         config = result.expectation_config
         if config is None:
-            raise SuiteUnchecked(f"{suite.name}: an answer belongs to no expectation")
+            raise SuiteUnchecked(f"{suite.name}: a result belongs to no expectation")
         kind = config.type
         if why := _exception(result.exception_info):
-            raise SuiteUnchecked(f"{suite.name}: {kind} failed to answer: {why}")
+            raise SuiteUnchecked(f"{suite.name}: {kind} raised an error: {why}")
         if not result.success:
             failures += _failures(config, result.result, suite.meta.index)
-    worst = found.get_max_severity_failure()
-    if bool(failures) != (worst is not None) or found.success is bool(failures):
+    worst = answer.get_max_severity_failure()
+    if bool(failures) != (worst is not None) or answer.success is bool(failures):
         raise SuiteUnchecked(f"{suite.name}: Great Expectations contradicts itself")
     return ValidationResult(
-        suite.name, len(found.results), len(frame), tuple(failures), _level(worst) if worst else None
+        suite.name, len(answer.results), len(frame), tuple(failures), _level(worst) if worst else None
     )
 
 
@@ -276,8 +289,8 @@ def _level(severity: Any) -> Level:
     return next(level for level in levels if level == severity)
 
 
-def _quiet() -> None:
-    """No telemetry: the context would send events about its use."""
+def _disable_telemetry() -> None:
+    """Keep Great Expectations' context from sending events about its use."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
 
@@ -326,15 +339,15 @@ def _require_values(where: str, column: str, part: pd.DataFrame) -> None:
     import pandas as pd
 
     values = part[column]
-    strange = values.isna()
+    invalid = values.isna()
     if pd.api.types.is_numeric_dtype(values):
-        strange |= ~np.isfinite(values.astype(float))
-    if strange.any():
-        raise SuiteUnchecked(f"{where}: {column!r} is null or infinite in {int(strange.sum())} of {len(part)} rows")
+        invalid |= ~np.isfinite(values.astype(float))
+    if invalid.any():
+        raise SuiteUnchecked(f"{where}: {column!r} is null or infinite in {int(invalid.sum())} of {len(part)} rows")
 
 
 def _exception(info: Mapping[str, Any] | None) -> str:
-    """What an expectation raised; Great Expectations keeps it flat, or once more for each metric."""
+    """Return the error that an expectation raised; Great Expectations keeps it at the top level or by metric."""
     for each in (info or {}, *(value for value in (info or {}).values() if isinstance(value, Mapping))):
         if each.get("raised_exception"):
             return " ".join(str(each.get("exception_message")).split())[:300]
@@ -354,11 +367,11 @@ def _failures(config: ExpectationConfiguration, result: Mapping[str, Any], index
 
 
 def allowed(kwargs: Mapping[str, Any]) -> str:
-    """What an expectation's arguments allow, for instance `0 … 6`; empty where they state no bounds."""
-    least, most = (_number(kwargs.get(name), "g") for name in ("min_value", "max_value"))
-    if least and most:
-        return f"{least} … {most}"
-    return f"≥ {least}" if least else f"≤ {most}" if most else ""
+    """Return what an expectation's arguments allow, for instance `0 … 6`; empty if they state no bounds."""
+    low, high = (_number(kwargs.get(name), "g") for name in ("min_value", "max_value"))
+    if low and high:
+        return f"{low} … {high}"
+    return f"≥ {low}" if low else f"≤ {high}" if high else ""
 
 
 def _number(value: Any, form: str) -> str:

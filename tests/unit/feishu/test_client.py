@@ -47,7 +47,7 @@ class Bot:
             raise answer
         if isinstance(answer, httpx.Response):
             return answer
-        return httpx.Response(200, json={"code": answer, "msg": f"said {TOKEN} {SECRET}"})
+        return httpx.Response(200, json={"code": answer, "msg": f"echo {TOKEN} {SECRET}"})
 
 
 def test_sign_is_feishus_own_example() -> None:

@@ -15,7 +15,7 @@ from mindguard.errors import ConnectionMissing
 from mindguard.jobs.event_volume import due, groups, judge_day
 from mindguard.resources import include_dir
 from mindguard.settings import Settings, load_settings
-from mindguard.volume.frames import Moment
+from mindguard.volume.days import Moment
 from mindguard.volume.run import SuitesUnchecked, outcome_of
 from mindguard.volume.suites import suites_dir
 

@@ -1,4 +1,4 @@
-"""What people are told of results: which are findings, which end something, and how they read."""
+"""How results become findings and recoveries, and how the findings read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from mindguard.alerts.finding import Finding, Outcome
 from mindguard.alerts.severity import Severity
-from mindguard.monitors.findings import checker, outcome_of
+from mindguard.monitors.findings import monitoring_gap, outcome_of
 from mindguard.monitors.result import Key, Result
 from mindguard.settings import Settings
 
@@ -59,8 +59,8 @@ def result(monitor: str, status: str, **facts: Any) -> Result:
 
 
 def outcome(*results: Result, known: tuple[Key, ...] = (), **more: Any) -> Outcome:
-    ours = settings(**more)
-    return outcome_of(ours, ours.monitors, results, known=known, log_url="https://airflow.example/log")
+    used = settings(**more)
+    return outcome_of(used, used.monitors, results, known=known, log_url="https://airflow.example/log")
 
 
 def finding(*results: Result, **more: Any) -> Finding:
@@ -113,9 +113,9 @@ def test_what_passes_ends_its_incident() -> None:
 @pytest.mark.parametrize("minutes", [1, 600])
 def test_too_little_traffic_neither_alarms_nor_ends_anything(minutes: int) -> None:
     quiet = result("landing", "unknown", reason="low_base", unknown_since=NOW - minutes * MINUTE)
-    said = outcome(quiet)
-    assert said.findings == ()
-    assert "monitor:landing:" not in {each.recovery_key for each in said.recoveries}
+    reported = outcome(quiet)
+    assert reported.findings == ()
+    assert "monitor:landing:" not in {each.recovery_key for each in reported.recoveries}
 
 
 @pytest.mark.parametrize("reason", ["no_value", "negative", "future", "timeout", "failed"])
@@ -130,13 +130,13 @@ def test_what_cannot_be_measured_is_a_finding_after_its_time(reason: str) -> Non
 
 def test_the_monitors_of_an_unreachable_source_are_one_finding_of_their_worst_severity() -> None:
     gone = {"reason": "unreachable", "note": "connection refused", "unknown_since": NOW - 11 * MINUTE}
-    said = outcome(
+    reported = outcome(
         result("landing", "unknown", **gone), result("api", "unknown", **gone), result("routing", "pass", value=0.0)
     )
-    (found,) = said.findings
+    (found,) = reported.findings
     assert (found.recovery_key, found.alert.severity) == ("monitor:source:mindguard_events", Severity.P1)
     assert "api, landing" in facts(found).values()
-    assert {each.recovery_key for each in said.recoveries} == {"monitor:routing:", "monitor:source:mindguard_app"}
+    assert {each.recovery_key for each in reported.recoveries} == {"monitor:routing:", "monitor:source:mindguard_app"}
 
 
 def test_a_source_that_was_reached_ends_its_incident_and_a_short_outage_is_none() -> None:
@@ -144,18 +144,18 @@ def test_a_source_that_was_reached_ends_its_incident_and_a_short_outage_is_none(
         each.recovery_key
         for each in outcome(result("landing", "unknown", reason="failed", unknown_since=NOW)).recoveries
     }
-    said = outcome(result("landing", "unknown", reason="unreachable", unknown_since=NOW - MINUTE))
-    assert (said.findings, said.recoveries) == ((), ())
+    reported = outcome(result("landing", "unknown", reason="unreachable", unknown_since=NOW - MINUTE))
+    assert (reported.findings, reported.recoveries) == ((), ())
 
 
 def test_a_dimension_that_has_gone_ends_its_incident_and_one_that_was_not_measured_does_not() -> None:
     known = (("api", "/old"), ("api", "/a"), ("landing", "x"), ("removed", ""))
-    said = outcome(
+    reported = outcome(
         result("api", "pass", dimension="/a", value=0.0),
         result("landing", "unknown", reason="timeout", unknown_since=NOW),
         known=known,
     )
-    assert {each.recovery_key for each in said.recoveries} == {
+    assert {each.recovery_key for each in reported.recoveries} == {
         "monitor:api:/a",
         "monitor:api:/old",
         "monitor:source:mindguard_events",
@@ -163,7 +163,7 @@ def test_a_dimension_that_has_gone_ends_its_incident_and_one_that_was_not_measur
 
 
 @pytest.mark.parametrize(
-    ("measured", "title", "said"),
+    ("measured", "title", "shown"),
     [
         (
             result("landing", "error", value=372.4, reason="above", cause="pipeline_late"),
@@ -192,18 +192,18 @@ def test_a_dimension_that_has_gone_ends_its_incident_and_one_that_was_not_measur
         ),
     ],
 )
-def test_people_on_call_read_chinese(measured: Result, title: str, said: dict[str, str]) -> None:
+def test_people_on_call_read_chinese(measured: Result, title: str, shown: dict[str, str]) -> None:
     found = finding(measured)
     assert found.alert.title == title
-    assert facts(found) == said
+    assert facts(found) == shown
 
 
-def test_a_checker_that_was_late_is_p2_and_one_that_stays_out_p1_and_both_are_one_incident() -> None:
-    was, stays = (
-        checker("service_levels", 5 * MINUTE, at=NOW, running=running, settings=settings(), log_url="")
+def test_interrupted_monitoring_is_p2_and_stopped_monitoring_p1_and_both_are_one_incident() -> None:
+    interrupted, stopped = (
+        monitoring_gap("service_levels", 5 * MINUTE, at=NOW, running=running, settings=settings(), log_url="")
         for running in (True, False)
     )
-    assert (was.alert.severity, stays.alert.severity) == (Severity.P2, Severity.P1)
-    assert was.alert.fingerprint == stays.alert.fingerprint
-    assert was.recovery_key == stays.recovery_key == "monitor:checker:service_levels"
-    assert was.alert.happened_at == NOW - 5 * MINUTE
+    assert (interrupted.alert.severity, stopped.alert.severity) == (Severity.P2, Severity.P1)
+    assert interrupted.alert.fingerprint == stopped.alert.fingerprint
+    assert interrupted.recovery_key == stopped.recovery_key == "monitor:checker:service_levels"
+    assert interrupted.alert.happened_at == NOW - 5 * MINUTE

@@ -1,4 +1,4 @@
-"""What a value means: thresholds, holding, recovery, and everything that is no value at all."""
+"""How a value is judged: thresholds, holding, recovery, and values that cannot be judged."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_an_age(reading: Reading, status: str, reason: str, value: float | None)
     assert (verdict.status, verdict.reason, verdict.value) == (status, reason, value)
 
 
-def test_the_age_is_by_the_sources_clock_and_the_skew_is_told() -> None:
+def test_the_age_is_by_the_sources_clock_and_the_skew_is_reported() -> None:
     fast = NOW + timedelta(minutes=10)
     verdict = judge(monitor(), Reading(newest=fast, source_now=fast), State(), now=NOW)
     assert (verdict.status, verdict.value, verdict.skew_s) == ("pass", 0, 600)
@@ -154,7 +154,7 @@ def test_since_is_when_the_level_began() -> None:
 
 
 @pytest.mark.parametrize(("value", "escalated"), [(0.02, False), (0.05, False), (0.051, True)])
-def test_escalation(value: float, escalated: bool) -> None:
+def test_escalation(value: float, *, escalated: bool) -> None:
     assert judge(rate(escalate_above=0.05), Reading(value=value), State(), now=NOW).escalated is escalated
 
 

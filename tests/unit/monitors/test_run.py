@@ -43,7 +43,7 @@ class Unavailable(Remembering):
 
 
 def rows_of(monitor: Any, rows: Any) -> Any:
-    """Rows as every source gives them."""
+    """Rows as every source returns them."""
     return table(monitor, list(rows[0]), [list(row.values()) for row in rows]) if rows else []
 
 
@@ -202,7 +202,7 @@ def test_without_its_memory_a_run_still_judges(script: dict[str, Any]) -> None:
     assert measured(settings("m"), Unavailable()) == {"m": ("error", "above")}
 
 
-def test_names_choose_and_a_wrong_one_is_told(script: dict[str, Any]) -> None:
+def test_names_choose_monitors_and_an_unknown_name_is_an_error(script: dict[str, Any]) -> None:
     script |= {"a": [{"value": 0.0}], "b": [{"value": 0.0}]}
     assert set(measured(settings("a", "b"), names=["b"])) == {"b"}
     with pytest.raises(MonitorMissing, match="no monitor c – the settings have a, b"):
@@ -247,19 +247,27 @@ def test_a_bad_endpoint_without_traffic_for_a_day_is_forgotten(script: dict[str,
 
 
 @pytest.mark.parametrize(
-    ("kind", "columns", "said"),
+    ("kind", "columns", "message"),
     [
-        ("freshness", ["value", "lag"], "the query gives lag – a freshness query may give newest, value, upstream"),
-        ("freshness", ["base"], "the query does not give newest or value – name its column so"),
-        ("rate", ["newest"], "the query gives newest – a rate query may give value"),
-        ("latency", ["base"], "the query does not give value"),
-        ("deadline", ["rows"], "the query does not give state"),
-        ("deadline", ["state", "value"], "the query gives value – a deadline query may give state, rows"),
-        ("rate", ["value", "value"], "the query gives value twice"),
-        ("rate", [], "the query does not give value"),
+        (
+            "freshness",
+            ["value", "lag"],
+            "the query returns the unknown column lag – a freshness query may return newest, value, upstream",
+        ),
+        ("freshness", ["base"], "the query does not return newest or value – give its column that name"),
+        ("rate", ["newest"], "the query returns the unknown column newest – a rate query may return value"),
+        ("latency", ["base"], "the query does not return value"),
+        ("deadline", ["rows"], "the query does not return state"),
+        (
+            "deadline",
+            ["state", "value"],
+            "the query returns the unknown column value – a deadline query may return state, rows",
+        ),
+        ("rate", ["value", "value"], "the query returns the column value twice"),
+        ("rate", [], "the query does not return value"),
     ],
 )
-def test_columns_are_checked_even_without_a_row(kind: str, columns: list[str], said: str) -> None:
+def test_columns_are_checked_even_without_a_row(kind: str, columns: list[str], message: str) -> None:
     more = {"deadline": {"at": "09:00"}, "freshness": {}}.get(kind, {"error_above": 1})
     entry = {"name": "m", "kind": kind, "source": "postgres", "query": "m.sql", **more}
     asked = Settings.model_validate(
@@ -267,28 +275,28 @@ def test_columns_are_checked_even_without_a_row(kind: str, columns: list[str], s
     )
     with pytest.raises(MeasurementFailed) as caught:
         table(asked.monitors[0], columns, [])
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
-        ([{"newest": datetime(2026, 1, 1)}], "newest is no time with a time zone"),  # noqa: DTZ001
-        ([{"newest": 5}], "newest is no time"),
-        ([{"value": "5"}], "value is no number"),
-        ([{"value": True}], "value is no number"),
+        ([{"newest": datetime(2026, 1, 1)}], "newest is not a time with a time zone"),  # noqa: DTZ001
+        ([{"newest": 5}], "newest is not a time"),
+        ([{"value": "5"}], "value is not a number"),
+        ([{"value": True}], "value is not a number"),
         ([{"value": 1}, {"value": 2}], "several rows for dimension ''"),
         ([{"value": 1, "dimension": str(n)} for n in range(201)], "more than 200 rows"),
     ],
 )
-def test_what_is_no_measurement(rows: list[dict[str, Any]], said: str) -> None:
+def test_rows_that_are_not_a_measurement(rows: list[dict[str, Any]], message: str) -> None:
     (monitor,) = Settings.model_validate(
         {
             "snapshot": {"bucket": "b", "tables": [{"name": "public.t"}]},
             "monitors": [{"name": "m", "kind": "freshness", "source": "postgres", "query": "m.sql"}],
         }
     ).monitors
-    with pytest.raises(MeasurementFailed, match=said):
+    with pytest.raises(MeasurementFailed, match=message):
         readings(rows_of(monitor, rows))
 
 

@@ -1,4 +1,4 @@
-"""Replay of past days: what fires, what it is scored, and that the shipped thresholds keep their promise."""
+"""Replay of past days: what fires, how it is scored, and whether the shipped thresholds keep their promise."""
 
 from __future__ import annotations
 

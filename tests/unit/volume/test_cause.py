@@ -1,4 +1,4 @@
-"""Where it is missing, since when, what fell with it, which release came before."""
+"""Why an event fell: where it is missing, since when, what fell with it, which release came before."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import pandas as pd
 import pytest
 
 from mindguard.alerts.alert import Release
-from mindguard.volume.cause import explain, find_onset
+from mindguard.settings.volume import KeyEvent
+from mindguard.volume.cause import Cause, Loss, MainLoss, explain, find_onset, with_causes
 from mindguard.volume.days import day_start
-from tests.unit.volume.worlds import DAY, history, judge
+from mindguard.volume.frame import judge_history
+from mindguard.volume.series import HISTORY_DAYS, History, series_by_name
+from tests.unit.volume.worlds import CALENDAR, DAY, counts, history
 
 START = day_start(DAY, ZoneInfo("Asia/Shanghai"))
 RELEASED = Release("2.6.0", START + timedelta(hours=9))
@@ -37,13 +40,15 @@ def test_no_fall_and_no_events_have_no_onset_to_find() -> None:
     assert find_onset(np.zeros(288), np.zeros(288)) == 0
 
 
-def explained(**changes: object) -> pd.Series:
-    """`submit` lost nearly all of iOS from ten o'clock on."""
+def explained(**changes: object) -> tuple[pd.DataFrame, dict[str, Cause]]:
+    """`submit` lost nearly all of iOS from ten o'clock on: the frame, and the causes by event."""
     world = history()
     world["submit"][DAY] = 1000
-    frame = judge(world).reset_index()
-    row = frame.set_index("event_name").loc["submit"]
-    baseline = [pd.Timestamp(each).date() for each in row["baseline_dates"].split()]
+    registry = [KeyEvent(name=name) for name in world]
+    past = History.of(counts(world), list(world), [DAY - timedelta(days=back) for back in range(HISTORY_DAYS, -1, -1)])
+    series = series_by_name(past, registry, calendar=CALENDAR)
+    frame = judge_history(past, series, registry)
+    baseline, yesterday = series["submit"].baseline_dates(), series["submit"].reference_date()
     seconds = range(0, 86_400, 300)
     slots = [("submit", day, second, 2000 / 288) for day in baseline for second in seconds]
     slots += [("submit", DAY, second, 2000 / 288 if second < 36_000 else 1) for second in seconds]
@@ -55,7 +60,7 @@ def explained(**changes: object) -> pd.Series:
         ("submit", dimension, value, day, count)
         for dimension, found in values.items()
         for value, (before, now) in found.items()
-        for day, count in ((row["yesterday_date"], before), (DAY, now))
+        for day, count in ((yesterday, before), (DAY, now))
     ]
     named = {
         "slots": pd.DataFrame(slots, columns=["name", "day", "second", "count"]),
@@ -67,47 +72,45 @@ def explained(**changes: object) -> pd.Series:
     }
     for name in ("slots", "losses"):
         named[name] = pd.concat([named[name], changes.pop(f"more_{name}", None)])  # type: ignore[list-item]
-    return explain(frame, **{**named, **changes}).set_index("event_name")  # type: ignore[arg-type]
+    causes = explain(frame, series, **{**named, **changes})  # type: ignore[arg-type]
+    return with_causes(frame, causes).set_index("event_name"), causes
+
+
+def cause_of_submit(**changes: object) -> Cause:
+    return explained(**changes)[1]["submit"]
 
 
 def test_the_value_that_holds_the_loss_is_the_main_cause() -> None:
-    frame = explained()
-    cause = json.loads(frame.loc["submit", "cause"])
-    assert cause["main"] == {"dimension": "platform", "value": "ios", "share": 0.88}
-    ios = cause["losses"]["platform"][0]
-    assert (ios["value"], ios["expected"], ios["actual"], ios["loss"], ios["usual_share"]) == (
-        "ios",
-        900,
-        20,
-        880,
-        0.45,
-    )
+    cause = cause_of_submit()
+    assert cause.main == MainLoss("platform", "ios", 0.88)
+    assert cause.losses["platform"][0] == Loss("ios", expected=900, actual=20, loss=880, share=0.88, usual_share=0.45)
     # China holds 95 % of the loss as of everything: that explains nothing.
-    assert cause["losses"]["country"][0]["share"] == 0.95
+    assert cause.losses["country"][0].share == 0.95
 
 
 def test_the_onset_is_an_instant_in_utc() -> None:
-    onset = explained().loc["submit", "onset"]
-    assert onset == START + timedelta(hours=10)
+    onset = explained()[0].loc["submit", "onset"]
+    assert onset == cause_of_submit().onset == START + timedelta(hours=10)
     assert onset.utcoffset() == timedelta(0)
 
 
 def test_days_that_belong_to_other_rows_change_nothing() -> None:
-    """One query brings the days of all rows that fell; their yesterdays and baselines may differ."""
+    """One query loads the days of all rows that fell; their reference and baseline days may differ."""
     other = DAY - timedelta(days=3)
-    alone = explained()
     slots = pd.DataFrame([("submit", other, 0, 5000)], columns=["name", "day", "second", "count"])
     losses = pd.DataFrame(
         [("submit", "platform", "ios", other, 5000)], columns=["name", "dimension", "value", "day", "count"]
     )
-    together = explained(more_slots=slots, more_losses=losses)
-    pd.testing.assert_frame_equal(alone, together)
+    assert cause_of_submit(more_slots=slots, more_losses=losses) == cause_of_submit()
 
 
-def test_rows_that_are_in_order_have_neither_onset_nor_cause() -> None:
-    frame = explained().drop(index="submit")
-    assert frame["onset"].isna().all()
-    assert set(frame["cause"]) == {""}
+def test_suites_find_the_cause_as_text_and_rows_that_are_in_order_have_none() -> None:
+    frame, causes = explained()
+    assert set(causes) == {"submit"}
+    assert json.loads(frame.loc["submit", "cause"]) == causes["submit"].to_json()
+    others = frame.drop(index="submit")
+    assert others["onset"].isna().all()
+    assert set(others["cause"]) == {""}
 
 
 @pytest.mark.parametrize(
@@ -119,17 +122,19 @@ def test_rows_that_are_in_order_have_neither_onset_nor_cause() -> None:
         (START - timedelta(days=4), False),
     ],
 )
-def test_the_release_before_the_onset_is_named(released_at: datetime, named: bool) -> None:
-    cause = json.loads(explained(releases=[Release("2.6.0", released_at)]).loc["submit", "cause"])
-    expected = {"version": "2.6.0", "released_at": released_at.astimezone(UTC).isoformat()}
-    assert cause["release"] == (expected if named else None)
+def test_the_release_before_the_onset_is_named(released_at: datetime, *, named: bool) -> None:
+    release = Release("2.6.0", released_at)
+    cause = cause_of_submit(releases=[release])
+    assert cause.release == (release if named else None)
+    shown = {"version": "2.6.0", "released_at": released_at.astimezone(UTC).isoformat()}
+    assert cause.to_json()["release"] == (shown if named else None)
 
 
 def test_the_last_of_several_releases_is_named() -> None:
     earlier = Release("2.5.9", START - timedelta(hours=5))
-    assert json.loads(explained(releases=[RELEASED, earlier]).loc["submit", "cause"])["release"]["version"] == "2.6.0"
+    assert cause_of_submit(releases=[RELEASED, earlier]).release == RELEASED
 
 
-def test_wrong_clocks_are_told_where_they_are_many() -> None:
-    assert json.loads(explained(misdated={"submit": 300}).loc["submit", "cause"])["misdated"] == 300
-    assert json.loads(explained(misdated={"submit": 3}).loc["submit", "cause"])["misdated"] == 0
+def test_wrong_clocks_are_reported_if_there_are_many() -> None:
+    assert cause_of_submit(misdated={"submit": 300}).misdated == 300
+    assert cause_of_submit(misdated={"submit": 3}).misdated == 0

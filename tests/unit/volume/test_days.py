@@ -11,7 +11,7 @@ from mindguard.resources import include_dir
 from mindguard.settings import load_settings
 from mindguard.settings.rota import CalendarSettings
 from mindguard.volume.days import Kind, day_start, kind_of, windows
-from mindguard.volume.frames import calendar_of
+from mindguard.volume.event_day import calendar_of
 from mindguard.workdays import Workdays
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")

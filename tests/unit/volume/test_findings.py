@@ -1,4 +1,4 @@
-"""What people are told of a fall, and when it is over."""
+"""How a fall is reported, and when it is over."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pytest
 
+from mindguard.alerts.alert import Release
 from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.severity import Severity
 from mindguard.feishu.card import render_card
 from mindguard.jobs.event_volume import days_with_incidents
 from mindguard.settings.volume import Funnel
+from mindguard.volume.cause import Cause, Loss, MainLoss
 from mindguard.volume.days import day_start
+from mindguard.volume.details import DayCount, EventDetails
 from mindguard.volume.findings import Context, findings, recoveries, recovery_key
 from mindguard.volume.series import TOTAL
 from mindguard.volume.suites import find_suite, validate
@@ -26,28 +29,29 @@ from tests.unit.volume.worlds import judge as judged_frame
 
 ZONE = ZoneInfo("Asia/Shanghai")
 START = day_start(DAY, ZONE)
-CAUSE = {
-    "main": {"dimension": "platform", "value": "ios", "share": 0.93},
-    "losses": {
-        "platform": [
-            {"value": "ios", "expected": 800.0, "actual": 60, "loss": 740.0, "share": 0.93, "usual_share": 0.4},
-            {"value": "android", "expected": 1200.0, "actual": 1240, "loss": -40.0, "share": -0.05, "usual_share": 0.6},
-        ],
-        "country": [
-            {"value": "CN", "expected": 1960.0, "actual": 1180, "loss": 780.0, "share": 0.97, "usual_share": 0.97}
-        ],
+CAUSE = Cause(
+    onset=START + timedelta(hours=10),
+    main=MainLoss("platform", "ios", 0.93),
+    losses={
+        "platform": (
+            Loss("ios", expected=800.0, actual=60, loss=740.0, share=0.93, usual_share=0.4),
+            Loss("android", expected=1200.0, actual=1240, loss=-40.0, share=-0.05, usual_share=0.6),
+        ),
+        "country": (Loss("CN", expected=1960.0, actual=1180, loss=780.0, share=0.97, usual_share=0.97),),
     },
-    "co_moving": ["share"],
-    "release": {"version": "3.4.0", "released_at": (START + timedelta(hours=9)).isoformat()},
-    "misdated": 0,
-}
+    co_moving=("share",),
+    release=Release("3.4.0", START + timedelta(hours=9)),
+)
+COUNTS = (*(DayCount(DAY - timedelta(days=back), 2000) for back in range(27, 0, -1)), DayCount(DAY, 1200))
+BASELINE = tuple(DAY - timedelta(days=7 * back) for back in range(1, 5))
 CONTEXT = Context(
     day=DAY,
     as_of=START + timedelta(hours=24, minutes=30),
     zone=ZONE,
     locale="en",
-    history={"submit": [(DAY - timedelta(days=back), 2000) for back in range(27, 0, -1)] + [(DAY, 1200)]},
+    details={"submit": EventDetails(COUNTS, BASELINE)},
 )
+EXPLAINED = replace(CONTEXT, details={"submit": EventDetails(COUNTS, BASELINE, CAUSE)})
 
 
 def world(**fallen: float) -> dict[str, dict[date, int]]:
@@ -62,16 +66,7 @@ def events(counted: Mapping[str, Mapping[date, int]], funnels: tuple[Funnel, ...
     return frame[frame["scope"] == "event"]
 
 
-def explained(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    there = frame["event_name"] == name
-    onsets = [START + timedelta(hours=10) if each else None for each in there]
-    return frame.assign(
-        onset=pd.Series(onsets, index=frame.index).astype("datetime64[us, UTC]"),
-        cause=there.map({True: json.dumps(CAUSE), False: ""}),
-    )
-
-
-def told(name: str, frame: pd.DataFrame, context: Context = CONTEXT) -> tuple[list[Any], set[str]]:
+def judged_by(name: str, frame: pd.DataFrame, context: Context = CONTEXT) -> tuple[list[Any], set[str]]:
     suite = find_suite(name)
     judged = validate(suite, frame)
     ended = {each.recovery_key for each in recoveries(suite, judged, frame, context)}
@@ -79,7 +74,7 @@ def told(name: str, frame: pd.DataFrame, context: Context = CONTEXT) -> tuple[li
 
 
 def test_a_confirmed_fall_is_one_p1_with_its_cause_and_chart() -> None:
-    found, ended = told("event_volume", explained(events(world(submit=0.6)), "submit"))
+    found, ended = judged_by("event_volume", events(world(submit=0.6)), EXPLAINED)
     (finding,) = found
     alert = finding.alert
     assert (alert.title, alert.severity) == ("Event volume fell: submit", Severity.P1)
@@ -102,25 +97,25 @@ def test_a_confirmed_fall_is_one_p1_with_its_cause_and_chart() -> None:
 
 @pytest.mark.parametrize("locale", ["zh", "en"])
 def test_every_word_is_there_in_both_languages_and_the_card_holds_it(locale: Any) -> None:
-    context = replace(CONTEXT, locale=locale)
-    (finding,), _ = told("event_volume", explained(events(world(submit=0.6)), "submit"), context)
+    context = replace(EXPLAINED, locale=locale)
+    (finding,), _ = judged_by("event_volume", events(world(submit=0.6)), context)
     card = json.dumps(render_card(finding.alert, locale=locale, zone=ZONE), ensure_ascii=False)
     assert "submit" in card
     assert "ios" in card
     assert ("埋点下降" in card) == (locale == "zh")
 
 
-def test_the_same_day_is_told_once_and_again_where_it_is_worse() -> None:
-    (worse,), _ = told("event_volume", events(world(submit=0.6)))
-    (again,), _ = told("event_volume", events(world(submit=0.5)))
-    (next_day,), _ = told("event_volume", events(world(submit=0.5)), replace(CONTEXT, day=DAY + timedelta(days=1)))
+def test_the_same_day_is_reported_once_and_again_if_it_is_worse() -> None:
+    (worse,), _ = judged_by("event_volume", events(world(submit=0.6)))
+    (again,), _ = judged_by("event_volume", events(world(submit=0.5)))
+    (next_day,), _ = judged_by("event_volume", events(world(submit=0.5)), replace(CONTEXT, day=DAY + timedelta(days=1)))
     assert worse.occurrence == again.occurrence != next_day.occurrence
     assert worse.alert.fingerprint == next_day.alert.fingerprint
 
 
-def test_a_later_step_is_told_by_the_fall_that_explains_it() -> None:
+def test_a_later_step_folds_into_the_fall_that_explains_it() -> None:
     funnel = Funnel(name="f", steps=("app_open", "start", "submit"))
-    found, ended = told("event_volume", events(world(start=0.5, submit=0.5), funnels=(funnel,)))
+    found, ended = judged_by("event_volume", events(world(start=0.5, submit=0.5), funnels=(funnel,)))
     assert [each.alert.subject for each in found] == ["event_volume / start"]
     assert "volume:event_volume:submit" not in ended
 
@@ -128,7 +123,7 @@ def test_a_later_step_is_told_by_the_fall_that_explains_it() -> None:
 def test_the_first_broken_step_waits_for_its_event_and_the_next_for_it() -> None:
     steps = {"funnel": "f", "first_broken": "start", "verdict": "below", "conversion": 0.2, "usual_conversion": 0.4}
     frame = pd.DataFrame([{**steps, "step": step, "gap": 100.0} for step in ("start", "submit")])
-    found, _ = told("funnels", frame)
+    found, _ = judged_by("funnels", frame)
     parents = {each.recovery_key: each.parent for each in found}
     assert parents == {
         "volume:funnels:f/start": "volume:event_volume:start",
@@ -144,20 +139,20 @@ def unconfirmed() -> pd.DataFrame:
 
 
 def test_falls_that_nothing_confirms_are_one_p2_a_day() -> None:
-    found, ended = told("event_volume", unconfirmed())
+    found, ended = judged_by("event_volume", unconfirmed())
     (finding,) = found
     assert (finding.alert.title, finding.alert.severity) == ("Events down day over day, unconfirmed: 2", Severity.P2)
     assert {row[0] for row in finding.alert.table.rows} == {"submit", "view"}
     assert finding.recovery_key not in ended
     assert "volume:event_volume:submit" not in ended
-    _, later = told("event_volume", events(world()))
+    _, later = judged_by("event_volume", events(world()))
     assert finding.recovery_key in later
 
 
-def test_nobody_is_told_of_them_while_the_day_runs() -> None:
+def test_they_are_not_reported_while_the_day_runs() -> None:
     running = replace(CONTEXT, as_of=START + timedelta(hours=10))
-    assert told("event_volume", unconfirmed(), running)[0] == []
-    found, ended = told("event_volume", events(world(submit=0.5)), running)
+    assert judged_by("event_volume", unconfirmed(), running)[0] == []
+    found, ended = judged_by("event_volume", events(world(submit=0.5)), running)
     assert [each.alert.severity for each in found] == [Severity.P1]
     assert not any("unconfirmed" in key for key in ended)
 
@@ -172,13 +167,13 @@ def test_a_day_that_is_judged_again_later_ends_nothing_that_began_after_it() -> 
 
 def test_those_that_another_fall_explains_are_not_among_them() -> None:
     frame = unconfirmed()
-    found, _ = told("event_volume", frame.assign(folded_into=TOTAL))
+    found, _ = judged_by("event_volume", frame.assign(folded_into=TOTAL))
     assert found == []
 
 
 def test_an_outage_of_everything_is_a_p0() -> None:
     frame = judged_frame(world(**dict.fromkeys(history(), 0.0))).reset_index()
-    (finding,), ended = told("total_volume", frame[frame["scope"] == "total"])
+    (finding,), ended = judged_by("total_volume", frame[frame["scope"] == "total"])
     assert (finding.alert.severity, finding.recovery_key) == (Severity.P0, recovery_key("total_volume", (TOTAL,)))
     assert ended == {"volume:total_volume:"}
 
@@ -186,7 +181,7 @@ def test_an_outage_of_everything_is_a_p0() -> None:
 def test_a_few_events_that_stay_away_at_night_are_no_p0() -> None:
     frame = judged_frame(world()).reset_index()
     total = frame[frame["scope"] == "total"].assign(net_ratio=0.0, verdict_net="inconclusive", page=False)
-    found, _ = told("total_volume", total)
+    found, _ = judged_by("total_volume", total)
     assert found == []
 
 
@@ -211,16 +206,16 @@ def test_days_of_incidents_are_no_baseline() -> None:
         zone=ZONE,
     )
     assert days == {
-        "submit": {DAY - timedelta(days=5), DAY - timedelta(days=4)},  # the day on which it ended was well
+        "submit": {DAY - timedelta(days=5), DAY - timedelta(days=4)},  # the day on which it ended was in order
         "view": {DAY - timedelta(days=2)},
         TOTAL: {DAY - timedelta(days=1)},
     }
 
 
-def test_what_cannot_be_told_ends_nothing() -> None:
+def test_an_inconclusive_row_ends_nothing() -> None:
     frame = events(world())
     frame.loc[frame["event_name"] == "view", "verdict_net"] = "inconclusive"
-    found, ended = told("event_volume", frame)
+    found, ended = judged_by("event_volume", frame)
     assert found == []
     assert "volume:event_volume:view" not in ended
     assert "volume:event_volume:submit" in ended

@@ -1,4 +1,4 @@
-"""What a fall, and what only looks like one, does to the frame."""
+"""How the frame shows falls, and changes that only look like falls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mindguard.settings.volume import Funnel, KeyEvent
-from mindguard.volume.frame import FrameError, _refuse_silent_gaps, build_frame
+from mindguard.volume.frame import FrameError, _require_finite, build_frame
 from mindguard.volume.series import TOTAL
 from tests.unit.volume.worlds import BASES, CALENDAR, DAY, counts, history, judge
 
@@ -311,7 +311,7 @@ def test_a_gap_in_a_tracked_row_is_an_error() -> None:
     frame = judge(history()).reset_index()
     frame.loc[2, "day_over_day"] = np.nan
     with pytest.raises(FrameError, match="day_over_day of start"):
-        _refuse_silent_gaps(frame)
+        _require_finite(frame)
 
 
 @given(st.data())

@@ -30,7 +30,7 @@ def history(day: date = DAY, bases: Mapping[str, int] = BASES) -> dict[str, dict
 
 
 def counts(world: Mapping[str, Mapping[date, int]]) -> pd.DataFrame:
-    """As the rollup answers: no row for what was not counted."""
+    """Counts as the rollup returns them: an event that was not counted on a day has no row."""
     rows = [(name, day, count) for name, days in world.items() for day, count in days.items() if count]
     return pd.DataFrame(rows, columns=["event_name", "day", "count"])
 

@@ -1,4 +1,4 @@
-"""Where monitors measure. Each source is one small module; `prepare` chooses it."""
+"""The sources at which monitors measure. Each source is one small module; `prepare` chooses it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mindguard.settings.monitors import Monitor
 
 
 def connection_id(monitor: Monitor, settings: Settings) -> str | None:
-    """The connection that a monitor measures through; None for http, which has none."""
+    """Return the id of the connection that a monitor measures through; None for http, which needs no connection."""
     ids = settings.connections
     defaults = {
         "clickhouse": ids.events,
@@ -25,21 +25,21 @@ def connection_id(monitor: Monitor, settings: Settings) -> str | None:
 
 
 def prepare(source: str, conn_id: str | None, settings: Settings, resolve: Resolve) -> Callable[[], MonitorSource]:
-    """How to open a source; looks its connection up at once, and connects only when called.
+    """Return a function that opens a source. The connection is looked up at once, and opened by that function.
 
     Raises:
-        ConnectionMissing: it is not configured.
-        MindGuardError: it cannot be used as it is.
+        ConnectionMissing: The connection is not configured.
+        MindGuardError: The connection cannot be used as it is configured.
     """
     if conn_id is None:
         return http.Http
     connection = resolve(conn_id)
     if source == "snapshots":
         return snapshots.prepare(connection, settings, resolve)
-    opened: dict[str, Callable[..., MonitorSource]] = {
+    kinds: dict[str, Callable[..., MonitorSource]] = {
         "clickhouse": clickhouse.ClickHouse,
         "postgres": postgres.Postgres,
         "prometheus": prometheus.Prometheus,
         "kafka": kafka.Kafka,
     }
-    return lambda: opened[source](connection)
+    return lambda: kinds[source](connection)

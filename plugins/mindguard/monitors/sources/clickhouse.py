@@ -1,4 +1,4 @@
-"""ClickHouse: read only, each query with a time limit that both the server and the client keep."""
+"""ClickHouse: read-only queries, each with a time limit that both the server and the client enforce."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mindguard.settings.monitors import Monitor
 
 _TIMEOUTS = ("TIMEOUT_EXCEEDED", "code 159")
 _CONNECT_TIMEOUT_S = 5
-_ANSWER_TIMEOUT_S = 31  # beyond every monitor's own, which the server keeps
+_ANSWER_TIMEOUT_S = 31  # longer than any monitor's timeout, which the server enforces
 
 
 class ClickHouse:
-    """One HTTP client."""
+    """A source with one HTTP client."""
 
     def __init__(self, connection: Connection) -> None:
         limits = {"connect_timeout": _CONNECT_TIMEOUT_S, "send_receive_timeout": _ANSWER_TIMEOUT_S}
@@ -32,20 +32,21 @@ class ClickHouse:
         from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
         text = query_text(str(monitor.query))
-        # Only what the server binds: given anything else, the client takes each % of the query for a placeholder.
+        # Only parameters that the server binds: with any other, the client would take each % in the query as a
+        # placeholder.
         bound = {name: value for name, value in {**monitor.params, **params}.items() if f"{{{name}:" in text}
         limits = {"max_execution_time": monitor.timeout_s, "readonly": 2}
         try:
             result = self._client.query(text, parameters=bound or None, settings=limits, query_tz=UTC)
             columns: Sequence[str] = result.column_names
-            if not columns:  # a result without rows comes without names
+            if not columns:  # the client returns no column names with an empty result
                 described = f"DESCRIBE TABLE ({text.rstrip().removesuffix(';')}\n)"
                 columns = self._client.query(described, parameters=bound or None, settings=limits).result_columns[0]
         except ClickHouseError as error:
             line = mask_secrets(" ".join(str(error).split()))[:300]
             if any(sign in line for sign in _TIMEOUTS):
                 raise SourceTimeout(f"no answer within {monitor.timeout_s:g} s") from None
-            # The server's own errors are DatabaseError; OperationalError is the way to it.
+            # The server's own errors are DatabaseError; OperationalError means that the server was not reached.
             if type(error) is OperationalError:
                 raise SourceUnreachable(line, hint="see `mindguard doctor`") from None
             raise MeasurementFailed(line, hint="correct the query") from None
@@ -57,5 +58,5 @@ class ClickHouse:
 
 
 def _aware(value: Any) -> Any:
-    """The client gives instants in UTC without saying so."""
+    """Return the value; a time gets its time zone, since the client returns UTC times as naive ones."""
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value

@@ -1,4 +1,4 @@
-"""Heartbeat addresses and status pages: how long they take, and whether they say what they should."""
+"""Heartbeat addresses and status pages: how long they take to answer, and whether the answer is as expected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _READ_AT_MOST = 1_000_000  # bytes
 
 
 class Http:
-    """One client; follows no redirects, since a login page is no heartbeat."""
+    """A source with one client. It follows no redirects, since a login page is not a heartbeat."""
 
     def __init__(self) -> None:
         import httpx
@@ -21,7 +21,7 @@ class Http:
         self._client = httpx.Client(headers={"User-Agent": "mindguard"})
 
     def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Reading]:
-        """See MonitorSource. A dependency that does not answer is down, which is a finding and not a failure."""
+        """See MonitorSource. A dependency that does not answer is down: a finding, not a failed measurement."""
         import httpx
 
         assert isinstance(monitor, HeartbeatMonitor)
@@ -34,12 +34,13 @@ class Http:
                     if len(body) > _READ_AT_MOST or time.monotonic() - began > monitor.timeout_s:
                         break
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return [Reading(down=True, note=type(error).__name__)]  # its text quotes the address, which may hold a key
+            # The error's text quotes the address, which may hold a key.
+            return [Reading(down=True, note=type(error).__name__)]
         took_s = time.monotonic() - began
         if not answer.is_success:
             return [Reading(value=took_s, down=True, note=f"HTTP {answer.status_code}")]
         if monitor.expect and monitor.expect.encode() not in body:
-            return [Reading(value=took_s, down=True, note=f"the answer lacks {monitor.expect!r}")]
+            return [Reading(value=took_s, down=True, note=f"the answer does not contain {monitor.expect!r}")]
         return [Reading(value=took_s)]
 
     def close(self) -> None:

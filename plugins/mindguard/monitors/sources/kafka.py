@@ -1,7 +1,7 @@
-"""Kafka: how long the oldest message that a consumer group has not read has waited, and how many wait.
+"""Kafka: how long a consumer group's oldest unread message has waited, and how many messages wait.
 
-The group's position is asked of its coordinator, so nothing joins the group or moves it. The time is the oldest
-unread message's own, read from the topic: offsets alone say nothing of time.
+The group's coordinator is asked for the group's position, so nothing joins the group or moves its position. The time
+is the timestamp of the oldest unread message, read from the topic, because offsets alone contain no time.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from mindguard.monitors.sources.base import MeasurementFailed, SourceTimeout, So
 from mindguard.settings.monitors import Monitor
 
 _CONNECT_TIMEOUT_S = 5.0
-_QUIET = {"log_level": 0}  # it would write every failed attempt to stderr; errors reach us as exceptions
+_QUIET = {"log_level": 0}  # else every failed attempt goes to stderr; errors are raised as exceptions anyway
 _READER = {
-    "group.id": "mindguard",  # never joined, and nothing is committed
+    "group.id": "mindguard",  # required, but the group is never joined and nothing is committed
     "enable.auto.commit": False,
     "enable.partition.eof": True,
     "allow.auto.create.topics": False,
     "auto.offset.reset": "earliest",  # retention may remove a message just before it is read
-    # One message of each partition is wanted; a larger one than this comes whole all the same.
+    # One message of each partition is needed; a message larger than this is still fetched whole.
     "fetch.message.max.bytes": 16_384,
     "queued.min.messages": 1,
 }
 
 
 class Kafka:
-    """One client that asks for positions, and one that reads single messages."""
+    """A source with one client that asks for positions, and one that reads single messages."""
 
     def __init__(self, connection: Connection) -> None:
         from confluent_kafka import Consumer, KafkaException
         from confluent_kafka.admin import AdminClient
 
-        said: list[str] = []
-        config = {**kafka_config(connection), **_QUIET, "error_cb": lambda error: said.append(error.str())}
+        errors: list[str] = []
+        config = {**kafka_config(connection), **_QUIET, "error_cb": lambda error: errors.append(error.str())}
         try:
             self._admin = AdminClient(config)
             self._reader = Consumer({**config, **_READER})
             self._topics = self._reader.list_topics(timeout=_CONNECT_TIMEOUT_S).topics
         except KafkaException as error:
-            line = mask_secrets((said or [error.args[0].str()])[-1])
-            hint = "check bootstrap.servers and the security settings in its extras"
+            line = mask_secrets((errors or [error.args[0].str()])[-1])
+            hint = "check bootstrap.servers and the security settings in the connection's extras"
             raise SourceUnreachable(f"{connection.conn_id}: {line}", hint=hint) from None
 
     def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Reading]:
-        """See MonitorSource. One reading for each topic; it is empty where the group has never committed anything."""
+        """See MonitorSource. One reading for each topic; it is empty if the group has never committed anything."""
         from confluent_kafka import KafkaError, KafkaException
 
         ends = time.monotonic() + monitor.timeout_s
@@ -60,8 +60,8 @@ class Kafka:
             fault = error.args[0]
             if fault.code() in (KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT):
                 raise SourceTimeout(f"no answer within {monitor.timeout_s:g} s") from None
-            gone = fault.code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
-            raise (SourceUnreachable if gone else MeasurementFailed)(mask_secrets(fault.str())) from None
+            unreachable = fault.code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
+            raise (SourceUnreachable if unreachable else MeasurementFailed)(mask_secrets(fault.str())) from None
 
     def close(self) -> None:
         """See MonitorSource."""
@@ -77,40 +77,43 @@ class Kafka:
         unread: dict[int, int] = {}  # first unread offset of each partition that has one
         behind = removed = 0
         for number, offset in committed.items():
-            first, after_last = self._kept(topic, number, ends)
-            # Without a position the group has read nothing there; what retention removed it will never read.
+            first, end = self._stored(topic, number, ends)
+            # Without a position the group has read nothing there. What retention removed, it will never read.
             removed += max(0, first - offset) if offset >= 0 else 0
             start = max(first, offset)
-            if start < after_last:
+            if start < end:
                 unread[number] = start
-                behind += after_last - start
-        waiting = self._times(topic, unread, ends)
+                behind += end - start
+        waiting_since = self._times(topic, unread, ends)
         note = f"{behind:,} behind" + (f", {removed:,} removed unread" if removed else "")
-        if not waiting:
+        if not waiting_since:
             return Reading(dimension=topic, value=0.0, note=note)
-        return Reading(dimension=topic, newest=min(waiting), note=note)
+        return Reading(dimension=topic, newest=min(waiting_since), note=note)
 
     def _committed(self, group: str, topic: str, numbers: Sequence[int], ends: float) -> dict[int, int]:
-        """The offset that the group reads next in each partition; below 0 where it has none."""
+        """Return the offset that the group will read next in each partition; below 0 if it has no position there."""
         from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
-        places = [TopicPartition(topic, number) for number in numbers]
-        asked = self._admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group, places)], request_timeout=_left(ends)
+        partitions = [TopicPartition(topic, number) for number in numbers]
+        futures = self._admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group, partitions)], request_timeout=_remaining_s(ends)
         )
-        return {place.partition: place.offset for place in asked[group].result().topic_partitions}
+        return {each.partition: each.offset for each in futures[group].result().topic_partitions}
 
-    def _kept(self, topic: str, number: int, ends: float) -> tuple[int, int]:
-        """The first offset of a partition, and the one to come."""
+    def _stored(self, topic: str, number: int, ends: float) -> tuple[int, int]:
+        """Return the first offset that a partition holds, and the offset after its last one."""
         from confluent_kafka import TopicPartition
 
-        kept = self._reader.get_watermark_offsets(TopicPartition(topic, number), timeout=_left(ends))
-        if kept is None:
-            raise SourceTimeout(f"{topic} did not tell its offsets in time")
-        return kept
+        offsets = self._reader.get_watermark_offsets(TopicPartition(topic, number), timeout=_remaining_s(ends))
+        if offsets is None:
+            raise SourceTimeout(f"the offsets of {topic} did not come in time")
+        return offsets
 
     def _times(self, topic: str, offsets: Mapping[int, int], ends: float) -> list[datetime]:
-        """When the first message from each of these offsets on was written; none where only markers are left."""
+        """Return when the first message at or after each of these offsets was written.
+
+        A partition that holds only markers from there on contributes no time.
+        """
         from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException, TopicPartition
 
         times: list[datetime] = []
@@ -119,7 +122,7 @@ class Kafka:
         while awaited:
             if time.monotonic() >= ends:
                 raise SourceTimeout(f"{topic} could not be read in time")
-            message = self._reader.poll(_left(ends))
+            message = self._reader.poll(_remaining_s(ends))
             if message is None or message.topic() != topic or message.partition() not in awaited:
                 continue
             fault = message.error()
@@ -130,12 +133,14 @@ class Kafka:
                 continue
             kind, milliseconds = message.timestamp()
             if kind == TIMESTAMP_NOT_AVAILABLE:
-                raise MeasurementFailed(f"messages of {topic} have no time", hint="set its message.timestamp.type")
+                raise MeasurementFailed(
+                    f"the messages of {topic} have no timestamp", hint="set the topic's message.timestamp.type"
+                )
             times.append(datetime.fromtimestamp(milliseconds / 1000, tz=UTC))
         self._reader.unassign()
         return times
 
 
-def _left(ends: float) -> float:
-    """Seconds until then; the clients take nothing less than a little."""
+def _remaining_s(ends: float) -> float:
+    """Return the seconds until `ends`, but at least a little, since the clients do not accept zero."""
     return max(0.01, ends - time.monotonic())

@@ -1,4 +1,4 @@
-"""PostgreSQL: read only, each query in a transaction of its own with a time limit that the server keeps."""
+"""PostgreSQL: read-only queries, each in its own transaction with a time limit that the server enforces."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CONNECT_TIMEOUT_S = 5
 
 
 class Postgres:
-    """One connection."""
+    """A source with one connection."""
 
     def __init__(self, connection: Connection) -> None:
         import psycopg
@@ -46,7 +46,7 @@ class Postgres:
                 self._connection.execute(
                     statement("set_statement_timeout"), {"milliseconds": str(round(monitor.timeout_s * 1000))}
                 )
-                # A query comes from a file of ours, never from input; its values are bound.
+                # The query comes from a file of this project, never from input; its values are bound.
                 answer = self._connection.execute(text.encode(), {**monitor.params, **params})
                 columns = [column.name for column in answer.description or ()]
                 return table(monitor, columns, answer.fetchmany(MAX_ROWS + 1) if columns else ())

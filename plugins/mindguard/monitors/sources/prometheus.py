@@ -1,4 +1,4 @@
-"""Prometheus: one expression, asked over its HTTP API."""
+"""Prometheus: one expression, evaluated over its HTTP API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mindguard.settings.monitors import Monitor
 
 
 class Prometheus:
-    """One client of an `http` connection: its schema is the protocol, its login and password are HTTP's."""
+    """A source with one HTTP client. The connection's schema is the protocol; login and password are HTTP's."""
 
     def __init__(self, connection: Connection) -> None:
         import httpx
@@ -31,16 +31,16 @@ class Prometheus:
             )
             if answer.status_code in (401, 403):
                 raise MeasurementFailed(f"Prometheus: HTTP {answer.status_code}", hint="check login and password")
-            told = answer.json()
-            if told["status"] != "success":
-                raise MeasurementFailed(f"Prometheus: {told['errorType']}: {told['error']}"[:300])
-            return _rows(told["data"])
+            content = answer.json()
+            if content["status"] != "success":
+                raise MeasurementFailed(f"Prometheus: {content['errorType']}: {content['error']}"[:300])
+            return _rows(content["data"])
         except httpx.ConnectError as error:
             raise SourceUnreachable(f"Prometheus: {type(error).__name__}") from None
         except httpx.TimeoutException:
             raise SourceTimeout(f"no answer within {monitor.timeout_s:g} s") from None
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            raise MeasurementFailed(f"no answer of Prometheus: {type(error).__name__}") from None
+            raise MeasurementFailed(f"not an answer of Prometheus: {type(error).__name__}") from None
 
     def close(self) -> None:
         """See MonitorSource."""
@@ -51,9 +51,11 @@ def _rows(data: Any) -> list[Row]:
     if data["resultType"] == "scalar":
         return [{"value": float(data["result"][1])}]
     if data["resultType"] != "vector":
-        raise MeasurementFailed(f"the expression gives a {data['resultType']}", hint="a vector or a scalar is judged")
+        raise MeasurementFailed(
+            f"the expression returns a {data['resultType']}", hint="make it return a vector or a scalar"
+        )
     if not data["result"]:
-        raise MeasurementFailed("the expression gives no series", hint="check its names, or add `or vector(0)`")
+        raise MeasurementFailed("the expression returns no series", hint="check its names, or add `or vector(0)`")
     return [
         {
             "dimension": ",".join(

@@ -1,4 +1,4 @@
-"""The snapshots' own store: how old is the newest snapshot that a restore drill has proven."""
+"""The snapshots' store: the age of the newest snapshot that a restore drill has proven."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from mindguard.snapshots.storage.store import Store
 
 
 class Snapshots:
-    """One bucket."""
+    """A source that reads one bucket."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Reading]:
-        """See Source."""
-        found = newest_proven(self._store)
-        return [Reading(newest=found.taken_at, note=found.snapshot_id) if found else Reading()]
+        """See MonitorSource."""
+        newest = newest_proven(self._store)
+        return [Reading(newest=newest.taken_at, note=newest.snapshot_id) if newest else Reading()]
 
     def close(self) -> None:
-        """See Source."""
+        """See MonitorSource."""
 
 
 def prepare(connection: Connection, settings: Settings, resolve: Resolve) -> Callable[[], Snapshots]:
-    """How to open the store; reads the key ring where snapshots are encrypted."""
+    """Return a function that opens the store. The key ring is read at once if snapshots are encrypted."""
     encryption = encryption_of(settings, resolve)
     return lambda: Snapshots(Store.of(s3_client(connection), settings.snapshot, encryption))

@@ -1,18 +1,17 @@
-"""The page on one day's checks: what fell and why, as one HTML file that loads nothing from anywhere. Pure.
+"""The page on one day's checks: what fell and why, as one HTML file that loads nothing else. Pure.
 
-What a suite found becomes a `Section` of plain data, which is stored; the page is rendered from sections when somebody
+A suite's result becomes a `Section` of plain data, which is stored. The page is rendered from sections when somebody
 opens it, in the language of the settings.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from mindguard.masking import mask_secrets, printable
@@ -32,39 +31,49 @@ _NO_CAUSE: dict[str, Any] = {"main": None, "losses": {}, "co_moving": [], "relea
 _CHART_W, _CHART_H, _CHART_TOP, _CHART_BOTTOM, _CHART_SIDE = 720, 200, 26, 26, 6
 
 
+class Rule(NamedTuple):
+    """An expectation on one column: what it allows, and how severe a failure is."""
+
+    column: str
+    allowed: str
+    severity: Level
+
+
 @dataclass(frozen=True)
 class Section:
-    """What came of one suite on one day, in types that JSON has.
+    """The part of the page on one suite.
 
     Attributes:
-        frame: `key_events`, `all_traffic`, `funnels`, or `query`: what the rows are; `unchecked` where there are none.
-        as_of: when it was looked at, ISO format.
-        evaluated: expectations.
+        suite: the suite's name.
+        frame: what the rows are: `key_events`, `all_traffic`, `funnels` or `query`; `unchecked` if there are none.
+        as_of: aware; when the day was judged.
+        evaluated: number of expectations.
+        severity: severity of the worst failure; None if nothing failed.
         unchecked: why the suite could not be checked.
-        severity: the worst failure's; None where there is none.
-        rows: of the frame by column, numbers that are none as None; with `failures` (`expectation, column, value,
-            allowed, severity`), `cause` as an object, and `history` (`[day, count]`, oldest first) of what fell.
-        rules: `[column, allowed, severity]` of the suite's expectations on one column.
+        rows: the frame's rows by column, in types that JSON has; a number that is not finite is None. Added are
+            `failures` (`expectation, column, value, allowed, severity`) and `cause` as an object, and for rows that
+            fell `history` (`[day, count]`, oldest first) and `history_baseline` (the days compared with).
+        rules: the suite's expectations on one column.
         whole: failures of the frame as a whole.
     """
 
     suite: str
     frame: str
-    as_of: str
+    as_of: datetime
     evaluated: int = 0
     severity: Level | None = None
     unchecked: str = ""
     rows: tuple[dict[str, Any], ...] = ()
-    rules: tuple[tuple[str, str, str], ...] = ()
+    rules: tuple[Rule, ...] = ()
     whole: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """For a store; what may be a secret is masked, and no text holds what jsonb refuses."""
+        """Return the section as JSON for a store, without possible secrets and characters that jsonb refuses."""
         return dict(_storable(asdict(self)))
 
 
 def section(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, context: Context) -> Section:
-    """What is shown of a suite that was judged."""
+    """Return the section of a suite that was judged."""
     rows = []
     failures: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for failure in judged.failures:
@@ -73,22 +82,25 @@ def section(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, context
     for record in frame.to_dict("records"):
         row = {str(name): _plain(value) for name, value in record.items()}
         key = tuple(str(record[column]) for column in suite.meta.index)
+        details = context.details_of(record)
         row["failures"] = failures.get(key, [])
         row["severity"] = worst([failure["severity"] for failure in row["failures"]])
-        row["cause"] = _NO_CAUSE | (json.loads(row["cause"]) if row.get("cause") else {})
+        row["cause"] = details.cause.to_json() if details.cause else _NO_CAUSE
+        if details.cause:
+            row["onset"] = details.cause.onset.isoformat()
         fell = bool(row["failures"] or row.get("investigate"))
-        counted = context.history.get(str(row.get("event_name") or row.get("step") or ""), ()) if fell else ()
-        row["history"] = [[day.isoformat(), int(count)] for day, count in counted]
+        row["history"] = [[each.day.isoformat(), each.count] for each in details.counts] if fell else []
+        row["history_baseline"] = [day.isoformat() for day in details.baseline] if fell else []
         rows.append(row)
     rules = tuple(
-        (str(entry.kwargs["column"]), allowed(entry.kwargs), entry.severity)
+        Rule(str(entry.kwargs["column"]), allowed(entry.kwargs), entry.severity)
         for entry in suite.expectations
         if "column" in entry.kwargs
     )
     return Section(
         suite.name,
         suite.meta.frame or "query",
-        context.as_of.isoformat(),
+        context.as_of,
         judged.evaluated,
         judged.severity,
         rows=tuple(rows),
@@ -98,8 +110,8 @@ def section(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, context
 
 
 def unchecked(suite: str, why: Exception, as_of: datetime) -> Section:
-    """What is shown of a suite that could not be checked, or not even read."""
-    return Section(suite, "unchecked", as_of.isoformat(), unchecked=str(why))
+    """Return the section of a suite that could not be checked, or not even be read."""
+    return Section(suite, "unchecked", as_of, unchecked=str(why))
 
 
 def render_page(
@@ -111,12 +123,15 @@ def render_page(
     nonce: str = "",
     all_days: str = "",
 ) -> str:
-    """The page as one HTML document.
+    """Render the page as one HTML document.
 
     Args:
-        sections: of `Section.to_json`.
-        nonce: for the page's style where the server sends a content security policy.
-        all_days: address of the list of days; none in a file of its own.
+        sections: the results of `Section.to_json`.
+        day: the day of the checks.
+        locale: the language of the page.
+        zone: the time zone of shown times.
+        nonce: allows the page's style if the server sends a content security policy.
+        all_days: address of the list of days; empty if the page is a file of its own.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -135,7 +150,7 @@ def render_page(
     }
     ordered = sorted(sections, key=lambda each: (_ORDER.index(each["frame"]), each["suite"]))
     return environment.get_template("report.html").render(
-        say=TEXTS[locale],
+        say=TEXTS.of(locale),
         locale=locale,
         nonce=nonce,
         all_days=all_days,
@@ -153,15 +168,15 @@ def render_page(
 
 
 def worst(levels: Sequence[Level]) -> Level | None:
-    """The most severe one; None of none."""
+    """Return the most severe level; None if there are no levels."""
     return min(levels, key=SEVERITIES.__getitem__, default=None)
 
 
 def chart(row: dict[str, Any]) -> dict[str, Any]:
-    """Where a chart's marks lie, in pixels of a drawing of 720 x 200.
+    """Return the positions of a chart's marks, in pixels of a drawing of 720 x 200.
 
     Args:
-        row: of a `Section`, with a history.
+        row: a row of a `Section` with a history.
 
     Returns:
         `points` (x, y, day, count; oldest first), `line` (the points as SVG writes them), `expected` (y, or None),
@@ -181,12 +196,11 @@ def chart(row: dict[str, Any]) -> dict[str, Any]:
         (round(_CHART_SIDE + number * step, 1), height(count), day, count)
         for number, (day, count) in enumerate(history)
     ]
-    baseline = set((row.get("baseline_dates") or "").split())
     return {
         "points": points,
         "line": " ".join(f"{x},{y}" for x, y, _, _ in points),
         "expected": None if expected is None else height(expected),
-        "baseline": [point for point in points if point[2] in baseline],
+        "baseline": [point for point in points if point[2] in row.get("history_baseline", ())],
         "top": top,
         "width": _CHART_W,
         "height": _CHART_H,
@@ -195,10 +209,10 @@ def chart(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A cell of a frame in a type that JSON has."""
+    """Return a frame's cell in a type that JSON has."""
     if hasattr(value, "item"):
         value = value.item()
-    if value is None or value != value:  # NaN and NaT are not themselves
+    if value is None or value != value:  # NaN and NaT are not equal to themselves
         return None
     if isinstance(value, float) and not math.isfinite(value):
         return None
@@ -222,6 +236,8 @@ def _value(value: Any) -> str:
 def _storable(value: Any) -> Any:
     if isinstance(value, str):
         return mask_secrets(printable(value))
+    if isinstance(value, datetime):
+        return value.isoformat()
     if isinstance(value, dict):
         return {key: _storable(inner) for key, inner in value.items()}
     return [_storable(inner) for inner in value] if isinstance(value, list | tuple) else value

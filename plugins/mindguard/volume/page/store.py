@@ -1,4 +1,4 @@
-"""Keeps what the pages on checks show: one section for each suite and day, in the operations database."""
+"""Keep what the pages on checks show: one section for each suite and day, in the operations database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mindguard.volume.page.render import Section, worst
 
 
 class PageSection(Base):
-    """The newest look at one suite's day; `content` is a `Section`."""
+    """The latest section of one suite and day; `content` is the JSON of a `Section`."""
 
     __tablename__ = "suite_reports"
 
@@ -30,7 +30,7 @@ class PageSection(Base):
 
 @dataclass(frozen=True)
 class DayWithPage:
-    """A day that has a page: its worst severity, and whether some suite could not be checked."""
+    """A day that has a page: its worst severity, and whether any suite could not be checked."""
 
     day: date
     severity: str | None
@@ -38,13 +38,16 @@ class DayWithPage:
 
 
 def write_page(sections: Sequence[Section], *, database: OpsDatabase, day: date, keep_days: int) -> None:
-    """Keep what the day's page shows of these suites; an older look does not replace a newer one.
+    """Keep what the day's page shows of these suites. An earlier judgement does not replace a later one.
 
     Args:
-        keep_days: pages of days that are older than this one by more are removed.
+        sections: one for each suite.
+        database: where they are kept.
+        day: the day of the checks.
+        keep_days: pages of days that lie further than this before `day` are removed.
 
     Raises:
-        StoreUnavailable: it cannot be written.
+        StoreUnavailable: The database cannot be written.
     """
     if not sections:
         return
@@ -52,7 +55,7 @@ def write_page(sections: Sequence[Section], *, database: OpsDatabase, day: date,
         {
             "day": day,
             "suite": each.suite,
-            "as_of": datetime.fromisoformat(each.as_of),
+            "as_of": each.as_of,
             "content": each.to_json(),
         }
         for each in sections
@@ -69,35 +72,35 @@ def write_page(sections: Sequence[Section], *, database: OpsDatabase, day: date,
 
 
 def read_page(database: OpsDatabase, day: date) -> list[dict[str, Any]]:
-    """Sections of one day's page, for `render_page`; none where nothing was checked.
+    """Return the sections of one day's page for `render_page`; none if nothing was checked.
 
     Raises:
-        StoreUnavailable: it cannot be read.
+        StoreUnavailable: The database cannot be read.
     """
     with database.session() as session:
         return list(session.scalars(select(PageSection.content).where(PageSection.day == day)))
 
 
 def days_with_page(database: OpsDatabase) -> list[DayWithPage]:
-    """Days that have a page, newest first.
+    """Return the days that have a page, newest first.
 
     Raises:
-        StoreUnavailable: they cannot be read.
+        StoreUnavailable: The database cannot be read.
     """
     severity, unchecked = PageSection.content["severity"].astext, PageSection.content["unchecked"].astext
-    wanted = (
+    query = (
         select(PageSection.day, func.array_agg(severity.distinct()), func.bool_or(unchecked != ""))
         .group_by(PageSection.day)
         .order_by(PageSection.day.desc())
     )
     with database.session() as session:
         return [
-            DayWithPage(day, worst([each for each in severities if each]), missing)
-            for day, severities, missing in session.execute(wanted)
+            DayWithPage(day, worst([each for each in severities if each]), any_unchecked)
+            for day, severities, any_unchecked in session.execute(query)
         ]
 
 
 def page_url(settings: Settings, day: date) -> str:
-    """Where people open the day's page; empty while `alerts.acknowledge_base_url`, Airflow's address, is not set."""
+    """Return the address of the day's page; empty unless `alerts.acknowledge_base_url`, Airflow's address, is set."""
     base = settings.alerts.acknowledge_base_url
     return f"{base.rstrip('/')}/mindguard/reports/{day}" if base else ""

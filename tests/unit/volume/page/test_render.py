@@ -1,27 +1,37 @@
-"""The page on a day's checks: everything that was found is there, in both languages, and nothing can break out."""
+"""The page on a day's checks: it shows everything that was found, in both languages, and data cannot inject markup."""
 
 from __future__ import annotations
 
 import json
 import re
 from dataclasses import replace
-from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from mindguard.volume.details import EventDetails
 from mindguard.volume.page.render import Section, render_page, section, unchecked
 from mindguard.volume.page.texts import TEXTS
 from mindguard.volume.series import TOTAL
 from mindguard.volume.suites import SuiteUnchecked, find_suite, validate
-from tests.unit.volume.test_findings import CONTEXT, DAY, ZONE, events, explained, judged_frame, world
+from tests.unit.volume.test_findings import (
+    BASELINE,
+    CAUSE,
+    CONTEXT,
+    COUNTS,
+    DAY,
+    EXPLAINED,
+    ZONE,
+    events,
+    judged_frame,
+    world,
+)
 from tests.unit.volume.test_funnels import judged as judged_funnels
 from tests.unit.volume.worlds import history
 
 HOSTILE = '"><script>alert(1)</script>'
-COUNTED = [(DAY - timedelta(days=back), 2000) for back in range(27, 0, -1)] + [(DAY, 1200)]
 
 
 def a_section(name: str, frame: pd.DataFrame, **changed: Any) -> Section:
@@ -39,7 +49,7 @@ def text(html: str) -> str:
 
 
 def the_fall() -> Section:
-    return a_section("event_volume", explained(events(world(submit=0.6)), "submit"), history={"submit": COUNTED})
+    return a_section("event_volume", events(world(submit=0.6)), details=EXPLAINED.details)
 
 
 def quality(**wrong: float) -> pd.DataFrame:
@@ -47,7 +57,7 @@ def quality(**wrong: float) -> pd.DataFrame:
     return pd.DataFrame([{"table_name": "public.checkins", **row, "row_count": 1500, **wrong}])
 
 
-def test_a_fall_is_told_with_its_figures_onset_cause_and_release() -> None:
+def test_a_fall_is_shown_with_its_figures_onset_cause_and_release() -> None:
     shown = text(page(the_fall()))
     assert "submit P1 Actual 1,200 Expected 2,000 Day over day -40% below Same weekdays, net -40% below" in shown
     assert "Falls since 2026-09-15 10:00 Mostly missing platform ios, 93% of the loss" in shown.replace(
@@ -111,20 +121,19 @@ def test_what_could_not_be_checked_is_no_pass() -> None:
     shown = text(page(unchecked("funnels", SuiteUnchecked("funnels: ClickHouse is down"), CONTEXT.as_of)))
     assert "Could not be checked: funnels" in shown
     assert "ClickHouse is down" in shown
-    assert TEXTS["en"]["all_well"] not in shown
+    assert TEXTS.say("all_well", "en") not in shown
     assert "passed" not in shown
 
 
 def test_a_day_on_which_all_is_well_says_so() -> None:
-    assert TEXTS["en"]["all_well"] in text(page(a_section("event_volume", events(world()))))
+    assert TEXTS.say("all_well", "en") in text(page(a_section("event_volume", events(world()))))
 
 
 @pytest.mark.parametrize("locale", ["zh", "en"])
 def test_every_word_is_there_in_both_languages(locale: Any) -> None:
-    assert TEXTS["zh"].keys() == TEXTS["en"].keys()
     html = page(the_fall(), a_section("checkins", quality(unknown_mood=3)), locale=locale)
     assert f'<html lang="{locale}">' in html
-    assert TEXTS[locale]["how"] in html
+    assert TEXTS.say("how", locale) in html
     assert "{" not in text(html)
 
 
@@ -143,18 +152,19 @@ class Elements(HTMLParser):
 
 
 def test_names_from_the_data_are_text_and_the_page_loads_nothing() -> None:
-    frame = explained(events(world(submit=0.6)), "submit")
-    cause = json.loads(frame.loc[frame["cause"] != "", "cause"].iloc[0])
-    cause["losses"]["platform"][0]["value"] = cause["main"]["value"] = cause["co_moving"][0] = HOSTILE
-    cause["release"]["version"] = HOSTILE
-    cause["losses"][HOSTILE] = cause["losses"]["platform"]
-    frame = frame.assign(
-        cause=frame["cause"].map(lambda text: json.dumps(cause) if text else ""),
-        owner=HOSTILE,
-        runbook="javascript:alert(1)",
-        event_name=frame["event_name"].replace("submit", HOSTILE),
+    worst = replace(CAUSE.losses["platform"][0], value=HOSTILE)
+    cause = replace(
+        CAUSE,
+        main=replace(CAUSE.main, value=HOSTILE),
+        losses={"platform": [worst], HOSTILE: [worst]},
+        co_moving=(HOSTILE,),
+        release=replace(CAUSE.release, version=HOSTILE),
     )
-    html = page(a_section("event_volume", frame, history={HOSTILE: COUNTED}))
+    frame = events(world(submit=0.6))
+    frame = frame.assign(
+        owner=HOSTILE, runbook="javascript:alert(1)", event_name=frame["event_name"].replace("submit", HOSTILE)
+    )
+    html = page(a_section("event_volume", frame, details={HOSTILE: EventDetails(COUNTS, BASELINE, cause)}))
     found = Elements(html)
     assert html.count("&lt;script&gt;") > 8
     assert "script" not in found.names

@@ -1,0 +1,48 @@
+"""The words of the monitors' findings, in Chinese and English."""
+
+from __future__ import annotations
+
+from mindguard.texts import Texts
+
+TEXTS = Texts(
+    {
+        "freshness": {"zh": "数据延迟：{name}", "en": "Late: {name}"},
+        "deadline": {"zh": "未按时完成：{name}", "en": "Not done in time: {name}"},
+        "rate": {"zh": "超过阈值：{name}", "en": "Above its threshold: {name}"},
+        "latency": {"zh": "响应过慢：{name}", "en": "Too slow: {name}"},
+        "heartbeat": {"zh": "依赖响应变慢：{name}", "en": "Dependency is slow: {name}"},
+        "down": {"zh": "依赖不可用：{name}", "en": "Dependency is down: {name}"},
+        "unknown": {"zh": "监控无法测量：{name}", "en": "Cannot be measured: {name}"},
+        "unreachable": {"zh": "监控的数据源无法连接：{name}", "en": "A monitored source cannot be reached: {name}"},
+        "interrupted": {"zh": "监控曾中断：{name}", "en": "Monitoring was interrupted: {name}"},
+        "stopped": {"zh": "监控已停止：{name}", "en": "Monitoring has stopped: {name}"},
+        "value": {"zh": "当前值", "en": "Value"},
+        "never": {"zh": "查询范围内没有任何数据", "en": "no data as far as the query looks back"},
+        "status": {"zh": "状态", "en": "Status"},
+        "cause": {"zh": "可能原因", "en": "Likely cause"},
+        "source_silent": {
+            "zh": "上游没有新数据，管道本身没有落后",
+            "en": "the source is silent; the pipeline is not behind it",
+        },
+        "pipeline_late": {"zh": "上游有新数据，是管道落后", "en": "the source has newer data; the pipeline is behind"},
+        "reason": {"zh": "原因", "en": "Reason"},
+        "no_value": {"zh": "查询结果为空值或不是数", "en": "the query gives no number"},
+        "negative": {"zh": "查询结果为负数", "en": "the query gives a negative number"},
+        "future": {"zh": "最新数据的时间在未来，时钟有误", "en": "the newest row lies in the future: a clock is wrong"},
+        "timeout": {"zh": "数据源未在限定时间内应答", "en": "the source did not answer in time"},
+        "failed": {"zh": "查询失败", "en": "the query failed"},
+        "no_connection": {"zh": "无法连接", "en": "cannot be reached"},
+        "for": {"zh": "已持续", "en": "For"},
+        "gap": {"zh": "两次测量的间隔", "en": "Between two runs"},
+        "affected": {"zh": "受影响的监控", "en": "Monitors affected"},
+        "owner": {"zh": "负责人", "en": "Owner"},
+        "detail": {"zh": "详情", "en": "Detail"},
+        "runbook": {"zh": "处置手册", "en": "Runbook"},
+        "log": {"zh": "查看日志", "en": "Open log"},
+        "not started": {"zh": "未开始", "en": "not started"},
+        "unfinished": {"zh": "到了截止时间，运行仍未结束", "en": "not finished at its deadline"},
+        "run": {"zh": "运行", "en": "Run"},
+        "running": {"zh": "运行中", "en": "running"},
+        "empty": {"zh": "已完成，但没有数据", "en": "done, but it holds nothing"},
+    }
+)

@@ -1,0 +1,34 @@
+"""What is known about an event beside its row in the frame: typed, since the frame's cells are texts and numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from mindguard.volume.cause import Cause
+
+
+@dataclass(frozen=True)
+class DayCount:
+    """How many events one day had."""
+
+    day: date
+    count: int
+
+
+@dataclass(frozen=True)
+class EventDetails:
+    """What is known about one event, or about all traffic, on the judged day.
+
+    Attributes:
+        counts: the counts of the last four weeks, oldest first, the judged day last.
+        baseline: the days whose median the judged day is compared with.
+        cause: why the event fell; None if nothing is to be investigated.
+    """
+
+    counts: tuple[DayCount, ...] = ()
+    baseline: tuple[date, ...] = ()
+    cause: Cause | None = None
+
+
+NO_DETAILS = EventDetails()
