@@ -1,6 +1,6 @@
-"""Connections without Airflow: the neutral record, its reader for `AIRFLOW_CONN_<ID>`, and the clients.
+"""Connections without Airflow: a neutral record, its reader for `AIRFLOW_CONN_<ID>`, and clients made from it.
 
-The command line must work while Airflow is down, so nothing here imports it. Inside Airflow,
+The command line must work while Airflow is down, so nothing here imports Airflow. Inside Airflow,
 `mindguard.airflow.clients` fills the same record from Airflow's own connections.
 """
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
     from types_boto3_s3 import S3Client
 
-# A host may name its protocol: Airflow writes the connection type, then `https://`, then the rest.
+# The host may include its protocol: Airflow writes the connection type, then `https://`, then the rest.
 _URI = re.compile(r"([a-z][a-z0-9+.-]*)://(?:([a-z][a-z0-9+.-]*)://)?(.*)", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Connection:
-    """What an Airflow connection says, as plain values. `repr` never shows the password or the extras."""
+    """The content of an Airflow connection as plain values. `repr` never shows the password or the extras."""
 
     conn_id: str
     conn_type: str
@@ -39,15 +39,15 @@ class Connection:
 
 
 Resolve = Callable[[str], Connection]
-"""Looks a connection up by its id; raises ConnectionMissing."""
+"""Looks up a connection by its id; raises ConnectionMissing."""
 
 
 def from_environment(conn_id: str, environ: Mapping[str, str] = os.environ) -> Connection:
-    """Read `AIRFLOW_CONN_<ID>` in either of Airflow's two forms, URI or JSON.
+    """Read the variable `AIRFLOW_CONN_<ID>` in either of Airflow's two forms, URI or JSON.
 
     Raises:
         ConnectionMissing: the variable is not set.
-        MindGuardError: it is set but cannot be read; the value itself is never quoted.
+        MindGuardError: the variable cannot be read; its value is never quoted.
     """
     variable = f"AIRFLOW_CONN_{conn_id.upper()}"
     value = environ.get(variable, "").strip()
@@ -56,7 +56,7 @@ def from_environment(conn_id: str, environ: Mapping[str, str] = os.environ) -> C
     try:
         return _from_json(conn_id, value) if value.startswith("{") else _from_uri(conn_id, value)
     except (ValueError, TypeError, AttributeError, RecursionError):
-        # `from None`: the original error quotes the value, and the value is a credential.
+        # `from None`, because the original error quotes the value, which is a credential.
         raise MindGuardError(
             f"{variable} is neither a connection URI nor connection JSON",
             hint="write TYPE://LOGIN:PASSWORD@HOST:PORT/SCHEMA, each part percent-encoded",
@@ -100,18 +100,18 @@ def _conn_type(written: str) -> str:
 
 
 def _extra(written: Any) -> dict[str, Any]:
-    """Extras are a JSON object or its text; nothing, in whichever form, is as good as an empty one."""
+    """Return the extras, written as a JSON object or as its text; anything empty counts as an empty object."""
     extra = (json.loads(written) if written and isinstance(written, str) else written) or {}
     if not isinstance(extra, dict):
-        raise TypeError("extra is no object")
+        raise TypeError("extra is not an object")
     return extra
 
 
 def postgres_conninfo(connection: Connection) -> str:
-    """libpq connection string of a `postgres` connection; it holds the password, so never print it.
+    """Return the libpq connection string of a `postgres` connection. It contains the password, so never print it.
 
     Raises:
-        MindGuardError: an extra is none of libpq's.
+        MindGuardError: libpq does not accept an extra.
     """
     from psycopg import ProgrammingError
     from psycopg.conninfo import make_conninfo
@@ -138,11 +138,11 @@ def postgres_conninfo(connection: Connection) -> str:
 
 
 def http_address(connection: Connection, *, protocol: str = "http") -> SplitResult:
-    """Where a connection's host, schema and port point.
+    """Return the address that a connection's host, schema and port form.
 
     Args:
-        connection: its host may be a whole address; else its schema, `http` or `https`, is the protocol.
-        protocol: where neither names one.
+        connection: its host may be a whole address; otherwise its schema, `http` or `https`, is the protocol.
+        protocol: used if neither host nor schema names one.
     """
     host = connection.host.strip()
     if "://" not in host:
@@ -153,20 +153,20 @@ def http_address(connection: Connection, *, protocol: str = "http") -> SplitResu
 
 
 def s3_client(connection: Connection) -> S3Client:
-    """boto3 client of an `aws` connection.
+    """Return a boto3 client for an `aws` connection.
 
-    Understands the extras that Airflow's own hook does for a plain key: `endpoint_url`, `region_name`,
-    `config_kwargs`, `aws_session_token`. Without login and password, boto3's own chain (environment, profile,
-    instance role) finds the credentials.
+    It uses the extras that Airflow's own hook uses for a plain key: `endpoint_url`, `region_name`, `config_kwargs`
+    and `aws_session_token`. Without login and password, boto3's own chain (environment, profile, instance role)
+    finds the credentials.
 
     Raises:
-        MindGuardError: boto3 can make no client of it.
+        MindGuardError: boto3 cannot create a client from the connection.
     """
     import boto3
     from botocore.config import Config
 
     extra = connection.extra
-    ours = Config(
+    defaults = Config(
         retries={"mode": "standard", "max_attempts": 4},
         connect_timeout=10,
         read_timeout=60,
@@ -180,18 +180,18 @@ def s3_client(connection: Connection) -> S3Client:
             aws_session_token=extra.get("aws_session_token") or None,
             endpoint_url=extra.get("endpoint_url") or None,
             region_name=extra.get("region_name") or None,
-            config=ours.merge(Config(**extra.get("config_kwargs") or {})),
+            config=defaults.merge(Config(**extra.get("config_kwargs") or {})),
         )
-    except Exception as error:  # boto3 checks little, so a wrong extra fails anywhere inside it
+    except Exception as error:  # boto3 validates little, so a wrong extra can fail anywhere inside it
         raise MindGuardError(
-            f"connection {connection.conn_id!r} makes no S3 client: {error}",
-            hint="endpoint_url begins with http:// or https://, config_kwargs is an object of botocore's Config",
+            f"connection {connection.conn_id!r} is not valid for S3: {error}",
+            hint="endpoint_url must begin with http:// or https://, config_kwargs must be options of botocore's Config",
         ) from error
     return client
 
 
 def kafka_config(connection: Connection) -> dict[str, Any]:
-    """librdkafka's settings of a `kafka` connection: its extras, without callbacks. They may hold passwords.
+    """Return the librdkafka settings of a `kafka` connection: its extras without callbacks. They may hold passwords.
 
     Raises:
         MindGuardError: no broker is named.
@@ -205,13 +205,14 @@ def kafka_config(connection: Connection) -> dict[str, Any]:
 
 
 def clickhouse_client(connection: Connection, **limits: int) -> Client:
-    """HTTP client of a `clickhouse` connection.
+    """Return an HTTP client for a `clickhouse` connection.
 
-    Understands the extras of Airflow's own hook: `secure`, `verify`, `connect_timeout`, `send_receive_timeout`,
-    `compress`, `session_settings`, `client_kwargs`. It keeps no session, so that threads may share it.
+    It uses the extras of Airflow's own hook: `secure`, `verify`, `connect_timeout`, `send_receive_timeout`,
+    `compress`, `session_settings` and `client_kwargs`. It keeps no session, so threads may share it.
 
     Args:
-        limits: extras of this call that stand before the connection's, for instance `connect_timeout`.
+        connection: the connection.
+        **limits: extras that take precedence over those of the connection, for instance `connect_timeout`.
 
     Raises:
         MindGuardError: the server cannot be reached or refuses the login.
@@ -243,5 +244,6 @@ def clickhouse_client(connection: Connection, **limits: int) -> Client:
         )
     except (ClickHouseError, ValueError, TypeError) as error:
         raise MindGuardError(
-            f"connection {connection.conn_id!r} reaches no ClickHouse: {error}", hint="check its host, port and login"
+            f"connection {connection.conn_id!r} does not reach ClickHouse: {error}",
+            hint="check its host, port and login",
         ) from error

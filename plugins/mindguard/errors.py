@@ -1,13 +1,13 @@
-"""Named errors. Each carries its facts and reads as one line that says what to do."""
+"""Named errors. Each carries its facts and prints as one line that says what to do."""
 
 from __future__ import annotations
 
 
 class MindGuardError(Exception):
-    """Base of every error that the package raises on purpose; `str(error)` is one line for a person.
+    """The base of every error that the package raises deliberately; `str(error)` is one line for a person.
 
     Args:
-        message: what is wrong, with its facts. Never holds a secret.
+        message: what is wrong, with the facts; never contains a secret.
         hint: what the reader can do about it.
     """
 
@@ -18,11 +18,11 @@ class MindGuardError(Exception):
 
     def __str__(self) -> str:
         line = f"{self.message} – {self.hint}" if self.hint else self.message
-        return " ".join(line.split())  # facts may bring line breaks of their own
+        return " ".join(line.split())  # facts may contain line breaks
 
 
 class SettingsError(MindGuardError):
-    """The settings file is missing, unreadable, or says something that it must not."""
+    """The settings file is missing, cannot be read, or is not valid."""
 
 
 class ConnectionMissing(MindGuardError):

@@ -1,4 +1,4 @@
-"""What is fetched from elsewhere while an alert waits for it: bounded in time, and errors that tell no address."""
+"""Fetches things while an alert waits for them: within a time limit, and with errors that reveal no address."""
 
 from __future__ import annotations
 
@@ -16,41 +16,49 @@ Fetched = TypeVar("Fetched")
 
 
 class FetchFailed(MindGuardError):
-    """It could not be had, or not in time."""
+    """Something could not be fetched, or not in time."""
 
 
 def within(timeout_s: float, fetch: Callable[[], Fetched]) -> Fetched:
-    """What `fetch` gives. It runs in a thread of its own, which is left behind when the time is over.
+    """Return the result of `fetch`, which runs in a thread of its own that is abandoned when time runs out.
 
-    The clients' own limits are not enough: they count anew for each address and each read.
+    The time limits of clients are not enough, because they start again for each address and each read.
+
+    Args:
+        timeout_s: time limit in seconds.
+        fetch: the function to call.
 
     Raises:
-        FetchFailed: the time is over.
-        Exception: what `fetch` raised.
+        FetchFailed: time ran out.
+        Exception: whatever `fetch` raised.
     """
     answer: SimpleQueue[tuple[Fetched | None, Exception | None]] = SimpleQueue()
 
     def work() -> None:
         try:
             answer.put((fetch(), None))
-        except Exception as error:  # noqa: BLE001 - raised again, by whoever waits
+        except Exception as error:  # noqa: BLE001 - raised again in the waiting thread
             answer.put((None, error))
 
     Thread(target=work, name="fetch", daemon=True).start()
     try:
-        got, error = answer.get(timeout=timeout_s)
+        result, error = answer.get(timeout=timeout_s)
     except Empty:
         raise FetchFailed(f"no answer within {timeout_s:g} s") from None
     if error:
         raise error
-    return got  # type: ignore[return-value]  # None is what it gave
+    return result  # type: ignore[return-value]  # None only if `fetch` returned None
 
 
 def download(url: str, *, timeout_s: float = TIMEOUT_S) -> bytes:
-    """What is at an http or https address.
+    """Return the content at an http or https address.
+
+    Args:
+        url: the address; redirects are followed.
+        timeout_s: time limit in seconds for everything together.
 
     Raises:
-        FetchFailed: it cannot be had in time. The address may be a secret, so only its host is named.
+        FetchFailed: it could not be fetched in time. The address may be a secret, so only its host is named.
     """
     import httpx
 

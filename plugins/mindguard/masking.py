@@ -1,7 +1,7 @@
-"""Text made safe to show: secrets masked, control characters gone, length bounded.
+"""Makes text safe to show: masks secrets, removes control characters and limits the length.
 
-Error texts quote connection strings, request headers and pre-signed URLs; a chat group and a log outlive
-them. Masking errs on the side of hiding too much. Mask the whole text first and cut afterwards: half a secret
+Error texts quote connection strings, request headers and pre-signed URLs, and a chat group or a log keeps them.
+Masking therefore rather hides too much. Mask the whole text first and shorten it afterwards, because half a secret
 is not recognised.
 """
 
@@ -15,21 +15,21 @@ from urllib.parse import quote
 
 MASK = "***"
 
-# Shorter known secrets would blank out ordinary words.
+# Masking shorter secrets would blank out ordinary words.
 _SHORTEST_KNOWN_SECRET = 4
 
 _SHORTEST_WITH_TAIL = 200
 
 _SENSITIVE = r"(?:pass(?:word|wd|phrase|code)|pwd|secret|token|credential|api[_-]?key|access[_-]?key|private[_-]?key)"
-# A name may go on (`secret_access_key`, `tokenValue`); its start is not matched, so every prefix is covered.
-# The bounds keep the search linear on long runs of word characters.
+# A name may continue (`secret_access_key`, `tokenValue`). Its beginning is not matched, so it may have any prefix.
+# The limits keep the search linear on long runs of word characters.
 _NAMED = rf"({_SENSITIVE}[\w.-]{{0,40}}\\*[\"']?[ \t]*(?:=>|[:=])[ \t]*)"
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE | re.MULTILINE), replacement)
     for pattern, replacement in (
         (r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", MASK),
-        # The last @ before the path ends the password, so that a password may hold one.
+        # The last @ before the path ends the password, so that a password may contain an @.
         (r"(://[^\s:/@]{0,200}:)[^\s/?#\"'<>]+@", rf"\1{MASK}@"),
         (r"(/bot/(?:v\d/)?hook/)[^\s\"'<>?#\\]+", rf"\1{MASK}"),
         (
@@ -40,7 +40,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"([?&]sign=)[^&\s\"'<>\\]+", rf"\1{MASK}"),
         (r"(authorization\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?)[^\r\n\"'\\]+", rf"\1{MASK}"),
         (r"\b(bearer[ \t]+)[\w.~+/=-]+", rf"\1{MASK}"),
-        # A value in escaped quotes, in quotes, in a query string, or bare up to the next blank.
+        # A value in escaped quotes, in quotes, in a query string, or unquoted up to the next space.
         (rf"{_NAMED}(\\+[\"'])[^\r\n]*?(\\+[\"']|$)", rf"\1\2{MASK}\3"),
         (rf"{_NAMED}\"(?:\\.|[^\"\\\n])*(?:\"|$)", rf'\1"{MASK}"'),
         (rf"{_NAMED}'(?:\\.|[^'\\\n])*(?:'|$)", rf"\1'{MASK}'"),
@@ -53,7 +53,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _CASE_SENSITIVE_PATTERNS = (
     # AWS, Tencent Cloud and Aliyun access key ids.
     re.compile(r"\b(?:(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}|AKID[A-Za-z0-9]{32}|LTAI[A-Za-z0-9]{12,24})\b"),
-    # AWS secret keys: 40 base64 characters of mixed case with a digit, which a hexadecimal digest is not.
+    # AWS secret keys: 40 base64 characters of mixed case with a digit, unlike a hexadecimal digest.
     re.compile(
         r"(?<![\w/+])(?=[A-Za-z/+]{0,39}\d)(?=[a-z\d/+]{0,39}[A-Z])(?=[A-Z\d/+]{0,39}[a-z])"
         r"[A-Za-z0-9/+]{40}(?![\w/+=])"
@@ -61,26 +61,27 @@ _CASE_SENSITIVE_PATTERNS = (
 )
 
 _ANSI_ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
-# Control characters, and the marks that reorder text to read as something else; newline and tab stay.
+# Control characters, and the marks that reorder text so that it reads as something else; newline and tab are kept.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
 def printable(text: str) -> str:
-    """The text without terminal escapes, control and bidirectional override characters or lone surrogates."""
+    """Return the text without terminal escapes, control characters, bidirectional overrides and lone surrogates."""
     text = _ANSI_ESCAPE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     return _UNPRINTABLE.sub("", text).encode("utf-8", "replace").decode("utf-8")
 
 
 def mask_secrets(text: str, secrets: Iterable[str] = ()) -> str:
-    """Replace secrets by `***`: those known to the caller, and those recognisable by their form.
+    """Replace secrets with `***`: those that the caller knows, and those that are recognisable by their form.
 
-    Recognised: passwords in URLs, named values (`password=`, `"token": "…"`, `AWS_SECRET_ACCESS_KEY=`),
-    AWS, Tencent Cloud and Aliyun keys, Feishu hook URLs, `Authorization` and bearer tokens, JSON web tokens,
-    private keys, signatures and credentials of pre-signed URLs.
+    The recognised forms are passwords in URLs, named values (`password=`, `"token": "…"`,
+    `AWS_SECRET_ACCESS_KEY=`), keys of AWS, Tencent Cloud and Aliyun, Feishu hook URLs, `Authorization` headers and
+    bearer tokens, JSON web tokens, private keys, and signatures and credentials in pre-signed URLs.
 
     Args:
-        secrets: values to hide wherever they stand, also URL-encoded or JSON-escaped. Those of fewer than
-            four characters are ignored.
+        text: the text to mask.
+        secrets: values to hide wherever they occur, also URL-encoded or JSON-escaped. Values of fewer than four
+            characters are ignored.
     """
     known = {
         form
@@ -98,9 +99,10 @@ def mask_secrets(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def fold(text: str, limit: int) -> str:
-    """At most `limit` characters: the start and, of long texts, twice as much of the end.
+    """Return at most `limit` characters of a text: its start and, if it is long, twice as much of its end.
 
-    A traceback says what failed in its last lines. No emoji or accented letter is cut in two.
+    The end matters more because a traceback says in its last lines what failed. No emoji or accented letter is
+    split.
     """
     if len(text) <= limit:
         return text
@@ -113,14 +115,14 @@ def fold(text: str, limit: int) -> str:
 
 
 def _boundary(text: str, index: int, *, step: int) -> int:
-    """The nearest place from `index` on, in the direction of `step`, where the text may be cut."""
+    """Return the nearest place at or beyond `index`, in the direction of `step`, where the text may be cut."""
     while 0 < index < len(text) and _joined(text, index):
         index += step
     return index
 
 
 def _joined(text: str, index: int) -> bool:
-    """Whether the characters on both sides of `index` make one visible sign."""
+    """Return whether the characters on both sides of `index` form one visible sign."""
     before, after = text[index - 1], text[index]
     if "\u200d" in (before, after) or unicodedata.category(after) in ("Mn", "Me", "Mc"):
         return True

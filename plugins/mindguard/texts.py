@@ -1,4 +1,4 @@
-"""Words in Chinese and English, in one shape for all areas: each area keeps its own in its `texts.py`."""
+"""Texts in Chinese and English. Every area keeps its own in its `texts.py`, all in the same form."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ Locale = Literal["zh", "en"]
 
 
 class Texts:
-    """The words of one area.
+    """The texts of one area.
 
     Args:
-        words: for each key a `str.format` template in every language.
+        words: a `str.format` template in every language for each key.
     """
 
     def __init__(self, words: Mapping[str, Mapping[Locale, str]]) -> None:

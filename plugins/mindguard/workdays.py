@@ -1,7 +1,7 @@
-"""Workdays, weekends and holidays of mainland China; pure.
+"""Workdays, weekends and holidays of mainland China, as a pure decision.
 
-Holidays and the weekend days worked in exchange come from `chinesecalendar`, which knows the years that the State
-Council has published; settings add to it or overrule it.
+Holidays, and the weekend days that are worked in exchange for them, come from the package `chinesecalendar`, which
+knows the years that the State Council has published. The settings add to them or override them.
 """
 
 from __future__ import annotations
@@ -18,17 +18,21 @@ _SATURDAY = 5
 
 @dataclass(frozen=True)
 class Workdays:
-    """What kind of day a date is. In a year that is not published, Monday to Friday are workdays."""
+    """Tells what kind of day a date is. In a year that is not published, Monday to Friday are workdays.
+
+    Attributes:
+        holidays: days off.
+        worked: days that are worked whatever their weekday.
+        years: years whose holidays are known.
+    """
 
     holidays: frozenset[date]
     worked: frozenset[date]
-    """Days worked whatever their weekday."""
     years: frozenset[int]
-    """Years whose holidays are known."""
 
     @classmethod
     def of(cls, settings: CalendarSettings) -> Workdays:
-        """The published days with the settings' own; holidays in the settings make their year a known one."""
+        """Combine the published days with those in the settings. The year of a holiday in the settings is known."""
         from chinese_calendar.constants import holidays, workdays
 
         own_holidays, own_workdays = frozenset(settings.holidays), frozenset(settings.workdays)
@@ -39,11 +43,11 @@ class Workdays:
         )
 
     def kind(self, day: date) -> Literal["workday", "weekend", "holiday"]:
-        """A holiday on a weekend is a holiday, a weekend day worked in exchange is a workday."""
+        """Return the kind of a day: a holiday on a weekend is a holiday, a make-up day on a weekend is a workday."""
         if day in self.holidays:
             return "holiday"
         return "weekend" if day.weekday() >= _SATURDAY and day not in self.worked else "workday"
 
     def unpublished(self, days: Iterable[date]) -> list[int]:
-        """Years of these days whose holidays are not known, and so would be counted as ordinary days."""
+        """Return the years of these days whose holidays are not known, and so would count as ordinary days."""
         return sorted({day.year for day in days} - self.years)

@@ -24,7 +24,7 @@ from mindguard.doctor import examine
 from mindguard.doctor.database import examine_drill, examine_restore, examine_source
 from mindguard.doctor.diagnosis import Diagnosis
 from mindguard.doctor.store import examine_store
-from mindguard.errors import MindGuardError
+from mindguard.errors import ConnectionMissing, MindGuardError
 from mindguard.settings import Settings
 from mindguard.snapshots.export.source_errors import SourceError
 from mindguard.snapshots.storage.s3_errors import StoreError
@@ -548,6 +548,19 @@ def test_what_the_daily_run_does_without_is_no_error(stack: Stack) -> None:
     findings = examine(SETTINGS, lambda conn_id: from_environment(conn_id, environment), now=now)
     found = {finding.what: finding for finding in findings}
     assert {found[f"mindguard_{name}"].status for name in ("ops", "events", "restore")} == {"warn"}
+
+
+def test_an_incident_store_that_cannot_be_reached_is_one_error(stack: Stack) -> None:
+    ops = replace(from_environment("mindguard_ops", stack.environment()), port=9)
+
+    def resolve(conn_id: str) -> Connection:
+        if conn_id == ops.conn_id:
+            return ops
+        raise ConnectionMissing(conn_id)
+
+    (found,) = [finding for finding in examine(SETTINGS, resolve, now=now) if finding.what == ops.conn_id]
+    assert found.status == "error"
+    assert "is it up, and reachable from here?" in found.text
 
 
 def test_the_sources_fault_is_not_the_drills(stack: Stack) -> None:

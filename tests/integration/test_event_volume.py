@@ -344,7 +344,7 @@ def test_other_column_names_and_plain_datetimes_work(client: Client) -> None:
 def test_a_server_that_cannot_be_reached_is_one_line_without_the_password(
     connection: Connection, change: dict[str, object], replaced: Callable[..., Connection]
 ) -> None:
-    with pytest.raises(MindGuardError, match="'mindguard_events' reaches no ClickHouse") as caught:
+    with pytest.raises(MindGuardError, match="'mindguard_events' does not reach ClickHouse") as caught:
         clickhouse_client(replaced(connection, **change))
     assert connection.password not in str(caught.value)
 

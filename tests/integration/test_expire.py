@@ -503,7 +503,7 @@ def test_the_commands(database: str, stack: Stack, store: SimulatedStore, tmp_pa
     assert f"{snapshot_id}" in for_people
     assert "held: auditors" in for_people
     assert "nothing was removed" in for_people
-    assert mindguard("release", snapshot_id).strip() == f"snapshot {snapshot_id} is held no longer"
+    assert mindguard("release", snapshot_id).strip() == f"snapshot {snapshot_id} is no longer held"
     assert "0.0 days old, kept for 30" in mindguard("expire", "--apply")
     assert find_snapshot(store, "latest") == taken.manifest
 

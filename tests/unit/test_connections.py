@@ -324,17 +324,17 @@ def test_s3_takes_endpoint_region_and_keys() -> None:
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
-        ({"endpoint_url": "127.0.0.1:9000"}, "Invalid endpoint: 127.0.0.1:9000 – endpoint_url begins with http"),
+        ({"endpoint_url": "127.0.0.1:9000"}, "Invalid endpoint: 127.0.0.1:9000 – endpoint_url must begin with http"),
         ({"region_name": "not a region"}, "region_name 'not a region' doesn't match"),
         ({"config_kwargs": {"nope": 1}}, "unexpected keyword argument 'nope'"),
-        ({"config_kwargs": '{"read_timeout": 5}'}, "config_kwargs is an object"),
+        ({"config_kwargs": '{"read_timeout": 5}'}, "config_kwargs must be options"),
         ({"config_kwargs": {"s3": {"addressing_style": "bogus"}}}, "S3 addressing style bogus is invalid"),
         ({"config_kwargs": {"s3": "path"}}, "'str' object has no attribute"),
         ({"config_kwargs": {"request_checksum_calculation": "never"}}, "when_required"),
     ],
 )
 def test_an_extra_that_s3_cannot_use_is_one_line(extra: dict[str, Any], said: str) -> None:
-    with pytest.raises(MindGuardError, match=r"^connection 'c' makes no S3 client: ") as caught:
+    with pytest.raises(MindGuardError, match=r"^connection 'c' is not valid for S3: ") as caught:
         s3(**extra)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -352,7 +352,7 @@ ROTA: dict[str, Any] = {
         ({"overrides": [{"from": "2026-10-01", "swap": ["A"]}]}, "rota.overrides.0.swap"),
         ({"overrides": [{"from": "2026-10-02", "to": "2026-10-01", "person": "A"}]}, "`to` is before `from`"),
         ({"overrides": [{"from": "2026-10-01", "person": "C"}]}, "not among people: C"),
-        ({"overrides": [{"from": "2026-10-01", "person": "A", "shift": "t"}]}, "no shift of the rota: t"),
+        ({"overrides": [{"from": "2026-10-01", "person": "A", "shift": "t"}]}, "an unknown shift: t"),
         ({"calendar": {"holidays": ["2026-02-30"]}}, "rota.calendar.holidays.0"),
         ({"calendar": {"workdays": [20261231]}}, "rota.calendar.workdays.0"),
         ({"overrides": [{"from": 0, "person": "A"}]}, "rota.overrides.0.from"),

@@ -1,4 +1,4 @@
-"""Commands that show and send messages: `mindguard feishu preview | send`."""
+"""Commands that preview and send messages: `mindguard feishu preview | send`."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import Annotated
 
 import typer
 
-from mindguard.cli.output import AsJson, print_json
+from mindguard.cli.output import AsJson, print_outcome
 from mindguard.errors import MindGuardError
 
-app = typer.Typer(no_args_is_help=True, help="See and send sample cards.")
+app = typer.Typer(no_args_is_help=True, help="Preview and send sample cards.")
 
-_CASE_HELP = "Name of a sample; a wrong one lists them."
+_CASE_HELP = "Name of a sample. An unknown name lists all of them."
 
 
 @app.command()
 def preview(
     case: Annotated[str, typer.Argument(metavar="CASE", help=_CASE_HELP)],
+    *,
     as_json: AsJson = False,
 ) -> None:
-    """Print a sample alert as text, and as the card's JSON with --json. Sends nothing."""
+    """Print a sample alert as text, or with --json the JSON of its card. Sends nothing."""
     from mindguard.feishu.cases import preview as render
     from mindguard.settings import load_settings
 
@@ -33,9 +34,10 @@ def preview(
 def send(
     case: Annotated[str, typer.Argument(metavar="[CASE]", help=_CASE_HELP)] = "",
     text: Annotated[str, typer.Option(help="Send this line instead of a sample.")] = "",
+    *,
     as_json: AsJson = False,
 ) -> None:
-    """Send a sample alert, or a line of text, by the configured bot or app, and say which form arrived."""
+    """Send a sample alert or a line of text through the configured bot or app, and print how it was delivered."""
     from mindguard.alerts.alert import Digest
     from mindguard.connections import from_environment
     from mindguard.feishu.cases import sample
@@ -43,7 +45,7 @@ def send(
     from mindguard.settings import load_settings
 
     if bool(case) == bool(text):
-        raise MindGuardError("say what to send", hint="either a sample's name or --text with a line")
+        raise MindGuardError("it is not clear what to send", hint="give either a sample's name or --text")
     settings = load_settings()
     transport = transport_of(settings, from_environment)
     now = datetime.now(UTC)
@@ -56,7 +58,5 @@ def send(
             sent = transport.digest(shown, uuid=uuid, now=now)
         else:
             sent = transport.send(shown, uuid=uuid, now=now)
-    if as_json:
-        print_json({"case": case or None, "delivered_as": sent.form, "message_id": sent.message_id})
-    else:
-        typer.echo(f"delivered {case or 'the text'} as {sent.form}")
+    facts = {"case": case or None, "delivered_as": sent.form, "message_id": sent.message_id}
+    print_outcome(facts, f"delivered {case or 'the text'} as {sent.form}", as_json=as_json)

@@ -1,29 +1,35 @@
-"""Commands on incidents: `mindguard incidents list | show | ack | resolve | note | review | export | retry`."""
+"""Commands for incidents: `mindguard incidents list | show | ack | resolve | note | review | export | retry`."""
 
 from __future__ import annotations
 
 import getpass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mindguard.cli.output import AsJson, print_json, print_table
+from mindguard.cli.output import AsJson, print_json, print_outcome, print_table
 
-app = typer.Typer(no_args_is_help=True, help="See, take, end and review incidents.")
+if TYPE_CHECKING:
+    from mindguard.alerts.incidents.models import Incident, TimelineEntry
+    from mindguard.alerts.incidents.store import IncidentStore
+    from mindguard.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Show, acknowledge, resolve and review incidents.")
 
 Name = Annotated[str, typer.Argument(metavar="ID", help="An incident, for instance I-12.")]
-By = Annotated[str, typer.Option("--by", help="In whose name.", default_factory=getpass.getuser, show_default="you")]
+By = Annotated[str, typer.Option("--by", help="Name to record.", default_factory=getpass.getuser, show_default="you")]
 
 
 @app.command("list")
 def list_(
-    everything: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Newest so many.")] = 100,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Also list resolved incidents.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Number of incidents to list, newest first.")] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List unresolved incidents, newest first, and what Feishu did not take of them."""
+    """List unresolved incidents, newest first, and the notifications of them that Feishu refused."""
     settings, store = _settings_and_store()
     states = ("open", "acknowledged", "resolved") if everything else ("open", "acknowledged")
     found, refused = store.list(states=states, limit=limit), store.undeliverable()
@@ -46,7 +52,7 @@ def list_(
 
 
 @app.command()
-def show(name: Name, as_json: AsJson = False) -> None:
+def show(name: Name, *, as_json: AsJson = False) -> None:
     """Show one incident with its timeline."""
     settings, store = _settings_and_store()
     incident = store.get(name)
@@ -67,11 +73,12 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def ack(name: Name, by: By, as_json: AsJson = False) -> None:
-    """Take an incident: nobody else is called for it."""
+def ack(name: Name, by: By, *, as_json: AsJson = False) -> None:
+    """Acknowledge an incident, so that nobody else is called for it."""
     _, store = _settings_and_store()
     incident = store.acknowledge(name, by=by, now=datetime.now(UTC))
-    _tell(incident, f"{incident.name} is acknowledged by {incident.acknowledged_by}", as_json)
+    text = f"{incident.name} is acknowledged by {incident.acknowledged_by}"
+    print_outcome(_facts(incident), text, as_json=as_json)
 
 
 @app.command()
@@ -80,17 +87,18 @@ def resolve(
     by: By,
     cause: Annotated[str, typer.Option(help="Why it happened.")] = "",
     remedy: Annotated[str, typer.Option(help="What ended it.")] = "",
-    impact: Annotated[str, typer.Option(help="Who noticed what of it.")] = "",
+    impact: Annotated[str, typer.Option(help="Who noticed it, and how.")] = "",
+    *,
     as_json: AsJson = False,
 ) -> None:
-    """End an incident, or add cause, remedy and impact to one that has ended."""
+    """Resolve an incident, or add cause, remedy and impact to one that is already resolved."""
     _, store = _settings_and_store()
     incident = store.resolve(name, by=by, now=datetime.now(UTC), cause=cause, remedy=remedy, impact=impact)
-    _tell(incident, f"{incident.name} is resolved", as_json)
+    print_outcome(_facts(incident), f"{incident.name} is resolved", as_json=as_json)
 
 
 @app.command()
-def note(name: Name, text: Annotated[str, typer.Argument(help="What to write down.")], by: By) -> None:
+def note(name: Name, text: Annotated[str, typer.Argument(help="The line to add.")], by: By) -> None:
     """Add a line to an incident's timeline."""
     _, store = _settings_and_store()
     typer.echo(f"noted in {store.note(name, by=by, text=text, now=datetime.now(UTC)).name}")
@@ -101,11 +109,12 @@ def review(
     name: Name,
     by: By,
     action: Annotated[
-        list[str] | None, typer.Option(help="What is to be done, as TEXT|OWNER or TEXT|OWNER|DUE; repeatable.")
+        list[str] | None, typer.Option(help="An action, as TEXT|OWNER or TEXT|OWNER|DUE. May be repeated.")
     ] = None,
+    *,
     as_json: AsJson = False,
 ) -> None:
-    """Close the review of an incident, with the actions that it decided."""
+    """Close the review of an incident and record the actions that were decided in it."""
     from mindguard.alerts.incidents.store import ActionItem
 
     actions = []
@@ -116,14 +125,14 @@ def review(
         actions.append(ActionItem(*parts))
     _, store = _settings_and_store()
     incident = store.review(name, by=by, now=datetime.now(UTC), actions=actions)
-    _tell(incident, f"{incident.name} is reviewed, {len(actions)} actions", as_json)
+    print_outcome(_facts(incident), f"{incident.name} is reviewed, {len(actions)} actions", as_json=as_json)
 
 
 @app.command()
 def export(
-    name: Name, to: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None
+    name: Name, to: Annotated[Path | None, typer.Option(help="File to write. Default: standard output.")] = None
 ) -> None:
-    """Write an incident's post-mortem as Markdown, in the language of the settings."""
+    """Write the post-mortem of an incident as Markdown, in the language of the settings."""
     from mindguard.alerts.postmortem import postmortem
     from mindguard.errors import MindGuardError
 
@@ -141,12 +150,12 @@ def export(
 
 @app.command()
 def retry() -> None:
-    """Send again what Feishu refused, once its cause is corrected; the next delivery does it."""
+    """Let the next delivery send again what Feishu refused. Correct the cause first."""
     _, store = _settings_and_store()
     typer.echo(f"{store.retry_dead(now=datetime.now(UTC))} notifications will be sent again")
 
 
-def _settings_and_store() -> tuple[Any, Any]:
+def _settings_and_store() -> tuple[Settings, IncidentStore]:
     from mindguard.alerts.incidents.store import IncidentStore
     from mindguard.connections import from_environment
     from mindguard.settings import load_settings
@@ -155,11 +164,11 @@ def _settings_and_store() -> tuple[Any, Any]:
     return settings, IncidentStore.of(from_environment(settings.connections.ops))
 
 
-def _line(incident: Any) -> str:
+def _line(incident: Incident) -> str:
     return f"{incident.alert.title} [{incident.alert.subject}]"
 
 
-def _facts(incident: Any) -> dict[str, Any]:
+def _facts(incident: Incident) -> dict[str, Any]:
     def moment(at: datetime | None) -> str | None:
         return at.isoformat() if at else None
 
@@ -187,12 +196,5 @@ def _facts(incident: Any) -> dict[str, Any]:
     }
 
 
-def _entry(entry: Any) -> dict[str, str]:
+def _entry(entry: TimelineEntry) -> dict[str, str]:
     return {"at": entry.at.isoformat(), "kind": entry.kind, "by": entry.by, "text": entry.text}
-
-
-def _tell(incident: Any, line: str, as_json: bool) -> None:
-    if as_json:
-        print_json(_facts(incident))
-    else:
-        typer.echo(line)

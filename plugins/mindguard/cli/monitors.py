@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mindguard.cli.output import AsJson, print_json, print_table
 
-app = typer.Typer(no_args_is_help=True, help="Measure freshness and service levels, and see what was measured.")
+if TYPE_CHECKING:
+    from mindguard.monitors.result import Result
+    from mindguard.monitors.store import MonitorStore
+    from mindguard.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Measure freshness and service levels, and show what was measured.")
 
 
 @app.command()
 def run(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="Default: all.")] = None,
-    keep: Annotated[bool, typer.Option(help="Use and keep states and results, as the DAGs do.")] = False,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="Monitors. Default: all.")] = None,
+    *,
+    keep: Annotated[bool, typer.Option(help="Use and store states and results, as the DAGs do.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure and judge now. Exit status 0 only if no monitor is in error and each could be judged.
+    """Measure and judge now. The exit status is 0 only if no monitor is in error and each could be judged.
 
-    Too little traffic to judge is no failure. Without --keep each value is judged alone and nothing is stored.
+    Too little traffic to judge is not a failure. Without --keep each value is judged alone and nothing is stored.
     """
     from mindguard.connections import from_environment
     from mindguard.monitors.run import run_monitors
@@ -56,8 +62,8 @@ def run(
 
 
 @app.command("list")
-def list_(as_json: AsJson = False) -> None:
-    """List the monitors of the settings. Measures nothing."""
+def list_(*, as_json: AsJson = False) -> None:
+    """List the monitors in the settings. Measures nothing."""
     from mindguard.monitors.sources import connection_id
     from mindguard.settings import load_settings
 
@@ -82,11 +88,14 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def history(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A monitor; checker:DAG for when the DAG itself ran.")],
-    hours: Annotated[float, typer.Option(min=0, help="How far back.")] = 1,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A monitor, or checker:DAG for the runs of a monitoring DAG.")
+    ],
+    hours: Annotated[float, typer.Option(min=0, help="Number of hours to look back.")] = 1,
+    *,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a monitor measured, oldest first."""
+    """Show what a monitor has measured, oldest first."""
     from mindguard.monitors.run import choose
     from mindguard.settings import load_settings
 
@@ -110,7 +119,7 @@ def history(
     print_table((f"time ({settings.timezone})", "", "dimension", "value", "why"), rows)
 
 
-def _store(settings: Any) -> Any:
+def _store(settings: Settings) -> MonitorStore:
     from mindguard.connections import from_environment
     from mindguard.database.session import OpsDatabase
     from mindguard.monitors.store import MonitorStore
@@ -118,8 +127,8 @@ def _store(settings: Any) -> Any:
     return MonitorStore.of(OpsDatabase.of(from_environment(settings.connections.ops)), settings)
 
 
-def _name(result: Any) -> str:
-    return f"{result.monitor} [{result.dimension}]" if result.dimension else str(result.monitor)
+def _name(result: Result) -> str:
+    return f"{result.monitor} [{result.dimension}]" if result.dimension else result.monitor
 
 
 def _amount(value: float | None, unit: str) -> str:
@@ -128,7 +137,7 @@ def _amount(value: float | None, unit: str) -> str:
     return {"ratio": f"{value:.2%}", "count": f"{value:,.0f}"}.get(unit, f"{value:,.1f} {unit}")
 
 
-def _why(result: Any) -> str:
+def _why(result: Result) -> str:
     skew = "" if result.skew_s is None else f"the source's clock differs by {result.skew_s:.0f} s"
     words = (result.reason.replace("_", " "), result.cause.replace("_", " "), result.note, skew)
     return ": ".join(word for word in words if word)

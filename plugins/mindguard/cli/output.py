@@ -1,20 +1,24 @@
-"""What the command line's modules share: options, where things are, and how they are printed."""
+"""Options, and functions that open the store and print results, which the command line's modules share."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+if TYPE_CHECKING:
+    from mindguard.settings import Settings
+    from mindguard.snapshots.storage.store import Store
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 SnapshotId = Annotated[str, typer.Argument(metavar="ID", help="A snapshot's id, or `latest`.")]
 
 
-def settings_and_store() -> tuple[Any, Any]:
-    """The settings, and the snapshots' store that they name, through the environment's connections."""
+def settings_and_store() -> tuple[Settings, Store]:
+    """Return the settings and the snapshot store that they name, with connections from the environment."""
     from mindguard.connections import from_environment, s3_client
     from mindguard.settings import load_settings
     from mindguard.snapshots.storage.encryption import encryption_of
@@ -26,17 +30,28 @@ def settings_and_store() -> tuple[Any, Any]:
 
 
 def print_progress(line: str) -> None:
-    """One line with the time, to standard error."""
+    """Print a line with the present time to standard error."""
     typer.echo(f"{datetime.now(UTC).astimezone():%H:%M:%S}  {line}", err=True)
 
 
 def print_json(value: Any) -> None:
-    """For programs, to standard output."""
+    """Print a value as JSON to standard output."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
+def print_outcome(facts: Any, text: str, *, as_json: bool) -> None:
+    """Print the outcome of a command: the facts as JSON for programs, or the text for people."""
+    if as_json:
+        print_json(facts)
+    else:
+        typer.echo(text)
+
+
 def print_table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Only the last column is wrapped, only between words and only in a terminal; nothing is ever cut."""
+    """Print a table to standard output.
+
+    Only the last column is wrapped, only between words, and only in a terminal; nothing is ever cut off.
+    """
     from rich import box
     from rich.cells import cell_len
     from rich.console import Console

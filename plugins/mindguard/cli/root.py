@@ -1,6 +1,7 @@
 """The `mindguard` command. It needs no running Airflow: connections come from `AIRFLOW_CONN_<ID>` variables.
 
-Exit status 0 only when what was asked is so; 1 with one clear line otherwise; 2 for a wrong call.
+The exit status is 0 only if the command succeeded or its question has the answer yes; otherwise 1 with one clear
+line; 2 if the command was called wrongly.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from mindguard.cli import feishu, incidents, keys, monitors, rota, snapshots, su
 from mindguard.cli.output import AsJson, print_json, print_table
 from mindguard.errors import MindGuardError
 
-_INTERRUPTED = 130  # what typer exits with after Ctrl-C, silently
+_INTERRUPTED = 130  # typer's exit status after Ctrl-C, about which it prints nothing
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,7 +37,7 @@ app.add_typer(suites.volume_app, name="volume")
 
 
 def main() -> None:
-    """Run the command; turn an expected error into one line, unless --debug asks for its traceback."""
+    """Run the command. Print an expected error as one line, unless --debug asks for its traceback."""
     debug = "--debug" in sys.argv
     try:
         app([argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="mindguard")
@@ -53,6 +54,7 @@ def main() -> None:
 
 @app.callback(invoke_without_command=True)
 def _root(
+    *,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
@@ -62,8 +64,8 @@ def _root(
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Check every connection: reachable, rights, clock, what the store can do."""
+def doctor(*, as_json: AsJson = False) -> None:
+    """Check whether each connection can be reached, its rights and clock, and what the store can do."""
     from mindguard.connections import from_environment
     from mindguard.doctor import examine
     from mindguard.settings import load_settings

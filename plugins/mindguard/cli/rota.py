@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 
 _SHOWN_IN_LINE = 5
 
-app = typer.Typer(no_args_is_help=True, help="See who is on duty, and whether every minute has somebody.")
+app = typer.Typer(no_args_is_help=True, help="Show who is on duty, and check that somebody always is.")
 
 
 @app.command()
 def who(
-    at: Annotated[str, typer.Option("--at", help="When, for instance 2026-10-01T09:00; default: now.")] = "",
+    at: Annotated[str, typer.Option("--at", help="Time, for instance 2026-10-01T09:00. Default: now.")] = "",
+    *,
     as_json: AsJson = False,
 ) -> None:
-    """Show who is on duty and who is called next. Exit status 1 where nobody is on duty."""
+    """Show who is on duty and who is called next. The exit status is 1 if nobody is on duty."""
     from mindguard.alerts.rota.rota import next_in_line, on_duty
 
     rota = _rota()
@@ -55,10 +56,14 @@ def who(
 
 @app.command()
 def check(
-    days: Annotated[int, typer.Option("--days", min=1, max=366, help="How far to look.")] = 7,
+    days: Annotated[int, typer.Option("--days", min=1, max=366, help="Number of days to look ahead.")] = 7,
+    *,
     as_json: AsJson = False,
 ) -> None:
-    """Look for minutes without anybody, with two shifts at once, or with an unknown person. Exit status 1 on any."""
+    """Find times with nobody on duty, with two shifts at once, or with an unknown person.
+
+    The exit status is 1 if there are any.
+    """
     from mindguard.alerts.rota.rota import gaps, unpublished, unpublished_years
 
     rota = _rota()
@@ -88,8 +93,8 @@ def check(
 
 
 @app.command()
-def ics(days: Annotated[int, typer.Option("--days", min=1, max=366, help="How far to write.")] = 30) -> None:
-    """Write everybody's duties as an iCal calendar to standard output."""
+def ics(days: Annotated[int, typer.Option("--days", min=1, max=366, help="Number of days to write.")] = 30) -> None:
+    """Write everybody's shifts as an iCal calendar to standard output."""
     from mindguard.alerts.rota.ical import to_ical
 
     rota = _rota()
@@ -117,7 +122,7 @@ def _moment(written: str, rota: Rota) -> datetime:
     try:
         moment = datetime.fromisoformat(written)
     except ValueError:
-        raise typer.BadParameter(f"{written!r} is no time; write for instance 2026-10-01T09:00") from None
+        raise typer.BadParameter(f"{written!r} is not a time; write for instance 2026-10-01T09:00") from None
     return moment.astimezone(rota.zone) if moment.tzinfo else moment.replace(tzinfo=rota.zone)
 
 

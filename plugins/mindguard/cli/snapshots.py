@@ -1,22 +1,37 @@
-"""`mindguard snapshot`: take, list, verify, restore, drill and expire snapshots, with Airflow up or down."""
+"""`mindguard snapshot`: take, list, verify, restore, drill and expire snapshots, whether Airflow is up or down."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
 
-from mindguard.cli.output import AsJson, SnapshotId, print_json, print_progress, print_table, settings_and_store
+from mindguard.cli.output import (
+    AsJson,
+    SnapshotId,
+    print_json,
+    print_outcome,
+    print_progress,
+    print_table,
+    settings_and_store,
+)
 from mindguard.errors import MindGuardError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mindguard.settings import Settings
+    from mindguard.snapshots.retention.rules import Decision
+    from mindguard.snapshots.storage.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="Take, verify, restore, drill and expire snapshots.")
 
 
 @app.command()
-def take(as_json: AsJson = False) -> None:
-    """Take a snapshot of the tables in the settings now."""
+def take(*, as_json: AsJson = False) -> None:
+    """Take a snapshot of the tables in the settings."""
     from mindguard.snapshots.export.take import take_snapshot
 
     settings, store = settings_and_store()
@@ -40,14 +55,14 @@ def take(as_json: AsJson = False) -> None:
 
 
 @app.command("list")
-def list_(as_json: AsJson = False) -> None:
-    """List all snapshots, oldest first; with exit status 1 if one cannot be read."""
+def list_(*, as_json: AsJson = False) -> None:
+    """List all snapshots, oldest first. The exit status is 1 if one cannot be read."""
     from mindguard.snapshots.storage.catalog import id_of, list_snapshots
 
     settings, store = settings_and_store()
     unreadable: list[dict[str, Any]] = []
 
-    def tell(key: str, error: MindGuardError) -> None:
+    def note_unreadable(key: str, error: MindGuardError) -> None:
         unreadable.append({"snapshot_id": id_of(key), "status": "unreadable", "key": key, "reason": str(error)})
 
     readable = [
@@ -60,7 +75,7 @@ def list_(as_json: AsJson = False) -> None:
             "parts": len(each.parts),
             "bytes": each.stored_bytes,
         }
-        for each in list_snapshots(store, unreadable=tell)
+        for each in list_snapshots(store, unreadable=note_unreadable)
     ]
     listed = sorted([*readable, *unreadable], key=lambda each: str(each["snapshot_id"]))
     if as_json:
@@ -74,13 +89,13 @@ def list_(as_json: AsJson = False) -> None:
         raise MindGuardError(
             f"{len(unreadable)} of {len(listed)} snapshots cannot be read: "
             + ", ".join(each["snapshot_id"] for each in unreadable),
-            hint="keep the damaged ones for analysis; a key that is missing may be put back into the key ring",
+            hint="keep damaged snapshots for analysis; put a missing key back into the key ring",
         )
 
 
 @app.command()
-def show(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
-    """Show one snapshot's tables, and its whole manifest with --json."""
+def show(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
+    """Show the tables of one snapshot, or with --json its whole manifest."""
     from mindguard.snapshots.storage.catalog import find_snapshot
 
     settings, store = settings_and_store()
@@ -106,7 +121,7 @@ def show(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def verify(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
+def verify(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
     """Read every stored part of a snapshot and compare it with the manifest."""
     from mindguard.snapshots.storage.catalog import find_snapshot
     from mindguard.snapshots.storage.verify import verify_snapshot
@@ -137,19 +152,22 @@ def restore(
     snapshot_id: SnapshotId,
     to: Annotated[str, typer.Option(metavar="CONN_ID", help="Connection to restore into (AIRFLOW_CONN_<ID>).")],
     table: Annotated[
-        list[str] | None, typer.Option(metavar="T", help="A table; repeat for several. Default: all.")
+        list[str] | None, typer.Option(metavar="T", help="A table. May be repeated. Default: all.")
     ] = None,
     where_key: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN=VALUE", help="Only rows with this value; a column named twice: either value."),
+        typer.Option(
+            metavar="COLUMN=VALUE", help="Only rows with this value. A column that is named twice may have either."
+        ),
     ] = None,
     into: Annotated[str, typer.Option(metavar="SCHEMA", help="Schema for the tables. Default: restored_<ID>.")] = "",
+    *,
     swap: Annotated[bool, typer.Option("--swap", help="Then put them in the place of the live tables.")] = False,
     whole: Annotated[bool, typer.Option("--whole", help="Rebuild everything in an empty database instead.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be read and written.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be read and written.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Restore tables, or rows of them, into a new schema; or with --whole the snapshot into an empty database."""
+    """Restore tables, or rows of them, into a new schema, or with --whole a snapshot into an empty database."""
     from mindguard.snapshots.restore import tables
     from mindguard.snapshots.restore.whole import plan_rebuild, rebuild
     from mindguard.snapshots.storage.catalog import find_snapshot
@@ -157,24 +175,25 @@ def restore(
     settings, store, conninfo = _settings_store_target(to)
     manifest = find_snapshot(store, snapshot_id)
     connections = settings.snapshot.connections
-    request = tables.RestoreRequest(tuple(table or ()), tuple(where_key or ()), into, swap)
+    request = tables.RestoreRequest(tuple(table or ()), tuple(where_key or ()), into, swap=swap)
     if whole and request != tables.RestoreRequest():
         raise typer.BadParameter("--whole restores everything: leave out --table, --where-key, --into and --swap")
     if dry_run:
         plan = plan_rebuild(manifest, conninfo) if whole else tables.plan_restore(manifest, conninfo, request).lines()
-        _print({"plan": plan}, plan, as_json)
+        print_outcome({"plan": plan}, "\n".join(plan), as_json=as_json)
     elif whole:
         rebuilt = rebuild(manifest, store, conninfo, connections=connections, progress=print_progress)
-        _print(rebuilt.summary(), rebuilt.lines(), as_json)
+        print_outcome(rebuilt.summary(), "\n".join(rebuilt.lines()), as_json=as_json)
     else:
-        done = tables.restore(manifest, store, conninfo, request, connections=connections, progress=print_progress)
-        _print(done.summary(), done.lines(), as_json)
+        restored = tables.restore(manifest, store, conninfo, request, connections=connections, progress=print_progress)
+        print_outcome(restored.summary(), "\n".join(restored.lines()), as_json=as_json)
 
 
 @app.command()
 def drill(
     snapshot_id: SnapshotId,
     to: Annotated[str, typer.Option(metavar="CONN_ID", help="Scratch server. Default: connections.drill.")] = "",
+    *,
     as_json: AsJson = False,
 ) -> None:
     """Rebuild a snapshot in a scratch database, prove that it is equal to its source, and drop it again."""
@@ -192,15 +211,16 @@ def drill(
     lines = [f"{name}: {table.rows:,} rows, equal" for name, table in proof.tables.items()]
     lines += [f"left out: {line}" for line in proof.skipped]
     lines.append(f"snapshot {proof.snapshot_id} is proven; it takes {proof.seconds:.1f} s to rebuild")
-    _print(proof.model_dump(mode="json"), lines, as_json)
+    print_outcome(proof.model_dump(mode="json"), "\n".join(lines), as_json=as_json)
 
 
 @app.command()
 def expire(
-    apply: Annotated[bool, typer.Option("--apply", help="Do it; without, the plan is only shown.")] = False,
+    *,
+    apply: Annotated[bool, typer.Option("--apply", help="Carry out the plan instead of only showing it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show which snapshots expire and why; with --apply remove them and what no snapshot needs any more."""
+    """Show which snapshots expire and why. With --apply, remove them and what no snapshot needs any more."""
     from mindguard.snapshots.retention.expire import expire_snapshots
 
     settings, store = settings_and_store()
@@ -208,14 +228,14 @@ def expire(
     if as_json:
         print_json(expired.summary())
     else:
-        _print_plan(expired.decisions, settings.zone, settings.timezone)
+        _print_plan(expired.decisions, settings)
         for line in (*expired.locked, *(f"not of this package, left alone: {key}" for key in expired.foreign)):
             typer.echo(line)
         typer.echo(
             f"expired {len(expired.snapshots)} snapshots, deleted {expired.objects} objects "
             f"({expired.bytes / 1e6:,.1f} MB), aborted {expired.uploads} uploads"
             if apply
-            else "nothing was removed; --apply does it"
+            else "nothing was removed; --apply carries out this plan"
         )
     expired.check()
 
@@ -223,25 +243,28 @@ def expire(
 @app.command()
 def hold(
     snapshot_id: SnapshotId,
-    reason: Annotated[str, typer.Option(help="Why it must be kept; shown wherever it would expire.")],
+    reason: Annotated[str, typer.Option(help="Why it must be kept. Shown wherever it would expire.")],
+    *,
     as_json: AsJson = False,
 ) -> None:
-    """Keep a snapshot whatever its age, until it is released."""
+    """Keep a snapshot, however old, until it is released."""
     from mindguard.snapshots.retention.holds import hold as hold_snapshot
 
     _, store = settings_and_store()
     held = hold_snapshot(store, snapshot_id, reason=reason, now=datetime.now(UTC))
-    _tell({"snapshot_id": held, "held": True, "reason": reason}, f"snapshot {held} is held: {reason}", as_json)
+    facts = {"snapshot_id": held, "held": True, "reason": reason}
+    print_outcome(facts, f"snapshot {held} is held: {reason}", as_json=as_json)
 
 
 @app.command()
-def release(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
-    """End a hold: the snapshot expires like any other again."""
+def release(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
+    """End a hold, so that the snapshot expires like any other."""
     from mindguard.snapshots.retention.holds import release as release_snapshot
 
     _, store = settings_and_store()
     released = release_snapshot(store, snapshot_id)
-    _tell({"snapshot_id": released, "held": False}, f"snapshot {released} is held no longer", as_json)
+    facts = {"snapshot_id": released, "held": False}
+    print_outcome(facts, f"snapshot {released} is no longer held", as_json=as_json)
 
 
 def _row(listed: dict[str, Any], zone: ZoneInfo) -> tuple[str, ...]:
@@ -265,35 +288,21 @@ def _app_conninfo() -> str:
     return postgres_conninfo(from_environment(load_settings().connections.app))
 
 
-def _settings_store_target(conn_id: str) -> tuple[Any, Any, str]:
+def _settings_store_target(conn_id: str) -> tuple[Settings, Store, str]:
     from mindguard.connections import from_environment, postgres_conninfo
 
     settings, store = settings_and_store()
     return settings, store, postgres_conninfo(from_environment(conn_id or settings.connections.drill))
 
 
-def _print(value: dict[str, Any], lines: list[str], as_json: bool) -> None:
-    if as_json:
-        print_json(value)
-    else:
-        typer.echo("\n".join(lines))
-
-
-def _print_plan(decisions: Any, zone: Any, timezone: str) -> None:
+def _print_plan(decisions: Sequence[Decision], settings: Settings) -> None:
     rows = [
         (
             each.snapshot.snapshot_id,
-            f"{each.snapshot.taken_at.astimezone(zone):%Y-%m-%d %H:%M}",
+            f"{each.snapshot.taken_at.astimezone(settings.zone):%Y-%m-%d %H:%M}",
             each.action,
             each.reason,
         )
         for each in decisions
     ]
-    print_table(("snapshot", f"taken ({timezone})", "decision", "reason"), rows)
-
-
-def _tell(facts: dict[str, Any], line: str, as_json: bool) -> None:
-    if as_json:
-        print_json(facts)
-    else:
-        typer.echo(line)
+    print_table(("snapshot", f"taken ({settings.timezone})", "decision", "reason"), rows)

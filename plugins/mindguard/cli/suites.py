@@ -1,4 +1,4 @@
-"""Commands on suites and the event rollup: `mindguard suites lint | run | backtest | new`, `mindguard volume …`."""
+"""Commands for suites and the event rollup: `mindguard suites …` and `mindguard volume …`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mindguard.cli.output import AsJson, print_json, print_table
+from mindguard.cli.output import AsJson, print_json, print_outcome, print_table
 from mindguard.errors import MindGuardError, SettingsError
 
 if TYPE_CHECKING:
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from mindguard.volume.suites import ValidationResult
 
 app = typer.Typer(no_args_is_help=True, help="Check suites of expectations, run them, and replay past days.")
-volume_app = typer.Typer(no_args_is_help=True, help="Make the event rollup, and prove it against the raw events.")
+volume_app = typer.Typer(no_args_is_help=True, help="Create the event rollup, and compare it with the raw events.")
+
+_DAY_HELP = "The day to judge. Default: yesterday."
 
 
 @app.command()
-def lint(as_json: AsJson = False) -> None:
-    """Check every file of expectations/ as Great Expectations will read it. Needs no connection."""
+def lint(*, as_json: AsJson = False) -> None:
+    """Check every file in expectations/ as Great Expectations will read it. Needs no connection."""
     from mindguard.settings import load_settings
     from mindguard.volume.suites import build, load_suites, suites_dir
 
@@ -41,11 +43,15 @@ def lint(as_json: AsJson = False) -> None:
 
 @app.command()
 def run(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A suite; see `mindguard suites lint`.")],
-    day: Annotated[str, typer.Option("--date", metavar="DATE", help="The day to judge; default: yesterday.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A suite; `mindguard suites lint` lists them.")],
+    day: Annotated[str, typer.Option("--date", metavar="DATE", help=_DAY_HELP)] = "",
+    *,
     as_json: AsJson = False,
 ) -> None:
-    """Judge one day by one suite; tells nobody. Exit status 1 where an expectation failed or could not be checked."""
+    """Judge one day by one suite, without notifying anybody.
+
+    The exit status is 1 if an expectation failed or could not be checked.
+    """
     from mindguard.connections import from_environment
     from mindguard.settings import load_settings
     from mindguard.volume.days import Moment
@@ -72,9 +78,12 @@ def run(
 @app.command()
 def report(
     output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Where to write the page.")],
-    day: Annotated[str, typer.Option("--date", metavar="DATE", help="The day to judge; default: yesterday.")] = "",
+    day: Annotated[str, typer.Option("--date", metavar="DATE", help=_DAY_HELP)] = "",
 ) -> None:
-    """Judge one day by all suites, and write the page on it as one HTML file; tells nobody. Status as of run."""
+    """Judge one day by all suites and write the day's page as one HTML file, without notifying anybody.
+
+    The exit status is 1 if an expectation failed or could not be checked.
+    """
     from mindguard.connections import from_environment
     from mindguard.jobs.event_volume import groups, judge_day
     from mindguard.settings import load_settings
@@ -97,10 +106,11 @@ def report(
 
 @app.command()
 def backtest(
-    days: Annotated[int, typer.Option("--days", min=1, max=400, help="How many closed days to replay.")] = 60,
+    days: Annotated[int, typer.Option("--days", min=1, max=400, help="Number of closed days to replay.")] = 60,
+    *,
     as_json: AsJson = False,
 ) -> None:
-    """Replay past days and list what every suite over event volume would have said; tells nobody."""
+    """Replay past days and list what each suite over event volume would have found, without notifying anybody."""
     from mindguard.volume.backtest import backtest as replayed
     from mindguard.volume.suites import load_suites, suites_dir
 
@@ -116,18 +126,18 @@ def backtest(
     for suite in suites:
         own = [judged for _, judged in found if judged.suite == suite.name]
         levels = {level: sum(each.severity == level for each in own) for level in ("critical", "warning", "info")}
-        said = ", ".join(f"{count} {level}" for level, count in levels.items())
-        typer.echo(f"{suite.name}: of {len(own)} days {said}")
+        counts = ", ".join(f"{count} {level}" for level, count in levels.items())
+        typer.echo(f"{suite.name}: of {len(own)} days {counts}")
 
 
 @app.command()
 def new(event: Annotated[str, typer.Argument(metavar="EVENT", help="Its name in the table of events.")]) -> None:
-    """Watch one more key event: add it to `key_events` in the settings file, whose comments stay."""
+    """Watch one more key event: add it to `key_events` in the settings file. Comments in the file are kept."""
     from mindguard.settings import load_settings, settings_path
 
     settings, path = load_settings(), settings_path()
     if event in {each.name for each in settings.key_events}:
-        raise SettingsError(f"{event} is among key_events already", hint=f"see {path}")
+        raise SettingsError(f"{event} is already among key_events", hint=f"see {path}")
     before = path.read_text("utf-8")
     path.write_text(_with_key_event(before, event), "utf-8")
     try:
@@ -135,11 +145,11 @@ def new(event: Annotated[str, typer.Argument(metavar="EVENT", help="Its name in 
     except MindGuardError:
         path.write_text(before, "utf-8")
         raise
-    typer.echo(f"{event} is watched from the next check on; add since, tolerance, min_base, owner, runbook in {path}")
+    typer.echo(f"{event} is watched from the next check on; set since, tolerance, min_base, owner, runbook in {path}")
 
 
 def _with_key_event(text: str, event: str) -> str:
-    """The settings with one line more, after the last key event; all others stay as they were written."""
+    """Return the settings file's text with one more line after the last key event; every other line is kept."""
     from ruamel.yaml import YAML
 
     listed = YAML().load(text).get("key_events")
@@ -150,32 +160,29 @@ def _with_key_event(text: str, event: str) -> str:
     last = listed.lc.item(len(listed) - 1)[0]
     dash = lines[last][: lines[last].index("-")]
     end = last + 1
-    while end < len(lines) and lines[end].startswith(f"{dash} "):  # what belongs to the last one
+    while end < len(lines) and lines[end].startswith(f"{dash} "):  # further lines of the last event
         end += 1
     return "".join([*lines[:end], f"{dash}- {{name: {name}}}\n", *lines[end:]])
 
 
 @volume_app.command()
-def install(as_json: AsJson = False) -> None:
-    """Make the rollup and its view beside the raw events, and fill it; may be repeated."""
+def install(*, as_json: AsJson = False) -> None:
+    """Create the rollup and its view beside the raw events, and fill the rollup. May be repeated."""
     from mindguard.volume.install import install as make
 
     _, source = _settings_and_source()
     months = make(source)
-    if as_json:
-        print_json({"months": months})
-    else:
-        typer.echo(
-            f"{source.settings.table}_rollup counts {len(months)} month(s): {', '.join(months) or 'no event yet'}"
-        )
+    text = f"{source.settings.table}_rollup counts {len(months)} month(s): {', '.join(months) or 'no event yet'}"
+    print_outcome({"months": months}, text, as_json=as_json)
 
 
 @volume_app.command()
 def reconcile(
-    days: Annotated[int, typer.Option("--days", min=1, max=60, help="How many closed days to compare.")] = 2,
+    days: Annotated[int, typer.Option("--days", min=1, max=60, help="Number of closed days to compare.")] = 2,
+    *,
     as_json: AsJson = False,
 ) -> None:
-    """Count closed days in the rollup and in the raw events. Exit status 1 where they differ."""
+    """Count the events of closed days in the rollup and in the raw table. The exit status is 1 if they differ."""
     from mindguard.volume.install import reconcile as compare
     from mindguard.volume.install import require_equal
 
@@ -205,7 +212,7 @@ def _judged_day(written: str, now: datetime, settings: Settings) -> date:
     try:
         return date.fromisoformat(written)
     except ValueError:
-        raise typer.BadParameter(f"{written!r} is no date; write for instance 2026-10-01") from None
+        raise typer.BadParameter(f"{written!r} is not a date; write for instance 2026-10-01") from None
 
 
 def _as_dict(judged: ValidationResult) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`mindguard doctor`: look at every connection before a run has to, and say what to change."""
+"""`mindguard doctor`: examines every connection before a run needs it, and says what to change."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from mindguard.settings import Settings
 
 
 def examine(settings: Settings, resolve: Resolve, *, now: Callable[[], datetime]) -> list[Diagnosis]:
-    """Everything that can be found out without changing anything but probe objects, which are removed again.
+    """Return everything that can be found out without changing anything except probe objects, which are removed again.
 
     Args:
-        resolve: looks a connection up.
-        now: aware current time, asked for each clock comparison.
+        settings: names the connections, tables and monitors to examine.
+        resolve: looks up a connection.
+        now: returns the present time, aware; called for each comparison of clocks.
     """
     ids = settings.connections
     checks: list[tuple[str, Iterator[Diagnosis]]] = [
@@ -26,8 +27,7 @@ def examine(settings: Settings, resolve: Resolve, *, now: Callable[[], datetime]
         (ids.keys, keys.examine_keys(settings, resolve)),
         (ids.drill, database.examine_drill(settings, resolve, now)),
         (ids.restore, _unless_missing(ids.restore, _RESTORE, database.examine_restore(settings, resolve, now))),
-        (ids.ops, _unless_missing(ids.ops, _INCIDENTS, database.examine_ops(settings, resolve, now))),
-        (ids.ops, _unless_missing(ids.ops, None, alerts.examine_incidents(ids.ops, resolve, now))),
+        (ids.ops, _unless_missing(ids.ops, _INCIDENTS, alerts.examine_incident_store(settings, resolve, now))),
         (ids.events, _unless_missing(ids.events, _EVENTS, events.examine_clickhouse(ids.events, resolve))),
         (ids.feishu, alerts.examine_feishu(ids.feishu, resolve)),
         ("rota", alerts.examine_rota(settings, now)),
@@ -37,15 +37,14 @@ def examine(settings: Settings, resolve: Resolve, *, now: Callable[[], datetime]
     return [finding for conn_id, findings in checks for finding in tried(conn_id, "connection", findings)]
 
 
-_EVENTS = "without it nothing is known of the product's events"
-_INCIDENTS = "alerts go out directly without it, with neither repeats told apart nor escalation"
-_RESTORE = "only restores use it; one that is needed in earnest wants it ready"
+_EVENTS = "without it nothing is known about product events"
+_INCIDENTS = "without it alerts are sent directly, repeats are not recognised and nothing is escalated"
+_RESTORE = "only restores use it, and it should be ready before one is needed"
 
 
-def _unless_missing(conn_id: str, why: str | None, findings: Iterator[Diagnosis]) -> Iterator[Diagnosis]:
-    """A connection that the daily run does without may be missing. Without a `why` it was said before."""
+def _unless_missing(conn_id: str, why: str, findings: Iterator[Diagnosis]) -> Iterator[Diagnosis]:
+    """Yield the findings, and a warning instead of ConnectionMissing: the daily run does without this connection."""
     try:
         yield from findings
     except ConnectionMissing as error:
-        if why is not None:
-            yield Diagnosis("warn", conn_id, "connection", f"{why}: {error}")
+        yield Diagnosis("warn", conn_id, "connection", f"{why}: {error}")

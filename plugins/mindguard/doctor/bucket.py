@@ -1,4 +1,4 @@
-"""One bucket under examination: how it is asked, and the probe objects that are written to it."""
+"""The bucket that is examined: how it is queried, and the probe objects that are written to it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Bucket:
-    """One bucket under examination.
+    """The bucket that is examined.
 
     Args:
-        conn_id: of the connection, for what is said.
-        client: a boto3 S3 client.
-        store: of the settings, in this bucket.
-        settings: what snapshots ask of the bucket.
-        keys: of the probes that were written; each part of the examination adds its own.
+        conn_id: connection id that diagnoses name.
+        client: boto3 S3 client.
+        store: the store in this bucket, as the settings describe it.
+        settings: what snapshots require of the bucket.
+        keys: keys of the probes that were written; each part of the examination adds its own.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Bucket:
         store.create(key, self._body, self._content)
 
     def _put(self, **more: Any) -> str | None:
-        """Write a probe without what snapshots add to it; gives the error's code, None when it is written."""
+        """Write a probe without what snapshots add to it. Return the error's code, or None if it was written."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -61,35 +61,45 @@ class Bucket:
         return None
 
     def _versions(self, key: str) -> list[str | None]:
-        """Every version of a probe; none where the bucket has no versions, or they cannot be listed."""
+        """Return every version of a probe; none if the bucket has no versions, or if they cannot be listed."""
         try:
             listed = self._store.listing(key[len(self._store.prefix) + 1 :], versions=True)
         except StoreError:
             return []
         return [each.version for each in listed if each.version]
 
-    def _ask(self, check: str, question: Callable[..., Any], right: str, none: str = "") -> dict[str, Any] | Diagnosis:
-        """The answer to a question about the bucket; empty for the error code that says `none`.
+    def _ask(
+        self, check: str, question: Callable[..., Any], right: str, absent: str = ""
+    ) -> dict[str, Any] | Diagnosis:
+        """Return the answer to a question about the bucket, or the diagnosis that there is no answer.
 
-        Snapshots and their expiry do without it, so a refusal is no fault.
+        Snapshots and their expiry do not need the answer, so a refusal is not a fault.
+
+        Args:
+            check: name of the check in the diagnosis.
+            question: the client's method.
+            right: S3 right that the question needs.
+            absent: error code that says that nothing is configured; the answer is then empty.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             answer: dict[str, Any] = question(Bucket=self._store.bucket)
         except ClientError as error:
-            if (code := error_code(error)) == none:
+            if (code := error_code(error)) == absent:
                 return {}
-            hint = f" – doctor would need {right} to look" if "Denied" in code else ""
-            return self._diagnosis("unknown", check, f"the store does not say: {code}{hint}")
+            hint = f" – doctor would need {right} to find out" if "Denied" in code else ""
+            return self._diagnosis("unknown", check, f"the store does not answer: {code}{hint}")
         except BotoCoreError as error:
-            return self._diagnosis("unknown", check, f"the store does not say: {type(error).__name__}")
+            return self._diagnosis("unknown", check, f"the store does not answer: {type(error).__name__}")
         return answer
 
 
 def versioned(version: str | None = None) -> Any:
+    """Return the argument of a boto3 call that names a version of an object; empty for None."""
     return {"VersionId": version} if version else {}
 
 
 def error_code(error: Any) -> str:
+    """Return the code of a boto3 ClientError, for instance `AccessDenied`."""
     return str(error.response.get("Error", {}).get("Code", "unknown"))

@@ -1,4 +1,4 @@
-"""What the bucket lets this connection do: write, read, list, delete."""
+"""Examines what the bucket lets this connection do: write, read, list and delete."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BucketAccess(Bucket):
     """Tries each kind of request that snapshots and their expiry make."""
 
     def write(self) -> Iterator[Diagnosis]:
-        """Create-only writes with SHA-256, server-side encryption and storage class, read back."""
+        """Write a probe as snapshots do, create-only and with SHA-256, encryption and storage class; read it back."""
         key = self._new_key()
         try:
             self._create(self._store, key)
@@ -30,10 +30,10 @@ class BucketAccess(Bucket):
             return
         if self._store.digest(key) != self._content:
             yield self._diagnosis(
-                "error", "write", "the store gives back other bytes than those written – do not use it"
+                "error", "write", "the store returns other bytes than were written – do not use this store"
             )
             return
-        yield self._diagnosis("pass", "write", "written with SHA-256 and read back equal")
+        yield self._diagnosis("pass", "write", "a probe was written with SHA-256 and read back unchanged")
         try:
             self._create(self._store, key)
         except ObjectExists:
@@ -43,7 +43,7 @@ class BucketAccess(Bucket):
         yield self._diagnosis("error", "create-only", text)
 
     def _refused(self) -> str:
-        """Which part of a write the store refuses, found by leaving each one out."""
+        """Return the remedy for a refused write, found by leaving out one part of the write after another."""
         import base64
 
         asked = self._settings
@@ -56,24 +56,25 @@ class BucketAccess(Bucket):
         }
         whole = {name: value for name, value in whole.items() if value}
         remedies = {
-            "StorageClass": f"it takes the write without storage class {self._settings.storage_class}: "
+            "StorageClass": f"it accepts the write without storage class {self._settings.storage_class}: "
             "set snapshot.storage_class to one that it has",
-            "ServerSideEncryption": "it takes the write without server-side encryption: "
+            "ServerSideEncryption": "it accepts the write without server-side encryption: "
             "set snapshot.sse: null, and encrypt on the client",
-            "SSEKMSKeyId": "it takes the write without this KMS key: correct snapshot.sse_kms_key_id",
-            "IfNoneMatch": "it takes the write without If-None-Match: it has no create-only writes, use one that has",
-            "ChecksumSHA256": "it takes the write without x-amz-checksum-sha256: use a store that checks SHA-256",
+            "SSEKMSKeyId": "it accepts the write without this KMS key: correct snapshot.sse_kms_key_id",
+            "IfNoneMatch": "it accepts the write without If-None-Match: it has no create-only writes, "
+            "use a store that has them",
+            "ChecksumSHA256": "it accepts the write without x-amz-checksum-sha256: use a store that checks SHA-256",
         }
         for name, remedy in remedies.items():
-            left = {key: value for key, value in whole.items() if key != name}
+            rest = {key: value for key, value in whole.items() if key != name}
             if name == "ServerSideEncryption":
-                left.pop("SSEKMSKeyId", None)
-            if name in whole and self._put(**left) is None:
+                rest.pop("SSEKMSKeyId", None)
+            if name in whole and self._put(**rest) is None:
                 return remedy
-        return "no single part of the write is to blame"
+        return "no single part of the write is the cause"
 
     def default_checksum(self) -> Iterator[Diagnosis]:
-        """What boto3 adds to a write that brings no checksum: CRC32 since 1.36, which some stores refuse."""
+        """Write a probe without a checksum. Since 1.36 boto3 adds CRC32 to such a write, which some stores refuse."""
         if code := self._put():
             text = (
                 f"boto3's default checksums are refused ({code}) – set {_WHEN_REQUIRED} in the extra of the connection"
@@ -81,10 +82,10 @@ class BucketAccess(Bucket):
             yield self._diagnosis("error", "default checksum", text)
             return
         when = self._client.meta.config.request_checksum_calculation  # type: ignore[attr-defined]
-        yield self._diagnosis("pass", "default checksum", f"taken, request_checksum_calculation is {when}")
+        yield self._diagnosis("pass", "default checksum", f"accepted, request_checksum_calculation is {when}")
 
     def public_access(self, connection: Connection) -> Iterator[Diagnosis]:
-        """Ask for a probe without any key: nobody may read or list these records."""
+        """Request a probe anonymously: without a key nobody may read or list these records."""
         import boto3
         from botocore import UNSIGNED
         from botocore.config import Config
@@ -101,24 +102,24 @@ class BucketAccess(Bucket):
             "read": lambda: anonymous.get_object(**where, Key=self._keys[0]),
             "listed": lambda: anonymous.list_objects_v2(**where, MaxKeys=1),
         }
-        for doing, attempt in attempts.items():
+        for action, attempt in attempts.items():
             try:
                 attempt()
             except ClientError as error:
                 if error_code(error) in {"NoSuchKey", "404"}:
-                    yield self._diagnosis("unknown", "public access", "no probe could be written to be asked for")
+                    yield self._diagnosis("unknown", "public access", "no probe could be written to test this with")
                     return
                 continue
             except BotoCoreError as error:
-                yield self._diagnosis("unknown", "public access", f"could not be asked: {type(error).__name__}")
+                yield self._diagnosis("unknown", "public access", f"could not be tested: {type(error).__name__}")
                 return
-            text = f"the bucket can be {doing} without any key – close it now: policy, ACL, public access block"
+            text = f"the bucket can be {action} without any key – close it now: policy, ACL, public access block"
             yield self._diagnosis("error", "public access", text)
             return
-        yield self._diagnosis("pass", "public access", "without a key nothing can be read or listed")
+        yield self._diagnosis("pass", "public access", "nothing can be read or listed without a key")
 
     def multipart(self) -> Iterator[Diagnosis]:
-        """Begin an upload, find it in the listing that expiry reads, abort it."""
+        """Begin an upload, find it in the listing that expiry reads, and abort it."""
         from botocore.exceptions import ClientError
 
         key = self._new_key()
@@ -128,23 +129,23 @@ class BucketAccess(Bucket):
             self._client.upload_part(**where, PartNumber=1, Body=self._body)
             listed = any(upload.key == key for upload in self._store.uploads())
             self._client.abort_multipart_upload(**where)
-            left = any(upload.key == key for upload in self._store.uploads())
+            remains = any(upload.key == key for upload in self._store.uploads())
         except (ClientError, StoreError) as error:
             why = error_code(error) if isinstance(error, ClientError) else str(error)
-            stays = f"; the upload of {key} stays" if "UploadId" in where else ""
-            text = f"multipart uploads cannot be begun, listed and aborted: {why}{stays}; only expiry needs that"
+            rest = f"; the upload of {key} remains" if "UploadId" in where else ""
+            text = f"multipart uploads cannot be begun, listed and aborted: {why}{rest}; only expiry needs this"
             yield self._diagnosis("warn", "multipart", text)
             return
-        if left or not listed:
+        if remains or not listed:
             text = (
-                "a begun upload is not listed, or an aborted one still is, so expiry cannot tidy up – set a lifecycle "
+                "a begun upload is not listed, or an aborted one still is, so expiry cannot clean up – set a lifecycle "
             )
             yield self._diagnosis("warn", "multipart", text + "rule AbortIncompleteMultipartUpload")
             return
-        yield self._diagnosis("pass", "multipart", "begun, listed, aborted")
+        yield self._diagnosis("pass", "multipart", "an upload could be begun, listed and aborted")
 
     def delete(self) -> Iterator[Diagnosis]:
-        """Remove the probes: one in a batch, the others one by one; and say which stay."""
+        """Delete the probes, one in a batch and the others one by one, and name those that remain."""
         from botocore.exceptions import ClientError
 
         codes: list[str] = []
@@ -157,16 +158,16 @@ class BucketAccess(Bucket):
                     self._client.delete_object(Bucket=self._store.bucket, Key=key, **versioned(version))
             except ClientError as error:
                 codes.append(error_code(error))
-        stays = [key for key in self._keys if self._versions(key) or self._store.head(key)]
-        if stays:
-            # Fine for an exporter's key: the right to delete belongs to expiry alone.
+        remaining = [key for key in self._keys if self._versions(key) or self._store.head(key)]
+        if remaining:
+            # This is as it should be for an exporter's key: only expiry needs the right to delete.
             why = f" ({codes[0]})" if codes else ""
-            text = f"this key cannot delete{why}, which expiry needs and nothing else; what was probed with stays: "
-            yield self._diagnosis("warn", "delete", text + ", ".join(stays))
+            text = f"this key cannot delete{why}, which only expiry needs; these probes remain: "
+            yield self._diagnosis("warn", "delete", text + ", ".join(remaining))
         elif written:
-            yield self._diagnosis("pass", "delete", "works, and no probe is left")
+            yield self._diagnosis("pass", "delete", "works, and no probe remains")
         else:
-            yield self._diagnosis("unknown", "delete", "no probe could be written to be deleted")
+            yield self._diagnosis("unknown", "delete", "no probe could be written to test this with")
 
     def _batch_delete(self, key: str) -> Diagnosis:
         from botocore.exceptions import ClientError

@@ -1,21 +1,17 @@
-"""What the bucket does on its own account: locks, storage classes, versions, lifecycle rules."""
+"""Examines the bucket's own rules: locks, storage classes, versions and lifecycle rules."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from mindguard.doctor.bucket import Bucket, error_code, versioned
 from mindguard.doctor.diagnosis import Diagnosis
 from mindguard.snapshots.storage.s3_errors import StoreError
 
-if TYPE_CHECKING:
-    pass
-
-
-# Days for which a class is charged at least. The longest of AWS, COS and OSS where they differ.
+# The least number of days for which a storage class is charged: the longest of AWS, COS and OSS where they differ.
 _CHARGED_DAYS = {
     "STANDARD_IA": 30,
     "ONEZONE_IA": 30,
@@ -35,38 +31,43 @@ class BucketPolicy(Bucket):
     """Compares the bucket's own rules with the settings."""
 
     def object_lock(self) -> Iterator[Diagnosis]:
-        """The bucket's lock against the settings; where one is set, whether it really holds."""
+        """Compare the bucket's object lock with the settings and, if the settings ask for one, test that it holds."""
         asked = self._settings.object_lock
         answer = self._ask(
             "object lock",
             self._client.get_object_lock_configuration,
             "s3:GetBucketObjectLockConfiguration",
-            none="ObjectLockConfigurationNotFoundError",
+            absent="ObjectLockConfigurationNotFoundError",
         )
         if isinstance(answer, Diagnosis):
             yield answer
         else:
             configuration = answer.get("ObjectLockConfiguration", {})
             enabled = configuration.get("ObjectLockEnabled") == "Enabled"
-            yield self._lock_against_settings(enabled, configuration.get("Rule", {}).get("DefaultRetention", {}))
+            default = configuration.get("Rule", {}).get("DefaultRetention", {})
+            yield self._lock_against_settings(default, enabled=enabled)
             if asked and not enabled:
                 return
         if asked:
             yield self._lock_holds(asked)
 
-    def _lock_against_settings(self, enabled: bool, default: dict[str, Any]) -> Diagnosis:
+    def _lock_against_settings(self, default: dict[str, Any], *, enabled: bool) -> Diagnosis:
         asked, kept = self._settings.object_lock, self._settings.retention.days
         if asked and not enabled:
-            text = f"snapshot.object_lock is {asked}, and the bucket has none – make one with object lock, or set null"
+            text = (
+                f"snapshot.object_lock is {asked}, but the bucket has no object lock – create one with it, or set null"
+            )
             return self._diagnosis("error", "object lock", text)
         locked_days = default.get("Days", 0) + 365 * default.get("Years", 0)
         if locked_days > kept:
-            text = f"the bucket locks for {locked_days} days by default, retention.days is {kept} – "
+            text = (
+                f"the bucket locks for {locked_days} days by default, but retention.days is {kept}: expiry waits for "
+            )
             return self._diagnosis(
-                "warn", "object lock", text + "expiry waits for the lock; raise the one or lower the other"
+                "warn", "object lock", text + "the lock – raise retention.days or lower the bucket's default"
             )
         if enabled and not asked and not locked_days:
-            text = "the bucket could lock objects, and snapshot.object_lock is not set – set GOVERNANCE or COMPLIANCE"
+            text = "the bucket can lock objects, but snapshot.object_lock is not set – set GOVERNANCE or COMPLIANCE"
             return self._diagnosis("warn", "object lock", text)
         if not enabled:
             return self._diagnosis("pass", "object lock", "none, as in the settings")
@@ -84,13 +85,13 @@ class BucketPolicy(Bucket):
         try:
             self._client.delete_object(Bucket=self._store.bucket, Key=key, **versioned(*version))
         except ClientError:
-            text = f"{mode} holds: a delete is refused; so the probe {key} stays until expiry collects it"
+            text = f"{mode} holds: a delete is refused, so the probe {key} remains until expiry removes it"
             return self._diagnosis("pass", "lock holds", text)
         text = f"an object locked as {mode} could be deleted at once – use a store that keeps locks"
         return self._diagnosis("error", "lock holds", text)
 
     def storage_class(self) -> Iterator[Diagnosis]:
-        """Whether the class fits retention, and whether the store keeps it."""
+        """Check that the storage class suits the retention, and that the store really uses it."""
         asked, days = self._settings.storage_class, self._settings.retention.days
         charged = _CHARGED_DAYS.get(asked.upper().replace("-", "_"), 0)
         if asked in _OFFLINE:
@@ -98,7 +99,7 @@ class BucketPolicy(Bucket):
             yield self._diagnosis("warn", "storage class", text)
         if charged > days:
             text = (
-                f"{asked} is charged for at least {charged} days, retention.days is {days}: deleting early is charged"
+                f"{asked} is charged for at least {charged} days, retention.days is {days}: early deletion costs extra"
             )
             yield self._diagnosis("warn", "storage class", f"{text} – use STANDARD_IA, or keep for {charged} days")
             return
@@ -109,41 +110,41 @@ class BucketPolicy(Bucket):
                 "StorageClass", "STANDARD"
             )
         except ClientError as error:
-            yield self._diagnosis("unknown", "storage class", f"no probe to look at: {error_code(error)}")
+            yield self._diagnosis("unknown", "storage class", f"there is no probe to look at: {error_code(error)}")
             return
         if found != asked:
             text = f"the store keeps objects as {found}, not as {asked} – set snapshot.storage_class: {found}"
             yield self._diagnosis("warn", "storage class", text)
             return
         yield self._diagnosis(
-            "pass", "storage class", f"{asked}, charged for {charged or 'no'} days at least, kept {days}"
+            "pass", "storage class", f"{asked}, charged for {charged or 'no'} days at least, kept for {days}"
         )
 
     def versioning(self) -> Iterator[Diagnosis]:
-        """Versions take up room until expiry removes each of them."""
+        """Check that versions, which use space until expiry removes each of them, can be listed."""
         answer = self._ask("versioning", self._client.get_bucket_versioning, "s3:GetBucketVersioning")
         if isinstance(answer, Diagnosis):
             yield answer
             return
         status = answer.get("Status")
         if not status:
-            yield self._diagnosis("pass", "versioning", "off: a delete removes")
+            yield self._diagnosis("pass", "versioning", "off: a delete removes the object")
             return
         try:
             self._store.listing("probe/", versions=True)
         except StoreError as error:
-            text = f"{status}, and the versions cannot be listed ({error}) – expiry needs s3:ListBucketVersions"
+            text = f"{status}, but versions cannot be listed ({error}) – expiry needs s3:ListBucketVersions"
             yield self._diagnosis("warn", "versioning", text)
             return
         yield self._diagnosis("pass", "versioning", f"{status}: expiry removes each version")
 
     def lifecycle(self) -> Iterator[Diagnosis]:
-        """The bucket's own rules must not delete what is kept, nor move it to where it cannot be read."""
+        """Check that no lifecycle rule deletes what is kept, or moves it to where it cannot be read."""
         answer = self._ask(
             "lifecycle",
             self._client.get_bucket_lifecycle_configuration,
             "s3:GetLifecycleConfiguration",
-            none="NoSuchLifecycleConfiguration",
+            absent="NoSuchLifecycleConfiguration",
         )
         if isinstance(answer, Diagnosis):
             yield answer
@@ -151,14 +152,14 @@ class BucketPolicy(Bucket):
         rules = [rule for rule in answer.get("Rules", ()) if rule.get("Status") == "Enabled" and self._concerns(rule)]
         found = [finding for rule in rules for finding in self._rule(rule)]
         if not found:
-            found = [self._diagnosis("pass", "lifecycle", f"{len(rules)} rules on this prefix, none of which deletes")]
+            found = [self._diagnosis("pass", "lifecycle", f"{len(rules)} rules on this prefix, none deletes")]
         yield from found
 
     def _concerns(self, rule: dict[str, Any]) -> bool:
         conditions = rule.get("Filter") or {}
         conditions = conditions.get("And", conditions)
         if conditions.get("Tag") or conditions.get("Tags"):
-            return False  # objects of snapshots have no tags
+            return False  # the objects of snapshots have no tags
         prefix, own = conditions.get("Prefix", rule.get("Prefix", "")), f"{self._store.prefix}/"
         return own.startswith(prefix) or prefix.startswith(own)
 
@@ -167,16 +168,16 @@ class BucketPolicy(Bucket):
         age = rule.get("Expiration", {}).get("Days")
         if "Date" in rule.get("Expiration", {}) or (age and age <= days):
             when = f"after {age} days" if age else "at a date"
-            text = f"rule {name} deletes {when}, retention.days is {days}: it would delete kept snapshots – remove it"
+            text = (
+                f"rule {name} deletes {when}, but retention.days is {days}: it would delete kept snapshots – remove it"
+            )
             yield self._diagnosis("error", "lifecycle", text)
         elif age:
             text = (
                 f"rule {name} deletes after {age} days: unchanged parts are reused, so kept snapshots may need older "
             )
-            yield self._diagnosis("warn", "lifecycle", text + "ones – remove it; expiry removes what nothing names")
+            yield self._diagnosis("warn", "lifecycle", text + "parts – remove it; expiry removes what is not needed")
         for move in rule.get("Transitions", ()):
             if move.get("StorageClass") in _OFFLINE:
-                text = (
-                    f"rule {name} moves objects to {move['StorageClass']}, where none can be read at once – remove it"
-                )
+                text = f"rule {name} moves objects to {move['StorageClass']}, which cannot be read at once – remove it"
                 yield self._diagnosis("error", "lifecycle", text)

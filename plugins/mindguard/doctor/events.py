@@ -1,4 +1,4 @@
-"""ClickHouse."""
+"""Examines ClickHouse, which holds the product events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from mindguard.doctor.diagnosis import Diagnosis
 
 
 def examine_clickhouse(conn_id: str, resolve: Resolve) -> Iterator[Diagnosis]:
-    """Whether it answers to this user. Raises ConnectionMissing; MindGuardError where it does not answer."""
+    """Check that ClickHouse answers this user.
+
+    Raises:
+        ConnectionMissing: the connection is not configured.
+        MindGuardError: ClickHouse does not answer.
+    """
     client = clickhouse_client(resolve(conn_id), connect_timeout=10)
     version = client.server_version
     client.close()

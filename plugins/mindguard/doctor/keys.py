@@ -1,4 +1,4 @@
-"""The key ring of client-side encryption: whether it opens what is kept."""
+"""Examines the key ring of client-side encryption: whether it opens the stored snapshots."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mindguard.snapshots.storage.store import Store
 
 
 def examine_keys(settings: Settings, resolve: Resolve) -> Iterator[Diagnosis]:
-    """Whether the key ring opens the newest and the oldest snapshot; nothing where encryption is off."""
+    """Check that the key ring opens the oldest and the newest snapshot. Yields nothing if encryption is off."""
     if not settings.snapshot.encryption.enabled:
         return
     conn_id, encryption = settings.connections.keys, encryption_of(settings, resolve)
     (current,) = encryption.needed_keys(())
-    yield Diagnosis("pass", conn_id, "key ring", f"it can be used, its current key is {current}")
+    yield Diagnosis("pass", conn_id, "key ring", f"can be used, its current key is {current}")
     store = Store.of(s3_client(resolve(settings.connections.backup)), settings.snapshot, encryption)
     ids = snapshot_ids(store)
     for age, snapshot_id in [("oldest", each) for each in ids[:1]] + [("newest", each) for each in ids[-1:]]:

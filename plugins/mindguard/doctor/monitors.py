@@ -1,4 +1,4 @@
-"""Monitors: whether each can measure at all. What it measures is the monitors' own business."""
+"""Examines whether each monitor can measure at all. Judging the measured values is left to the monitors."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from mindguard.monitors.result import Result
 from mindguard.monitors.run import run_monitors
 from mindguard.settings import Settings
 
-_CANNOT = ("failed", "unreachable", "timeout")
-_ODD: dict[Reason, tuple[str, str]] = {
-    "empty": ("nothing is there", "it counts as late; check that what the monitor names is what gets filled"),
+_NOT_MEASURED = ("failed", "unreachable", "timeout")
+_UNUSUAL: dict[Reason, tuple[str, str]] = {
+    "empty": ("there are no rows", "this counts as late; check that the monitor names what is really filled"),
     "down": ("it does not answer", "correct `url` or `expect`, unless it really is down"),
     "no_value": ("the value is NULL, NaN or infinite", "make the query give a number"),
-    "negative": ("the value is negative", "correct the query: no age and no share is"),
-    "future": ("the newest row lies in the future", "correct that machine's clock, or leave such rows out"),
+    "negative": ("the value is negative", "correct the query: ages and shares are never negative"),
+    "future": ("the newest row lies in the future", "correct that machine's clock, or leave out such rows"),
 }
-"""What a value can be beside a number: what is said where the measurement says nothing, and what to do."""
+"""Results other than a usable number: the text if the measurement has no note of its own, and what to do."""
 
 
 def examine_monitors(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
-    """One line for each monitor, from measuring once; nothing is kept."""
+    """Measure once with each monitor and yield one line for it. Nothing is stored."""
     results = run_monitors(settings, resolve, now=now(), memory=None)
-    for name, of_one in groupby(results, key=lambda result: result.monitor):
-        yield _diagnosis(name, list(of_one))
+    for name, own_results in groupby(results, key=lambda result: result.monitor):
+        yield _diagnosis(name, list(own_results))
 
 
 def _diagnosis(name: str, results: list[Result]) -> Diagnosis:
     for result in results:
-        if result.reason in _CANNOT:
+        if result.reason in _NOT_MEASURED:
             return Diagnosis("error", name, "monitor", result.note)
-        if result.reason in _ODD:
-            fact, advice = _ODD[result.reason]
+        if result.reason in _UNUSUAL:
+            fact, advice = _UNUSUAL[result.reason]
             where = f"{result.dimension}: " if result.dimension else ""
             return Diagnosis("warn", name, "monitor", f"{where}{result.note or fact} – {advice}")
     took_s = max(result.took_s for result in results)

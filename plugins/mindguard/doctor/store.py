@@ -1,4 +1,4 @@
-"""The object store: what it can do of what snapshots and their expiry ask of it, and what would quietly hurt them."""
+"""Examines the object store: whether it can do what snapshots and expiry need, and what would silently harm them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Style = Literal["path", "virtual"]
 
 
 def examine_store(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
-    """Everything about the bucket. Probe objects are removed again, and it is said when one cannot be.
+    """Check everything about the bucket. Probe objects are removed again; those that cannot be removed are named.
 
     Raises:
         ConnectionMissing, StoreError: nothing more can be found out.
@@ -58,7 +58,7 @@ def examine_store(settings: Settings, resolve: Resolve, now: Callable[[], dateti
 
 
 def _styled(connection: Connection, style: Style) -> Connection:
-    """The connection with this addressing style, and without patience: it is only tried."""
+    """Return the connection with this addressing style, short time limits and no retries, for one attempt."""
     kwargs = dict(connection.extra.get("config_kwargs") or {})
     kwargs |= {"s3": {**(kwargs.get("s3") or {}), "addressing_style": style}, "connect_timeout": 5}
     kwargs["retries"] = {"mode": "standard", "total_max_attempts": 1}
@@ -66,13 +66,13 @@ def _styled(connection: Connection, style: Style) -> Connection:
 
 
 def _style(client: S3Client, bucket: str) -> Style:
-    """The style that the client really uses: of an IP address there are no subdomains, whatever is set."""
+    """Return the style that the client really uses: an IP address has no subdomains, whatever is set."""
     url = client.generate_presigned_url("head_bucket", Params={"Bucket": bucket})
     return "virtual" if (urlsplit(url).hostname or "").startswith(f"{bucket.lower()}.") else "path"
 
 
 def _addressing(connection: Connection, settings: SnapshotSettings) -> Iterator[Diagnosis]:
-    """Try both addressing styles. Raises StoreError when the bucket cannot be reached in either."""
+    """Try both addressing styles. Raise StoreError if the bucket cannot be reached with the present one."""
     current = s3_client(connection)
     used = _style(current, settings.bucket)
     other: Style = "path" if used == "virtual" else "virtual"

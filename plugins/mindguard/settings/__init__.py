@@ -1,6 +1,6 @@
 """Typed settings, read at run time from `include/config/mindguard.yaml`; an unknown key is an error.
 
-`MINDGUARD_SETTINGS` names another file. Nothing here reads a connection or a secret.
+The variable `MINDGUARD_SETTINGS` can name another file. Nothing here reads a connection or a secret.
 """
 
 from __future__ import annotations
@@ -38,20 +38,27 @@ def _known_timezone(name: str) -> str:
 
 
 class Settings(Section):
-    """The whole settings file. Everything except `snapshot` may be left out."""
+    """The whole settings file. Every key except `snapshot` may be omitted."""
 
-    timezone: Annotated[str, AfterValidator(_known_timezone)] = "Asia/Shanghai"
+    timezone: Annotated[str, AfterValidator(_known_timezone)] = Field(
+        "Asia/Shanghai", description="time zone in which days begin and end, and in which times are shown"
+    )
     locale: Literal["zh", "en"] = Field("zh", description="language of cards and run-time messages")
     connections: Connections = Connections()
     snapshot: SnapshotSettings
-    rota: RotaSettings | None = None
+    rota: RotaSettings | None = Field(None, description="who is on duty; without it, cards name nobody")
     escalation: EscalationSettings = EscalationSettings()
-    releases: ReleasesSettings | None = None
+    releases: ReleasesSettings | None = Field(None, description="where cards find the latest releases")
     alerts: AlertsSettings = AlertsSettings()
-    key_events: tuple[KeyEvent, ...] = Field((), strict=False)
-    funnels: tuple[Funnel, ...] = Field((), strict=False)
+    key_events: tuple[KeyEvent, ...] = Field(
+        (), strict=False, description="product events whose daily volume is watched"
+    )
+    funnels: tuple[Funnel, ...] = Field((), strict=False, description="funnels whose conversion is watched")
     volume: VolumeSettings = VolumeSettings()
-    suites: str | None = Field(None, description="folder of suites of expectations; default: the repository's own")
+    suites: str | None = Field(
+        None,
+        description="folder with the suites of expectations; default: the `expectations/` that come with the package",
+    )
 
     @field_validator("key_events", "funnels")
     @classmethod
@@ -67,9 +74,9 @@ class Settings(Section):
             raise ValueError(f"funnels name events that are not under key_events: {', '.join(unknown)}")
         return self
 
-    monitors: tuple[Monitor, ...] = Field((), strict=False, description="measured every minute")
+    monitors: tuple[Monitor, ...] = Field((), strict=False, description="what is measured every minute")
     watch: WatchSettings = WatchSettings()
-    monitor_results_keep_days: int = Field(90, ge=1, description="how long what the monitors measured is kept")
+    monitor_results_keep_days: int = Field(90, ge=1, description="days for which the results of monitors are kept")
 
     @field_validator("monitors")
     @classmethod
@@ -84,16 +91,19 @@ class Settings(Section):
 
 
 def settings_path() -> Path:
-    """`MINDGUARD_SETTINGS` where it is set, else the file that comes with the package."""
+    """Return the file that `MINDGUARD_SETTINGS` names, or the file that comes with the package."""
     named = os.environ.get("MINDGUARD_SETTINGS")
     return Path(named) if named else include_dir() / "config" / "mindguard.yaml"
 
 
 def load_settings(path: Path | None = None) -> Settings:
-    """Read and check the settings file.
+    """Read and validate the settings file.
+
+    Args:
+        path: the file; default: `settings_path()`.
 
     Raises:
-        SettingsError: the file is missing, is not YAML, or breaks a rule; the message names every place.
+        SettingsError: the file is missing, is not YAML, or breaks a rule; the message names every faulty place.
     """
     from ruamel.yaml import YAML
 
@@ -104,7 +114,7 @@ def load_settings(path: Path | None = None) -> Settings:
         raise SettingsError(
             f"cannot read settings {path}: {error.strerror}", hint="set MINDGUARD_SETTINGS to a readable file"
         ) from error
-    except Exception as error:  # the YAML library lets through what Python says of dates, numbers, depth
+    except Exception as error:  # the YAML library also passes on Python's errors about dates, numbers and recursion
         raise SettingsError(f"{path} is not YAML: {error}") from error
     try:
         return Settings.model_validate(raw)

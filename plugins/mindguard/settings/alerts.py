@@ -1,4 +1,4 @@
-"""Settings of the alerts: escalation, releases and how incidents are kept."""
+"""Settings for alerts: escalation, releases, and how incidents are kept."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from mindguard.settings.section import Section
 
 
 class StepSettings(Section):
-    """One rung of an escalation ladder."""
+    """One step of an escalation ladder."""
 
-    after_minutes: float = Field(ge=0, description="since people know of the incident")
-    position: int = Field(ge=0, description="whom to call: 0 is who is on duty, 1 the next on the rota, and so on")
-    means: Annotated[tuple[Literal["card", "app", "sms", "phone"], ...], Field(min_length=1, strict=False)]
+    after_minutes: float = Field(ge=0, description="minutes since people were first notified of the incident")
+    position: int = Field(
+        ge=0, description="whom to call: 0 is the person on duty, 1 the next person on the rota, and so on"
+    )
+    means: Annotated[tuple[Literal["card", "app", "sms", "phone"], ...], Field(min_length=1, strict=False)] = Field(
+        description="how to call: `card` is a mention in the group, the others are urgent messages"
+    )
 
 
 def _step(after_minutes: float, position: int, *means: Literal["card", "app", "sms", "phone"]) -> StepSettings:
@@ -39,19 +43,21 @@ class EscalationSettings(Section):
     @classmethod
     def _upwards(cls, steps: tuple[StepSettings, ...]) -> tuple[StepSettings, ...]:
         if any(later.after_minutes < earlier.after_minutes for earlier, later in itertools.pairwise(steps)):
-            raise ValueError("steps stand in the order of after_minutes")
+            raise ValueError("steps must be in the order of after_minutes")
         return steps
 
 
 class ReleasesSettings(Section):
-    """Where the latest releases are listed: an SQL file's query, or JSON at an address."""
+    """Where the latest releases are listed: the query in an SQL file, or JSON at an address."""
 
     query: str | None = Field(
         None,
         description="SQL file, absolute or below `include`; gives version, released_at, share, rolled_back, note",
     )
     connection: str | None = Field(None, description="postgres connection for the query; default: connections.app")
-    url: str | None = Field(None, pattern=r"^https?://", description="gives a JSON list of objects with the same names")
+    url: str | None = Field(
+        None, pattern=r"^https?://", description="address of a JSON list of objects with the same names"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> ReleasesSettings:
@@ -66,9 +72,13 @@ class AlertsSettings(Section):
     acknowledge_base_url: str | None = Field(
         None,
         pattern=r"^https?://[^?#]+$",
-        description="Airflow's address as people reach it; without it cards have no button to acknowledge",
+        description="Airflow's address as people reach it; without it, cards have no button for acknowledging",
     )
-    acknowledge_hours: int = Field(72, ge=1, description="how long the link on a card is good")
-    review_hours: int = Field(48, ge=1, description="time for the review of a P0 or P1 (operations document, 6.3)")
-    resolved_keep_days: int = Field(400, ge=1, description="how long resolved incidents are kept")
-    storm_threshold: int = Field(10, ge=2, description="cards within a minute from which on they become digests")
+    acknowledge_hours: int = Field(72, ge=1, description="hours for which the link on a card is valid")
+    review_hours: int = Field(
+        48, ge=1, description="hours within which a P0 or P1 must be reviewed (operations document, section 6.3)"
+    )
+    resolved_keep_days: int = Field(400, ge=1, description="days for which resolved incidents are kept")
+    storm_threshold: int = Field(
+        10, ge=2, description="number of cards within a minute above which digests are sent instead"
+    )

@@ -1,4 +1,4 @@
-"""The ids of the connections."""
+"""Settings for the ids of connections."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ class Connections(Section):
         "mindguard_keys",
         description="any type: its password is the key ring, unless MINDGUARD_KEYS or MINDGUARD_KEYS_FILE gives it",
     )
-    prometheus: str = Field("mindguard_prometheus", description="http: what the monitors' PromQL is asked of")
-    kafka: str = Field(
-        "mindguard_kafka", description="kafka: its extras are librdkafka's settings, as for Airflow's own hook"
+    prometheus: str = Field(
+        "mindguard_prometheus", description="http: the Prometheus that answers the monitors' PromQL"
     )
-    feishu: str = Field("mindguard_feishu", description="feishu or http: the alert bot's webhook")
-    airflow: str = Field("mindguard_airflow", description="http: Airflow's REST API, as a user who may read runs")
+    kafka: str = Field(
+        "mindguard_kafka", description="kafka: its extras are librdkafka settings, as for Airflow's own hook"
+    )
+    feishu: str = Field("mindguard_feishu", description="feishu or http: the alert bot's webhook, or an app")
+    airflow: str = Field("mindguard_airflow", description="http: Airflow's REST API, for a user who may read runs")
     metrics: str = Field(
         "mindguard_metrics",
-        description="any type: its password is the bearer token of Prometheus at /mindguard/metrics",
+        description="any type: its password is the bearer token with which Prometheus reads /mindguard/metrics",
     )

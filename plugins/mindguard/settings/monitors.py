@@ -1,4 +1,4 @@
-"""Settings of the monitors: one entry for each thing that is measured every minute."""
+"""Settings for monitors: one entry for each thing that is measured every minute."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEEDS = {
     "http": ("url",),
     "snapshots": (),
 }
-"""The keys that say what to measure at each source."""
+"""For each source, the keys that say what to measure there."""
 
 Unit = Literal["s", "ratio", "count"]
 
@@ -27,47 +27,55 @@ def _address(written: str) -> str:
 
 
 class _Monitor(Section):
-    # Thresholds are what a value must not be above; `unit` is the value's.
+    # A value must not be above a threshold; both have the unit `unit`.
     unit: ClassVar[Unit]
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="stays the same for good: history and incidents use it")
-    connection: str | None = Field(None, description="connection id; default: the one of the source's own kind")
-    query: str | None = Field(None, description="SQL file, absolute or below `include`, for clickhouse and postgres")
-    promql: str | None = Field(None, description="expression, for prometheus")
-    url: Annotated[str, AfterValidator(_address)] | None = Field(None, description="http(s) address, for http")
-    group: str | None = Field(None, description="consumer group, for kafka")
-    topics: tuple[str, ...] = Field((), strict=False, description="what the group reads, for kafka")
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*$", description="must never change, because history and incidents refer to it"
+    )
+    connection: str | None = Field(None, description="connection id; default: the connection for this kind of source")
+    query: str | None = Field(None, description="for clickhouse and postgres: SQL file, absolute or below `include`")
+    promql: str | None = Field(None, description="for prometheus: expression")
+    url: Annotated[str, AfterValidator(_address)] | None = Field(None, description="for http: http(s) address")
+    group: str | None = Field(None, description="for kafka: consumer group")
+    topics: tuple[str, ...] = Field((), strict=False, description="for kafka: the topics that the group reads")
     params: dict[str, str | int | float] = Field(
-        default_factory=dict, description="bound in the query by name, beside those that its kind brings"
+        default_factory=dict,
+        description="values bound in the query by name, in addition to those that the monitor's kind provides",
     )
-    timeout_s: float = Field(10, gt=0, le=30, description="after it the monitor is unknown")
-    for_s: float = Field(0, ge=0, description="a level counts once every value was above it for so long")
+    timeout_s: float = Field(10, gt=0, le=30, description="seconds after which the monitor is unknown")
+    for_s: float = Field(
+        0, ge=0, description="a level begins once every value has been above its threshold for this many seconds"
+    )
     recover_for_s: float = Field(
-        45, ge=0, description="a level ends once every value was below it for so long; by default in two runs"
+        45,
+        ge=0,
+        description="a level ends once every value has been below its threshold for this many seconds; "
+        "by default, this takes two runs",
     )
-    severity: Literal["P0", "P1", "P2"] = "P2"
-    owner: str | None = None
-    runbook: str | None = Field(None, description="page to open when it fails")
+    severity: Literal["P0", "P1", "P2"] = Field("P2", description="severity of an error")
+    owner: str | None = Field(None, description="person or team, shown on cards")
+    runbook: str | None = Field(None, description="page to open when the monitor fails")
     source: str
 
     @property
     def warn(self) -> float | None:
-        """A value above it is a warning."""
+        """The threshold above which a value is a warning."""
         return None
 
     @property
     def error(self) -> float:
-        """A value above it is an error."""
+        """The threshold above which a value is an error."""
         raise NotImplementedError
 
     @property
     def escalate(self) -> float | None:
-        """An error with a value above it is a P1 at least."""
+        """The threshold above which an error is at least a P1."""
         return None
 
     @property
     def base(self) -> float:
-        """Below so many in the denominator nothing is judged."""
+        """The least denominator: with a smaller one, nothing is judged."""
         return 0
 
     @model_validator(mode="after")
@@ -88,10 +96,12 @@ class _Monitor(Section):
 
 
 class _After(_Monitor):
-    warn_after_s: float | None = Field(None, ge=0)
+    warn_after_s: float | None = Field(None, ge=0, description="seconds after which being late is a warning")
     error_after_s: float = Field(300, ge=0)
-    # What is late needs its whole threshold to be late again, so nothing flaps.
-    recover_for_s: float = Field(0, ge=0, description="a level ends once every value was below it for so long")
+    # After a recovery it takes the whole threshold to be late again, so nothing flaps.
+    recover_for_s: float = Field(
+        0, ge=0, description="a level ends once every value has been below its threshold for this many seconds"
+    )
 
     @property
     def warn(self) -> float | None:
@@ -103,15 +113,25 @@ class _After(_Monitor):
 
 
 class FreshnessMonitor(_After):
-    """How long ago the newest row was loaded, or how long the oldest waiting one has waited."""
+    """How long ago the newest row was loaded, or how long the oldest waiting item has waited."""
 
     unit: ClassVar[Unit] = "s"
 
     kind: Literal["freshness"]
     source: Literal["clickhouse", "postgres", "prometheus", "kafka", "snapshots"]
-    error_after_s: float = Field(300, gt=0, description="operations document, section 2: more than 5 minutes is late")
-    max_future_s: float = Field(60, ge=0, description="a newest row so far ahead of the source's clock is no time")
-    min_base: float = Field(0, ge=0, description="rows usual at this time of day; below it the age says nothing")
+    error_after_s: float = Field(
+        300,
+        gt=0,
+        description="seconds after which being late is an error (operations document, section 2: more than 5 minutes)",
+    )
+    max_future_s: float = Field(
+        60,
+        ge=0,
+        description="seconds by which the newest row may be ahead of the source's clock; beyond, it is not valid",
+    )
+    min_base: float = Field(
+        0, ge=0, description="least number of rows usual at this time of day; with fewer, the age is not judged"
+    )
 
     @property
     def base(self) -> float:
@@ -119,10 +139,12 @@ class FreshnessMonitor(_After):
 
 
 class _Above(_Monitor):
-    warn_above: float | None = Field(None, ge=0)
-    error_above: float = Field(ge=0)
-    escalate_above: float | None = Field(None, ge=0, description="above it the incident is a P1 at least")
-    min_base: float = Field(0, ge=0, description="fewer in the denominator: unknown, not a false alarm")
+    warn_above: float | None = Field(None, ge=0, description="a higher value is a warning")
+    error_above: float = Field(ge=0, description="a higher value is an error")
+    escalate_above: float | None = Field(None, ge=0, description="a higher value makes the incident at least a P1")
+    min_base: float = Field(
+        0, ge=0, description="least denominator; with a smaller one the monitor is unknown instead of a false alarm"
+    )
 
     @property
     def warn(self) -> float | None:
@@ -160,14 +182,14 @@ class LatencyMonitor(_Above):
 
 
 class HeartbeatMonitor(_Monitor):
-    """A dependency's status page or heartbeat address: down, or slow."""
+    """The status page or heartbeat address of a dependency, which can be down or slow."""
 
     unit: ClassVar[Unit] = "s"
 
     kind: Literal["heartbeat"]
     source: Literal["http"] = "http"
-    warn_after_s: float | None = Field(None, gt=0, description="an answer that takes longer is slow")
-    expect: str | None = Field(None, description="text that the answer must hold, for instance 'operational'")
+    warn_after_s: float | None = Field(None, gt=0, description="seconds after which an answer is slow")
+    expect: str | None = Field(None, description="text that the answer must contain, for instance 'operational'")
 
     @property
     def warn(self) -> float | None:
@@ -179,18 +201,20 @@ class HeartbeatMonitor(_Monitor):
 
 
 class DeadlineMonitor(_After):
-    """Something that is due at a time of day, every day or once a week, for the period before."""
+    """Something that is due at a time of day, every day or once a week, for the preceding day or week."""
 
     unit: ClassVar[Unit] = "s"
 
     kind: Literal["deadline"]
     source: Literal["clickhouse", "postgres"]
     weekday: Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"] | None = Field(
-        None, description="due for the ISO week before this one; default: due each day, for the day before"
+        None, description="day on which the previous ISO week is due; default: each day, the day before is due"
     )
-    at: str = Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="HH:MM in `timezone`")
-    warn_after_s: float | None = Field(0, ge=0, description="after the deadline")
-    error_after_s: float = Field(300, ge=0, description="after the deadline")
+    at: str = Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="time of the deadline, HH:MM in `timezone`")
+    warn_after_s: float | None = Field(
+        0, ge=0, description="seconds after the deadline from which being late is a warning"
+    )
+    error_after_s: float = Field(300, ge=0, description="seconds after the deadline from which being late is an error")
 
 
 Monitor = Annotated[
@@ -202,19 +226,25 @@ class WatchSettings(Section):
     """How the monitors themselves are watched, and what other systems learn from them."""
 
     late_after_s: float = Field(
-        180, ge=60, description="longer between two runs of a monitoring DAG: nobody knows what was in between"
+        180,
+        ge=60,
+        description="longest time in seconds between two runs of a monitoring DAG; a longer gap is reported, since "
+        "nothing was measured in it",
     )
     unknown_after_s: float = Field(
-        600, ge=0, description="a monitor that could not be measured for so long is an incident; low traffic never is"
+        600,
+        ge=0,
+        description="seconds after which a monitor that cannot be measured is an incident; low traffic never is",
     )
     textfile: str | None = Field(
-        None, pattern=r"\.prom$", description="file in the folder of node-exporter's textfile collector"
+        None, pattern=r"\.prom$", description="file to write in the folder of node-exporter's textfile collector"
     )
     heartbeat_file: str | None = Field(
-        None, description="touched at the end of each run; `{dag}` in it is the DAG's name"
+        None, description="file touched at the end of each run; `{dag}` stands for the name of the DAG"
     )
     heartbeat_url: str | None = Field(
         None,
         pattern=r"^https?://",
-        description="asked at the end of each run, for a dead man's switch; `{dag}` in it is the DAG's name",
+        description="address requested at the end of each run, for a dead man's switch; `{dag}` stands for the name "
+        "of the DAG",
     )

@@ -1,4 +1,4 @@
-"""Settings of the rota: people, shifts, overrides and the calendar."""
+"""Settings for the rota: people, shifts, overrides and the calendar."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ def _from_text(written: object) -> object:
     return date.fromisoformat(written) if isinstance(written, str) else written
 
 
-# YAML has dates; one in quotes, and one of JSON, is text.
+# YAML has dates, but a quoted date, or one in JSON, is text.
 Date = Annotated[date, BeforeValidator(_from_text, json_schema_input_type=date)]
 
 
 class CalendarSettings(Section):
-    """Days that differ from what the calendar of mainland China says."""
+    """Days that differ from the calendar of mainland China."""
 
-    holidays: tuple[Date, ...] = Field((), strict=False, description="days off, also of years not published yet")
-    workdays: tuple[Date, ...] = Field((), strict=False, description="no holidays, whatever the calendar says")
+    holidays: tuple[Date, ...] = Field(
+        (), strict=False, description="days off, which may be in years that are not published yet"
+    )
+    workdays: tuple[Date, ...] = Field(
+        (), strict=False, description="days that are not holidays, whatever the calendar says"
+    )
 
 
 Day = Literal["everyday", "workday", "weekend", "holiday", "mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -43,49 +47,53 @@ _TIME_OF_DAY = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
 class PersonSettings(Section):
     """Somebody who can be on duty."""
 
-    name: str = Field(pattern=r"^[^,，、;；/:：]+$", description="as written in shifts and shown on cards")
+    name: str = Field(pattern=r"^[^,，、;；/:：]+$", description="name as written in shifts and shown on cards")
     feishu_id: str | None = Field(None, pattern=_OPEN_ID, description="open_id, for mentions and urgent messages")
     phone: str | None = Field(
-        None, pattern=_PHONE, description="in quotes, for instance '+86 …'; `mindguard rota who` shows it"
+        None, pattern=_PHONE, description="number in quotes, for instance '+86 …'; `mindguard rota who` shows it"
     )
-    email: str | None = Field(None, description="finds the person among an iCal event's attendees")
+    email: str | None = Field(None, description="address that identifies the person among the attendees of iCal events")
 
 
 class ShiftSettings(Section):
-    """Hours that one person after the other covers. It belongs to the day on which it begins."""
+    """Hours that people cover in turn. A shift belongs to the day on which it begins."""
 
-    name: str
+    name: str = Field(description="name shown on cards")
     days: Annotated[tuple[Day, ...], BeforeValidator(lambda days: (days,) if isinstance(days, str) else days)] = Field(
         ("everyday",),
         min_length=1,
         strict=False,
         description="one or a list of everyday, workday, weekend, holiday, mon … sun; a make-up workday is a workday, "
-        "a holiday on a weekend is a holiday only",
+        "a holiday on a weekend is only a holiday",
     )
     begins: str = Field(alias="from", pattern=_TIME_OF_DAY, description="HH:MM in `timezone`")
-    ends: str = Field(alias="to", pattern=_TIME_OF_DAY, description="HH:MM; at or before `from`: on the next day")
+    ends: str = Field(alias="to", pattern=_TIME_OF_DAY, description="HH:MM; at or before `from` it means the next day")
     rotation: tuple[str | Annotated[Names, Field(min_length=1)], ...] = Field(
-        min_length=1, strict=False, description="whose turn it is, in order: names, or lists of a primary and backups"
+        min_length=1, strict=False, description="turns in order; each is a name, or a list of a primary and backups"
     )
     rotate: Literal["daily", "weekly"] = Field(
-        "weekly", description="to the next turn each day of this shift, or each week that has one"
+        "weekly", description="whether the next turn begins with each day of this shift, or with each week that has one"
     )
-    starting: Date = Field(date(2026, 1, 5), description="day of the first turn; its weekday is where weeks begin")
+    starting: Date = Field(
+        date(2026, 1, 5), description="day of the first turn; weeks begin on the weekday of this date"
+    )
     backup: Literal["next"] | Names = Field(
-        (), description="who is called after the primary, in this order; `next`: who has the next turn"
+        (), description="people called after the primary, in this order; `next` means the person with the next turn"
     )
 
 
 class OverrideSettings(Section):
-    """Days on which somebody else is on duty. Of several that apply, each changes what the earlier ones left."""
+    """Days on which somebody else is on duty. If several overrides apply, each changes what the earlier ones left."""
 
-    first: Date = Field(alias="from", description="first day on which shifts begin that it changes")
-    last: Date | None = Field(None, alias="to", description="last day; default: the first")
-    shift: str | None = Field(None, description="only this shift; default: all")
-    person: str | None = Field(None, description="who takes over")
-    instead_of: str | None = Field(None, description="only where this person would be on duty; default: the primary")
+    first: Date = Field(alias="from", description="first day; the shifts that begin on it are changed")
+    last: Date | None = Field(None, alias="to", description="last day; default: the first day")
+    shift: str | None = Field(None, description="the shift that is changed; default: all shifts")
+    person: str | None = Field(None, description="the person who takes over")
+    instead_of: str | None = Field(
+        None, description="replace only this person where they would be on duty; default: replace the primary"
+    )
     swap: Annotated[Names, Field(min_length=2, max_length=2)] | None = Field(
-        None, description="two people who take each other's place, instead of `person`"
+        None, description="two people who take each other's place; given instead of `person`"
     )
 
     @model_validator(mode="after")
@@ -100,13 +108,17 @@ class OverrideSettings(Section):
 
 
 class RotaSettings(Section):
-    """Who is on duty when: either `shifts`, or a calendar in `ical`; `overrides` go for both."""
+    """Who is on duty at which time: either `shifts` or a calendar in `ical`; `overrides` apply to both."""
 
-    people: tuple[PersonSettings, ...] = Field(min_length=1, strict=False)
-    shifts: tuple[ShiftSettings, ...] = Field((), strict=False, description="where two overlap, the first counts")
-    overrides: tuple[OverrideSettings, ...] = Field((), strict=False)
+    people: tuple[PersonSettings, ...] = Field(min_length=1, strict=False, description="everybody who can be on duty")
+    shifts: tuple[ShiftSettings, ...] = Field(
+        (), strict=False, description="the shifts; if two overlap, the one listed first counts"
+    )
+    overrides: tuple[OverrideSettings, ...] = Field((), strict=False, description="exceptions on single days")
     ical: str | None = Field(
-        None, description="file or http(s) address; events name people as attendees, or in their summary by comma"
+        None,
+        description="calendar file or http(s) address; its events name people as attendees, or in the summary, "
+        "separated by commas",
     )
     calendar: CalendarSettings = CalendarSettings()
 
@@ -120,7 +132,7 @@ class RotaSettings(Section):
         for override in self.overrides:
             used += [name for name in (override.person, override.instead_of, *(override.swap or ())) if name]
             if self.shifts and override.shift and override.shift not in shifts:
-                raise ValueError(f"an override names no shift of the rota: {override.shift}")
+                raise ValueError(f"an override names an unknown shift: {override.shift}")
         if unknown := sorted(set(used) - people):
             raise ValueError(f"not among people: {', '.join(unknown)}")
         return self

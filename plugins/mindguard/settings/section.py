@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A part of the settings file: unknown keys are refused, and so are values of another type."""
+    """A part of the settings file. Unknown keys and values of the wrong type are refused."""
 
-    # Strict: YAML has types, so `days: true` or `timezone: 8` is a mistake. Its lists are read as tuples all the same.
+    # Strict, because YAML has types: `days: true` or `timezone: 8` is a mistake. Lists are still read as tuples.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, str_min_length=1)
 
 

@@ -1,4 +1,4 @@
-"""Settings of the snapshots: tables, retention, gate and encryption."""
+"""Settings for snapshots: tables, retention, gate and encryption."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from mindguard.settings.section import Section, distinct_names
 
 RUN_MARGIN_MINUTES = 15
-"""What the last request of a snapshot, its manifest, may take beyond max_age_minutes with all of its retries."""
+"""Minutes beyond max_age_minutes that the last request of a snapshot, its manifest, may take with all retries."""
 
 
 _QUALIFIED_NAME = re.compile(r"[^.\n]+\.[^.\n]+")
@@ -19,9 +19,9 @@ _QUALIFIED_NAME = re.compile(r"[^.\n]+\.[^.\n]+")
 class TableSettings(Section):
     """One table of the snapshot."""
 
-    name: str = Field(description="schema-qualified, for instance public.checkins")
+    name: str = Field(description="name with its schema, for instance public.checkins")
     part_by: str | None = Field(
-        None, description="column whose ranges cut the table into parts; default: the primary key"
+        None, description="column by whose ranges the table is divided into parts; default: the primary key"
     )
 
     @field_validator("name")
@@ -35,73 +35,93 @@ class TableSettings(Section):
 class RetentionSettings(Section):
     """How long snapshots are kept (operations document, section 5.4: 30 days cold)."""
 
-    days: int = Field(30, ge=1)
-    minimum: int = Field(7, ge=1, description="newer proven snapshots that must exist before one expires")
-    max_expire_per_run: int = Field(10, ge=1)
+    days: int = Field(30, ge=1, description="age in days at which a snapshot expires")
+    minimum: int = Field(7, ge=1, description="newer proven snapshots that must exist before a snapshot expires")
+    max_expire_per_run: int = Field(10, ge=1, description="largest number of snapshots that expire in one run")
     grace_hours: float = Field(
-        24, gt=0, description="age at which a stored part that no snapshot names is removed; beyond max_age_minutes"
+        24,
+        gt=0,
+        description="age in hours at which a part that no snapshot names is removed; must exceed max_age_minutes",
     )
     max_gap_days: int = Field(
         8,
         ge=1,
-        description="longest time between two snapshots; a longer one stops pruning: backups or clock are wrong",
+        description="longest time in days between two snapshots; a longer gap stops expiry, because backups or the "
+        "clock must be wrong",
     )
 
 
 class GateSettings(Section):
-    """When a snapshot is too different from the last good one to count as good itself."""
+    """When a snapshot differs too much from the last good one to count as good itself."""
 
-    max_shrink: float = Field(0.5, gt=0, le=1, description="share of a table's rows that may be gone")
+    max_shrink: float = Field(
+        0.5, gt=0, le=1, description="largest share of a table's rows that may be missing compared with that snapshot"
+    )
     expected: tuple[str, ...] = Field(
         (),
         strict=False,
-        description="tables whose shrinking or changed columns are expected for now, for instance public.checkins",
+        description="tables that may shrink or change columns for now, for instance public.checkins",
     )
 
 
 class EncryptionSettings(Section):
-    """Encryption before anything leaves the worker (docs/adr/0011); `mindguard keys new` makes the key ring."""
+    """Encryption of everything before it leaves the worker (docs/adr/0011-client-side-encryption.md).
 
-    enabled: bool = Field(False, description="encrypt parts, manifests, schema dumps, proofs, holds and all names")
+    `mindguard keys new` creates the key ring.
+    """
+
+    enabled: bool = Field(
+        default=False, description="encrypt parts, manifests, schema dumps, proofs, holds and all names"
+    )
     reuse_across_keys: bool = Field(
-        False,
-        description="new snapshots may hold parts of an older key, and then need that key as well; "
-        "false: the first snapshot after a rotation is written in full",
+        default=False,
+        description="let new snapshots contain parts of an older key, and then need that key as well; "
+        "if false, the first snapshot after a rotation is written in full",
     )
     accept_unencrypted: bool = Field(
-        False,
-        description="read snapshots from before encryption was on; whoever may write to the bucket can forge those",
+        default=False,
+        description="read snapshots from before encryption was switched on; anybody who may write to the bucket can "
+        "forge such snapshots",
     )
 
 
 class SnapshotSettings(Section):
-    """What is snapshotted, to where and how hard the source may be read."""
+    """What snapshots contain, where they are stored, and how much load they may put on the source."""
 
-    bucket: str
-    prefix: str = Field("key-tables", pattern=r"^[^/].*[^/]$|^[^/]$")
-    storage_class: str = "STANDARD_IA"
-    sse: Literal["AES256", "aws:kms"] | None = Field(
-        "AES256", description="server-side encryption to request; null where the store has none"
+    bucket: str = Field(description="bucket in which snapshots are stored")
+    prefix: str = Field(
+        "key-tables", pattern=r"^[^/].*[^/]$|^[^/]$", description="prefix of the key of every stored object"
     )
-    sse_kms_key_id: str | None = None
+    storage_class: str = Field("STANDARD_IA", description="storage class of stored objects")
+    sse: Literal["AES256", "aws:kms"] | None = Field(
+        "AES256", description="server-side encryption to request; null if the store has none"
+    )
+    sse_kms_key_id: str | None = Field(None, description="id of the KMS key for `sse: aws:kms`")
     object_lock: Literal["GOVERNANCE", "COMPLIANCE"] | None = Field(
         None, description="lock objects for retention.days; the bucket must have object lock enabled"
     )
     encryption: EncryptionSettings = EncryptionSettings()
-    tables: tuple[TableSettings, ...] = Field(min_length=1, strict=False)
+    tables: tuple[TableSettings, ...] = Field(
+        min_length=1, strict=False, description="tables in each snapshot; all are taken at one instant"
+    )
     retention: RetentionSettings = RetentionSettings()
     gate: GateSettings = GateSettings()
     part_mb: int = Field(
-        96, ge=1, le=2048, description="source megabytes that one part aims at most; small tables have smaller parts"
+        96,
+        ge=1,
+        le=2048,
+        description="largest target size of a part in source megabytes; small tables have smaller parts",
     )
-    connections: int = Field(3, ge=1, le=32, description="concurrent readers on the source")
+    connections: int = Field(3, ge=1, le=32, description="number of concurrent readers on the source")
     max_mb_per_s: float | None = Field(
         None,
         gt=0,
-        description="megabytes of rows a second that an export reads from the source, all connections together; "
-        "null: no cap. The fingerprint scan runs inside the server and is not slowed down",
+        description="largest rate in megabytes of rows per second at which an export reads, over all connections; "
+        "null means no limit. The fingerprint scan runs inside the server and is not slowed down",
     )
-    max_age_minutes: int = Field(120, ge=1, description="give up rather than hold back the source's vacuum for longer")
+    max_age_minutes: int = Field(
+        120, ge=1, description="minutes after which an export gives up, so as not to hold back vacuum on the source"
+    )
 
     @field_validator("tables")
     @classmethod
@@ -111,7 +131,8 @@ class SnapshotSettings(Section):
 
     @model_validator(mode="after")
     def _grace_outlasts_a_run(self) -> SnapshotSettings:
-        # Parts of a run that still goes on are named by no manifest yet (docs/adr/0010).
+        # No manifest names the parts of a run that has not ended yet: see
+        # docs/adr/0010-expiry-and-a-running-export-need-no-lock.md.
         if self.retention.grace_hours * 60 < self.max_age_minutes + RUN_MARGIN_MINUTES:
             raise ValueError(
                 f"retention.grace_hours must be at least {RUN_MARGIN_MINUTES} minutes more than max_age_minutes"

@@ -47,7 +47,7 @@ def result(dimension: str = "", **facts: Any) -> Result:
         (
             [result("/a", value=0.0), result("/b", value=-1.0)],
             "warn",
-            "/b: the value is negative – correct the query: no age and no share is",
+            "/b: the value is negative – correct the query: ages and shares are never negative",
         ),
     ],
 )
