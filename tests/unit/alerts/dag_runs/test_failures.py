@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mindguard.alerts.dag_runs.failures import Run, run_failure, success, task_failure
+from mindguard.alerts.dag_runs.failures import Run, is_key_of, run_failure, success, task_failure
 from mindguard.alerts.finding import Finding
 from mindguard.alerts.severity import Severity
 
@@ -167,3 +167,13 @@ def test_braces_in_names_are_no_placeholders() -> None:
 def test_a_time_without_zone_is_refused(report: Any) -> None:
     with pytest.raises(ValueError, match="no time zone"):
         report(happened_at=datetime(2026, 11, 19))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("scheduled", [True, False])
+@pytest.mark.parametrize("task_id", ["", "take_snapshot"])
+def test_a_key_is_known_as_one_of_its_dag_and_of_no_other(task_id: str, scheduled: bool) -> None:
+    key = a_run(scheduled=scheduled).recovery_key(task_id)
+    assert is_key_of(key, "snapshot_tables")
+    for other in ("snapshot", "snapshot_tables_2", "tables", "snapshot_tables.other"):
+        assert not is_key_of(key, other)
+    assert not is_key_of(f"monitor:{key.partition(':')[2]}", "snapshot_tables")

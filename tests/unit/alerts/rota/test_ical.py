@@ -166,7 +166,7 @@ def test_overrides_go_for_calendars_too() -> None:
     ],
 )
 def test_an_event_that_makes_no_sense_is_refused_at_once(event: str) -> None:
-    with pytest.raises(RotaUnreadable, match="no valid calendar"):
+    with pytest.raises(RotaUnreadable, match="not a valid calendar"):
         rota_of(calendar(event))
 
 
