@@ -1,25 +1,24 @@
-"""
-### alert_delivery: see that every alert arrives, and that nothing that failed went unreported
+"""### alert_delivery: make sure that every alert arrives and every failure is reported.
 
-**What.** `deliver_alerts` sends what is due of the outbox, calls the next person where nobody has answered in time,
-sends the handover digest when a shift ends, and reminds of overdue reviews. `sweep_missed_callbacks` asks Airflow's
-API which runs and tasks of DAGs tagged `mindguard` have failed: a process that was killed, or a run that was marked
-failed, has reported nothing itself. It also ends incidents whose task has succeeded since.
+**What.** `deliver_alerts` sends the alerts in the outbox that are due, calls the next person if nobody has answered in
+time, sends the handover digest when a shift ends, and reminds of overdue reviews. `sweep_missed_callbacks` asks
+Airflow's API which runs and tasks of DAGs tagged `mindguard` have failed, since a process that was killed, or a run
+that was marked as failed, has reported nothing itself. It also ends incidents whose task has succeeded since.
 
-**When.** Every minute. Alerts do not wait for it: callbacks and monitors send their own at once. What it adds is
-patience: what Feishu throttled, what failed while it was down, what nobody answered.
+**When.** Every minute. Alerts do not wait for it, since callbacks and monitors send their own at once. This DAG sends
+what is left: what Feishu throttled, what failed while Feishu was down, and calls to the next person.
 
-**A rerun** does no harm: the store takes each occurrence once, and an alert that was delivered is not due any more.
+**A rerun** does no harm: the store counts each occurrence once, and an alert that was delivered is no longer due.
 
-**When it fails**, alerts may be late or missing, so look at once. Its own failure is reported once, at its beginning,
-and not every minute again.
+**When it fails**, alerts may be late or missing, so look at once. Only the first of its own failures in a row is
+reported, not one every minute.
 
-1. `deliver_alerts` says *store*: `connections.ops` cannot be reached. Failures are still sent directly, without
-   escalation and without memory. Bring PostgreSQL back; what was missed is made up for by the next sweep.
-2. `deliver_alerts` says *Feishu refused*: token, secret, allowlist or keyword are wrong, the line says which. Correct
-   `connections.feishu`; `mindguard incidents list` shows what was not delivered.
-3. `sweep_missed_callbacks`: `connections.airflow` is wrong or the API server does not answer. Alerts arrive all the
-   same, except those of killed processes. The next good sweep looks back to the last good one.
+1. `deliver_alerts` says *store*: `connections.ops` cannot be reached. Failures are still sent directly, but without
+   escalation, and repeats are not recognised. Bring PostgreSQL back; the next sweep reports what was missed.
+2. `deliver_alerts` says *Feishu refused*: the token, secret, allowlist or keyword is wrong; the error says which.
+   Correct `connections.feishu`; `mindguard incidents list` shows what was not delivered.
+3. `sweep_missed_callbacks` fails: `connections.airflow` is wrong, or the API server does not answer. Alerts still
+   arrive, except those of killed processes. The next successful sweep looks back to the last successful one.
 """
 
 from __future__ import annotations
@@ -39,14 +38,14 @@ log = logging.getLogger(__name__)
 @dag(
     schedule=CronTriggerTimetable("* * * * *", timezone=ZONE.key),
     dagrun_timeout=timedelta(minutes=10),
-    # P1: alerts may not arrive. repeats=False: it must not send one a minute about itself.
+    # P1: alerts may not arrive. repeats=False: it must not send an alert about itself every minute.
     **dag_defaults(severity=Severity.P1, doc=__doc__, tags=("alerts",), repeats=False),
 )
 def alert_delivery() -> None:
-    # Retried soon, here and below: an API server that restarts is no incident, and the next run is a minute away.
+    # Both tasks retry soon: an API server that restarts is not an incident, and the next run starts within a minute.
     @task(execution_timeout=timedelta(minutes=2), retries=2, retry_delay=timedelta(seconds=10))
     def deliver_alerts() -> dict[str, Any]:
-        """Send, escalate, hand over, remind; returns how much of each."""
+        """Send, escalate, hand over and remind; return how many messages were sent."""
         from mindguard.airflow.clients import connection
         from mindguard.jobs.alerting import deliver
         from mindguard.settings import load_settings
@@ -58,13 +57,13 @@ def alert_delivery() -> None:
 
     @task(execution_timeout=timedelta(minutes=2), retries=2, retry_delay=timedelta(seconds=10))
     def sweep_missed_callbacks() -> str:
-        """Report what nothing has reported; returns the moment up to which that is done."""
+        """Report failures that no callback has reported; return the moment up to which that is done."""
         from mindguard.airflow.clients import airflow_pages, connection
         from mindguard.jobs.missed_callbacks import sweep
         from mindguard.settings import load_settings
 
         task_instance = get_current_context()["ti"]
-        # With its index the newest value comes; without, a list of all that there ever were.
+        # With map_indexes, the newest value is returned; without it, a list of all values that ever were.
         swept = task_instance.xcom_pull(task_ids=task_instance.task_id, map_indexes=-1, include_prior_dates=True)
         now = datetime.now(UTC)
         found = sweep(

@@ -1,29 +1,28 @@
-"""
-### event_volume: tell a real fall of a product event from a weekend, and say why it fell
+"""### event_volume: tell a real fall of a product event from a weekend, and say why it fell.
 
-**What.** `choose_suites` lists the suites in `expectations/`; `check_suites` judges the day by each of them, in one
-task for each database. Suites of product events share one small frame, a row for each event of `key_events`, which
-ClickHouse makes from the rollup. A fall of more than the tolerance that both lenses confirm is an incident with its
-cause and a chart: P1, and P0 where nearly all traffic is gone. What only the bare rule finds, day over day, is one P2
-a day for all events together. An incident ends when its event is well again. `reconcile_rollup` counts the last two
-closed days in the rollup and in the raw events.
+**What.** `choose_suites` lists the suites in `expectations/`, and `check_suites` judges the day by each of them, with
+one task for each database. Suites of product events share one small frame with a row for each event of `key_events`,
+which ClickHouse makes from the rollup. A fall of more than the tolerance that both lenses confirm is an incident with
+its cause and a chart: P1, or P0 if nearly all traffic is gone. Falls that only the simple rule finds, day over day, are
+together one P2 a day. An incident ends when its event has recovered. `reconcile_rollup` counts the last two complete
+days in the rollup and in the raw events.
 
 The page of the day (*Browse → Data checks*, and a button on each card) shows all suites, also those that passed.
 
-**When.** Hourly, half past. The run at 00:30 judges the day that has just closed, and reconciles; the others judge the
-running day, which is compared with earlier days as they looked at the same hour.
+**When.** Hourly, at half past. The run at 00:30 judges the day that has just ended, and reconciles. The other runs
+judge the current day, which is compared with earlier days as they looked at the same hour.
 
-**A rerun** (clear) judges the same day as it looked then: what landed later is not counted. It tells nobody anything
-twice. By hand, a `date` in the form judges that day with all that has landed since.
+**A rerun** (clear) judges the same day as it looked then: events that landed later are not counted. It reports nothing
+twice. If a run is triggered by hand, a `date` in the form judges that day with all events that have landed since.
 
-**When it fails**, nobody would see a fall. Other suites were checked all the same; the card names those that were not.
+**When it fails**, a fall may go unnoticed. The other suites were checked; the card names those that were not.
 
-1. *Great Expectations does not know …*, *would always pass*, a file that is not YAML: somebody edited a suite.
-   `mindguard suites lint` says the same; correct the file, then clear the task.
-2. *no row meets*, *the frame has 0 rows*, *is null or infinite*: the suite met data that it cannot judge.
-   `mindguard suites run NAME` repeats it. Where events reach back less than three weeks, there is no baseline yet.
-3. *ClickHouse refuses*: the line says why. Without rollup, `mindguard volume install` makes it.
-4. `reconcile_rollup` says *differs*: raw events were changed behind the view. `mindguard volume install` counts again.
+1. *Great Expectations does not know …*, *would always pass*, or a file that is not YAML: somebody edited a suite.
+   `mindguard suites lint` reports the same. Correct the file, then clear the task.
+2. *no row meets*, *the frame has 0 rows*, *is null or infinite*: the suite cannot judge the data.
+   `mindguard suites run NAME` repeats the check. If events reach back less than three weeks, there is no baseline yet.
+3. *ClickHouse refuses*: the error gives the reason. If there is no rollup, `mindguard volume install` creates it.
+4. `reconcile_rollup` says *differs*: raw events were changed without the view. `mindguard volume install` recounts.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 def _moment(settings: Settings) -> Moment:
-    """The day that this run judges, and as it looked when."""
+    """Return the day that this run judges, and the moment at which it is looked at."""
     from mindguard.jobs.event_volume import due
     from mindguard.volume.days import Moment
 
@@ -59,13 +58,13 @@ def _moment(settings: Settings) -> Moment:
     schedule=CronTriggerTimetable("30 * * * *", timezone=ZONE.key),
     dagrun_timeout=timedelta(minutes=50),
     params={"date": Param("", type="string", pattern=r"^(\d{4}-\d{2}-\d{2})?$", description="Judge this day.")},
-    # P2: nothing is known to be wrong. What the suites find has a severity of its own.
+    # P2: nothing is known to be wrong. The suites' findings have a severity of their own.
     **dag_defaults(severity=Severity.P2, doc=__doc__, tags=("events",)),
 )
 def event_volume() -> None:
     @task(execution_timeout=timedelta(minutes=2))
     def choose_suites() -> list[list[str]]:
-        """Names of all suites, grouped by what they judge."""
+        """Return the names of all suites, grouped by the database that they judge."""
         from mindguard.jobs.event_volume import groups
         from mindguard.settings import load_settings
 
@@ -74,7 +73,7 @@ def event_volume() -> None:
     @task(
         execution_timeout=timedelta(minutes=15),
         max_active_tis_per_dagrun=2,  # each loads Great Expectations: 300 MB
-        doc_md="Judge the day by these suites, report what is wrong and what is well again.",
+        doc_md="Judge the day by these suites; report what is wrong and what has recovered.",
     )
     def check_suites(names: list[str]) -> dict[str, Any]:
         from airflow.sdk.exceptions import AirflowFailException
@@ -99,7 +98,7 @@ def event_volume() -> None:
 
     @task(execution_timeout=timedelta(minutes=30))
     def reconcile_rollup() -> dict[str, int]:
-        """Compare rollup and raw events of a closed day and the one before; returns how many were stored twice."""
+        """Compare rollup and raw events of a complete day and the day before; return how many were stored twice."""
         from airflow.sdk.exceptions import AirflowSkipException
 
         from mindguard.airflow.clients import connection

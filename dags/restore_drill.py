@@ -1,22 +1,21 @@
-"""
-### restore_drill: rebuild each new snapshot and prove that it is equal to its source
+"""### restore_drill: rebuild each new snapshot and prove that it equals its source.
 
-**What.** Rebuilds a snapshot in a scratch database on `connections.drill`: schema, rows, indexes, constraints,
-sequences. Then every table's row count and value fingerprint must be what the source had, and an INSERT must get a free
-number. The proof, with the seconds that the rebuild took (RTO), is stored beside the manifest; retention counts proven
-snapshots only. The scratch database is dropped afterwards, whatever happened.
+**What.** Rebuilds a snapshot in a scratch database on `connections.drill`: schema, rows, indexes, constraints and
+sequences. Every table's row count and value fingerprint must then equal those of the source, and an INSERT must get an
+unused number. The proof, with the seconds that the rebuild took (RTO), is stored beside the manifest; retention counts
+proven snapshots only. The scratch database is dropped afterwards, whatever happened.
 
-**When.** On the asset `mindguard_snapshot`, so after each verified snapshot; the oldest snapshot and one in between are
-drilled with it, since stored bytes age. By hand: with an id in the form just that one, without one the newest.
+**When.** On the asset `mindguard_snapshot`, so after each verified snapshot. The oldest snapshot and one in between are
+drilled with it, since stored bytes can decay. By hand: with an id in the form only that snapshot, otherwise the newest.
 
-**A rerun** drills again. A proof that exists stays.
+**A rerun** drills again. An existing proof stays.
 
-**When it fails**, its card says whose fault it is.
+**When it fails**, the card says what is at fault.
 
 1. *cannot be restored* (P0): the snapshot is at fault. Take a new one now (`mindguard snapshot take`) and drill it.
    Keep the bad one. `mindguard snapshot list` and further drills show which is the newest good one.
-2. *the drill broke* (P2): the scratch server, network, disk or a program is. Put that right, then clear the task.
-   `scratch database … exists already` after a killed drill: the error says which one to drop.
+2. *the drill broke* (P2): the scratch server, the network, the disk or a program is at fault. Correct that, then clear
+   the task. `scratch database … exists already` after a killed drill: the error says which database to drop.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ log = logging.getLogger(__name__)
     params={
         "snapshot_id": Param("", type="string", description="Drill just this one. Empty: the newest and a sample.")
     },
-    # P2: a drill that broke. An unrestorable snapshot raises an error that is P0 itself.
+    # P2: a drill that broke. An unrestorable snapshot raises an error whose own severity is P0.
     **dag_defaults(severity=Severity.P2, doc=__doc__, tags=("snapshots",)),
 )
 def restore_drill() -> None:
     @task(execution_timeout=timedelta(minutes=10))
     def choose_snapshots() -> list[str]:
-        """The snapshot that has just been taken, and a sample of the older ones."""
+        """Return the ids of the snapshot that has just been taken and of a sample of the older ones."""
         from mindguard.airflow.clients import backup_store
         from mindguard.settings import load_settings
         from mindguard.snapshots.restore.drill import choose_drills
@@ -58,7 +57,7 @@ def restore_drill() -> None:
             return [asked]
         store = backup_store(load_settings())
         events = [event for found in context["triggering_asset_events"].values() for event in found]
-        # Events that came while the DAG was paused are among them, in no order; an id begins with its time.
+        # There may be several events, in no order, if the DAG was paused. An id begins with the snapshot's time.
         ids = [event.extra["snapshot_id"] for event in events]
         newest = max(ids) if ids else find_snapshot(store, "latest").snapshot_id
         return choose_drills(snapshot_ids(store), newest, datetime.now(UTC).date())

@@ -1,26 +1,26 @@
-"""
-### restore_tables: bring tables, or rows of them, back from a snapshot, after a person has approved
+"""### restore_tables: bring back tables, or rows of them, from a snapshot after a person has approved.
 
 **What.** Reads tables of a snapshot into a new schema of the application's database and counts how they differ from the
-live ones. With *swap* they then take the live tables' places in one transaction; the former ones stay under
+live ones. With *swap*, they then take the live tables' places in one transaction; the former tables stay under
 `<table>_before_<snapshot id>`. Nothing is written before the approval: the plan is in the log of `plan_restore`, on the
 approval page and on the card.
 
-**When.** By hand: *Trigger*, fill in the form. With Airflow down: `mindguard snapshot restore` does the same.
+**When.** By hand: choose *Trigger* and fill in the form. With Airflow down, `mindguard snapshot restore` does the same.
 
 **A rerun** (clear from `plan_restore`) plans and asks again. A schema that holds the tables from an earlier try is
 refused: name another one, or drop it.
 
-**When it fails**, live tables are as they were and what was made in the new schema is gone.
+**When it fails**, the live tables are unchanged, and what was created in the new schema has been removed.
 
-1. Read the error on the card: it says what to do. A swap that is refused names what hangs on the live table.
+1. Read the error on the card: it says what to do. A swap that is refused names what depends on the live table.
 2. *the snapshot is at fault*: choose an older one; `mindguard snapshot list` shows them.
-3. After a swap that was a mistake, the former table is one `ALTER TABLE … RENAME` away; foreign keys see docs/adr/0009.
+3. If a swap was a mistake, `ALTER TABLE … RENAME` brings the former table back; for foreign keys see docs/adr/0009.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import namedtuple
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +33,8 @@ from mindguard.alerts.severity import Severity
 
 log = logging.getLogger(__name__)
 
+_Job = namedtuple("_Job", "manifest store conninfo request")  # a snapshot, its store, the target, what to restore
+
 FORM = {
     "snapshot_id": Param("latest", type="string", title="Snapshot", description="Its id, or `latest`."),
     "tables": Param(
@@ -40,17 +42,17 @@ FORM = {
         type="array",
         items={"type": "string"},
         title="Tables",
-        description="For instance public.checkins, one a line. None: all of the snapshot.",
+        description="For instance public.checkins, one a line. Empty: all tables of the snapshot.",
     ),
     "where_key": Param(
         [],
         type="array",
         items={"type": "string", "pattern": "^[^=]+="},
         title="Only rows with",
-        description="COLUMN=VALUE, one a line, for instance user_id=42. None: all rows.",
+        description="COLUMN=VALUE, one a line, for instance user_id=42. Empty: all rows.",
     ),
-    "into": Param("", type="string", title="Into schema", description="A new one. Empty: restored_<snapshot id>."),
-    "swap": Param(False, type="boolean", title="Swap", description="Then put them in the live tables' places."),
+    "into": Param("", type="string", title="Into schema", description="A new schema. Empty: restored_<snapshot id>."),
+    "swap": Param(default=False, type="boolean", title="Swap", description="Put them in the live tables' places."),
     "connection": Param("", type="string", title="Target", description="Connection id. Empty: connections.restore."),
 }
 
@@ -59,30 +61,30 @@ FORM = {
     schedule=None,
     dagrun_timeout=timedelta(hours=24),
     params=FORM,
-    # P1: somebody waits for these rows.
+    # P1: somebody is waiting for these rows.
     **dag_defaults(severity=Severity.P1, doc=__doc__, tags=("snapshots",)),
 )
 def restore_tables() -> None:
     @task(execution_timeout=timedelta(minutes=10))
     def plan_restore() -> dict[str, Any]:
-        """Say what would be read and written; change nothing."""
+        """Say what would be read and written, without any change."""
         from mindguard.snapshots.restore.tables import plan_restore as plan
 
-        manifest, _, conninfo, request = _asked(get_current_context()["params"])
-        lines = plan(manifest, conninfo, request).lines()
+        job = _job(get_current_context()["params"])
+        lines = plan(job.manifest, job.conninfo, job.request).lines()
         for line in lines:
             log.info(line)
-        return {"snapshot_id": manifest.snapshot_id, "text": "\n".join(f"- {line}" for line in lines)}
+        return {"snapshot_id": job.manifest.snapshot_id, "text": "\n".join(f"- {line}" for line in lines)}
 
-    # retries=0: a person looks at what failed before more is written.
+    # retries=0: a person must look at the failure before more is written.
     @task(execution_timeout=timedelta(hours=6), retries=0)
     def restore_tables(planned: dict[str, Any]) -> dict[str, Any]:
-        """Do what was approved: `latest` is by now the snapshot that was the latest when it was planned."""
+        """Restore as approved; `latest` still means the snapshot that was the latest when the plan was made."""
         from mindguard.snapshots.restore.tables import restore
 
         params = get_current_context()["params"] | {"snapshot_id": planned["snapshot_id"]}
-        manifest, store, conninfo, request = _asked(params)
-        done = restore(manifest, store, conninfo, request, progress=log.info)
+        job = _job(params)
+        done = restore(job.manifest, job.store, job.conninfo, job.request, progress=log.info)
         for line in done.lines():
             log.info(line)
         return done.summary()
@@ -92,15 +94,15 @@ def restore_tables() -> None:
         task_id="approve_restore",
         subject="restore {{ ', '.join(params.tables) or 'all tables' }}{{ ' AND SWAP' if params.swap }}",
         body="{{ ti.xcom_pull(task_ids='plan_restore')['text'] }}",
-        doc_md="Waits for a person. *Reject* restores nothing, and is no failure.",
+        doc_md="Waits for a person. *Reject* restores nothing and is not a failure.",
         response_timeout=timedelta(hours=12),
         notifiers=[ApprovalNotifier(severity=Severity.P2)],
     )
     planned >> approved >> restore_tables(planned)
 
 
-def _asked(params: Any) -> tuple[Any, Any, str, Any]:
-    """Manifest, store, target and request that the form's values name."""
+def _job(params: Any) -> _Job:
+    """Return what the form's values name."""
     from mindguard.airflow.clients import backup_store, connection
     from mindguard.connections import postgres_conninfo
     from mindguard.settings import load_settings
@@ -111,7 +113,7 @@ def _asked(params: Any) -> tuple[Any, Any, str, Any]:
     store = backup_store(settings)
     conninfo = postgres_conninfo(connection(params["connection"] or settings.connections.restore))
     request = RestoreRequest(tuple(params["tables"]), tuple(params["where_key"]), params["into"], params["swap"])
-    return find_snapshot(store, params["snapshot_id"]), store, conninfo, request
+    return _Job(find_snapshot(store, params["snapshot_id"]), store, conninfo, request)
 
 
 restore_tables()

@@ -1,19 +1,18 @@
-"""
-### service_levels: see within a minute or so that the service is not as good as promised
+"""### service_levels: notice within about a minute that the service is worse than promised.
 
 **What.** Measures every monitor of the settings whose kind is `rate`, `latency` or `heartbeat`: crashes, failing
-requests of each endpoint, how fast risk signals are answered, whether dependencies answer. What is above its threshold
-opens an incident and a card, P1 at least above `escalate_above`, and ends it when it has been below for
-`recover_for_s`. Too little traffic to judge is unknown, and never an alert. It also notices that it, or
-`pipeline_freshness`, has not run.
+requests of each endpoint, how fast risk signals are answered, whether dependencies answer. A value above its threshold
+opens an incident and sends a card, with P1 at least if it is above `escalate_above`. The incident ends when the value
+has been below the threshold for `recover_for_s`. If there is too little traffic to judge, the status is unknown, and
+there is no alert. The DAG also notices if it, or `pipeline_freshness`, has not run.
 
-**When.** Every minute, one run at a time. A minute that was skipped is not made up for, it is reported.
+**When.** Every minute, one run at a time. A minute that was skipped is not made up for, but reported.
 
-**A rerun** measures what is so now, not what was.
+**A rerun** measures the present state, not that of the past.
 
-**When it fails**, the monitors are blind, for a bad monitor does not make it fail. The error says *store* or *Feishu*:
-see `alert_delivery`. `mindguard monitors run` measures without Airflow, `mindguard monitors history NAME` shows what
-was measured.
+**When it fails**, nothing is monitored, since a single bad monitor does not make the DAG fail. The error says *store*
+or *Feishu*: see `alert_delivery`. `mindguard monitors run` measures without Airflow, and `mindguard monitors history
+NAME` shows what was measured.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ from mindguard.alerts.severity import Severity
 @dag(
     schedule=CronTriggerTimetable("* * * * *", timezone=ZONE.key),
     dagrun_timeout=timedelta(minutes=5),
-    # P1: nobody would know. repeats=False: while it is broken, it must not say so every minute.
+    # P1: nobody would notice. repeats=False: while it is broken, it must not send an alert every minute.
     **dag_defaults(severity=Severity.P1, doc=__doc__, tags=("monitors",), repeats=False),
 )
 def service_levels() -> None:
-    # Retried soon: a database that restarts is no incident, and the next run is a minute away.
+    # It retries soon: a database that restarts is not an incident, and the next run starts within a minute.
     @task(execution_timeout=timedelta(minutes=2), retries=1, retry_delay=timedelta(seconds=10))
     def measure_service_levels() -> dict[str, Any]:
-        """Measure, judge, report; returns how many monitors have which status."""
+        """Measure, judge and report; return how many monitors have each status."""
         from mindguard.airflow.monitoring_task import run_monitoring_task
 
         return run_monitoring_task(get_current_context()["ti"])

@@ -1,29 +1,30 @@
-"""
-### snapshot_tables: one consistent, verified snapshot of the key tables, every day
+"""### snapshot_tables: take one consistent, verified snapshot of the key tables every day.
 
-**What.** Copies the tables named in the settings (`snapshot.tables`) as they are at one instant into the backup
-bucket: Parquet parts first, the manifest last. Without a manifest a snapshot does not exist. Then every stored
-part is read again and compared with the manifest; only a verified snapshot that is not quarantined updates the asset
-`mindguard_snapshot`. Last, snapshots beyond their retention expire: older than `retention.days`, with enough newer
-proven ones, held by nobody. What no snapshot names any more is removed; `docs/adr/0010` says why that is safe.
+**What.** Copies the tables named in the settings (`snapshot.tables`) as they are at one instant into the backup bucket:
+Parquet parts first, the manifest last. Without a manifest, a snapshot does not exist. Every stored part is then read
+again and compared with the manifest; only a verified snapshot that is not quarantined updates the asset
+`mindguard_snapshot`. Finally, snapshots beyond their retention expire: those older than `retention.days` that have
+enough newer proven ones and no hold. Stored parts that no snapshot names any more are removed; `docs/adr/0010` explains
+why that is safe.
 
 **When.** 02:00 Asia/Shanghai, when the application is quiet (operations document, 5.4: daily snapshots).
 
-**A rerun** (clear, or a manual trigger) takes a new snapshot of *now*, also for an old logical date, and says so in
-its log. It never replaces an older snapshot. Parts that are stored already are found by their content and not
-read again, so a retry resumes where the last try ended.
+**A rerun** (clear, or a manual trigger) takes a new snapshot of *now*, even for an old logical date, and says so in its
+log. It never replaces an older snapshot. Parts that are stored already are recognised by their content and not read
+again, so a retry continues where the last try ended.
 
-**When it fails**, read the error on the card: it says what to do. `mindguard doctor` checks every connection and right.
+**When it fails**, read the error on the card: it says what to do. `mindguard doctor` checks all connections and rights.
 
-1. `take_snapshot`: nothing was published and earlier snapshots are untouched. Put the cause right, then clear the task
-   (or run `mindguard snapshot take`).
-2. `verify_snapshot` says *damaged*: take a new snapshot now; it writes the damaged parts anew. `mindguard snapshot
-   hold` keeps the other for analysis.
-3. `verify_snapshot` says *quarantined*: a table is empty, much smaller or has other columns. Nothing expires until
-   that is settled. If it is meant, name the table in `snapshot.gate.expected` and take a new snapshot; if it is not,
-   rows were lost: restore them from the last good one.
-4. `expire_snapshots`: the new snapshot is good. What could not be removed is tried again the next day; when it refuses
-   because of time, correct the clock it names. `mindguard snapshot expire` shows the plan and removes nothing.
+1. `take_snapshot` fails: nothing was published, and earlier snapshots are untouched. Correct the cause, then clear the
+   task (or run `mindguard snapshot take`).
+2. `verify_snapshot` says *damaged*: take a new snapshot now; it writes the damaged parts again. `mindguard snapshot
+   hold` keeps the damaged one for analysis.
+3. `verify_snapshot` says *quarantined*: a table is empty, much smaller or has other columns. Nothing expires until this
+   is settled. If the change is intended, name the table in `snapshot.gate.expected` and take a new snapshot. If it is
+   not, rows were lost: restore them from the last good snapshot.
+4. `expire_snapshots` fails: the new snapshot is good. What could not be removed is tried again the next day. If it
+   refuses because of the time, correct the clock that it names. `mindguard snapshot expire` shows the plan and removes
+   nothing.
 """
 
 from __future__ import annotations
@@ -46,13 +47,13 @@ log = logging.getLogger(__name__)
 @dag(
     schedule=CronTriggerTimetable("0 2 * * *", timezone=ZONE.key, interval=timedelta(days=1)),
     dagrun_timeout=timedelta(hours=4),
-    # P1: the day has no proven snapshot (operations document, 4.1; data is at risk, none is lost yet).
+    # P1: the day has no proven snapshot (operations document, 4.1). Data is at risk, but none is lost yet.
     **dag_defaults(severity=Severity.P1, doc=__doc__, tags=("snapshots",)),
 )
 def snapshot_tables() -> None:
     @task(execution_timeout=timedelta(hours=3))
     def take_snapshot() -> dict[str, Any]:
-        """Export and publish; returns the snapshot's id and what it cost."""
+        """Export and publish; return the snapshot's id and what it cost."""
         from mindguard.airflow.clients import app_conninfo, backup_store
         from mindguard.settings import load_settings
         from mindguard.snapshots.export.take import take_snapshot as take
@@ -71,7 +72,7 @@ def snapshot_tables() -> None:
 
     @task(execution_timeout=timedelta(hours=2), outlets=[SNAPSHOT])
     def verify_snapshot(taken: dict[str, Any]) -> Any:
-        """Read the published snapshot back; the asset's event carries its id."""
+        """Read the published snapshot back; the event of the asset carries its id."""
         from airflow.sdk.exceptions import AirflowFailException
 
         from mindguard.airflow.clients import backup_store
@@ -83,14 +84,14 @@ def snapshot_tables() -> None:
         manifest = find_snapshot(store, taken["snapshot_id"])
         verify(manifest, store, progress=log.info).check()
         if manifest.quarantined_for:
-            # No retry would find other rows; a person has to look before anything expires.
+            # A retry would find the same rows; a person has to look before anything expires.
             raise AirflowFailException(f"{manifest.snapshot_id} is quarantined: {'; '.join(manifest.quarantined_for)}")
         yield Metadata(SNAPSHOT, extra={"snapshot_id": taken["snapshot_id"], "key": taken["key"]})
 
-    # P2, unlike the DAG: the day's snapshot is good, old ones only take up room.
+    # P2, unlike the DAG: the day's snapshot is good, and old ones only take up space.
     @task(execution_timeout=timedelta(minutes=30), on_failure_callback=[FeishuNotifier(severity=Severity.P2)])
     def expire_snapshots() -> dict[str, Any]:
-        """Remove what is beyond its retention; returns what was decided and done."""
+        """Remove what is beyond its retention; return what was decided and done."""
         from mindguard.airflow.clients import backup_store
         from mindguard.settings import load_settings
         from mindguard.snapshots.retention.expire import expire_snapshots as expire

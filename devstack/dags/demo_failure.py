@@ -1,13 +1,13 @@
-"""### Demo: a task that fails, and succeeds once its run is cleared
+"""### Demo: a task that fails, and succeeds once its run is cleared.
 
-**What:** one task raises an error whose message holds a made-up password. Start it by hand to see an incident open
-and its card arrive, and to see that the password never does. Clear the run: it succeeds, and the card turns green.
+**What:** one task raises an error whose message contains a made-up password. Start it by hand: an incident opens and
+its card arrives, but without the password. Clear the run: it succeeds, and the card turns green.
 
-**Schedule:** none; manual, with the severity as Param.
+**Schedule:** none; it is started by hand, with the severity as a Param.
 
-**Rerun:** a new run fails again, on purpose; a cleared one succeeds.
+**Rerun:** a new run fails again on purpose; a cleared run succeeds.
 
-**On failure:** nothing to do; it is meant to fail.
+**On failure:** there is nothing to do; it is meant to fail.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mindguard.alerts.severity import Severity
 
 @dag(
     schedule=None,
-    params={"severity": Param("P1", enum=["P0", "P1", "P2"], description="how loud the alert should be")},
+    params={"severity": Param("P1", enum=["P0", "P1", "P2"], description="severity of the alert")},
     **dag_defaults(severity=Severity.P1, doc=__doc__, tags=("demo",)),
 )
 def demo_failure() -> None:

@@ -1,11 +1,11 @@
-"""### Demo: a weekly report that has a deadline
+"""### Demo: a weekly report that has a deadline.
 
-**What:** one task that waits for as long as its form says, instead of doing real work. A run that is not done in time
-is reported while it still runs, as the incident of the monitor `weekly_report`; see docs/monitors.md.
+**What:** one task waits for as long as its form says, instead of doing real work. A run that is not finished in time is
+reported while it is still running, as the incident of the monitor `weekly_report`; see docs/monitors.md.
 
 **Schedule:** none here; a real report would run on Mondays at 08:00.
 
-**Rerun:** another run, with another deadline.
+**Rerun:** a rerun is another run with another deadline.
 
 **On failure:** the run is too slow or stuck; look at its log. The incident ends when the monitor finds the report.
 """

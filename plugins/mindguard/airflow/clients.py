@@ -1,4 +1,4 @@
-"""Airflow's connections as the clients that the package works with. The one such place: see docs/adr/0002."""
+"""Turns Airflow's connections into the package's own clients. This is the only such place: see docs/adr/0002."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mindguard.snapshots.storage.store import Store
 
 
 def connection(conn_id: str) -> Connection:
-    """The Airflow connection as a plain record.
+    """Return the Airflow connection as a plain record.
 
     Raises:
-        ConnectionMissing: Airflow knows none with this id.
+        ConnectionMissing: Airflow has no connection with this id.
     """
     from airflow.sdk.exceptions import AirflowNotFoundException
 
@@ -29,7 +29,7 @@ def connection(conn_id: str) -> Connection:
 
 
 def record_of(conn_id: str, found: AirflowConnection) -> Connection:
-    """What Airflow has found under an id, as a plain record."""
+    """Return a connection that Airflow has found as a plain record."""
     return Connection(
         conn_id=conn_id,
         conn_type=found.conn_type or "",
@@ -43,21 +43,20 @@ def record_of(conn_id: str, found: AirflowConnection) -> Connection:
 
 
 def airflow_pages() -> str:
-    """Address under which people open Airflow's pages."""
+    """Return the address under which people open Airflow's pages."""
     return str(conf.get("api", "base_url", fallback="http://localhost:8080/"))
 
 
 def app_conninfo(settings: Settings) -> str:
-    """libpq connection string of the application's database; it holds the password."""
+    """Return the libpq connection string of the application's database; it holds the password."""
     return postgres_conninfo(connection(settings.connections.app))
 
 
 def backup_store(settings: Settings) -> Store:
-    """The snapshots' store, through Airflow's own S3 hook: so roles, profiles and endpoints work as everywhere."""
+    """Return the snapshots' store, with Airflow's own S3 hook, so that roles, profiles and endpoints work as usual."""
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-    connection(
-        settings.connections.backup
-    )  # a missing one is a clear error, not the hook's fallback to the environment
+    # If the connection is missing, this is a clear error; the hook would fall back to the environment.
+    connection(settings.connections.backup)
     encryption = encryption_of(settings, connection)
     return Store.of(S3Hook(aws_conn_id=settings.connections.backup).get_conn(), settings.snapshot, encryption)

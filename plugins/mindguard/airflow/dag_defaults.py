@@ -1,4 +1,4 @@
-"""What all DAGs of this package have in common. A DAG that deviates says why."""
+"""What all DAGs of this package have in common. A DAG that deviates gives the reason."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from mindguard.airflow.notifier import FeishuNotifier, RecoveryNotifier
 from mindguard.alerts.severity import Severity
 
 ZONE = ZoneInfo("Asia/Shanghai")
-"""Days begin and end here (operations document, 4.3 and 5.1)."""
+"""The time zone of days and schedules (operations document, 4.3 and 5.1)."""
 
 
 def dag_defaults(
     *, severity: Severity, doc: str | None, tags: tuple[str, ...] = (), repeats: bool = True
 ) -> dict[str, Any]:
-    """Arguments for `@dag`.
+    """Return the arguments for `@dag`.
+
+    `MINDGUARD_TASK_RETRIES` (default 2) and `MINDGUARD_RETRY_DELAY_S` (default 300) are read from the environment
+    instead of the settings, since they are needed while the DAG is parsed, when no file is read.
 
     Args:
         severity: of a failure of this DAG, see `mindguard.alerts.severity`.
-        doc: the DAG file's docstring: its runbook.
-        tags: beside `mindguard` and the severity.
+        doc: the DAG file's docstring, which is its runbook.
+        tags: in addition to `mindguard` and the severity.
         repeats: see `FeishuNotifier`.
-
-    `MINDGUARD_TASK_RETRIES` (default 2) and `MINDGUARD_RETRY_DELAY_S` (default 300) are read from the environment,
-    not from the settings: they are needed while the DAG is parsed, where no file is read.
     """
     failed = FeishuNotifier(severity=severity, repeats=repeats)
     succeeded = RecoveryNotifier(severity=severity)

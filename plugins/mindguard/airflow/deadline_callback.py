@@ -1,4 +1,4 @@
-"""What a deadline of Airflow reports: a run that is late is the incident of the monitor that sees its results."""
+"""Reports a missed deadline of Airflow as the incident of the monitor that measures the run's results."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import Any
 
 
 async def report_missed_deadline(*, monitor: str, context: Mapping[str, Any]) -> None:
-    """For `AsyncCallback(report_missed_deadline, kwargs={"monitor": NAME})`, which runs in the triggerer.
+    """Report that a run has missed its deadline.
+
+    It is meant for `AsyncCallback(report_missed_deadline, kwargs={"monitor": NAME})`, which runs in the triggerer.
 
     Args:
-        monitor: of the settings; its next good measurement ends the incident.
-        context: as Airflow adds it: the run, and when its deadline was.
+        monitor: name of a monitor in the settings; its next good measurement ends the incident.
+        context: added by Airflow: the run, and when its deadline was.
 
     Raises:
         MindGuardError: there is no such monitor, or neither the store nor Feishu took it.
     """
-    # The triggerer's loop serves others too, and the store and Feishu are waited for.
+    # Waiting for the store and Feishu must not block the triggerer's loop.
     await asyncio.to_thread(_report, monitor, context)
 
 

@@ -1,4 +1,4 @@
-"""Airflow's view of the `feishu` connection type: its form and its test button."""
+"""Airflow's hook for the `feishu` connection type: its form and its test button."""
 
 from __future__ import annotations
 
@@ -25,13 +25,17 @@ class FeishuHook(BaseHook):
         self.feishu_conn_id = feishu_conn_id
 
     def get_conn(self) -> Transport:
-        """What sends by this connection. Raises MindGuardError when it is not usable."""
+        """Return the transport of this connection.
+
+        Raises:
+            MindGuardError: the connection cannot be used.
+        """
         found = record_of(self.feishu_conn_id, self.get_connection(self.feishu_conn_id))
         settings = load_settings()
         return transport_from_connection(found, locale=settings.locale, zone=settings.zone)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Send one line to the group: a custom bot has no other way to be tested."""
+        """Send one line to the group, since a custom bot cannot be tested in another way."""
         now = datetime.now(UTC)
         try:
             self.get_conn().say("MindGuard 告警连接测试 / connection test", uuid=now.isoformat(), now=now)

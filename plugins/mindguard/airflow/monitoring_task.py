@@ -1,4 +1,4 @@
-"""The one task of each monitoring DAG."""
+"""The only task of each monitoring DAG."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from mindguard.jobs.monitoring import measure_and_report
 
 
 def run_monitoring_task(task_instance: Any) -> dict[str, object]:
-    """`watch` as the one task of a monitoring DAG; gives the summary for XCom, which the next run reads.
+    """Measure and report, and return the summary for XCom, which the next run reads.
 
     Args:
-        task_instance: Airflow's, of the DAG that is one of GROUPS.
+        task_instance: Airflow's task instance, of a DAG that is one of GROUPS.
     """
     from mindguard.airflow.clients import connection
     from mindguard.settings import load_settings
 
-    # With its index the newest value comes; without, a list of all that there ever were.
+    # With map_indexes, the newest value is returned; without it, a list of all values that ever were.
     before = task_instance.xcom_pull(task_ids=task_instance.task_id, map_indexes=-1, include_prior_dates=True)
     return measure_and_report(
         task_instance.dag_id,

@@ -1,8 +1,8 @@
-"""Airflow's callbacks as findings and recoveries.
+"""Notifiers that turn Airflow's callbacks into findings and recoveries.
 
-Attach the notifiers to a DAG and, through `default_args`, to its tasks: the task's own callback knows the exception,
-the DAG's runs also when a task's process was killed and could not call anything. Both name the same occurrence, of
-which the incident store takes one (docs/adr/0013). What neither reports, `alert_delivery` finds.
+Attach them to a DAG and, through `default_args`, to its tasks: the task's own callback knows the exception, and the
+DAG's callback also runs if the task's process was killed and could not run its own. Both name the same occurrence,
+which the incident store counts once (docs/adr/0013). `alert_delivery` finds what neither of them reports.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from mindguard.settings import Settings
 
 SENT_DIRECTLY = "mindguard_sent_directly"
-"""XCom key of a failed task whose alert went out without the incident store: the occurrence."""
+"""XCom key under which a task stores its occurrence if its alert was sent without the incident store."""
 
 BUDGET_S = 12.0
-"""Seconds for one callback: Airflow kills it after 20."""
+"""Seconds for one callback, which Airflow kills after 20."""
 
 
 class FeishuNotifier(BaseNotifier):
     """Reports a failed task or run.
 
     Args:
-        severity: of a failure. A run with a Param named `severity` has that one instead.
-        repeats: report a failure also when the run before has failed. False for what delivers the alerts itself:
-            it must not send one a minute while it is broken.
+        severity: of a failure. A Param named `severity` in the run takes precedence.
+        repeats: whether to report a failure if the previous run failed too. False for DAGs that run every minute:
+            they must not send an alert every minute while they are broken.
     """
 
     def __init__(self, *, severity: Severity | str, repeats: bool = True) -> None:
@@ -49,9 +49,9 @@ class FeishuNotifier(BaseNotifier):
         self.repeats = repeats
 
     def notify(self, context: Context) -> None:
-        """Report what the context tells of; a run's context has a reason, a task's has none."""
+        """Report the failure in the context. The context of a run has a reason, that of a task has none."""
         if not self.repeats and _failed_before(context):
-            self.log.info("the run before failed too, so this failure is not reported again")
+            self.log.info("the previous run failed too, so this failure is not reported again")
         elif "reason" in context:
             self._report_run(context)
         else:
@@ -78,7 +78,7 @@ class FeishuNotifier(BaseNotifier):
             task_instance.xcom_push(SENT_DIRECTLY, finding.occurrence)
 
     def _report_run(self, context: Context) -> None:
-        """Report how a run and each of its tasks ended, the good and the bad."""
+        """Report how a run and each of its tasks ended, successes as well as failures."""
         from mindguard.airflow.clients import airflow_pages
         from mindguard.settings import load_settings
 
@@ -98,7 +98,7 @@ class FeishuNotifier(BaseNotifier):
         self._report(unsent, recoveries([ended]), settings)
 
     def _tasks(self, context: Context) -> tuple[EndedTask, ...]:
-        """The run's task instances, each with the severity that its own notifier gives."""
+        """Return the run's task instances, each with the severity of its own notifier."""
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
         dag: Any = context["dag"]
@@ -113,17 +113,17 @@ class FeishuNotifier(BaseNotifier):
         return tuple(tasks)
 
     def _severity(self, context: Context) -> Severity:
-        """What a Param named `severity` asked for, else what the error says of itself, else the notifier's own."""
+        """Return the severity of a Param named `severity`, else that of the error, else the notifier's own."""
         error = context.get("exception")
         return Severity(_asked_severity(context) or getattr(error, "severity", None) or self.severity)
 
     def _report(self, findings: Sequence[Finding], recovered: Sequence[Recovery], settings: Settings) -> bool:
-        """Into the store and on to Feishu; whether alerts had to be sent without the store."""
+        """Report to the store and to Feishu. Return whether alerts were sent without the store."""
         from mindguard.airflow.clients import connection
         from mindguard.alerts.unresolved import ends_an_incident
 
         if not findings and not ends_an_incident(recovered, connection(settings.connections.ops)):
-            return False  # by far the most usual outcome, and the store costs half a second to load
+            return False  # by far the most frequent case, and loading the store takes half a second
         from mindguard.jobs.alerting import report
 
         reported = report(
@@ -133,13 +133,13 @@ class FeishuNotifier(BaseNotifier):
 
 
 class RecoveryNotifier(FeishuNotifier):
-    """Reports a task or run that succeeded, which ends its incident if one is open.
+    """Reports a task or run that succeeded, which ends its incident if there is one.
 
-    A run that Airflow calls successful may hold a failed task: that is reported, with this notifier's severity.
+    A run that Airflow calls successful may have a failed task, which is reported with this notifier's severity.
     """
 
     def notify(self, context: Context) -> None:
-        """Report it. What goes wrong is only logged: the work itself is done, and the sweep comes by in a minute."""
+        """Report the success. An error is only logged: the work itself is done, and a sweep follows in a minute."""
         try:
             if "reason" in context:
                 self._report_run(context)
@@ -159,10 +159,10 @@ class RecoveryNotifier(FeishuNotifier):
 
 
 class ApprovalNotifier(FeishuNotifier):
-    """Asks for a person's approval, with a link to the page that takes it. For an operator's `notifiers`."""
+    """Asks for a person's approval, with a link to the page that takes the answer. For an operator's `notifiers`."""
 
     def notify(self, context: Context) -> None:
-        """Send the card. Without Feishu the approval can still be given in Airflow, so a failure is only logged."""
+        """Send the card. If Feishu fails, the approval can still be given in Airflow, so an error is only logged."""
         from mindguard.settings import load_settings
 
         operator: Any = context["task"]
@@ -184,7 +184,7 @@ class ApprovalNotifier(FeishuNotifier):
             self.log.warning("the request for approval did not reach Feishu: %s", error)
 
     def _send(self, alert: Any, settings: Settings) -> None:
-        """Send what is no incident."""
+        """Send an alert that is not an incident."""
         from mindguard.airflow.clients import connection
         from mindguard.feishu.transport import transport_of
 
@@ -195,7 +195,7 @@ class ApprovalNotifier(FeishuNotifier):
 def _run(context: Context) -> Run:
     dag: Any = context["dag"]
     run_id: str = context["run_id"]
-    dag_run: Any = context.get("dag_run")  # absent where Airflow has no task to build the context from
+    dag_run: Any = context.get("dag_run")  # missing if Airflow had no task from which to build the context
     return Run(
         dag_id=dag.dag_id,
         run_id=run_id,
@@ -206,10 +206,10 @@ def _run(context: Context) -> Run:
 
 
 def _failed_before(context: Context) -> bool:
-    """Whether the run before this one has failed."""
+    """Return whether the previous run failed."""
     task_instance: Any = context.get("ti")
-    before = task_instance.get_previous_dagrun() if task_instance else None
-    return before is not None and before.state == "failed"
+    previous = task_instance.get_previous_dagrun() if task_instance else None
+    return previous is not None and previous.state == "failed"
 
 
 def _asked_severity(context: Context) -> str | None:
@@ -222,7 +222,7 @@ def _own_severity(dag: Any, task_id: str) -> Severity | None:
 
 
 def _was_sent_directly(run: Run, finding: Finding, tasks: Sequence[EndedTask]) -> bool:
-    """Whether the task's own callback has sent this already, while the store was down."""
+    """Return whether the task's own callback has sent this already, while the store was down."""
     from airflow.sdk.execution_time.xcom import XCom
 
     return any(
@@ -236,7 +236,7 @@ def _was_sent_directly(run: Run, finding: Finding, tasks: Sequence[EndedTask]) -
 
 
 def _one_line(error: object) -> str:
-    """The whole error: the renderer masks secrets before it cuts, which must not be the other way round."""
+    """Return the whole error in one line. It is not shortened here, since the renderer must mask secrets first."""
     if error is None:
         return ""
     text = " ".join(str(error).split())

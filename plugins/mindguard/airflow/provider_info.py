@@ -1,4 +1,4 @@
-"""What Airflow learns from the installed distribution: the `feishu` connection type and its form."""
+"""What the installed distribution declares to Airflow: the `feishu` connection type and its form."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Entry point `apache_airflow_provider`; the shape is Airflow's `provider_info.schema.json`."""
+    """Return the content of the entry point `apache_airflow_provider`; see Airflow's `provider_info.schema.json`."""
     return {
         "package-name": "mindguard-ops",
         "name": "MindGuard Ops",
@@ -27,14 +27,14 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {
                     "secret": {
                         "label": "Signing secret",
-                        "description": "签名校验 of the bot; empty where the bot does not check signatures.",
+                        "description": "签名校验 of the bot; empty if the bot does not check signatures.",
                         "schema": {"type": ["string", "null"], "format": "password"},
                     },
                     "app_id": {
                         "label": "App: app_id",
                         "description": (
-                            "Fill the three fields of an app instead of the hook token: its cards change in place, "
-                            "and it can call people. cli_…"
+                            "Fill in the three fields of an app instead of the hook token: its cards change in "
+                            "place, and it can call people. cli_…"
                         ),
                         "schema": {"type": ["string", "null"]},
                     },
@@ -44,7 +44,7 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "chat_id": {
                         "label": "App: chat_id",
-                        "description": "The group that the app's bot is in. oc_…",
+                        "description": "The group that the app's bot is a member of. oc_…",
                         "schema": {"type": ["string", "null"]},
                     },
                 },

@@ -1,1 +1,1 @@
-"""Alerts: what happened, how bad it is, and who must hear of it; no transport in here."""
+"""Alerts: what happened, how bad it is, and who must know. How messages are carried is not known here."""

@@ -1,7 +1,7 @@
-"""Signed links with which a person takes an incident without a login.
+"""Signed links with which a person acknowledges an incident without a login.
 
-A link holds the incident's number, its end of validity and their HMAC-SHA256. Whoever has it can acknowledge that
-one incident, and nothing else; so it stands on cards, where the people are who may.
+A link holds the incident's number, the time until which it is valid, and their HMAC-SHA256. Whoever has it can
+acknowledge that one incident and do nothing else. It is shown on cards, whose readers may do that.
 """
 
 from __future__ import annotations
@@ -25,11 +25,17 @@ _SIGNATURE_BYTES = 32
 
 
 class LinkInvalid(MindGuardError):
-    """The link is not ours, was changed, or is too old. It does not say which."""
+    """The link was not signed here, was changed, or is too old. The error does not say which."""
 
 
 def sign(incident_id: int, settings: Settings, resolve: Resolve, *, expires: datetime) -> str:
-    """The token of a link, safe in an address.
+    """Return the token of a link, which is safe in an address.
+
+    Args:
+        incident_id: number of the incident.
+        settings: name the connection whose secrets make the key.
+        resolve: gives a connection by its id.
+        expires: aware; from then on the link is no longer valid.
 
     Raises:
         MindGuardError: the connection `connections.feishu` is missing or holds no secret to derive a key from.
@@ -40,10 +46,16 @@ def sign(incident_id: int, settings: Settings, resolve: Resolve, *, expires: dat
 
 
 def incident_of(token: str, settings: Settings, resolve: Resolve, *, now: datetime) -> int:
-    """The number of the incident that the link is for.
+    """Return the number of the incident that a link is for.
+
+    Args:
+        token: of the link.
+        settings: name the connection whose secrets make the key.
+        resolve: gives a connection by its id.
+        now: aware.
 
     Raises:
-        LinkInvalid: it is none.
+        LinkInvalid: the link is not valid, or no longer.
     """
     length = _PAYLOAD_BYTES + _SIGNATURE_BYTES
     try:
@@ -52,9 +64,9 @@ def incident_of(token: str, settings: Settings, resolve: Resolve, *, now: dateti
         raw = b""
     payload, signature = raw[:_PAYLOAD_BYTES], raw[_PAYLOAD_BYTES:]
     expected = hmac.digest(_key(settings, resolve), payload, hashlib.sha256)
-    # One token for one link: base64 would take other last characters for the same bytes.
-    ours = len(raw) == length and base64.urlsafe_b64encode(raw).decode().rstrip("=") == token
-    if not (hmac.compare_digest(signature, expected) and ours):
+    # Base64 would decode other last characters to the same bytes, but each link has only one token.
+    canonical = len(raw) == length and base64.urlsafe_b64encode(raw).decode().rstrip("=") == token
+    if not (hmac.compare_digest(signature, expected) and canonical):
         raise LinkInvalid("the link is not valid", hint="open the newest card")
     if datetime.fromtimestamp(int.from_bytes(payload[8:]), UTC) < now:
         raise LinkInvalid("the link is not valid", hint="open the newest card")
@@ -62,7 +74,7 @@ def incident_of(token: str, settings: Settings, resolve: Resolve, *, now: dateti
 
 
 def _key(settings: Settings, resolve: Resolve) -> bytes:
-    """A key of its own, derived from the bot's secrets: who changes those also ends the old links."""
+    """Return a key derived from the bot's secrets, so that a change of the secrets also ends the old links."""
     connection = resolve(settings.connections.feishu)
     secret = f"{connection.password}\n{connection.extra.get('secret') or ''}"
     if not secret.strip():

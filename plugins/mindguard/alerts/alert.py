@@ -1,4 +1,4 @@
-"""The neutral alert: what happened, to what, since when. It knows no channel and no markup."""
+"""The neutral alert: what happened, to what, and since when. It depends on no channel and no markup."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fact:
-    """One named value, with the value that was expected or allowed where there is one.
+    """One named value, with the expected or allowed value if there is one.
 
     `wrong` marks the value that caused the alert; renderers emphasise it.
     """
@@ -49,7 +49,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Release:
-    """A version that went out: when (aware), to which share of the users (0 to 1), and whether it was taken back."""
+    """A released version: when (aware), to which share of the users (0 to 1), and whether it was rolled back."""
 
     version: str
     released_at: datetime
@@ -60,7 +60,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of as many cells as there are columns."""
+    """A table; each row has as many cells as there are columns."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -84,24 +84,26 @@ class Alert:
         title: what is wrong, in one line, in the reader's language.
         severity: how soon someone must answer.
         subject: what it is about: a table, a DAG and task, an event.
-        happened_at: aware; since when it is so.
-        known_at: aware; since when people know of it, and have time to respond. None: since it happened.
+        happened_at: aware; since when it has been so.
+        known_at: aware; when people learned of it, from which the time to respond counts. None: when it happened.
         fingerprint: the same for every report of the same incident; see `fingerprint()`.
         facts: most important first; a renderer short of space drops the last ones.
         detail: free text such as a traceback; the first thing that a renderer cuts.
         links: most useful first.
         resolved_at: aware; when it ended. None while it lasts.
         incident_id: as a person names it, for instance `I-1042`. Empty while there is no record of it.
-        acknowledge_url: where a person takes it; it carries its own permission, so it is shown as it is.
+        acknowledge_url: where a person takes it. The address carries its own permission, so it is shown unmasked.
         acknowledged_by: who took it; `acknowledged_at` (aware) is when.
         occurrences: how often it was reported; `last_seen_at` (aware) is the last time.
-        escalated_to: who was called after nobody took it.
+        escalated_to: who was called because nobody took it.
         duty: who is on duty, primary first.
-        mention: whether the card calls them by mention.
+        mention: whether the card mentions them, which notifies them.
         releases: newest first.
+        table: further rows, for instance the causes of a fall.
+        chart: how the value developed.
 
     Raises:
-        ValueError: a time without zone, which would be shown wrong by hours.
+        ValueError: a time has no time zone, so it would be shown wrong by hours.
     """
 
     title: str
@@ -135,13 +137,13 @@ class Alert:
 
     @property
     def to_be_taken(self) -> bool:
-        """Whether a person can and should take it now by `acknowledge_url`."""
+        """Whether a person can and should take it now at `acknowledge_url`."""
         return bool(self.acknowledge_url) and not self.resolved and not self.acknowledged_by
 
     def to_json(self) -> dict[str, Any]:
-        """The alert for a store: fields that say something, times in ISO format.
+        """Return the alert for a store, without fields that have their default, and with times in ISO format.
 
-        Secrets recognisable by their form are masked, and no text holds what jsonb refuses.
+        Secrets that can be recognised by their form are masked, and characters that jsonb refuses are removed.
         """
         plain = _storable(_adapter().dump_python(self, mode="json", exclude_defaults=True))
         if self.acknowledge_url:
@@ -150,8 +152,12 @@ class Alert:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Alert:
-        """What `to_json` wrote. Raises ValueError for an unknown field or one of another type."""
-        # By way of JSON: there a string may be a time or a severity, and nothing else is taken for another type.
+        """Return the alert that `to_json` wrote.
+
+        Raises:
+            ValueError: a field is unknown or has another type.
+        """
+        # Strict validation of JSON turns a string into a time or a severity, but converts nothing else.
         return _adapter().validate_json(json.dumps(stored), strict=True, extra="forbid")
 
     @property
@@ -167,7 +173,7 @@ class Alert:
 
 @dataclass(frozen=True)
 class DigestLine:
-    """One incident, or `count` of a kind, in a digest. `state` is open, acknowledged or resolved, or free text."""
+    """One incident of a digest, or `count` alike. `state` is open, acknowledged or resolved, or free text."""
 
     severity: Severity
     count: int
@@ -179,13 +185,17 @@ class DigestLine:
 
 @dataclass(frozen=True)
 class Digest:
-    """Several incidents in one message: too many at once, a handover between shifts, reviews that are due.
+    """Several incidents in one message: too many at once, a handover between shifts, or overdue reviews.
 
     Attributes:
+        title: in the reader's language.
         severity: the worst of the groups.
-        happened_at: aware; as of when.
+        happened_at: aware; the moment that the digest describes.
         groups: worst first; a renderer short of space drops the last ones and says how many.
-        duty: who takes over, or whose review is due.
+        kind: why there is a digest.
+        duty: who takes over, or whose review is overdue.
+        mention: whether the card mentions them, which notifies them.
+        links: most useful first.
     """
 
     title: str
@@ -220,12 +230,12 @@ def _storable(value: Any) -> Any:
 
 
 def fingerprint(source: str, subject: str, **dimensions: object) -> str:
-    """Identity of an incident: 16 hexadecimal digits, stable across processes and the order of dimensions.
+    """Return the identity of an incident: 16 hexadecimal digits that are the same in every process.
 
     Args:
         source: who reports, for instance a dag_id or a monitor's name.
         subject: what it is about.
-        dimensions: whatever else tells two incidents apart, for instance the run. Compared as text.
+        **dimensions: whatever else distinguishes two incidents, for instance the run, in any order. Compared as text.
     """
     identity = [source, subject, sorted((name, str(value)) for name, value in dimensions.items())]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mindguard.alerts.alert import Digest, DigestLine
 from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.severity import Severity
+from mindguard.alerts.texts import TEXTS
 from mindguard.texts import Locale
 
 if TYPE_CHECKING:
@@ -17,31 +18,25 @@ if TYPE_CHECKING:
 
 
 _MOST_LINES = 40
-"""Of a digest: what a card of Feishu's size holds."""
-
-
-_TEXTS: dict[str, dict[Locale, str]] = {
-    "storm": {"zh": "告警风暴：{count} 条告警合并为一条", "en": "Alert storm: {count} incidents in one message"},
-    "various": {"zh": "来自 {source} 的多种告警", "en": "various, from {source}"},
-}
+"""Lines of a digest that fit on a Feishu card."""
 
 
 @cache
 def digests() -> TypeAdapter[Digest]:
-    """Digests to JSON and back."""
+    """Return what turns digests into JSON and back."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(Digest)
 
 
 def digest_lines(incidents: Sequence[Incident], locale: Locale) -> tuple[DigestLine, ...]:
-    """Incidents as few lines, worst first; each incident is named in one of them."""
+    """Return few lines for many incidents, worst first; each incident is named in one of them."""
     distinct = sorted({incident.id: incident for incident in incidents}.values(), key=lambda each: each.id)
     lines: list[DigestLine] = []
     for title_of in (
         lambda incident: incident.alert.title,
-        lambda incident: _TEXTS["various"][locale].format(source=incident.source),
-        lambda incident: _TEXTS["various"][locale].format(source="…"),
+        lambda incident: TEXTS.say("various", locale, source=incident.source),
+        lambda incident: TEXTS.say("various", locale, source="…"),
     ):
         together: dict[tuple[str, str, str], list[Incident]] = defaultdict(list)
         for incident in distinct:
@@ -63,7 +58,7 @@ def digest_lines(incidents: Sequence[Incident], locale: Locale) -> tuple[DigestL
 
 
 def _names(incidents: Sequence[Incident]) -> str:
-    """`I-3–I-9, I-12`."""
+    """Return the names with runs joined, for instance `I-3–I-9, I-12`."""
     runs: list[list[int]] = []
     for incident in incidents:
         if runs and incident.id == runs[-1][1] + 1:

@@ -1,4 +1,4 @@
-"""Who is called next while nobody acknowledges; pure.
+"""Who is called next while nobody acknowledges an incident. Pure.
 
 Source: operations document, section 4.1: P0 by message and phone at once, answered within 15 minutes; P1 within 30.
 """
@@ -15,11 +15,11 @@ from mindguard.settings.alerts import EscalationSettings
 
 @dataclass(frozen=True)
 class Step:
-    """One rung of the ladder.
+    """One step of the escalation ladder.
 
     Attributes:
-        after: since the incident opened.
-        position: whom to call: 0 is who is on duty, 1 the next on the rota, and so on.
+        after: time since people have known of the incident.
+        position: whom to call: 0 is the person on duty, 1 the next on the rota, and so on.
         means: `card` (a mention in the group), `app`, `sms`, `phone`.
     """
 
@@ -29,7 +29,7 @@ class Step:
 
 
 def ladders(settings: EscalationSettings) -> dict[Severity, tuple[Step, ...]]:
-    """The ladder of each severity as the settings describe it."""
+    """Return the ladder of each severity as the settings describe it."""
     return {
         severity: tuple(
             Step(timedelta(minutes=step.after_minutes), step.position, step.means)
@@ -42,11 +42,14 @@ def ladders(settings: EscalationSettings) -> dict[Severity, tuple[Step, ...]]:
 def due_steps(
     ladder: Sequence[Step], *, opened_at: datetime, state: str, taken: int, now: datetime
 ) -> tuple[Step, ...]:
-    """The steps whose time has come and that were not taken yet; none once somebody acknowledged.
+    """Return the steps that are due and were not taken yet; none once somebody has acknowledged the incident.
 
     Args:
-        opened_at: aware; since when people know of it, from which the time to respond runs.
+        ladder: of the incident's severity.
+        opened_at: aware; since when people have known of the incident, from which the time to respond counts.
+        state: of the incident.
         taken: how many steps were taken already.
+        now: aware.
     """
     if state != "open":
         return ()

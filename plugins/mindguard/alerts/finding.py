@@ -1,4 +1,4 @@
-"""What somebody reports: that something is wrong, or still is; and that it is well again."""
+"""What is reported: that something is wrong, or still is, and that it has recovered."""
 
 from __future__ import annotations
 
@@ -9,15 +9,44 @@ from typing import NamedTuple
 from mindguard.alerts.alert import Alert
 
 
+class RecoveryKey(NamedTuple):
+    """What an incident is about and what therefore ends it, in two parts. It is stored as `SOURCE:ABOUT`.
+
+    Attributes:
+        source: who reports: `airflow`, `monitor`, `volume` and so on.
+        about: what the source calls it, for instance `snapshot_tables.take` or `event_volume:sos_click`.
+    """
+
+    source: str
+    about: str
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.about}"
+
+    @classmethod
+    def parse(cls, stored: str) -> RecoveryKey:
+        """Return the parts of a stored key. A key without a source is all source, and about nothing."""
+        source, _, about = stored.partition(":")
+        return cls(source, about)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of `about`, from the general to the special: at least one. Run ids of Airflow stay whole."""
+        if self.source == "airflow":
+            return (self.about,)
+        return tuple(part for part in self.about.split(":") if part) or ("",)
+
+
 @dataclass(frozen=True)
 class Finding:
     """Somebody reports that something is wrong, or still is.
 
     Attributes:
-        alert: how it reads; its fingerprint is the incident's identity.
+        alert: what people read; its fingerprint is the incident's identity.
         source: who reports: `airflow`, `monitor`, `volume` and so on.
-        recovery_key: incidents with this key end together, for instance `airflow:snapshot_tables.take`.
-        occurrence: the same for reports of one event, of which the first counts. Empty: every report counts.
+        recovery_key: incidents with this key end together, for instance `airflow:snapshot_tables.take`; see
+            `RecoveryKey`.
+        occurrence: the same for all reports of one event; only the first of them counts. Empty: every report counts.
         parent: recovery key of what would explain it. While an incident with that key lasts, this one notifies nobody.
     """
 
@@ -30,12 +59,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Recovery:
-    """It is well again.
+    """Somebody reports that all is well again.
 
     Attributes:
         recovery_key: ends every unresolved incident with this key that began before `at`.
         at: aware.
-        note: for the timeline.
+        note: text for the timeline.
     """
 
     recovery_key: str
@@ -44,7 +73,7 @@ class Recovery:
 
 
 class Outcome(NamedTuple):
-    """What a check has to report: what is wrong, and what is well again."""
+    """What a check has to report: what is wrong, and what has recovered."""
 
     findings: tuple[Finding, ...]
     recoveries: tuple[Recovery, ...]

@@ -1,4 +1,4 @@
-"""What happens to a report: into the store, up the ladder, and on to Feishu; without the store straight to Feishu."""
+"""The way of a report: into the store, up the escalation ladder, to Feishu; without the store directly to Feishu."""
 
 from __future__ import annotations
 
@@ -18,34 +18,25 @@ from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.outbox.sender import Delivered, Sender
 from mindguard.alerts.outbox.transport import Transport
 from mindguard.alerts.severity import Severity
+from mindguard.alerts.texts import TEXTS
 from mindguard.database.session import StoreUnavailable
 from mindguard.texts import Locale
 
 log = logging.getLogger(__name__)
 
-_TEXTS: dict[str, dict[Locale, str]] = {
-    "store": {"zh": "事件库", "en": "Incident store"},
-    "direct": {
-        "zh": "无法访问，本条直接发送，不去重、不升级",
-        "en": "cannot be reached: sent directly, without memory and escalation",
-    },
-    "review": {"zh": "待复盘：{count} 个事件", "en": "Reviews overdue: {count} incidents"},
-    "handover": {"zh": "交接班：{count} 个事件未恢复", "en": "Handover: {count} incidents unresolved"},
-}
-
 OnDuty = Callable[[datetime, int], Sequence[Person]]
-"""Who is called at a moment: 0 who is on duty, 1 the next in line, and so on."""
+"""Returns whom to call at a moment: 0 is the person on duty, 1 the next in line, and so on."""
 
 
 @dataclass(frozen=True)
 class Reported:
-    """What came of a report.
+    """The result of a report.
 
     Attributes:
         changed: incidents that were opened or counted up.
         ended: incidents that recovered.
-        delivered: what was sent at once; None where nothing could be.
-        direct: the store could not be used, and the alerts were sent without it.
+        delivered: what was sent at once; None if nothing could be sent.
+        direct: whether the alerts were sent without the store, because it could not be used.
     """
 
     changed: tuple[Incident, ...] = ()
@@ -67,11 +58,19 @@ def store_and_deliver(
     now: datetime,
     budget_s: float,
 ) -> Reported:
-    """Store, then deliver what is due as long as the budget lasts; the rest is delivered by the next one who delivers.
+    """Store a report, then deliver what is due while the budget lasts. The next delivery sends the rest.
 
     Args:
-        store, transport, sender: made when they are needed, since making them may fail.
+        findings: what is wrong.
+        recoveries: what has recovered.
+        store: makes the store when it is needed, since that may fail.
+        transport: makes the transport for alerts that are sent without the store.
+        sender: makes the sender for a store.
+        on_duty: whom to call.
+        ladders: the escalation steps of each severity.
+        locale: language of the messages.
         now: aware.
+        budget_s: seconds for the delivery.
 
     Raises:
         MindGuardError: neither the store nor Feishu took the findings, or the store did not take the recoveries.
@@ -86,32 +85,33 @@ def store_and_deliver(
         if not findings:
             raise
         log.warning("%s; sending directly", error)
-        way = transport()
+        direct = transport()
         for finding in findings:
-            way.send(_said_directly(finding.alert, locale), uuid=finding.alert.fingerprint, now=now)
+            direct.send(_with_notice(finding.alert, locale), uuid=finding.alert.fingerprint, now=now)
         return Reported(direct=True)
     try:
         escalate(incidents, ladders, on_duty, now=now)
         delivered = sender(incidents).deliver_due(budget_s=budget_s)
-    except Exception:  # all is stored, and the next delivery is a minute away
-        log.exception("reported, but not delivered yet")
+    except Exception:  # everything is stored, and the next delivery comes within a minute
+        log.exception("the report is stored, but not delivered yet")
         return Reported(tuple(changed), tuple(ended))
-    for why in delivered.dead:
-        log.error("not delivered: %s", why)
+    for reason in delivered.dead:
+        log.error("not delivered: %s", reason)
     return Reported(tuple(changed), tuple(ended), delivered)
 
 
-def _said_directly(alert: Alert, locale: Locale) -> Alert:
-    said = Fact(_TEXTS["store"][locale], _TEXTS["direct"][locale], wrong=True)
-    return replace(alert, facts=(*alert.facts[:1], said, *alert.facts[1:]))
+def _with_notice(alert: Alert, locale: Locale) -> Alert:
+    """Return the alert with the notice that it was sent without the store, as its second fact."""
+    notice = Fact(TEXTS.say("store", locale), TEXTS.say("sent_directly", locale), wrong=True)
+    return replace(alert, facts=(*alert.facts[:1], notice, *alert.facts[1:]))
 
 
 def escalate(
     store: IncidentStore, ladders: Mapping[Severity, Sequence[Step]], on_duty: OnDuty, *, now: datetime
 ) -> list[int]:
-    """Call whoever is next for each incident that nobody acknowledged in time; gives the incidents' numbers.
+    """Call the next person for each incident that nobody acknowledged in time, and return the incidents' numbers.
 
-    After an outage only the latest of several steps that are due is taken.
+    If several steps are due after an outage, only the latest of them is taken.
     """
     called: list[int] = []
     with store.database.session() as session:
@@ -134,7 +134,7 @@ def escalate(
 
 
 def _has_due_step(ladders: Mapping[Severity, Sequence[Step]], now: datetime) -> ColumnElement[bool]:
-    """What `due_steps` says, for the database: in a storm nearly all open incidents have none."""
+    """Return the condition of `due_steps` for the database: in a storm, nearly no open incident has a due step."""
     return or_(
         false(),
         *(
@@ -153,7 +153,7 @@ def _call(session: Session, incident: Incident, step: Step, people: tuple[Person
     names = ", ".join(person.name for person in people)
     if step.position:
         incident.escalated_to = names
-        session.add(TimelineEntry(incident_id=incident.id, at=now, kind="escalated", text=names))
+        session.add(TimelineEntry.of(incident.id, "escalated", at=now, text=names))
     session.add_all(
         Notification(
             incident_id=incident.id,

@@ -1,4 +1,4 @@
-"""The latest releases, for cards: what changed shortly before something went wrong.
+"""The latest releases, which cards show because something may have changed shortly before it went wrong.
 
 Source: operations document, section 5.2: the last three versions with their time, share of users and rollbacks.
 """
@@ -27,19 +27,19 @@ _LATEST = 3
 
 
 class ReleasesUnreadable(MindGuardError):
-    """The list of releases cannot be had, or lacks something."""
+    """The list of releases cannot be read or is incomplete."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(f"releases: {why}", hint="correct `releases` in the settings, or what they name")
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"releases: {reason}", hint="correct `releases` in the settings, or the source that they name")
 
 
 def latest_releases(settings: Settings, resolve: Resolve, *, timeout_s: float = TIMEOUT_S) -> tuple[Release, ...]:
-    """The last three releases, newest first. None, and a warning in the log, where they cannot be had in time."""
+    """Return the last three releases, newest first; without them in time, log a warning and return none."""
     if settings.releases is None:
         return ()
     try:
         return read_releases(settings.releases, settings, resolve, timeout_s=timeout_s)
-    except Exception as error:  # noqa: BLE001 - the alert matters more than what stands at its end
+    except Exception as error:  # noqa: BLE001 - the alert matters more than its list of releases
         log.warning("%s", mask_secrets(str(error)))
         return ()
 
@@ -47,13 +47,19 @@ def latest_releases(settings: Settings, resolve: Resolve, *, timeout_s: float = 
 def read_releases(
     releases: ReleasesSettings, settings: Settings, resolve: Resolve, *, timeout_s: float = TIMEOUT_S
 ) -> tuple[Release, ...]:
-    """The last three releases, newest first.
+    """Return the last three releases, newest first.
+
+    Args:
+        releases: the part of the settings that says where they are.
+        settings: all settings.
+        resolve: gives a connection by its id.
+        timeout_s: for the whole call.
 
     Raises:
-        ReleasesUnreadable: they cannot be had in time, or lack something.
+        ReleasesUnreadable: they cannot be read in time, or are incomplete.
         ConnectionMissing: the query's connection is not configured.
     """
-    # Airflow answers for connections in the task's own thread only.
+    # Airflow gives connections only to the task's own thread.
     connection = None if releases.url else resolve(releases.connection or settings.connections.app)
     try:
         if connection is None:
@@ -76,7 +82,7 @@ def _query(query: str, connection: Connection, timeout_s: float) -> list[dict[st
     text = (include_dir() / query).read_bytes()
     with psycopg.connect(postgres_conninfo(connection), row_factory=dict_row, connect_timeout=3) as opened:
         opened.read_only = True
-        # The thread that waits may have gone; the query goes soon after it.
+        # If the waiting thread gives up, the query must not run on for long.
         opened.execute(statement("set_statement_timeout"), {"milliseconds": str(int(timeout_s * 1000))})
         return opened.execute(text).fetchall()
 
@@ -88,9 +94,9 @@ def _release(row: Any) -> Release:
         given = {key: value for key, value in row.items() if value is not None}
         release = TypeAdapter(Release).validate_python(given)
     except (AttributeError, ValidationError) as error:
-        raise ReleasesUnreadable(f"{row!r:.200} is none: {error}") from error
+        raise ReleasesUnreadable(f"{row!r:.200} is not a valid release: {error}") from error
     if release.released_at.tzinfo is None:
-        raise ReleasesUnreadable(f"{release.version}: its time has no zone, such as +08:00")
+        raise ReleasesUnreadable(f"{release.version}: its time has no time zone, such as +08:00")
     if release.share is not None and not 0 <= release.share <= 1:
         raise ReleasesUnreadable(f"{release.version}: share {release.share:g} is not between 0 and 1")
     return release

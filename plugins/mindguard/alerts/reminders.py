@@ -1,4 +1,4 @@
-"""Reminders of overdue reviews, and the digest for those who take over a shift.
+"""Reminders of overdue reviews, and the digest for the people who take over a shift.
 
 Source: operations document, section 6.3: a review within 48 hours of a P0 or P1, with actions and their owners.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -16,22 +17,22 @@ from mindguard.alerts.alert import Digest, Person
 from mindguard.alerts.digest import digest_lines, digests
 from mindguard.alerts.incidents.models import Incident, Notification, TimelineEntry
 from mindguard.alerts.incidents.store import UNRESOLVED, IncidentStore
-from mindguard.alerts.pipeline import _TEXTS
 from mindguard.alerts.severity import Severity
+from mindguard.alerts.texts import TEXTS
 from mindguard.texts import Locale
 
 _EVERY = timedelta(hours=24)
 
 
 def needs_review(severity: Severity) -> bool:
-    """Whether incidents of this severity must be reviewed."""
+    """Return whether incidents of this severity must be reviewed."""
     return severity in (Severity.P0, Severity.P1)
 
 
 def reminders_due(
     severity: Severity, *, resolved_at: datetime | None, reviewed_at: datetime | None, now: datetime, within: timedelta
 ) -> int:
-    """How many reminders should have been sent by now: the first when the time is over, then one a day."""
+    """Return how many reminders should have been sent by now: one when the time is over, then one more a day."""
     if resolved_at is None or reviewed_at is not None or not needs_review(severity):
         return 0
     overdue = now - (resolved_at + within)
@@ -39,7 +40,7 @@ def reminders_due(
 
 
 def remind_of_reviews(store: IncidentStore, *, within: timedelta, locale: Locale, now: datetime) -> list[int]:
-    """One digest of the incidents whose review is overdue, and once a day again; gives their numbers."""
+    """Send a digest of the incidents whose review is overdue, repeated once a day, and return their numbers."""
     with store.database.session() as session:
         unreviewed = (
             select(Incident)
@@ -59,7 +60,7 @@ def remind_of_reviews(store: IncidentStore, *, within: timedelta, locale: Locale
             )
             if due > incident.review_reminders:
                 incident.review_reminders = due
-                session.add(TimelineEntry(incident_id=incident.id, at=now, kind="review overdue"))
+                session.add(TimelineEntry.of(incident.id, "review overdue", at=now))
                 overdue.append(incident)
         if overdue:
             _digest(session, "review", f"review {now.isoformat()}", overdue, (), locale, now)
@@ -67,10 +68,17 @@ def remind_of_reviews(store: IncidentStore, *, within: timedelta, locale: Locale
 
 
 def hand_over(store: IncidentStore, moment: datetime, duty: Sequence[Person], *, locale: Locale, now: datetime) -> bool:
-    """One digest of what is unresolved when a shift begins, for those who take over; False where nothing is.
+    """Send a digest of the unresolved incidents to the people who take over when a shift begins.
 
     Args:
-        moment: aware; when the shift begins. A second call for the same one sends nothing.
+        store: the incidents.
+        moment: aware; when the shift begins. A second call for the same moment sends nothing.
+        duty: who takes over.
+        locale: language of the digest.
+        now: aware.
+
+    Returns:
+        Whether a digest was made; without unresolved incidents there is none.
     """
     with store.database.session() as session:
         unresolved = session.scalars(select(Incident).where(Incident.state.in_(UNRESOLVED)).order_by(Incident.id)).all()
@@ -81,7 +89,7 @@ def hand_over(store: IncidentStore, moment: datetime, duty: Sequence[Person], *,
 
 def _digest(
     session: Session,
-    kind: str,
+    kind: Literal["review", "handover"],
     key: str,
     incidents: Sequence[Incident],
     duty: tuple[Person, ...],
@@ -89,11 +97,11 @@ def _digest(
     now: datetime,
 ) -> bool:
     digest = Digest(
-        title=_TEXTS[kind][locale].format(count=len(incidents)),
+        title=TEXTS.say(kind, locale, count=len(incidents)),
         severity=min(incident.alert.severity for incident in incidents),
         happened_at=now,
         groups=digest_lines(incidents, locale),
-        kind="review" if kind == "review" else "handover",
+        kind=kind,
         duty=duty,
         mention=kind == "review",
     )
@@ -101,7 +109,7 @@ def _digest(
         insert(Notification)
         .values(
             kind=kind,
-            # A digest pages nobody, whatever it is about.
+            # A digest wakes nobody, however severe its incidents are.
             severity=Severity.P2.value,
             key=key,
             digest=digests().dump_python(digest, mode="json"),

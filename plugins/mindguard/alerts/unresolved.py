@@ -1,4 +1,4 @@
-"""Whether a success ends anything. Asked after every task, so by one statement and without the store's machinery."""
+"""Finds out whether a success ends an incident. That runs after every task, so it is one statement without an ORM."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from mindguard.sql import statement
 
 
 def ends_an_incident(recoveries: Iterable[Recovery], connection: Connection) -> bool:
-    """Whether an unresolved incident has one of these keys.
+    """Return whether a recovery has the key of an unresolved incident.
 
     Args:
+        recoveries: what has recovered.
         connection: of the incident store.
 
     Raises:
-        StoreUnavailable: it cannot be asked.
+        StoreUnavailable: the store cannot be queried.
     """
     import psycopg
 
@@ -27,12 +28,12 @@ def ends_an_incident(recoveries: Iterable[Recovery], connection: Connection) -> 
         ) as store:
             row = store.execute(statement("select_unresolved"), {"keys": keys}).fetchone()
     except psycopg.errors.UndefinedTable:
-        return False  # nothing was ever reported
+        return False  # nothing has been reported yet
     except psycopg.OperationalError as error:
         from mindguard.database.session import StoreUnavailable
 
         reason = type(error).__name__
         raise StoreUnavailable(
-            f"the incident store cannot be asked: {reason}", hint="check connections.ops and its PostgreSQL"
+            f"the incident store cannot be queried: {reason}", hint="check connections.ops and its PostgreSQL"
         ) from None
     return bool(row and row[0])

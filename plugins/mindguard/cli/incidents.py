@@ -54,6 +54,8 @@ def list_(
 @app.command()
 def show(name: Name, *, as_json: AsJson = False) -> None:
     """Show one incident with its timeline."""
+    from mindguard.alerts.incidents.timeline import shown_timeline
+
     settings, store = _settings_and_store()
     incident = store.get(name)
     if as_json:
@@ -66,8 +68,8 @@ def show(name: Name, *, as_json: AsJson = False) -> None:
         if text := getattr(incident, label):
             typer.echo(f"  {label}: {text}")
     rows = [
-        (f"{entry.at.astimezone(settings.zone):%Y-%m-%d %H:%M:%S}", entry.kind, entry.by, entry.text)
-        for entry in incident.timeline
+        (f"{entry.at.astimezone(settings.zone):%Y-%m-%d %H:%M:%S}", entry.what, entry.by, entry.text)
+        for entry in shown_timeline(incident, settings.locale)
     ]
     print_table((f"time ({settings.timezone})", "what", "who", "detail"), rows)
 

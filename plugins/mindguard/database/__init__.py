@@ -1,4 +1,4 @@
-"""The operations database (connections.ops): its sessions, its tables' base, and its migrations.
+"""The operations database (connections.ops): its sessions, the base class of its tables, and its migrations.
 
-Incidents, monitors and the pages on checks keep their tables here.
+It holds the tables of incidents, monitors and the pages on checks.
 """

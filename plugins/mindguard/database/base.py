@@ -1,4 +1,4 @@
-"""The base of all tables in the operations database. `migrations/` creates the tables; docs/adr/0014 says why these."""
+"""The base class of all tables in the operations database. `migrations/` creates them; docs/adr/0014 gives reasons."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SCHEMA = "mindguard"
 
 
 class Base(DeclarativeBase):
-    """Base class of all tables; every time is aware."""
+    """Base class of all tables; all times are aware."""
 
     metadata = MetaData(schema=SCHEMA)
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as it stands
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy expects a plain dict
         datetime: DateTime(timezone=True),
         int: BigInteger(),
         str: String(),

@@ -1,4 +1,7 @@
-"""Brings the store's schema up to date. The package does it by itself; two processes at once do no harm."""
+"""Brings the schema of the operations database up to date.
+
+The package does so at the first use. Two processes that do it at the same time wait for each other.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ from sqlalchemy import Connection, Engine, text
 from mindguard.database.base import SCHEMA
 
 _LOCK = 7_305_114_601
-"""Of the advisory lock: any number that nobody else in this database uses."""
+"""Number of the advisory lock: any that nothing else in this database uses."""
 
 
 def migrate(engine: Engine) -> None:
-    """Apply what is missing, in one transaction.
+    """Apply the missing migrations in one transaction.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: no right to create the schema, or the server is gone.
+        sqlalchemy.exc.DBAPIError: the user may not create the schema, or the server cannot be reached.
     """
     with engine.begin() as connection:
         if is_current(connection):
@@ -33,7 +36,7 @@ def migrate(engine: Engine) -> None:
 
 
 def is_current(connection: Connection) -> bool:
-    """Whether the schema is the one that this version of the package was made for."""
+    """Return whether the schema is the one that this version of the package needs."""
     script = ScriptDirectory.from_config(_config())
     context = MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA})
     return context.get_current_revision() == script.get_current_head()

@@ -1,4 +1,4 @@
-"""Opens transactions on the operations database, and turns its errors into one that says what to do."""
+"""Opens transactions on the operations database, and turns its errors into one with a hint."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class StoreUnavailable(MindGuardError):
 
 
 class OpsDatabase:
-    """The operations database. Incidents, monitors and the pages on checks are handed one and share its connections.
+    """The operations database. The stores of incidents, monitors and pages are given one and share its connections.
 
     Raises:
-        StoreUnavailable: from every method.
+        StoreUnavailable: by every method.
     """
 
     def __init__(self, engine: Engine) -> None:

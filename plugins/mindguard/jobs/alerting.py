@@ -1,4 +1,4 @@
-"""Reports and deliveries with what the settings name: the store, Feishu, and who is on duty."""
+"""Reports findings and delivers alerts, with the store, the bot and the rota that the settings name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from mindguard.settings import Settings
 log = logging.getLogger(__name__)
 
 BUDGET_S = 50.0
-"""Seconds for the delivery of each minute."""
+"""Seconds for the delivery that runs every minute."""
 
 _HANDOVER_WITHIN = timedelta(hours=1)
 
@@ -48,7 +48,15 @@ def report(
     now: datetime,
     budget_s: float,
 ) -> Reported:
-    """Store what is reported and tell people of it, within the budget; see `pipeline.store_and_deliver`.
+    """Store a report and notify people within the budget; see `pipeline.store_and_deliver`.
+
+    Args:
+        findings: what is wrong.
+        recoveries: what has recovered.
+        settings: name the connections, the rota and the escalation.
+        resolve: gives a connection by its id.
+        now: aware.
+        budget_s: seconds for the delivery.
 
     Raises:
         MindGuardError: neither the store nor Feishu took it.
@@ -70,7 +78,13 @@ def report(
 
 
 def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: float = BUDGET_S) -> Delivered:
-    """What every minute needs: call who is next, remind, send what is due, forget what is old.
+    """Do what is needed every minute: call the next people, remind, send what is due, and remove old incidents.
+
+    Args:
+        settings: name the connections, the rota and the escalation.
+        resolve: gives a connection by its id.
+        now: aware.
+        budget_s: seconds for the delivery.
 
     Raises:
         StoreUnavailable: the incident store cannot be used.
@@ -88,9 +102,9 @@ def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: fl
 
 
 class Callers:
-    """Whom to call by the settings' rota, which is read at the first use.
+    """Whom to call according to the settings' rota, which is read at the first use.
 
-    Without a rota, and where it cannot be read, the whole group is called where somebody must be.
+    Without a rota, or if it cannot be read, the whole group is called when somebody must be.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -105,17 +119,17 @@ class Callers:
             return None
 
     def __call__(self, at: datetime, position: int) -> tuple[Person, ...]:
-        """Who is called at a moment: 0 who is on duty, 1 the next in line, and so on."""
+        """Return whom to call at a moment (aware): 0 is the person on duty, 1 the next in line, and so on."""
         if self._rota is None:
             return (_EVERYONE,) if position else ()
         return next_in_line(self._rota, at, position) or (_EVERYONE,)
 
     def on_duty(self, at: datetime) -> tuple[Person, ...]:
-        """Everybody who is on duty: primary first, then backups."""
+        """Return everybody who is on duty at a moment (aware): primary first, then backups."""
         return on_duty(self._rota, at).people if self._rota else ()
 
     def last_handover(self, now: datetime) -> datetime | None:
-        """When somebody took over, within the last hour: a later digest would help nobody."""
+        """Return when somebody took over within the last hour; None if nobody did. A later digest would be useless."""
         moments = handover_moments(self._rota, now - _HANDOVER_WITHIN, now + timedelta(seconds=1)) if self._rota else ()
         return moments[-1] if moments else None
 
@@ -137,7 +151,7 @@ def _sender(
 
 
 class _Enrichment:
-    """Adds to an alert since when people know, who is on duty, the latest releases, and the link that takes it."""
+    """Adds to an alert when people learned of it, who is on duty, the latest releases, and the link to take it."""
 
     def __init__(self, settings: Settings, resolve: Resolve, callers: Callers, clock: Callable[[], datetime]) -> None:
         self._settings = settings
@@ -150,19 +164,19 @@ class _Enrichment:
         return latest_releases(self._settings, self._resolve)
 
     def __call__(self, alert: Alert, incident: Incident) -> Alert:
-        now, ours = self._clock(), self._settings.alerts
+        now, settings = self._clock(), self._settings.alerts
         if incident.state == "resolved":
             return alert
         alert = replace(alert, known_at=incident.ladder_from, duty=self._callers.on_duty(now), releases=self._releases)
-        if not ours.acknowledge_base_url or incident.state != "open":
+        if not settings.acknowledge_base_url or incident.state != "open":
             return alert
-        expires = now + timedelta(hours=ours.acknowledge_hours)
+        expires = now + timedelta(hours=settings.acknowledge_hours)
         token = sign(incident.id, self._settings, self._resolve, expires=expires)
-        base = ours.acknowledge_base_url.rstrip("/")
+        base = settings.acknowledge_base_url.rstrip("/")
         return replace(alert, acknowledge_url=f"{base}/mindguard/acknowledge?token={token}")
 
 
 def _running_from(now: datetime) -> Callable[[], datetime]:
-    """A clock that shows `now` at this moment and goes on from there."""
-    began = time.monotonic()
-    return lambda: now + timedelta(seconds=time.monotonic() - began)
+    """Return a clock that shows `now` at this moment and runs on from there."""
+    started = time.monotonic()
+    return lambda: now + timedelta(seconds=time.monotonic() - started)

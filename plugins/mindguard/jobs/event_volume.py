@@ -1,4 +1,4 @@
-"""Runs suites of expectations on one day, and reports what they found and what is well again."""
+"""Runs suites of expectations on one day, and reports what is wrong and what has recovered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mindguard.errors import MindGuardError
 from mindguard.jobs.alerting import report
 from mindguard.settings import Settings
 from mindguard.volume.days import Moment, day_start
-from mindguard.volume.findings import SOURCE, event_of
+from mindguard.volume.findings import SOURCE, SUITE_OF_EVENTS, SUITE_OF_TOTAL, RowKey
 from mindguard.volume.frames import Frames
 from mindguard.volume.install import Difference, reconcile, require_equal
 from mindguard.volume.page.store import page_url, write_page
@@ -33,57 +33,65 @@ log = logging.getLogger(__name__)
 BUDGET_S = 60.0
 
 SETTLES_WITHIN = timedelta(hours=1)
-"""A day is judged once more after it has closed: by the check within this time after midnight."""
+"""A day is judged once more after it has ended: by the check within this time after midnight."""
 
 
 def due(at: datetime, settings: Settings) -> Moment:
-    """What is judged at a moment (aware): the running day, and in its first hour the one before it."""
+    """Return what is judged at a moment (aware): the running day, or in its first hour the day before."""
     return Moment((at - SETTLES_WITHIN).astimezone(settings.zone).date(), at)
 
 
 def groups(settings: Settings) -> list[list[str]]:
-    """Names of all suites, those of one database together, product events first; a file that cannot be read is alone.
+    """Return the names of all suites, grouped by database, product events first; a file that cannot be read is alone.
 
-    One process for each database and not for each suite: Great Expectations takes seconds to import.
+    Each database has one process, not each suite, since Great Expectations takes seconds to import.
     """
     found: dict[str, list[str]] = {"events": []}
     for path in sorted(suites_dir(settings).glob("*.yaml")):
         try:
             place = str(read_suite(path).meta.connection or "events")
         except MindGuardError:
-            place = path.name  # its own check says why
+            place = path.name  # the error appears when this suite is run
         found.setdefault(place, []).append(path.stem)
     return [names for names in found.values() if names]
 
 
 def judge_day(names: Collection[str], settings: Settings, resolve: Resolve, moment: Moment) -> Run:
-    """Judge one day by some suites, with what is known of incidents and releases. This reports to nobody.
+    """Judge one day by some suites, with what is known about incidents and releases. This reports nothing.
 
     Args:
         names: of the suites.
+        settings: name the connections and the folder of the suites.
         resolve: gives a connection by its id.
+        moment: the day, and when it is looked at.
     """
     incidents, releases = _incident_days(settings, resolve, moment), latest_releases(settings, resolve)
     return run_suites(names, Frames(settings, moment, resolve=resolve, incidents=incidents, releases=releases))
 
 
 def keep_page(run: Run, settings: Settings, resolve: Resolve) -> str:
-    """Keep what the day's page shows of the run. A page is no reason to fail: without one, its address is empty."""
+    """Store what the day's page shows of the run, and return the page's address.
+
+    The check must not fail because of its page: if the page cannot be stored, the address is empty.
+    """
     try:
         database = OpsDatabase.of(resolve(settings.connections.ops))
         write_page(
             sections(run, settings), database=database, day=run.moment.day, keep_days=settings.volume.report_days
         )
     except MindGuardError as error:
-        log.warning("the page of %s is not kept: %s", run.moment.day, error)
+        log.warning("the page of %s was not stored: %s", run.moment.day, error)
         return ""
     return page_url(settings, run.moment.day)
 
 
 def report_run(run: Run, settings: Settings, resolve: Resolve, *, now: datetime) -> Reported:
-    """Keep the day's page, then tell people.
+    """Store the day's page, then report the findings and recoveries.
 
     Args:
+        run: what was judged.
+        settings: name the connections.
+        resolve: gives a connection by its id.
         now: aware.
 
     Raises:
@@ -94,7 +102,7 @@ def report_run(run: Run, settings: Settings, resolve: Resolve, *, now: datetime)
 
 
 def summary(run: Run, reported: Reported) -> dict[str, Any]:
-    """Return the run's figures and the names of incidents for XCom; the rows stay here."""
+    """Return the run's figures and the names of incidents for XCom, without the rows."""
     return {
         **run.summary(),
         "incidents": [incident.name for incident in reported.changed],
@@ -103,7 +111,12 @@ def summary(run: Run, reported: Reported) -> dict[str, Any]:
 
 
 def reconcile_rollup(settings: Settings, resolve: Resolve, day: date) -> list[Difference]:
-    """Compare a day and the one before it in the rollup and in the raw events.
+    """Compare a day and the day before in the rollup and in the raw events.
+
+    Args:
+        settings: name the connection.
+        resolve: gives a connection by its id.
+        day: the later of the two days.
 
     Raises:
         RollupDiffers: they differ.
@@ -115,7 +128,7 @@ def reconcile_rollup(settings: Settings, resolve: Resolve, day: date) -> list[Di
 
 
 def _incident_days(settings: Settings, resolve: Resolve, moment: Moment) -> dict[str, set[date]]:
-    """Days that are no baseline; none, and a warning in the log, while the incident store cannot be used."""
+    """Return the days that must not be a baseline; without the incident store, log a warning and return none."""
     since = day_start(moment.day - timedelta(days=HISTORY_DAYS), settings.zone)
     try:
         lasting = IncidentStore.of(resolve(settings.connections.ops)).lasting(source=SOURCE, since=since)
@@ -126,18 +139,24 @@ def _incident_days(settings: Settings, resolve: Resolve, moment: Moment) -> dict
 
 
 def days_with_incidents(incidents: Iterable[Incident], *, until: date, zone: ZoneInfo) -> dict[str, set[date]]:
-    """Days before `until` on which somebody was paged for one event or for all traffic, by event or under `TOTAL`.
+    """Return the days before `until` with a P0 or P1 for one event or for all traffic, by event or under `TOTAL`.
 
-    The day on which an incident ended was well again, unless it began then.
+    The day on which an incident ended counts as good, unless the incident began on it.
+
+    Args:
+        incidents: of any source.
+        until: the day that is judged; an unresolved incident lasts until then.
+        zone: time zone of the days.
     """
     found: dict[str, set[date]] = {}
     for incident in incidents:
-        if not (event := event_of(incident.recovery_key)):
+        about = RowKey.parse(incident.recovery_key)
+        if about is None or about.suite not in (SUITE_OF_EVENTS, SUITE_OF_TOTAL) or not about.row:
             continue
         if Severity(incident.severity) is Severity.P2:
-            continue  # a rule of somebody's own that fails for weeks must not take away every baseline
+            continue  # a custom expectation that fails for weeks must not remove every baseline
         first = incident.opened_at.astimezone(zone).date()
         ended = incident.resolved_at.astimezone(zone).date() if incident.resolved_at else until
         days = {first + timedelta(days=number) for number in range(max(1, (ended - first).days))}
-        found.setdefault(event, set()).update(day for day in days if day < until)
+        found.setdefault(about.row, set()).update(day for day in days if day < until)
     return found

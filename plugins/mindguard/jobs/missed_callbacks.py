@@ -1,10 +1,10 @@
-"""Asks Airflow what has failed and what is well again, and reports what nothing has reported."""
+"""Asks Airflow what has failed and what has recovered, and reports what no callback has reported."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from mindguard.alerts.dag_runs.failures import SOURCE
+from mindguard.alerts.dag_runs.failures import SOURCE, is_key_of
 from mindguard.alerts.dag_runs.outcomes import failures, recoveries
 from mindguard.alerts.dag_runs.rest_api import AirflowRest
 from mindguard.alerts.incidents.store import IncidentStore
@@ -13,19 +13,19 @@ from mindguard.jobs.alerting import report
 from mindguard.settings import Settings
 
 TAG = "mindguard"
-"""DAGs with this tag are swept."""
+"""A sweep covers the DAGs with this tag."""
 
 FIRST_LOOK_BACK = timedelta(hours=1)
 LONGEST_LOOK_BACK = timedelta(days=2)
 
 OVERLAP = timedelta(minutes=5)
-"""What ended before a sweep may be committed after it, and clocks differ."""
+"""A run that ended before a sweep may be committed after it, and clocks differ."""
 
 BUDGET_S = 60.0
 
 
 def look_back_to(swept_until: datetime | None, *, now: datetime) -> datetime:
-    """Since when a sweep asks: since the last good one and a little before, within bounds.
+    """Return from when on a sweep asks: from a little before the last successful sweep, within limits.
 
     Args:
         swept_until: aware; the last sweep that succeeded. None before the first.
@@ -35,15 +35,17 @@ def look_back_to(swept_until: datetime | None, *, now: datetime) -> datetime:
 
 
 def sweep(settings: Settings, resolve: Resolve, *, base_url: str, swept_until: datetime | None, now: datetime) -> str:
-    """One sweep; gives what it found in one line.
+    """Sweep once, and return in one line what was found.
 
     Args:
-        base_url: of Airflow's pages.
+        settings: name the connections.
+        resolve: gives a connection by its id.
+        base_url: address of Airflow's pages.
         swept_until: see `look_back_to`.
         now: aware.
 
     Raises:
-        MindGuardError: Airflow's API or the incident store cannot be used; then the next sweep looks back further.
+        MindGuardError: Airflow's API or the incident store cannot be used. The next sweep then looks back further.
     """
     since = look_back_to(swept_until, now=now)
     store = IncidentStore.of(resolve(settings.connections.ops))
@@ -51,11 +53,7 @@ def sweep(settings: Settings, resolve: Resolve, *, base_url: str, swept_until: d
     with AirflowRest.of(resolve(settings.connections.airflow)) as api:
         dags = api.dags(TAG)
         found = failures(api.failed_since(since, dags), base_url=base_url, locale=settings.locale)
-        ill = {
-            dag_id: facts
-            for dag_id, facts in dags.items()
-            if any(key.startswith(f"{SOURCE}:{dag_id}") for key in unresolved)
-        }
-        well = [recovery for recovery in recoveries(api.recent(ill)) if recovery.recovery_key in unresolved]
-    report(found, well, settings=settings, resolve=resolve, now=now, budget_s=BUDGET_S)
-    return f"{len(dags)} DAGs since {since:%H:%M:%S}: {len(found)} failures, {len(well)} recoveries"
+        failed = {dag_id: facts for dag_id, facts in dags.items() if any(is_key_of(key, dag_id) for key in unresolved)}
+        recovered = [recovery for recovery in recoveries(api.recent(failed)) if recovery.recovery_key in unresolved]
+    report(found, recovered, settings=settings, resolve=resolve, now=now, budget_s=BUDGET_S)
+    return f"{len(dags)} DAGs since {since:%H:%M:%S}: {len(found)} failures, {len(recovered)} recoveries"

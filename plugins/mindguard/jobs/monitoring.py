@@ -1,4 +1,4 @@
-"""One run of a monitoring DAG: measure, judge, tell people, tell other systems, and notice what did not run."""
+"""One run of a monitoring DAG: measure, judge, notify people, export figures, and notice what did not run."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ from mindguard.settings import Settings
 
 log = logging.getLogger(__name__)
 
-
 BUDGET_S = 20.0
-"""Seconds for telling people; what is left is delivered by `alert_delivery`."""
+"""Seconds for the delivery of alerts; `alert_delivery` sends the rest."""
 
 
 @dataclass(frozen=True)
 class MonitoringRun:
-    """What a run came to.
+    """The result of a run.
 
     Attributes:
-        sent_directly: fingerprints that people were told of without the incident store, since it has been down.
+        results: what was measured.
+        findings: what is wrong.
+        sent_directly: fingerprints of alerts that were sent without the incident store since it went down.
     """
 
     results: tuple[Result, ...]
@@ -42,7 +43,7 @@ class MonitoringRun:
     sent_directly: tuple[str, ...]
 
     def summary(self) -> dict[str, object]:
-        """For XCom: how many monitors and dimensions have which status, and what the next run must know."""
+        """Return for XCom how many monitors and dimensions have each status, and what the next run must know."""
         statuses = [result.status for result in self.results]
         counts = {status: statuses.count(status) for status in ("pass", "warn", "error", "unknown")}
         return {**counts, "sent_directly": list(self.sent_directly)}
@@ -57,16 +58,18 @@ def measure_and_report(
     log_url: str = "",
     sent_directly: Collection[str] = (),
 ) -> MonitoringRun:
-    """Measure what the DAG is for and report it.
+    """Measure the monitors of a DAG and report the results.
 
     Args:
         dag: one of GROUPS.
+        settings: describe the monitors and name the connections.
+        resolve: gives a connection by its id.
         now: aware.
-        log_url: page with the log of this run.
-        sent_directly: as the run before returned it. The same is not sent again while the store is down.
+        log_url: address of the page with the log of this run.
+        sent_directly: as the previous run returned it. These are not sent again while the store is down.
 
     Raises:
-        MindGuardError: neither the store nor Feishu took what was found.
+        MindGuardError: neither the store nor Feishu took the findings.
     """
     incidents = IncidentStore.of(resolve(settings.connections.ops))
     store = MonitorStore.of(incidents.database, settings)
@@ -97,13 +100,13 @@ def measure_and_report(
 def _report(
     findings: Sequence[Finding], recoveries: Sequence[Recovery], settings: Settings, resolve: Resolve, *, now: datetime
 ) -> bool:
-    """Tell people; whether that had to go without the incident store."""
+    """Report, and return whether alerts were sent without the incident store."""
     for each in findings:
         log.warning("%s: %s", each.alert.title, "; ".join(f"{fact.name} {fact.value}" for fact in each.alert.facts))
     try:
         ended = bool(recoveries) and ends_an_incident(recoveries, resolve(settings.connections.ops))
     except StoreUnavailable:
-        ended = False  # the next run with the store ends it
+        ended = False  # the next run that reaches the store ends it
     if not findings and not ended:
         return False
     reported = report(

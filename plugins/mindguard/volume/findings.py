@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Alert, Chart, Fact, Link, Table, fingerprint
-from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.finding import Finding, Recovery, RecoveryKey
 from mindguard.alerts.severity import Severity
 from mindguard.texts import Locale
 from mindguard.volume.cause import Cause
@@ -101,22 +101,32 @@ def recoveries(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, cont
     return [Recovery(key, at) for key in [*recovered, recovery_key(suite.name, ())]]
 
 
+class RowKey(NamedTuple):
+    """What an incident is about, as its recovery key says.
+
+    Attributes:
+        suite: name of the suite.
+        row: the row's key, its parts joined by `/`; empty for the suite as a whole.
+    """
+
+    suite: str
+    row: str
+
+    @classmethod
+    def parse(cls, stored: str) -> RowKey | None:
+        """Return what `recovery_key` put into a stored key; None for a key of another source."""
+        key = RecoveryKey.parse(stored)
+        suite, _, row = key.about.partition(":")
+        return cls(suite, row) if key.source == SOURCE else None
+
+
 def recovery_key(suite: str, key: Sequence[str]) -> str:
     """Return the key that names what an incident is about, for instance `volume:event_volume:sos_click`."""
-    return f"{SOURCE}:{suite}:{'/'.join(key)}"
-
-
-def event_of(key: str) -> str | None:
-    """Return the event, or `TOTAL`, that an incident with this recovery key is about; None for any other incident."""
-    for suite in (SUITE_OF_EVENTS, SUITE_OF_TOTAL):
-        prefix = recovery_key(suite, ())
-        if key.startswith(prefix):
-            return key.removeprefix(prefix) or None
-    return None
+    return str(RecoveryKey(SOURCE, f"{suite}:{'/'.join(key)}"))
 
 
 def _unconfirmed_key(suite: Suite) -> str:
-    return f"{SOURCE}:{suite.name}/{_UNCONFIRMED}"
+    return str(RecoveryKey(SOURCE, f"{suite.name}/{_UNCONFIRMED}"))
 
 
 def _unconfirmed(

@@ -1,4 +1,4 @@
-"""Pages that Airflow's API server shows: acknowledgement by signed link, and the incidents."""
+"""Pages that Airflow's API server shows: acknowledgement by signed link, incidents, and data checks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 PREFIX = "/mindguard"
-"""Path below which the API server mounts the pages."""
+"""Path under which the API server mounts the pages."""
 
 
 async def pages(scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
-    """The pages as an ASGI application that is made at the first request: every Airflow process loads the plugin,
-    and only the API server needs what the pages are made of."""
+    """Serve the pages as an ASGI application, which is made at the first request.
+
+    Every Airflow process loads the plugin, but only the API server needs the libraries of the pages.
+    """
     await _application()(scope, receive, send)
 
 

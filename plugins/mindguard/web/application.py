@@ -1,42 +1,43 @@
-"""The pages' routes. Loaded by the API server alone, at the first request: see `mindguard.web.pages`."""
+"""The routes of the pages. Only the API server loads them, at the first request: see `mindguard.web.pages`."""
 
 from __future__ import annotations
 
 import hmac
 import secrets
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, FastAPI, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mindguard.airflow.clients import connection
 from mindguard.alerts.acknowledgement import LinkInvalid, incident_of
 from mindguard.alerts.incidents.store import IncidentMissing, IncidentStateError, IncidentStore
+from mindguard.alerts.incidents.timeline import shown_timeline
 from mindguard.connections import postgres_conninfo
 from mindguard.database.session import StoreUnavailable
 from mindguard.errors import ConnectionMissing
-from mindguard.masking import mask_secrets, printable
+from mindguard.masking import printable
 from mindguard.monitors.metrics import CONTENT_TYPE, collected, exposition
 from mindguard.monitors.store import MonitorStore
 from mindguard.settings import Settings, load_settings
 from mindguard.volume.findings import SEVERITIES
 from mindguard.volume.page.render import render_page
 from mindguard.volume.page.store import days_with_page, read_page
-from mindguard.web.texts import TEXTS
+from mindguard.web.rendering import render
 
 _LONGEST_NAME = 60
 _LATEST = 200
 _STORES: dict[str, IncidentStore] = {}
-_TEMPLATES = Path(__file__).with_name("templates")
 
 
 def application() -> FastAPI:
-    """All routes. The signed link needs no login, Prometheus a token of its own, since Airflow's expire within a day;
-    everything else asks Airflow's auth manager."""
+    """Return the application with all routes.
+
+    The signed link needs no login. Prometheus needs a token of its own, since Airflow's tokens expire within a day. For
+    everything else, Airflow's auth manager decides.
+    """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     reader, editor = Depends(requires_access_dag("GET")), Depends(requires_access_dag("PUT"))
     page: dict[str, Any] = {"response_class": HTMLResponse, "response_model": None}
@@ -46,7 +47,7 @@ def application() -> FastAPI:
     app.get("/incidents", dependencies=[reader], **page)(show_incidents)
     app.get("/incidents.json", dependencies=[reader], response_model=None)(list_incidents)
     app.get("/incidents/{name}", dependencies=[reader], **page)(show_incident)
-    app.post("/incidents/{name}/acknowledge", dependencies=[editor, Depends(_from_our_pages)], **page)(acknowledge)
+    app.post("/incidents/{name}/acknowledge", dependencies=[editor, Depends(_from_these_pages)], **page)(acknowledge)
     app.get("/reports", dependencies=[reader], **page)(show_reports)
     app.get("/reports/{day}", dependencies=[reader], **page)(show_report)
     app.add_exception_handler(StoreUnavailable, _store_is_down)
@@ -55,7 +56,7 @@ def application() -> FastAPI:
 
 
 def show_link(token: str = "") -> HTMLResponse:
-    """What a signed link is about, and a button. Opening a link, as previews do, changes nothing."""
+    """Show the incident of a signed link, and a button. Opening a link, as previews do, changes nothing."""
     settings = load_settings()
     try:
         incident = _store(settings).get(incident_of(token, settings, connection, now=datetime.now(UTC)))
@@ -65,7 +66,7 @@ def show_link(token: str = "") -> HTMLResponse:
 
 
 def follow_link(by: Annotated[str, Form(max_length=_LONGEST_NAME)], token: str = "") -> HTMLResponse:
-    """Acknowledge in the name that was given."""
+    """Acknowledge the incident of a signed link in the name that was given."""
     settings = load_settings()
     try:
         number = incident_of(token, settings, connection, now=datetime.now(UTC))
@@ -75,26 +76,27 @@ def follow_link(by: Annotated[str, Form(max_length=_LONGEST_NAME)], token: str =
     return _page("acknowledge.html", settings, incident=incident)
 
 
-def show_incidents(latest: bool = False) -> HTMLResponse:
-    """The unresolved incidents, or the latest whatever their state."""
+def show_incidents(*, latest: bool = False) -> HTMLResponse:
+    """Show the unresolved incidents, or the latest in any state."""
     settings = load_settings()
-    return _page("incidents.html", settings, incidents=_listed(settings, latest), latest=latest)
+    return _page("incidents.html", settings, incidents=_listed(settings, latest=latest), latest=latest)
 
 
-def list_incidents(latest: bool = False) -> JSONResponse:
-    """The same for programs."""
-    incidents = _listed(load_settings(), latest)
+def list_incidents(*, latest: bool = False) -> JSONResponse:
+    """Return the unresolved incidents, or the latest in any state, for programs."""
+    incidents = _listed(load_settings(), latest=latest)
     return JSONResponse({"incidents": [_summary(incident) for incident in incidents]})
 
 
 def show_incident(name: str) -> HTMLResponse:
-    """One incident with its timeline."""
+    """Show one incident with its timeline."""
     settings = load_settings()
-    return _page("incident.html", settings, incident=_store(settings).get(name))
+    incident = _store(settings).get(name)
+    return _page("incident.html", settings, incident=incident, timeline=shown_timeline(incident, settings.locale))
 
 
 def show_metrics() -> Response:
-    """The figures for Prometheus. With the incident store down there is one: that it is."""
+    """Return the figures for Prometheus. If the incident store is down, that is the only figure."""
     settings = load_settings()
     incidents = _store(settings)
     registry = collected(settings, incidents, MonitorStore.of(incidents.database, settings), now=datetime.now(UTC))
@@ -102,19 +104,19 @@ def show_metrics() -> Response:
 
 
 def acknowledge(name: str, user: GetUserDep) -> RedirectResponse:
-    """Acknowledge in the name of the user who is logged in, and show the incident."""
+    """Acknowledge an incident in the name of the user who is logged in, and show it."""
     _acknowledged(load_settings(), name, by=user.get_name())
     return RedirectResponse(f"../{name}", status_code=303)
 
 
 def show_reports() -> HTMLResponse:
-    """Days whose checks have a page."""
+    """Show the days whose checks have a page."""
     settings = load_settings()
     return _page("reports.html", settings, days=days_with_page(_store(settings).database), severities=SEVERITIES)
 
 
 def show_report(day: date) -> HTMLResponse:
-    """What the checks found on one day."""
+    """Show what the checks found on one day."""
     settings, nonce = load_settings(), secrets.token_urlsafe(16)
     sections = read_page(_store(settings).database, day)
     html = render_page(
@@ -124,36 +126,36 @@ def show_report(day: date) -> HTMLResponse:
 
 
 def _with_the_metrics_token(request: Request) -> None:
-    """Refuse whoever does not bring the password of `connections.metrics` as a bearer token."""
+    """Refuse a request without the password of `connections.metrics` as its bearer token."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     try:
-        wanted = connection(load_settings().connections.metrics).password
+        password = connection(load_settings().connections.metrics).password
     except ConnectionMissing:
-        wanted = ""
-    # Without a password nobody is let in; with one, the time that comparing takes says nothing of it.
-    if not wanted or scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), wanted.encode()):
+        password = ""
+    # Without a password nobody is let in. The time that the comparison takes tells nothing about the password.
+    if not password or scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), password.encode()):
         raise HTTPException(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})
 
 
-def _from_our_pages(request: Request) -> None:
-    """Refuse a form that another site's page sends along with our cookie."""
+def _from_these_pages(request: Request) -> None:
+    """Refuse a form that another site's page sends with the user's cookie."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise HTTPException(403, "from another site")
 
 
 def _store(settings: Settings) -> IncidentStore:
-    """One store, and so one small pool of connections, for all requests; another one once the connection changed."""
+    """Return the store that all requests share, with one small pool; a new one if the connection has changed."""
     ops = connection(settings.connections.ops)
     return _STORES.setdefault(postgres_conninfo(ops), IncidentStore.of(ops))
 
 
-def _listed(settings: Settings, latest: bool) -> list[Any]:
+def _listed(settings: Settings, *, latest: bool) -> list[Any]:
     states = ("open", "acknowledged", "resolved") if latest else ("open", "acknowledged")
     return _store(settings).list(states=states, limit=_LATEST)
 
 
 def _acknowledged(settings: Settings, incident_id: Any, *, by: str) -> Any:
-    """The incident, acknowledged unless it was over before."""
+    """Acknowledge an incident unless it is resolved, and return it."""
     name = " ".join(printable(by).split())
     if not name:
         raise HTTPException(422, "a name is needed")
@@ -166,19 +168,12 @@ def _acknowledged(settings: Settings, incident_id: Any, *, by: str) -> Any:
 
 def _page(template: str, settings: Settings, *, status: int = 200, **values: Any) -> HTMLResponse:
     nonce = secrets.token_urlsafe(16)
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters["moment"] = lambda at: f"{at.astimezone(settings.zone):%Y-%m-%d %H:%M:%S}"
-    environment.filters["safe_text"] = lambda text: mask_secrets(printable(text))
-    html = environment.get_template(template).render(
-        say=TEXTS[settings.locale], locale=settings.locale, nonce=nonce, **values
-    )
+    html = render(template, locale=settings.locale, zone=settings.zone, nonce=nonce, **values)
     return _answer(html, nonce, status)
 
 
 def _answer(html: str, nonce: str, status: int) -> HTMLResponse:
-    # The address of a signed link is a credential, so no page is told where its reader came from.
+    # The address of a signed link is a credential, so it must not be sent to other pages as the referrer.
     headers = {
         "Content-Security-Policy": f"default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self';"
         " base-uri 'none'; frame-ancestors 'self'",

@@ -1,4 +1,4 @@
-"""What callbacks report: with which severity, when not at all, and what a request for approval says."""
+"""What callbacks report, with which severity, when they report nothing, and what a request for approval says."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def a_context(**changes: Any) -> Any:
 
 
 class Reports:
-    """What would have gone into the store."""
+    """Collects what would have been reported to the store."""
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
@@ -65,7 +65,7 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> Reports:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Alert]:
-    """What would have gone to Feishu as no incident."""
+    """Collects the alerts that would have been sent to Feishu without an incident."""
     alerts: list[Alert] = []
     monkeypatch.setattr(ApprovalNotifier, "_send", lambda self, alert, settings: alerts.append(alert))
     return alerts
@@ -95,7 +95,7 @@ def test_a_success_is_a_recovery_of_the_same_task(reports: Reports) -> None:
     assert finding.recovery_key == recovery.recovery_key
 
 
-def test_one_instance_of_a_mapped_task_is_no_recovery(reports: Reports) -> None:
+def test_one_instance_of_a_mapped_task_does_not_end_the_incident(reports: Reports) -> None:
     """Another instance may have failed; the run's callback sees all of them."""
     RecoveryNotifier(severity="P1").notify(a_context(ti=a_task_instance(map_index=0)))
     assert reports.recoveries == []

@@ -1,4 +1,4 @@
-"""What the distribution tells Airflow about itself, against Airflow's own schema and our own hook."""
+"""What the distribution declares to Airflow, checked against Airflow's schema and the package's hook."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def form() -> dict[str, Any]:
     return form
 
 
-def test_airflow_takes_the_provider_info() -> None:
+def test_airflow_accepts_the_provider_info() -> None:
     spec = find_spec("airflow")
     assert spec is not None
     assert spec.origin is not None
@@ -53,7 +53,7 @@ def test_the_distribution_announces_it() -> None:
     assert resolve_name(entry) is get_provider_info
 
 
-def test_the_form_opens_our_hook(form: dict[str, Any]) -> None:
+def test_the_form_uses_the_packages_hook(form: dict[str, Any]) -> None:
     hook = resolve_name(form["hook-class-name"])
     assert (hook.conn_type, hook.hook_name) == (form["connection-type"], form["hook-name"])
 

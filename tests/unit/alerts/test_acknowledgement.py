@@ -1,4 +1,4 @@
-"""Signed links: only ours, only for their time, only for their incident."""
+"""Signed links: only those signed here are valid, each for a limited time and for its own incident."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ def with_secret(secret: str, token: str = "hook-token") -> Any:
     return lambda conn_id: Connection(conn_id, "feishu", password=token, extra={"secret": secret})
 
 
-OURS = with_secret("demo")
+OWN_BOT = with_secret("demo")
 
 
 @given(st.integers(1, 2**63 - 1))
 def test_a_link_names_its_incident_until_it_expires(number: int) -> None:
-    token = sign(number, SETTINGS, OURS, expires=NOW + timedelta(hours=72))
-    assert incident_of(token, SETTINGS, OURS, now=NOW + timedelta(hours=72)) == number
+    token = sign(number, SETTINGS, OWN_BOT, expires=NOW + timedelta(hours=72))
+    assert incident_of(token, SETTINGS, OWN_BOT, now=NOW + timedelta(hours=72)) == number
     with pytest.raises(LinkInvalid):
-        incident_of(token, SETTINGS, OURS, now=NOW + timedelta(hours=72, seconds=1))
+        incident_of(token, SETTINGS, OWN_BOT, now=NOW + timedelta(hours=72, seconds=1))
 
 
 @given(st.integers(0, 58), st.sampled_from("ABCXYZabcxyz0189-_="))
-def test_no_changed_link_is_taken(position: int, character: str) -> None:
-    token = sign(7, SETTINGS, OURS, expires=NOW + timedelta(hours=72))
+def test_a_changed_link_is_not_valid(position: int, character: str) -> None:
+    token = sign(7, SETTINGS, OWN_BOT, expires=NOW + timedelta(hours=72))
     changed = token[:position] + character + token[position + 1 :]
     if changed != token:
         with pytest.raises(LinkInvalid):
-            incident_of(changed, SETTINGS, OURS, now=NOW)
+            incident_of(changed, SETTINGS, OWN_BOT, now=NOW)
 
 
 @given(st.text(max_size=80))
-def test_anything_else_is_not_taken(text: str) -> None:
+def test_any_other_text_is_not_valid(text: str) -> None:
     with pytest.raises(LinkInvalid):
-        incident_of(text, SETTINGS, OURS, now=NOW)
+        incident_of(text, SETTINGS, OWN_BOT, now=NOW)
 
 
-def test_another_bots_link_is_not_taken_and_the_secret_is_not_in_it() -> None:
-    token = sign(7, SETTINGS, OURS, expires=NOW + timedelta(hours=1))
+def test_another_bots_link_is_not_valid_and_the_secret_is_not_in_it() -> None:
+    token = sign(7, SETTINGS, OWN_BOT, expires=NOW + timedelta(hours=1))
     for other in (with_secret("other"), with_secret("demo", "other")):
         with pytest.raises(LinkInvalid):
             incident_of(token, SETTINGS, other, now=NOW)

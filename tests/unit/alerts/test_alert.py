@@ -8,7 +8,7 @@ from mindguard.alerts.severity import Severity
 AT = datetime(2026, 11, 19, 6, 2, tzinfo=UTC)
 
 
-def test_a_fingerprint_is_stable_and_tells_incidents_apart() -> None:
+def test_a_fingerprint_is_stable_and_distinguishes_incidents() -> None:
     known = fingerprint("snapshot_tables", "export", run="r1", table="t")
     assert known == "97dd2de649098014"
     assert known == fingerprint("snapshot_tables", "export", table="t", run="r1")
@@ -31,6 +31,6 @@ def test_respond_by_follows_severity() -> None:
     assert Alert("t", Severity.P0, "s", AT, "f").respond_by == AT + timedelta(minutes=15)
 
 
-def test_the_time_to_respond_runs_from_when_people_know() -> None:
+def test_the_time_to_respond_starts_when_people_know() -> None:
     known = AT + timedelta(hours=14)
     assert Alert("t", Severity.P1, "s", AT, "f", known_at=known).respond_by == known + timedelta(minutes=30)

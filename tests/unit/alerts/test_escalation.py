@@ -1,4 +1,4 @@
-"""The ladder and the reviews, to the second."""
+"""The escalation ladder and the reminders of reviews, exact to the second."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_no_step_is_taken_twice_or_after_an_acknowledgement() -> None:
 
 
 @pytest.mark.parametrize(("hours", "reminders"), [(47.99, 0), (48, 1), (71.99, 1), (72, 2), (240, 9)])
-def test_reviews_are_recalled_daily_after_48_hours(hours: float, reminders: int) -> None:
+def test_reminders_of_reviews_come_daily_after_48_hours(hours: float, reminders: int) -> None:
     now, within = NOW + timedelta(hours=hours), timedelta(hours=48)
     assert reminders_due(Severity.P1, resolved_at=NOW, reviewed_at=None, now=now, within=within) == reminders
     assert reminders_due(Severity.P2, resolved_at=NOW, reviewed_at=None, now=now, within=within) == 0

@@ -1,4 +1,4 @@
-"""Which day a check judges, which suites share a task, and what stands in for an answer that could not be had."""
+"""Which day a check judges, which suites share a task, and what happens if data cannot be read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """With a folder of suites that one can spoil."""
+    """Settings with a folder of suites that a test can break."""
     shipped = load_settings(include_dir() / "config" / "mindguard.yaml")
     for name in ("event_volume", "total_volume", "funnels"):
         shutil.copy(suites_dir() / f"{name}.yaml", tmp_path)
@@ -35,25 +35,25 @@ def settings(tmp_path: Path) -> Settings:
     ("hour", "minute", "judged"),
     [(0, 30, date(2026, 9, 14)), (0, 59, date(2026, 9, 14)), (1, 30, date(2026, 9, 15)), (23, 30, date(2026, 9, 15))],
 )
-def test_the_first_check_after_midnight_judges_the_day_that_closed(
+def test_the_first_check_after_midnight_judges_the_day_that_ended(
     settings: Settings, hour: int, minute: int, judged: date
 ) -> None:
     at = datetime(2026, 9, 15, hour, minute, tzinfo=SHANGHAI).astimezone(UTC)
     assert due(at, settings) == Moment(judged, at)
 
 
-def test_suites_share_a_task_by_where_their_rows_are_and_one_that_cannot_be_read_harms_no_other(
+def test_suites_of_one_database_share_a_task_and_an_unreadable_one_has_its_own(
     settings: Settings, tmp_path: Path
 ) -> None:
     (tmp_path / "a_quality.yaml").write_text(
         "name: a_quality\nmeta: {query: sql/clickhouse/select_event_counts.sql, connection: app, key: [name]}\n"
         "expectations: [{type: expect_column_values_to_not_be_null, severity: info, kwargs: {column: name}}]\n"
     )
-    (tmp_path / "spoilt.yaml").write_text("name: [")
-    assert groups(settings) == [["event_volume", "funnels", "total_volume"], ["a_quality"], ["spoilt"]]
+    (tmp_path / "broken.yaml").write_text("name: [")
+    assert groups(settings) == [["event_volume", "funnels", "total_volume"], ["a_quality"], ["broken"]]
 
 
-def nowhere(conn_id: str) -> Connection:
+def no_connections(conn_id: str) -> Connection:
     raise ConnectionMissing(conn_id)
 
 
@@ -64,7 +64,7 @@ def test_without_clickhouse_nothing_passes_and_nothing_recovers(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        run = judge_day(["event_volume", "total_volume"], settings, nowhere, MOMENT)
+        run = judge_day(["event_volume", "total_volume"], settings, no_connections, MOMENT)
     assert "days with incidents count as baselines" in caplog.text
     assert outcome_of(run, settings) == ((), ())
     assert run.may_pass_later
@@ -72,9 +72,9 @@ def test_without_clickhouse_nothing_passes_and_nothing_recovers(
         run.check()
 
 
-def test_a_suite_whose_file_is_wrong_is_not_tried_again(settings: Settings, tmp_path: Path) -> None:
-    (tmp_path / "spoilt.yaml").write_text("name: [")
-    run = judge_day(["spoilt"], settings, nowhere, MOMENT)
+def test_a_suite_with_an_invalid_file_is_not_retried(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("name: [")
+    run = judge_day(["broken"], settings, no_connections, MOMENT)
     assert not run.may_pass_later
-    with pytest.raises(SuitesUnchecked, match=r"spoilt\.yaml"):
+    with pytest.raises(SuitesUnchecked, match=r"broken\.yaml"):
         run.check()

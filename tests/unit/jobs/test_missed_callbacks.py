@@ -17,7 +17,7 @@ NOW = datetime(2026, 11, 19, 6, 2, tzinfo=UTC)
         pytest.param(None, timedelta(hours=1), id="the first sweep"),
         pytest.param(timedelta(minutes=1), timedelta(minutes=6), id="a minute ago: what was committed late is found"),
         pytest.param(timedelta(hours=7), timedelta(hours=7, minutes=5), id="after an outage of hours"),
-        pytest.param(timedelta(days=9), timedelta(days=2), id="after more than anybody wants to hear of"),
+        pytest.param(timedelta(days=9), timedelta(days=2), id="after more days than anybody needs"),
     ],
 )
 def test_a_sweep_looks_back_to_the_last_good_one(swept_before: timedelta | None, looks_back: timedelta) -> None:

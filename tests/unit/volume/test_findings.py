@@ -21,7 +21,7 @@ from mindguard.settings.volume import Funnel
 from mindguard.volume.cause import Cause, Loss, MainLoss
 from mindguard.volume.days import day_start
 from mindguard.volume.details import DayCount, EventDetails
-from mindguard.volume.findings import Context, findings, recoveries, recovery_key
+from mindguard.volume.findings import Context, RowKey, findings, recoveries, recovery_key
 from mindguard.volume.series import TOTAL
 from mindguard.volume.suites import find_suite, validate
 from tests.unit.volume.worlds import DAY, history
@@ -183,6 +183,26 @@ def test_a_few_events_that_stay_away_at_night_are_no_p0() -> None:
     total = frame[frame["scope"] == "total"].assign(net_ratio=0.0, verdict_net="inconclusive", page=False)
     found, _ = judged_by("total_volume", total)
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("suite", "key", "stored", "row"),
+    [
+        ("event_volume", ("sos_click",), "volume:event_volume:sos_click", "sos_click"),
+        ("total_volume", (TOTAL,), "volume:total_volume:*", TOTAL),
+        ("funnels", ("checkin", "submit"), "volume:funnels:checkin/submit", "checkin/submit"),
+        ("event_volume", (), "volume:event_volume:", ""),
+    ],
+)
+def test_a_recovery_key_says_which_row_of_which_suite_it_is_about(
+    suite: str, key: tuple[str, ...], stored: str, row: str
+) -> None:
+    assert recovery_key(suite, key) == stored
+    assert RowKey.parse(stored) == RowKey(suite, row)
+
+
+def test_a_key_of_another_source_is_about_no_row() -> None:
+    assert RowKey.parse("monitor:event_volume:sos_click") is None
 
 
 def incident(key: str, opened: datetime, resolved: datetime | None, severity: str = "P1") -> Incident:

@@ -1,1 +1,1 @@
-"""How runs of Airflow's DAGs become findings and recoveries."""
+"""Turns runs of Airflow's DAGs into findings and recoveries."""

@@ -1,4 +1,4 @@
-"""A question that waits for a person, as an alert: the words, and where it is answered."""
+"""A question that waits for a person's answer, as an alert."""
 
 from __future__ import annotations
 
@@ -6,13 +6,8 @@ from datetime import datetime
 
 from mindguard.alerts.alert import Alert, Fact, Link, fingerprint
 from mindguard.alerts.severity import Severity
+from mindguard.alerts.texts import TEXTS
 from mindguard.texts import Locale
-
-_TEXTS: dict[str, dict[Locale, str]] = {
-    "title": {"zh": "等待批准：{question}", "en": "Approval needed: {question}"},
-    "run": {"zh": "运行", "en": "Run"},
-    "open": {"zh": "打开批准页面", "en": "Open the approval page"},
-}
 
 
 def approval_request(
@@ -26,21 +21,25 @@ def approval_request(
     page_url: str,
     locale: Locale,
 ) -> Alert:
-    """The alert for a run that goes on only when a person approves.
+    """Return the alert for a run that continues only when a person approves.
 
     Args:
+        dag_id: the DAG that waits.
+        run_id: its run.
         question: what is to be approved, in one line.
-        plan: what is going to be done then.
-        happened_at: aware; since when it waits.
-        page_url: page that takes the answer.
+        plan: what will be done after the approval.
+        severity: of the alert.
+        happened_at: aware; since when the run has waited.
+        page_url: address of the page that takes the answer.
+        locale: language of the alert.
     """
     return Alert(
-        title=_TEXTS["title"][locale].format(question=question),
+        title=TEXTS.say("approval", locale, question=question),
         severity=severity,
         subject=dag_id,
         happened_at=happened_at,
         fingerprint=fingerprint(dag_id, "approval", run=run_id),
-        facts=(Fact(_TEXTS["run"][locale], run_id),),
+        facts=(Fact(TEXTS.say("run", locale), run_id),),
         detail=plan,
-        links=(Link(_TEXTS["open"][locale], page_url),),
+        links=(Link(TEXTS.say("open_approval", locale), page_url),),
     )

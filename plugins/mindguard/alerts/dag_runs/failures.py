@@ -1,4 +1,4 @@
-"""Failed tasks and runs as findings: the words, and which failures are one incident (docs/adr/0013)."""
+"""Failed tasks and runs as findings, and which failures are one incident (docs/adr/0013)."""
 
 from __future__ import annotations
 
@@ -6,38 +6,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mindguard.alerts.alert import Alert, Fact, Link, fingerprint
-from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.finding import Finding, Recovery, RecoveryKey
 from mindguard.alerts.severity import Severity
+from mindguard.alerts.texts import TEXTS
 from mindguard.texts import Locale
 
 SOURCE = "airflow"
 
 _ASKED_FOR_BY_A_PERSON = frozenset({"manual", "backfill", "asset_materialization"})
-"""Run types whose runs have incidents of their own; the others continue what the run before them did."""
-
-_TEXTS: dict[str, dict[Locale, str]] = {
-    "task_failed": {"zh": "任务失败：{task}", "en": "Task failed: {task}"},
-    "run_failed": {"zh": "运行失败：{dag}", "en": "Run failed: {dag}"},
-    "run_timed_out": {"zh": "运行超时：{dag}", "en": "Run timed out: {dag}"},
-    "error": {"zh": "错误", "en": "Error"},
-    "run": {"zh": "运行", "en": "Run"},
-    "try": {"zh": "尝试次数", "en": "Tries"},
-    "killed": {
-        "zh": "任务没有留下错误：进程可能被强制结束，或被人标记为失败",
-        "en": "the task left no error: its process was probably killed, or someone marked it failed",
-    },
-    "open_log": {"zh": "打开失败任务的日志", "en": "Open the failing task's log"},
-    "open_run": {"zh": "查看本次运行", "en": "Open the run"},
-}
+"""Run types whose runs have incidents of their own. Runs of other types share those of the runs before them."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a DAG, as far as an incident's identity depends on it.
+    """What an incident's identity needs to know of a run of a DAG.
 
     Attributes:
+        dag_id: the DAG.
+        run_id: the run.
         run_type: as Airflow names it, for instance `scheduled`.
-        started_at: aware; None before the start. Clearing a run gives it a new one.
+        started_at: aware; None before the start. A run that is cleared gets a new one.
         scheduled: whether the DAG has a schedule; without one each run is a request of its own.
     """
 
@@ -49,25 +37,34 @@ class Run:
 
     @property
     def occurrence(self) -> str:
-        """The same for every report of one failure, and another one once the run was cleared.
+        """The same text for every report of one failure, and another one once the run was cleared.
 
-        The DAG's callback does not learn a task's number of tries, so the run's start stands for it.
+        The DAG's callback does not learn a task's number of tries, so the run's start takes its place.
         """
         return f"{self.run_id} {self.started_at.astimezone(UTC).isoformat()}" if self.started_at else self.run_id
 
     def fingerprint(self, task_id: str = "") -> str:
-        """Identity of the incident of a failed task, whoever reports it; without a task that of the run itself."""
+        """Return the identity of a failed task's incident, whoever reports it; without a task, that of the run's."""
         own = {"run": self.run_id} if self.run_type in _ASKED_FOR_BY_A_PERSON else {}
         return fingerprint(self.dag_id, task_id, **own)
 
     def recovery_key(self, task_id: str = "") -> str:
-        """What a success of the task, or of the run itself, ends.
+        """Return the key of the incident that a success of the task ends; without a task, of the run itself.
 
-        Where a DAG has a schedule, any later run can; else only the same run, cleared and rerun: that another
-        request went well says nothing of this one.
+        If the DAG has a schedule, any later run can end it. Otherwise only the same run can, cleared and run again:
+        the success of another request says nothing about this one.
         """
         subject = f"{self.dag_id}.{task_id}" if task_id else self.dag_id
-        return f"{SOURCE}:{subject}" if self.scheduled else f"{SOURCE}:{subject} {self.run_id}"
+        return str(RecoveryKey(SOURCE, subject if self.scheduled else f"{subject} {self.run_id}"))
+
+
+def is_key_of(recovery_key: str, dag_id: str) -> bool:
+    """Return whether a recovery key may be that of this DAG, one of its tasks or one of its runs.
+
+    Names of DAGs may contain dots, so a key of the DAG `a.b` may also be one of the task `b` in the DAG `a`.
+    """
+    of_dag = str(RecoveryKey(SOURCE, dag_id))
+    return recovery_key == of_dag or recovery_key.startswith((f"{of_dag}.", f"{of_dag} "))
 
 
 def task_failure(
@@ -82,30 +79,34 @@ def task_failure(
     detail: str = "",
     tries: int | None = None,
 ) -> Finding:
-    """A task that failed for good.
+    """Return the finding for a task that failed and will not be retried.
 
     Args:
+        run: the run of the task.
+        task_id: the task.
+        severity: of the alert.
         happened_at: aware.
-        log_url: page that opens the failing task with its log.
-        error: the exception as one line; empty when the task could not say why it ended.
-        detail: traceback.
-        tries: how often the task was tried, where that is known.
+        log_url: address of the page with the failed task's log.
+        locale: language of the alert.
+        error: the exception as one line; empty if the task could not say why it ended.
+        detail: the traceback.
+        tries: how often the task was tried; None if that is not known.
     """
     facts = [
-        Fact(_say("error", locale), error or _say("killed", locale), wrong=True),
-        Fact(_say("run", locale), run.run_id),
+        Fact(TEXTS.say("error", locale), error or TEXTS.say("no_error", locale), wrong=True),
+        Fact(TEXTS.say("run", locale), run.run_id),
     ]
     if tries:
-        facts.append(Fact(_say("try", locale), str(tries)))
+        facts.append(Fact(TEXTS.say("tries", locale), str(tries)))
     alert = Alert(
-        title=_say("task_failed", locale, task=task_id),
+        title=TEXTS.say("task_failed", locale, task=task_id),
         severity=severity,
         subject=f"{run.dag_id}.{task_id}",
         happened_at=happened_at,
         fingerprint=run.fingerprint(task_id),
         facts=tuple(facts),
         detail=detail,
-        links=(Link(_say("open_log", locale), log_url),),
+        links=(Link(TEXTS.say("open_log", locale), log_url),),
     )
     return Finding(alert, source=SOURCE, recovery_key=run.recovery_key(task_id), occurrence=run.occurrence)
 
@@ -113,24 +114,20 @@ def task_failure(
 def run_failure(
     run: Run, *, reason: str, severity: Severity, happened_at: datetime, run_url: str, locale: Locale
 ) -> Finding:
-    """A run that failed without a failed task, for instance by its time limit."""
+    """Return the finding for a run that failed without a failed task, for instance at its time limit."""
     title = "run_timed_out" if reason == "timed_out" else "run_failed"
     alert = Alert(
-        title=_say(title, locale, dag=run.dag_id),
+        title=TEXTS.say(title, locale, dag=run.dag_id),
         severity=severity,
         subject=run.dag_id,
         happened_at=happened_at,
         fingerprint=run.fingerprint(),
-        facts=(Fact(_say("error", locale), reason, wrong=True), Fact(_say("run", locale), run.run_id)),
-        links=(Link(_say("open_run", locale), run_url),),
+        facts=(Fact(TEXTS.say("error", locale), reason, wrong=True), Fact(TEXTS.say("run", locale), run.run_id)),
+        links=(Link(TEXTS.say("open_run", locale), run_url),),
     )
     return Finding(alert, source=SOURCE, recovery_key=run.recovery_key(), occurrence=run.occurrence)
 
 
 def success(run: Run, task_id: str = "", *, at: datetime) -> Recovery:
-    """The task is well again; without a task, the run itself."""
+    """Return the recovery of a task; without a task, of the run itself."""
     return Recovery(recovery_key=run.recovery_key(task_id), at=at)
-
-
-def _say(key: str, locale: Locale, **values: str) -> str:
-    return _TEXTS[key][locale].format(**values)

@@ -1,7 +1,7 @@
-"""What Airflow's records say against what was reported: failures whose callbacks never ran, and their ends.
+"""Findings and recoveries from Airflow's records, also of failures whose callbacks never ran.
 
-A process that is killed calls nothing, and a run that somebody marks failed neither. Whoever asks Airflow
-afterwards finds them all. Reporting one that is known already is harmless: the store takes each occurrence once.
+A process that is killed runs no callback, nor does a run that somebody marks as failed. Airflow's records have them
+all. Reporting a failure that is known already is harmless, since the store counts each occurrence once.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ class EndedRun:
     """A run that has ended, with its task instances.
 
     Attributes:
-        failed: whether Airflow calls it failed; a run with failed tasks may be called successful.
+        run: the run.
+        failed: whether Airflow calls it failed; a run with failed tasks may count as successful.
         ended_at: aware.
-        tasks: its task instances; of a run that is known from its failed tasks alone, only those.
+        tasks: its task instances; only the failed ones if the run was found by them.
         severity: of a failure of its DAG.
-        reason: why Airflow calls it failed, in its words.
+        reason: why Airflow calls it failed, in Airflow's words.
     """
 
     run: Run
@@ -43,10 +44,12 @@ class EndedTask:
     """One instance of a task in Airflow's record; mapped tasks have several.
 
     Attributes:
-        state: as Airflow names it; empty where the task never was scheduled.
-        ended_at: aware; None where it never ran, or where that is not known.
-        severity: of its failure, where that is not its DAG's.
-        map_index: -1 where the task is not mapped.
+        task_id: the task.
+        state: as Airflow names it; empty if the task was never scheduled.
+        ended_at: aware; None if it never ran, or if the time is not known.
+        tries: how often it was tried; 0 if that is not known.
+        severity: of its failure; None if it is that of the DAG.
+        map_index: -1 if the task is not mapped.
     """
 
     task_id: str
@@ -58,10 +61,12 @@ class EndedTask:
 
 
 def failures(runs: Iterable[EndedRun], *, base_url: str, locale: Locale) -> list[Finding]:
-    """A finding for each task that failed, and for each failed run without one; oldest first.
+    """Return a finding for each failed task, and for each failed run without a failed task; oldest first.
 
     Args:
-        base_url: of Airflow's pages.
+        runs: with at least their failed tasks.
+        base_url: address of Airflow's pages.
+        locale: language of the alerts.
     """
     found: list[Finding] = []
     for ended in runs:
@@ -93,7 +98,7 @@ def failures(runs: Iterable[EndedRun], *, base_url: str, locale: Locale) -> list
 
 
 def recoveries(runs: Iterable[EndedRun]) -> list[Recovery]:
-    """The tasks and runs whose newest outcome is success; those whose newest outcome is failure are not well.
+    """Return a recovery for each task and run whose newest outcome is success.
 
     Args:
         runs: with all of their task instances. A task that did not run (skipped, upstream failed) has no outcome.
@@ -105,8 +110,8 @@ def recoveries(runs: Iterable[EndedRun]) -> list[Recovery]:
             newest[key] = (at, outcome)
 
     for ended in runs:
-        well = not ended.failed
-        note(ended.run.recovery_key(), ended.ended_at, success(ended.run, at=ended.ended_at) if well else None)
+        recovered = None if ended.failed else success(ended.run, at=ended.ended_at)
+        note(ended.run.recovery_key(), ended.ended_at, recovered)
         for task_id, tasks in _by_task(ended).items():
             at = max(task.ended_at or ended.ended_at for task in tasks)
             if any(map(_failed, tasks)):
@@ -117,12 +122,12 @@ def recoveries(runs: Iterable[EndedRun]) -> list[Recovery]:
 
 
 def run_page(base_url: str, run: Run) -> str:
-    """Address of the run in Airflow's UI."""
+    """Return the address of the run in Airflow's UI."""
     return f"{base_url.rstrip('/')}/dags/{quote(run.dag_id)}/runs/{quote(run.run_id)}"
 
 
 def task_page(base_url: str, run: Run, task_id: str) -> str:
-    """Address of the task in Airflow's UI, with its log."""
+    """Return the address of the task in Airflow's UI, with its log."""
     return f"{run_page(base_url, run)}/tasks/{quote(task_id)}"
 
 

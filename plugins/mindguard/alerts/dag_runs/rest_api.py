@@ -1,4 +1,4 @@
-"""What Airflow's REST API says of runs that have ended. Only reads."""
+"""Reads from Airflow's REST API which runs have ended, and how."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import quote
 
 from mindguard.alerts.dag_runs.failures import Run
@@ -18,11 +18,18 @@ from mindguard.errors import MindGuardError
 if TYPE_CHECKING:
     import httpx
 
-_PAGE = 100  # [api] maximum_page_limit as it comes
+_PAGE = 100  # Airflow's default of [api] maximum_page_limit
 _RECENT_RUNS = 10
 _RUNS_A_CALL = 50
 
 _Json = dict[str, Any]
+
+
+class _RunKey(NamedTuple):
+    """What identifies a run: run ids are unique only within a DAG."""
+
+    dag_id: str
+    run_id: str
 
 
 class AirflowUnreachable(MindGuardError):
@@ -30,12 +37,12 @@ class AirflowUnreachable(MindGuardError):
 
 
 class AirflowRefused(MindGuardError):
-    """The API server answered, but not with what was asked for."""
+    """The API server refused the request."""
 
 
 @dataclass(frozen=True)
 class DagFacts:
-    """What an incident needs to know of a DAG.
+    """What an incident needs to know about a DAG.
 
     Attributes:
         severity: of its failures, from its tags.
@@ -47,7 +54,7 @@ class DagFacts:
 
 
 class AirflowRest:
-    """A client of the API for as long as its `with` block lasts.
+    """A client of the API, for the length of a `with` block.
 
     Args:
         url: base address of the API server, without `/api/v2`.
@@ -74,14 +81,16 @@ class AirflowRest:
 
     @classmethod
     def of(cls, connection: Connection) -> Self:
-        """The API server that a connection names by host (with or without `https://` and a path), port, login and
-        password."""
+        """Return a client for the API server of a connection.
+
+        The connection has a host (with or without `https://` and a path), a port, a login and a password.
+        """
         return cls(http_address(connection).geturl(), connection.login, connection.password)
 
     def __enter__(self) -> Self:
         token = self._call("POST", "/auth/token", json=self._login).get("access_token")
         if not token:
-            raise AirflowRefused("Airflow's /auth/token gave no token", hint="its auth manager may not issue any")
+            raise AirflowRefused("Airflow's /auth/token gave no token", hint="its auth manager may not issue tokens")
         self._client.headers["Authorization"] = f"Bearer {token}"
         return self
 
@@ -89,40 +98,41 @@ class AirflowRest:
         self._client.close()
 
     def dags(self, tag: str) -> dict[str, DagFacts]:
-        """The DAGs with this tag, by id."""
+        """Return the DAGs with this tag, by id."""
         return {
             dag["dag_id"]: DagFacts(_severity(dag), dag["timetable_summary"] is not None)
             for dag in self._pages("GET", "/dags", "dags", {"tags": tag, "exclude_stale": False})
         }
 
     def failed_since(self, since: datetime, dags: Mapping[str, DagFacts]) -> list[EndedRun]:
-        """Runs that failed, or in which a task failed for good, since that moment; with their failed tasks only.
+        """Return the runs that failed, or in which a task failed for good, since a moment; with failed tasks only.
 
         Args:
             since: aware.
-            dags: whose runs; see `dags`.
+            dags: the DAGs whose runs are meant; see `dags`.
         """
         query = {"state": "failed", "end_date_gte": since.isoformat()}
-        runs = {_key(run): run for run in self._pages("GET", "/dags/~/dagRuns", "dag_runs", query)}
+        runs = {_run_key(run): run for run in self._pages("GET", "/dags/~/dagRuns", "dag_runs", query)}
         tasks = {
-            (*_key(task), task["task_id"], task["map_index"]): task
+            _task_key(task): task
             for task in self._pages("GET", "/dags/~/dagRuns/~/taskInstances", "task_instances", query)
             if task["dag_id"] in dags
         }
-        # A run that failed lately may owe that to a task that failed long before.
-        of_runs = self._task_instances([run for run in runs if run[0] in dags], state=["failed"])
-        tasks |= {(*_key(task), task["task_id"], task["map_index"]): task for task in of_runs}
-        with_failed_task = {_key(task) for task in tasks.values()}
-        # A failed run without one may have been cleared between the two calls: then it is failed no longer.
-        for dag_id, run_id in with_failed_task ^ {run for run in runs if run[0] in dags}:
-            runs.pop((dag_id, run_id), None)
-            run = self._call("GET", f"/api/v2/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}")
-            if (dag_id, run_id) in with_failed_task or run["state"] == "failed":
-                runs[dag_id, run_id] = run
+        # A run may have failed lately because of a task that failed long before.
+        of_runs = self._task_instances([key for key in runs if key.dag_id in dags], state=["failed"])
+        tasks |= {_task_key(task): task for task in of_runs}
+        with_failed_task = {_run_key(task) for task in tasks.values()}
+        # A failed run without a failed task may have been cleared between the two calls, and not be failed any more.
+        for key in with_failed_task ^ {key for key in runs if key.dag_id in dags}:
+            runs.pop(key, None)
+            path = f"/api/v2/dags/{quote(key.dag_id, safe='')}/dagRuns/{quote(key.run_id, safe='')}"
+            run = self._call("GET", path)
+            if key in with_failed_task or run["state"] == "failed":
+                runs[key] = run
         return _ended(runs.values(), tasks.values(), dags)
 
     def recent(self, dags: Mapping[str, DagFacts]) -> list[EndedRun]:
-        """The last ended runs of each of these DAGs, with all of their task instances."""
+        """Return the last ended runs of each of these DAGs, with all of their task instances."""
         runs = [
             run
             for dag_id in dags
@@ -132,24 +142,26 @@ class AirflowRest:
                 params={"state": ["success", "failed"], "order_by": "-end_date", "limit": _RECENT_RUNS},
             )["dag_runs"]
         ]
-        return _ended(runs, self._task_instances([_key(run) for run in runs]), dags)
+        return _ended(runs, self._task_instances([_run_key(run) for run in runs]), dags)
 
-    def _task_instances(self, runs: list[tuple[str, str]], *, state: list[str] | None = None) -> Iterator[_Json]:
-        wanted = set(runs)
+    def _task_instances(self, runs: list[_RunKey], *, state: list[str] | None = None) -> Iterator[_Json]:
         for first in range(0, len(runs), _RUNS_A_CALL):
             part = runs[first : first + _RUNS_A_CALL]
-            body = {"dag_ids": sorted({run[0] for run in part}), "dag_run_ids": sorted({run[1] for run in part})}
+            body: _Json = {
+                "dag_ids": sorted({key.dag_id for key in part}),
+                "dag_run_ids": sorted({key.run_id for key in part}),
+            }
             found = self._pages(
                 "POST",
                 "/dags/~/dagRuns/~/taskInstances/list",
                 "task_instances",
                 body | ({"state": state} if state else {}),
             )
-            # Runs of two DAGs may have one id, and the call asks for every pair of them.
-            yield from (task for task in found if _key(task) in wanted)
+            # Runs of two DAGs may have the same id, and the call returns all pairs of the DAGs and the ids.
+            yield from (task for task in found if _run_key(task) in part)
 
     def _pages(self, method: str, path: str, what: str, query: _Json) -> Iterator[_Json]:
-        """Each element of a collection; GET pages by the query, POST by the body."""
+        """Yield each element of a collection. GET has the page in its query, POST in its body."""
         offset = 0
         while True:
             if method == "GET":
@@ -189,9 +201,9 @@ class AirflowRest:
 
 
 def _ended(runs: Iterable[_Json], tasks: Iterable[_Json], dags: Mapping[str, DagFacts]) -> list[EndedRun]:
-    by_run: dict[tuple[str, str], list[EndedTask]] = defaultdict(list)
+    by_run: dict[_RunKey, list[EndedTask]] = defaultdict(list)
     for task in tasks:
-        by_run[_key(task)].append(
+        by_run[_run_key(task)].append(
             EndedTask(
                 task["task_id"],
                 task["state"] or "",
@@ -203,8 +215,8 @@ def _ended(runs: Iterable[_Json], tasks: Iterable[_Json], dags: Mapping[str, Dag
     ended: list[EndedRun] = []
     for run in runs:
         if facts := dags.get(run["dag_id"]):
-            of_run = tuple(by_run[_key(run)])
-            # A run that goes on has no end yet; one of its tasks has.
+            of_run = tuple(by_run[_run_key(run)])
+            # A run that still goes on has no end yet, but one of its tasks has.
             at = _moment(run["end_date"]) or max(task.ended_at for task in of_run if task.ended_at)
             ended.append(EndedRun(_run(run, facts), run["state"] == "failed", at, of_run, facts.severity))
     return ended
@@ -220,8 +232,12 @@ def _run(run: _Json, facts: DagFacts) -> Run:
     )
 
 
-def _key(record: _Json) -> tuple[str, str]:
-    return record["dag_id"], record["dag_run_id"]
+def _run_key(record: _Json) -> _RunKey:
+    return _RunKey(record["dag_id"], record["dag_run_id"])
+
+
+def _task_key(task: _Json) -> tuple[_RunKey, str, int]:
+    return _run_key(task), task["task_id"], task["map_index"]
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -229,6 +245,6 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _severity(dag: _Json) -> Severity:
-    """The DAG's own tag; P1 where it has none."""
+    """Return the severity of the DAG's tags; P1 if they have none."""
     tags = {tag["name"] for tag in dag["tags"]}
     return next((severity for severity in Severity if severity in tags), Severity.P1)

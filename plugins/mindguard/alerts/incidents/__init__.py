@@ -1,1 +1,1 @@
-"""The incident store: what is wrong, who takes care of it, and what people must still be told of it."""
+"""The incident store: what is wrong, who takes care of it, and what people must still learn about it."""

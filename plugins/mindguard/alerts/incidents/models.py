@@ -1,11 +1,11 @@
-"""Tables of the incident store; docs/adr/0014 says why these."""
+"""The tables of the incident store; docs/adr/0014 gives the reasons for them."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, String, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
@@ -13,9 +13,27 @@ from sqlalchemy.types import TypeDecorator
 from mindguard.alerts.alert import Alert
 from mindguard.database.base import Base
 
+EntryKind = Literal[
+    "opened",
+    "raised",
+    "inhibited",
+    "released",
+    "escalated",
+    "called",
+    "acknowledged",
+    "resolved",
+    "note",
+    "impact",
+    "cause",
+    "remedy",
+    "review overdue",
+    "reviewed",
+]
+"""What a timeline entry tells; `mindguard.alerts.incidents.timeline` has the words for it."""
+
 
 class AlertColumn(TypeDecorator[Alert]):
-    """An alert, kept as jsonb."""
+    """A column that keeps an alert as jsonb."""
 
     impl = JSONB
     cache_ok = True
@@ -32,13 +50,13 @@ class Incident(Base):
 
     Attributes:
         state: `open`, `acknowledged` or `resolved`.
-        alert: as reported last; its `happened_at` stays that of the first report.
-        last_failure_at: when it last happened, in the reporter's time: an older recovery does not end it.
-        inhibited: an open incident explains it, so it notifies nobody.
-        ladder_from: since when people know of it; the ladder's times run from here.
+        alert: as last reported; its `happened_at` stays that of the first report.
+        last_failure_at: when it last happened, by the reporter's clock. An older recovery does not end it.
+        inhibited: whether another unresolved incident explains it, so that it notifies nobody.
+        ladder_from: since when people have known of it; the times of the escalation ladder count from here.
         escalation_step: how many steps of the ladder have been taken.
         review_reminders: how many reminders of the overdue review were sent.
-        actions: what the review decided: `text`, `owner`, `due`.
+        actions: what the review decided, each with `text`, `owner` and `due`.
     """
 
     __tablename__ = "incidents"
@@ -80,25 +98,44 @@ class Incident(Base):
 
     @property
     def name(self) -> str:
-        """How people call it."""
+        """The name that people use, for instance `I-12`."""
         return f"I-{self.id}"
 
 
 class TimelineEntry(Base):
-    """One line of an incident's timeline."""
+    """One entry of an incident's timeline.
+
+    Attributes:
+        at: aware.
+        by: who did it; empty if nobody did.
+        text: what a person wrote, or what the program notes in a form that `timeline.shown_entry` puts into words.
+    """
 
     __tablename__ = "timeline"
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     incident_id: Mapped[int] = mapped_column(ForeignKey(Incident.id, ondelete="CASCADE"), index=True)
     at: Mapped[datetime]
-    kind: Mapped[str]
+    kind: Mapped[EntryKind] = mapped_column(String())
     by: Mapped[str] = mapped_column(default="")
     text: Mapped[str] = mapped_column(default="")
 
+    @classmethod
+    def of(cls, incident_id: int, kind: EntryKind, *, at: datetime, by: str = "", text: str = "") -> TimelineEntry:
+        """Return a new entry for an incident.
+
+        Args:
+            incident_id: number of the incident.
+            kind: what the entry tells.
+            at: aware.
+            by: who did it; empty if nobody did.
+            text: what else there is to know.
+        """
+        return cls(incident_id=incident_id, kind=kind, at=at, by=by, text=text)
+
 
 class Occurrence(Base):
-    """An event that was counted, so that nobody counts it twice."""
+    """An event that has been counted, kept so that it is not counted twice."""
 
     __tablename__ = "occurrences"
 
@@ -108,17 +145,18 @@ class Occurrence(Base):
 
 
 class Notification(Base):
-    """Something that people must be told: the outbox.
+    """Something to tell people. This table is the outbox.
 
     Attributes:
-        incident_id: what it is about; rendered as it is at the moment of sending. None: `digest` holds it all.
-        kind: `opened`, `raised`, `resolved`, `acknowledged`, `updated`, `escalated`, `handover`, `review`.
-        key: a digest's identity: a second one with the same is not made.
-        state: `pending`, `sending`, `sent`, `dropped` (nothing to tell any more) or `dead` (Feishu will never take it).
-        means: of an escalation: `card`, `app`, `sms` or `phone`.
+        incident_id: the incident it is about, which is rendered as it is when it is sent. None: `digest` holds all.
+        kind: `opened`, `raised`, `resolved`, `acknowledged`, `updated`, `escalated`, `handover` or `review`.
+        key: the identity of a digest; no second digest with the same key is made.
+        state: `pending`, `sending`, `sent`, `dropped` (nothing left to tell) or `dead` (Feishu refused it for good).
+        means: how an escalation calls people: `card`, `app`, `sms` or `phone`.
         people: whom an escalation calls.
-        batch: what was claimed together is one message; also the idempotency key that Feishu gets.
-        lease_until: until then a sender may be alive; afterwards the claim is sent again, with the same batch.
+        batch: notifications that were claimed together have the same one and become one message. It is also the
+            idempotency key for Feishu.
+        lease_until: until then the sender may be alive; afterwards the claim is sent again, with the same batch.
     """
 
     __tablename__ = "notifications"
@@ -152,7 +190,7 @@ class Notification(Base):
 
 
 class Message(Base):
-    """A message in the group; `form` is `digest` where it is not the incident's own card."""
+    """A message in the group; its `form` is `digest` unless it is the incident's own card."""
 
     __tablename__ = "messages"
 
@@ -163,7 +201,7 @@ class Message(Base):
 
 
 class SentRequest(Base):
-    """A request to Feishu of the last minutes: its limits hold for all senders together."""
+    """A request to Feishu in the last minutes, kept because Feishu's limits apply to all senders together."""
 
     __tablename__ = "requests"
 

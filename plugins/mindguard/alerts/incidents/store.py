@@ -1,8 +1,8 @@
-"""Opens, counts, acknowledges and ends incidents, and writes what people must be told into the outbox.
+"""The incident store: opens, counts, acknowledges and ends incidents, and writes notifications into the outbox.
 
-Each change and its notification are one transaction: nothing is told that is not stored, and nothing is stored that
-will not be told. Whoever changes an incident holds its row's lock, and several are locked in the order of their ids
-or fingerprints, so that no two writers wait for each other.
+A change and its notification are one transaction: only what is stored is sent, and what is stored will be sent. A
+writer holds the lock of the row of each incident that it changes, and locks several in the order of their ids or
+fingerprints, so that no two writers wait for each other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session, selectinload
 
 from mindguard.alerts.finding import Finding, Recovery
-from mindguard.alerts.incidents.models import Incident, Notification, Occurrence, TimelineEntry
+from mindguard.alerts.incidents.models import EntryKind, Incident, Notification, Occurrence, TimelineEntry
 from mindguard.alerts.incidents.transitions import end_incident, enqueue, record_finding
 from mindguard.alerts.severity import Severity
 from mindguard.database.session import OpsDatabase
@@ -33,12 +33,12 @@ class IncidentMissing(MindGuardError):
 
 
 class IncidentStateError(MindGuardError):
-    """The incident's state does not allow it."""
+    """The incident's state does not allow the change."""
 
 
 @dataclass(frozen=True)
 class ActionItem:
-    """What a review decided, who does it, and until when (a date, or empty)."""
+    """What a review decided, who does it, and by when (a date, or empty)."""
 
     text: str
     owner: str
@@ -47,11 +47,12 @@ class ActionItem:
 
 @dataclass(frozen=True)
 class OutboxDepth:
-    """What is still to be told.
+    """How much the outbox still holds.
 
     Attributes:
-        oldest_s: age of the oldest pending notification that is due.
-        dead: notifications that Feishu will never take.
+        pending: notifications that are not sent yet.
+        oldest_s: age of the oldest pending notification that is due, in seconds.
+        dead: notifications that Feishu will never accept.
     """
 
     pending: int
@@ -60,10 +61,10 @@ class OutboxDepth:
 
 
 class IncidentStore:
-    """The store in one database. Every method takes `now`, aware; the store has no clock.
+    """The store in one database. It has no clock: methods that need the time take it as `now`, aware.
 
     Raises:
-        StoreUnavailable: from every method.
+        StoreUnavailable: by every method.
     """
 
     def __init__(self, database: OpsDatabase) -> None:
@@ -71,14 +72,17 @@ class IncidentStore:
 
     @classmethod
     def of(cls, connection: Connection) -> IncidentStore:
-        """The store in the database of a `postgres` connection; connects with the first use."""
+        """Return the store in the database of a `postgres` connection. It connects at the first use."""
         return cls(OpsDatabase.of(connection))
 
     def record(self, findings: Sequence[Finding], *, now: datetime) -> list[Incident]:
         """Open an incident for each finding, or count it to the unresolved one with its fingerprint.
 
-        A repeat brings its facts, and its severity where that is worse, which is told anew. A finding whose occurrence
-        is known changes nothing and gives no incident.
+        A repeat updates the incident's facts, and its severity if that is worse, in which case people are notified
+        again. A finding whose occurrence is known changes nothing.
+
+        Returns:
+            The incidents that were opened or counted up.
         """
         if not findings:
             return []
@@ -90,7 +94,7 @@ class IncidentStore:
             ]
 
     def recover(self, recoveries: Sequence[Recovery], *, now: datetime) -> list[Incident]:
-        """End the unresolved incidents of each recovery's key; gives those that ended."""
+        """End the unresolved incidents with each recovery's key, and return those that ended."""
         if not recoveries:
             return []
         latest: dict[str, Recovery] = {}
@@ -98,13 +102,13 @@ class IncidentStore:
             latest[recovery.recovery_key] = recovery
         ended: list[Incident] = []
         with self.database.session() as session:
-            wanted = (
+            unresolved = (
                 select(Incident)
                 .where(Incident.recovery_key.in_(latest), Incident.state != "resolved")
                 .order_by(Incident.id)
                 .with_for_update()
             )
-            for incident in session.scalars(wanted):
+            for incident in session.scalars(unresolved):
                 recovery = latest[incident.recovery_key]
                 if recovery.at >= incident.last_failure_at:
                     end_incident(session, incident, at=recovery.at, by="", text=recovery.note, now=now)
@@ -112,11 +116,11 @@ class IncidentStore:
         return ended
 
     def acknowledge(self, incident_id: int | str, *, by: str, now: datetime) -> Incident:
-        """Somebody takes care of it, so nobody else is called. The first one stays.
+        """Record that somebody takes care of an incident, so that nobody else is called. The first person stays.
 
         Raises:
-            IncidentMissing: there is none.
-            IncidentStateError: it is over.
+            IncidentMissing: there is no such incident.
+            IncidentStateError: it is resolved already.
         """
         with self.database.session() as session:
             incident = _locked(session, incident_id)
@@ -124,45 +128,47 @@ class IncidentStore:
                 raise IncidentStateError(f"{incident.name} is resolved already", hint="there is nothing to take over")
             if incident.state == "open":
                 incident.state, incident.acknowledged_by, incident.acknowledged_at = "acknowledged", by, now
-                session.add(TimelineEntry(incident_id=incident.id, at=now, kind="acknowledged", by=by))
+                session.add(TimelineEntry.of(incident.id, "acknowledged", at=now, by=by))
                 enqueue(session, incident, "acknowledged", now=now)
             return incident
 
     def resolve(
         self, incident_id: int | str, *, by: str, now: datetime, cause: str = "", remedy: str = "", impact: str = ""
     ) -> Incident:
-        """A person ends it, or adds cause, remedy and impact to one that ended by itself.
+        """End an incident in a person's name, or add cause, remedy and impact to one that ended by itself.
 
         Raises:
-            IncidentMissing: there is none.
-            IncidentStateError: it is resolved, and nothing was added.
+            IncidentMissing: there is no such incident.
+            IncidentStateError: it is resolved already, and there is nothing to add.
         """
         with self.database.session() as session:
             incident = _locked(session, incident_id)
-            told = {name: text for name, text in (("cause", cause), ("remedy", remedy), ("impact", impact)) if text}
-            if incident.state == "resolved" and not told:
+            texts: dict[EntryKind, str] = {"cause": cause, "remedy": remedy, "impact": impact}
+            given = {kind: text for kind, text in texts.items() if text}
+            if incident.state == "resolved" and not given:
                 raise IncidentStateError(
                     f"{incident.name} is resolved already", hint="add a cause, a remedy or an impact"
                 )
-            for name, text in told.items():
-                setattr(incident, name, text)
-                session.add(TimelineEntry(incident_id=incident.id, at=now, kind=name, by=by, text=text))
+            for kind, text in given.items():
+                setattr(incident, kind, text)
+                session.add(TimelineEntry.of(incident.id, kind, at=now, by=by, text=text))
             if incident.state != "resolved":
                 end_incident(session, incident, at=now, by=by, text="", now=now)
             return incident
 
     def note(self, incident_id: int | str, *, by: str, text: str, now: datetime) -> Incident:
-        """Add a line to the timeline."""
+        """Add a note to the timeline."""
         with self.database.session() as session:
             incident = _locked(session, incident_id)
-            session.add(TimelineEntry(incident_id=incident.id, at=now, kind="note", by=by, text=text))
+            session.add(TimelineEntry.of(incident.id, "note", at=now, by=by, text=text))
             return incident
 
     def review(self, incident_id: int | str, *, by: str, now: datetime, actions: Sequence[ActionItem]) -> Incident:
-        """Close the review with what it decided; no reminder comes any more.
+        """Close the review with the actions that it decided, which ends the reminders.
 
         Raises:
-            IncidentStateError: the incident still lasts.
+            IncidentMissing: there is no such incident.
+            IncidentStateError: the incident is not resolved yet.
         """
         with self.database.session() as session:
             incident = _locked(session, incident_id)
@@ -170,44 +176,37 @@ class IncidentStore:
                 raise IncidentStateError(f"{incident.name} still lasts", hint="resolve it before its review")
             incident.reviewed_by, incident.reviewed_at = by, now
             incident.actions = [asdict(action) for action in actions]
-            session.add(
-                TimelineEntry(
-                    incident_id=incident.id,
-                    at=now,
-                    kind="reviewed",
-                    by=by,
-                    text="; ".join(f"{action.text} ({action.owner})" for action in actions),
-                )
-            )
+            text = "; ".join(f"{action.text} ({action.owner})" for action in actions)
+            session.add(TimelineEntry.of(incident.id, "reviewed", at=now, by=by, text=text))
             return incident
 
     def lasting(self, *, source: str, since: datetime) -> list[Incident]:
-        """What one source reported and was unresolved at some time after a moment (aware), without timelines."""
+        """Return one source's incidents that are unresolved, or ended after a moment (aware), without timelines."""
         with self.database.session() as session:
-            wanted = select(Incident).where(
+            lasting = select(Incident).where(
                 Incident.source == source, or_(Incident.resolved_at.is_(None), Incident.resolved_at >= since)
             )
-            return [*session.scalars(wanted.order_by(Incident.id))]
+            return [*session.scalars(lasting.order_by(Incident.id))]
 
     def list(self, *, states: Sequence[str] = UNRESOLVED, limit: int = 100) -> list[Incident]:
-        """Newest first, without timelines."""
+        """Return the newest incidents in these states, newest first, without timelines."""
         with self.database.session() as session:
-            wanted = select(Incident).where(Incident.state.in_(states)).order_by(Incident.id.desc()).limit(limit)
-            return [*session.scalars(wanted)]
+            newest = select(Incident).where(Incident.state.in_(states)).order_by(Incident.id.desc()).limit(limit)
+            return [*session.scalars(newest)]
 
     def get(self, incident_id: int | str) -> Incident:
-        """One incident with its timeline.
+        """Return one incident with its timeline.
 
         Raises:
-            IncidentMissing: there is none.
+            IncidentMissing: there is no such incident.
         """
         with self.database.session() as session:
-            wanted = select(Incident).where(Incident.id == number_of(incident_id))
-            incident = session.scalar(wanted.options(selectinload(Incident.timeline)))
+            by_number = select(Incident).where(Incident.id == number_of(incident_id))
+            incident = session.scalar(by_number.options(selectinload(Incident.timeline)))
             return incident or _missing(incident_id)
 
     def depth(self, *, now: datetime) -> OutboxDepth:
-        """How much is still to be told."""
+        """Return how much the outbox still holds."""
         with self.database.session() as session:
             waiting = Notification.state.in_(("pending", "sending"))
             pending, oldest, dead = session.execute(
@@ -220,7 +219,7 @@ class IncidentStore:
             return OutboxDepth(pending, (now - oldest).total_seconds() if oldest else 0.0, dead)
 
     def unresolved_counts(self) -> dict[tuple[str, str], int]:
-        """How many unresolved incidents have which severity and state; none of a kind is a 0."""
+        """Return the number of unresolved incidents for each severity and state, also where it is 0."""
         counted = select(Incident.severity, Incident.state, func.count()).where(Incident.state != "resolved")
         with self.database.session() as session:
             rows = session.execute(counted.group_by(Incident.severity, Incident.state))
@@ -228,7 +227,7 @@ class IncidentStore:
         return {(each.value, state): found.get((each.value, state), 0) for each in Severity for state in UNRESOLVED}
 
     def undeliverable(self) -> dict[int, str]:
-        """Why Feishu never takes what it was sent of an incident, by the incident's number."""
+        """Return why Feishu refused notifications for good, by the number of their incident."""
         with self.database.session() as session:
             dead = select(Notification.incident_id, Notification.error).where(
                 Notification.state == "dead", Notification.incident_id.is_not(None)
@@ -236,29 +235,29 @@ class IncidentStore:
             return {number: error for number, error in session.execute(dead) if number is not None}
 
     def retry_dead(self, *, now: datetime) -> int:
-        """Send once more what Feishu refused, after what was wrong has been corrected; gives how many."""
+        """Have notifications that Feishu refused sent again, once the cause is corrected, and return how many."""
         with self.database.session() as session:
-            # As a claim that has run out: that keeps the batch, and a newer notification of the same incident.
+            # They become claims that have run out. That keeps the batch, and a newer notification of the incident.
             again = update(Notification).where(Notification.state == "dead")
             revived = again.values(state="sending", lease_until=now, tries=0).returning(Notification.id)
             return len(session.scalars(revived).all())
 
     def forget(self, *, before: datetime) -> int:
-        """Remove incidents that were resolved before a moment, with all that belongs to them; gives how many."""
+        """Remove incidents that were resolved before a moment, with all that belongs to them, and return how many."""
         with self.database.session() as session:
             session.execute(delete(Occurrence).where(Occurrence.at < before))
             session.execute(
                 delete(Notification).where(Notification.incident_id.is_(None), Notification.sent_at < before)
             )
-            gone = session.scalars(delete(Incident).where(Incident.resolved_at < before).returning(Incident.id))
-            return len(gone.all())
+            removed = session.scalars(delete(Incident).where(Incident.resolved_at < before).returning(Incident.id))
+            return len(removed.all())
 
 
 def number_of(incident_id: int | str) -> int:
-    """The number behind `I-12`, `12` or 12.
+    """Return the number in `I-12`, `12` or 12.
 
     Raises:
-        IncidentMissing: that is no incident's name.
+        IncidentMissing: that is not the name of an incident.
     """
     digits = str(incident_id).upper().removeprefix("I-")
     if not (digits.isascii() and digits.isdecimal()) or len(digits) > 18:

@@ -1,4 +1,4 @@
-"""How an incident opens, repeats and ends, each within a transaction that the store has opened."""
+"""How an incident opens, repeats and ends. Each function works inside a transaction that the store has opened."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from sqlalchemy.orm import Session
 
 from mindguard.alerts.finding import Finding
 from mindguard.alerts.incidents.models import Incident, Notification, Occurrence, TimelineEntry
+from mindguard.alerts.incidents.timeline import opened_text, raised_text
 from mindguard.alerts.severity import Severity
 
 _RELEASE_AFTER = timedelta(minutes=2)
-"""What a parent explained has this long to recover after it, before people are told."""
+"""After an incident has ended, those that it explained have this long to recover before people are notified."""
 
 
-# What a pending notification becomes when more happens before it is sent: the one that stands first.
+# When more happens before a pending notification is sent, it becomes of the kind that comes first here.
 _STRENGTH = ("opened", "raised", "resolved", "acknowledged", "updated")
 
 
 def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, due_at: datetime | None = None) -> None:
-    """Have people told of the incident. The caller holds its lock.
+    """Put a notification about the incident into the outbox. The caller holds the incident's lock.
 
-    What waits already is sent as the incident is then, so it takes the news along.
+    A notification that is already waiting shows the incident as it is when it is sent, so it covers this news too.
     """
     if incident.inhibited:
         return
@@ -38,7 +39,7 @@ def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, d
     if waiting:
         waiting.kind = min(waiting.kind, kind, key=_STRENGTH.index)
         waiting.severity = incident.severity
-        # A repeat must not bring forward what waits for Feishu to recover.
+        # A repeat must not bring forward a notification that waits for Feishu to recover.
         return
     session.add(
         Notification(
@@ -48,6 +49,11 @@ def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, d
 
 
 def record_finding(session: Session, finding: Finding, now: datetime) -> Incident | None:
+    """Open an incident for a finding, or count it to the unresolved one with its fingerprint.
+
+    Returns:
+        The incident, or None if this occurrence was counted before.
+    """
     alert = finding.alert
     if finding.occurrence:
         new = session.execute(
@@ -68,7 +74,7 @@ def record_finding(session: Session, finding: Finding, now: datetime) -> Inciden
         if incident := session.scalar(unresolved):
             _repeat(session, incident, finding, now)
             return incident
-        # Somebody else may open it between the two statements; then it is theirs, and counted above.
+        # Another process may open it between the two statements; the next round then counts this finding to it.
         opened: Incident | None = session.scalar(
             insert(Incident)
             .values(
@@ -93,24 +99,22 @@ def record_finding(session: Session, finding: Finding, now: datetime) -> Inciden
 
 
 def _explained(session: Session, parent: str) -> bool:
-    """Whether an unresolved incident explains what names it as its parent."""
+    """Return whether an unresolved incident has this recovery key, and so explains those that name it as parent."""
     if not parent:
         return False
-    wanted = select(Incident.id).where(Incident.recovery_key == parent, Incident.state != "resolved").limit(1)
-    return session.scalar(wanted) is not None
+    explaining = select(Incident.id).where(Incident.recovery_key == parent, Incident.state != "resolved").limit(1)
+    return session.scalar(explaining) is not None
 
 
 def _opened(session: Session, incident: Incident, now: datetime) -> None:
     former = session.scalar(
         select(func.max(Incident.id)).where(Incident.fingerprint == incident.fingerprint, Incident.id < incident.id)
     )
-    session.add(
-        TimelineEntry(incident_id=incident.id, at=now, kind="opened", text=f"{incident.alert.title}{_after(former)}")
-    )
+    session.add(TimelineEntry.of(incident.id, "opened", at=now, text=opened_text(incident.alert.title, former)))
     if incident.inhibited:
-        session.add(TimelineEntry(incident_id=incident.id, at=now, kind="inhibited", text=incident.parent))
+        session.add(TimelineEntry.of(incident.id, "inhibited", at=now, text=incident.parent))
     enqueue(session, incident, "opened", now=now)
-    # What it explains and nobody was told of yet need not be told.
+    # Incidents that this one explains need no notification, if theirs has not been sent yet.
     hidden = select(Incident.id).where(Incident.parent == incident.recovery_key, Incident.state != "resolved")
     silenced = session.scalars(
         update(Notification)
@@ -121,13 +125,10 @@ def _opened(session: Session, incident: Incident, now: datetime) -> None:
     if silenced:
         session.execute(update(Incident).where(Incident.id.in_(silenced)).values(inhibited=True))
         session.add_all(
-            TimelineEntry(incident_id=number, at=now, kind="inhibited", text=incident.recovery_key)
+            TimelineEntry.of(number, "inhibited", at=now, text=incident.recovery_key)
             for number in silenced
+            if number is not None
         )
-
-
-def _after(former: int | None) -> str:
-    return f" ← I-{former}" if former else ""
 
 
 def _repeat(session: Session, incident: Incident, finding: Finding, now: datetime) -> None:
@@ -138,17 +139,26 @@ def _repeat(session: Session, incident: Incident, finding: Finding, now: datetim
     incident.last_failure_at = max(incident.last_failure_at, finding.alert.happened_at)
     incident.alert = replace(finding.alert, severity=worse, happened_at=incident.alert.happened_at)
     if raised:
-        session.add(
-            TimelineEntry(incident_id=incident.id, at=now, kind="raised", text=f"{incident.severity} → {worse.value}")
-        )
-        # The ladder of the worse severity starts anew, unless somebody takes care of it already.
+        text = raised_text(incident.severity, worse.value)
+        session.add(TimelineEntry.of(incident.id, "raised", at=now, text=text))
+        # The ladder of the worse severity starts from its first step, unless somebody already takes care of it.
         incident.severity, incident.escalation_step, incident.ladder_from = worse.value, 0, now
     enqueue(session, incident, "raised" if raised else "updated", now=now)
 
 
 def end_incident(session: Session, incident: Incident, *, at: datetime, by: str, text: str, now: datetime) -> None:
+    """End an incident, and release those that it explained, unless another incident still explains them.
+
+    Args:
+        session: with the incident's lock.
+        incident: unresolved.
+        at: aware; when it ended.
+        by: who ended it; empty if it ended by itself.
+        text: for the timeline.
+        now: aware.
+    """
     incident.state, incident.resolved_at, incident.resolved_by = "resolved", max(at, incident.opened_at), by
-    session.add(TimelineEntry(incident_id=incident.id, at=now, kind="resolved", by=by, text=text))
+    session.add(TimelineEntry.of(incident.id, "resolved", at=now, by=by, text=text))
     enqueue(session, incident, "resolved", now=now)
     session.flush()
     if _explained(session, incident.recovery_key):
@@ -161,5 +171,5 @@ def end_incident(session: Session, incident: Incident, *, at: datetime, by: str,
     )
     for child in session.scalars(children):
         child.inhibited, child.ladder_from = False, now + _RELEASE_AFTER
-        session.add(TimelineEntry(incident_id=child.id, at=now, kind="released", text=incident.name))
+        session.add(TimelineEntry.of(child.id, "released", at=now, text=incident.name))
         enqueue(session, child, "opened", now=now, due_at=now + _RELEASE_AFTER)

@@ -1,1 +1,1 @@
-"""The outbox: what people must still be told, what is sent when, and the sender that does it."""
+"""The outbox: what must still be sent to people, what is sent when, and the sender."""

@@ -1,4 +1,4 @@
-"""What is sent when: Feishu's limits, P0 first, and a storm as one digest. Pure.
+"""Plans what is sent when: within Feishu's limits, P0 first, and a storm as one digest. Pure.
 
 Source: Feishu's limits for a bot, 5 requests a second and 100 a minute, and its advice to avoid the full and half hour.
 """
@@ -18,14 +18,14 @@ SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is sent.
+    """How much may be sent.
 
     Attributes:
-        per_second, per_minute: of all requests together.
-        reserved_per_second, reserved_per_minute: of these, for P0 alone.
-        storm_threshold: cards within a minute from which on they become digests.
-        digest_gap, urgent_digest_gap: least time between two digests, of P0 in the latter case.
-        quiet: after each full and half hour, for all but P0.
+        per_second, per_minute: requests of all kinds together.
+        reserved_per_second, reserved_per_minute: the part of them that is kept for P0.
+        storm_threshold: more cards than this within a minute become a digest.
+        digest_gap, urgent_digest_gap: least time between two digests; the latter for P0.
+        quiet: time after each full and half hour in which only P0 is sent.
     """
 
     per_second: int = 5
@@ -43,9 +43,13 @@ class Pending:
     """A notification that is due.
 
     Attributes:
-        card: whether it makes a new card; else it changes one, or calls people about one.
-        group: notifications with the same one are done by one request. Empty: by itself.
-        batch: it was claimed before, together with others of this batch, and its sender died.
+        id: number of the notification.
+        severity: of its incident.
+        created_at: aware.
+        card: whether it makes a new card; otherwise it changes one, or calls people to one.
+        group: notifications of the same group need only one request. Empty: it has a request of its own.
+        batch: set if it was claimed before, together with the others of this batch, by a sender that died.
+        own_digest: whether it is a digest itself.
     """
 
     id: int
@@ -59,7 +63,7 @@ class Pending:
 
 @dataclass(frozen=True)
 class Past:
-    """A request that was made."""
+    """A request that was made; `at` is aware."""
 
     at: datetime
     severity: Severity
@@ -68,7 +72,7 @@ class Past:
 
 @dataclass(frozen=True)
 class Send:
-    """One request for one message: a card, a change of one, a call, or a ready digest."""
+    """One request for one message: a new card, a change of one, a call, or a digest that is ready."""
 
     ids: tuple[int, ...]
     severity: Severity
@@ -78,7 +82,7 @@ class Send:
 
 @dataclass(frozen=True)
 class Gather:
-    """One digest of all these."""
+    """One digest of all these notifications."""
 
     ids: tuple[int, ...]
     severity: Severity
@@ -87,7 +91,7 @@ class Gather:
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing more before this moment."""
+    """Send nothing more before this moment (aware)."""
 
     until: datetime
 
@@ -98,16 +102,18 @@ Action = Send | Gather | Wait
 def plan_delivery(
     pending: Sequence[Pending], past: Sequence[Past], now: datetime, limits: Limits = Limits()
 ) -> list[Action]:
-    """What is sent now, most urgent first, and last until when the rest waits.
+    """Return what to send now, most urgent first, and last until when the rest waits.
 
     Args:
-        past: requests of the last minute at least.
+        pending: notifications that are due.
+        past: requests of the last minute or more.
         now: aware.
+        limits: how much may be sent.
     """
     made = list(past)
     actions: list[Action] = []
     waits: list[datetime] = []
-    for action, not_before in _wanted(pending, past, now, limits):
+    for action, not_before in _messages(pending, past, now, limits):
         free_at = max(not_before, _free_at(made, now, action.severity, limits))
         if free_at > now:
             waits.append(free_at)
@@ -117,19 +123,19 @@ def plan_delivery(
     return [*actions, Wait(min(waits))] if waits else actions
 
 
-def _wanted(
+def _messages(
     pending: Sequence[Pending], past: Sequence[Past], now: datetime, limits: Limits
 ) -> Iterator[tuple[Send | Gather, datetime]]:
-    """Each message with the moment before which it must not go, most urgent first."""
+    """Yield each message with the moment before which it must not be sent, most urgent first."""
     for urgent in (True, False):
-        ours = [each for each in pending if (each.severity is Severity.P0) == urgent]
+        due = [each for each in pending if (each.severity is Severity.P0) == urgent]
         quiet_until = now if urgent else _quiet_until(now, limits)
-        fresh = [each for each in ours if each.card and not each.batch]
+        fresh = [each for each in due if each.card and not each.batch]
         recent = [each for each in past if (each.severity is Severity.P0) == urgent and now - each.at < MINUTE]
         cards = sum(each.form == "card" for each in recent)
         storm = len(fresh) > 1 and len(fresh) + cards > limits.storm_threshold
-        singles = [each for each in ours if not (storm and each in fresh)] if storm else ours
-        for send in sorted(_messages(singles), key=lambda each: (each.severity, each.ids)):
+        singles = [each for each in due if each not in fresh] if storm else due
+        for send in sorted(_grouped(singles), key=lambda each: (each.severity, each.ids)):
             yield send, quiet_until
         if storm:
             gap = limits.urgent_digest_gap if urgent else limits.digest_gap
@@ -139,7 +145,8 @@ def _wanted(
             yield gather, max(quiet_until, last + gap) if last else quiet_until
 
 
-def _messages(pending: Iterable[Pending]) -> list[Send | Gather]:
+def _grouped(pending: Iterable[Pending]) -> list[Send | Gather]:
+    """Return the messages for notifications outside a storm, one for each batch, group or single notification."""
     together: dict[str, list[Pending]] = defaultdict(list)
     for each in pending:
         together[each.batch or each.group or f"#{each.id}"].append(each)
@@ -156,7 +163,7 @@ def _messages(pending: Iterable[Pending]) -> list[Send | Gather]:
 
 
 def _free_at(made: Sequence[Past], now: datetime, severity: Severity, limits: Limits) -> datetime:
-    """When Feishu's limits allow the next request."""
+    """Return when Feishu's limits allow the next request."""
     urgent = severity is Severity.P0
     free_at = now
     for span, most, reserved in (
@@ -171,5 +178,6 @@ def _free_at(made: Sequence[Past], now: datetime, severity: Severity, limits: Li
 
 
 def _quiet_until(now: datetime, limits: Limits) -> datetime:
+    """Return the end of the quiet time after a full or half hour; outside of it, `now`."""
     half_hour = now.replace(minute=now.minute // 30 * 30, second=0, microsecond=0)
     return max(now, half_hour + limits.quiet) if now < half_hour + limits.quiet else now

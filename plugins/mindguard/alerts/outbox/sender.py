@@ -1,8 +1,8 @@
 """The sender: brings what is due from the outbox to Feishu.
 
-Delivered at least once: a notification is claimed, sent, and marked as sent, and a claim whose sender died is sent
-again with the same idempotency key, which a bot in app mode shows once. A webhook has no such key: there a process
-killed between Feishu's answer and the mark shows one card twice.
+Delivery is at least once: a notification is claimed, sent, and marked as sent. If its sender dies, the claim is sent
+again with the same idempotency key, so that a bot in app mode shows it once. A webhook has no such key: if a process is
+killed between Feishu's answer and the mark, one card is shown twice.
 """
 
 from __future__ import annotations
@@ -14,28 +14,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import and_, delete, or_, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from mindguard.alerts.alert import Alert, Digest, Person
-from mindguard.alerts.digest import _TEXTS, digest_lines, digests
+from mindguard.alerts.digest import digest_lines, digests
 from mindguard.alerts.incidents.models import Incident, Message, Notification, SentRequest, TimelineEntry
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.outbox.plan import MINUTE, Gather, Limits, Past, Pending, Send, Wait, plan_delivery
 from mindguard.alerts.outbox.transport import Sent, Transport
 from mindguard.alerts.severity import Severity
+from mindguard.alerts.texts import TEXTS
 from mindguard.errors import MindGuardError
 from mindguard.masking import mask_secrets
 from mindguard.texts import Locale
 
-if TYPE_CHECKING:
-    pass
-
-
 _LEASE = timedelta(seconds=45)
-"""Longer than the transport takes for one message with all its tries."""
+"""Longer than the transport needs for one message, including all retries."""
 
 _LONGEST_BACKOFF_S = 60.0
 
@@ -45,7 +42,7 @@ _CALLS: dict[str, Literal["app", "sms", "phone"]] = {"app": "app", "sms": "sms",
 
 
 class NotDelivered(MindGuardError):
-    """Feishu will never take what it was sent."""
+    """Feishu refused a message for good."""
 
 
 @dataclass
@@ -53,43 +50,82 @@ class Delivered:
     """What a sender did.
 
     Attributes:
-        sent: messages that arrived; a digest is one.
-        told: notifications that they held.
-        later: messages that are tried again later.
+        sent: messages that arrived; a digest is one message.
+        notifications: notifications in these messages.
+        later: messages that will be tried again.
         dead: why messages will never arrive.
-        busy: another sender was at work all the time; it takes ours along.
+        busy: whether another sender worked all the time; it delivers these notifications too.
     """
 
     sent: int = 0
-    told: int = 0
+    notifications: int = 0
     later: int = 0
     dead: list[str] = field(default_factory=list)
     busy: bool = False
 
     def check(self) -> None:
-        """Raise NotDelivered for what will never arrive."""
+        """Raise an error if a message will never arrive.
+
+        Raises:
+            NotDelivered: with the first of the reasons.
+        """
         if self.dead:
             raise NotDelivered(
                 f"{len(self.dead)} alerts were not delivered: {self.dead[0]}",
-                hint="correct it, then `mindguard incidents retry` sends them",
+                hint="correct the cause, then run `mindguard incidents retry` to send them",
             )
 
     def summary(self) -> dict[str, Any]:
-        """For XCom and JSON."""
-        return {"sent": self.sent, "told": self.told, "later": self.later, "dead": len(self.dead), "busy": self.busy}
+        """Return the counts for XCom and JSON."""
+        return {
+            "sent": self.sent,
+            "told": self.notifications,
+            "later": self.later,
+            "dead": len(self.dead),
+            "busy": self.busy,
+        }
 
 
 Enrich = Callable[[Alert, Incident], Alert]
-"""Adds what the store does not know: who is on duty, releases, links."""
+"""Adds to an alert what the store does not know: who is on duty, releases, links."""
+
+
+class _Row(NamedTuple):
+    """A notification with its incident as it is now.
+
+    Attributes:
+        incident: None for a digest.
+        own_card: message id of the incident's newest card.
+        message: message id of the newest message that names the incident, perhaps a digest.
+    """
+
+    notification: Notification
+    incident: Incident | None
+    own_card: str | None
+    message: str | None
+
+
+class _Claim(NamedTuple):
+    """What this process may send: the batch of the notifications, and the number of the recorded request."""
+
+    batch: str
+    request: int
 
 
 @dataclass(frozen=True)
 class Sender:
-    """One process's way to Feishu.
+    """Sends what is due, for one process.
 
     Attributes:
-        retry_on: errors after which the same message may yet arrive.
-        clock: aware current time.
+        store: the incidents and their outbox.
+        transport: brings messages to the group.
+        retry_on: errors after which the same message may still arrive.
+        enrich: completes an alert.
+        locale: language of the digests.
+        clock: gives the current time, aware.
+        sleep: waits for some seconds.
+        limits: how much may be sent.
+        jitter: gives a random number from 0 to 1, which spreads retries.
     """
 
     store: IncidentStore
@@ -105,7 +141,10 @@ class Sender:
     def deliver_due(self, *, budget_s: float) -> Delivered:
         """Send what is due, P0 first, until nothing is left, Feishu does not answer, or the budget is spent.
 
-        One sender works at a time; a second one waits for it within its own budget.
+        Only one sender works at a time; a second one waits for it within its own budget.
+
+        Args:
+            budget_s: seconds.
 
         Raises:
             StoreUnavailable: the outbox cannot be read.
@@ -119,7 +158,7 @@ class Sender:
         return delivered
 
     def _step(self, delivered: Delivered, deadline: datetime) -> bool:
-        """One message, or one wait; whether to go on."""
+        """Send one message, or wait once. Return whether to continue."""
         now = self.clock()
         plan = plan_delivery(*self._due(now), now, self.limits)
         if not plan:
@@ -128,37 +167,38 @@ class Sender:
         if isinstance(action, Wait):
             if action.until >= deadline:
                 return False
-            # A lone urgent alert must not sleep behind others' wait: look again within a quarter of a second.
+            # A new urgent alert must not wait behind others: look again within a quarter of a second.
             self.sleep(min((action.until - now).total_seconds(), 0.25))
             return True
         return self._deliver(action, delivered)
 
     def _deliver(self, action: Send | Gather, delivered: Delivered) -> bool:
-        """Claim, send, mark. False when Feishu does not answer at all, so that the rest would wait in vain."""
-        batch, request = self._claim(action)
-        if not batch:
+        """Claim, send and mark one message. Return False if Feishu does not answer, so that trying more is useless."""
+        claim = self._claim(action)
+        if claim is None:
             return True
         try:
-            sent = self._send(action, batch)
+            sent = self._send(action, claim.batch)
         except self.retry_on as error:
-            self._again(action, request, error)
+            self._retry_later(action, claim.request, error)
             delivered.later += 1
             return False
         except Exception as error:  # noqa: BLE001 - one message that cannot be made must not stop all others
-            why = mask_secrets(str(error) if isinstance(error, MindGuardError) else f"{type(error).__name__}: {error}")
-            self._bury(action, request, why)
-            delivered.dead.append(why)
+            text = str(error) if isinstance(error, MindGuardError) else f"{type(error).__name__}: {error}"
+            reason = mask_secrets(text)
+            self._mark_dead(action, claim.request, reason)
+            delivered.dead.append(reason)
             return True
-        self._mark(action, request, sent)
+        self._mark_sent(action, claim.request, sent)
         delivered.sent += 1
-        delivered.told += len(action.ids)
+        delivered.notifications += len(action.ids)
         return True
 
     @contextmanager
     def _alone(self, deadline: datetime) -> Iterator[bool]:
-        """Wait the bot's lock; the server frees it when this process dies."""
+        """Hold the bot's lock, and yield whether it was free in time. The server frees it if this process dies."""
         with self.store.database.session():
-            pass  # reachable and migrated; otherwise StoreUnavailable
+            pass  # raises StoreUnavailable unless the database is reachable and migrated
         lock = {"lock": _SENDER_LOCK}
         with self.store.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             while not (got := connection.scalar(text("select pg_try_advisory_lock(:lock)"), lock)):
@@ -179,14 +219,15 @@ class Sender:
             connection.invalidate()  # the server is gone, and the lock with it
 
     def _due(self, now: datetime) -> tuple[list[Pending], list[Past]]:
-        own = _message_of(Message.form != "digest")
-        anything = _message_of(Message.message_id != "")
+        """Return the notifications that are due, and the requests of the last minute. Drop what is void."""
+        own = _newest_message(Message.form != "digest")
+        anything = _newest_message(Message.message_id != "")
         due = or_(
             and_(Notification.state == "pending", Notification.due_at <= now),
             and_(Notification.state == "sending", Notification.lease_until <= now),
         )
         pending: list[Pending] = []
-        nothing_to_tell: list[int] = []
+        void: list[int] = []
         with self.store.database.session() as session:
             rows = session.execute(
                 select(Notification, Incident.state, own, anything)
@@ -196,20 +237,18 @@ class Sender:
             )
             for notification, state, own_card, message_id in rows:
                 changes = self.transport.updates and own_card is not None
-                if _is_void(notification, state, changes, self.transport.updates):
-                    nothing_to_tell.append(notification.id)
+                if _is_void(notification, state, changes_card=changes, can_call=self.transport.updates):
+                    void.append(notification.id)
                 elif message_id or notification.means not in _CALLS:  # people are called to a message
-                    pending.append(_pending(notification, changes, message_id))
-            if nothing_to_tell:
-                session.execute(
-                    update(Notification).where(Notification.id.in_(nothing_to_tell)).values(state="dropped")
-                )
+                    pending.append(_pending(notification, message_id, changes_card=changes))
+            if void:
+                session.execute(update(Notification).where(Notification.id.in_(void)).values(state="dropped"))
             requests = session.scalars(select(SentRequest).where(SentRequest.at > now - MINUTE))
             past = [Past(each.at, Severity(each.severity), each.form) for each in requests]
         return pending, past
 
-    def _claim(self, action: Send | Gather) -> tuple[str, int]:
-        """Make these ours for the length of a lease; the batch and the request's number, or an empty batch."""
+    def _claim(self, action: Send | Gather) -> _Claim | None:
+        """Claim the notifications for the length of a lease; None if another sender has one of them."""
         now = self.clock()
         batch = action.batch or uuid.uuid4().hex
         free = or_(Notification.state == "pending", Notification.lease_until <= now)
@@ -220,7 +259,7 @@ class Sender:
                 .with_for_update(skip_locked=True)
             ).all()
             if len(claimed) < len(action.ids):
-                return "", 0
+                return None
             session.execute(
                 update(Notification)
                 .where(Notification.id.in_(claimed))
@@ -231,73 +270,77 @@ class Sender:
             session.add(request)
             session.execute(delete(SentRequest).where(SentRequest.at < now - timedelta(minutes=5)))
             session.flush()
-            return batch, request.id
+            return _Claim(batch, request.id)
 
     def _send(self, action: Send | Gather, batch: str) -> Sent | None:
+        """Send one message; None if people were called and no message was sent."""
         now = self.clock()
         rows = self._rows(action.ids)
         if isinstance(action, Gather):
-            return self.transport.digest(self._digest([incident for _, incident, *_ in rows], now), uuid=batch, now=now)
+            digest = self._digest([row.incident for row in rows if row.incident], now)
+            return self.transport.digest(digest, uuid=batch, now=now)
         notification, incident, own_card, message_id = rows[0]
         if incident is None:
             return self.transport.digest(digests().validate_json(json.dumps(notification.digest)), uuid=batch, now=now)
+        people = [Person(**person) for person in notification.people]
         if notification.means in _CALLS:
-            people = [Person(**person) for person in notification.people]
-            came_of_it = self.transport.urge(message_id or "", people, _CALLS[notification.means], now=now)
+            result = self.transport.urge(message_id or "", people, _CALLS[notification.means], now=now)
             names = ", ".join(person.name for person in people)
             with self.store.database.session() as session:
-                session.add(TimelineEntry(incident_id=incident.id, at=now, kind="called", by=names, text=came_of_it))
+                session.add(TimelineEntry.of(incident.id, "called", at=now, by=names, text=result))
             return None
         calls = notification.kind in ("opened", "raised", "escalated") and incident.state == "open"
         alert = replace(self.enrich(present(incident), incident), mention=calls)
-        if notification.people:
-            alert = replace(alert, duty=tuple(Person(**person) for person in notification.people))
+        if people:
+            alert = replace(alert, duty=tuple(people))
         if own_card and self.transport.updates:
             return self.transport.update(own_card, alert, now=now)
         return self.transport.send(alert, uuid=batch, now=now)
 
-    def _rows(self, ids: tuple[int, ...]) -> list[tuple[Notification, Incident, str | None, str | None]]:
-        """Notifications with their incidents as they are now."""
+    def _rows(self, ids: tuple[int, ...]) -> list[_Row]:
         with self.store.database.session() as session:
             rows = session.execute(
                 select(
-                    Notification, Incident, _message_of(Message.form != "digest"), _message_of(Message.message_id != "")
+                    Notification,
+                    Incident,
+                    _newest_message(Message.form != "digest"),
+                    _newest_message(Message.message_id != ""),
                 )
                 .outerjoin(Incident, Incident.id == Notification.incident_id)
                 .where(Notification.id.in_(ids))
                 .order_by(Notification.id)
             ).all()
-        return [(row[0], row[1], row[2], row[3]) for row in rows]
+        return [_Row(*row) for row in rows]
 
     def _digest(self, incidents: Sequence[Incident], now: datetime) -> Digest:
         count = len({incident.id for incident in incidents})
         return Digest(
-            title=_TEXTS["storm"][self.locale].format(count=count),
+            title=TEXTS.say("storm", self.locale, count=count),
             severity=min(incident.alert.severity for incident in incidents),
             happened_at=min((incident.opened_at for incident in incidents), default=now),
             groups=digest_lines(incidents, self.locale),
             kind="storm",
         )
 
-    def _mark(self, action: Send | Gather, request: int, sent: Sent | None) -> None:
+    def _mark_sent(self, action: Send | Gather, request: int, sent: Sent | None) -> None:
         now = self.clock()
         gathered = isinstance(action, Gather)
         with self.store.database.session() as session:
-            told = session.scalars(
+            incidents = session.scalars(
                 update(Notification)
                 .where(Notification.id.in_(action.ids))
                 .values(state="sent", sent_at=now, error="", lease_until=None)
                 .returning(Notification.incident_id)
             ).all()
-            # Feishu counts when a request comes in, which is before it answers.
+            # Feishu counts a request when it arrives, which is before it answers.
             session.execute(update(SentRequest).where(SentRequest.id == request).values(at=now))
             if sent is not None and sent.message_id:
                 form = "digest" if gathered else sent.form
-                for number in {number for number in told if number is not None}:
+                for number in {number for number in incidents if number is not None}:
                     session.merge(Message(incident_id=number, message_id=sent.message_id, form=form, sent_at=now))
 
-    def _again(self, action: Send | Gather, request: int, error: Exception) -> None:
-        """Back to the outbox, for later. A batch stays together: it may have arrived."""
+    def _retry_later(self, action: Send | Gather, request: int, error: Exception) -> None:
+        """Put a message back into the outbox. Its batch stays together, since it may have arrived."""
         now = self.clock()
         with self.store.database.session() as session:
             rows = session.scalars(select(Notification).where(Notification.id.in_(action.ids)).with_for_update())
@@ -307,19 +350,19 @@ class Sender:
                 row.error = mask_secrets(str(error))[:500]
             session.execute(update(SentRequest).where(SentRequest.id == request).values(at=now))
 
-    def _bury(self, action: Send | Gather, request: int, why: str) -> None:
+    def _mark_dead(self, action: Send | Gather, request: int, reason: str) -> None:
         now = self.clock()
         with self.store.database.session() as session:
             session.execute(
                 update(Notification)
                 .where(Notification.id.in_(action.ids))
-                .values(state="dead", error=why[:500], lease_until=None)
+                .values(state="dead", error=reason[:500], lease_until=None)
             )
             session.execute(update(SentRequest).where(SentRequest.id == request).values(at=now))
 
 
 def present(incident: Incident) -> Alert:
-    """The alert with what has become of its incident."""
+    """Return the alert with the present state of its incident."""
     return replace(
         incident.alert,
         incident_id=incident.name,
@@ -332,7 +375,8 @@ def present(incident: Incident) -> Alert:
     )
 
 
-def _message_of(which: Any) -> Any:
+def _newest_message(which: Any) -> Any:
+    """Return the subquery for the id of the newest of these messages about a notification's incident."""
     return (
         select(Message.message_id)
         .where(Message.incident_id == Notification.incident_id, which)
@@ -343,22 +387,22 @@ def _message_of(which: Any) -> Any:
     )
 
 
-def _is_void(notification: Notification, state: str | None, changes: bool, updates: bool) -> bool:
-    """Whether there is nothing to tell any more, or no way to tell it."""
+def _is_void(notification: Notification, state: str | None, *, changes_card: bool, can_call: bool) -> bool:
+    """Return whether there is nothing left to tell, or no way to tell it."""
     if notification.kind in ("updated", "acknowledged"):
-        return not changes
+        return not changes_card
     if notification.kind == "escalated":
-        return state != "open" or (notification.means in _CALLS and not updates)
+        return state != "open" or (notification.means in _CALLS and not can_call)
     return False
 
 
-def _pending(notification: Notification, changes: bool, message_id: str | None) -> Pending:
+def _pending(notification: Notification, message_id: str | None, *, changes_card: bool) -> Pending:
     calls = notification.means in _CALLS
     return Pending(
         id=notification.id,
         severity=Severity(notification.severity),
         created_at=notification.created_at,
-        card=notification.incident_id is not None and not changes and not calls,
+        card=notification.incident_id is not None and not changes_card and not calls,
         group=f"{notification.means} {message_id} {notification.people}" if calls else "",
         batch=notification.batch if notification.state == "sending" else "",
         own_digest=notification.incident_id is None,

@@ -1,4 +1,4 @@
-"""What the sender asks of a way to the group."""
+"""What the sender needs of a transport that brings messages to the group."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mindguard.alerts.alert import Alert, Digest, Person
 
 
 class Sent(Protocol):
-    """What a transport says of a message that arrived."""
+    """What a transport returns about a message that arrived."""
 
     @property
     def message_id(self) -> str | None: ...
@@ -19,13 +19,27 @@ class Sent(Protocol):
 
 
 class Transport(Protocol):
-    """Brings messages to the group. `updates`: can change a card that it sent."""
+    """Brings messages to the group."""
 
     @property
-    def updates(self) -> bool: ...
-    def send(self, alert: Alert, *, uuid: str, now: datetime) -> Sent: ...
-    def update(self, message_id: str, alert: Alert, *, now: datetime) -> Sent: ...
-    def digest(self, digest: Digest, *, uuid: str, now: datetime) -> Sent: ...
+    def updates(self) -> bool:
+        """Whether it can change a card that it sent."""
+        ...
+
+    def send(self, alert: Alert, *, uuid: str, now: datetime) -> Sent:
+        """Send a new card; the same `uuid` is shown once where the channel supports that."""
+        ...
+
+    def update(self, message_id: str, alert: Alert, *, now: datetime) -> Sent:
+        """Change a card that was sent, if the channel can do that."""
+        ...
+
+    def digest(self, digest: Digest, *, uuid: str, now: datetime) -> Sent:
+        """Send a digest; for `uuid` see `send`."""
+        ...
+
     def urge(
         self, message_id: str, people: Sequence[Person], means: Literal["app", "sms", "phone"], *, now: datetime
-    ) -> str: ...
+    ) -> str:
+        """Call people to a message, and return the result as a line for the timeline."""
+        ...

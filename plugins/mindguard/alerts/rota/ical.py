@@ -1,7 +1,7 @@
-"""Rotas kept in a calendar: read from an iCal file or address, and written for people's own calendars.
+"""Rotas that are kept in a calendar: read from an iCal file or address, and written for people's own calendars.
 
-An event names people as attendees (by `CN` or the person's `email`), or else in its summary, primary first:
-`值班A, 值班B` or `Night: 值班A`. Its first category, or what stands before the colon, is the shift's name.
+An event names people as attendees (by `CN` or the person's `email`) or otherwise in its summary, primary first:
+`值班A, 值班B` or `Night: 值班A`. The shift's name is the event's first category, or the text before the colon.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _BEFORE_NAMES = re.compile(r"[:：]")
 
 
 class RotaUnreadable(MindGuardError):
-    """The calendar in `rota.ical` cannot be had, or is none."""
+    """The calendar in `rota.ical` cannot be read or is not a valid one."""
 
 
 def load_rota(settings: Settings) -> Rota | None:
-    """The rota that the settings describe; None where they have none. A calendar is read anew each time.
+    """Return the rota that the settings describe, or None if they have none. A calendar is read again each time.
 
     Raises:
         RotaUnreadable: its calendar cannot be read.
@@ -52,18 +52,20 @@ def _read(place: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise RotaUnreadable(
-            f"rota.ical: {path}: {error.strerror}", hint="it is relative to the settings file"
+            f"rota.ical: {path}: {error.strerror}", hint="the path is relative to the settings file"
         ) from error
 
 
 def plan_of(ical: bytes, people: Iterable[PersonSettings], zone: ZoneInfo) -> Plan:
-    """What a calendar plans, with its recurring events. Of events that overlap, the shortest counts.
+    """Return what a calendar plans, including recurring events. If events overlap, the shortest one counts.
 
     Args:
-        zone: of whole days and of times without a zone.
+        ical: content of the calendar.
+        people: who may be named.
+        zone: time zone of whole days and of times without a zone.
 
     Raises:
-        RotaUnreadable: it is no calendar, or one of its events makes no sense.
+        RotaUnreadable: it is not a valid calendar, or one of its events has no valid time.
     """
     from icalendar import Calendar
     from recurring_ical_events import of
@@ -75,12 +77,14 @@ def plan_of(ical: bytes, people: Iterable[PersonSettings], zone: ZoneInfo) -> Pl
         events = of(calendar)
         for event in calendar.walk("VEVENT"):
             _moment(event.start, zone), _moment(event.end, zone)
-    except Exception as error:  # what is no calendar fails anywhere inside the two libraries; and now, not in an alarm
-        raise RotaUnreadable(f"rota.ical: no valid calendar: {error}", hint="export it anew as iCal (.ics)") from error
+    except Exception as error:  # an invalid file fails anywhere inside the two libraries; better now than in an alarm
+        raise RotaUnreadable(
+            f"rota.ical: not a valid calendar: {error}", hint="export it again as iCal (.ics)"
+        ) from error
 
     def planned(day: date) -> list[Slot]:
         begins, ends = (_moment(each, zone) for each in (day, day + _DAY))
-        # A day more on either side: times without a zone are compared as if they were in the other one's.
+        # One more day on either side, since the library compares times without a zone as if they had the other's zone.
         slots = [_slot(event, known, zone) for event in events.between(begins - _DAY, ends + _DAY)]
         return [slot for slot in slots if slot and slot.begins < ends and slot.ends > begins]
 
@@ -100,9 +104,9 @@ def _slot(event: Any, known: Mapping[str, str], zone: ZoneInfo) -> Slot | None:
 
 
 def _attendees(event: Any, known: Mapping[str, str]) -> tuple[str, ...]:
-    # Python's sort is stable: those who are optional follow in the event's order.
-    asked = sorted(event.attendees, key=lambda each: each.params.get("ROLE") == "OPT-PARTICIPANT")
-    coming = (each for each in asked if each.params.get("PARTSTAT") != "DECLINED")
+    # Python's sort is stable: optional attendees come last, in the event's order.
+    invited = sorted(event.attendees, key=lambda each: each.params.get("ROLE") == "OPT-PARTICIPANT")
+    coming = (each for each in invited if each.params.get("PARTSTAT") != "DECLINED")
     keys = ((str(each.params.get("CN", "")), str(each).casefold().removeprefix("mailto:")) for each in coming)
     return tuple(dict.fromkeys(known[key] for pair in keys for key in pair if key in known))
 
@@ -114,10 +118,13 @@ def _moment(when: date, zone: ZoneInfo) -> datetime:
 
 
 def to_ical(rota: Rota, start: datetime, end: datetime, *, now: datetime) -> str:
-    """Everybody's duties that overlap a time, as a calendar that `load_rota` reads back.
+    """Return everybody's duties in a period as a calendar that `load_rota` can read.
 
     Args:
-        now: aware; when it was written.
+        rota: the rota.
+        start: aware; begin of the period.
+        end: aware; end of the period.
+        now: aware; when the calendar is written.
     """
     from icalendar import Calendar, Event
 

@@ -1,4 +1,4 @@
-"""Who is on duty at a moment, who is next, and whether every minute has somebody; pure.
+"""Who is on duty at a moment, who is next, and whether somebody is on duty in every minute. Pure.
 
 Source: operations document, section 4.3: workdays 09:00 to 23:00 in turn, the night from 23:00 to 09:00 by the night
 team, weekends on call with a backup.
@@ -21,16 +21,17 @@ from mindguard.workdays import Workdays
 _WEEKDAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = timedelta(days=1)
 _LOOK_AHEAD = timedelta(days=31)
-"""How far the next turn is searched for: longer than any holiday."""
+"""How far ahead the next turn is searched: longer than any holiday."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A time for which people are planned, from `begins` until just before `ends` (both UTC).
+    """A period for which people are planned, from `begins` until just before `ends` (both UTC).
 
     Attributes:
-        names: primary first; perhaps somebody whom the rota does not know.
-        precedence: where slots overlap, the lowest counts.
+        shift: name of the shift; empty if it has none.
+        names: primary first; the rota may not know all of them.
+        precedence: if slots overlap, the one with the lowest value counts.
     """
 
     begins: datetime
@@ -41,16 +42,18 @@ class Slot:
 
 
 Plan = Callable[[date], Sequence[Slot]]
-"""The slots that reach into a day of the rota's zone."""
+"""Returns the slots that overlap a day of the rota's time zone."""
 
 
 @dataclass(frozen=True)
 class Duty:
-    """Who is on duty: primary first, then backups. Nobody is an empty tuple.
+    """Who is on duty for how long.
 
     Attributes:
-        since, until: aware, in the rota's zone. Where nobody is on duty, `since` is the moment asked for, and `until`
-            when somebody will be, or how far was searched.
+        people: primary first, then backups; empty if nobody is on duty.
+        shift: name of the shift.
+        since, until: aware, in the rota's time zone. If nobody is on duty, `since` is the moment in question, and
+            `until` is when somebody will be on duty, or how far the search went.
     """
 
     people: tuple[Person, ...]
@@ -61,7 +64,7 @@ class Duty:
 
 @dataclass(frozen=True)
 class Gap:
-    """A time in which the rota does not say who answers; aware, in the rota's zone."""
+    """A period in which the rota does not say clearly who is on duty. Both times are aware, in the rota's time zone."""
 
     kind: Literal["nobody", "overlap", "unknown person"]
     begins: datetime
@@ -74,19 +77,19 @@ class Gap:
 
 @dataclass(frozen=True)
 class Rota:
-    """People, what is planned for them, and what was changed since. Days that were looked up are remembered."""
+    """People, what is planned for them, and changes to the plan. Days that were looked up are remembered."""
 
     zone: ZoneInfo
     people: dict[str, Person]
     plan: Plan
     overrides: tuple[OverrideSettings, ...] = ()
     workdays: Workdays | None = None
-    """Where the plan goes by the kind of day."""
+    """Set if the plan depends on the kind of day."""
     _days: dict[date, tuple[Slot, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, settings: RotaSettings, zone: ZoneInfo, plan: Plan | None = None) -> Rota:
-        """The rota of the settings' shifts, or of a plan from elsewhere."""
+        """Return the rota of the settings' shifts, or of another plan."""
         people = {
             person.name: Person(person.name, person.feishu_id or "", person.phone or "") for person in settings.people
         }
@@ -103,7 +106,7 @@ class Rota:
         return cls(zone, people, planned, settings.overrides, workdays if by_kind else None)
 
     def slots(self, start: datetime, end: datetime) -> list[Slot]:
-        """Slots that overlap a time, first those that count where several do."""
+        """Return the slots that overlap a period; if several overlap each other, the one that counts comes first."""
         day, last = start.astimezone(self.zone).date(), end.astimezone(self.zone).date()
         found: dict[Slot, None] = {}
         while day <= last:
@@ -131,15 +134,15 @@ def _changed(names: tuple[str, ...], override: OverrideSettings) -> tuple[str, .
         one, other = override.swap
         places = {one: other, other: one}
         return tuple(places.get(name, name) for name in names)
-    leaves = override.instead_of or names[0]
-    if override.person is None or leaves not in names:
+    replaced = override.instead_of or names[0]
+    if override.person is None or replaced not in names:
         return names
-    taken = [override.person if name == leaves else name for name in names]
-    return tuple(dict.fromkeys(taken))  # whoever was the backup and takes over stands there once
+    changed = [override.person if name == replaced else name for name in names]
+    return tuple(dict.fromkeys(changed))  # a backup who takes over is named once
 
 
 class _Shift:
-    """One shift of the settings: its slots, and whose turn each is."""
+    """One shift of the settings: its slots, and whose turn each of them is."""
 
     def __init__(self, settings: ShiftSettings, workdays: Workdays, zone: ZoneInfo, order: int) -> None:
         self._settings = settings
@@ -152,7 +155,7 @@ class _Shift:
         self._years: dict[int, list[date]] = {}
 
     def slot(self, day: date) -> Slot | None:
-        """The slot that begins on this day; None where there is none, or the clocks jump over it."""
+        """Return the slot that begins on this day; None if there is none, or if the clocks skip it."""
         if not self._has(day):
             return None
         last = day if self._ends > self._begins else day + _DAY
@@ -172,9 +175,9 @@ class _Shift:
         return tuple(dict.fromkeys((*names, *backups)))
 
     def _position(self, day: date) -> int:
-        """How many turns lie between the beginning of the first turn's year and this day.
+        """Return how many turns lie between the beginning of the first turn's year and this day.
 
-        Turns are counted, not days, so that everybody has as many of them, however holidays fall.
+        Turns are counted, not days, so that everybody has equally many of them, whenever the holidays are.
         """
         first = self._settings.starting
         begins = day if self._settings.rotate == "daily" else day - timedelta(days=(day - first).days % 7)
@@ -183,7 +186,7 @@ class _Shift:
         return whole + bisect_left(self._turns(begins.year), begins)
 
     def _turns(self, year: int) -> list[date]:
-        """The days of a year on which a turn begins: those of the shift, or of the weeks that have one."""
+        """Return the days of a year on which a turn begins: days of the shift, or first days of weeks that have one."""
         if year not in self._years:
             length = 1 if self._settings.rotate == "daily" else 7
             day = date(year, 1, 1)
@@ -199,12 +202,12 @@ class _Shift:
 
 
 def _instant(day: date, clock: time, zone: ZoneInfo) -> datetime:
-    """The first moment (UTC) at which the clocks of a zone show this time or a later one."""
+    """Return the first moment (UTC) at which the clocks of a zone show this time or a later one."""
     local = datetime.combine(day, clock, zone)
     found = local.astimezone(UTC)
     if found.astimezone(zone).replace(tzinfo=None) == local.replace(tzinfo=None):
         return found
-    # The clocks jump over it; they do so between these two, to the minute.
+    # The clocks skip this time. They do so between these two moments, at a full minute.
     early, late = local.replace(fold=1).astimezone(UTC), found
     while late - early >= timedelta(minutes=2):
         middle = early + (late - early) // timedelta(minutes=2) * timedelta(minutes=1)
@@ -216,10 +219,14 @@ def _instant(day: date, clock: time, zone: ZoneInfo) -> datetime:
 
 
 def on_duty(rota: Rota, at: datetime) -> Duty:
-    """Who is on duty at a moment.
+    """Return who is on duty at a moment.
+
+    Args:
+        rota: the rota.
+        at: aware.
 
     Raises:
-        ValueError: a moment without time zone.
+        ValueError: the moment has no time zone.
     """
     if at.utcoffset() is None:
         raise ValueError(f"{at!r} has no time zone")
@@ -232,7 +239,7 @@ def on_duty(rota: Rota, at: datetime) -> Duty:
     for slot in rota.slots(since, until):
         if slot == present:
             break
-        # What goes before the present slot, and overlaps it, is over already or begins later.
+        # A slot that takes precedence over the present one and overlaps it is over already, or begins later.
         since, until = (max(since, slot.ends), until) if slot.ends <= at else (since, min(until, slot.begins))
     known = [rota.people[name] for name in present.names if name in rota.people]
     people = tuple(replace(person, role="backup" if n else "primary") for n, person in enumerate(known))
@@ -240,8 +247,8 @@ def on_duty(rota: Rota, at: datetime) -> Duty:
 
 
 def duties(rota: Rota, start: datetime, end: datetime) -> Iterator[Duty]:
-    """Every duty that overlaps a time, in order and without holes: where nobody is on duty, one without people."""
-    # In UTC: within one zone Python compares what the clocks show, and those show an hour twice in autumn.
+    """Yield every duty that overlaps a period, in order and without holes; if nobody is on duty, it has no people."""
+    # In UTC, since Python compares times of the same zone by the clock, which shows one hour twice in autumn.
     at, end = start.astimezone(UTC), end.astimezone(UTC)
     while at < end:
         duty = on_duty(rota, at)
@@ -250,9 +257,9 @@ def duties(rota: Rota, start: datetime, end: datetime) -> Iterator[Duty]:
 
 
 def next_in_line(rota: Rota, at: datetime, step: int) -> tuple[Person, ...]:
-    """Whom to call: at step 0 who is on duty, then the backups, then who has the next turns; and then again.
+    """Return whom to call: at step 0 the person on duty, then the backups, then those with the next turns, and again.
 
-    Empty only where nobody has a turn within a month.
+    The result is empty only if nobody has a turn within a month.
     """
     line: dict[str, Person] = {}
     for number, duty in enumerate(duties(rota, at, at + _LOOK_AHEAD)):
@@ -265,7 +272,7 @@ def next_in_line(rota: Rota, at: datetime, step: int) -> tuple[Person, ...]:
 
 
 def handover_moments(rota: Rota, start: datetime, end: datetime) -> tuple[datetime, ...]:
-    """When, from `start` to before `end`, somebody takes over; aware, in the rota's zone."""
+    """Return when somebody takes over, from `start` until before `end`; aware, in the rota's time zone."""
     found = []
     before: Duty | None = None
     for duty in duties(rota, start.astimezone(UTC) - timedelta.resolution, end):
@@ -277,7 +284,7 @@ def handover_moments(rota: Rota, start: datetime, end: datetime) -> tuple[dateti
 
 
 def gaps(rota: Rota, start: datetime, days: int = 7) -> tuple[Gap, ...]:
-    """What is wrong with the rota from `start` on, in order of time: nobody, two at once, or an unknown person."""
+    """Return what is wrong with the rota from `start` on: nobody on duty, two shifts at once, or an unknown person."""
     end = (start.astimezone(rota.zone) + timedelta(days=days)).astimezone(UTC)
     slots = rota.slots(start, end)
     found = [
@@ -287,7 +294,7 @@ def gaps(rota: Rota, start: datetime, days: int = 7) -> tuple[Gap, ...]:
     ]
     for slot in slots:
         if unknown := [name for name in slot.names if name not in rota.people]:
-            text = f"{slot.shift or 'an event'} names nobody of the rota's people: {', '.join(unknown)}"
+            text = f"{slot.shift or 'an event'} names people who are not in rota.people: {', '.join(unknown)}"
             found.append(_gap(rota, "unknown person", slot.begins, slot.ends, text))
     for one, other in combinations(slots, 2):
         begins, ends = max(one.begins, other.begins), min(one.ends, other.ends)
@@ -298,13 +305,13 @@ def gaps(rota: Rota, start: datetime, days: int = 7) -> tuple[Gap, ...]:
 
 
 def unpublished_years(rota: Rota, start: datetime, days: int = 7) -> list[int]:
-    """Years in this time whose holidays are not known yet, so that the rota takes them for ordinary days."""
+    """Return the years whose holidays are not known yet, so that the rota treats them as ordinary days."""
     first = start.astimezone(rota.zone).date()
     return rota.workdays.unpublished([first, first + timedelta(days=days)]) if rota.workdays else []
 
 
 def unpublished(year: int) -> str:
-    """What to do about such a year, for whoever writes the rota."""
+    """Return what the author of the rota can do about a year whose holidays are not known."""
     return f"holidays of {year} are not known – update chinesecalendar, or list them in rota.calendar.holidays"
 
 

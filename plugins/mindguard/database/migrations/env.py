@@ -1,4 +1,4 @@
-"""Alembic's entry: the connection comes from `migrate()`."""
+"""Alembic's entry point; `migrate()` provides the connection."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mindguard.alerts.dag_runs.failures import Run, run_failure, success, task_failure
+from mindguard.alerts.dag_runs.failures import Run, is_key_of, run_failure, success, task_failure
 from mindguard.alerts.finding import Finding
 from mindguard.alerts.severity import Severity
 
@@ -44,7 +44,7 @@ def of_run(run: Run | None = None, **changes: Any) -> Finding:
 
 
 def test_every_reporter_of_one_failure_names_one_occurrence_of_one_incident() -> None:
-    """The task's callback knows the error, the run's callback only that the task failed; it must be one card."""
+    """The task's callback knows the error, the run's callback only that the task failed; both must be one card."""
     by_task = of_task(error="OSError: disk full", detail="Traceback …", tries=3, happened_at=datetime.now(UTC))
     elsewhere = a_run(started_at=AT.astimezone(ZoneInfo("Asia/Shanghai")))
     by_run = of_task(elsewhere, log_url="https://airflow.example/elsewhere", locale="zh", severity=Severity.P0)
@@ -53,7 +53,7 @@ def test_every_reporter_of_one_failure_names_one_occurrence_of_one_incident() ->
     assert by_task.recovery_key == by_run.recovery_key
 
 
-def test_a_cleared_run_fails_anew() -> None:
+def test_a_cleared_run_can_fail_again() -> None:
     again = of_task(a_run(started_at=AT + timedelta(minutes=5)))
     assert again.alert.fingerprint == of_task().alert.fingerprint
     assert again.occurrence != of_task().occurrence
@@ -67,7 +67,7 @@ def test_scheduled_runs_share_an_incident(run_type: str) -> None:
 
 
 @pytest.mark.parametrize("run_type", ["manual", "backfill", "asset_materialization"])
-def test_a_run_that_a_person_asked_for_has_its_own(run_type: str) -> None:
+def test_a_run_that_a_person_started_has_an_incident_of_its_own(run_type: str) -> None:
     first, second = (of_task(a_run(run_id=run_id, run_type=run_type)) for run_id in ("r1", "r2"))
     assert len({of_task().alert.fingerprint, first.alert.fingerprint, second.alert.fingerprint}) == 3
 
@@ -93,7 +93,7 @@ def test_in_a_dag_with_a_schedule_any_later_success_ends_it() -> None:
 
 
 def test_without_a_schedule_only_its_rerun_does() -> None:
-    """Each run is a request of its own: that the next one succeeds says nothing of this one."""
+    """Each run is a request of its own: the success of the next one says nothing about this one."""
     failed, other = (a_run(run_id=run_id, run_type="manual", scheduled=False) for run_id in ("r1", "r2"))
     assert success(failed, "take_snapshot", at=AT).recovery_key == of_task(failed).recovery_key
     assert success(other, "take_snapshot", at=AT).recovery_key != of_task(failed).recovery_key
@@ -136,10 +136,10 @@ def test_a_failed_task_in_words(locale: str, title: str, facts: list[tuple[str, 
     assert not alert.resolved
 
 
-@pytest.mark.parametrize(("locale", "said"), [("en", "its process was probably killed"), ("zh", "进程可能被强制结束")])
-def test_a_task_without_an_error_was_probably_killed(locale: str, said: str) -> None:
+@pytest.mark.parametrize(("locale", "text"), [("en", "its process was probably killed"), ("zh", "进程可能被强制结束")])
+def test_a_task_without_an_error_was_probably_killed(locale: str, text: str) -> None:
     alert = of_task(locale=locale).alert
-    assert said in alert.facts[0].value
+    assert text in alert.facts[0].value
     assert [fact.name for fact in alert.facts][2:] == [], "an unknown number of tries is not shown as 0"
 
 
@@ -159,7 +159,7 @@ def test_a_failed_run_in_words(locale: str, reason: str, title: str, link: str) 
     assert [each.label for each in alert.links] == [link]
 
 
-def test_braces_in_names_are_no_placeholders() -> None:
+def test_braces_in_names_are_not_placeholders() -> None:
     assert of_task(task_id="{locale}{0}").alert.title == "Task failed: {locale}{0}"
 
 
@@ -167,3 +167,13 @@ def test_braces_in_names_are_no_placeholders() -> None:
 def test_a_time_without_zone_is_refused(report: Any) -> None:
     with pytest.raises(ValueError, match="no time zone"):
         report(happened_at=datetime(2026, 11, 19))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("scheduled", [True, False])
+@pytest.mark.parametrize("task_id", ["", "take_snapshot"])
+def test_a_key_is_known_as_one_of_its_dag_and_of_no_other(task_id: str, scheduled: bool) -> None:
+    key = a_run(scheduled=scheduled).recovery_key(task_id)
+    assert is_key_of(key, "snapshot_tables")
+    for other in ("snapshot", "snapshot_tables_2", "tables", "snapshot_tables.other"):
+        assert not is_key_of(key, other)
+    assert not is_key_of(f"monitor:{key.partition(':')[2]}", "snapshot_tables")

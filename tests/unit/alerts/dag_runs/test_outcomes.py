@@ -1,4 +1,4 @@
-"""What Airflow's records amount to: which failures are news, and which incidents have ended."""
+"""What follows from Airflow's records: which failures are reported, and which incidents have ended."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_failed_task_is_found_at_the_time_it_failed() -> None:
     assert found(a_run(a_task("load", "failed"))) == [("etl.load", AT + timedelta(seconds=20))]
 
 
-def test_the_task_that_failed_is_the_news_and_not_what_waited_for_it() -> None:
+def test_the_failed_task_is_reported_and_not_those_that_waited_for_it() -> None:
     run = a_run(a_task("load", "failed"), EndedTask("publish", "upstream_failed", None), a_task("count", "success"))
     assert [subject for subject, _ in found(run)] == ["etl.load"]
 
@@ -55,8 +55,8 @@ def test_mapped_instances_are_one_task_with_the_last_of_their_failures() -> None
     assert [fact.value for fact in finding.alert.facts][1:] == ["r0", "1"]
 
 
-def test_a_failed_run_without_a_failed_task_is_the_news_itself() -> None:
-    """Its time limit ended it, or somebody marked it failed."""
+def test_a_failed_run_without_a_failed_task_is_reported_itself() -> None:
+    """Its time limit ended it, or somebody marked it as failed."""
     run = a_run(a_task("load", "skipped"))
     assert found(run) == [("etl", AT + timedelta(seconds=30))]
 
@@ -68,11 +68,11 @@ def test_a_task_that_failed_in_a_run_called_successful_is_found() -> None:
 
 
 @pytest.mark.parametrize("state", ["up_for_retry", "running", "queued", "deferred", "awaiting_input", ""])
-def test_while_tries_remain_there_is_no_news(state: str) -> None:
+def test_while_retries_remain_nothing_is_reported(state: str) -> None:
     assert found(a_run(a_task("load", state), failed=False)) == []
 
 
-def test_a_tasks_own_severity_wins_over_its_dags() -> None:
+def test_a_tasks_own_severity_takes_precedence_over_its_dags() -> None:
     tasks = (a_task("load", "failed"), a_task("clean_up", "failed", severity=Severity.P2))
     severities = [finding.alert.severity for finding in failures([a_run(*tasks)], base_url=UI, locale="en")]
     assert severities == [Severity.P1, Severity.P2]
@@ -101,7 +101,7 @@ def test_a_later_success_ends_it_and_a_later_failure_does_not() -> None:
     assert well(failed, succeeded, broke) == set()
 
 
-def test_a_mapped_task_is_well_when_all_of_its_instances_are() -> None:
+def test_a_mapped_task_has_recovered_when_all_of_its_instances_have() -> None:
     states = ("success", "success", "failed")
     run = a_run(*(a_task("load", state, map_index=index) for index, state in enumerate(states)))
     assert well(run) == set()
@@ -111,13 +111,13 @@ def test_a_mapped_task_is_well_when_all_of_its_instances_are() -> None:
     assert "airflow:etl.load" in well(with_a_skipped_one)
 
 
-def test_what_did_not_run_is_neither_well_nor_ill() -> None:
-    """A run whose load failed says nothing of what comes after it: the older success stands."""
+def test_a_task_that_did_not_run_has_no_outcome() -> None:
+    """A run whose load failed says nothing about the tasks after it: their older success stands."""
     before = a_run(a_task("load", "success"), a_task("publish", "success"), failed=False)
     after = a_run(a_task("load", "failed", minute=1), EndedTask("publish", "upstream_failed", None), minute=1)
     assert well(before, after) == {"airflow:etl.publish"}
 
 
-def test_a_recovery_bears_the_time_of_the_success() -> None:
+def test_a_recovery_has_the_time_of_the_success() -> None:
     run = a_run(a_task("load", "success"), failed=False)
     assert {recovery.at for recovery in recoveries([run])} == {AT + timedelta(seconds=20), AT + timedelta(seconds=30)}

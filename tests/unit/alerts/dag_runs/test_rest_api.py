@@ -1,4 +1,4 @@
-"""The client of Airflow's API, in moments that a real server does not repeat on demand."""
+"""The client of Airflow's API, in situations that a real server does not repeat on demand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RUN = {"dag_id": "d", "dag_run_id": "r", "run_type": "manual", "start_date": NOW
 
 
 def failed_since(run_now: dict[str, Any]) -> list[str]:
-    """The runs that are found where a failed one is listed, has no failed task, and then is as given."""
+    """Return the runs found if a failed run is listed, has no failed task, and is as given when it is read again."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         path = request.url.path
@@ -34,9 +34,9 @@ def failed_since(run_now: dict[str, Any]) -> list[str]:
     return [each.run.run_id for each in found if each.failed]
 
 
-def test_a_run_that_is_cleared_while_its_tasks_are_asked_for_is_no_failed_run() -> None:
+def test_a_run_that_is_cleared_while_its_tasks_are_read_is_not_failed() -> None:
     assert failed_since({"state": "queued", "end_date": None}) == []
 
 
-def test_a_run_that_somebody_marked_failed_is_one() -> None:
+def test_a_run_that_somebody_marked_as_failed_is_failed() -> None:
     assert failed_since({"state": "failed", "end_date": NOW.isoformat()}) == ["r"]

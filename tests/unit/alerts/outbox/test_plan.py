@@ -1,4 +1,4 @@
-"""What is sent when, with the limits and the storm."""
+"""What is sent when, within the limits and in a storm."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def past(seconds_ago: float, severity: Severity = Severity.P1, form: str = "card
     return Past(NOW - seconds_ago * S, severity, form)
 
 
-def test_the_worst_first_then_the_oldest() -> None:
+def test_the_worst_is_sent_first_then_the_oldest() -> None:
     plan = plan_delivery([pending(1, Severity.P2), pending(2), pending(3, Severity.P0)], [], NOW)
     assert [action.ids for action in plan if isinstance(action, Send)] == [(3,), (2,), (1,)]
 
@@ -65,7 +65,7 @@ def test_digests_keep_a_distance_which_is_short_for_p0() -> None:
     assert plan_delivery(urgent, [past(1, form="digest")], NOW) == [Gather(tuple(range(20)), Severity.P0)]
 
 
-def test_changes_of_cards_are_no_storm() -> None:
+def test_changes_of_cards_do_not_make_a_storm() -> None:
     plan = plan_delivery([pending(n, card=False) for n in range(30)], [], NOW)
     assert {action.form for action in plan if isinstance(action, Send)} == {"update"}
 

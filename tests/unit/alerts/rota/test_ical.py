@@ -1,4 +1,4 @@
-"""Rotas in calendars: every way in which an event names people and times, and the way out and back in."""
+"""Rotas in calendars: every way in which an event names people and times, and what is written is read back."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_recurring_events_with_exceptions_and_moved_instances() -> None:
     assert people == [["值班A"], [], [], [], ["值班B"], ["值班A"]]
 
 
-def test_the_shorter_of_two_events_counts_and_the_overlap_is_said() -> None:
+def test_the_shorter_of_two_events_counts_and_the_overlap_is_reported() -> None:
     week = "DTSTART;VALUE=DATE:20261123\nDTEND;VALUE=DATE:20261130\nSUMMARY:值班A"
     evening = "DTSTART:20261125T180000\nDTEND:20261125T220000\nSUMMARY:值班B"
     rota = rota_of(calendar(week, evening))
@@ -143,14 +143,14 @@ def test_an_event_without_a_known_person_is_a_gap_with_its_reason(summary: str) 
     assert [gap.kind for gap in found if gap.begins == at("2026-11-23T09:00")] == ["nobody", "unknown person"]
 
 
-def test_a_stranger_beside_a_known_person_is_said_and_the_known_one_is_on_duty() -> None:
+def test_an_unknown_person_is_reported_and_a_known_one_beside_is_on_duty() -> None:
     rota = rota_of(calendar(MONDAY + "SUMMARY:stranger\\, 值班B"))
     duty = on_duty(rota, at("2026-11-23T12:00"))
     assert [(person.name, person.role) for person in duty.people] == [("值班B", "primary")]
     assert any("stranger" in gap.text for gap in gaps(rota, at("2026-11-23T12:00"), 1))
 
 
-def test_overrides_go_for_calendars_too() -> None:
+def test_overrides_apply_to_calendars_too() -> None:
     changes = [{"from": "2026-11-23", "person": "值班C"}]
     assert seen(rota_of(calendar(MONDAY + "SUMMARY:值班A"), overrides=changes), "2026-11-23T12:00") == ("", ["值班C"])
 
@@ -165,13 +165,13 @@ def test_overrides_go_for_calendars_too() -> None:
         "DTSTART;VALUE=DATE:20261123\nDTEND:20261124T010000Z\nSUMMARY:值班A",
     ],
 )
-def test_an_event_that_makes_no_sense_is_refused_at_once(event: str) -> None:
-    with pytest.raises(RotaUnreadable, match="no valid calendar"):
+def test_an_event_without_a_valid_time_is_refused_at_once(event: str) -> None:
+    with pytest.raises(RotaUnreadable, match="not a valid calendar"):
         rota_of(calendar(event))
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>login</html>", b"\xff\xfe", b"BEGIN:VCALENDAR"])
-def test_what_is_no_calendar_is_refused(content: bytes) -> None:
+def test_content_that_is_not_a_calendar_is_refused(content: bytes) -> None:
     with pytest.raises(RotaUnreadable):
         rota_of(content)
 

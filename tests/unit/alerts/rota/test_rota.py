@@ -1,4 +1,4 @@
-"""Who is on duty: every border to the minute, make-up workdays and holidays, fair turns, summer time, changes."""
+"""Who is on duty: each change of shift to the minute, make-up workdays, holidays, fair turns, summer time, changes."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_week_begins_on_the_weekday_of_its_first_day() -> None:
 
 @pytest.mark.parametrize("rotate", ["daily", "weekly"])
 @pytest.mark.parametrize("days", ["everyday", "workday", "weekend", "holiday"])
-def test_over_a_year_everybody_has_as_many_turns(rotate: str, days: str) -> None:
+def test_over_a_year_everybody_has_equally_many_turns(rotate: str, days: str) -> None:
     shift = {"name": "s", "days": days, "from": "09:00", "to": "23:00", "rotation": ["A", "B", "C"], "rotate": rotate}
     rota = rota_of(REQUIRED, shifts=[shift])
     turns: Counter[str] = Counter()
@@ -194,7 +194,7 @@ def test_a_swap_exchanges_two_peoples_days() -> None:
     assert [names(swapped, day)[0] for day in week] == [other, one, third]
 
 
-def test_the_settings_own_days_overrule_the_published_ones() -> None:
+def test_the_settings_own_days_take_precedence_over_published_ones() -> None:
     own = {"holidays": [date(2026, 11, 24)], "workdays": [date(2026, 10, 1), date(2026, 11, 28)]}
     rota = rota_of(REQUIRED, calendar=own)
     assert on_duty(rota, at("2026-11-24T12:00")).shift == "on-call"
@@ -251,7 +251,7 @@ def test_handover_moments_are_where_somebody_takes_over() -> None:
     assert handover_moments(ROTA, at("2026-11-24T09:00") + timedelta.resolution, at("2026-11-24T23:00")) == ()
 
 
-def test_whoever_goes_on_takes_nothing_over() -> None:
+def test_a_person_who_stays_on_duty_takes_nothing_over() -> None:
     shift = {"name": "s", "from": "09:00", "to": "09:00", "rotation": ["A", "B"], "starting": date(2026, 1, 5)}
     moments = handover_moments(rota_of(REQUIRED, shifts=[shift]), at("2026-11-23T00:00"), at("2026-12-07T00:00"))
     assert moments == (at("2026-11-23T09:00"), at("2026-11-30T09:00"))
@@ -271,12 +271,12 @@ def test_gaps_are_exact() -> None:
         ("overlap", at("2026-11-25T09:00"), at("2026-11-25T09:01")),
     ]
     assert "day and night" in found[1].text
-    # Where two overlap, the first of the settings counts, and the other's time is what is left of it.
+    # If two overlap, the first one in the settings counts, and the other has the rest of its time.
     assert on_duty(rota, at("2026-11-25T09:00")).shift == "day"
     assert on_duty(rota, at("2026-11-25T08:59")).until == at("2026-11-25T09:00")
 
 
-def test_a_later_shift_goes_on_when_an_earlier_one_is_over() -> None:
+def test_a_later_shift_continues_when_an_earlier_one_is_over() -> None:
     rota = rota_of(
         REQUIRED,
         shifts=[
@@ -343,7 +343,7 @@ DAYS = st.one_of(
 
 @st.composite
 def rotas(draw: st.DrawFn) -> Rota:
-    """A day cut into shifts, some of which only some days have; so some rotas are whole and most are not."""
+    """Generate a day cut into shifts, some only on some days, so that some rotas are complete and most are not."""
     borders = sorted(draw(st.sets(QUARTERS, min_size=1, max_size=4)))
     whole = draw(st.booleans())
     shifts = [
@@ -363,7 +363,7 @@ def rotas(draw: st.DrawFn) -> Rota:
 
 @settings(max_examples=60)
 @given(rotas(), st.dates(date(2025, 1, 1), date(2026, 12, 20)), st.data())
-def test_a_rota_that_passes_has_one_primary_at_every_minute(rota: Rota, day: date, data: st.DataObject) -> None:
+def test_a_rota_without_gaps_has_one_primary_at_every_minute(rota: Rota, day: date, data: st.DataObject) -> None:
     start = datetime.combine(day, time(), rota.zone)
     found = gaps(rota, start)
     minutes = data.draw(st.lists(st.integers(0, 7 * 24 * 60 - 61), min_size=5, max_size=20))

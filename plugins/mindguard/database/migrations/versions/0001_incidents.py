@@ -11,7 +11,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the tables; the schema is there."""
+    """Create the tables; the schema exists already."""
     op.create_table(
         "incidents",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),

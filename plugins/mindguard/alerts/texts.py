@@ -1,0 +1,113 @@
+"""Every word of alerts, incidents and post-mortems, in Chinese and English."""
+
+from __future__ import annotations
+
+from mindguard.texts import Texts
+
+TEXTS = Texts(
+    {
+        # Severities.
+        "severity_label_P0": {"zh": "紧急", "en": "critical"},
+        "severity_label_P1": {"zh": "重要", "en": "warning"},
+        "severity_label_P2": {"zh": "提示", "en": "info"},
+        "severity_meaning_P0": {
+            "zh": "全量不可用、SOS 失败、数据丢失",
+            "en": "all users down, SOS failing, data loss",
+        },
+        "severity_meaning_P1": {
+            "zh": "错误率超 5%、风险响应超时、快照未通过恢复验证",
+            "en": "errors above 5 %, risk response late, snapshot not proven",
+        },
+        "severity_meaning_P2": {"zh": "指标趋势异常、单模块降级", "en": "trend anomaly, one module degraded"},
+        # Failed tasks and runs.
+        "task_failed": {"zh": "任务失败：{task}", "en": "Task failed: {task}"},
+        "run_failed": {"zh": "运行失败：{dag}", "en": "Run failed: {dag}"},
+        "run_timed_out": {"zh": "运行超时：{dag}", "en": "Run timed out: {dag}"},
+        "error": {"zh": "错误", "en": "Error"},
+        "run": {"zh": "运行", "en": "Run"},
+        "tries": {"zh": "尝试次数", "en": "Tries"},
+        "no_error": {
+            "zh": "任务没有留下错误：进程可能被强制结束，或被人标记为失败",
+            "en": "the task left no error: its process was probably killed, or someone marked it failed",
+        },
+        "open_log": {"zh": "打开失败任务的日志", "en": "Open the failing task's log"},
+        "open_run": {"zh": "查看本次运行", "en": "Open the run"},
+        # Approvals.
+        "approval": {"zh": "等待批准：{question}", "en": "Approval needed: {question}"},
+        "open_approval": {"zh": "打开批准页面", "en": "Open the approval page"},
+        # Alerts that are sent without the incident store.
+        "store": {"zh": "事件库", "en": "Incident store"},
+        "sent_directly": {
+            "zh": "无法访问，本条直接发送，不去重、不升级",
+            "en": "cannot be reached: sent directly, without memory and escalation",
+        },
+        # Digests.
+        "storm": {"zh": "告警风暴：{count} 条告警合并为一条", "en": "Alert storm: {count} incidents in one message"},
+        "various": {"zh": "来自 {source} 的多种告警", "en": "various, from {source}"},
+        "review": {"zh": "待复盘：{count} 个事件", "en": "Reviews overdue: {count} incidents"},
+        "handover": {"zh": "交接班：{count} 个事件未恢复", "en": "Handover: {count} incidents unresolved"},
+        # Post-mortems.
+        "postmortem": {"zh": "事件复盘 {name}：{title}", "en": "Post-mortem {name}: {title}"},
+        "severity": {"zh": "级别", "en": "Severity"},
+        "subject": {"zh": "对象", "en": "Subject"},
+        "began": {"zh": "发生", "en": "Began"},
+        "acknowledged_at": {"zh": "认领", "en": "Acknowledged"},
+        "ended": {"zh": "恢复", "en": "Ended"},
+        "lasted": {"zh": "持续（分钟）", "en": "Lasted (minutes)"},
+        "occurrences": {"zh": "次数", "en": "Times"},
+        "unresolved": {"zh": "未恢复", "en": "not yet"},
+        "nobody": {"zh": "无人认领", "en": "nobody"},
+        "impact": {"zh": "影响范围", "en": "Impact"},
+        "cause": {"zh": "根因分析", "en": "Root cause"},
+        "remedy": {"zh": "补救措施", "en": "Remedy"},
+        "missing": {"zh": "（待补充）", "en": "(to be written)"},
+        "timeline": {"zh": "时间线", "en": "Timeline"},
+        "time": {"zh": "时间（{zone}）", "en": "Time ({zone})"},
+        "what": {"zh": "事项", "en": "What"},
+        "who": {"zh": "人员", "en": "Who"},
+        "text": {"zh": "说明", "en": "Detail"},
+        "actions": {"zh": "行动项", "en": "Action items"},
+        "action": {"zh": "行动", "en": "Action"},
+        "owner": {"zh": "负责人", "en": "Owner"},
+        "due": {"zh": "期限", "en": "Due"},
+        # Kinds of timeline entries.
+        "kind_opened": {"zh": "发生", "en": "opened"},
+        "kind_raised": {"zh": "升级严重度", "en": "severity raised"},
+        "kind_inhibited": {"zh": "已被上级事件解释", "en": "explained by another incident"},
+        "kind_released": {"zh": "上级事件已恢复", "en": "no longer explained"},
+        "kind_escalated": {"zh": "升级通知", "en": "escalated"},
+        "kind_called": {"zh": "加急通知", "en": "called"},
+        "kind_acknowledged": {"zh": "认领", "en": "acknowledged"},
+        "kind_resolved": {"zh": "恢复", "en": "resolved"},
+        "kind_note": {"zh": "备注", "en": "note"},
+        "kind_impact": {"zh": "影响范围", "en": "Impact"},
+        "kind_cause": {"zh": "根因分析", "en": "Root cause"},
+        "kind_remedy": {"zh": "补救措施", "en": "Remedy"},
+        "kind_reviewed": {"zh": "复盘完成", "en": "reviewed"},
+        "kind_review overdue": {"zh": "复盘超期提醒", "en": "review overdue"},
+        # What the program writes into timeline entries.
+        "opened_again": {"zh": "{title}（上一次：{former}）", "en": "{title} (previously {former})"},
+        "severity_change": {"zh": "由 {before} 升为 {after}", "en": "from {before} to {after}"},
+        "ended_incident": {"zh": "{name} 已恢复", "en": "{name} is resolved"},
+        "key_airflow": {"zh": "Airflow 任务 {about}", "en": "Airflow task {about}"},
+        "key_monitor": {"zh": "监控 {about}", "en": "monitor {about}"},
+        "key_monitor_source": {"zh": "监控的数据源 {about}", "en": "monitored source {about}"},
+        "key_monitor_checker": {"zh": "监控任务 {about}", "en": "monitoring DAG {about}"},
+        "key_volume": {"zh": "数据检查 {about}", "en": "data check {about}"},
+        "between_notes": {"zh": "；", "en": "; "},
+        "call_app": {"zh": "已通过飞书加急通知：{names}", "en": "called in Feishu: {names}"},
+        "call_sms": {"zh": "已通过短信通知：{names}", "en": "called by text message: {names}"},
+        "call_phone": {"zh": "已通过电话通知：{names}", "en": "called by phone: {names}"},
+        "call_nobody": {"zh": "没有通知到任何人", "en": "nobody was called"},
+        "call_missed": {"zh": "未能通知到：{names}", "en": "not reached: {names}"},
+        "call_without_id": {"zh": "没有飞书 ID：{names}", "en": "no Feishu id: {names}"},
+        "call_refused": {"zh": "飞书不允许{means}：{reason}", "en": "Feishu does not allow {means}: {reason}"},
+        "call_impossible": {
+            "zh": "未通知：自定义机器人不能{means}，应用机器人可以",
+            "en": "not called: a custom bot cannot use {means}, an app can",
+        },
+        "means_app": {"zh": "应用内加急", "en": "calls in Feishu"},
+        "means_sms": {"zh": "短信加急", "en": "text messages"},
+        "means_phone": {"zh": "电话加急", "en": "phone calls"},
+    }
+)
