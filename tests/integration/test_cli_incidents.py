@@ -41,6 +41,7 @@ def test_an_incident_from_its_list_to_its_review(
     assert name in run("list")
     run("ack", name, "--by", "ann")
     assert json.loads(run("show", name, "--json"))["acknowledged_by"] == "ann"
+    assert "认领" in run("show", name)
     run("note", name, "looked at the disk", "--by", "ann")
     run("resolve", name, "--by", "ann", "--cause", "full disk", "--remedy", "bigger disk", "--impact", "nobody saw it")
     assert json.loads(run("list", "--json")) == []

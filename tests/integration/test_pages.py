@@ -183,6 +183,7 @@ def test_the_incidents_with_their_timeline_and_no_secrets(
     page = client.get(f"/incidents/{incident}", headers=login).text
     assert "not-a-real-password" not in page
     assert "时间线" in page
+    assert "<td>发生</td>" in page
 
     store.recover([Recovery(store.get(incident).recovery_key, at=datetime.now(UTC))], now=datetime.now(UTC))
     assert incident not in client.get("/incidents", headers=login).text

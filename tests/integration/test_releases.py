@@ -120,7 +120,7 @@ def test_the_shipped_query_gives_the_last_three(resolve: Callable[[str], Connect
     [
         ("select pg_sleep(60)", "no answer within"),
         ("select 1 as version", "released_at"),
-        ("select 'v' as version, timestamp '2026-11-01' as released_at", "no zone"),
+        ("select 'v' as version, timestamp '2026-11-01' as released_at", "no time zone"),
         ("select 'v' as version, now() as released_at, 5 as share", "share 5 is not between 0 and 1"),
         ("delete from public.releases returning version", "read-only"),
         ("select", "version"),
@@ -164,7 +164,7 @@ def test_json_from_an_address(serve: Callable[..., str]) -> None:
         ({"body": b"", "status": 404}, "HTTP 404"),
         ({"body": b"<html>"}, "releases: "),
         ({"body": b'{"releases": []}'}, "not a list"),
-        ({"body": b'["1.0"]'}, "is none"),
+        ({"body": b'["1.0"]'}, "is not a valid release"),
         ({"body": b'[{"version": "1.0"}]'}, "released_at"),
         ({"body": b"[" + b" " * 100 + b"]", "drip_s": 0.2}, "no answer within 0.5 s"),
     ],
