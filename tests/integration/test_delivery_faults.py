@@ -63,9 +63,9 @@ elif step == "after the claim":
 elif step == "before the request":
     AppTransport.send = HookTransport.send = die
 elif step == "after the request":
-    Sender._mark = die
+    Sender._mark_sent = die
 elif step == "after the mark":
-    die_after(Sender, "_mark")
+    die_after(Sender, "_mark_sent")
 deliver(load_settings(), from_environment, now=at, budget_s=20)
 """
 STEPS = ("before the claim", "after the claim", "before the request", "after the request", "after the mark")
