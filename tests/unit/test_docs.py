@@ -14,15 +14,17 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "plugins" / "mindguard"
 PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("CONTRIBUTING.md"), *(ROOT / "docs").rglob("*.md")])
 
-# Paths are written from the root, from the package (whose folder is on the path), or as the settings write them.
-BASES = (ROOT, ROOT / "plugins", PACKAGE, ROOT / "include")
 IGNORED_FOLDERS = (".venv", ".local", ".git", "build")
 
-EXAMPLE_PATHS = {
+NOT_IN_THE_REPOSITORY = {
     "include/sql/postgres/measure_payments.sql",  # the reader of docs/monitors.md writes it
     "sql/postgres/measure_payments.sql",
-    ".local/run-report.json",  # `make run` writes it
+    "plugins/mindguard/monitors/sources/redis.py",  # the example of CONTRIBUTING.md
+    "dags/NAME.py",
+    "cli/main.py",  # docs/adr/0025 says why it does not exist
     "./my-settings.yaml",  # the reader of the README writes it
+    ".local/",  # `make run` writes it
+    ".local/run-report.json",
 }
 NOT_IN_THE_PACKAGE = {
     *("mindguard.events", "mindguard.events_local"),  # tables
@@ -31,7 +33,7 @@ NOT_IN_THE_PACKAGE = {
 }
 
 PATH = re.compile(r"(?<![\w./:<>…$-])((?:[\w.-]+/)+[\w-]+\.(?:py|sql|md|ya?ml|json|html|png|svg))\b")
-FILE_NAME = re.compile(r"`([\w-]+\.(?:py|sql|html))`")
+FILE_NAME = re.compile(r"`(?!mindguard\.)([\w-]+\.(?:py|sql|html))`")
 FOLDER = re.compile(r"`((?:[\w.-]+/)+)`")
 LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)]*)?\)")
 DOTTED = re.compile(r"(?<![\w./-])mindguard(?:\.\w+)+")
@@ -39,13 +41,18 @@ IMPORT = re.compile(r"^from (mindguard[\w.]*) import (.+)$", re.MULTILINE)
 
 
 @cache
-def repository_file_names() -> frozenset[str]:
-    folders = [path for path in ROOT.iterdir() if path.is_dir() and path.name not in IGNORED_FOLDERS]
-    return frozenset(path.name for folder in folders for path in folder.rglob("*.*"))
+def endings() -> frozenset[str]:
+    """Return every file and folder of the repository by all endings of its path: pages leave out the beginning."""
+    found = {path.name for path in ROOT.iterdir()}
+    for folder in (path for path in ROOT.iterdir() if path.is_dir() and path.name not in IGNORED_FOLDERS):
+        for path in folder.rglob("*"):
+            parts = path.relative_to(ROOT).parts
+            found |= {"/".join(parts[start:]) for start in range(len(parts))}
+    return frozenset(found)
 
 
 def exists(path: str, page: Path) -> bool:
-    return any((base / path).exists() for base in (*BASES, page.parent))
+    return path in NOT_IN_THE_REPOSITORY or path.rstrip("/") in endings() or (page.parent / path).exists()
 
 
 def names_of(body: list[ast.stmt]) -> Iterator[tuple[str, list[ast.stmt]]]:
@@ -83,9 +90,8 @@ def resolves(dotted: str) -> bool:
 
 def unresolved(page: Path) -> list[str]:
     text = page.read_text("utf-8")
-    wrong = [path for path in PATH.findall(text) if path not in EXAMPLE_PATHS and not exists(path, page)]
-    wrong += [name for name in FILE_NAME.findall(text) if name not in repository_file_names()]
-    wrong += [folder for folder in FOLDER.findall(text) if folder != ".local/" and not exists(folder, page)]
+    paths = [*PATH.findall(text), *FILE_NAME.findall(text), *FOLDER.findall(text)]
+    wrong = [path for path in paths if not exists(path, page)]
     wrong += [link for link in LINK.findall(text) if "://" not in link and not (page.parent / link).exists()]
     named = {name for name in DOTTED.findall(text) if name not in NOT_IN_THE_PACKAGE}
     named |= {f"{module}.{name.strip()}" for module, names in IMPORT.findall(text) for name in names.split(",")}
@@ -120,7 +126,7 @@ def test_what_is_not_there_is_found(line: str, tmp_path: Path) -> None:
 def test_what_is_there_is_not_reported(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
-        "`plugins/mindguard/sql.py`, `mindguard/sql.py`, `snapshots/`, `sql/postgres/select_releases.sql`, `sql.py`,\n"
+        "`plugins/mindguard/sql.py`, `mindguard/sql.py`, `export/plan.py`, `snapshots/`, `sql.py`, `mindguard.sql`,\n"
         "mindguard.connections.Connection.extra and https://example.com/no_such_file.py\n"
         "from mindguard.connections import Connection, from_environment\n",
         "utf-8",
