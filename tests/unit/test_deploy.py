@@ -28,7 +28,7 @@ def test_promtool(command: str) -> None:
 @pytest.mark.parametrize("name", ["prometheus/rules.yml", "grafana/dashboard.json"])
 def test_only_metrics_that_there_are(name: str) -> None:
     made = (ROOT / "plugins/mindguard/monitors/metrics.py").read_text()
-    known = set(re.findall(r'_gauge\("([a-z_]+)"', made))
+    known = set(re.findall(r'_gauge\(\s*"([a-z_]+)"', made))
     used = set(re.findall(r"mindguard_([a-z_]+)[ {)=><]", (DEPLOY / name).read_text()))
     assert used - known == set()
     assert len(used) >= 5
