@@ -15,6 +15,7 @@ from mindguard.sql import (
     clickhouse_identifier,
     clickhouse_literal,
     clickhouse_statement,
+    fragment,
     identifier,
     joined,
     literal,
@@ -36,7 +37,7 @@ NOT_CODE = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
 
 
 def filled_in(file: Path) -> set[str]:
-    """Names of the `{placeholders}`; raises for a brace that is none."""
+    """Return the names of the `{placeholders}`; raise if a brace does not belong to one."""
     return {name for _, name, _, _ in Formatter().parse(file.read_text("utf-8")) if name is not None}
 
 
@@ -67,7 +68,7 @@ def test_a_file_can_be_filled_in(file: Path) -> None:
 
 @EVERY_FILE
 def test_a_file_either_fills_in_or_binds(file: Path) -> None:
-    """A name that is filled in may hold a `%`, which the driver would take for a placeholder once it binds values."""
+    """A name that is filled in may contain a `%`, which the driver reads as a placeholder if it binds values."""
     text = file.read_text("utf-8")
     assert not (filled_in(file) and BOUND.search(text))
     if BOUND.search(text):
@@ -127,6 +128,13 @@ def test_a_name_like_a_placeholder_stays_a_name_in_a_statement() -> None:
     assert '"{percent}"."%(oid)s"' in statement("probe_table", table=hostile).as_string()
 
 
+def test_a_fragment_is_filled_in_like_a_statement() -> None:
+    filled = fragment("{key} >= {lower}::{type}", key=identifier("{a}"), lower=literal("it's {b}"), type=raw("bigint"))
+    assert filled.as_string() == "\"{a}\" >= 'it''s {b}'::bigint"
+    with pytest.raises(KeyError, match="lower"):
+        fragment("{lower}")
+
+
 def test_parts_are_joined_by_the_separator() -> None:
     assert joined(" and ", [identifier("a"), literal("b")]).as_string() == "\"a\" and 'b'"
     assert joined(", ", []).as_string() == ""
@@ -157,7 +165,7 @@ def test_a_clickhouse_file_can_be_filled_in(file: Path) -> None:
     text = file.read_text("utf-8")
     names = set(re.findall(r"\{(\w+)\}", text))
     filled = clickhouse_statement(file.stem, **dict.fromkeys(names, "x"))
-    # What is left in braces are values, which the server binds.
+    # Only values remain in braces, and the server binds them.
     assert re.sub(r"\{\w+:[A-Z]\w+(\(\w+\))?\}", "", filled).count("{") == 0
     if names:
         with pytest.raises(KeyError):

@@ -1,4 +1,4 @@
-"""How work that takes long reports its steps."""
+"""How long-running work reports its steps."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Expired:
             )
 
     def summary(self) -> dict[str, Any]:
-        """For XCom, the command line and reports."""
+        """Return plain values for XCom, the command line and reports."""
         return {
             "applied": self.applied,
             "decisions": [

@@ -1,4 +1,4 @@
-"""What identifies stored bytes: their SHA-256 and their number."""
+"""The value that identifies stored bytes: their SHA-256 and their size."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Table(_Record):
 
     @property
     def table_name(self) -> TableName:
-        """Schema and bare name apart."""
+        """The schema and the bare name."""
         schema, _, name = self.name.partition(".")
         return TableName(schema, name)
 

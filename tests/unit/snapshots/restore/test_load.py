@@ -52,7 +52,7 @@ class Target:
         self.rowcount += bytes(chunk).count(b"\n")
 
     def execute(self, statement: Any) -> None:
-        self.executed.append(statement.as_string().rpartition("--")[2])
+        self.executed.append(statement.as_string())
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_all_rows_of_all_parts_are_copied_and_made_durable_at_the_end(database: 
     loaded = run(manifest, store)
     assert loaded == Loaded(rows=4, parts=2, row_groups=2, row_groups_in_all=2, bytes=manifest.stored_bytes)
     assert sorted(b"".join(sorted(database.copied)).split()) == [b'"0"', b'"1"', b'"2"', b'"3"']
-    assert "pg_logical_emit_message" in database.executed[-1] or "restored" in database.executed[-1]
+    assert "pg_logical_emit_message" in database.executed[-1]
 
 
 def test_only_chosen_rows_are_copied_and_other_row_groups_are_not_read(database: Target) -> None:
