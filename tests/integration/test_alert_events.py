@@ -5,18 +5,17 @@ All runs start at once; then each test looks at its own. The DAGs are in `dags/e
 
 from __future__ import annotations
 
-import html
 import json
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
@@ -27,9 +26,11 @@ from mindguard.alerts.dag_runs.rest_api import AirflowRefused, AirflowRest, Airf
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.connections import Connection, from_environment
 from mindguard.snapshots.pgtools import tool
+from tests.cards import as_text, colour, messages
 from tests.integration.outage import incident_store_down
+from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = pytest.mark.timeout(420)
 
 # DAG → what its incident is about: the task, or the run itself.
 INCIDENTS = {
@@ -70,24 +71,15 @@ class Events:
     def cards(self, dag_id: str) -> list[dict[str, Any]]:
         """The cards about the DAG that are in the group now, oldest first."""
         fingerprints = {incident.alert.fingerprint for incident in self.incidents(dag_id)}
-        return [message for message in messages(self.stack) if message["fingerprint"] in fingerprints]
+        return [record for record in self.messages() if record["fingerprint"] in fingerprints]
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Return the records of the messages that are in the group now, oldest first."""
+        return messages(self.stack.feishu.url)
 
     def states(self, dag_id: str) -> list[str]:
         """States of the run's task instances."""
         return [str(each["state"]) for each in self.api.task_instances(dag_id, self.runs[dag_id])]
-
-
-def messages(stack: Stack) -> list[dict[str, Any]]:
-    feed = httpx.get(f"{stack.feishu.url}/_messages", trust_env=False, timeout=10).json()["messages"]
-    return [message for message in feed if message["code"] == 0]
-
-
-def wait_until(truth: Callable[[], Any], timeout_s: float, what: Callable[[], str]) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not (value := truth()):
-        assert time.monotonic() < deadline, f"after {timeout_s:.0f} s: {what()}"
-        time.sleep(0.5)
-    return value
 
 
 def kill_with_its_worker(events: Events) -> None:
@@ -157,11 +149,11 @@ def test_no_alarm_while_a_retry_remains(events: Events) -> None:
 
 @pytest.mark.parametrize("dag_id", INCIDENTS)
 def test_each_event_gives_one_incident_and_one_card(dag_id: str, ended: Events) -> None:
-    (incident,) = wait_until(lambda: ended.incidents(dag_id), WITHIN_S, lambda: f"no incident of {dag_id}")
+    (incident,) = wait_until(lambda: ended.incidents(dag_id), WITHIN_S, f"no incident of {dag_id}")
     assert incident.alert.subject == INCIDENTS[dag_id]
     assert incident.state == "open"
     assert incident.alert.severity == "P1"
-    (card,) = wait_until(lambda: ended.cards(dag_id), WITHIN_S, lambda: f"no card of {dag_id}")
+    (card,) = wait_until(lambda: ended.cards(dag_id), WITHIN_S, f"no card of {dag_id}")
     assert "not-a-real-password" not in json.dumps(card)
     assert ended.runs[dag_id] in json.dumps(incident.alert.to_json(), ensure_ascii=False)
 
@@ -211,28 +203,23 @@ def state_of(events: Events, dag_id: str) -> list[str]:
 
 
 def colours_of(events: Events, dag_id: str) -> list[str]:
-    return [card["message"]["card"]["header"]["template"] for card in events.cards(dag_id)]
+    return [colour(card) for card in events.cards(dag_id)]
 
 
 def test_with_the_store_down_a_failure_is_sent_directly_once_and_recorded_afterwards(ended: Events) -> None:
     """Its two callbacks and the sweep: one card says that it was sent directly, and one is the incident's."""
     dag_id = "demo_failure"
-    before = len(messages(ended.stack))
+    before = len(ended.messages())
     with incident_store_down(ended.stack):
         run_id = ended.api.trigger(dag_id)
         assert ended.api.wait_for_run(dag_id, run_id) == "failed"
-        sent = lambda: [each for each in messages(ended.stack)[before:] if run_id in shown(each)]  # noqa: E731
-        wait_until(sent, 30, lambda: "nothing was sent directly")
+        sent = lambda: [each for each in ended.messages()[before:] if run_id in as_text(each)]  # noqa: E731
+        wait_until(sent, 30, "nothing was sent directly")
         time.sleep(8)  # the DAG's callback comes a second or some after the task's
         assert len(sent()) == 1
-    (incident,) = wait_until(lambda: ended.incidents(dag_id), WITHIN_S, lambda: "the sweep did not record it")
+    (incident,) = wait_until(lambda: ended.incidents(dag_id), WITHIN_S, "the sweep did not record it")
     assert incident.state == "open"
     wait_until(lambda: len(sent()) == 2, WITHIN_S, lambda: f"{len(sent())} cards")
-
-
-def shown(message: dict[str, Any]) -> str:
-    """The message as a person reads it, Feishu's escapes undone."""
-    return html.unescape(json.dumps(message["message"], ensure_ascii=False))
 
 
 def test_no_generated_secret_is_written_anywhere(ended: Events) -> None:
@@ -241,7 +228,7 @@ def test_no_generated_secret_is_written_anywhere(ended: Events) -> None:
     places = {
         str(path): path.read_bytes() for path in (*state.logs.rglob("*"), *log_files(ended.stack)) if path.is_file()
     }
-    places["Feishu"] = json.dumps(messages(ended.stack), ensure_ascii=False).encode()
+    places["Feishu"] = json.dumps(ended.messages(), ensure_ascii=False).encode()
     for role, database in (("postgres", "airflow"), ("postgres", "mindguard_ops")):
         dump = [tool("pg_dump"), "--data-only", ended.stack.postgres_conninfo(role, database)]
         places[f"database {database}"] = subprocess.run(dump, capture_output=True, check=True).stdout
@@ -283,13 +270,13 @@ def test_every_page_of_a_long_answer_is_read(
 
 
 def test_a_wrong_password_is_said_and_not_shown(airflow: Connection) -> None:
-    wrong = Connection(**{**vars(airflow), "password": "wrong-password-5678"})
+    wrong = replace(airflow, password="wrong-password-5678")
     with pytest.raises(AirflowRefused, match=r"connections\.airflow") as refused, AirflowRest.of(wrong):
         pass
     assert "wrong-password-5678" not in str(refused.value)
 
 
 def test_an_api_server_that_does_not_answer_is_said(airflow: Connection) -> None:
-    nobody = Connection(**{**vars(airflow), "port": 9})
+    nobody = replace(airflow, port=9)
     with pytest.raises(AirflowUnreachable, match="gave no answer"), AirflowRest.of(nobody):
         pass

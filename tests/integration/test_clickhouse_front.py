@@ -30,8 +30,6 @@ from backports import zstd
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 
-pytestmark = pytest.mark.integration
-
 ROOT = Path(__file__).resolve().parents[2]
 USER, PASSWORD = "mindguard", "p:ass/wörd '\""
 TRICKY = 'it\'s "quoted" `tick` \\ back\tslash\n第二行 🙂 {x:String} %s'
@@ -372,21 +370,22 @@ def test_eight_clients_at_once(front: Front) -> None:
 
 
 def test_a_short_query_does_not_wait_for_a_long_one(front: Front, client: Client) -> None:
-    slow = threading.Thread(target=lambda: front.request({"query": "SELECT sleep(2)"}).read())
+    slow = threading.Thread(target=lambda: front.request({"query": "SELECT sleep(3)"}).read())
     slow.start()
-    time.sleep(0.2)
-    began = time.monotonic()
+    time.sleep(0.2)  # until the front has begun it, which nothing shows
     client.query("SELECT 1")
-    assert time.monotonic() - began < 1
+    assert slow.is_alive()
     slow.join()
 
 
 def test_small_queries_are_not_held_back_by_nagle(client: Client) -> None:
     client.query("SELECT 1")
-    began = time.monotonic()
+    took_s = []
     for _ in range(20):
+        began = time.monotonic()
         client.query("SELECT 1")
-    assert (time.monotonic() - began) / 20 < 0.03
+        took_s.append(time.monotonic() - began)
+    assert min(took_s) < 0.03  # Nagle's algorithm delays each by 40 ms; a busy machine not every one
 
 
 # --- Airflow ----------------------------------------------------------------------------------------------

@@ -15,11 +15,12 @@ from mindguard.alerts.finding import Recovery
 from mindguard.alerts.incidents.models import Notification
 from mindguard.alerts.incidents.store import ActionItem, IncidentStore
 from mindguard.alerts.outbox.sender import Delivered, NotDelivered, Sender
-from mindguard.alerts.reminders import remind_of_reviews
+from mindguard.alerts.reminders import hand_over, remind_of_reviews
 from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
 from mindguard.settings.alerts import EscalationSettings
-from tests.integration.test_incident_store import MINUTE, NOW, connection_of, finding
+from tests.connections import connection_of
+from tests.incidents import MINUTE, NOW, finding
 
 HOUR = 60 * MINUTE
 LADDERS = ladders(EscalationSettings())
@@ -366,13 +367,13 @@ def test_reviews_are_due_after_48_hours_and_recalled_daily_until_closed(incident
 def test_a_shift_is_handed_over_once_and_not_when_all_is_well(incidents: IncidentStore) -> None:
     group = Group()
 
-    def hand_over() -> bool:
+    def handed_over() -> bool:
         return hand_over(incidents, NOW, on_duty(NOW, 0), locale="zh", now=NOW)
 
-    assert not hand_over()
+    assert not handed_over()
     (incident,) = incidents.record([finding()], now=NOW)
-    assert hand_over()
-    assert not hand_over()
+    assert handed_over()
+    assert not handed_over()
     deliver(incidents, group)
     (digest,) = group.digests.values()
     assert digest.groups[0].incident_id == incident.name

@@ -11,13 +11,15 @@ import pandas as pd
 from mindguard.settings.rota import CalendarSettings
 from mindguard.settings.volume import Funnel, KeyEvent
 from mindguard.volume.frame import build_frame
-from mindguard.volume.series import HISTORY_DAYS
+from mindguard.volume.funnels import judge_funnels
+from mindguard.volume.series import HISTORY_DAYS, History, series_by_name
 from mindguard.workdays import Workdays
 
 DAY = date(2026, 9, 15)  # a Tuesday, far from holidays
 WEEKEND = 0.7  # share of a workday's traffic
 BASES = {"app_open": 10_000, "view": 6_000, "start": 3_000, "submit": 2_000, "share": 900, "pay": 500}
 CALENDAR = Workdays.of(CalendarSettings())
+BUY = Funnel(name="buy", steps=("view", "start", "submit", "pay"))
 
 
 def history(day: date = DAY, bases: Mapping[str, int] = BASES) -> dict[str, dict[date, int]]:
@@ -42,3 +44,11 @@ def judge(
     registry = more.pop("registry", None) or [KeyEvent(name=name) for name in world if name]
     frame = build_frame(counts(world), registry, day=day, calendar=CALENDAR, funnels=funnels, **more)
     return frame.set_index("event_name")
+
+
+def judge_steps(world: Mapping[str, Mapping[date, int]]) -> pd.DataFrame:
+    """Return the frame of the funnel `BUY`, by step."""
+    days = [DAY - timedelta(days=back) for back in range(HISTORY_DAYS, -1, -1)]
+    found = History.of(counts(world), list(world), days)
+    series = series_by_name(found, [KeyEvent(name=name) for name in world], calendar=CALENDAR)
+    return judge_funnels([BUY], series).set_index("step")
