@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 UV_VERSION := 0.13.9
 export PYTHONPATH := .:plugins
 
-.PHONY: help run test lint format bench soak status clean lock
+.PHONY: help run test unit lint format bench soak status clean lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -46,6 +46,9 @@ format: $(INSTALLED) ## rewrite code in the agreed format, and the generated fil
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python tools/generate_docs.py
+
+unit: $(INSTALLED) ## unit and DAG tests alone, without lint (under a minute)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/dags tests/unit $(PYTEST)
 
 test: lint ## lint, types, then all tests against the embedded stack
 	@# Two workers, each with a stack of its own: integration tests mostly wait. The longest files come first.
