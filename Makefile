@@ -34,11 +34,13 @@ run: $(INSTALLED) ## start everything, load sample data, run the DAGs, print a s
 status: $(INSTALLED) ## process table of a running stack
 	@$(BIN)/python -m devstack status --state $(STATE)
 
-lint: $(INSTALLED) ## ruff, mypy, import contracts, SQL, generated files
+lint: $(INSTALLED) ## ruff, mypy, import contracts, dead code, spelling, SQL, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=plugins $(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
+	$(BIN)/codespell
 	$(BIN)/sqlfluff lint --disable-progress-bar --dialect postgres include/sql/postgres devstack/sql/postgres
 	$(BIN)/python tools/generate_docs.py --check
 
