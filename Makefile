@@ -53,7 +53,8 @@ unit: $(INSTALLED) ## unit and DAG tests alone, without lint (under a minute)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/dags tests/unit $(PYTEST)
 
 test: lint ## lint, types, then all tests against the embedded stack
-	@# Two workers, each with a stack of its own: integration tests mostly wait. The longest files come first.
+	@# Two workers, each with a stack of its own: integration tests mostly wait. They come first, file by file; the many
+	@# short unit tests at the end keep both workers busy.
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 bench: $(INSTALLED) ## measure side by side (half an hour) and write docs/benchmarks.md
