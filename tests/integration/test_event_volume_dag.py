@@ -46,7 +46,7 @@ expectations: [{type: expect_column_values_to_be_betwen, severity: warning, kwar
 
 
 class Scene:
-    """One table of events with every fault on a day of its own, and who judges it."""
+    """One table of events, with each fault on a day of its own, and the code that judges it."""
 
     def __init__(self, stack: Stack, settings: Settings) -> None:
         self.stack = stack
@@ -61,11 +61,11 @@ class Scene:
         return day_start(day, self.settings.zone) + timedelta(hours=hour)
 
     def run(self, day: date, hour: float = 24.5) -> Run:
-        """As the DAG judges; half an hour after the day, unless another moment is asked for."""
+        """Judge a day as the DAG does, by default half an hour after it."""
         return judge_day(SUITES, self.settings, self.resolve, Moment(day, self.at(day, hour)))
 
     def findings(self, day: date, hour: float = 24.5) -> dict[str, Finding]:
-        """What would be told, by recovery key."""
+        """Return the findings that a run would report, by recovery key."""
         run = self.run(day, hour)
         run.check()
         return {finding.recovery_key: finding for finding in outcome_of(run, self.settings)[0]}
@@ -126,7 +126,7 @@ def put_faults(scene: Scene, faults: EventFaults) -> None:
 
 @pytest.fixture(scope="module")
 def scheduled(scene: Scene) -> tuple[Scene, str]:
-    """The scheduler has run the DAG half an hour after Thursday; gives the run's id."""
+    """The scene and the id of a run: the scheduler has run the DAG half an hour after Thursday."""
     api = scene.stack.airflow_api()
     api.wait_for_dags(DAG)
     api.unpause_from_now(DAG)
@@ -248,11 +248,11 @@ def test_the_scheduler_judges_late_events_a_weekend_and_a_holiday_alike(schedule
     assert [api.wait_for_run(DAG, run_id) for run_id in runs.values()] == ["success"] * 3
     api.set_paused(DAG, paused=True)
     incidents = scene.store.lasting(source="volume", since=datetime(2026, 1, 1, tzinfo=UTC))
-    told: dict[date, dict[str, str]] = {}
+    reported: dict[date, dict[str, str]] = {}
     for day, run_id in runs.items():
         names = api.xcom(DAG, run_id, "check_suites", map_index=0)["incidents"]
-        told[day] = {each.recovery_key: each.severity for each in incidents if each.name in names}
-    paged = {day: {key for key, severity in found.items() if severity != "P2"} for day, found in told.items()}
+        reported[day] = {each.recovery_key: each.severity for each in incidents if each.name in names}
+    paged = {day: {key for key, severity in found.items() if severity != "P2"} for day, found in reported.items()}
     assert paged == {SATURDAY: set(), TUESDAY: {"volume:event_volume:checkin_start"}, HOLIDAY: set()}
-    assert "volume:event_volume/unconfirmed" in told[TUESDAY]
-    assert not {key for key in told[TUESDAY] if key.endswith(("sos_click", "mood_share"))}
+    assert "volume:event_volume/unconfirmed" in reported[TUESDAY]
+    assert not {key for key in reported[TUESDAY] if key.endswith(("sos_click", "mood_share"))}

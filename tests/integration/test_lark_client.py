@@ -1,4 +1,4 @@
-"""The sandbox takes what Feishu's own client sends: its idea of the API is not only ours. That import takes seconds."""
+"""The sandbox accepts what Feishu's own client sends. A file of its own, since importing that client takes seconds."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_the_link_of_an_incident_that_is_over_says_so(
 def test_a_link_that_is_not_ours_or_too_old_shows_nothing(
     method: str, client: httpx.Client, airflow_stack: Stack, store: IncidentStore, incident: str, link: str
 ) -> None:
-    """All wrong links get one answer, which tells nothing of any incident."""
+    """All invalid links get the same answer, which reveals nothing about any incident."""
     expired = a_link(airflow_stack, incident, datetime.now(UTC) - timedelta(minutes=1))
     middle = len(link) // 2
     other = link[:middle] + ("A" if link[middle] != "A" else "B") + link[middle + 1 :]

@@ -154,8 +154,8 @@ def answer(api: AirflowAPI, run_id: str, option: str) -> None:
         60,
         "nobody asks",
     )
-    # No person answers within milliseconds; then the scheduler has not yet heard that the asking process has ended,
-    # and would take its end for a failure of the answered task.
+    # No person answers within milliseconds. An answer that comes before the scheduler has heard of the asking process's
+    # end, which nothing shows, would make it take that end for a failure of the answered task.
     time.sleep(3)
     api.call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
 

@@ -38,7 +38,7 @@ YESTERDAY, MIDNIGHT = (day_start(day, ZONE) for day in (TODAY - timedelta(days=1
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """Of its own, since its data is spoilt; its connections are in the environment."""
+    """A stack of its own, since the tests spoil its data; its connections are in the environment."""
     with (
         tempfile.TemporaryDirectory(prefix="mindguard-suites-") as folder,
         Stack(Path(folder), airflow=False, parts=("postgres", "clickhouse")) as started,
@@ -122,7 +122,7 @@ def sound(stack: Stack) -> psycopg.Connection[Any]:
 
 @pytest.fixture
 def tables(sound: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
-    """The same; afterwards yesterday's rows are as they were."""
+    """The same tables; after the test, yesterday's rows are restored."""
     yield sound
     for table, at in TABLES.items():
         sound.execute(f"DELETE FROM {table} WHERE {at} >= %s", [YESTERDAY])
@@ -131,8 +131,8 @@ def tables(sound: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
         )
 
 
-def told(table: str) -> tuple[list[Finding], list[Recovery]]:
-    """What people are told of yesterday's rows, looked at half an hour after midnight."""
+def reported(table: str) -> tuple[list[Finding], list[Recovery]]:
+    """Return the findings and recoveries of yesterday's rows, half an hour after midnight."""
     settings, suite = load_settings(), find_suite(table)
     moment = Moment(TODAY - timedelta(days=1), MIDNIGHT + timedelta(minutes=30))
     frame = Frames(settings, moment, resolve=from_environment).of(suite)
@@ -147,12 +147,12 @@ def wrong_values(finding: Finding) -> dict[str, tuple[str, str]]:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_sound_rows_pass_and_end_what_was_wrong(tables: psycopg.Connection[Any], table: str) -> None:
-    found, ended = told(table)
+    found, ended = reported(table)
     assert found == []
     assert f"volume:{table}:public.{table}" in {each.recovery_key for each in ended}
 
 
-# By table: what is done to how many of yesterday's rows, each to others; and what is told of it.
+# By table and column: a change, how many of yesterday's rows get it (no row gets two), and what the column may be.
 FAULTS: dict[str, dict[str, tuple[str, int, str]]] = {
     "checkins": {
         "null_required": ("mood = NULL", 1, "≤ 0"),
@@ -189,7 +189,7 @@ def test_wrong_rows_are_one_finding_that_counts_each_kind(tables: psycopg.Connec
         )
         assert changed.rowcount == rows
         done += rows
-    (finding,), ended = told(table)
+    (finding,), ended = reported(table)
     expected = {column: (str(rows), allowed) for column, (_, rows, allowed) in FAULTS[table].items()}
     assert wrong_values(finding) == expected
     assert (finding.alert.severity, finding.recovery_key) == (Severity.P1, f"volume:{table}:public.{table}")
@@ -205,7 +205,7 @@ COLUMNS = {
 
 
 def fill(connection: psycopg.Connection[Any], table: str, rows: int, *, lost: int = 0, dangling: int = 0) -> None:
-    """Yesterday has these rows and no others: so many are without a user, and so many keys point nowhere."""
+    """Give yesterday these rows alone: `lost` of them without a user, `dangling` with keys that point nowhere."""
     (names, values), at = COLUMNS[table], TABLES[table]
     if table != "checkins":
         names, values = f"{names}, checkin_id", f"{values}, CASE WHEN n <= %(dangling)s THEN -1 ELSE 1 END"
@@ -224,20 +224,20 @@ def test_a_share_that_chance_explains_is_no_finding(
     tables: psycopg.Connection[Any], table: str, lost: int, rows: int
 ) -> None:
     fill(tables, table, rows, lost=lost)
-    assert told(table)[0] == []
+    assert reported(table)[0] == []
 
 
 @pytest.mark.parametrize("table", ["behavior_tasks", "risk_signals"])
 def test_a_few_keys_that_point_nowhere_are_no_finding(tables: psycopg.Connection[Any], table: str) -> None:
     fill(tables, table, 150, dangling=2)
-    assert told(table)[0] == []
+    assert reported(table)[0] == []
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_a_share_that_is_too_high_is_told_with_what_it_is_at_least(tables: psycopg.Connection[Any], table: str) -> None:
     keys = {} if table == "checkins" else {"dangling": 20}
     fill(tables, table, 1000, lost=200, **keys)
-    (finding,), _ = told(table)
+    (finding,), _ = reported(table)
     shares = {fact.name: (fact.value, fact.expected, fact.wrong) for fact in finding.alert.facts}
     # As scipy.stats.binomtest(200, 1000, alternative="greater").proportion_ci(0.99, "wilsoncc") has it.
     expected = {"null_user_share_at_least": ("0.1718", "≤ 0.1", True), "null_user_share": ("0.2", "", False)}
@@ -255,7 +255,7 @@ def test_keys_that_point_nowhere_and_lost_users_are_looked_at_by_day(
     tables: psycopg.Connection[Any], table: str
 ) -> None:
     tables.execute(f"UPDATE {table} SET checkin_id = -1, user_id = NULL WHERE {TABLES[table]} >= %s", [YESTERDAY])
-    (finding,), _ = told(table)
+    (finding,), _ = reported(table)
     allowed = {name: fact for name, (_, fact) in wrong_values(finding).items()}
     assert allowed == {"null_user_share_at_least": "≤ 0.1", "dangling_checkin_share_at_least": "≤ 0.01"}
     measured = {fact.name: fact.value for fact in finding.alert.facts if not fact.wrong}
@@ -265,7 +265,7 @@ def test_keys_that_point_nowhere_and_lost_users_are_looked_at_by_day(
 
 def test_a_table_whose_newest_row_is_old_is_found_though_the_day_has_rows(tables: psycopg.Connection[Any]) -> None:
     tables.execute("DELETE FROM checkins WHERE created_at >= %s", [MIDNIGHT - timedelta(hours=7)])
-    (finding,), _ = told("checkins")
+    (finding,), _ = reported("checkins")
     ((name, (value, allowed)),) = wrong_values(finding).items()
     assert (name, allowed) == ("newest_age_h", "0 … 6")
     assert 7 <= float(value) < 9
@@ -274,7 +274,7 @@ def test_a_table_whose_newest_row_is_old_is_found_though_the_day_has_rows(tables
 @pytest.mark.parametrize("table", TABLES)
 def test_a_day_without_rows_is_never_a_pass(tables: psycopg.Connection[Any], table: str) -> None:
     tables.execute(f"DELETE FROM {table} WHERE {TABLES[table]} >= %s", [YESTERDAY])
-    (finding,), _ = told(table)
+    (finding,), _ = reported(table)
     assert set(wrong_values(finding)) == {"row_count", "newest_age_h"}
 
 
@@ -301,7 +301,7 @@ def test_a_table_that_is_missing_is_no_pass(sound: psycopg.Connection[Any]) -> N
     sound.execute("ALTER TABLE checkins RENAME TO hidden")
     try:
         with pytest.raises(SuiteUnchecked, match=r"checkins.*does not exist"):
-            told("checkins")
+            reported("checkins")
     finally:
         sound.execute("ALTER TABLE hidden RENAME TO checkins")
 

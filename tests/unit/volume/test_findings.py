@@ -23,7 +23,7 @@ from tests.unit.volume.worlds import DAY, history
 from tests.unit.volume.worlds import judge as judged_frame
 
 
-def told(name: str, frame: pd.DataFrame, context: Context = CONTEXT) -> tuple[list[Any], set[str]]:
+def reported(name: str, frame: pd.DataFrame, context: Context = CONTEXT) -> tuple[list[Any], set[str]]:
     suite = find_suite(name)
     judged = validate(suite, frame)
     ended = {each.recovery_key for each in recoveries(suite, judged, frame, context)}
@@ -31,7 +31,7 @@ def told(name: str, frame: pd.DataFrame, context: Context = CONTEXT) -> tuple[li
 
 
 def test_a_confirmed_fall_is_one_p1_with_its_cause_and_chart() -> None:
-    found, ended = told("event_volume", explained(events(world(submit=0.6)), "submit"))
+    found, ended = reported("event_volume", explained(events(world(submit=0.6)), "submit"))
     (finding,) = found
     alert = finding.alert
     assert (alert.title, alert.severity) == ("Event volume fell: submit", Severity.P1)
@@ -55,7 +55,7 @@ def test_a_confirmed_fall_is_one_p1_with_its_cause_and_chart() -> None:
 @pytest.mark.parametrize("locale", ["zh", "en"])
 def test_every_word_is_there_in_both_languages_and_the_card_holds_it(locale: Any) -> None:
     context = replace(CONTEXT, locale=locale)
-    (finding,), _ = told("event_volume", explained(events(world(submit=0.6)), "submit"), context)
+    (finding,), _ = reported("event_volume", explained(events(world(submit=0.6)), "submit"), context)
     card = json.dumps(render_card(finding.alert, locale=locale, zone=ZONE), ensure_ascii=False)
     assert "submit" in card
     assert "ios" in card
@@ -63,16 +63,16 @@ def test_every_word_is_there_in_both_languages_and_the_card_holds_it(locale: Any
 
 
 def test_the_same_day_is_told_once_and_again_where_it_is_worse() -> None:
-    (worse,), _ = told("event_volume", events(world(submit=0.6)))
-    (again,), _ = told("event_volume", events(world(submit=0.5)))
-    (next_day,), _ = told("event_volume", events(world(submit=0.5)), replace(CONTEXT, day=DAY + timedelta(days=1)))
+    (worse,), _ = reported("event_volume", events(world(submit=0.6)))
+    (again,), _ = reported("event_volume", events(world(submit=0.5)))
+    (next_day,), _ = reported("event_volume", events(world(submit=0.5)), replace(CONTEXT, day=DAY + timedelta(days=1)))
     assert worse.occurrence == again.occurrence != next_day.occurrence
     assert worse.alert.fingerprint == next_day.alert.fingerprint
 
 
 def test_a_later_step_is_told_by_the_fall_that_explains_it() -> None:
     funnel = Funnel(name="f", steps=("app_open", "start", "submit"))
-    found, ended = told("event_volume", events(world(start=0.5, submit=0.5), funnels=(funnel,)))
+    found, ended = reported("event_volume", events(world(start=0.5, submit=0.5), funnels=(funnel,)))
     assert [each.alert.subject for each in found] == ["event_volume / start"]
     assert "volume:event_volume:submit" not in ended
 
@@ -80,7 +80,7 @@ def test_a_later_step_is_told_by_the_fall_that_explains_it() -> None:
 def test_the_first_broken_step_waits_for_its_event_and_the_next_for_it() -> None:
     steps = {"funnel": "f", "first_broken": "start", "verdict": "below", "conversion": 0.2, "usual_conversion": 0.4}
     frame = pd.DataFrame([{**steps, "step": step, "gap": 100.0} for step in ("start", "submit")])
-    found, _ = told("funnels", frame)
+    found, _ = reported("funnels", frame)
     parents = {each.recovery_key: each.parent for each in found}
     assert parents == {
         "volume:funnels:f/start": "volume:event_volume:start",
@@ -89,27 +89,27 @@ def test_the_first_broken_step_waits_for_its_event_and_the_next_for_it() -> None
 
 
 def unconfirmed() -> pd.DataFrame:
-    """Two events of which only the bare rule says that they fell."""
+    """Two events that fell by the bare rule alone."""
     frame = events(world())
     low = frame["event_name"].isin(["submit", "view"])
     return frame.assign(verdict_dod=frame["verdict_dod"].mask(low, "below"), investigate=low)
 
 
 def test_falls_that_nothing_confirms_are_one_p2_a_day() -> None:
-    found, ended = told("event_volume", unconfirmed())
+    found, ended = reported("event_volume", unconfirmed())
     (finding,) = found
     assert (finding.alert.title, finding.alert.severity) == ("Events down day over day, unconfirmed: 2", Severity.P2)
     assert {row[0] for row in finding.alert.table.rows} == {"submit", "view"}
     assert finding.recovery_key not in ended
     assert "volume:event_volume:submit" not in ended
-    _, later = told("event_volume", events(world()))
+    _, later = reported("event_volume", events(world()))
     assert finding.recovery_key in later
 
 
 def test_nobody_is_told_of_them_while_the_day_runs() -> None:
     running = replace(CONTEXT, as_of=START + timedelta(hours=10))
-    assert told("event_volume", unconfirmed(), running)[0] == []
-    found, ended = told("event_volume", events(world(submit=0.5)), running)
+    assert reported("event_volume", unconfirmed(), running)[0] == []
+    found, ended = reported("event_volume", events(world(submit=0.5)), running)
     assert [each.alert.severity for each in found] == [Severity.P1]
     assert not any("unconfirmed" in key for key in ended)
 
@@ -124,13 +124,13 @@ def test_a_day_that_is_judged_again_later_ends_nothing_that_began_after_it() -> 
 
 def test_those_that_another_fall_explains_are_not_among_them() -> None:
     frame = unconfirmed()
-    found, _ = told("event_volume", frame.assign(folded_into=TOTAL))
+    found, _ = reported("event_volume", frame.assign(folded_into=TOTAL))
     assert found == []
 
 
 def test_an_outage_of_everything_is_a_p0() -> None:
     frame = judged_frame(world(**dict.fromkeys(history(), 0.0))).reset_index()
-    (finding,), ended = told("total_volume", frame[frame["scope"] == "total"])
+    (finding,), ended = reported("total_volume", frame[frame["scope"] == "total"])
     assert (finding.alert.severity, finding.recovery_key) == (Severity.P0, recovery_key("total_volume", (TOTAL,)))
     assert ended == {"volume:total_volume:"}
 
@@ -138,7 +138,7 @@ def test_an_outage_of_everything_is_a_p0() -> None:
 def test_a_few_events_that_stay_away_at_night_are_no_p0() -> None:
     frame = judged_frame(world()).reset_index()
     total = frame[frame["scope"] == "total"].assign(net_ratio=0.0, verdict_net="inconclusive", page=False)
-    found, _ = told("total_volume", total)
+    found, _ = reported("total_volume", total)
     assert found == []
 
 
@@ -163,7 +163,7 @@ def test_days_of_incidents_are_no_baseline() -> None:
         zone=ZONE,
     )
     assert days == {
-        "submit": {DAY - timedelta(days=5), DAY - timedelta(days=4)},  # the day on which it ended was well
+        "submit": {DAY - timedelta(days=5), DAY - timedelta(days=4)},  # the day on which it ended counts again
         "view": {DAY - timedelta(days=2)},
         TOTAL: {DAY - timedelta(days=1)},
     }
@@ -172,7 +172,7 @@ def test_days_of_incidents_are_no_baseline() -> None:
 def test_what_cannot_be_told_ends_nothing() -> None:
     frame = events(world())
     frame.loc[frame["event_name"] == "view", "verdict_net"] = "inconclusive"
-    found, ended = told("event_volume", frame)
+    found, ended = reported("event_volume", frame)
     assert found == []
     assert "volume:event_volume:view" not in ended
     assert "volume:event_volume:submit" in ended

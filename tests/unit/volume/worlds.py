@@ -1,4 +1,4 @@
-"""Small worlds of daily counts for the frame's tests: steady weeks, the last day is the judged one."""
+"""Small worlds of daily counts: steady weeks whose last day is judged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BUY = Funnel(name="buy", steps=("view", "start", "submit", "pay"))
 
 
 def history(day: date = DAY, bases: Mapping[str, int] = BASES) -> dict[str, dict[date, int]]:
-    """Counts by event and day, lower at weekends, without noise."""
+    """Return counts by event and day, lower at weekends, without noise."""
     days = [day - timedelta(days=back) for back in range(HISTORY_DAYS, -1, -1)]
     return {
         name: {each: round(base * (WEEKEND if each.weekday() >= 5 else 1)) for each in days}
@@ -32,7 +32,7 @@ def history(day: date = DAY, bases: Mapping[str, int] = BASES) -> dict[str, dict
 
 
 def counts(world: Mapping[str, Mapping[date, int]]) -> pd.DataFrame:
-    """As the rollup answers: no row for what was not counted."""
+    """Return the counts as the rollup does: without a row where nothing was counted."""
     rows = [(name, day, count) for name, days in world.items() for day, count in days.items() if count]
     return pd.DataFrame(rows, columns=["event_name", "day", "count"])
 
@@ -40,7 +40,7 @@ def counts(world: Mapping[str, Mapping[date, int]]) -> pd.DataFrame:
 def judge(
     world: Mapping[str, Mapping[date, int]], day: date = DAY, funnels: tuple[Funnel, ...] = (), **more: Any
 ) -> pd.DataFrame:
-    """The frame by event name."""
+    """Return the judged frame, by event name."""
     registry = more.pop("registry", None) or [KeyEvent(name=name) for name in world if name]
     frame = build_frame(counts(world), registry, day=day, calendar=CALENDAR, funnels=funnels, **more)
     return frame.set_index("event_name")
