@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 UV_VERSION := 0.13.9
 export PYTHONPATH := .:plugins
 
-.PHONY: help run test lint format bench soak status clean lock
+.PHONY: help run test unit lint format bench soak status clean lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -34,11 +34,13 @@ run: $(INSTALLED) ## start everything, load sample data, run the DAGs, print a s
 status: $(INSTALLED) ## process table of a running stack
 	@$(BIN)/python -m devstack status --state $(STATE)
 
-lint: $(INSTALLED) ## ruff, mypy, import contracts, SQL, generated files
+lint: $(INSTALLED) ## ruff, mypy, import contracts, dead code, spelling, SQL, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=plugins $(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
+	$(BIN)/codespell
 	$(BIN)/sqlfluff lint --disable-progress-bar --dialect postgres include/sql/postgres devstack/sql/postgres
 	$(BIN)/python tools/generate_docs.py --check
 
@@ -47,8 +49,12 @@ format: $(INSTALLED) ## rewrite code in the agreed format, and the generated fil
 	$(BIN)/ruff format .
 	$(BIN)/python tools/generate_docs.py
 
+unit: $(INSTALLED) ## unit and DAG tests alone, without lint (under a minute)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/dags tests/unit $(PYTEST)
+
 test: lint ## lint, types, then all tests against the embedded stack
-	@# Two workers, each with a stack of its own: integration tests mostly wait. The longest files come first.
+	@# Two workers, each with a stack of its own: integration tests mostly wait. They come first, file by file; the many
+	@# short unit tests at the end keep both workers busy.
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 bench: $(INSTALLED) ## measure side by side (half an hour) and write docs/benchmarks.md

@@ -12,8 +12,8 @@ import pytest
 GOLDEN = Path(__file__).parent / "golden"
 UNIT = Path(__file__).parent / "unit"
 
-# No deadline: the first example of a test pays for imports, and a busy machine is slow.
-# In CI the same examples each time: a red build is then one that anybody can repeat.
+# There is no deadline, because the first example of a test pays for imports and a busy machine is slow.
+# CI uses the same examples each time, so that anybody can repeat a failed build.
 hypothesis.settings.register_profile("mindguard", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("mindguard")
 
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """`golden("cards/p0.zh.json", text)`: the text is what tests/golden/cards/p0.zh.json holds."""
+    """`golden("cards/p0.zh.json", text)` asserts that the text equals tests/golden/cards/p0.zh.json."""
 
     def compare(name: str, text: str) -> None:
         path = GOLDEN / name

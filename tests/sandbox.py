@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from mindguard.feishu.client import HookClient
+from tests.processes import free_port
+from tests.waiting import wait_until
 
 TOKEN = "sandbox-token-0123456789"
 SECRET = "sandbox-secret-0123456789"
@@ -23,13 +23,15 @@ CHAT_ID = "oc_sandbox0123456789"
 
 
 class Running:
-    """A sandbox process and what a test asks of it."""
+    """A sandbox process, and the controls that a test uses.
+
+    Args:
+        state: file in which the sandbox keeps what it has received.
+    """
 
     def __init__(self, state: Path) -> None:
         self.state = state
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.process = self.start()
 
     @property
@@ -49,16 +51,18 @@ class Running:
                 "MINDGUARD_SANDBOX_CHAT_ID": CHAT_ID,
             },
         )
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                httpx.get(f"{self.base}/_messages")
-            except httpx.TransportError:
-                time.sleep(0.05)
-            else:
-                return process
-        process.kill()
-        raise AssertionError("the sandbox did not start")
+        try:
+            wait_until(self._answers, 30, "the sandbox does not answer", poll_s=0.05)
+        except AssertionError:
+            process.kill()
+            raise
+        return process
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.base}/_messages", trust_env=False).is_success
+        except httpx.TransportError:
+            return False
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(how)
@@ -73,7 +77,7 @@ class Running:
             self.process.wait()
 
     def restart(self) -> None:
-        """As after a power cut."""
+        """Kill the process and start it again, as after a power cut."""
         self.end()
         self.process = self.start()
 
@@ -82,7 +86,7 @@ class Running:
         httpx.post(f"{self.base}/_control/fail", json={"mode": mode, **how_long}).raise_for_status()
 
     def clock(self, ahead_s: float) -> None:
-        """Let the sandbox live in the future."""
+        """Set the sandbox's clock ahead by so many seconds."""
         httpx.post(f"{self.base}/_control/clock", json={"ahead_s": ahead_s}).raise_for_status()
 
     def received(self) -> list[dict[str, Any]]:

@@ -16,6 +16,8 @@ from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.connections import Connection, from_environment
 from mindguard.snapshots.storage.store import Store
+from tests.integration.delivery_site import Site, delivery_site
+from tests.sandbox import Running
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,12 +35,12 @@ def stack() -> Iterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="mindguard-stack-"))
     try:
         with pytest.MonkeyPatch.context() as patch:
-            # A failure must show at once; and many small parts leave time to kill something in between.
+            # A failed task must not be retried; and many small parts leave time to kill something between two of them.
             patch.setenv("MINDGUARD_TASK_RETRIES", "0")
             settings = folder / "mindguard.yaml"
             shipped = (ROOT / "include/config/mindguard.yaml").read_text("utf-8")
             slower = shipped.replace("  retention:", "  part_mb: 1\n  connections: 1\n  retention:")
-            # A dozen failures at once, which a test provokes, must stay a dozen cards.
+            # A test provokes a dozen failures at once and expects a dozen cards instead of one digest.
             settings.write_text(f"{slower}\nalerts: {{storm_threshold: 100}}\n", "utf-8")
             with Stack(
                 folder / "state",
@@ -62,7 +64,7 @@ def airflow_stack(stack: Stack) -> Stack:
 
 @pytest.fixture
 def fresh_database(stack: Stack) -> Iterator[str]:
-    """libpq connection string of a new, empty database that belongs to `mindguard_app_owner`."""
+    """Connection string of a new, empty database that belongs to `mindguard_app_owner`."""
     name = f"fresh_{uuid.uuid4().hex[:12]}"
     identifier = sql.Identifier(name)
 
@@ -89,8 +91,23 @@ def backup_connection(stack: Stack) -> Connection:
 
 
 @pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Running]:
+    """A Feishu sandbox of the test's own, of which the test can ask for faults."""
+    running = Running(tmp_path / "received.jsonl")
+    yield running
+    running.end()
+
+
+@pytest.fixture
+def site(fresh_database: str, tmp_path: Path) -> Iterator[Site]:
+    """An incident store and a chat group of the test's own."""
+    with delivery_site(fresh_database, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
 def bucket(stack: Stack) -> str:
-    """Name of a new, empty bucket with versioning off; it goes with the stack."""
+    """Name of a new, empty bucket with versioning off; it is removed together with the stack."""
     name = f"fresh-{uuid.uuid4().hex[:12]}"
     stack.seaweedfs.client().create_bucket(Bucket=name)
     return name

@@ -16,22 +16,27 @@ from urllib.error import HTTPError
 from urllib.parse import unquote
 
 How = Literal["reset", "swallow", "truncate", "break", "shorten", "rot"]
-"""`reset`: the connection, unasked. `swallow`: the store does what was asked, and the answer is lost. Of the answer's
-body half comes, and then the connection is closed (`truncate`) or reset (`break`), or all seems well (`shorten`).
-`rot`: one bit of the body is another, under the checksum that the store gives with it."""
+"""How an exchange goes wrong.
+
+`reset`: the connection is reset before the store is asked. `swallow`: the store does what it is asked, but the answer
+is lost. `truncate`, `break`, `shorten`: only half of the answer's body arrives, and then the connection is closed, or
+reset, or all seems well. `rot`: one bit of the body is wrong, while the store's checksum of it stays the right one.
+"""
 
 Answer = tuple[int, str] | How | None
 Fault = Callable[[str, str, dict[str, str]], Answer]
-"""`fault(method, path, headers)`: status and S3 code, or how the exchange goes wrong; None: as the real store."""
+"""`fault(method, path, headers)` returns a status and an S3 code, or how the exchange goes wrong, or None: no fault."""
 
 
 class Some:
-    """A fault of some requests, those of one method (or any) whose decoded path has `within` in it.
+    """A fault of some requests: those whose decoded path contains a text.
 
     Args:
-        answer: what becomes of them.
-        after: how many go well before.
-        times: how many go wrong; None: all from then on.
+        answer: what happens to them.
+        method: the HTTP method of the requests; None: any.
+        within: the text that their path contains.
+        after: how many of them succeed first.
+        times: how many then fail; None: all.
     """
 
     def __init__(
@@ -46,7 +51,7 @@ class Some:
 
     @property
     def happened(self) -> int:
-        """How often it did."""
+        """How many requests failed."""
         return len(range(self._wrong.start, min(self._wrong.stop, self.matching)))
 
     def __call__(self, method: str, path: str, headers: dict[str, str]) -> Answer:
@@ -117,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.reset()
 
     def reset(self) -> None:
-        """End the connection without the farewell that a close would say."""
+        """End the connection by a reset instead of an orderly close."""
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.rfile.close()
@@ -126,11 +131,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def s3_proxy(endpoint: str, fault: Fault, skew: timedelta = timedelta()) -> Iterator[str]:
-    """Endpoint of a store that is the one at `endpoint` with this fault, and with a clock that is wrong by `skew`.
+    """Put a proxy with this fault in front of a store, and yield the proxy's endpoint.
 
-    The Host header goes on as it came, so signatures stay right.
+    The Host header is passed on as it came, so that signatures stay valid.
+
+    Args:
+        endpoint: endpoint of the real store.
+        fault: what goes wrong.
+        skew: by how much the store's clock seems to be fast.
     """
-
     handler = type("Handler", (_Handler,), {"endpoint": endpoint, "fault": staticmethod(fault), "skew": skew})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()

@@ -12,7 +12,7 @@ from devstack.stack import Stack
 
 @contextmanager
 def incident_store_down(stack: Stack) -> Iterator[None]:
-    """Nobody can connect to the store's database, and who was connected is not any more."""
+    """Refuse connections to the store's database, and end the existing ones, until the block ends."""
     with psycopg.connect(stack.postgres_conninfo("postgres", "postgres"), autocommit=True) as admin:
         admin.execute("alter database mindguard_ops allow_connections false")
         try:

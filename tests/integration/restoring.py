@@ -25,7 +25,7 @@ ZONE = ZoneInfo("Asia/Shanghai")
 
 
 def run(conninfo: str, *statements: str) -> list[tuple[Any, ...]]:
-    """Run statements; gives the rows of the last one."""
+    """Run the statements in one transaction, and return the rows of the last one."""
     with psycopg.connect(conninfo) as connection:
         for statement in statements:
             cursor = connection.execute(statement)
@@ -39,14 +39,14 @@ def take(conninfo: str, store: Store, progress: Callable[[str], None] = print, *
 
 
 def snapshot(conninfo: str, store: Store, *tables: str | dict[str, Any], **more: Any) -> Manifest:
-    """Take one of these tables, in parts of 1 MB."""
+    """Take a snapshot of these tables, in parts of 1 MB, and return its manifest."""
     named = [{"name": table} if isinstance(table, str) else table for table in tables]
     return take(conninfo, store, tables=named, **more).manifest
 
 
 @contextmanager
 def empty_database(stack: Stack, owner: str = "mindguard_app_owner", *, template: str | None = None) -> Iterator[str]:
-    """A new database, empty or a copy of the template's, dropped afterwards."""
+    """Make a database, empty or a copy of the template, and drop it when the block ends."""
     name = f"empty_{uuid.uuid4().hex[:12]}"
     original = psycopg.conninfo.conninfo_to_dict(template)["dbname"] if template else "template1"
     names = [sql.Identifier(each) for each in (name, owner, str(original))]
@@ -63,14 +63,8 @@ def empty_database(stack: Stack, owner: str = "mindguard_app_owner", *, template
         admin("drop database {} with (force)")
 
 
-def copy_objects(source: Store, target: Store) -> None:
-    """Everything in one bucket into another, so that a test can damage it."""
-    for key in source.keys():  # noqa: SIM118 - not a mapping
-        target._client.put_object(Bucket=target.bucket, Key=key, Body=source.read(key))
-
-
 def fill_hostile(conninfo: str) -> None:
-    """Make and fill the hostile corpus."""
+    """Create the table of hostile values, and fill it."""
     with psycopg.connect(conninfo) as connection:
         connection.execute(HOSTILE_SCHEMA)
         for row in HOSTILE_ROWS:
@@ -85,13 +79,13 @@ def fill_hostile(conninfo: str) -> None:
 
 
 def fingerprints(conninfo: str, *tables: str) -> list[tuple[int, str]]:
-    """Rows and fingerprint of each table."""
+    """Return the row count and the fingerprint of each table."""
     with open_source(conninfo, max_age_s=60) as source:
         return [source.fingerprint(source.describe(table, None)) for table in tables]
 
 
 def as_text(conninfo: str, quoted: str, key: str = "1") -> list[str]:
-    """Every row as PostgreSQL's own text, sorted."""
+    """Return every row as PostgreSQL's own text, sorted."""
     with psycopg.connect(conninfo) as connection:
         connection.execute("set search_path = ''; set timezone = 'UTC'; set lc_monetary = 'C'")
         only = "" if "parted" in quoted else "only "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,16 +16,20 @@ from devstack.stack import Stack
 from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.storage.encryption import Encryption
 from mindguard.snapshots.storage.store import Store
+from tests.waiting import wait_until
 
 DAG = "snapshot_tables"
 
 
 def ready(stack: Stack) -> AirflowAPI:
-    """Airflow, whose snapshot DAG is unpaused and idle: unpausing starts the run of the last schedule."""
+    """Return Airflow's API once the snapshot DAG is unpaused and idle.
+
+    The first unpausing of a DAG makes the scheduler start the run of its last schedule.
+    """
     api = stack.airflow_api()
     api.wait_for_dags(DAG)
     api.set_paused(DAG, paused=False)
-    time.sleep(2)
+    wait_until(lambda: any(run["run_type"] == "scheduled" for run in api.runs(DAG)), 30, "no scheduled run was started")
     for run in api.runs(DAG):
         api.wait_for_run(DAG, run["dag_run_id"])
     return api
@@ -34,11 +37,14 @@ def ready(stack: Stack) -> AirflowAPI:
 
 @contextmanager
 def own_snapshots(stack: Stack, *tables: str, encryption: Encryption | None = None) -> Iterator[Store]:
-    """A new bucket: until the block ends, Airflow's tasks snapshot these tables, and no others, into it.
+    """Let Airflow's tasks snapshot these tables, and no others, into a new bucket until the block ends.
 
-    With `encryption` they encrypt: the key ring is the caller's to put into Airflow's connection.
+    In the shared bucket, the gate would compare them with the last good snapshot, which holds other tables or rows.
 
-    The shared bucket's last good snapshot would be of other tables, or of other rows, and the gate would see that.
+    Args:
+        stack: the stack with Airflow.
+        *tables: names of the tables, with their schema.
+        encryption: what the tasks encrypt with; the caller puts its key ring into Airflow's connection.
     """
     path = Path(stack.environment()["MINDGUARD_SETTINGS"])
     shared = path.read_text("utf-8")

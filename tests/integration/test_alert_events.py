@@ -5,18 +5,17 @@ All runs start at once; then each test looks at its own. The DAGs are in `dags/e
 
 from __future__ import annotations
 
-import html
 import json
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
@@ -27,9 +26,11 @@ from mindguard.alerts.dag_runs.rest_api import AirflowRefused, AirflowRest, Airf
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.connections import Connection, from_environment
 from mindguard.snapshots.pgtools import tool
+from tests.cards import as_text, colour, messages
 from tests.integration.outage import incident_store_down
+from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = pytest.mark.timeout(420)
 
 # DAG → what its incident is about: the task, or the run itself.
 INCIDENTS = {
@@ -53,7 +54,7 @@ WITHIN_S = 120
 
 
 class Events:
-    """The runs of the table, and what came of them."""
+    """The runs of the table, with their incidents and cards."""
 
     def __init__(self, api: AirflowAPI, stack: Stack, store: IncidentStore) -> None:
         self.api = api
@@ -62,36 +63,26 @@ class Events:
         self.runs: dict[str, str] = {}
 
     def incidents(self, dag_id: str) -> list[Any]:
-        """All incidents about the DAG or a task of it, with their timelines."""
+        """Return all incidents about the DAG or one of its tasks, with their timelines."""
         found = self.store.list(states=("open", "acknowledged", "resolved"), limit=500)
-        ours = [each for each in found if each.alert.subject.split(".")[0] == dag_id]
-        return [self.store.get(each.id) for each in ours]
+        return [self.store.get(each.id) for each in found if each.alert.subject.split(".")[0] == dag_id]
 
     def cards(self, dag_id: str) -> list[dict[str, Any]]:
-        """The cards about the DAG that are in the group now, oldest first."""
+        """Return the records of the cards about the DAG that are in the group now, oldest first."""
         fingerprints = {incident.alert.fingerprint for incident in self.incidents(dag_id)}
-        return [message for message in messages(self.stack) if message["fingerprint"] in fingerprints]
+        return [record for record in self.messages() if record["fingerprint"] in fingerprints]
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Return the records of the messages that are in the group now, oldest first."""
+        return messages(self.stack.feishu.url)
 
     def states(self, dag_id: str) -> list[str]:
-        """States of the run's task instances."""
+        """Return the states of the run's task instances."""
         return [str(each["state"]) for each in self.api.task_instances(dag_id, self.runs[dag_id])]
 
 
-def messages(stack: Stack) -> list[dict[str, Any]]:
-    feed = httpx.get(f"{stack.feishu.url}/_messages", trust_env=False, timeout=10).json()["messages"]
-    return [message for message in feed if message["code"] == 0]
-
-
-def wait_until(truth: Callable[[], Any], timeout_s: float, what: Callable[[], str]) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not (value := truth()):
-        assert time.monotonic() < deadline, f"after {timeout_s:.0f} s: {what()}"
-        time.sleep(0.5)
-    return value
-
-
 def kill_with_its_worker(events: Events) -> None:
-    """SIGKILL to the task's process and to the worker that watches it."""
+    """Send SIGKILL to the task's process and to the worker that watches it."""
     dag_id = "event_worker_killed"
     (instance,) = events.api.task_instances(dag_id, events.runs[dag_id])
     process = psutil.Process(instance["pid"])
@@ -113,7 +104,7 @@ def mark_run_failed(events: Events, dag_id: str) -> None:
 
 @pytest.fixture(scope="module")
 def events(airflow_stack: Stack) -> Iterator[Events]:
-    """Every DAG of the table has been started, and what a person or a broken machine does to it has been done."""
+    """Start every DAG of the table, and do to some of them what a person or a broken machine does."""
     api = airflow_stack.airflow_api()
     ops = from_environment("mindguard_ops", airflow_stack.environment())
     started = Events(api, airflow_stack, IncidentStore.of(ops))
@@ -147,7 +138,7 @@ def ended(events: Events) -> Events:
 
 
 def test_no_alarm_while_a_retry_remains(events: Events) -> None:
-    """Killed at the first try, killed again at the second: silence until then, one incident afterwards."""
+    """The task is killed at the first and at the second try: there is no incident until then, and one afterwards."""
     dag_id = "event_killed_twice"
     wait_until(lambda: events.states(dag_id) == ["up_for_retry"], 60, lambda: str(events.states(dag_id)))
     while events.states(dag_id) == ["up_for_retry"]:
@@ -157,17 +148,17 @@ def test_no_alarm_while_a_retry_remains(events: Events) -> None:
 
 @pytest.mark.parametrize("dag_id", INCIDENTS)
 def test_each_event_gives_one_incident_and_one_card(dag_id: str, ended: Events) -> None:
-    (incident,) = wait_until(lambda: ended.incidents(dag_id), WITHIN_S, lambda: f"no incident of {dag_id}")
+    (incident,) = wait_until(lambda: ended.incidents(dag_id), WITHIN_S, f"no incident of {dag_id}")
     assert incident.alert.subject == INCIDENTS[dag_id]
     assert incident.state == "open"
     assert incident.alert.severity == "P1"
-    (card,) = wait_until(lambda: ended.cards(dag_id), WITHIN_S, lambda: f"no card of {dag_id}")
+    (card,) = wait_until(lambda: ended.cards(dag_id), WITHIN_S, f"no card of {dag_id}")
     assert "not-a-real-password" not in json.dumps(card)
     assert ended.runs[dag_id] in json.dumps(incident.alert.to_json(), ensure_ascii=False)
 
 
 def test_after_more_sweeps_there_is_still_one_of_each(ended: Events) -> None:
-    """Whoever reports late — a second callback, the sweeper — reports what is known."""
+    """What a second callback or the sweeper reports late is known already."""
     for _ in range(2):
         run_id = ended.api.trigger(DELIVERY)
         assert ended.api.wait_for_run(DELIVERY, run_id, timeout_s=WITHIN_S) == "success"
@@ -183,7 +174,7 @@ def test_a_retry_that_succeeds_is_no_incident(ended: Events) -> None:
 
 
 def test_green_after_recovery(ended: Events) -> None:
-    """The runs are cleared and succeed: each incident ends by itself, its card in place."""
+    """Once the runs are cleared and succeed, each incident ends by itself, and its card changes in place."""
     ended.api.call("POST", "/variables", json={"key": "event_table_well", "value": "yes"})
     for dag_id in INCIDENTS:
         ended.api.set_paused(dag_id, paused=False)
@@ -211,37 +202,33 @@ def state_of(events: Events, dag_id: str) -> list[str]:
 
 
 def colours_of(events: Events, dag_id: str) -> list[str]:
-    return [card["message"]["card"]["header"]["template"] for card in events.cards(dag_id)]
+    return [colour(card) for card in events.cards(dag_id)]
 
 
 def test_with_the_store_down_a_failure_is_sent_directly_once_and_recorded_afterwards(ended: Events) -> None:
-    """Its two callbacks and the sweep: one card says that it was sent directly, and one is the incident's."""
+    """Two callbacks and the sweep give two cards: one says that it was sent directly, one is the incident's."""
     dag_id = "demo_failure"
-    before = len(messages(ended.stack))
+    before = len(ended.messages())
     with incident_store_down(ended.stack):
         run_id = ended.api.trigger(dag_id)
         assert ended.api.wait_for_run(dag_id, run_id) == "failed"
-        sent = lambda: [each for each in messages(ended.stack)[before:] if run_id in shown(each)]  # noqa: E731
-        wait_until(sent, 30, lambda: "nothing was sent directly")
-        time.sleep(8)  # the DAG's callback comes a second or some after the task's
+        sent = lambda: [each for each in ended.messages()[before:] if run_id in as_text(each)]  # noqa: E731
+        wait_until(sent, 30, "nothing was sent directly")
+        # The DAG's callback comes some seconds after the task's, and leaves no trace while the store is down.
+        time.sleep(8)
         assert len(sent()) == 1
-    (incident,) = wait_until(lambda: ended.incidents(dag_id), WITHIN_S, lambda: "the sweep did not record it")
+    (incident,) = wait_until(lambda: ended.incidents(dag_id), WITHIN_S, "the sweep did not record it")
     assert incident.state == "open"
     wait_until(lambda: len(sent()) == 2, WITHIN_S, lambda: f"{len(sent())} cards")
 
 
-def shown(message: dict[str, Any]) -> str:
-    """The message as a person reads it, Feishu's escapes undone."""
-    return html.unescape(json.dumps(message["message"], ensure_ascii=False))
-
-
 def test_no_generated_secret_is_written_anywhere(ended: Events) -> None:
-    """Not in a log of any process or task, not in what Feishu got, not in XCom or any other table."""
+    """No log of a process or task, no message to Feishu and no table, XCom included, contains one."""
     state = ended.stack.state
     places = {
         str(path): path.read_bytes() for path in (*state.logs.rglob("*"), *log_files(ended.stack)) if path.is_file()
     }
-    places["Feishu"] = json.dumps(messages(ended.stack), ensure_ascii=False).encode()
+    places["Feishu"] = json.dumps(ended.messages(), ensure_ascii=False).encode()
     for role, database in (("postgres", "airflow"), ("postgres", "mindguard_ops")):
         dump = [tool("pg_dump"), "--data-only", ended.stack.postgres_conninfo(role, database)]
         places[f"database {database}"] = subprocess.run(dump, capture_output=True, check=True).stdout
@@ -283,13 +270,13 @@ def test_every_page_of_a_long_answer_is_read(
 
 
 def test_a_wrong_password_is_said_and_not_shown(airflow: Connection) -> None:
-    wrong = Connection(**{**vars(airflow), "password": "wrong-password-5678"})
+    wrong = replace(airflow, password="wrong-password-5678")
     with pytest.raises(AirflowRefused, match=r"connections\.airflow") as refused, AirflowRest.of(wrong):
         pass
     assert "wrong-password-5678" not in str(refused.value)
 
 
 def test_an_api_server_that_does_not_answer_is_said(airflow: Connection) -> None:
-    nobody = Connection(**{**vars(airflow), "port": 9})
+    nobody = replace(airflow, port=9)
     with pytest.raises(AirflowUnreachable, match="gave no answer"), AirflowRest.of(nobody):
         pass

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +14,9 @@ import pytest
 from devstack.stack import Stack
 from mindguard.snapshots.storage.catalog import id_of
 from mindguard.snapshots.storage.store import Store
-from tests.integration.test_snapshot_faults import overwrite
-
-pytestmark = pytest.mark.integration
-
-COMMAND = [sys.executable, "-c", "from mindguard.cli import main; main()"]
+from tests.connections import as_variable, connection_of
+from tests.processes import MINDGUARD, mindguard, plain_environment
+from tests.stored_objects import overwrite
 
 
 @pytest.fixture
@@ -38,16 +34,8 @@ def environment(stack: Stack, fresh_database: str, store: Store, tmp_path: Path)
         "  tables: [{name: public.t}, {name: public.empty_one}]\n",
         "utf-8",
     )
-    where = psycopg.conninfo.conninfo_to_dict(fresh_database)
-    app = {"conn_type": "postgres", "host": where["host"], "port": int(str(where["port"])), "schema": where["dbname"]}
-    app |= {"login": where["user"], "password": where["password"]}
-    own = {"AIRFLOW_CONN_MINDGUARD_APP": json.dumps(app), "MINDGUARD_SETTINGS": str(settings)}
-    plain = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "MINDGUARD"))}
-    return plain | stack.environment() | own | {"PYTHONPATH": os.pathsep.join(sys.path)}
-
-
-def mindguard(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], env=environment, capture_output=True, text=True, check=False)
+    app = as_variable(connection_of(fresh_database, "mindguard_app"))
+    return plain_environment() | stack.environment() | app | {"MINDGUARD_SETTINGS": str(settings)}
 
 
 def test_take_list_show_verify(environment: dict[str, str]) -> None:
@@ -118,7 +106,7 @@ def taking(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     with Path(environment["MINDGUARD_SETTINGS"]).open("a") as settings:
         settings.write("  max_mb_per_s: 1\n")
     with subprocess.Popen(
-        ["env", "--default-signal=INT", *COMMAND, "snapshot", "take"],
+        ["env", "--default-signal=INT", *MINDGUARD, "snapshot", "take"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -148,9 +136,9 @@ def test_doctor_finds_everything_in_order(environment: dict[str, str]) -> None:
     faults = [finding["check"] for finding in findings if finding["status"] != "pass"]
     # The stack has one PostgreSQL server; and its restore connection is of the sample application's database.
     assert set(faults) <= {"own server", "live table"}
-    whats = {finding["what"] for finding in findings}
-    assert whats >= {f"mindguard_{name}" for name in ("app", "ops", "restore", "drill", "events", "backup", "feishu")}
-    assert whats >= {"public.t", "public.empty_one"}
+    named = {finding["what"] for finding in findings}
+    assert named >= {f"mindguard_{name}" for name in ("app", "ops", "restore", "drill", "events", "backup", "feishu")}
+    assert named >= {"public.t", "public.empty_one"}
     assert "create-only" in examined.stdout
 
 

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from mindguard.alerts.incidents.store import IncidentStore
-from tests.integration.test_cli import mindguard
-from tests.integration.test_incident_store import connection_of, finding
-
-pytestmark = pytest.mark.integration
+from mindguard.cli import app
+from tests.connections import as_variable, connection_of
+from tests.incidents import finding
+from tests.processes import mindguard, plain_environment
 
 
 @pytest.fixture
 def environment(fresh_database: str) -> dict[str, str]:
-    ops = connection_of(fresh_database)
-    record = {"conn_type": "postgres", **{k: getattr(ops, k) for k in ("host", "port", "login", "password", "schema")}}
-    plain = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "MINDGUARD"))}
-    return plain | {"AIRFLOW_CONN_MINDGUARD_OPS": json.dumps(record), "PYTHONPATH": os.pathsep.join(sys.path)}
+    return plain_environment() | as_variable(connection_of(fresh_database))
 
 
 def test_an_incident_from_its_list_to_its_review(
     environment: dict[str, str], fresh_database: str, tmp_path: Path
 ) -> None:
     def run(*arguments: str) -> str:
-        done = mindguard(environment, "incidents", *arguments)
-        assert done.returncode == 0, done.stderr
+        # In this process: a dozen processes would take half a minute.
+        done = CliRunner().invoke(app, ["incidents", *arguments], env=environment)
+        assert done.exit_code == 0, done.output
         return done.stdout
 
     assert json.loads(run("list", "--json")) == []
@@ -76,10 +73,10 @@ def test_a_wrong_action_is_a_wrong_call(environment: dict[str, str]) -> None:
     assert mindguard(environment, "incidents", "review", "I-1", "--action", "nobody does it").returncode == 2
 
 
-def test_without_the_store_there_is_one_line(environment: dict[str, str]) -> None:
-    record = json.loads(environment["AIRFLOW_CONN_MINDGUARD_OPS"]) | {"port": 9}
-    done = mindguard(environment | {"AIRFLOW_CONN_MINDGUARD_OPS": json.dumps(record)}, "incidents", "list")
+def test_without_the_store_there_is_one_line(environment: dict[str, str], fresh_database: str) -> None:
+    unreachable = connection_of(fresh_database, port=9)
+    done = mindguard(environment | as_variable(unreachable), "incidents", "list")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "connections.ops" in line
-    assert record["password"] not in line
+    assert unreachable.password not in line

@@ -30,7 +30,7 @@ from backports import zstd
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 
-pytestmark = pytest.mark.integration
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 USER, PASSWORD = "mindguard", "p:ass/wörd '\""
@@ -51,12 +51,16 @@ class Front:
     def request(
         self, query: dict[str, str], body: bytes | Iterator[bytes] = b"", **headers: str
     ) -> http.client.HTTPResponse:
-        """One bare request on its own connection."""
+        """Make one bare request on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         sent = {"Authorization": f"Basic {token}"} | {name.replace("_", "-"): v for name, v in headers.items()}
         connection.request("POST", f"/?{urlencode(query)}", body, sent, encode_chunked=not isinstance(body, bytes))
         return connection.getresponse()
+
+    def is_running(self, query: str) -> bool:
+        """Return whether the engine is at work on the query."""
+        return query in self.request({"query": "SELECT query FROM system.processes"}).read().decode().split("\\n\n")
 
 
 def start(path: Path, *, port: int = 0, password: str | None = PASSWORD) -> subprocess.Popen[str]:
@@ -337,9 +341,9 @@ def test_database_of_a_request_ends_with_it(front: Front) -> None:
 
 
 def test_a_session_runs_one_query_at_a_time_and_expires(front: Front) -> None:
-    slow = threading.Thread(target=lambda: front.request({"query": "SELECT sleep(1)", "session_id": "busy"}).read())
+    slow = threading.Thread(target=lambda: front.request({"query": "SELECT sleep(2)", "session_id": "busy"}).read())
     slow.start()
-    time.sleep(0.3)
+    wait_until(lambda: front.is_running("SELECT sleep(2)"), 10, "the query has not begun", poll_s=0.02)
     locked = front.request({"query": "SELECT 1", "session_id": "busy"})
     slow.join()
     assert locked.headers["X-ClickHouse-Exception-Code"] == "373"
@@ -372,21 +376,22 @@ def test_eight_clients_at_once(front: Front) -> None:
 
 
 def test_a_short_query_does_not_wait_for_a_long_one(front: Front, client: Client) -> None:
-    slow = threading.Thread(target=lambda: front.request({"query": "SELECT sleep(2)"}).read())
+    slow = threading.Thread(target=lambda: front.request({"query": "SELECT sleep(3)"}).read())
     slow.start()
-    time.sleep(0.2)
-    began = time.monotonic()
+    wait_until(lambda: front.is_running("SELECT sleep(3)"), 10, "the query has not begun", poll_s=0.02)
     client.query("SELECT 1")
-    assert time.monotonic() - began < 1
+    assert slow.is_alive()
     slow.join()
 
 
 def test_small_queries_are_not_held_back_by_nagle(client: Client) -> None:
     client.query("SELECT 1")
-    began = time.monotonic()
+    took_s = []
     for _ in range(20):
+        began = time.monotonic()
         client.query("SELECT 1")
-    assert (time.monotonic() - began) / 20 < 0.03
+        took_s.append(time.monotonic() - began)
+    assert min(took_s) < 0.03  # Nagle's algorithm delays each by 40 ms; a busy machine not every one
 
 
 # --- Airflow ----------------------------------------------------------------------------------------------
@@ -445,8 +450,8 @@ def test_stop_lets_the_running_query_end_and_keeps_the_data(tmp_path: Path, numb
     client.command("CREATE TABLE kept (n UInt64) ENGINE = MergeTree ORDER BY n")
     client.insert("kept", [[1], [2]], column_names=["n"])
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(lambda: front.request({"query": "SELECT sleep(1)"}).read())
-        time.sleep(0.3)
+        running = pool.submit(lambda: front.request({"query": "SELECT sleep(2)"}).read())
+        wait_until(lambda: front.is_running("SELECT sleep(2)"), 10, "the query has not begun", poll_s=0.02)
         process.send_signal(number)
         assert running.result(timeout=10) == b"0\n"
     _, errors = process.communicate(timeout=20)

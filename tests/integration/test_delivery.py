@@ -19,7 +19,8 @@ from mindguard.alerts.reminders import hand_over, remind_of_reviews
 from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
 from mindguard.settings.alerts import EscalationSettings
-from tests.integration.test_incident_store import MINUTE, NOW, connection_of, finding
+from tests.connections import connection_of
+from tests.incidents import MINUTE, NOW, finding
 
 HOUR = 60 * MINUTE
 LADDERS = ladders(EscalationSettings())
@@ -30,7 +31,7 @@ class Later(MindGuardError):
 
 
 class Refused(MindGuardError):
-    """Feishu does not want it."""
+    """Feishu refuses the message."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Arrived:
 
 @dataclass
 class Group:
-    """A chat group: keeps Feishu's limits and one message for an idempotency key, and can be told to fail."""
+    """A chat group that asserts Feishu's limits, shows one message per idempotency key, and fails on demand."""
 
     updates: bool = True
     at: datetime = NOW
@@ -236,7 +237,7 @@ def test_one_message_that_cannot_be_made_does_not_stop_the_others(incidents: Inc
 
 
 def test_a_storm_of_a_thousand_findings_in_a_minute(incidents: IncidentStore) -> None:
-    """Three bursts hold P0s. No limit is exceeded (the group asserts it), nothing is lost, P0s are there in 5 s."""
+    """Three bursts contain P0s. No limit is exceeded (the group asserts it), nothing is lost, P0s are there in 5 s."""
     group = Group()
     reported: dict[str, datetime] = {}
     for second in range(60):
@@ -279,12 +280,12 @@ def names_by_message(group: Group) -> dict[str, set[str]]:
 
 
 def named(group: Group) -> set[str]:
-    """Every incident that some message names."""
+    """Return the names of all incidents that some message names."""
     return set().union(*names_by_message(group).values())
 
 
 def spelled_out(ranges: str) -> set[str]:
-    """`I-3–I-5` as the three."""
+    """Return each name of a list with ranges: `I-3–I-5` stands for three."""
     names: set[str] = set()
     for part in ranges.split(", "):
         first, _, last = part.partition("–")

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import html
-import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from devstack.parts.base import ROOT
 from mindguard.alerts.acknowledgement import incident_of
 from mindguard.alerts.escalation import ladders
-from mindguard.connections import Connection, from_environment
 from mindguard.jobs.alerting import Callers, deliver
 from mindguard.settings import Settings, load_settings
-from tests.integration.test_delivery_faults import Site, findings, site
-
-pytestmark = pytest.mark.integration
-
-__all__ = ["site"]
+from tests.cards import as_text
+from tests.incidents import NOW
+from tests.integration.delivery_site import Site, findings
 
 ROTA = """
 rota:
@@ -42,22 +36,19 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_the_card_names_the_people_and_its_link_takes_the_incident(site: Site, settings: Settings) -> None:
-    def resolve(conn_id: str) -> Connection:
-        return from_environment(conn_id, site.environment)
-
     # Noon of the rota: within an hour of its midnight a digest of the handover would be in the group too.
-    now = datetime.now(UTC).replace(hour=4, minute=10)
-    # It is known now, and has been so for hours: the time to respond is not over yet.
+    now = NOW.replace(hour=4, minute=10)
+    # It happened hours ago but became known only now, so the time to respond is not over yet.
     (incident,) = site.store.record(findings("api", at=now - timedelta(hours=5)), now=now)
-    deliver(settings, resolve, now=now, budget_s=20)
+    deliver(settings, site.resolve, now=now, budget_s=20)
     on_call, following = (Callers(settings)(now, position)[0] for position in (0, 1))
     (card,) = cards(site)
     assert f"<at id={on_call.feishu_id}>" in card
     assert "已超时" not in card
     token = card.partition("https://airflow.example.com/mindguard/acknowledge?token=")[2].partition('"')[0]
-    assert incident_of(token, settings, resolve, now=now) == incident.id
+    assert incident_of(token, settings, site.resolve, now=now) == incident.id
     later = now + timedelta(minutes=2)
-    deliver(settings, resolve, now=later, budget_s=20)
+    deliver(settings, site.resolve, now=later, budget_s=20)
     assert site.store.get(incident.id).escalated_to == following.name
     assert {on_call.name, following.name} == {"张三", "李四"}
     assert [entry.kind for entry in site.store.get(incident.id).timeline] == ["opened", "escalated", "called"]
@@ -66,9 +57,5 @@ def test_the_card_names_the_people_and_its_link_takes_the_incident(site: Site, s
 
 
 def cards(site: Site) -> list[str]:
-    """The cards as text, escapes undone."""
-
-    def plain(message: dict[str, Any]) -> str:
-        return html.unescape(json.dumps(message["message"], ensure_ascii=False)).replace('\\"', '"')
-
-    return [plain(message) for message in site.shown()]
+    """Return the text of each card, its inner quotation marks without backslashes."""
+    return [as_text(record).replace('\\"', '"') for record in site.shown()]

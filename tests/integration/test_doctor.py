@@ -1,5 +1,8 @@
-"""`mindguard doctor` over the real engines, each fault provoked. Where an engine cannot be made to have one, a proxy
-in front of it has it: stores without checksums or conditional writes, a pooler."""
+"""`mindguard doctor` over the real engines, with each fault provoked.
+
+Where an engine cannot be made to have a fault, a proxy in front of it does: stores without checksums or conditional
+writes, a pooler.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,8 @@ from mindguard.errors import ConnectionMissing, MindGuardError
 from mindguard.settings import Settings
 from mindguard.snapshots.export.source_errors import SourceError
 from mindguard.snapshots.storage.s3_errors import StoreError
+from tests.connections import connection_of
 from tests.integration.fault_proxy import Answer, Fault, s3_proxy
-
-pytestmark = pytest.mark.integration
 
 Found = dict[str, Diagnosis]
 
@@ -349,14 +351,8 @@ def name_of(conninfo: str) -> str:
 SETTINGS = Settings.model_validate({"snapshot": {"bucket": "x", "tables": [{"name": "public.t"}]}})
 
 
-def as_connection(conninfo: str, **more: Any) -> Connection:
-    parts: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(conninfo)
-    where = {"host": parts["host"], "port": int(parts["port"]), "schema": parts["dbname"]}
-    return replace(Connection("c", "postgres", **where, login=parts["user"], password=parts["password"]), **more)
-
-
 def source_of(conninfo: str, settings: Settings = SETTINGS) -> Found:
-    return by_check(examine_source(settings, lambda _: as_connection(conninfo), now))
+    return by_check(examine_source(settings, lambda _: connection_of(conninfo), now))
 
 
 def test_a_fit_source_passes(database: str) -> None:
@@ -478,7 +474,7 @@ def test_a_pooler_is_seen(database: str, stack: Stack) -> None:
 
 def drill_of(source: str, drill: str) -> Found:
     ids = {SETTINGS.connections.app: source, SETTINGS.connections.drill: drill}
-    return by_check(examine_drill(SETTINGS, lambda conn_id: as_connection(ids[conn_id]), now))
+    return by_check(examine_drill(SETTINGS, lambda conn_id: connection_of(ids[conn_id]), now))
 
 
 def test_a_drill_that_burdens_the_source_is_a_warning(database: str, stack: Stack) -> None:
@@ -520,7 +516,7 @@ def test_a_drill_in_another_encoding(database: str, stack: Stack) -> None:
 
 
 def restore_of(conninfo: str) -> Found:
-    return by_check(examine_restore(SETTINGS, lambda _: as_connection(conninfo), now))
+    return by_check(examine_restore(SETTINGS, lambda _: connection_of(conninfo), now))
 
 
 def test_restoring_as_the_owner_passes(database: str) -> None:
@@ -567,7 +563,7 @@ def test_the_sources_fault_is_not_the_drills(stack: Stack) -> None:
     def resolve(conn_id: str) -> Connection:
         if conn_id == SETTINGS.connections.app:
             raise MindGuardError("no such connection")
-        return as_connection(stack.postgres_conninfo("mindguard_drill"))
+        return connection_of(stack.postgres_conninfo("mindguard_drill"))
 
     found = by_check(examine_drill(SETTINGS, resolve, now))
     assert found["against source"].status == "unknown"

@@ -26,9 +26,8 @@ from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.proof import Proof
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import verify_snapshot
-from tests.integration.restoring import NOW, copy_objects, empty_database, fingerprints, run, snapshot
-
-pytestmark = pytest.mark.integration
+from tests.integration.restoring import NOW, empty_database, fingerprints, run, snapshot
+from tests.stored_objects import copy_objects, flipped, overwrite, remove
 
 TABLES = """
 create type mood as enum ('calm', 'low');
@@ -98,7 +97,7 @@ def published(store: Store, manifest: Manifest, change: Callable[[dict[str, Any]
     body = manifest.model_dump(mode="json")
     change(body)
     changed = Manifest.model_validate(body)
-    store._client.put_object(Bucket=store.bucket, Key=find_key(store, manifest.snapshot_id), Body=changed.to_bytes())
+    overwrite(store, find_key(store, manifest.snapshot_id), changed.to_bytes())
     return changed
 
 
@@ -109,7 +108,7 @@ def rewritten(store: Store, manifest: Manifest, change: Callable[[pa.Table], pa.
     sink = io.BytesIO()
     pq.write_table(table, sink)
     body = sink.getvalue()
-    store._client.put_object(Bucket=store.bucket, Key=part.key, Body=body)
+    overwrite(store, part.key, body)
 
     def agree(raw: dict[str, Any]) -> None:
         found = raw["tables"][0]["parts"][0]
@@ -134,7 +133,7 @@ def replaced(name: str, value: str) -> Callable[[pa.Table], pa.Table]:
 def overwritten(change: Callable[[bytes], bytes], which: int = 0) -> Callable[[Store, Manifest], object]:
     def mutate(store: Store, manifest: Manifest) -> None:
         key = manifest.objects[which].key
-        store._client.put_object(Bucket=store.bucket, Key=key, Body=change(store.read(key)))
+        overwrite(store, key, change(store.read(key)))
 
     return mutate
 
@@ -149,11 +148,11 @@ def sequences_at(value: int) -> Callable[[dict[str, Any]], object]:
 
 # What is done to the stored snapshot, what the drill says, and whether verify, which knows no values, sees it too.
 AT_FAULT: dict[str, tuple[Callable[[Store, Manifest], object], str, bool]] = {
-    "a flipped byte": (overwritten(lambda body: bytes([body[0] ^ 1]) + body[1:]), "the manifest says", True),
+    "a flipped byte": (overwritten(flipped), "the manifest says", True),
     "a truncated part": (overwritten(lambda body: body[:-9]), "the manifest says", True),
     "a damaged schema dump": (overwritten(lambda body: body[:-9], which=-1), "the manifest says", True),
     "a removed part": (
-        lambda store, m: store._client.delete_object(Bucket=store.bucket, Key=m.parts[0].key),
+        lambda store, m: remove(store, m.parts[0].key),
         "is missing in the store",
         True,
     ),
@@ -176,16 +175,12 @@ AT_FAULT: dict[str, tuple[Callable[[Store, Manifest], object], str, bool]] = {
     ),
     "sequences behind the rows": (lambda s, m: published(s, m, sequences_at(7)), "is behind the rows", False),
     "an altered manifest": (
-        lambda store, m: store._client.put_object(
-            Bucket=store.bucket,
-            Key=find_key(store, "latest"),
-            Body=store.read(find_key(store, "latest")).replace(b"low", b"lov"),
-        ),
+        lambda store, m: overwrite(store, key := find_key(store, "latest"), store.read(key).replace(b"low", b"lov")),
         "was altered",
         False,
     ),
     "a removed manifest": (
-        lambda store, m: store._client.delete_object(Bucket=store.bucket, Key=find_key(store, "latest")),
+        lambda store, m: remove(store, find_key(store, "latest")),
         "there is no snapshot",
         False,
     ),

@@ -33,8 +33,7 @@ from mindguard.snapshots.storage.encryption import (
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import verify_snapshot
 from tests.integration.restoring import run
-
-pytestmark = pytest.mark.integration
+from tests.stored_objects import damage, flipped
 
 NOW = datetime.now(UTC) - timedelta(days=3)
 RING = KeyRing.from_json(new_key_ring("2026-05"), origin="test")
@@ -99,11 +98,9 @@ def written(taken: Taken) -> int:
     return sum(report.parts_written for report in taken.tables.values())
 
 
-def flip(store: Store, key: str, position: int = -20) -> None:
-    """Another byte under the same key, with the recorded SHA-256 left as it was."""
-    body, head = bytearray(store.read(key)), store._client.head_object(Bucket=store.bucket, Key=key)
-    body[position] ^= 1
-    store._client.put_object(Bucket=store.bucket, Key=key, Body=bytes(body), Metadata=head["Metadata"])
+def flip(store: Store, key: str) -> None:
+    """Change a byte near the end of an object."""
+    damage(store, key, lambda body: flipped(body, -20))
 
 
 def test_taken_verified_proven_and_rows_restored(vault: Bucket, database: str, scratch: str) -> None:
@@ -117,7 +114,7 @@ def test_taken_verified_proven_and_rows_restored(vault: Bucket, database: str, s
     second = take(database, store, day=1)
     assert written(second) == 0
     assert second.manifest.schema_dump == taken.manifest.schema_dump
-    request = RestoreRequest(("public.wellness_notes",), ("id=7", "id=29999"), "brought_back", False)
+    request = RestoreRequest(("public.wellness_notes",), where=("id=7", "id=29999"), schema="brought_back")
     restore(taken.manifest, store, database, request)
     brought_back = run(database, "select * from brought_back.wellness_notes order by id")
     assert len(brought_back) == 2

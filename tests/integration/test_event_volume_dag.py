@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import shutil
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from mindguard.volume.days import Moment, day_start
 from mindguard.volume.install import install
 from mindguard.volume.run import Run, outcome_of
 from mindguard.volume.source import EventSource
+from tests.cards import about, as_text, colour
 
 DAG = "event_volume"
 DATABASE = "volume_dag"
@@ -45,7 +45,7 @@ expectations: [{type: expect_column_values_to_be_betwen, severity: warning, kwar
 
 
 class Scene:
-    """One table of events with every fault on a day of its own, and who judges it."""
+    """One table of events, with each fault on a day of its own, and the code that judges it."""
 
     def __init__(self, stack: Stack, settings: Settings) -> None:
         self.stack = stack
@@ -60,11 +60,11 @@ class Scene:
         return day_start(day, self.settings.zone) + timedelta(hours=hour)
 
     def run(self, day: date, hour: float = 24.5) -> Run:
-        """As the DAG judges; half an hour after the day, unless another moment is asked for."""
+        """Judge a day as the DAG does, by default half an hour after it."""
         return judge_day(SUITES, self.settings, self.resolve, Moment(day, self.at(day, hour)))
 
     def findings(self, day: date, hour: float = 24.5) -> dict[str, Finding]:
-        """What would be reported, by recovery key."""
+        """Return the findings that a run would report, by recovery key."""
         run = self.run(day, hour)
         run.check()
         return {finding.recovery_key: finding for finding in outcome_of(run, self.settings)[0]}
@@ -73,15 +73,13 @@ class Scene:
         since = datetime(2026, 1, 1, tzinfo=UTC)
         return {incident.recovery_key: incident for incident in self.store.lasting(source="volume", since=since)}
 
-    def cards(self, fingerprint: str) -> list[dict[str, Any]]:
-        """What is in the group now."""
-        feed = httpx.get(f"{self.stack.feishu.url}/_messages", trust_env=False, timeout=10).json()["messages"]
-        return [each["message"] for each in feed if each["code"] == 0 and each["fingerprint"] == fingerprint]
+    def cards(self, incident: Incident) -> list[dict[str, Any]]:
+        """Return the records of the incident's cards that are in the group now, oldest first."""
+        return about(self.stack.feishu.url, incident.alert.fingerprint)
 
-
-def shown(cards: list[dict[str, Any]]) -> str:
-    """As a person reads them, Feishu's escapes undone."""
-    return html.unescape(json.dumps(cards, ensure_ascii=False))
+    def shown(self, incident: Incident) -> str:
+        """Return the text of the incident's cards."""
+        return "\n".join(map(as_text, self.cards(incident)))
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +125,7 @@ def put_faults(scene: Scene, faults: EventFaults) -> None:
 
 @pytest.fixture(scope="module")
 def scheduled(scene: Scene) -> tuple[Scene, str]:
-    """The scheduler has run the DAG half an hour after Thursday; gives the run's id."""
+    """The scene and the id of a run: the scheduler has run the DAG half an hour after Thursday."""
     api = scene.stack.airflow_api()
     api.wait_for_dags(DAG)
     api.unpause_from_now(DAG)
@@ -146,7 +144,7 @@ def test_falls_of_one_event_of_all_and_a_vanished_one_are_incidents_with_cards(s
         "volume:event_volume:task_view": "P1",
         "volume:event_volume:checkin_submit": "P1",
     }
-    cards = {key: shown(scene.cards(each.alert.fingerprint)) for key, each in paged.items()}
+    cards = {key: scene.shown(each) for key, each in paged.items()}
     for card in cards.values():
         assert '"tag": "chart"' in card
         assert "09-17" in card  # the marked day
@@ -160,7 +158,7 @@ def test_a_funnel_that_a_fall_explains_has_no_card(scheduled: tuple[Scene, str])
     scene, _ = scheduled
     hidden = {key: each for key, each in scene.incidents().items() if each.inhibited}
     assert hidden.keys() >= {"volume:funnels:checkin/checkin_submit", "volume:funnels:task/task_view"}
-    assert [scene.cards(each.alert.fingerprint) for each in hidden.values()] == [[] for _ in hidden]
+    assert [scene.cards(each) for each in hidden.values()] == [[] for _ in hidden]
 
 
 def test_broken_suites_fail_their_tasks_and_are_named(scheduled: tuple[Scene, str]) -> None:
@@ -178,8 +176,8 @@ def test_broken_suites_fail_their_tasks_and_are_named(scheduled: tuple[Scene, st
     logs = [api.log(DAG, run_id, "check_suites", map_index=index) for index in (0, 1)]
     assert "does not know 'expect_column_values_to_be_betwen'" in logs[0]
     assert "unreadable.yaml" in logs[1]
-    incidents = [each for each in scene.store.list(limit=500) if each.alert.subject == f"{DAG}.check_suites"]
-    card = shown(scene.cards(incidents[0].alert.fingerprint))
+    failed = [each for each in scene.store.list(limit=500) if each.alert.subject == f"{DAG}.check_suites"]
+    card = scene.shown(failed[0])
     assert "1 not checked: " in card
     assert "betwen" in card or "unreadable.yaml" in card
 
@@ -214,8 +212,7 @@ def test_an_event_that_is_well_again_ends_its_incident_and_its_card_turns_green(
     after = scene.incidents()
     assert {after[key].state for key in before} == {"resolved"}
     for key in ("volume:total_volume:*", "volume:event_volume:task_view", "volume:event_volume:checkin_submit"):
-        last = scene.cards(before[key].alert.fingerprint)[-1]
-        assert last["card"]["header"]["template"] == "green"
+        assert colour(scene.cards(before[key])[-1]) == "green"
 
 
 def test_late_rare_new_and_misdated_events_and_a_day_loaded_twice(scene: Scene) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,8 +20,10 @@ from devstack.airflow_api import AirflowAPI
 from devstack.data.sample_data import load_tables
 from devstack.parts.base import ROOT
 from devstack.stack import Stack
+from tests.processes import free_port, plain_environment
+from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 BIN = Path(sys.executable).parent
 
@@ -47,7 +47,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`pip install .`, into a folder of its own so that the test's environment stays as it is."""
     target = tmp_path_factory.mktemp("site")
     subprocess.run(
@@ -57,15 +57,9 @@ def site(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def bare_airflow(
-    stack: Stack, clone: Path, site: Path, tmp_path_factory: pytest.TempPathFactory
+    stack: Stack, clone: Path, installed: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AirflowAPI]:
     """`airflow standalone` in an empty home, with the connections in its environment."""
     home, port = tmp_path_factory.mktemp("airflow-home"), free_port()
@@ -74,10 +68,9 @@ def bare_airflow(
     settings = home / "mindguard.yaml"
     shipped = (clone / "include/config/mindguard.yaml").read_text("utf-8")
     settings.write_text(shipped.replace("prefix: key-tables", "prefix: existing-airflow"), "utf-8")
-    plain = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "MINDGUARD"))}
     connections = {key: value for key, value in stack.environment().items() if key.startswith("AIRFLOW_CONN_")}
     environment = (
-        plain
+        plain_environment()
         | connections
         | {
             "AIRFLOW_HOME": str(home),
@@ -93,7 +86,7 @@ def bare_airflow(
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
             "MINDGUARD_SETTINGS": str(settings),
-            "PYTHONPATH": str(site),
+            "PYTHONPATH": str(installed),
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # standalone starts `airflow` by name
             "NO_PROXY": "127.0.0.1",
         }
@@ -118,15 +111,17 @@ def bare_airflow(
 
 
 def logged_in(url: str, process: subprocess.Popen[bytes], home: Path) -> AirflowAPI:
-    deadline = time.monotonic() + 120
-    while True:
+    def end_of_the_log() -> str:
+        return (home / "standalone.log").read_text(errors="replace")[-2000:]
+
+    def client() -> AirflowAPI | None:
+        assert process.poll() is None, end_of_the_log()
         try:
             return AirflowAPI(url, "admin", "only-for-this-test")
         except httpx.HTTPError:
-            log = (home / "standalone.log").read_text(errors="replace")
-            assert process.poll() is None, log[-2000:]
-            assert time.monotonic() < deadline, log[-2000:]
-            time.sleep(0.5)
+            return None
+
+    return wait_until(client, 120, end_of_the_log, poll_s=0.5)
 
 
 def test_every_dag_loads_without_errors(bare_airflow: AirflowAPI, clone: Path) -> None:

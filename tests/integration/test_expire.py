@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
@@ -39,8 +36,8 @@ from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import verify_snapshot
 from tests.integration.restoring import ZONE, run
 from tests.integration.scheduled import own_snapshots, ready
-
-pytestmark = pytest.mark.integration
+from tests.processes import mindguard, plain_environment
+from tests.stored_objects import overwrite, remove
 
 START = datetime.now(UTC).replace(microsecond=0)
 RULES = RetentionSettings(days=5, minimum=2)
@@ -91,7 +88,7 @@ def expire(store: SimulatedStore, day: float, *, apply: bool = True, rules: Rete
 
 
 def put(store: Store, key: str) -> None:
-    store._client.put_object(Bucket=store.bucket, Key=key, Body=b"not ours")
+    overwrite(store, key, b"not ours")
 
 
 def assert_whole(store: Store) -> None:
@@ -283,10 +280,10 @@ def test_an_export_reuses_what_is_named_or_young_and_nothing_that_may_be_going(
     database: str, store: SimulatedStore
 ) -> None:
     first = take(database, store, 0)
-    store._client.delete_object(Bucket=store.bucket, Key=first.key)
+    remove(store, first.key)
     resumed = take(database, store, 0)
     assert resumed.manifest.parts == first.manifest.parts, "young orphans: a run that failed is resumed"
-    store._client.delete_object(Bucket=store.bucket, Key=resumed.key)
+    remove(store, resumed.key)
     store.now = START + 0.99 * DAY  # not yet 24 h, but they would be before this run has to end
     written = take_snapshot(database, store, settings_of(), now=store.now, zone=ZONE).manifest
     assert not {part.key for part in written.parts} & {part.key for part in first.manifest.parts}
@@ -306,7 +303,7 @@ def test_a_base_that_expires_meanwhile_fails_the_run(database: str, store: Simul
 
     def expire_the_base(line: str) -> None:
         if "reused" in line:
-            store._client.delete_object(Bucket=store.bucket, Key=first.key)
+            remove(store, first.key)
 
     with pytest.raises(reuse.ReuseUnsafe, match=rf"{first.manifest.snapshot_id} expired while .* run again"):
         take_snapshot(database, store, settings_of(), now=START + DAY, zone=ZONE, progress=expire_the_base)
@@ -407,8 +404,10 @@ class TestObjectLock:
         body = b"rows of a run that failed"
         store.locking(mode, now + timedelta(seconds=8)).create(orphan, body, Content.of(body))
         taken = [take(database, store, day) for day in range(1, 8)]
-        # Only now, so that however long the snapshots took, the locks hold while expiry looks.
-        until = datetime.now(UTC) + timedelta(seconds=10)
+        began = time.monotonic()
+        expire(store, 7, apply=False)
+        # However busy the machine is, the locks hold while expiry looks.
+        until = datetime.now(UTC) + timedelta(seconds=8 + 5 * (time.monotonic() - began))
         for key in (locked.key, orphan, *(each.key for each in locked.manifest.objects)):
             store.locking(mode, until).extend_lock(key)
         refused = expire(store, 7)
@@ -416,7 +415,7 @@ class TestObjectLock:
         assert [line.split()[0] for line in refused.locked] == [locked.key, orphan]
         assert "is locked until" in refused.locked[0]
         assert refused.snapshots == [taken[0].manifest.snapshot_id]
-        time.sleep(max(0.0, (until - datetime.now(UTC)).total_seconds() + 1.5))
+        time.sleep(max(0.0, (until - datetime.now(UTC)).total_seconds() + 1.5))  # nothing but time ends a lock
         done = expire(store, 7)
         done.check()
         assert (done.snapshots, done.locked) == ([locked.manifest.snapshot_id], [])
@@ -429,7 +428,7 @@ class TestObjectLock:
         take(database, store, 0)
         orphan = store.layout.part_key("public.t", "a" * 40)
         put(store, orphan)
-        store._client.delete_object(Bucket=store.bucket, Key=orphan)
+        remove(store, orphan)
         assert len([each for each in store.listing(versions=True) if each.key == orphan]) == 2
         expire(store, 2).check()
         assert not [each for each in store.listing(versions=True) if each.key == orphan]
@@ -471,40 +470,29 @@ def test_thirty_days_at_one_percent_a_day(fresh_database: str, stack: Stack, buc
     assert [day.kept for day in soak.days] == [min(day + 1, 13) for day in range(30)]
 
 
-COMMAND = "from mindguard.cli import app; app()"
-
-
 def test_the_commands(database: str, stack: Stack, store: SimulatedStore, tmp_path: Path) -> None:
     """The real clock rules here: nothing is old enough, whatever is asked."""
     taken = take(database, store, 0)
     settings = tmp_path / "settings.yaml"
     settings.write_text(f"snapshot: {{bucket: {store.bucket}, tables: [{{name: public.steady}}]}}\n", "utf-8")
-    plain = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "MINDGUARD"))}
-    environment = plain | stack.environment() | {"MINDGUARD_SETTINGS": str(settings)}
-    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    environment = plain_environment() | stack.environment() | {"MINDGUARD_SETTINGS": str(settings)}
 
-    def mindguard(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", COMMAND, "snapshot", *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def run_snapshot(*arguments: str) -> str:
+        done = mindguard(environment, "snapshot", *arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     snapshot_id = taken.manifest.snapshot_id
-    assert json.loads(mindguard("hold", "latest", "--reason", "auditors", "--json"))["snapshot_id"] == snapshot_id
-    plan = json.loads(mindguard("expire", "--json"))
+    assert json.loads(run_snapshot("hold", "latest", "--reason", "auditors", "--json"))["snapshot_id"] == snapshot_id
+    plan = json.loads(run_snapshot("expire", "--json"))
     assert plan["decisions"] == [{"snapshot_id": snapshot_id, "action": "keep", "reason": "held: auditors"}]
     assert plan["applied"] is False
-    for_people = mindguard("expire")
+    for_people = run_snapshot("expire")
     assert f"{snapshot_id}" in for_people
     assert "held: auditors" in for_people
     assert "nothing was removed" in for_people
-    assert mindguard("release", snapshot_id).strip() == f"snapshot {snapshot_id} is no longer held"
-    assert "0.0 days old, kept for 30" in mindguard("expire", "--apply")
+    assert run_snapshot("release", snapshot_id).strip() == f"snapshot {snapshot_id} is no longer held"
+    assert "0.0 days old, kept for 30" in run_snapshot("expire", "--apply")
     assert find_snapshot(store, "latest") == taken.manifest
 
 

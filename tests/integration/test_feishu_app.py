@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,20 +19,12 @@ from mindguard.feishu.answers import FeishuRefused, FeishuThrottled, FeishuUnrea
 from mindguard.feishu.app_client import app_from_connection
 from mindguard.feishu.cases import CASES, DIGESTS, sample
 from mindguard.feishu.transport import AppTransport, transport_from_connection
+from tests.cards import messages
 from tests.sandbox import APP_ID, APP_SECRET, CHAT_ID, Running
-
-pytestmark = pytest.mark.integration
 
 ZONE = ZoneInfo("Asia/Shanghai")
 NOW = datetime(2026, 11, 19, 6, 15, tzinfo=UTC)
 DUTY = (Person("A", "ou_a1"), Person("B", "ou_b2"))
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Running]:
-    running = Running(tmp_path / "received.jsonl")
-    yield running
-    running.end()
 
 
 def app(sandbox: Running, *, budget_s: float = 12.0, timeout_s: float = 5.0, **fields: Any) -> AppTransport:
@@ -51,10 +41,6 @@ def alert(case: str = "p1-full") -> Alert:
     return found
 
 
-def delivered(sandbox: Running) -> list[dict[str, Any]]:
-    return [record for record in sandbox.received() if record["code"] == 0]
-
-
 @pytest.mark.parametrize("case", [*CASES, *DIGESTS])
 def test_every_sample_is_taken_as_a_card(sandbox: Running, case: str) -> None:
     shown, transport = sample(case, "zh"), app(sandbox)
@@ -63,22 +49,22 @@ def test_every_sample_is_taken_as_a_card(sandbox: Running, case: str) -> None:
     else:
         sent = transport.send(shown, uuid=case, now=NOW)
     assert sent.form == "card"
-    assert [record["message_id"] for record in delivered(sandbox)] == [sent.message_id]
+    assert [record["message_id"] for record in messages(sandbox.base)] == [sent.message_id]
 
 
 def test_one_uuid_is_shown_once_an_hour(sandbox: Running) -> None:
     transport = app(sandbox)
     ids = {transport.send(alert(), uuid="u", now=NOW).message_id for _ in range(3)}
-    assert (len(ids), len(delivered(sandbox))) == (1, 1)
+    assert (len(ids), len(messages(sandbox.base))) == (1, 1)
     sandbox.clock(3700)
     assert transport.send(alert(), uuid="u", now=NOW).message_id not in ids
-    assert len(delivered(sandbox)) == 2
+    assert len(messages(sandbox.base)) == 2
 
 
 def test_a_lost_answer_shows_nothing_twice(sandbox: Running) -> None:
     sandbox.fail("drop_stored")
     app(sandbox).send(alert(), uuid="u" * 80, now=NOW)
-    assert len(delivered(sandbox)) == 1
+    assert len(messages(sandbox.base)) == 1
 
 
 def test_the_same_card_turns_green(sandbox: Running) -> None:
@@ -87,7 +73,7 @@ def test_the_same_card_turns_green(sandbox: Running) -> None:
     assert first.message_id
     ended = replace(alert(), resolved_at=alert().happened_at + timedelta(minutes=47))
     assert transport.update(first.message_id, ended, now=NOW) == first
-    (record,) = delivered(sandbox)
+    (record,) = messages(sandbox.base)
     colours = [
         message["card"]["header"]["template"] for message in (record["history"][0]["message"], record["message"])
     ]
@@ -104,7 +90,7 @@ def test_after_14_days_the_thread_is_answered_once(sandbox: Running) -> None:
     for _ in range(2):
         answered = transport.update(first.message_id, alert(), now=NOW)
         assert answered.message_id != first.message_id
-    assert [record.get("thread") for record in delivered(sandbox)] == [None, first.message_id]
+    assert [record.get("thread") for record in messages(sandbox.base)] == [None, first.message_id]
 
 
 @pytest.mark.parametrize("mode", ["throttle", "http500", "drop", "token_expired"])
@@ -117,7 +103,7 @@ def test_what_fails_for_a_moment_is_done_again(sandbox: Running, mode: str) -> N
     assert transport.update(first.message_id, alert("p1-taken"), now=NOW) == first
     sandbox.fail(mode)
     assert transport.urge(first.message_id, DUTY, "app", now=NOW) == "called by app: A, B"
-    (record,) = delivered(sandbox)
+    (record,) = messages(sandbox.base)
     assert len(record["history"]) == 1
     assert [call["people"] for call in record["urgent"]] == [["ou_a1", "ou_b2"]]
 
@@ -148,7 +134,7 @@ def test_a_fault_ends_after_its_seconds(sandbox: Running) -> None:
 def test_an_invalid_mention_costs_the_mention_only(sandbox: Running) -> None:
     sandbox.fail("invalid_mention", 9)
     assert app(sandbox).send(alert(), uuid="u", now=NOW).form == "card without mentions"
-    (record,) = delivered(sandbox)
+    (record,) = messages(sandbox.base)
     shown = json.dumps(record["message"], ensure_ascii=False)
     assert "<at" not in shown
     assert "值班甲" in shown
@@ -157,7 +143,7 @@ def test_an_invalid_mention_costs_the_mention_only(sandbox: Running) -> None:
 def test_a_refused_card_arrives_as_text(sandbox: Running) -> None:
     sandbox.fail("refuse_card", 2)
     assert app(sandbox).send(alert(), uuid="u", now=NOW).form == "text"
-    assert "checkin_submit" in delivered(sandbox)[0]["message"]["content"]["text"]
+    assert "checkin_submit" in messages(sandbox.base)[0]["message"]["content"]["text"]
 
 
 def test_a_refused_change_is_answered_as_text(sandbox: Running) -> None:
@@ -165,7 +151,7 @@ def test_a_refused_change_is_answered_as_text(sandbox: Running) -> None:
     first = transport.send(alert(), uuid="u", now=NOW)
     sandbox.fail("refuse_card", 2)
     assert transport.update(first.message_id or "", alert(), now=NOW).form == "text"
-    assert delivered(sandbox)[1]["thread"] == first.message_id
+    assert messages(sandbox.base)[1]["thread"] == first.message_id
 
 
 @pytest.mark.parametrize("mode", ["quota", "policy"])
@@ -176,7 +162,7 @@ def test_a_call_that_is_not_allowed_falls_back_and_says_so(sandbox: Running, mod
     line = transport.urge(sent.message_id or "", DUTY, "phone", now=NOW)
     assert line.startswith("called by app: A, B; phone not allowed: code 2300")
     assert "sms not allowed" in line
-    assert [call["means"] for call in delivered(sandbox)[0]["urgent"]] == ["app"]
+    assert [call["means"] for call in messages(sandbox.base)[0]["urgent"]] == ["app"]
     sandbox.fail(mode, 3)
     assert transport.urge(sent.message_id or "", DUTY, "phone", now=NOW).startswith("nobody called; phone not allowed")
 
@@ -216,14 +202,14 @@ def test_a_killed_sandbox_remembers_messages_changes_and_calls(sandbox: Running)
     assert sandbox.received() == before
     transport.update(sent.message_id or "", alert("resolved"), now=NOW)
     assert transport.send(alert(), uuid="u", now=NOW) == sent
-    assert len(delivered(sandbox)) == 1
+    assert len(messages(sandbox.base)) == 1
 
 
 def test_the_limit_of_five_a_second_is_kept(sandbox: Running) -> None:
     transport = app(sandbox)
     for number in range(8):
         transport.send(alert("p0-sos"), uuid=str(number), now=NOW)
-    assert len(delivered(sandbox)) == 8
+    assert len(messages(sandbox.base)) == 8
 
 
 def test_neither_secret_nor_token_shows_anywhere(sandbox: Running, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,9 +7,8 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,17 +24,8 @@ from mindguard.feishu.client import hook_from_connection
 from mindguard.feishu.message import encode, hook_message, text_message
 from tests.sandbox import SECRET, TOKEN, Running
 
-pytestmark = pytest.mark.integration
-
 ZONE = ZoneInfo("Asia/Shanghai")
 HELLO = text_message("hello")
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Running]:
-    running = Running(tmp_path / "received.jsonl")
-    yield running
-    running.end()
 
 
 def now() -> datetime:

@@ -6,55 +6,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 
-import psycopg
 import pytest
 
 from devstack.parts.base import ROOT
-from mindguard.alerts.alert import Alert, Fact, fingerprint
-from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.finding import Recovery
 from mindguard.alerts.incidents.store import ActionItem, IncidentMissing, IncidentStateError, IncidentStore
 from mindguard.alerts.severity import Severity
-from mindguard.connections import Connection
 from mindguard.database.session import StoreUnavailable
-
-NOW = datetime(2026, 11, 24, 3, 1, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
-
-
-def connection_of(conninfo: str) -> Connection:
-    """The record of a libpq connection string."""
-    parts = psycopg.conninfo.conninfo_to_dict(conninfo)
-    return Connection(
-        conn_id="mindguard_ops",
-        conn_type="postgres",
-        host=str(parts["host"]),
-        port=int(parts["port"] or 0),
-        login=str(parts["user"]),
-        password=str(parts.get("password") or ""),
-        schema=str(parts["dbname"]),
-    )
-
-
-def finding(
-    subject: str = "api",
-    *,
-    severity: Severity = Severity.P1,
-    at: datetime = NOW,
-    occurrence: str = "",
-    parent: str = "",
-    value: str = "",
-) -> Finding:
-    alert = Alert(
-        title=f"{subject} is slow",
-        severity=severity,
-        subject=subject,
-        happened_at=at,
-        fingerprint=fingerprint("test", subject),
-        facts=(Fact("latency", value),) if value else (),
-    )
-    return Finding(alert, source="test", recovery_key=f"test:{subject}", occurrence=occurrence, parent=parent)
+from tests.connections import connection_of
+from tests.incidents import MINUTE, NOW, finding
 
 
 @pytest.fixture
@@ -95,7 +57,8 @@ def test_what_lasted_after_a_moment_is_found_also_when_it_is_over(incidents: Inc
 
 def test_processes_that_meet_an_empty_database_make_the_schema_once(fresh_database: str) -> None:
     code = (
-        "import sys; from tests.integration.test_incident_store import *;"
+        "import sys; from mindguard.alerts.incidents.store import IncidentStore;"
+        "from tests.connections import connection_of; from tests.incidents import NOW, finding;"
         "IncidentStore.of(connection_of(sys.argv[1])).record([finding()], now=NOW)"
     )
     command = [sys.executable, "-c", code, fresh_database]
@@ -235,7 +198,7 @@ def test_what_is_no_incident(incidents: IncidentStore, name: str) -> None:
 def test_a_store_that_cannot_be_reached_says_so_without_its_password(fresh_database: str) -> None:
     right = connection_of(fresh_database)
     for wrong in ({"port": 9}, {"password": "not-the-password-5678"}, {"schema": "nowhere"}):
-        store = IncidentStore.of(Connection(**{**vars(right), **wrong}))
+        store = IncidentStore.of(replace(right, **wrong))
         with pytest.raises(StoreUnavailable, match=r"connections\.ops") as unavailable:
             store.list()
         assert "not-the-password-5678" not in str(unavailable.value)

@@ -1,24 +1,11 @@
-"""The sandbox accepts what Feishu's own client sends, not only what this project sends. That import takes seconds."""
+"""The sandbox accepts what Feishu's own client sends. A file of its own, since importing that client takes seconds."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from mindguard.feishu.cases import preview
 from tests.sandbox import APP_ID, APP_SECRET, CHAT_ID, Running
-
-pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Running]:
-    running = Running(tmp_path / "received.jsonl")
-    yield running
-    running.end()
 
 
 def test_the_official_client_sends_changes_answers_and_calls(sandbox: Running) -> None:

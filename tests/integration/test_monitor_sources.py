@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -28,14 +27,11 @@ from mindguard.settings import Settings
 from mindguard.snapshots.storage.manifest import Manifest, SourceIdentity, StoredObject, Table
 from mindguard.snapshots.storage.proof import Proof, store_proof
 from mindguard.snapshots.storage.store import Store
+from tests.processes import free_port
+from tests.stored_objects import overwrite
+from tests.waiting import wait_until
 
 MINUTE = timedelta(minutes=1)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def measured(connection: Connection, *, snapshot: dict[str, Any] | None = None, **facts: Any) -> list[Result]:
@@ -72,12 +68,13 @@ def test_what_a_group_has_not_read_is_as_old_as_its_oldest_message(broker: Kafka
     broker.produce(4, at=now, topic=topic)
     (late,) = lag(broker, topic)
     assert (late.status, late.reason, late.cause, late.note) == ("error", "above", "pipeline_late", "9 behind")
-    assert late.value == pytest.approx(420, abs=30)
+    assert 419 < late.value < (datetime.now(UTC) - now + 7 * MINUTE).total_seconds() + 1
     broker.consume(group="landing", topic=topic)
-    broker.produce(1, at=datetime.now(UTC), topic=topic)
+    last = datetime.now(UTC)
+    broker.produce(1, at=last, topic=topic)
     (caught_up,) = lag(broker, topic)
     assert (caught_up.status, caught_up.note) == ("pass", "1 behind")
-    assert caught_up.value == pytest.approx(0, abs=30)
+    assert caught_up.value < (datetime.now(UTC) - last).total_seconds() + 1
 
 
 def test_each_topic_is_judged_alone_and_asking_moves_nothing(broker: KafkaBroker, topic: str) -> None:
@@ -193,21 +190,18 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]
         [program, *options, f"--web.listen-address=127.0.0.1:{port}"], stderr=subprocess.DEVNULL
     ) as process:
         try:
-            wait_until_ready(f"http://127.0.0.1:{port}/-/ready")
+            ready = f"http://127.0.0.1:{port}/-/ready"
+            wait_until(lambda: answers(ready), 30, "Prometheus is not ready")
             yield Connection("p", "http", host="127.0.0.1", port=port)
         finally:
             process.kill()
 
 
-def wait_until_ready(url: str) -> None:
-    for _ in range(300):
-        try:
-            if httpx.get(url, trust_env=False).is_success:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError(f"{url} is not ready")
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
 
 
 @pytest.mark.parametrize(
@@ -285,7 +279,7 @@ def test_the_age_of_the_newest_snapshot_that_is_proven(
     good = keep(store, now - timedelta(hours=2), proven=True)
     newer = now - timedelta(minutes=90)
     damaged = store.layout.manifest_key(newer.date(), keep(store, newer, proven=True))
-    store._client.put_object(Bucket=store.bucket, Key=damaged, Body=b"{}")
+    overwrite(store, damaged, b"{}")
     assert (result().status, result().note) == ("pass", good)
 
 

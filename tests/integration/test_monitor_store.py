@@ -11,7 +11,7 @@ from mindguard.database.session import OpsDatabase
 from mindguard.monitors.judge import State
 from mindguard.monitors.result import Key, Result
 from mindguard.monitors.store import MonitorStore
-from tests.integration.test_incident_store import connection_of
+from tests.connections import connection_of
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 RESULT = Result(

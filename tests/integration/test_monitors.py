@@ -27,7 +27,7 @@ from mindguard.monitors.result import Result
 from mindguard.monitors.run import choose, run_monitors
 from mindguard.resources import include_dir
 from mindguard.settings import Settings, load_settings
-from tests.integration.test_incident_store import connection_of
+from tests.connections import connection_of
 
 SHIPPED = load_settings(include_dir() / "config" / "mindguard.yaml")
 
@@ -59,7 +59,7 @@ def resolve(stack: Stack, request: pytest.FixtureRequest) -> Resolve:
 
     def found(conn_id: str) -> Connection:
         if conninfo and conn_id == "mindguard_app":
-            return connection_of(conninfo)
+            return connection_of(conninfo, conn_id)
         return from_environment(conn_id, stack.environment())
 
     return found
@@ -161,11 +161,10 @@ def test_a_weekly_report_not_started_running_and_empty(conninfo: str, measure: M
     (report,) = choose(SHIPPED, ["weekly_report"])
     due = latest_due(report, now=datetime.now(UTC), zone=SHIPPED.zone)  # type: ignore[arg-type]
     week = due.params()["iso_week"]
-    late = max(0.0, (datetime.now(UTC) - due.at).total_seconds())
 
     def note() -> str:
         result = measure("weekly_report")["weekly_report"]
-        assert result.value == pytest.approx(late, abs=60)
+        assert result.value == pytest.approx(max(0.0, (result.at - due.at).total_seconds()), abs=60)
         return result.note
 
     with psycopg.connect(conninfo, autocommit=True) as connection:

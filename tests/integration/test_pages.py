@@ -23,9 +23,8 @@ from mindguard.volume.page.render import Section
 from mindguard.volume.page.store import days_with_page, write_page
 from tests.integration.outage import incident_store_down
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
-NOW = datetime.now(UTC)
 HOSTILE = "<script>alert(1)</script>"
 
 
@@ -50,23 +49,23 @@ def login(airflow_stack: Stack) -> dict[str, str]:
 @pytest.fixture
 def incident(store: IncidentStore) -> str:
     """Shown id of a new open incident."""
-    subject = f"page.{uuid.uuid4().hex[:8]}"
+    subject, now = f"page.{uuid.uuid4().hex[:8]}", datetime.now(UTC)
     alert = Alert(
         title=f"Disk full {HOSTILE}",
         severity=Severity.P1,
         subject=subject,
-        happened_at=NOW,
+        happened_at=now,
         fingerprint=fingerprint("test", subject),
         facts=(Fact("error", "password=not-a-real-password-1234"),),
         detail="postgresql://demo:not-a-real-password-1234@db.example/mindguard",
     )
-    store.record([Finding(alert, source="test", recovery_key=f"test:{subject}")], now=NOW)
+    store.record([Finding(alert, source="test", recovery_key=f"test:{subject}")], now=now)
     return next(each.name for each in store.list() if each.alert.subject == subject)
 
 
 @pytest.fixture
 def link(airflow_stack: Stack, incident: str) -> str:
-    return a_link(airflow_stack, incident, NOW + timedelta(hours=1))
+    return a_link(airflow_stack, incident, datetime.now(UTC) + timedelta(hours=1))
 
 
 def a_link(stack: Stack, incident: str, expires: datetime) -> str:
@@ -109,8 +108,8 @@ def test_the_link_of_an_incident_that_is_over_says_so(
 def test_a_link_that_is_not_ours_or_too_old_shows_nothing(
     method: str, client: httpx.Client, airflow_stack: Stack, store: IncidentStore, incident: str, link: str
 ) -> None:
-    """All wrong links get one answer, which tells nothing of any incident."""
-    expired = a_link(airflow_stack, incident, NOW - timedelta(minutes=1))
+    """All invalid links get the same answer, which reveals nothing about any incident."""
+    expired = a_link(airflow_stack, incident, datetime.now(UTC) - timedelta(minutes=1))
     middle = len(link) // 2
     other = link[:middle] + ("A" if link[middle] != "A" else "B") + link[middle + 1 :]
     answers = [

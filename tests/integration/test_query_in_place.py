@@ -21,8 +21,6 @@ from mindguard.snapshots.storage.encryption import Encryption, KeyRing, new_key_
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.store import Store
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture
 def counted(fresh_database: str) -> dict[str, int]:

@@ -21,8 +21,7 @@ from mindguard.connections import Connection, from_environment
 from mindguard.errors import ConnectionMissing
 from mindguard.fetch import FetchFailed, within
 from mindguard.settings import Settings
-
-pytestmark = pytest.mark.integration
+from tests.connections import connection_of
 
 SECRET = "s3cr3t-Path"
 TABLE = """
@@ -93,20 +92,11 @@ def serve() -> Iterator[Callable[..., str]]:
 def resolve(fresh_database: str) -> Callable[[str], Connection]:
     with psycopg.connect(fresh_database) as connection:
         connection.execute(TABLE)
-    info = psycopg.conninfo.conninfo_to_dict(fresh_database)
 
     def look_up(conn_id: str) -> Connection:
         if conn_id != "mindguard_app":
             raise ConnectionMissing(conn_id)
-        return Connection(
-            conn_id,
-            "postgres",
-            host=str(info["host"]),
-            login=str(info["user"]),
-            password=str(info.get("password", "")),
-            port=int(str(info["port"])),
-            schema=str(info["dbname"]),
-        )
+        return connection_of(fresh_database, conn_id)
 
     return look_up
 

@@ -25,8 +25,6 @@ from mindguard.sql import identifier
 from tests.integration.hostile import HOSTILE_ROWS, ODD_TABLES
 from tests.integration.restoring import as_text, empty_database, fill_hostile, fingerprints, run, snapshot
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture
 def empty(stack: Stack) -> Iterator[str]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import html
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from devstack.airflow_api import AirflowAPI
@@ -17,11 +14,14 @@ from mindguard.snapshots.storage.catalog import find_snapshot, proven
 from mindguard.snapshots.storage.encryption import Encryption, KeyRing, new_key_ring
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.store import Store
-from tests.integration.restoring import as_text, run
+from tests.cards import as_text, messages
+from tests.integration import restoring
+from tests.integration.restoring import run
 from tests.integration.scheduled import own_snapshots, ready
-from tests.integration.test_snapshot_dag import wait_until
+from tests.stored_objects import overwrite
+from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = pytest.mark.timeout(420)
 
 TABLES = """
 create schema clinic;
@@ -78,9 +78,7 @@ def taken_and_drilled(api: AirflowAPI, store: Store) -> Manifest:
 
 def cards(stack: Stack, run_id: str) -> list[str]:
     """The cards that name the run, as JSON with Feishu's escapes undone."""
-    feed = httpx.get(f"{stack.feishu.url}/_messages", trust_env=False, timeout=10).json()["messages"]
-    texts = [html.unescape(json.dumps(each["message"], ensure_ascii=False)) for each in feed if each["code"] == 0]
-    return [text for text in texts if run_id in text]
+    return [text for record in messages(stack.feishu.url) if run_id in (text := as_text(record))]
 
 
 def test_each_snapshot_is_drilled_and_leaves_a_proof(api: AirflowAPI, taken: Manifest, store: Store) -> None:
@@ -126,10 +124,10 @@ def test_a_damaged_snapshot_is_p0_and_a_broken_drill_p2(
     assert api.wait_for_run("restore_drill", broke) == "failed"
     with_database(admin, f"drop database {name}")
     key, body = taken.parts[0].key, store.read(taken.parts[0].key)
-    store._client.put_object(Bucket=store.bucket, Key=key, Body=body[:-1])
+    overwrite(store, key, body[:-1])
     lost = api.trigger("restore_drill", {"snapshot_id": taken.snapshot_id})
     assert api.wait_for_run("restore_drill", lost) == "failed"
-    store._client.put_object(Bucket=store.bucket, Key=key, Body=body)
+    overwrite(store, key, body)
     (blue,) = wait_until(lambda: cards(airflow_stack, broke), 60, "no card came")
     (red,) = wait_until(lambda: cards(airflow_stack, lost), 60, "no card came")
     assert '"template": "blue"' in blue
@@ -156,8 +154,8 @@ def answer(api: AirflowAPI, run_id: str, option: str) -> None:
         60,
         "nobody asks",
     )
-    # No person answers within milliseconds; then the scheduler has not yet heard that the asking process has ended,
-    # and would take its end for a failure of the answered task.
+    # No person answers within milliseconds. An answer that comes before the scheduler has heard of the asking process's
+    # end, which nothing shows, would make it take that end for a failure of the answered task.
     time.sleep(3)
     api.call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
 
@@ -165,7 +163,7 @@ def answer(api: AirflowAPI, run_id: str, option: str) -> None:
 def test_an_approved_restore_brings_rows_back_and_a_refused_one_nothing(
     api: AirflowAPI, taken: Manifest, owner: str, airflow_stack: Stack
 ) -> None:
-    before = as_text(owner, "clinic.checkins")
+    before = restoring.as_text(owner, "clinic.checkins")
     asked: dict[str, Any] = {"tables": ["checkins"], "where_key": ["user_id=7"], "into": "refused"}
     refused = api.trigger("restore_tables", asked)
     answer(api, refused, "Reject")
@@ -182,7 +180,7 @@ def test_an_approved_restore_brings_rows_back_and_a_refused_one_nothing(
         "restore_tables", approved, "restore_tables"
     )
     assert run(owner, "select count(*), min(user_id), max(user_id) from approved.checkins") == [(30, 7, 7)]
-    assert as_text(owner, "clinic.checkins") == before
+    assert restoring.as_text(owner, "clinic.checkins") == before
     (card,) = cards(airflow_stack, approved)
     assert f"{api.url}/dags/restore_tables/runs/" in card
     assert "/tasks/approve_restore/required_actions" in card
@@ -193,11 +191,11 @@ def test_an_approved_restore_brings_rows_back_and_a_refused_one_nothing(
 def test_an_approved_swap_puts_the_snapshot_in_the_live_tables_place(
     api: AirflowAPI, taken: Manifest, owner: str
 ) -> None:
-    before = as_text(owner, "clinic.checkins")
+    before = restoring.as_text(owner, "clinic.checkins")
     run(owner, "delete from clinic.checkins where id > 10")
     run_id = api.trigger("restore_tables", {"tables": ["clinic.checkins"], "swap": True})
     answer(api, run_id, "Approve")
     assert api.wait_for_run("restore_tables", run_id) == "success", api.log("restore_tables", run_id, "restore_tables")
-    assert as_text(owner, "clinic.checkins") == before
+    assert restoring.as_text(owner, "clinic.checkins") == before
     kept = api.xcom("restore_tables", run_id, "restore_tables")["tables"]["clinic.checkins"]["kept_as"]
     assert run(owner, f"select count(*) from {kept}") == [(10,)]

@@ -24,8 +24,6 @@ from mindguard.connections import Connection
 from mindguard.snapshots.storage.store import Store
 from tests.integration.restoring import as_text, fill_hostile, run, snapshot
 
-pytestmark = pytest.mark.integration
-
 RUNBOOK = ROOT / "docs" / "runbooks" / "everything-is-gone.md"
 
 

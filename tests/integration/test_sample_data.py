@@ -28,8 +28,6 @@ from devstack.data.sample_data import (
     plan_hours,
 )
 
-pytestmark = pytest.mark.integration
-
 ROOT = Path(__file__).resolve().parents[2]
 TODAY = date(2026, 11, 24)
 PASSWORD = "sample"

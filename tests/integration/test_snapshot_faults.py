@@ -28,8 +28,7 @@ from mindguard.snapshots.storage.s3_errors import ObjectExists
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import SnapshotDamaged, verify_snapshot
 from tests.integration.restoring import ZONE, take
-
-pytestmark = pytest.mark.integration
+from tests.stored_objects import flipped, overwrite, remove
 
 TABLE = (
     "create table public.t (id int primary key, day date, v text);"
@@ -45,19 +44,12 @@ def database(fresh_database: str) -> str:
     return fresh_database
 
 
-def overwrite(store: Store, key: str, body: bytes) -> None:
-    """Damage an object behind the package's back."""
-    store._client.put_object(Bucket=store.bucket, Key=key, Body=body)
-
-
 MUTATIONS: dict[str, Callable[[Store, list[str]], None]] = {
-    "a flipped byte": lambda store, keys: overwrite(
-        store, keys[0], bytes([(body := store.read(keys[0]))[0] ^ 1]) + body[1:]
-    ),
+    "a flipped byte": lambda store, keys: overwrite(store, keys[0], flipped(store.read(keys[0]))),
     "a truncated part": lambda store, keys: overwrite(store, keys[0], store.read(keys[0])[:-9]),
     "an empty part": lambda store, keys: overwrite(store, keys[0], b""),
     "another part's bytes": lambda store, keys: overwrite(store, keys[0], store.read(keys[1])),
-    "a removed part": lambda store, keys: store._client.delete_object(Bucket=store.bucket, Key=keys[0]),
+    "a removed part": lambda store, keys: remove(store, keys[0]),
 }
 
 

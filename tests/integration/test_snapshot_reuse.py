@@ -15,8 +15,7 @@ from mindguard.snapshots.storage.catalog import find_snapshot
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import SnapshotDamaged, verify_snapshot
-
-pytestmark = pytest.mark.integration
+from tests.stored_objects import damage, flipped, overwrite, remove
 
 DAY = datetime(2026, 11, 1, 18, tzinfo=UTC)
 # 1 MB parts and rows of about 250 bytes: some 15 parts, so that reuse has something to show.
@@ -139,18 +138,15 @@ def test_every_row_is_in_one_part_whatever_the_keys(fresh_database: str, store: 
     assert [part.upper for part in log.parts[:-1]] == [part.lower for part in log.parts[1:]]
 
 
-@pytest.mark.parametrize("damage", ["a flipped byte", "a removed part"])
-def test_a_damaged_part_is_healed_by_the_next_snapshot(damage: str, database: str, store: Store) -> None:
+@pytest.mark.parametrize("fault", ["a flipped byte", "a removed part"])
+def test_a_damaged_part_is_healed_by_the_next_snapshot(fault: str, database: str, store: Store) -> None:
     """Its bytes differ, its size and its recorded SHA-256 do not: only reading it tells."""
     first = take(database, store)
     key = keys(first.manifest, "public.log")[0]
-    body = store.read(key)
-    if damage == "a removed part":
-        store._client.delete_object(Bucket=store.bucket, Key=key)
+    if fault == "a removed part":
+        remove(store, key)
     else:
-        metadata = store._client.head_object(Bucket=store.bucket, Key=key)["Metadata"]
-        flipped = body[:100] + bytes([body[100] ^ 1]) + body[101:]
-        store._client.put_object(Bucket=store.bucket, Key=key, Body=flipped, Metadata=metadata)
+        damage(store, key, lambda body: flipped(body, 100))
     with pytest.raises(SnapshotDamaged, match="take a new one now"):
         verify_snapshot(first.manifest, store).check()
     second = take(database, store, day=1)
@@ -165,7 +161,7 @@ def test_a_changed_schema_is_dumped_anew(database: str, store: Store) -> None:
     execute(database, "create view seen as select count(*) from log")
     second = take(database, store, day=1)
     assert second.manifest.schema_dump.key != first.manifest.schema_dump.key
-    store._client.delete_object(Bucket=store.bucket, Key=second.manifest.schema_dump.key)
+    remove(store, second.manifest.schema_dump.key)
     with pytest.raises(SnapshotDamaged, match="missing"):
         verify_snapshot(second.manifest, store).check()
 
@@ -199,7 +195,7 @@ def test_the_gate_names_changed_columns(database: str, store: Store) -> None:
 def test_a_damaged_older_manifest_does_not_keep_the_next_snapshot_from_being_taken(database: str, store: Store) -> None:
     first = take(database, store)
     second = take(database, store, day=1)
-    store._client.put_object(Bucket=store.bucket, Key=second.key, Body=b"{}")
+    overwrite(store, second.key, b"{}")
     said: list[str] = []
     settings = SnapshotSettings.model_validate({"bucket": "x", "tables": [{"name": "public.fixed"}]})
     third = take_snapshot(

@@ -20,8 +20,6 @@ from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import verify_snapshot
 from tests.integration.hostile import HOSTILE_ROWS, HOSTILE_SCHEMA, ODD_TABLES
 
-pytestmark = pytest.mark.integration
-
 NOW = datetime(2026, 11, 24, 18, 0, tzinfo=UTC)
 ZONE = ZoneInfo("Asia/Shanghai")
 

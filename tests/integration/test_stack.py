@@ -28,6 +28,7 @@ from devstack.process_table import process_table
 from devstack.stack import Stack
 from devstack.state import StackError, State, is_free
 from mindguard.connections import from_environment, postgres_conninfo
+from tests.waiting import wait_until
 
 SMALL = ("postgres", "seaweedfs")
 
@@ -54,13 +55,6 @@ def processes_in(folder: Path) -> list[str]:
     return found
 
 
-def wait_until_gone(folder: Path, timeout_s: float = 15) -> list[str]:
-    deadline = time.monotonic() + timeout_s
-    while (left := processes_in(folder)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return left
-
-
 def test_every_part_is_ready(stack: Stack) -> None:
     rows = {row["part"]: row for row in process_table(stack.state)}
     assert set(rows) >= {"postgres", "seaweedfs", "clickhouse", "feishu"}
@@ -72,14 +66,13 @@ def test_every_part_is_ready(stack: Stack) -> None:
 
 
 def test_everything_listens_on_loopback_only(stack: Stack) -> None:
-    members = [process for keeper in stack.keepers.values() for process in keeper.part.process.tree()]
-    assert listening(members) == {"127.0.0.1"}
+    assert listening(stack) == {"127.0.0.1"}
 
 
-def listening(processes: list[psutil.Process]) -> set[str]:
-    """Addresses that the processes listen on; one that ends meanwhile, as PostgreSQL's workers do, has none."""
+def listening(stack: Stack) -> set[str]:
+    """Return the addresses that the stack listens on; a process that ends meanwhile, as PostgreSQL's do, has none."""
     addresses = set()
-    for process in processes:
+    for process in [process for keeper in stack.keepers.values() for process in keeper.part.process.tree()]:
         with contextlib.suppress(psutil.NoSuchProcess):
             found = process.net_connections("inet")
             addresses |= {each.laddr.ip for each in found if each.status == psutil.CONN_LISTEN}
@@ -228,12 +221,20 @@ def start_up(folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+def wait_ready(supervisor: subprocess.Popen[str]) -> None:
+    """Read the supervisor's output until it says that all parts are ready."""
+    assert supervisor.stdout
+    for line in supervisor.stdout:
+        if line.startswith("ready in"):
+            return
+    raise AssertionError("the supervisor ended before its parts were ready")
+
+
 @pytest.mark.parametrize("delay_s", [0.0, 0.3, 0.6, 1.0, 3.0])
 def test_interrupt_at_any_moment_stops_everything(folder: Path, delay_s: float) -> None:
     supervisor = start_up(folder)
-    while not (folder / "lock").exists():
-        time.sleep(0.01)
-    time.sleep(delay_s)
+    wait_until((folder / "lock").exists, 30, "the supervisor has not begun", poll_s=0.01)
+    time.sleep(delay_s)  # the moment is what the test is about
     supervisor.send_signal(signal.SIGINT)
     output, _ = supervisor.communicate(timeout=30)
     assert supervisor.returncode in {0, 130}, output
@@ -243,22 +244,16 @@ def test_interrupt_at_any_moment_stops_everything(folder: Path, delay_s: float) 
 
 def test_nothing_survives_a_killed_supervisor(folder: Path) -> None:
     supervisor = start_up(folder)
-    assert supervisor.stdout
-    for line in supervisor.stdout:
-        if line.startswith("ready in"):
-            break
+    wait_ready(supervisor)
     supervisor.kill()
     supervisor.communicate()
-    assert wait_until_gone(folder) == []
+    wait_until(lambda: not processes_in(folder), 15, lambda: str(processes_in(folder)))
 
 
 def test_leftovers_of_killed_leashes_are_ended_by_the_next_start(folder: Path) -> None:
     """Even when supervisor and leashes die together, grandchildren included."""
     supervisor = start_up(folder)
-    assert supervisor.stdout
-    for line in supervisor.stdout:
-        if line.startswith("ready in"):
-            break
+    wait_ready(supervisor)
     leashes = [row["leash"]["pid"] for row in State(folder).read_status()["parts"]]
     supervisor.kill()
     for pid in leashes:
@@ -280,9 +275,7 @@ def test_leash_ends_grandchildren_in_sessions_of_their_own(folder: Path) -> None
     )
     command = [sys.executable, "-c", script, str(folder)]
     process = LeashedProcess(command, log=folder / "log", env=dict(os.environ), cwd=folder)
-    deadline = time.monotonic() + 10
-    while process.exit_code() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: process.exit_code() is not None, 10, "the leash has not ended")
     assert process.exit_code() == 0
     assert processes_in(folder) == []
 
@@ -299,11 +292,13 @@ def test_postgres_starts_though_the_recorded_pid_is_now_another_program(folder: 
 def test_a_part_that_keeps_dying_is_given_up(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Stack(folder, airflow=False, parts=("postgres",)) as stack:
         keeper = stack.keepers["postgres"]
-        deadline = time.monotonic() + 60
-        while not keeper.error and time.monotonic() < deadline:
+
+        def killed_for_good() -> bool:
             if keeper.ready.is_set() and keeper.part.process:
                 keeper.part.process.kill()
-            time.sleep(0.05)
+            return bool(keeper.error)
+
+        wait_until(killed_for_good, 60, "the part is still restarted", poll_s=0.05)
         assert "giving up" in str(keeper.error)
         with pytest.raises(StackError, match="giving up"):
             stack.wait_ready()
@@ -322,7 +317,7 @@ def test_airflow_runs_the_demo_failure(airflow_stack: Stack) -> None:
 
 
 def test_airflow_listens_on_loopback_only(airflow_stack: Stack) -> None:
-    test_everything_listens_on_loopback_only(airflow_stack)
+    assert listening(airflow_stack) == {"127.0.0.1"}
 
 
 def test_airflow_survives_the_death_of_its_database_and_of_each_process(airflow_stack: Stack) -> None:

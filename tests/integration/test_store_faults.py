@@ -27,8 +27,7 @@ from mindguard.snapshots.storage.verify import verify_snapshot
 from mindguard.snapshots.tempdisk import DiskFull
 from tests.integration.fault_proxy import Answer, Fault, Some, s3_proxy
 from tests.integration.restoring import NOW, empty_database, fingerprints, take
-
-pytestmark = pytest.mark.integration
+from tests.stored_objects import damage
 
 TABLE = (
     "create table public.t (id int primary key, v text);"
@@ -191,8 +190,7 @@ def test_a_part_that_rots_before_it_is_published_is_written_anew_by_the_run_afte
     with behind(Some((403, "ExpiredToken"), "PUT", MANIFEST)) as faulty, pytest.raises(StoreError):
         take(database, faulty)
     rotted = store.keys("parts/")[0]
-    sound = store._client.head_object(Bucket=store.bucket, Key=rotted)["Metadata"]
-    store._client.put_object(Bucket=store.bucket, Key=rotted, Body=b"rot" + store.read(rotted)[3:], Metadata=sound)
+    damage(store, rotted, lambda body: b"rot" + body[3:])
     with pytest.raises(PartMismatch, match=re.escape(rotted)):
         take(database, store)
     again = take(database, store)

@@ -7,13 +7,14 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from typer.testing import CliRunner
+import time_machine
+from typer.testing import CliRunner, Result
 
 from devstack.data.event_faults import EventFaults
 from devstack.data.sample_data import load_events, load_tables
@@ -31,13 +32,13 @@ from mindguard.volume.frames import Frames
 from mindguard.volume.suites import SuiteUnchecked, find_suite, validate
 
 ZONE = load_settings().zone
-TODAY = datetime.now(UTC).astimezone(ZONE).date()
+TODAY = date(2026, 11, 24)  # a Tuesday; the README's walk through is about the day before
 YESTERDAY, MIDNIGHT = (day_start(day, ZONE) for day in (TODAY - timedelta(days=1), TODAY))
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """Of its own, since its data is spoilt; its connections are in the environment."""
+    """A stack of its own, since the tests spoil its data; its connections are in the environment."""
     with (
         tempfile.TemporaryDirectory(prefix="mindguard-suites-") as folder,
         Stack(Path(folder), airflow=False, parts=("postgres", "clickhouse")) as started,
@@ -50,14 +51,18 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def commands(stack: Stack) -> Any:
-    """`commands("suites", …)`; yesterday `checkin_submit` lost 60 %, and nothing else did."""
+    """`commands("suites", …)` at four in the morning; yesterday `checkin_submit` lost 60 %, and nothing else did."""
     settings = load_settings()
     client = clickhouse_client(from_environment(settings.connections.events))
     load_events(client, events=600_000, days=75, seed=1, today=TODAY, progress=lambda line: None)
     EventFaults(client, settings.volume.table).drop(YESTERDAY, MIDNIGHT, share=0.6, names=["checkin_submit"])
-    run = CliRunner()
-    assert run.invoke(app, ["volume", "install"], catch_exceptions=False).exit_code == 0
-    return lambda *arguments: run.invoke(app, arguments, catch_exceptions=False)
+
+    def run(*arguments: str) -> Result:
+        with time_machine.travel(MIDNIGHT + timedelta(hours=4)):
+            return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+    assert run("volume", "install").exit_code == 0
+    return run
 
 
 def test_the_rollup_counts_what_the_raw_table_holds(commands: Any) -> None:
@@ -92,8 +97,10 @@ TABLES = {"checkins": "created_at", "behavior_tasks": "created_at", "risk_signal
 
 @pytest.fixture(scope="module")
 def sound(stack: Stack) -> psycopg.Connection[Any]:
-    """The key tables as their owner sees them, without the constraints that would keep out what is seeded; and a copy
-    of each, `saved_…`."""
+    """The key tables as their owner sees them, and a copy of each, `saved_…`.
+
+    They are without the constraints that would reject the wrong rows which the tests put in.
+    """
     owner = stack.postgres_conninfo("mindguard_app_owner")
     load_tables(owner, rows=120_000, seed=1, today=TODAY, progress=lambda line: None)
     connection = psycopg.connect(owner, autocommit=True)
@@ -115,7 +122,7 @@ def sound(stack: Stack) -> psycopg.Connection[Any]:
 
 @pytest.fixture
 def tables(sound: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
-    """The same; afterwards yesterday's rows are as they were."""
+    """The same tables; after the test, yesterday's rows are restored."""
     yield sound
     for table, at in TABLES.items():
         sound.execute(f"DELETE FROM {table} WHERE {at} >= %s", [YESTERDAY])
@@ -125,7 +132,7 @@ def tables(sound: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
 
 
 def reported(table: str) -> tuple[list[Finding], list[Recovery]]:
-    """Findings and recoveries of yesterday's rows, judged half an hour after midnight."""
+    """Return the findings and recoveries of yesterday's rows, half an hour after midnight."""
     settings, suite = load_settings(), find_suite(table)
     moment = Moment(TODAY - timedelta(days=1), MIDNIGHT + timedelta(minutes=30))
     frame = Frames(settings, moment, resolve=from_environment).of(suite)
@@ -145,7 +152,7 @@ def test_sound_rows_pass_and_end_what_was_wrong(tables: psycopg.Connection[Any],
     assert f"volume:{table}:public.{table}" in {each.recovery_key for each in ended}
 
 
-# By table: what is done to how many of yesterday's rows, each to others; and what is reported.
+# By table and column: a change, how many of yesterday's rows get it (no row gets two), and what the column may be.
 FAULTS: dict[str, dict[str, tuple[str, int, str]]] = {
     "checkins": {
         "null_required": ("mood = NULL", 1, "≤ 0"),
@@ -198,7 +205,7 @@ COLUMNS = {
 
 
 def fill(connection: psycopg.Connection[Any], table: str, rows: int, *, lost: int = 0, dangling: int = 0) -> None:
-    """Yesterday has these rows and no others: so many are without a user, and so many keys point nowhere."""
+    """Give yesterday these rows alone: `lost` of them without a user, `dangling` with keys that point nowhere."""
     (names, values), at = COLUMNS[table], TABLES[table]
     if table != "checkins":
         names, values = f"{names}, checkin_id", f"{values}, CASE WHEN n <= %(dangling)s THEN -1 ELSE 1 END"
@@ -316,8 +323,7 @@ def test_the_walk_through_in_the_readme_is_what_the_commands_do(
     monkeypatch.setenv("MINDGUARD_SETTINGS", str(own))
     monkeypatch.chdir(tmp_path)
     outputs = {}
-    for line in lines:
-        words = [str(TODAY - timedelta(days=1)) if word == "2026-11-23" else word for word in line]
+    for words in lines:
         done = commands(*words)
         # Yesterday `checkin_submit` fell.
         assert done.exit_code == (1 if words[1] in ("run", "report") else 0), (words, done.output)

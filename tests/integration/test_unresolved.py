@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from devstack.stack import Stack
 from mindguard.alerts.alert import Alert, fingerprint
@@ -18,6 +17,7 @@ from mindguard.alerts.severity import Severity
 from mindguard.alerts.unresolved import ends_an_incident
 from mindguard.connections import Connection, from_environment
 from mindguard.database.session import StoreUnavailable
+from tests.connections import connection_of
 from tests.integration.outage import incident_store_down
 
 NOW = datetime.now(UTC)
@@ -27,16 +27,7 @@ WELL = [Recovery("airflow:etl.load", at=NOW), Recovery("airflow:etl", at=NOW)]
 @pytest.fixture
 def connection(fresh_database: str) -> Connection:
     """An incident store's connection, to a database in which nobody has ever reported anything."""
-    parts = conninfo_to_dict(fresh_database)
-    return Connection(
-        "mindguard_ops",
-        "postgres",
-        host=str(parts["host"]),
-        port=int(parts["port"]),
-        login=str(parts["user"]),
-        password=str(parts["password"]),
-        schema=str(parts["dbname"]),
-    )
+    return connection_of(fresh_database)
 
 
 def report(store: IncidentStore, recovery_key: str) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,27 +32,15 @@ from mindguard.jobs.monitoring import MonitoringRun, measure_and_report
 from mindguard.monitors.metrics import collected, exposition
 from mindguard.monitors.store import MonitorStore
 from mindguard.settings import Settings
-from tests.integration.test_incident_store import connection_of
+from tests.cards import about, colour, messages
+from tests.connections import connection_of
+from tests.incidents import MINUTE
+from tests.processes import free_port
+from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 DEPLOY = ROOT / "deploy"
-# Within the hour that Feishu takes a signature for, and outside the seconds in which nothing is sent.
-NOW = datetime.now(UTC).replace(second=30, microsecond=0) - timedelta(minutes=30)
-MINUTE = timedelta(minutes=1)
-
-
-def wait_until(truth: Callable[[], Any], timeout_s: float, what: Callable[[], str]) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not (value := truth()):
-        assert time.monotonic() < deadline, f"after {timeout_s:.0f} s: {what()}"
-        time.sleep(0.25)
-    return value
-
-
-def messages(stack: Stack) -> list[dict[str, Any]]:
-    feed = httpx.get(f"{stack.feishu.url}/_messages", trust_env=False, timeout=10).json()["messages"]
-    return [message for message in feed if message["code"] == 0]
 
 
 class Runs:
@@ -65,7 +51,9 @@ class Runs:
         self.ops = ops
         self.folder = folder
         self.value = "0.0"
-        self.at = NOW
+        # Within the hour in which Feishu accepts a signature, and outside the seconds in which nothing is sent.
+        self.began = datetime.now(UTC).replace(second=30, microsecond=0) - timedelta(minutes=30)
+        self.at = self.began
         self.watch: dict[str, Any] = {}
 
     def settings(self) -> Settings:
@@ -97,6 +85,10 @@ class Runs:
         store = IncidentStore.of(self.ops)
         return sorted(store.list(states=("open", "acknowledged", "resolved")), key=lambda each: each.id)
 
+    def messages(self) -> list[dict[str, Any]]:
+        """Return the records of the messages in the group."""
+        return messages(self.stack.feishu.url)
+
     def metrics(self) -> dict[tuple[str, ...], float]:
         """See `samples`."""
         incidents = IncidentStore.of(self.ops)
@@ -123,7 +115,7 @@ def states(runs: Runs) -> dict[str, str]:
 
 
 def test_what_is_bad_for_minutes_is_one_incident_and_one_card_and_ends(runs: Runs) -> None:
-    before = len(messages(runs.stack))
+    before = len(runs.messages())
     assert runs.run().summary()["pass"] == 1
     assert runs.incidents() == []
     runs.value = "0.2"
@@ -131,12 +123,12 @@ def test_what_is_bad_for_minutes_is_one_incident_and_one_card_and_ends(runs: Run
         assert runs.run().summary() == {"pass": 0, "warn": 0, "error": 1, "unknown": 0, "sent_directly": []}
     (incident,) = runs.incidents()
     assert (incident.state, incident.occurrences, incident.source) == ("open", 3, "monitor")
-    assert len(messages(runs.stack)) == before + 1
+    assert len(runs.messages()) == before + 1
     runs.value = "0.0"
     runs.run()
     assert states(runs) == {"api:": "resolved"}
-    green = messages(runs.stack)[-1]["message"]["card"]["header"]["template"]
-    assert (green, len(messages(runs.stack))) == ("green", before + 2)
+    shown = runs.messages()
+    assert (colour(shown[-1]), len(shown)) == ("green", before + 2)
 
 
 def test_a_gap_between_runs_is_reported_kept_and_over_with_the_next_run(runs: Runs) -> None:
@@ -153,7 +145,7 @@ def test_a_gap_between_runs_is_reported_kept_and_over_with_the_next_run(runs: Ru
     runs.run()
     assert states(runs) == {"checker:service_levels": "resolved"}
     store = MonitorStore(OpsDatabase.of(runs.ops), keep=timedelta(days=1))
-    kept = store.history("checker:service_levels", since=NOW)
+    kept = store.history("checker:service_levels", since=runs.began)
     assert [(each.value, each.status, each.cause) for each in kept] == [
         (None, "pass", ""),
         (180, "pass", ""),
@@ -177,11 +169,11 @@ def test_a_dag_that_stopped_is_noticed_by_the_other_one(runs: Runs) -> None:
 
 def test_without_the_store_people_are_told_once_and_the_store_knows_afterwards(runs: Runs) -> None:
     runs.value = "0.2"
-    there, before = runs.ops, len(messages(runs.stack))
+    there, before = runs.ops, len(runs.messages())
     runs.ops = replace(there, port=9)
     first = runs.run()
     second = runs.run(before=first)
-    assert len(messages(runs.stack)) == before + 1
+    assert len(runs.messages()) == before + 1
     assert first.sent_directly == second.sent_directly != ()
     runs.ops = there
     assert runs.run(before=second).sent_directly == ()
@@ -270,11 +262,7 @@ class Watching:
 
     def colours(self, incident: Incident) -> list[str]:
         """Of its cards, oldest first."""
-        return [
-            message["message"]["card"]["header"]["template"]
-            for message in messages(self.stack)
-            if message["fingerprint"] == incident.alert.fingerprint
-        ]
+        return [colour(record) for record in about(self.stack.feishu.url, incident.alert.fingerprint)]
 
 
 @pytest.fixture(scope="module")
@@ -395,9 +383,7 @@ def test_a_real_prometheus_reads_the_endpoint_the_rules_and_the_dashboard(stalle
     job |= {"scrape_interval": "1s", "scrape_timeout": "1s"}
     config["rule_files"] = [str(DEPLOY / "prometheus" / "rules.yml")]
     (tmp_path / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     command = ["prometheus", f"--web.listen-address={address}", f"--config.file={tmp_path}/prometheus.yml"]
     with subprocess.Popen([*command, f"--storage.tsdb.path={tmp_path}/data"], stderr=subprocess.DEVNULL) as server:
         try:

@@ -37,7 +37,7 @@ NOT_CODE = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
 
 
 def filled_in(file: Path) -> set[str]:
-    """Return the names of the `{placeholders}`; raise if a brace does not belong to one."""
+    """Return the names of the `{placeholders}`; raise an error for any other brace."""
     return {name for _, name, _, _ in Formatter().parse(file.read_text("utf-8")) if name is not None}
 
 

@@ -1,4 +1,4 @@
-"""DAGs that end in each way that Airflow knows; `tests/integration/test_alert_events.py` says what must follow.
+"""DAGs that end in each way that Airflow knows; `tests/integration/test_alert_events.py` checks what follows.
 
 They go on failing until the Variable `event_table_well` is `yes`, so that clearing their runs heals them.
 """
@@ -19,17 +19,17 @@ from mindguard.alerts.severity import Severity
 LONG_S = 600
 
 
-def well() -> bool:
+def healed() -> bool:
     return Variable.get("event_table_well", default="no") == "yes"
 
 
 def fail() -> None:
-    if not well():
+    if not healed():
         raise RuntimeError("failed on purpose: postgresql://demo:not-a-real-password-1234@db.example/mindguard")
 
 
 def kill_this_process() -> None:
-    if not well():
+    if not healed():
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -39,7 +39,7 @@ def kill_the_first_try() -> None:
 
 
 def wait() -> None:
-    if not well():
+    if not healed():
         time.sleep(LONG_S)
 
 

@@ -3,67 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
 
-from mindguard.alerts.alert import Release
 from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.severity import Severity
 from mindguard.feishu.card import render_card
 from mindguard.jobs.event_volume import days_with_incidents
 from mindguard.settings.volume import Funnel
-from mindguard.volume.cause import Cause, Loss, MainLoss
-from mindguard.volume.days import day_start
-from mindguard.volume.details import DayCount, EventDetails
 from mindguard.volume.findings import Context, RowKey, findings, recoveries, recovery_key
 from mindguard.volume.series import TOTAL
 from mindguard.volume.suites import find_suite, validate
-from tests.unit.volume.worlds import DAY, history
-from tests.unit.volume.worlds import judge as judged_frame
-
-ZONE = ZoneInfo("Asia/Shanghai")
-START = day_start(DAY, ZONE)
-CAUSE = Cause(
-    onset=START + timedelta(hours=10),
-    main=MainLoss("platform", "ios", 0.93),
-    losses={
-        "platform": (
-            Loss("ios", expected=800.0, actual=60, loss=740.0, share=0.93, usual_share=0.4),
-            Loss("android", expected=1200.0, actual=1240, loss=-40.0, share=-0.05, usual_share=0.6),
-        ),
-        "country": (Loss("CN", expected=1960.0, actual=1180, loss=780.0, share=0.97, usual_share=0.97),),
-    },
-    co_moving=("share",),
-    release=Release("3.4.0", START + timedelta(hours=9)),
-)
-COUNTS = (*(DayCount(DAY - timedelta(days=back), 2000) for back in range(27, 0, -1)), DayCount(DAY, 1200))
-BASELINE = tuple(DAY - timedelta(days=7 * back) for back in range(1, 5))
-CONTEXT = Context(
-    day=DAY,
-    as_of=START + timedelta(hours=24, minutes=30),
-    zone=ZONE,
-    locale="en",
-    details={"submit": EventDetails(COUNTS, BASELINE)},
-)
-EXPLAINED = replace(CONTEXT, details={"submit": EventDetails(COUNTS, BASELINE, CAUSE)})
-
-
-def world(**fallen: float) -> dict[str, dict[date, int]]:
-    found = history()
-    for name, share in fallen.items():
-        found[name][DAY] = round(found[name][DAY] * share)
-    return found
-
-
-def events(counted: Mapping[str, Mapping[date, int]], funnels: tuple[Funnel, ...] = ()) -> pd.DataFrame:
-    frame = judged_frame(counted, funnels=funnels).reset_index()
-    return frame[frame["scope"] == "event"]
+from tests.unit.volume.falls import CONTEXT, EXPLAINED, START, ZONE, events, world
+from tests.unit.volume.worlds import DAY, history, judge
 
 
 def judged_by(name: str, frame: pd.DataFrame, context: Context = CONTEXT) -> tuple[list[Any], set[str]]:
@@ -132,7 +88,7 @@ def test_the_first_broken_step_waits_for_its_event_and_the_next_for_it() -> None
 
 
 def unconfirmed() -> pd.DataFrame:
-    """Two events of which only the bare rule says that they fell."""
+    """Two events that fell by the bare rule alone."""
     frame = events(world())
     low = frame["event_name"].isin(["submit", "view"])
     return frame.assign(verdict_dod=frame["verdict_dod"].mask(low, "below"), investigate=low)
@@ -172,14 +128,14 @@ def test_those_that_another_fall_explains_are_not_among_them() -> None:
 
 
 def test_an_outage_of_everything_is_a_p0() -> None:
-    frame = judged_frame(world(**dict.fromkeys(history(), 0.0))).reset_index()
+    frame = judge(world(**dict.fromkeys(history(), 0.0))).reset_index()
     (finding,), ended = judged_by("total_volume", frame[frame["scope"] == "total"])
     assert (finding.alert.severity, finding.recovery_key) == (Severity.P0, recovery_key("total_volume", (TOTAL,)))
     assert ended == {"volume:total_volume:"}
 
 
 def test_a_few_events_that_stay_away_at_night_are_no_p0() -> None:
-    frame = judged_frame(world()).reset_index()
+    frame = judge(world()).reset_index()
     total = frame[frame["scope"] == "total"].assign(net_ratio=0.0, verdict_net="inconclusive", page=False)
     found, _ = judged_by("total_volume", total)
     assert found == []

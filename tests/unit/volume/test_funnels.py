@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-import pandas as pd
 import pytest
 
-from mindguard.settings.volume import Funnel, KeyEvent
-from mindguard.volume.funnels import judge_funnels
-from mindguard.volume.series import HISTORY_DAYS, History, series_by_name
-from tests.unit.volume.worlds import BASES, CALENDAR, DAY, counts, history
-
-BUY = Funnel(name="buy", steps=("view", "start", "submit", "pay"))
-
-
-def judged(world: dict[str, dict[object, int]]) -> pd.DataFrame:
-    """The funnel's frame by step."""
-    days = [DAY - timedelta(days=back) for back in range(HISTORY_DAYS, -1, -1)]
-    found = History.of(counts(world), list(world), days)  # type: ignore[arg-type]
-    series = series_by_name(found, [KeyEvent(name=name) for name in world], calendar=CALENDAR)
-    return judge_funnels([BUY], series).set_index("step")
+from tests.unit.volume.worlds import BASES, BUY, DAY, history, judge_steps
 
 
 def test_a_steady_funnel_has_no_gap() -> None:
-    frame = judged(history())
+    frame = judge_steps(history())
     assert list(frame.index) == ["start", "submit", "pay"]
     assert set(frame["verdict"]) == {"ok"}
     assert set(frame["first_broken"]) == {""}
@@ -35,7 +19,7 @@ def test_the_gap_is_what_the_step_lost() -> None:
     world = history()
     for name in ("submit", "pay"):
         world[name][DAY] = round(BASES[name] * 0.5)
-    frame = judged(world)
+    frame = judge_steps(world)
     assert list(frame["verdict"]) == ["ok", "below", "ok"]
     assert list(frame["first_broken"]) == ["", "submit", "submit"]
     assert frame.loc["submit", "expected"] == pytest.approx(2000)
@@ -48,13 +32,13 @@ def test_fewer_at_the_start_are_no_gap() -> None:
     world = history()
     for name in world:
         world[name][DAY] = round(world[name][DAY] * 0.5)
-    assert set(judged(world)["verdict"]) == {"ok"}
+    assert set(judge_steps(world)["verdict"]) == {"ok"}
 
 
 def test_a_step_that_vanishes_breaks() -> None:
     world = history()
     del world["pay"][DAY]
-    row = judged(world).loc["pay"]
+    row = judge_steps(world).loc["pay"]
     assert (row["verdict"], row["actual"], row["conversion"]) == ("below", 0, 0.0)
 
 
@@ -62,13 +46,13 @@ def test_a_funnel_that_nobody_enters_is_no_pass() -> None:
     world = history()
     for name in BUY.steps:
         world[name][DAY] = 0
-    frame = judged(world)
+    frame = judge_steps(world)
     assert set(frame["verdict"]) == {"inconclusive"}
     assert frame["conversion"].isna().all()
 
 
 def test_without_history_nothing_is_said() -> None:
     world = {name: {DAY: days[DAY]} for name, days in history().items()}
-    frame = judged(world)
+    frame = judge_steps(world)
     assert set(frame["verdict"]) == {"inconclusive"}
     assert frame["expected"].isna().all()

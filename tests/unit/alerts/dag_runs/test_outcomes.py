@@ -32,7 +32,7 @@ def found(*runs: EndedRun) -> list[tuple[str, datetime]]:
     return [(alert.subject, alert.happened_at) for alert in alerts]
 
 
-def well(*runs: EndedRun) -> set[str]:
+def ended(*runs: EndedRun) -> set[str]:
     return {recovery.recovery_key for recovery in recoveries(runs)}
 
 
@@ -64,7 +64,7 @@ def test_a_failed_run_without_a_failed_task_is_reported_itself() -> None:
 def test_a_task_that_failed_in_a_run_called_successful_is_found() -> None:
     run = a_run(a_task("load", "failed"), a_task("clean_up", "success"), failed=False)
     assert [subject for subject, _ in found(run)] == ["etl.load"]
-    assert well(run) == {"airflow:etl", "airflow:etl.clean_up"}
+    assert ended(run) == {"airflow:etl", "airflow:etl.clean_up"}
 
 
 @pytest.mark.parametrize("state", ["up_for_retry", "running", "queued", "deferred", "awaiting_input", ""])
@@ -96,26 +96,26 @@ def test_a_later_success_ends_it_and_a_later_failure_does_not() -> None:
         a_run(a_task("load", "failed")),
         a_run(a_task("load", "success", minute=1), failed=False, minute=1),
     )
-    assert well(failed, succeeded) == well(succeeded, failed) == {"airflow:etl", "airflow:etl.load"}
+    assert ended(failed, succeeded) == ended(succeeded, failed) == {"airflow:etl", "airflow:etl.load"}
     broke = a_run(a_task("load", "failed", minute=2), minute=2)
-    assert well(failed, succeeded, broke) == set()
+    assert ended(failed, succeeded, broke) == set()
 
 
 def test_a_mapped_task_has_recovered_when_all_of_its_instances_have() -> None:
     states = ("success", "success", "failed")
     run = a_run(*(a_task("load", state, map_index=index) for index, state in enumerate(states)))
-    assert well(run) == set()
+    assert ended(run) == set()
     unfinished = a_run(a_task("load", "success", map_index=0), a_task("load", "running", map_index=1))
-    assert "airflow:etl.load" not in well(unfinished)
+    assert "airflow:etl.load" not in ended(unfinished)
     with_a_skipped_one = a_run(a_task("load", "success", map_index=0), a_task("load", "skipped", map_index=1))
-    assert "airflow:etl.load" in well(with_a_skipped_one)
+    assert "airflow:etl.load" in ended(with_a_skipped_one)
 
 
 def test_a_task_that_did_not_run_has_no_outcome() -> None:
     """A run whose load failed says nothing about the tasks after it: their older success stands."""
     before = a_run(a_task("load", "success"), a_task("publish", "success"), failed=False)
     after = a_run(a_task("load", "failed", minute=1), EndedTask("publish", "upstream_failed", None), minute=1)
-    assert well(before, after) == {"airflow:etl.publish"}
+    assert ended(before, after) == {"airflow:etl.publish"}
 
 
 def test_a_recovery_has_the_time_of_the_success() -> None:

@@ -16,20 +16,8 @@ from mindguard.volume.page.render import Section, render_page, section, unchecke
 from mindguard.volume.page.texts import TEXTS
 from mindguard.volume.series import TOTAL
 from mindguard.volume.suites import SuiteUnchecked, find_suite, validate
-from tests.unit.volume.test_findings import (
-    BASELINE,
-    CAUSE,
-    CONTEXT,
-    COUNTS,
-    DAY,
-    EXPLAINED,
-    ZONE,
-    events,
-    judged_frame,
-    world,
-)
-from tests.unit.volume.test_funnels import judged as judged_funnels
-from tests.unit.volume.worlds import history
+from tests.unit.volume.falls import BASELINE, CAUSE, CONTEXT, COUNTS, EXPLAINED, ZONE, events, world
+from tests.unit.volume.worlds import DAY, history, judge, judge_steps
 
 HOSTILE = '"><script>alert(1)</script>'
 
@@ -98,14 +86,14 @@ def test_an_event_that_only_fell_against_yesterday_is_shown_as_to_be_investigate
 
 
 def test_funnels_all_traffic_and_wrong_rows_have_their_tables() -> None:
-    total = judged_frame(world(submit=0.1)).reset_index()
+    total = judge(world(submit=0.1)).reset_index()
     broken = history()
     for name in ("submit", "pay"):
         broken[name][DAY] = round(broken[name][DAY] * 0.5)
     shown = text(
         page(
             a_section("checkins", quality(null_user_share_at_least=0.22, null_user_share=0.25)),
-            a_section("funnels", judged_funnels(broken).reset_index()),  # type: ignore[arg-type]
+            a_section("funnels", judge_steps(broken).reset_index()),
             a_section("total_volume", total[total["event_name"] == TOTAL]),
         )
     )

@@ -1,0 +1,43 @@
+"""Findings for tests of the incident store and of what is built on it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from mindguard.alerts.alert import Alert, Fact, fingerprint
+from mindguard.alerts.finding import Finding
+from mindguard.alerts.severity import Severity
+
+NOW = datetime(2026, 11, 24, 3, 1, tzinfo=UTC)
+"""A fixed moment; not within the seconds after the half hour in which nothing is sent."""
+MINUTE = timedelta(minutes=1)
+
+
+def finding(
+    subject: str = "api",
+    *,
+    severity: Severity = Severity.P1,
+    at: datetime = NOW,
+    occurrence: str = "",
+    parent: str = "",
+    value: str = "",
+) -> Finding:
+    """Return a finding about the subject, whose recovery key is `test:` and the subject.
+
+    Args:
+        subject: what the finding is about.
+        severity: its severity.
+        at: when it happened; aware.
+        occurrence: what tells this event from another one of the same kind; reported twice, it counts once.
+        parent: recovery key of the finding that explains this one.
+        value: what was measured; the finding has no facts without it.
+    """
+    alert = Alert(
+        title=f"{subject} is slow",
+        severity=severity,
+        subject=subject,
+        happened_at=at,
+        fingerprint=fingerprint("test", subject),
+        facts=(Fact("latency", value),) if value else (),
+    )
+    return Finding(alert, source="test", recovery_key=f"test:{subject}", occurrence=occurrence, parent=parent)

@@ -1,0 +1,29 @@
+"""Programs that tests start as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+MINDGUARD = (sys.executable, "-c", "from mindguard.cli import main; main()")
+"""The words that start the `mindguard` command from this checkout, with `plain_environment()`."""
+
+
+def plain_environment() -> dict[str, str]:
+    """Return this process's environment without any setting of Airflow or MindGuard, for programs of this checkout."""
+    plain = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "MINDGUARD"))}
+    return plain | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def mindguard(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the `mindguard` command and wait for its end, whatever its exit status."""
+    return subprocess.run([*MINDGUARD, *arguments], env=environment, capture_output=True, text=True, check=False)
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback address that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
