@@ -97,9 +97,7 @@ def _gauge(name: str, meaning: str, *labels: str) -> GaugeMetricFamily:
 
 def _of_monitors(settings: Settings, results: Sequence[Result]) -> list[GaugeMetricFamily]:
     by_name = {monitor.name: monitor for monitor in settings.monitors}
-    status = _gauge(
-        "monitor_status", "1 for the monitor's present status", "monitor", "dimension", "severity", "status"
-    )
+    status = _gauge("monitor_status", "1 for the present status", "monitor", "dimension", "severity", "status")
     value = _gauge("monitor_value", "What was measured, in `unit`", "monitor", "dimension", "unit")
     threshold = _gauge("monitor_threshold", "Values above it are an error, in `unit`", "monitor", "dimension", "unit")
     at = _gauge("monitor_timestamp_seconds", "When the monitor was last measured", "monitor", "dimension")
