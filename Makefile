@@ -45,9 +45,10 @@ lint: $(INSTALLED) ## ruff, mypy, import contracts, dead code, spelling, SQL, ge
 	$(BIN)/python tools/generate_docs.py --check
 
 format: $(INSTALLED) ## rewrite code in the agreed format, and the generated files
-	$(BIN)/ruff check --fix .
+	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
 	$(BIN)/python tools/generate_docs.py
+	@$(BIN)/ruff check --quiet .
 
 unit: $(INSTALLED) ## unit and DAG tests alone, without lint (under a minute)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/dags tests/unit $(PYTEST)
@@ -73,10 +74,10 @@ soak: $(INSTALLED) ## simulated months of snapshots, drills and expiry (some min
 	$(BIN)/python bench/soak.py --write docs/benchmarks/soak.json
 	$(BIN)/python bench/report.py
 
-lock: $(INSTALLED) ## pin requirements anew from requirements*.in
+lock: $(INSTALLED) ## pin what requirements*.in add; UPGRADE=1: the newest of everything
 	for set in requirements requirements-dev; do \
 	  $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-header --no-annotate \
-	    --upgrade -o $$set.txt $$set.in || exit 1; done
+	    $(if $(UPGRADE),--upgrade) -o $$set.txt $$set.in || exit 1; done
 
 clean: ## remove the stack's state and caches; the virtual environment stays
 	rm -rf $(STATE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

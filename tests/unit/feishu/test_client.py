@@ -40,7 +40,7 @@ class Bot:
     def sleep(self, seconds: float) -> None:
         self.now_s += seconds
 
-    def answer(self, request: httpx.ApiRequest) -> httpx.Response:
+    def answer(self, request: httpx.Request) -> httpx.Response:
         self.bodies.append(json.loads(request.content))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
@@ -115,7 +115,7 @@ def test_card_and_text_share_one_budget() -> None:
 
 @pytest.mark.parametrize(
     "refusal",
-    [11246, 19002, 230099, httpx.Response(400, json={"code": 9499, "msg": "Bad ApiRequest"}), httpx.Response(413)],
+    [11246, 19002, 230099, httpx.Response(400, json={"code": 9499, "msg": "Bad Request"}), httpx.Response(413)],
 )
 def test_a_refused_card_is_sent_as_text(refusal: Any) -> None:
     bot = Bot(refusal, 0)
@@ -164,7 +164,7 @@ def test_httpx_logs_again_afterwards(caplog: pytest.LogCaptureFixture, monkeypat
 def _url_of(connection: Connection) -> str:
     asked: list[str] = []
 
-    def answer(request: httpx.ApiRequest) -> httpx.Response:
+    def answer(request: httpx.Request) -> httpx.Response:
         asked.append(str(request.url))
         return httpx.Response(200, json={"code": 0})
 
