@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RestoreRequest:
-    """What to restore.
+    """A request to restore tables or rows.
 
     Attributes:
         tables: `schema.table`, or just the table if only one schema has it; empty: all tables of the snapshot.
         where: `COLUMN=VALUE`; a column named twice may have either value, several columns must all match.
-        schema: the schema to restore into; default `restored_<snapshot id>`.
+        schema: the schema to restore into; by default `restored_<snapshot id>`.
         swap: whether to put the tables in the place of the live ones.
     """
 
@@ -70,7 +70,7 @@ class PlannedTable:
 
     @property
     def shape(self) -> Literal["live", "manifest"]:
-        """What it is made like: the live table, or the manifest if that table is missing or has other columns."""
+        """The model of the new table: the live table, or the manifest if it is missing or has other columns."""
         return "live" if self.live and self.live.same_columns else "manifest"
 
     def __str__(self) -> str:
@@ -85,7 +85,7 @@ class PlannedTable:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a restore is going to do; nothing has been changed yet.
+    """The plan of a restore, made before anything is changed.
 
     Attributes:
         snapshot_id: the snapshot's id.
@@ -210,8 +210,8 @@ def restore(
         manifest: the snapshot.
         store: where its objects are.
         conninfo: libpq connection string of the target; for a swap, as the owner of the tables.
-        request: what to restore.
-        connections: number of parts loaded at once.
+        request: the tables or rows to restore.
+        connections: number of parts that are loaded at the same time.
         progress: called with one line for each step.
 
     Raises:

@@ -32,10 +32,10 @@ class Kept:
     Attributes:
         snapshot_id: its id.
         key: key of its manifest.
-        taken_at: aware.
+        taken_at: when it was taken, aware.
         proven: whether a restore drill found it equal to its source.
         quarantined: whether it is marked as not good.
-        held: why it is kept whatever its age; None: there is no hold.
+        held: the reason of its hold, which keeps it whatever its age; None if it has no hold.
     """
 
     snapshot_id: str
@@ -47,13 +47,13 @@ class Kept:
 
     @property
     def good(self) -> bool:
-        """Whether the snapshot makes an older one dispensable."""
+        """Whether the snapshot counts among the newer good ones that let an older one expire."""
         return self.proven and not self.quarantined
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether one snapshot is kept or expires, and why, in one line."""
+    """The decision on one snapshot: whether it is kept or expires, and the reason in one line."""
 
     snapshot: Kept
     action: Literal["keep", "expire"]
@@ -66,7 +66,7 @@ def plan_expiry(
     """Decide which snapshots expire.
 
     A snapshot expires if it is older than `days`, at least `minimum` newer good ones exist, and there is no hold on
-    it; at most `max_expire_per_run` expire at once, oldest first. Nothing expires while the newest snapshot is
+    it. At most `max_expire_per_run` expire in one run, oldest first. Nothing expires while the newest snapshot is
     quarantined or none of the newest ones is proven: then something is wrong, and the older snapshots may be all
     that is left.
 
@@ -133,7 +133,7 @@ def _refuse_doubtful_times(
             f"snapshot {ordered[-1].snapshot_id} was taken in the future, at {ordered[-1].taken_at:%Y-%m-%d %H:%M %Z}",
             hint="a clock is or was wrong; correct it",
         )
-    # If both clocks jumped together, there is a gap between the good snapshots that make older ones dispensable.
+    # If both clocks jumped together, there is a gap among the newer good snapshots that would let older ones expire.
     good = [position for position, each in enumerate(ordered) if each.good][-retention.minimum :]
     times = [each.taken_at for each in ordered[good[0] if good else -1 :]]
     for before, after in pairwise([*times, now]):

@@ -51,7 +51,7 @@ class StoredObject(_Record):
 
     @property
     def content(self) -> Content:
-        """What the store must give back for the key."""
+        """The content that the store must return for the key."""
         return Content(self.sha256, self.bytes)
 
 
@@ -117,7 +117,7 @@ class Sequence(_Record):
 
 
 class SourceIdentity(_Record):
-    """Where the rows came from. It names no host and no user, because the bucket need not know them."""
+    """The database from which the rows came. Host and user are left out, because the bucket need not know them."""
 
     database: str
     server_version: int = Field(description="server_version_num, for instance 180006")
