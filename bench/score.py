@@ -25,7 +25,7 @@ class Fall:
     last: date
 
     def holds(self, day: date, *, after: int = 0) -> bool:
-        """Tell whether `day` is one of the fall's days, or at most `after` days later."""
+        """Return whether `day` is one of the fall's days, or at most `after` days later."""
         return self.first <= day <= self.last + timedelta(days=after)
 
 

@@ -125,7 +125,7 @@ def find_process(known: dict[str, Any]) -> psutil.Process | None:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server could listen on this loopback port now."""
+    """Return whether a server could listen on this loopback port now."""
     with socket.socket() as probe:
         # Servers set this option too: connections in TIME_WAIT then do not count, listeners do.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

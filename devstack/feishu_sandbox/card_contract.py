@@ -139,7 +139,7 @@ def mention_fault(card: dict[str, Any]) -> str:
 
 
 def mentions(card: dict[str, Any]) -> bool:
-    """Tell whether a card mentions anyone."""
+    """Return whether a card mentions anyone."""
     return any(_MENTION.search(str(element.get("content", ""))) for element in walk(card["body"]["elements"]))
 
 

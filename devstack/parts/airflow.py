@@ -214,7 +214,7 @@ class ApiServer(AirflowPart):
     grace_s = 5.0  # an open connection of a browser would keep it running for longer
 
     def probe(self) -> bool:
-        """Tell whether the REST API answers."""
+        """Return whether the REST API answers."""
         return http_status(f"{self.site.url}/api/v2/version") == 200
 
 
@@ -229,7 +229,7 @@ class JobPart(AirflowPart):
         super().start()
 
     def probe(self) -> bool:
-        """Tell whether the database has a running job of this process."""
+        """Return whether the database has a running job of this process."""
         import psycopg
 
         query = "SELECT 1 FROM job WHERE job_type = %s AND start_date >= %s AND state = 'running' LIMIT 1"

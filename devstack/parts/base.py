@@ -57,7 +57,7 @@ class Part:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def probe(self) -> bool:
-        """Tell whether the part serves now; any OSError counts as no."""
+        """Return whether the part serves now; any OSError counts as no."""
         raise NotImplementedError
 
     def after_ready(self) -> None:
@@ -127,7 +127,7 @@ class Part:
             self.process.stop()
 
     def is_serving(self) -> bool:
-        """Tell whether the part serves now: `probe`, without its errors."""
+        """Return whether the part serves now: `probe`, without its errors."""
         try:
             return self.probe()
         except OSError:

@@ -119,7 +119,7 @@ class PostgreSQL(Part):
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def probe(self) -> bool:
-        """Tell whether the server accepts connections."""
+        """Return whether the server accepts connections."""
         import psycopg
 
         try:

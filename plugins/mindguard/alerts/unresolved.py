@@ -1,4 +1,4 @@
-"""Finds out whether a success ends an incident. That runs after every task, so it is one statement without an ORM."""
+"""Finds out whether a success ends an incident. This runs after every task, so it is one statement without an ORM."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def ends_an_incident(recoveries: Iterable[Recovery], connection: Connection) -> 
 
     Args:
         recoveries: what has recovered.
-        connection: of the incident store.
+        connection: the connection of the incident store.
 
     Raises:
         StoreUnavailable: the store cannot be queried.

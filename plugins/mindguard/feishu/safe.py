@@ -20,7 +20,7 @@ _DIGEST_LINES = 60
 
 @dataclass(frozen=True)
 class Limits:
-    """How much of an alert a message shows: characters of the detail, and numbers of the other parts."""
+    """The limits of an alert's parts in a message: characters of the detail, and numbers of the other parts."""
 
     detail: int
     chart: bool = True

@@ -61,7 +61,7 @@ def lateness(due: Due, *, state: str, rows: float | None, now: datetime) -> Read
         due: the deadline that has come.
         state: what the query returned: `done`, `running`, or anything else for not started.
         rows: how many rows the work produced; work that is done without rows counts as not done. None: not counted.
-        now: aware; when the state was queried.
+        now: the present time, aware; when the state was queried.
     """
     if state == "done" and rows != 0:
         return Reading(value=0.0, note="done")

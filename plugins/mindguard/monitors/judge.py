@@ -32,8 +32,8 @@ Reason = Literal[
 Cause = Literal["", "source_silent", "pipeline_late", "checker_late"]
 
 CHECKER_LATE = timedelta(minutes=3)
-"""After a longer gap between two measurements nobody knows what happened meanwhile, so `for_s` and `recover_for_s`
-begin anew."""
+"""The longest gap between two measurements. After a longer one nobody knows what happened meanwhile, so `for_s` and
+`recover_for_s` begin again."""
 
 TOLERATED_SKEW_S = 60.0
 
@@ -43,7 +43,7 @@ class Reading:
     """One row of a measurement.
 
     Attributes:
-        dimension: what the row is about, for instance an endpoint; empty if there is only one row.
+        dimension: the subject of the row, for instance an endpoint; empty if there is only one row.
         value: in the monitor's unit; None if there is no value.
         newest: aware; when the newest row was loaded. The value is then its age by the source's own clock.
         base: the denominator, or the usual traffic at this time of day. None: not known, so it is never too low.
@@ -66,7 +66,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class State:
-    """What must be remembered about one monitor and dimension between two runs. All times are aware.
+    """The state of one monitor and dimension, which is remembered between two runs. All times are aware.
 
     Attributes:
         level: the level that the latest value led to.
@@ -101,7 +101,7 @@ class Verdict:
         escalated: whether it is an error with a value above the monitor's `escalate`.
         skew_s: seconds by which the source's clock is ahead of this machine's, if more than tolerated.
         note: a remark for people.
-        state: what to remember for the next run.
+        state: the state to remember for the next run.
     """
 
     status: Status
@@ -119,9 +119,9 @@ def judge(monitor: Monitor, reading: Reading, state: State, *, now: datetime) ->
 
     Args:
         monitor: gives the thresholds and how long a value must stay above or below them.
-        reading: what was measured.
+        reading: the measurement.
         state: the state of the same monitor and dimension after the previous run.
-        now: aware; when the reading was taken.
+        now: the present time, aware; when the reading was taken.
     """
     skew_s = _skew(reading, now)
     value, reason = _value(monitor, reading, now)

@@ -37,10 +37,10 @@ def collected(
     """Collect all metrics as they are now.
 
     Args:
-        settings: give the monitors.
+        settings: the settings, which give the monitors.
         incidents: where incidents and the outbox are read.
         store: where the monitors' results are read.
-        now: aware.
+        now: the present time, aware.
         fresh: results that are shown instead while the store cannot be reached.
     """
     from prometheus_client import CollectorRegistry

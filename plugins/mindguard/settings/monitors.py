@@ -98,7 +98,7 @@ class _Monitor(Section):
 class _After(_Monitor):
     warn_after_s: float | None = Field(None, ge=0, description="seconds after which being late is a warning")
     error_after_s: float = Field(300, ge=0)
-    # After a recovery it takes the whole threshold to be late again, so nothing flaps.
+    # After a recovery, data must be late for the whole threshold again, so the status does not go back and forth.
     recover_for_s: float = Field(
         0, ge=0, description="a level ends once every value has been below its threshold for this many seconds"
     )

@@ -72,8 +72,8 @@ def build_frame(
         registry: the key events.
         day: the judged day; it may still be running.
         calendar: tells holidays and exchanged workdays.
-        unclean: by event, or under `TOTAL` for all: days that must not serve as a baseline (open incidents, excluded
-            days).
+        unclean: days that must not serve as a baseline (open incidents, excluded days), by event, or under `TOTAL` for
+            all events.
         funnels: alerts of later steps fold into the first broken step.
 
     Returns:

@@ -43,10 +43,10 @@ like them."""
 
 @dataclass(frozen=True)
 class Lens:
-    """What one lens shows.
+    """The result of one lens.
 
     Attributes:
-        ratio: actual by what it is compared with; finite.
+        ratio: the count divided by the count that it is compared with; finite.
         verdict: below, ok or inconclusive.
         z: the difference in standard deviations; negative if the count is lower.
         low: whether the volume is below the event's `min_base`.

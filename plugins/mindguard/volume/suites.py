@@ -61,7 +61,7 @@ class DeclaredExpectation(_Part):
 
 
 class SuiteMeta(_Part):
-    """What the suite judges: one of the package's frames, or the answer to a query."""
+    """The subject of a suite: one of the package's frames, or the answer to a query."""
 
     frame: FrameName | None = Field(None, description="see docs/volume.md")
     query: str | None = Field(

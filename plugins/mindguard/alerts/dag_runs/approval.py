@@ -28,7 +28,7 @@ def approval_request(
         run_id: its run.
         question: what is to be approved, in one line.
         plan: what will be done after the approval.
-        severity: of the alert.
+        severity: the severity of the alert.
         happened_at: aware; since when the run has waited.
         page_url: address of the page that takes the answer.
         locale: language of the alert.

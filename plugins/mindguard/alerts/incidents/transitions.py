@@ -1,4 +1,4 @@
-"""How an incident opens, repeats and ends. Each function works inside a transaction that the store has opened."""
+"""Opens, repeats and ends incidents. Each function works inside a transaction that the store has opened."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STRENGTH = ("opened", "raised", "resolved", "acknowledged", "updated")
 def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, due_at: datetime | None = None) -> None:
     """Put a notification about the incident into the outbox. The caller holds the incident's lock.
 
-    A notification that is already waiting shows the incident as it is when it is sent, so it covers this news too.
+    A notification that is already waiting will show the incident's state at the time of sending, so it covers this too.
     """
     if incident.inhibited:
         return
@@ -49,7 +49,7 @@ def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, d
 
 
 def record_finding(session: Session, finding: Finding, now: datetime) -> Incident | None:
-    """Open an incident for a finding, or count it to the unresolved one with its fingerprint.
+    """Open an incident for a finding, or add the finding to the unresolved incident with its fingerprint.
 
     Returns:
         The incident, or None if this occurrence was counted before.
@@ -74,7 +74,7 @@ def record_finding(session: Session, finding: Finding, now: datetime) -> Inciden
         if incident := session.scalar(unresolved):
             _repeat(session, incident, finding, now)
             return incident
-        # Another process may open it between the two statements; the next round then counts this finding to it.
+        # Another process may open it between the two statements; the next round then adds this finding to it.
         opened: Incident | None = session.scalar(
             insert(Incident)
             .values(
@@ -150,12 +150,12 @@ def end_incident(session: Session, incident: Incident, *, at: datetime, by: str,
     """End an incident, and release those that it explained, unless another incident still explains them.
 
     Args:
-        session: with the incident's lock.
-        incident: unresolved.
+        session: a session that holds the incident's lock.
+        incident: an unresolved incident.
         at: aware; when it ended.
         by: who ended it; empty if it ended by itself.
-        text: for the timeline.
-        now: aware.
+        text: text for the timeline.
+        now: the present time, aware.
     """
     incident.state, incident.resolved_at, incident.resolved_by = "resolved", max(at, incident.opened_at), by
     session.add(TimelineEntry.of(incident.id, "resolved", at=now, by=by, text=text))

@@ -32,7 +32,7 @@ from mindguard.masking import mask_secrets
 from mindguard.texts import Locale
 
 _LEASE = timedelta(seconds=45)
-"""Longer than the transport needs for one message, including all retries."""
+"""The length of a claim: more than the transport needs for one message, including all retries."""
 
 _LONGEST_BACKOFF_S = 60.0
 
@@ -47,7 +47,7 @@ class NotDelivered(MindGuardError):
 
 @dataclass
 class Delivered:
-    """What a sender did.
+    """The result of a sender's work.
 
     Attributes:
         sent: messages that arrived; a digest is one message.
@@ -87,7 +87,7 @@ class Delivered:
 
 
 Enrich = Callable[[Alert, Incident], Alert]
-"""Adds to an alert what the store does not know: who is on duty, releases, links."""
+"""A function that adds to an alert what the store does not know: who is on duty, releases, links."""
 
 
 class _Row(NamedTuple):
@@ -106,7 +106,7 @@ class _Row(NamedTuple):
 
 
 class _Claim(NamedTuple):
-    """What this process may send: the batch of the notifications, and the number of the recorded request."""
+    """The right of this process to send: the batch of the notifications, and the number of the recorded request."""
 
     batch: str
     request: int
@@ -124,7 +124,7 @@ class Sender:
         locale: language of the digests.
         clock: gives the current time, aware.
         sleep: waits for some seconds.
-        limits: how much may be sent.
+        limits: the limits of sending.
         jitter: gives a random number from 0 to 1, which spreads retries.
     """
 
@@ -216,7 +216,7 @@ class Sender:
         try:
             connection.execute(text("select pg_advisory_unlock(:lock)"), lock)
         except DBAPIError:
-            connection.invalidate()  # the server is gone, and the lock with it
+            connection.invalidate()  # The server is gone, and with it the lock.
 
     def _due(self, now: datetime) -> tuple[list[Pending], list[Past]]:
         """Return the notifications that are due, and the requests of the last minute. Drop what is void."""

@@ -1,4 +1,4 @@
-"""Who is on duty at a moment, who is next, and whether somebody is on duty in every minute. Pure.
+"""The rota: who is on duty at a moment, who is next, and whether somebody is on duty in every minute. Pure.
 
 Source: operations document, section 4.3: workdays 09:00 to 23:00 in turn, the night from 23:00 to 09:00 by the night
 team, weekends on call with a backup.
@@ -21,7 +21,7 @@ from mindguard.workdays import Workdays
 _WEEKDAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = timedelta(days=1)
 _LOOK_AHEAD = timedelta(days=31)
-"""How far ahead the next turn is searched: longer than any holiday."""
+"""The span in which the next turn is searched: longer than any holiday."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ Plan = Callable[[date], Sequence[Slot]]
 
 @dataclass(frozen=True)
 class Duty:
-    """Who is on duty for how long.
+    """The people on duty, and the period for which they are.
 
     Attributes:
         people: primary first, then backups; empty if nobody is on duty.
@@ -223,7 +223,7 @@ def on_duty(rota: Rota, at: datetime) -> Duty:
 
     Args:
         rota: the rota.
-        at: aware.
+        at: the moment, aware.
 
     Raises:
         ValueError: the moment has no time zone.
@@ -247,7 +247,7 @@ def on_duty(rota: Rota, at: datetime) -> Duty:
 
 
 def duties(rota: Rota, start: datetime, end: datetime) -> Iterator[Duty]:
-    """Yield every duty that overlaps a period, in order and without holes; if nobody is on duty, it has no people."""
+    """Yield every duty that overlaps a period, in order and without gaps; a duty without people means nobody."""
     # In UTC, since Python compares times of the same zone by the clock, which shows one hour twice in autumn.
     at, end = start.astimezone(UTC), end.astimezone(UTC)
     while at < end:

@@ -82,7 +82,7 @@ def take_snapshot(
         conninfo: libpq connection string of the source.
         store: where parts and manifest go.
         settings: tables, part size, number of connections, maximum age.
-        now: aware; becomes the snapshot's `taken_at`.
+        now: the present time, aware; becomes the snapshot's `taken_at`.
         zone: time zone whose day names the manifest's folder.
         logical_date: aware; logical date of the DAG run, which is only recorded: the rows are those of `now`.
         progress: called with one line for each step.

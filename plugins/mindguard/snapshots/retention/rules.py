@@ -72,7 +72,7 @@ def plan_expiry(
 
     Args:
         snapshots: all snapshots in the store, including quarantined ones, in any order.
-        now: aware; this machine's clock.
+        now: the present time, aware; this machine's clock.
         store_now: aware; the store's clock, which reveals a machine that is for instance 40 days ahead.
         retention: days, minimum, max_expire_per_run, max_gap_days.
 
