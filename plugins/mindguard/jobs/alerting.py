@@ -129,7 +129,7 @@ class Callers:
         return on_duty(self._rota, at).people if self._rota else ()
 
     def last_handover(self, now: datetime) -> datetime | None:
-        """Return when somebody took over within the last hour; None otherwise, since a later digest would be useless."""
+        """Return when somebody took over within the last hour; None otherwise, as a later digest would be useless."""
         moments = handover_moments(self._rota, now - _HANDOVER_WITHIN, now + timedelta(seconds=1)) if self._rota else ()
         return moments[-1] if moments else None
 

@@ -42,7 +42,7 @@ def due(at: datetime, settings: Settings) -> Moment:
 
 
 def groups(settings: Settings) -> list[list[str]]:
-    """Return the names of all suites, grouped by database, product events first; an unreadable file forms its own group.
+    """Return the names of all suites, grouped by database, product events first; an unreadable file is its own group.
 
     Each database has one process, not each suite, since Great Expectations takes seconds to import.
     """
