@@ -1,4 +1,4 @@
-"""How well a rule finds falls that are known: the share that it finds, and how often it alerts in vain."""
+"""Scores how well a rule finds known falls: the share that it finds, and the number of false alerts."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def score(replayed: pd.DataFrame, rule: str, falls: Sequence[Fall]) -> Score:
     """Score one rule against known falls.
 
     Args:
-        replayed: what `replay` returned.
-        rule: a column of it: page, investigate or plain.
+        replayed: the result of `replay`.
+        rule: the column of `replayed` to score: page, investigate or plain.
         falls: the known falls. An alert within a week after a fall does not count as false, since a rare event is
             judged over seven days.
     """

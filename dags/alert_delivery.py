@@ -45,7 +45,7 @@ def alert_delivery() -> None:
     # Both tasks retry soon: an API server that restarts is not an incident, and the next run starts within a minute.
     @task(execution_timeout=timedelta(minutes=2), retries=2, retry_delay=timedelta(seconds=10))
     def deliver_alerts() -> dict[str, Any]:
-        """Send, escalate, hand over and remind; return how many messages were sent."""
+        """Send alerts, escalate, hand over and remind; return how many messages were sent."""
         from mindguard.airflow.clients import connection
         from mindguard.jobs.alerting import deliver
         from mindguard.settings import load_settings

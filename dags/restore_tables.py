@@ -102,7 +102,7 @@ def restore_tables() -> None:
 
 
 def _job(params: Any) -> _Job:
-    """Return what the form's values name."""
+    """Return the snapshot, store, target and request that the form's values name."""
     from mindguard.airflow.clients import backup_store, connection
     from mindguard.connections import postgres_conninfo
     from mindguard.settings import load_settings

@@ -50,7 +50,7 @@ ESCALATE_AFTER_S = 5
 
 @dataclass
 class Outcome:
-    """What the run did, for the report file and the summary; `failures` decides the exit status."""
+    """The results of the run, for the report file and the summary; `failures` decides the exit status."""
 
     report: dict[str, Any] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)

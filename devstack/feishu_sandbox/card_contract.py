@@ -1,4 +1,4 @@
-"""Which card JSON 2.0 Feishu accepts. Source: Feishu's documentation of cards and their components."""
+"""The rules by which Feishu accepts a card (JSON 2.0). Source: Feishu's documentation of cards and their components."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Feishu accepts, as pure functions: its codes, its signature window, its limits.
+"""The contract of Feishu as pure functions: its codes, its signature window, its limits.
 
 Source: Feishu's documentation of custom bots and messages. Refusals have Feishu's wording where it is known.
 """

@@ -25,7 +25,7 @@ SWEEPER = "mindguard"
 
 
 class AirflowSite:
-    """What the four processes of Airflow share: home folder, configuration, metadata database.
+    """The things that the four processes of Airflow share: home folder, configuration, metadata database.
 
     Args:
         state: keeps ports, secrets and folders.
@@ -201,7 +201,7 @@ class AirflowPart(Part):
         return self.site.environment()
 
     def prepare(self) -> None:
-        """Prepare what all four processes share."""
+        """Prepare the home folder, the password file and the metadata schema, which all four processes share."""
         self.site.prepare()
 
 

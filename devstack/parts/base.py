@@ -1,4 +1,4 @@
-"""What every part of the stack shares: its life from `prepare` to `stop`, its environment, and a probe over HTTP."""
+"""The base of every part of the stack: its life from `prepare` to `stop`, its environment, and a probe over HTTP."""
 
 from __future__ import annotations
 

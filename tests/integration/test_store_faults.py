@@ -120,7 +120,7 @@ LASTING: dict[str, tuple[Callable[[], Some], type[MindGuardError], str]] = {
     "parts read back come short": (
         lambda: Some("shorten", "GET", PARTS),
         PartMismatch,
-        r"what the store returns is [\d,]+ bytes with SHA-256 [0-9a-f]{12}…, "
+        r"the content that the store returns is [\d,]+ bytes with SHA-256 [0-9a-f]{12}…, "
         r"expected [\d,]+ bytes with SHA-256 [0-9a-f]{12}… – nothing was published; run again$",
     ),
     "listings are not whole": (lambda: Some("shorten", "GET", "list-type"), StoreError, r"cannot list s3://"),

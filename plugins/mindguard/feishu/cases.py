@@ -264,7 +264,7 @@ def _resolved(say: Say) -> Alert:
 
 
 def _hostile(say: Say) -> Alert:
-    """Return an alert with all that must not get through: markup, mentions, secrets, long text, broken characters."""
+    """Return an alert full of what must not get through: markup, mentions, secrets, long text, broken characters."""
     return Alert(
         title="**<at id=all></at>** [click](javascript:alert(1)) \x1b[31m\u202e" + "标题" * 80,
         severity=Severity.P1,

@@ -27,7 +27,7 @@ def _address(written: str) -> str:
 
 
 class _Monitor(Section):
-    # A value must not be above a threshold; both have the unit `unit`.
+    # A value must not exceed a threshold; both are in `unit`.
     unit: ClassVar[Unit]
 
     name: str = Field(
@@ -113,7 +113,7 @@ class _After(_Monitor):
 
 
 class FreshnessMonitor(_After):
-    """How long ago the newest row was loaded, or how long the oldest waiting item has waited."""
+    """The time since the newest row was loaded, or the time for which the oldest waiting item has waited."""
 
     unit: ClassVar[Unit] = "s"
 
@@ -173,7 +173,7 @@ class RateMonitor(_Above):
 
 
 class LatencyMonitor(_Above):
-    """How many seconds something takes."""
+    """The number of seconds that something takes."""
 
     unit: ClassVar[Unit] = "s"
 
@@ -223,7 +223,7 @@ Monitor = Annotated[
 
 
 class WatchSettings(Section):
-    """How the monitors themselves are watched, and what other systems learn from them."""
+    """The watch over the monitors themselves, and the results that other systems get."""
 
     late_after_s: float = Field(
         180,

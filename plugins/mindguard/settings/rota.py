@@ -108,7 +108,7 @@ class OverrideSettings(Section):
 
 
 class RotaSettings(Section):
-    """Who is on duty at which time: either `shifts` or a calendar in `ical`; `overrides` apply to both."""
+    """The rota: people, and either `shifts` or a calendar in `ical`; `overrides` apply to both."""
 
     people: tuple[PersonSettings, ...] = Field(min_length=1, strict=False, description="everybody who can be on duty")
     shifts: tuple[ShiftSettings, ...] = Field(

@@ -68,7 +68,8 @@ def build_frame(
 
     Args:
         counts: `event_name`, `day`, `count` (whole numbers), each day as it was known when it was as old as the judged
-            day is now. Names that are not key events, or the empty name for all of them, count into the total.
+            day is now. Names that are not key events, or the empty name for all of them, are added to
+            the total.
         registry: the key events.
         day: the judged day; it may still be running.
         calendar: tells holidays and exchanged workdays.

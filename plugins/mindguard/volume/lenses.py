@@ -31,14 +31,14 @@ STRONG_Z_GATE = 5.0
 
 _MEDIAN_VARIANCE = 1 + math.pi / 2 / BASELINE_DAYS  # variance of a new value plus that of the median of four
 FLEET_EVENTS = 5
-"""At least so many events must be known to measure how all events move together; with fewer, all traffic is used."""
+"""The least number of events from which their common movement is measured; with fewer, all traffic is used."""
 
 FLEET_GONE = 0.1
 """When all traffic is below a tenth of its expected level, no event can be distinguished from the rest."""
 
 HOLIDAY_SPREAD = 0.15
-"""Additional relative noise of holidays and exchanged days: they affect each event differently, and no baseline day is
-like them."""
+"""Additional relative noise of holidays and exchanged days: they affect each event differently, and no baseline day
+resembles them."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _judge(actual: float, base: float, variance: float, tolerance: float, min_ba
 
     A count with a small base that is not clearly below is inconclusive.
     """
-    ratio = actual / max(base, 1.0)  # finite even if both are 0, which counts as a vanished event
+    ratio = actual / max(base, 1.0)  # It is finite even if both are 0, which counts as a vanished event.
     z = (actual - base) / math.sqrt(max(variance, 1.0))
     if base > 0 and ratio < 1 - tolerance and z <= -Z_GATE:
         return Lens(ratio, "below", z, base < min_base)

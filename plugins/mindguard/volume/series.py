@@ -39,7 +39,7 @@ class History:
 
     Attributes:
         names: the key events.
-        days: consecutive, oldest first.
+        days: consecutive days, oldest first.
         counts: an array, names x days.
         total: all traffic of each day, including names that are not key events.
     """
@@ -54,7 +54,7 @@ class History:
         """Return the history with every gap filled: a name without a row on a day counts as 0.
 
         Args:
-            counts: `event_name`, `day`, `count`; names other than `names` count only into the total.
+            counts: `event_name`, `day`, `count`; names other than `names` are only added to the total.
             names: the key events.
             days: consecutive, oldest first, the judged day last.
         """
@@ -169,7 +169,7 @@ class Series:
             if position - WEEK in alike:
                 comparable += self.counts[position]
                 before += self.counts[position - WEEK]
-            # The fall may lie in the last week itself, so the expectation uses earlier weeks only.
+            # The fall may be in the last week itself, so the expectation uses earlier weeks only.
             if alike:
                 current += self.counts[position]
                 expected += float(self.counts[alike[:BASELINE_DAYS]].mean())

@@ -1,7 +1,7 @@
 """The timeline of an incident in the reader's language. Pure.
 
-The database keeps an entry's kind and, where the program itself wrote the entry, a short text that is the
-same in every language, for instance `P2 → P1`. Here the functions that write these texts stand beside those that read
+The database keeps an entry's kind and, where the program itself wrote the entry, a short text that is the same in
+every language, for instance `P2 → P1`. This module has both the functions that write these texts and those that read
 them.
 """
 

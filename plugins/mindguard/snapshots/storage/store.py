@@ -98,7 +98,7 @@ class Store:
         storage_class: storage class of new objects.
         sse: server-side encryption to request (`AES256`, `aws:kms`); None requests none.
         sse_kms_key_id: key for `aws:kms`.
-        encryption: encrypts parts, and what `create_sealed` writes; by default nothing is encrypted.
+        encryption: encrypts parts and the objects that `create_sealed` writes; by default nothing is encrypted.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class Store:
         """Seal a small object, so that only holders of the key ring can read it or could have written it; `create` it.
 
         Returns:
-            The content of the sealed body, which is what is stored.
+            The content of the sealed body, which is stored.
 
         Raises:
             ObjectExists: there is another object under this key already.
@@ -304,7 +304,7 @@ class Store:
                 request["Range"] = f"bytes={position}-"
 
     def read(self, key: str) -> bytes:
-        """Return the bytes of a small object. One that seems damaged is read twice: the network may be at fault.
+        """Return the bytes of a small object. If it seems damaged, it is read twice: the network may be at fault.
 
         Raises:
             ObjectMissing, ObjectDamaged, StoreError: see `chunks`.
@@ -317,7 +317,7 @@ class Store:
         """Return the body that `create_sealed` was given.
 
         Raises:
-            Unreadable: its master key is missing, or it is not what was written.
+            Unreadable: its master key is missing, or the bytes are not those that were written.
             ObjectMissing, StoreError: see `read`.
         """
         return self.encryption.open(key, self.read(key))
@@ -357,8 +357,8 @@ class Store:
 
         Args:
             below: a folder, or the beginning of a name.
-            versions: if the bucket has versions, list each version and each delete marker: everything that takes up
-                room.
+            versions: if the bucket has versions, list each version and each delete marker, that is, everything that
+                takes up space.
         """
         request: Any = {"Bucket": self.bucket, "Prefix": f"{self.prefix}/{below}"}
         found: list[Listed] = []

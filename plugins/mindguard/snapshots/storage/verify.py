@@ -1,4 +1,4 @@
-"""Verify that a published snapshot's stored bytes are what the manifest says, and that they are readable Parquet."""
+"""Verify that a published snapshot's stored bytes match the manifest, and that they are readable Parquet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FEW = 3  # objects that the store may fail to return before it has returned any
 
 
 class SnapshotDamaged(MindGuardError):
-    """At least one stored object is not what the manifest says."""
+    """At least one stored object does not match the manifest."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def note_damage(store: Store, key: str, fault: str, progress: Callable[[str], No
     except ObjectExists:
         return
     except StoreError as error:
-        # The connection may have the right to read only. The verdict stands all the same, but the next snapshot is
+        # The connection may have the right to read only. The verdict is still valid, but the next snapshot is
         # not warned.
         progress(f"the damage could not be noted in the store: {error}")
 
