@@ -57,7 +57,7 @@ class Pipelines:
         self._broker.produce(20, at=last)
 
     def go_on(self) -> None:
-        """Process what is waiting, and write new records."""
+        """Process the waiting records, and write new ones."""
         now = datetime.now(UTC)
         land_events(self._client, until=now, minutes=0.5, seed=int(now.timestamp()))
         self._load(now)

@@ -334,7 +334,7 @@ def cost(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def described(size: dict[str, Any]) -> str:
-    """Describe in a sentence what was measured on."""
+    """Describe in a sentence the data that was measured."""
     raw, rollup = size["tables"]["events"], size["tables"]["events_rollup"]
     return (
         f"{size['rows']:,} raw events ({raw['mb']:,.0f} MB) make {rollup['rows']:,} rollup rows "

@@ -93,7 +93,7 @@ def simulate(
         settings: tables and retention.
         days: number of days to simulate.
         percent: rows that each day adds, in percent.
-        start: aware, the real time; it becomes the first day's.
+        start: the real time, aware; it becomes the time of the first day.
         progress: called with each day when it is done.
     """
     soak = Soak()

@@ -332,8 +332,8 @@ def wait_for_incident(
 
     Args:
         api: client of Airflow.
-        condition: what must hold for the incident.
-        what: what the incident is expected to do, for the error.
+        condition: the condition that must hold for the incident.
+        what: the expected behaviour of the incident, for the error.
         timeout_s: seconds to wait.
 
     Raises:
@@ -441,7 +441,7 @@ def snapshot_table(snapshot: dict[str, Any]) -> Table:
 
 
 def monitor_table(monitors: list[dict[str, Any]]) -> Table:
-    """Tabulate what each monitor measured last."""
+    """Tabulate the latest measurement of each monitor."""
     table = Table("monitor", "status", box=box.SIMPLE_HEAD, title="monitors, every minute", title_justify="left")
     for head in ("value", "error above"):
         table.add_column(head, justify="right")

@@ -53,7 +53,7 @@ class Part:
         return base_environment()
 
     def prepare(self) -> None:
-        """Make what must exist before the program starts; safe to repeat."""
+        """Make the files that must exist before the program starts; safe to repeat."""
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def probe(self) -> bool:
@@ -61,7 +61,7 @@ class Part:
         raise NotImplementedError
 
     def after_ready(self) -> None:
-        """Do what needs the running program; safe to repeat."""
+        """Do the work that needs the running program; safe to repeat."""
 
     def start(self) -> None:
         """Start the process.

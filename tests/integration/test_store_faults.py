@@ -115,12 +115,12 @@ LASTING: dict[str, tuple[Callable[[], Some], type[MindGuardError], str]] = {
         StoreError,
         r"cannot write .*json: SlowDown .*run again",
     ),
-    "parts are reset": (lambda: Some("reset", "PUT", PARTS), StoreError, r"cannot write .*is the store up"),
+    "parts are reset": (lambda: Some("reset", "PUT", PARTS), StoreError, r"cannot write .*check that the store is up"),
     "parts read back are cut": (lambda: Some("truncate", "GET", PARTS), StoreError, r"cannot read "),
     "parts read back come short": (
         lambda: Some("shorten", "GET", PARTS),
         PartMismatch,
-        r"the content that the store returns is [\d,]+ bytes with SHA-256 [0-9a-f]{12}…, "
+        r"the stored content is [\d,]+ bytes with SHA-256 [0-9a-f]{12}…, "
         r"expected [\d,]+ bytes with SHA-256 [0-9a-f]{12}… – nothing was published; run again$",
     ),
     "listings are not whole": (lambda: Some("shorten", "GET", "list-type"), StoreError, r"cannot list s3://"),

@@ -87,18 +87,18 @@ class Alert:
         happened_at: when the problem began, aware.
         known_at: when people learned of it, aware; the time to respond counts from then. None: at `happened_at`.
         fingerprint: the same for every report of the same incident; see `fingerprint()`.
-        facts: most important first; a renderer short of space drops the last ones.
+        facts: the facts, most important first; a renderer short of space drops the last ones.
         detail: free text such as a traceback; the first thing that a renderer cuts.
-        links: most useful first.
+        links: the links, most useful first.
         resolved_at: when it ended, aware; None while it lasts.
         incident_id: the incident's name for people, for instance `I-1042`; empty if it is not recorded.
         acknowledge_url: the page where a person takes it. Its address carries its own permission and is not masked.
-        acknowledged_by: who took it; `acknowledged_at` (aware) is when.
-        occurrences: how often it was reported; `last_seen_at` (aware) is the last time.
+        acknowledged_by: who took it; `acknowledged_at` (aware) is the time of that.
+        occurrences: number of reports; `last_seen_at` (aware) is the time of the last one.
         escalated_to: who was called because nobody took it.
         duty: who is on duty, primary first.
         mention: whether the card mentions them, which notifies them.
-        releases: newest first.
+        releases: the latest releases, newest first.
         table: further rows, for instance the causes of a fall.
         chart: the development of the value.
 
@@ -191,11 +191,11 @@ class Digest:
         title: the title, in the reader's language.
         severity: the worst severity of the groups.
         happened_at: the moment that the digest describes, aware.
-        groups: worst first; a renderer short of space drops the last ones and says how many.
-        kind: why there is a digest.
-        duty: who takes over, or whose review is overdue.
+        groups: the groups of incidents, worst first; a renderer short of space drops the last ones and says how many.
+        kind: the reason for the digest.
+        duty: the people who take over, or whose review is overdue.
         mention: whether the card mentions them, which notifies them.
-        links: most useful first.
+        links: the links, most useful first.
     """
 
     title: str

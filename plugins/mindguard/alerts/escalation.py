@@ -48,7 +48,7 @@ def due_steps(
         ladder: the ladder of the incident's severity.
         opened_at: when people learned of the incident, aware; the time to respond counts from then.
         state: the state of the incident.
-        taken: how many steps were taken already.
+        taken: number of steps that were taken already.
         now: the present time, aware.
     """
     if state != "open":

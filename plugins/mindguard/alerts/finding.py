@@ -14,7 +14,7 @@ class RecoveryKey(NamedTuple):
 
     Attributes:
         source: who reports: `airflow`, `monitor`, `volume` and so on.
-        about: what the source calls it, for instance `snapshot_tables.take` or `event_volume:sos_click`.
+        about: the source's name for the subject, for instance `snapshot_tables.take` or `event_volume:sos_click`.
     """
 
     source: str

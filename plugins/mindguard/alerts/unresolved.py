@@ -13,7 +13,7 @@ def ends_an_incident(recoveries: Iterable[Recovery], connection: Connection) -> 
     """Return whether a recovery has the key of an unresolved incident.
 
     Args:
-        recoveries: what has recovered.
+        recoveries: the recoveries to look up.
         connection: the connection of the incident store.
 
     Raises:

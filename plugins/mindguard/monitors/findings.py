@@ -66,7 +66,7 @@ def monitoring_gap(
     Args:
         dag: the DAG that did not run.
         gap: the time between its last two runs, or since its last run.
-        at: aware; when the gap was found.
+        at: when the gap was found, aware.
         running: whether the DAG runs again.
         settings: the settings, which give the language and the longest gap that is allowed.
         log_url: page with the log of the run that found the gap, or an empty text.
@@ -91,7 +91,7 @@ def missed_deadline(settings: Settings, monitor: Monitor, *, deadline: datetime,
     Args:
         settings: the settings, which give the language.
         monitor: the monitor that measures what the run produces.
-        deadline: aware; when the run should have been done.
+        deadline: when the run should have been done, aware.
         run_id: the DAG run that is late.
     """
     write = _FindingWriter(settings.locale, log_url="")

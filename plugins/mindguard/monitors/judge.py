@@ -45,10 +45,10 @@ class Reading:
     Attributes:
         dimension: the subject of the row, for instance an endpoint; empty if there is only one row.
         value: in the monitor's unit; None if there is no value.
-        newest: aware; when the newest row was loaded. The value is then its age by the source's own clock.
+        newest: when the newest row was loaded, aware. The value is then its age by the source's own clock.
         base: the denominator, or the usual traffic at this time of day. None: not known, so it is never too low.
-        source_now: aware; the source's clock.
-        upstream_newest: aware; the time of the newest row upstream. It distinguishes a silent source from a late
+        source_now: the present time by the source's clock, aware.
+        upstream_newest: the time of the newest row upstream, aware. It distinguishes a silent source from a late
             pipeline.
         down: whether a dependency failed to answer as it should.
         note: a remark for people.
@@ -71,7 +71,7 @@ class State:
     Attributes:
         level: the level that the latest value led to.
         since: when that level began.
-        measured_at: when there last was a value; None: never.
+        measured_at: when there last was a value; None if there never was one.
         warn_since: since when every value was above the warning threshold; None: the latest one was not.
         error_since: the same for the error threshold.
         below_warn_since: since when no value was above the warning threshold; None: the latest one was.
@@ -96,8 +96,8 @@ class Verdict:
     Attributes:
         status: pass, warn, error or unknown.
         value: the value that was judged; None if there is none.
-        reason: why the status differs from what the thresholds alone would give.
-        cause: why a value is late, as far as that is known.
+        reason: the reason why the status differs from what the thresholds alone would give.
+        cause: the reason why a value is late, if it is known.
         escalated: whether it is an error with a value above the monitor's `escalate`.
         skew_s: seconds by which the source's clock is ahead of this machine's, if more than tolerated.
         note: a remark for people.

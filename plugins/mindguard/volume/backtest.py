@@ -105,7 +105,7 @@ def backtest(
         settings: they give the key events, funnels, calendar and excluded days.
         first: first day to judge.
         last: last day to judge.
-        as_of: aware; events that landed later do not count.
+        as_of: the moment of judging, aware; events that landed later are not counted.
 
     Yields:
         Each day with each suite's result.

@@ -23,7 +23,7 @@ class EventDetails:
     Attributes:
         counts: the counts of the last four weeks, oldest first, the judged day last.
         baseline: the days whose median the judged day is compared with.
-        cause: why the event fell; None if nothing is to be investigated.
+        cause: the reason why the event fell; None if there is nothing to investigate.
     """
 
     counts: tuple[DayCount, ...] = ()

@@ -39,10 +39,10 @@ class Context:
 
     Attributes:
         day: the judged day.
-        as_of: aware; when it was judged.
+        as_of: when the day was judged, aware.
         zone: the time zone of the day and of shown times.
         locale: the language of the texts.
-        details: what is known about the suite's events, by name.
+        details: the details of the suite's events, by name.
         page_url: address of the page on the day's checks; empty if people cannot reach it.
     """
 

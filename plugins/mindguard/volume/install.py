@@ -83,7 +83,7 @@ def reconcile(source: EventSource, days: Sequence[date]) -> list[Difference]:
 
     Args:
         source: both tables.
-        days: consecutive, oldest first.
+        days: consecutive days, oldest first.
 
     Raises:
         EventsUnreadable: The server refuses a statement.

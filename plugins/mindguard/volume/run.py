@@ -44,7 +44,7 @@ class Run:
     Attributes:
         moment: the judged day, and until when events count.
         checked: the suites that could be checked.
-        broken: why the others could not be checked, by name.
+        broken: by name, the reasons why the other suites could not be checked.
     """
 
     moment: Moment

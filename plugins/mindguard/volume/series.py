@@ -56,7 +56,7 @@ class History:
         Args:
             counts: `event_name`, `day`, `count`; names other than `names` are only added to the total.
             names: the key events.
-            days: consecutive, oldest first, the judged day last.
+            days: consecutive days, oldest first, the judged day last.
         """
         import numpy as np
 
@@ -83,7 +83,7 @@ class WeekSums(NamedTuple):
         comparable: the last seven days, without days whose counterpart a week before is missing or not usual.
         week_before: the same days one week before.
         current: the last seven days, without days that have no usual counterpart in any earlier week.
-        expected: what the four weeks before lead one to expect for `current`.
+        expected: the value of `current` that the four weeks before lead one to expect.
     """
 
     comparable: float

@@ -80,8 +80,8 @@ class EventSource:
         Args:
             names: the events.
             day: the latest day.
-            as_of: aware; events that landed later do not count. Each earlier day is counted as it was known when it was
-                as old as `day` is at `as_of`.
+            as_of: the moment of judging, aware; events that landed later are not counted. Each earlier day is counted
+                as it was known when it was as old as `day` is at `as_of`.
             days_before: number of days before `day`.
         """
         counts = self.select(

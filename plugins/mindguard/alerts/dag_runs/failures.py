@@ -24,8 +24,8 @@ class Run:
     Attributes:
         dag_id: the DAG.
         run_id: the run.
-        run_type: as Airflow names it, for instance `scheduled`.
-        started_at: aware; None before the start. A run that is cleared gets a new one.
+        run_type: its type as Airflow names it, for instance `scheduled`.
+        started_at: when it started, aware; None before the start. A run that is cleared gets a new time.
         scheduled: whether the DAG has a schedule; without one, each run is a request by itself.
     """
 
@@ -90,7 +90,7 @@ def task_failure(
         locale: language of the alert.
         error: the exception as one line; empty if the task could not say why it ended.
         detail: the traceback.
-        tries: how often the task was tried; None if this is not known.
+        tries: number of tries; None if it is not known.
     """
     facts = [
         Fact(TEXTS.say("error", locale), error or TEXTS.say("no_error", locale), wrong=True),

@@ -28,7 +28,7 @@ class EndedRun:
         ended_at: when it ended, aware.
         tasks: its task instances; only the failed ones if the run was found through its failed tasks.
         severity: the severity of a failure of its DAG.
-        reason: why Airflow calls it failed, in Airflow's words.
+        reason: the reason why Airflow calls it failed, in Airflow's words.
     """
 
     run: Run
@@ -46,8 +46,8 @@ class EndedTask:
     Attributes:
         task_id: the task.
         state: its state, as Airflow names it; empty if the task was never scheduled.
-        ended_at: aware; None if it never ran, or if the time is not known.
-        tries: how often it was tried; 0 if that is not known.
+        ended_at: when it ended, aware; None if it never ran, or if the time is not known.
+        tries: number of tries; 0 if it is not known.
         severity: the severity of its failure; None if the DAG's severity applies.
         map_index: -1 if the task is not mapped.
     """

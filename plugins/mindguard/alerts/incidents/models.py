@@ -51,12 +51,12 @@ class Incident(Base):
     Attributes:
         state: `open`, `acknowledged` or `resolved`.
         alert: the alert as last reported; its `happened_at` stays that of the first report.
-        last_failure_at: when it last happened, by the reporter's clock. An older recovery does not end it.
+        last_failure_at: when it last happened, by the reporter's clock. An older recovery does not end the incident.
         inhibited: whether another unresolved incident explains this one, so that nobody is notified of it.
         ladder_from: since when people have known of the incident; the times of the escalation ladder count from here.
-        escalation_step: how many steps of the ladder have been taken.
-        review_reminders: how many reminders of the overdue review were sent.
-        actions: what the review decided, each with `text`, `owner` and `due`.
+        escalation_step: number of steps of the ladder that have been taken.
+        review_reminders: number of reminders of the overdue review that were sent.
+        actions: the actions that the review decided, each with `text`, `owner` and `due`.
     """
 
     __tablename__ = "incidents"
@@ -108,7 +108,7 @@ class TimelineEntry(Base):
     Attributes:
         at: when it happened, aware.
         by: who did it; empty if nobody did.
-        text: what a person wrote, or what the program notes in a form that `timeline.shown_entry` puts into words.
+        text: a person's text, or a note of the program in a form that `timeline.shown_entry` puts into words.
     """
 
     __tablename__ = "timeline"
@@ -129,7 +129,7 @@ class TimelineEntry(Base):
             kind: the kind of the entry.
             at: when it happened, aware.
             by: who did it; empty if nobody did.
-            text: what else there is to know.
+            text: further details.
         """
         return cls(incident_id=incident_id, kind=kind, at=at, by=by, text=text)
 

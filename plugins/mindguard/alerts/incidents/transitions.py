@@ -152,7 +152,7 @@ def end_incident(session: Session, incident: Incident, *, at: datetime, by: str,
     Args:
         session: a session that holds the incident's lock.
         incident: an unresolved incident.
-        at: aware; when it ended.
+        at: when it ended, aware.
         by: who ended it; empty if it ended by itself.
         text: text for the timeline.
         now: the present time, aware.

@@ -53,7 +53,7 @@ class Delivered:
         sent: messages that arrived; a digest is one message.
         notifications: notifications in these messages.
         later: messages that will be tried again.
-        dead: why messages will never arrive.
+        dead: for each message that will never arrive, the reason.
         busy: whether another sender worked all the time; it delivers these notifications too.
     """
 
@@ -139,7 +139,7 @@ class Sender:
     jitter: Callable[[], float] = random.random
 
     def deliver_due(self, *, budget_s: float) -> Delivered:
-        """Send what is due, P0 first, until nothing is left, Feishu does not answer, or the budget is spent.
+        """Send the due notifications, P0 first, until none is left, Feishu does not answer, or the budget is spent.
 
         Only one sender works at a time; a second one waits for it within its own budget.
 
@@ -219,7 +219,7 @@ class Sender:
             connection.invalidate()  # The server is gone, and with it the lock.
 
     def _due(self, now: datetime) -> tuple[list[Pending], list[Past]]:
-        """Return the notifications that are due, and the requests of the last minute. Drop what is void."""
+        """Return the notifications that are due, and the requests of the last minute. Drop those that are void."""
         own = _newest_message(Message.form != "digest")
         anything = _newest_message(Message.message_id != "")
         due = or_(

@@ -61,7 +61,7 @@ def plan_of(ical: bytes, people: Iterable[PersonSettings], zone: ZoneInfo) -> Pl
 
     Args:
         ical: content of the calendar.
-        people: who may be named.
+        people: the people who may be named.
         zone: time zone of whole days and of times without a zone.
 
     Raises:

@@ -30,7 +30,7 @@ class Slot:
 
     Attributes:
         shift: name of the shift; empty if it has none.
-        names: primary first; the rota may not know all of them.
+        names: names of the people, primary first; the rota may not know all of them.
         precedence: if slots overlap, the one with the lowest value counts.
     """
 
@@ -50,7 +50,7 @@ class Duty:
     """The people on duty, and the period for which they are.
 
     Attributes:
-        people: primary first, then backups; empty if nobody is on duty.
+        people: the people on duty, primary first, then backups; empty if nobody is on duty.
         shift: name of the shift.
         since, until: aware, in the rota's time zone. If nobody is on duty, `since` is the moment in question, and
             `until` is when somebody will be on duty, or how far the search went.
@@ -257,7 +257,7 @@ def duties(rota: Rota, start: datetime, end: datetime) -> Iterator[Duty]:
 
 
 def next_in_line(rota: Rota, at: datetime, step: int) -> tuple[Person, ...]:
-    """Return whom to call: at step 0 the person on duty, then the backups, then those with the next turns, and again.
+    """Return whom to call: at step 0 the person on duty, then the backups, then those with the next turns, and so on.
 
     The result is empty only if nobody has a turn within a month.
     """

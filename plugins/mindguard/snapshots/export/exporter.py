@@ -228,9 +228,7 @@ class Exporter:
             return
         read_back = self._store.digest(stored.key, expected=stored.content)
         if read_back != stored.content:
-            mismatch = PartMismatch(
-                stored.key, "the content that the store returns", expected=stored.content, actual=read_back
-            )
+            mismatch = PartMismatch(stored.key, "the stored content", expected=stored.content, actual=read_back)
             # Without the note, the next run would reuse the object.
             note_damage(self._store, stored.key, mismatch.message, self._progress)
             raise mismatch

@@ -25,8 +25,8 @@ class KeyRange:
     """The rows whose key lies in [lower, upper).
 
     Attributes:
-        lower: inclusive, as PostgreSQL's text of the key; None: unbounded.
-        upper: exclusive; None: unbounded, and the range then contains the rows without a key as well.
+        lower: the inclusive lower bound, as PostgreSQL's text of the key; None: unbounded.
+        upper: the exclusive upper bound; None: unbounded, and the range also contains the rows without a key.
     """
 
     lower: str | None

@@ -84,7 +84,7 @@ def take_snapshot(
         settings: tables, part size, number of connections, maximum age.
         now: the present time, aware; it becomes the snapshot's `taken_at`.
         zone: time zone whose day names the manifest's folder.
-        logical_date: aware; logical date of the DAG run, which is only recorded: the rows are those of `now`.
+        logical_date: logical date of the DAG run, aware. It is only recorded: the rows are those of `now`.
         progress: called with one line for each step.
 
     Raises:

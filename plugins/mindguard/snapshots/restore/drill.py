@@ -60,7 +60,7 @@ def drill_stored(
     """Find a snapshot by its id (`latest` is the newest one) and `drill` it.
 
     Args:
-        snapshot_id: which snapshot.
+        snapshot_id: the snapshot's id, or `latest`.
         store: see `drill`.
         scratch_conninfo: see `drill`.
         now: see `drill`.
@@ -248,11 +248,11 @@ def _prove_sequences(connection: psycopg.Connection[dict[str, Any]], table: Tabl
 
 
 class _ExpectedNumber(NamedTuple):
-    """A number of a sequence, and how many rows have it if it was free.
+    """A number of a sequence, and the number of rows that have it if it was free.
 
     Attributes:
         function: `currval` for the number that the sequence gave last, `nextval` for the one that it gives next.
-        rows: how many rows have the number if it was free.
+        rows: number of rows that have the number if it was free.
     """
 
     function: Literal["currval", "nextval"]

@@ -112,9 +112,9 @@ class SchemaDump:
         An entry that fails is tried again by itself after all others, so that its line has PostgreSQL's own reason.
 
         Args:
-            section: which section of the dump.
+            section: the section of the dump to restore.
             without: entries to leave out.
-            jobs: how many entries pg_restore restores at the same time.
+            jobs: number of entries that pg_restore restores at the same time.
 
         Raises:
             SnapshotAtFault: rows contradict a constraint.

@@ -50,7 +50,7 @@ class PlannedTable:
     Attributes:
         table: the snapshot's table.
         parts: the parts to read.
-        row_filter: which rows to restore; None: all.
+        row_filter: selects the rows to restore; None: all rows.
         live: the live table; None if there is none.
     """
 
@@ -126,9 +126,9 @@ class RestoredTable:
 
     Attributes:
         shape: whether it was made like the live table or from the manifest.
-        read: what was read and written.
+        read: the amounts that were read and written.
         parts_in_all: number of the table's parts in the snapshot.
-        difference: how it differs from the live table; None if they could not be compared.
+        difference: the differences from the live table; None if they could not be compared.
         kept_as: the former live table's name after the swap; None if there was no swap.
     """
 

@@ -70,7 +70,7 @@ def explained(error: psycopg.Error) -> MindGuardError:
     hint = hints.get(state) or hints.get(state[:2], "")
     if not state:  # the connection failed, and only the message says why
         hints = {"authentication": "correct the user or the password", "does not exist": "correct the database"}
-        hint = next((hints[why] for why in hints if why in message), "is it up, and reachable from here?")
+        hint = next((hints[why] for why in hints if why in message), "check that it is up and reachable from here")
     return TargetError(f"the target database failed: {message}", hint=hint)
 
 

@@ -28,7 +28,7 @@ class Rebuilt:
 
     Attributes:
         snapshot_id: the snapshot's id.
-        tables: what was loaded, by table name.
+        tables: the loaded rows and parts, by table name.
         skipped: one line for each object that was left out, with the reason.
         seconds: duration of the rebuild.
     """

@@ -107,7 +107,7 @@ def expire_snapshots(
         progress: called with one line for each step.
 
     Returns:
-        What was decided and done; its `check` raises if something could not be done.
+        The decisions, and the result; its `check` raises if something could not be done.
 
     Raises:
         ExpiryRefused: the clocks or the snapshots' times are doubtful; nothing was removed.

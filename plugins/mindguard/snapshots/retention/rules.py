@@ -72,8 +72,8 @@ def plan_expiry(
 
     Args:
         snapshots: all snapshots in the store, including quarantined ones, in any order.
-        now: the present time, aware; this machine's clock.
-        store_now: aware; the store's clock, which reveals a machine that is for instance 40 days ahead.
+        now: the present time by this machine's clock, aware.
+        store_now: the present time by the store's clock, aware; it reveals a machine that is, say, 40 days ahead.
         retention: days, minimum, max_expire_per_run, max_gap_days.
 
     Returns:

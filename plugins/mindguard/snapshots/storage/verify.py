@@ -125,7 +125,7 @@ def note_damage(store: Store, key: str, fault: str, progress: Callable[[str], No
     Args:
         store: where the object is.
         key: the object's key.
-        fault: what is wrong with it, in one line.
+        fault: a line that says what is wrong with it.
         progress: called with one line if the note cannot be written.
     """
     body = json.dumps({"key": key, "fault": fault}).encode()
