@@ -152,7 +152,7 @@ def _faults_at_the_end(store: Store, drill_conninfo: str, now: datetime) -> list
     faults = [fault for each in snapshots for fault in verify_snapshot(each, store).faults]
     proofs = proven(store)
     faults += [f"{each.snapshot_id} is not proven" for each in snapshots if each.snapshot_id not in proofs]
-    # They were proven when they were new; what has expired since then must not have taken anything with it.
+    # The kept snapshots were proven when they were new; what has expired since must not have taken parts of theirs.
     for each in (snapshots[0], snapshots[len(snapshots) // 2]):
         drill(each, store, drill_conninfo, now=now)
     needed = {stored.key for each in snapshots for stored in each.objects}

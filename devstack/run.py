@@ -159,7 +159,7 @@ def start_event_volume(api: AirflowAPI) -> str:
     """Ask for a check of yesterday.
 
     Sample events end with yesterday. The run of the last schedule, which starts when the DAG is unpaused, would look at
-    today and rightly report that all traffic is gone: that run is ended at once.
+    today and rightly report that all traffic is gone: that run is ended immediately.
 
     Returns:
         The run id.

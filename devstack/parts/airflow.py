@@ -33,7 +33,7 @@ class AirflowSite:
         postgres: holds the metadata.
         connections: returns the variables of the Airflow connections once all ports are known.
         heartbeat_timeout_s: seconds after which a task without heartbeat counts as dead.
-        parallelism: number of tasks that may run at once.
+        parallelism: number of tasks that may run at the same time.
         settings: file for MINDGUARD_SETTINGS, or None.
         dag_folders: more folders of DAGs, beside the repository's own and the demonstration's.
     """

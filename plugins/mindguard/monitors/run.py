@@ -254,7 +254,7 @@ def _measure_all(
     measurements: dict[str, _Measurement] = {}
     for (source, conn_id, _), members in _by_source(monitors, settings).items():
         try:
-            # In this thread: Airflow resolves connections only in the task's own thread.
+            # This happens here because Airflow resolves connections only in the task's own thread.
             group = _Group(members, prepare(source, conn_id, settings, resolve))
         except MindGuardError as error:
             measurements |= {m.name: _Measurement(m, 0, 0, reason="unreachable", note=str(error)) for m in members}

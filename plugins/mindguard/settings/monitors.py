@@ -127,7 +127,7 @@ class FreshnessMonitor(_After):
     max_future_s: float = Field(
         60,
         ge=0,
-        description="seconds by which the newest row may be ahead of the source's clock; beyond, it is not valid",
+        description="seconds by which the newest row may be ahead of the source's clock; beyond that it is not valid",
     )
     min_base: float = Field(
         0, ge=0, description="least number of rows usual at this time of day; with fewer, the age is not judged"

@@ -18,7 +18,7 @@ _RELEASE_AFTER = timedelta(minutes=2)
 """After an incident has ended, those that it explained have this long to recover before people are notified."""
 
 
-# When more happens before a pending notification is sent, it becomes of the kind that comes first here.
+# If more happens before a pending notification is sent, it gets the kind that comes first here.
 _STRENGTH = ("opened", "raised", "resolved", "acknowledged", "updated")
 
 

@@ -207,7 +207,7 @@ def _instant(day: date, clock: time, zone: ZoneInfo) -> datetime:
     found = local.astimezone(UTC)
     if found.astimezone(zone).replace(tzinfo=None) == local.replace(tzinfo=None):
         return found
-    # The clocks skip this time. They do so between these two moments, at a full minute.
+    # The clocks skip this time, between these two moments and at a full minute.
     early, late = local.replace(fold=1).astimezone(UTC), found
     while late - early >= timedelta(minutes=2):
         middle = early + (late - early) // timedelta(minutes=2) * timedelta(minutes=1)
@@ -284,7 +284,7 @@ def handover_moments(rota: Rota, start: datetime, end: datetime) -> tuple[dateti
 
 
 def gaps(rota: Rota, start: datetime, days: int = 7) -> tuple[Gap, ...]:
-    """Return what is wrong with the rota from `start` on: nobody on duty, two shifts at once, or an unknown person."""
+    """Return the faults of the rota from `start` on: nobody on duty, two shifts at the same time, an unknown person."""
     end = (start.astimezone(rota.zone) + timedelta(days=days)).astimezone(UTC)
     slots = rota.slots(start, end)
     found = [

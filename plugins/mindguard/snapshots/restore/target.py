@@ -64,7 +64,7 @@ def explained(error: psycopg.Error) -> MindGuardError:
     hints = {
         "42501": "give the connection's role the right, or connect as the owner of the tables",
         "53": "free room on the target's server",
-        "55P03": "a lock was held for 10 s; run again when it is free",
+        "55P03": "a lock was held for 10 s; run again when it is released",
         "57": "the target's server is stopping; run again when it is back",
     }
     hint = hints.get(state) or hints.get(state[:2], "")

@@ -159,7 +159,7 @@ def _filled(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, 
         if table.table_name not in filled:
             raise TargetError(
                 f"{table.name} could not be created: {'; '.join(skipped[-3:])}",
-                hint="give the target's server what it lacks, then run again in an empty database",
+                hint="install on the target's server what it lacks, then run again in an empty database",
             )
     return filled
 

@@ -149,7 +149,7 @@ def kept_snapshots(store: Store) -> list[Kept]:
 def _kept(store: Store, key: str, keys: set[str]) -> Kept | None:
     try:
         manifest = read_manifest(store, key)
-    except ObjectMissing:  # another run has expired it just now
+    except ObjectMissing:  # another run has just expired it
         return None
     except (ManifestInvalid, Unreadable):
         if not (taken_at := _time_in(key)):
@@ -237,7 +237,7 @@ def _needed(store: Store) -> set[str]:
     def names(key: str) -> set[str]:
         try:
             return {each.key for each in read_manifest(store, key).objects}
-        except ObjectMissing:  # another run has expired it just now
+        except ObjectMissing:  # another run has just expired it
             return set()
 
     keys = store.manifest_keys()

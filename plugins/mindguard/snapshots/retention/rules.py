@@ -92,7 +92,7 @@ def plan_expiry(
         newer_good = sum(later.good for later in ordered[position + 1 :])
         reason = _reason_to_keep(each, now, newer_good, retention) or stopped
         if reason is None and expiring == retention.max_expire_per_run:
-            reason = f"next run: at most {retention.max_expire_per_run} expire at once"
+            reason = f"next run: at most {retention.max_expire_per_run} expire in one run"
         if reason is not None:
             decisions.append(Decision(each, "keep", reason))
             continue
@@ -140,7 +140,7 @@ def _refuse_doubtful_times(
         if after - before > timedelta(days=retention.max_gap_days):
             raise ExpiryRefused(
                 f"between {before:%Y-%m-%d} and {after:%Y-%m-%d} no snapshot was taken",
-                hint=f"if backups failed for so long, expiry resumes after {retention.minimum} new proven snapshots; "
+                hint=f"if backups failed for that long, expiry resumes after {retention.minimum} new proven snapshots; "
                 "if a clock has jumped, correct it",
             )
 

@@ -33,7 +33,7 @@ def list_snapshots(store: Store, *, unreadable: Callable[[str, MindGuardError], 
     for key in store.manifest_keys():
         try:
             found.append(read_manifest(store, key))
-        except ObjectMissing:  # expired just now
+        except ObjectMissing:  # it has just expired
             continue
         except (ManifestInvalid, Unreadable) as error:
             if not unreadable:
