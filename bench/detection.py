@@ -41,7 +41,7 @@ TIMEOUT_S = 300.0
 
 
 class Pipelines:
-    """Three pipelines that can be stalled, as of a moment, and started again."""
+    """Three pipelines that can be stalled, as of a given moment, and started again."""
 
     def __init__(self, client: Client, broker: KafkaBroker) -> None:
         self._client = client

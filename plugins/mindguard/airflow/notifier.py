@@ -31,7 +31,7 @@ SENT_DIRECTLY = "mindguard_sent_directly"
 """XCom key under which a task stores its occurrence if its alert was sent without the incident store."""
 
 BUDGET_S = 12.0
-"""Seconds for one callback, which Airflow kills after 20."""
+"""Time limit in seconds of one callback, which Airflow kills after 20 s."""
 
 
 class FeishuNotifier(BaseNotifier):

@@ -25,7 +25,7 @@ from mindguard.texts import Locale
 log = logging.getLogger(__name__)
 
 OnDuty = Callable[[datetime, int], Sequence[Person]]
-"""Returns whom to call at a moment: 0 is the person on duty, 1 the next in line, and so on."""
+"""A function that returns whom to call at a moment: 0 is the person on duty, 1 the next in line, and so on."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from mindguard.feishu.plain_text import render_digest_text, render_text
 from mindguard.texts import Locale
 
 Say = Callable[[str, str], str]
-"""Chooses between the Chinese and the English wording."""
+"""A function that chooses between the Chinese and the English wording."""
 
 _ZONE = ZoneInfo("Asia/Shanghai")
 _AT = datetime(2026, 11, 19, 6, 2, tzinfo=UTC)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
 BUDGET_S = 12.0
-"""Seconds for one delivery with all its attempts: Airflow kills a callback after 20 s."""
+"""Time limit in seconds of one delivery with all its attempts: Airflow kills a callback after 20 s."""
 
 _LARGEST_ANSWER = 64 * 1024
 

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 BUDGET_S = 60.0
 
 SETTLES_WITHIN = timedelta(hours=1)
-"""A day that has ended is judged once more by the check that runs within this time after midnight."""
+"""The time after midnight in which a check judges the previous day once more."""
 
 
 def due(at: datetime, settings: Settings) -> Moment:

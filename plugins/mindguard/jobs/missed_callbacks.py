@@ -13,13 +13,13 @@ from mindguard.jobs.alerting import report
 from mindguard.settings import Settings
 
 TAG = "mindguard"
-"""A sweep covers the DAGs with this tag."""
+"""The tag of the DAGs that a sweep covers."""
 
 FIRST_LOOK_BACK = timedelta(hours=1)
 LONGEST_LOOK_BACK = timedelta(days=2)
 
 OVERLAP = timedelta(minutes=5)
-"""A run that ended before a sweep may be committed after it, and clocks differ."""
+"""The overlap of two sweeps: a run that ended before a sweep may be committed after it, and clocks differ."""
 
 BUDGET_S = 60.0
 

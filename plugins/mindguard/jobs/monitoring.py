@@ -25,7 +25,7 @@ from mindguard.settings import Settings
 log = logging.getLogger(__name__)
 
 BUDGET_S = 20.0
-"""Seconds for the delivery of alerts; `alert_delivery` sends the rest."""
+"""Time limit in seconds of the delivery of alerts; `alert_delivery` sends the rest."""
 
 
 @dataclass(frozen=True)

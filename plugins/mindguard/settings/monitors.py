@@ -16,7 +16,7 @@ NEEDS = {
     "http": ("url",),
     "snapshots": (),
 }
-"""For each source, the keys that say what to measure there."""
+"""The keys that say what to measure, for each source."""
 
 Unit = Literal["s", "ratio", "count"]
 

@@ -139,5 +139,5 @@ def require_equal(differences: Sequence[Difference]) -> None:
         days = ", ".join(f"{each.day} {each.rollup_events:,} of {each.raw_events:,}" for each in unequal[:5])
         raise RollupDiffers(
             f"the rollup differs from the raw events on {len(unequal)} day(s): {days}",
-            hint="`mindguard volume install` counts again",
+            hint="`mindguard volume install` counts all events again",
         )

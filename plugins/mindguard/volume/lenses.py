@@ -27,14 +27,14 @@ Z_GATE = 2.5
 """Standard deviations by which a fall must exceed chance."""
 
 STRONG_Z_GATE = 5.0
-"""Standard deviations at which the second lens pages alone: a Monday's fall may hide behind a quiet Sunday."""
+"""Standard deviations at which the second lens pages alone, since a Monday's fall may hide behind a quiet Sunday."""
 
 _MEDIAN_VARIANCE = 1 + math.pi / 2 / BASELINE_DAYS  # variance of a new value plus that of the median of four
 FLEET_EVENTS = 5
 """The least number of events from which their common movement is measured; with fewer, all traffic is used."""
 
 FLEET_GONE = 0.1
-"""When all traffic is below a tenth of its expected level, no event can be distinguished from the rest."""
+"""The share of its expected level below which all traffic is gone: no event can be told from the rest then."""
 
 HOLIDAY_SPREAD = 0.15
 """Additional relative noise of holidays and exchanged days: they affect each event differently, and no baseline day

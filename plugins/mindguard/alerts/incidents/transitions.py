@@ -15,7 +15,7 @@ from mindguard.alerts.incidents.timeline import opened_text, raised_text
 from mindguard.alerts.severity import Severity
 
 _RELEASE_AFTER = timedelta(minutes=2)
-"""After an incident has ended, those that it explained have this long to recover before people are notified."""
+"""The time that incidents have to recover, after the one that explained them ended, before people are notified."""
 
 
 # If more happens before a pending notification is sent, it gets the kind that comes first here.

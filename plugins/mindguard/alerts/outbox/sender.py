@@ -114,7 +114,7 @@ class _Claim(NamedTuple):
 
 @dataclass(frozen=True)
 class Sender:
-    """Sends what is due, for one process.
+    """Sends the notifications that are due, for one process.
 
     Attributes:
         store: the incidents and their outbox.

@@ -42,7 +42,7 @@ class Slot:
 
 
 Plan = Callable[[date], Sequence[Slot]]
-"""Returns the slots that overlap a day of the rota's time zone."""
+"""A function that returns the slots that overlap a day of the rota's time zone."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ _COLUMNS = {
     "latency": (("value",), _COMMON),
     "deadline": (("state",), ("rows",)),
 }
-"""By kind of monitor: the columns of which its query must return at least one, and those that it may add."""
+"""For each kind of monitor, the columns of which its query must return at least one, and those that it may add."""
 
 
 Row = Mapping[str, Any]

@@ -110,9 +110,9 @@ class Plan:
         if self.swap:
             lines += [
                 f"then the restored {each.table.name} takes the live one's place, which becomes "
-                f"{swap.kept_name(each.name, self.snapshot_id)}; only that has the rows written since the snapshot"
+                f"{swap.kept_name(each.name, self.snapshot_id)}; only this one has the rows written since the snapshot"
                 if each.live
-                else f"then {each.table.name} is put back where there is none now"
+                else f"then {each.table.name} is put in place, since there is no live table"
                 for each in self.tables
             ]
         else:
