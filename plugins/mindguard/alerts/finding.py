@@ -1,4 +1,4 @@
-"""Reports: that something is wrong, or still is, and that it has recovered."""
+"""Reports from checks: that something is wrong, or still is, or that it has recovered."""
 
 from __future__ import annotations
 
