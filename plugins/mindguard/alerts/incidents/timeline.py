@@ -90,7 +90,7 @@ def _read_raised(text: str, locale: Locale) -> str:
 
 
 def _read_inhibited(text: str, locale: Locale) -> str:
-    """Return the name of the incident that explains this one; the entry holds its recovery key."""
+    """Return the words for the recovery key of the incident that explains this one."""
     key = RecoveryKey.parse(text)
     kind, *name = key.parts
     if f"key_{key.source}_{kind}" in TEXTS.words and name:

@@ -60,7 +60,7 @@ def part_bytes(table_bytes: int, largest: int) -> int:
 
 
 def pieces(size: float, part_bytes: int) -> int:
-    """Return the number of pieces to cut `size` bytes into: one, unless that is more than twice the size aimed at."""
+    """Return the number of pieces to cut `size` bytes into: one, unless `size` is over twice the size aimed at."""
     return 1 if size <= 2 * part_bytes else round(size / part_bytes)
 
 

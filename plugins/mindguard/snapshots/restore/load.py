@@ -83,7 +83,7 @@ def fetch(stored: StoredObject, store: Store, file: BinaryIO) -> None:
     """Copy a stored object to a file, check it to its last byte, and leave the file at its beginning.
 
     Raises:
-        SnapshotAtFault: the object is missing, or differs from what the manifest says, even when it is
+        SnapshotAtFault: the object is missing, or differs from its entry in the manifest, even when it is
             read a second time.
         StoreError: the store could not be asked.
     """

@@ -15,7 +15,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 """The largest accepted difference between two clocks; S3 itself refuses requests beyond 15 minutes."""
 
 UNPROVEN_LIMIT = 3
-"""The number of newest snapshots of which one must be proven, else drills have stopped. The newest often has no proof."""
+"""The number of newest snapshots of which one must be proven, else drills have stopped. The newest may lack one."""
 
 
 class ExpiryRefused(MindGuardError):
