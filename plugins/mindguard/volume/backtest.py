@@ -102,7 +102,7 @@ def backtest(
     Args:
         suites: the suites to judge by; those that judge the answer to a query are skipped.
         source: the product events.
-        settings: they give the key events, funnels, calendar and excluded days.
+        settings: the settings, which give the key events, funnels, calendar and excluded days.
         first: first day to judge.
         last: last day to judge.
         as_of: the moment of judging, aware; events that landed later are not counted.
