@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 import psutil
 
-# The range lies below the kernel's ephemeral one (32768 and up on Linux), so that no outgoing connection takes a
+# The range is below the kernel's ephemeral one (32768 and up on Linux), so that no outgoing connection takes a
 # part's port while the part is restarting.
 PORT_RANGE = range(20_000, 32_000)
 

@@ -42,7 +42,7 @@ def line_chart(spec: dict[str, Any]) -> str:
 
 
 class _Place:
-    """Computes where a value stands in the picture."""
+    """Computes the position of a value in the picture."""
 
     def __init__(self, labels: list[str], ys: list[float]) -> None:
         low, high = min(ys), max(ys)

@@ -93,7 +93,7 @@ class Alert:
         resolved_at: when it ended, aware; None while it lasts.
         incident_id: the incident's name for people, for instance `I-1042`; empty if it is not recorded.
         acknowledge_url: the page where a person takes it. Its address carries its own permission and is not masked.
-        acknowledged_by: who took it; `acknowledged_at` (aware) is the time of that.
+        acknowledged_by: who took it; `acknowledged_at` (aware) says when.
         occurrences: number of reports; `last_seen_at` (aware) is the time of the last one.
         escalated_to: who was called because nobody took it.
         duty: who is on duty, primary first.

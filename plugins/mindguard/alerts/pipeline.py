@@ -134,7 +134,7 @@ def escalate(
 
 
 def _has_due_step(ladders: Mapping[Severity, Sequence[Step]], now: datetime) -> ColumnElement[bool]:
-    """Return the condition of `due_steps` for the database: in a storm, nearly no open incident has a due step."""
+    """Return the condition of `due_steps` for the database: in a storm, hardly any open incident has a due step."""
     return or_(
         false(),
         *(

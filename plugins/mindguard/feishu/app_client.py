@@ -1,4 +1,4 @@
-"""Send messages as a Feishu app: cards that change after they were sent, answers in a thread, urgent messages.
+"""Send messages as a Feishu app: cards that change after they were sent, replies in a thread, urgent messages.
 
 Source: Feishu's documentation of `auth/v3/tenant_access_token/internal` and `im/v1/messages`.
 """
@@ -72,7 +72,7 @@ class AppClient:
         return _message_id(answer)
 
     def reply(self, message_id: str, message: Json, *, uuid: str, deadline: float) -> str:
-        """Answer in the message's thread and return the answer's id. Raises the errors of `send`."""
+        """Reply in the message's thread and return the reply's id. Raises the errors of `send`."""
         body = {**_app_form(message), "reply_in_thread": True, "uuid": uuid}
         return _message_id(self._call("POST", f"/im/v1/messages/{quote(message_id, safe='')}/reply", body, deadline))
 
@@ -123,7 +123,7 @@ def app_from_connection(connection: Connection, **wire: Any) -> AppClient:
     `app_id` and `app_secret` are its login and password, or are in its extras; `chat_id` is in its extras.
 
     Raises:
-        MindGuardError: One of them is missing.
+        MindGuardError: One of these three is missing.
     """
     app_id = connection.login.strip() or str(connection.extra.get("app_id") or "")
     app_secret = str(connection.extra.get("app_secret") or "") or connection.password.strip()

@@ -74,7 +74,7 @@ class HookClient:
         self._send(message, now, self._wire.deadline())
 
     def deliver(self, item: Alert | Digest, *, now: datetime, locale: Locale, zone: ZoneInfo) -> Form:
-        """Send a card or, if Feishu refuses its content, the card without mentions, and at last plain text.
+        """Send a card or, if Feishu refuses its content, the card without mentions, and finally plain text.
 
         All attempts together keep the time budget. Return the form that arrived; raise the errors of `send`.
         """

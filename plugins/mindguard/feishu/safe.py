@@ -36,7 +36,7 @@ LIMITS = (
     *(Limits(0, chart=False, rows=0, facts=facts) for facts in (12, 6, 3)),
     Limits(0, chart=False, rows=0, facts=0, releases=0),
 )
-"""The limits from most to least: first the detail is left out, then chart, table, facts, and at last the releases."""
+"""The limits from most to least: first the detail is left out, then chart, table, facts, and finally the releases."""
 
 
 def shrinking(alert: Alert) -> Iterator[Alert]:

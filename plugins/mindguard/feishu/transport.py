@@ -49,7 +49,7 @@ class Transport(Protocol):
         """Whether a card that was sent can be changed."""
 
     def send(self, alert: Alert, *, uuid: str, now: datetime) -> Sent:
-        """Send a card; if Feishu refuses it, send it without mentions, and at last as text.
+        """Send a card; if Feishu refuses it, send it without mentions, and finally as text.
 
         Args:
             alert: the alert to show.
@@ -58,7 +58,7 @@ class Transport(Protocol):
         """
 
     def update(self, message_id: str, alert: Alert, *, now: datetime) -> Sent:
-        """Show the alert in the card that was sent before; if Feishu no longer allows that, answer in its thread."""
+        """Show the alert in the card that was sent before; if Feishu no longer allows this, reply in its thread."""
 
     def digest(self, digest: Digest, *, uuid: str, now: datetime) -> Sent:
         """Send a digest; see `send`."""
@@ -121,7 +121,7 @@ class AppTransport:
         return self._send(digest, uuid, now)
 
     def update(self, message_id: str, alert: Alert, *, now: datetime) -> Sent:
-        """See `Transport`. A card that Feishu no longer changes, after 14 days, is answered in its thread."""
+        """See `Transport`. After 14 days Feishu no longer changes a card; then a reply is sent in its thread."""
 
         def change(message: Json, form: Form, deadline: float) -> str:
             if form != "text":
@@ -132,7 +132,7 @@ class AppTransport:
                         raise
                 else:
                     return message_id
-            # A card cannot become text. The uuid depends on the content, so the same content is answered only once.
+            # A card cannot become text. The uuid depends on the content, so the same content is sent as a reply only once.
             uuid = _uuid_of(f"{message_id} {encode(alert.to_json()).decode()}")
             return self._client.reply(message_id, message, uuid=uuid, deadline=deadline)
 
@@ -144,7 +144,7 @@ class AppTransport:
         return Sent(self._client.send(text_message(_clean(text)), uuid=_uuid_of(uuid), deadline=deadline), "text")
 
     def urge(self, message_id: str, people: Sequence[Person], means: Means, *, now: datetime) -> str:
-        """See `Transport`. If quota or policy forbid a means, the next less urgent one is used.
+        """See `Transport`. If a quota or policy forbids a means, the next less urgent one is used.
 
         People who cannot be called are named in the returned line; they are not an error.
         """

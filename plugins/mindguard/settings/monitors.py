@@ -91,7 +91,7 @@ class _Monitor(Section):
     def _rising(self) -> _Monitor:
         levels = [level for level in (self.warn, self.error, self.escalate) if level is not None]
         if levels != sorted(levels):
-            raise ValueError("thresholds must rise from warn over error to escalate")
+            raise ValueError("thresholds must rise from warn through error to escalate")
         return self
 
 

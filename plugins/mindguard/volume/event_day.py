@@ -142,7 +142,7 @@ def calendar_of(settings: Settings, day: date) -> Workdays:
     calendar_settings = settings.volume.calendar or (settings.rota.calendar if settings.rota else CalendarSettings())
     calendar = Workdays.of(calendar_settings)
     for year in calendar.unpublished([day - timedelta(days=HISTORY_DAYS), day]):
-        _log.warning("the holidays of %s are not known: renew chinesecalendar, or list them in volume.calendar", year)
+        _log.warning("the holidays of %s are not known: update chinesecalendar, or list them in volume.calendar", year)
     return calendar
 
 
