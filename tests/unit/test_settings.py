@@ -86,7 +86,7 @@ def refusal(path: Path) -> str:
         ("monitors", [{**MONITOR, "query": None}], "Value error, source postgres needs query"),
         ("monitors", [{**MONITOR, "url": "http://x"}], "Value error, source postgres does not use url"),
         ("monitors", [{**MONITOR, "warn_above": 0.02}], "Value error, thresholds must rise from warn through error"),
-        ("monitors", [{**MONITOR, "escalate_above": 0.001}], "Value error, thresholds must rise from warn through error"),
+        ("monitors", [{**MONITOR, "escalate_above": 0.001}], "Value error, thresholds must rise"),
         ("monitors", [{**MONITOR, "timeout_s": 31}], "monitors.0.rate.timeout_s: Input should be less than or equal"),
         ("monitors", [{**MONITOR, "error_after_s": 1}], "monitors.0.rate.error_after_s: Extra inputs"),
         ("monitors", [{**HEARTBEAT, "url": "https://"}], "monitors.0.heartbeat.url: Input should be a valid URL"),

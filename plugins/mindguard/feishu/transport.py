@@ -132,7 +132,7 @@ class AppTransport:
                         raise
                 else:
                     return message_id
-            # A card cannot become text. The uuid depends on the content, so the same content is sent as a reply only once.
+            # A card cannot become text. The uuid depends on the content, so the same content is sent only once.
             uuid = _uuid_of(f"{message_id} {encode(alert.to_json()).decode()}")
             return self._client.reply(message_id, message, uuid=uuid, deadline=deadline)
 

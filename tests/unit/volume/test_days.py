@@ -64,7 +64,7 @@ def test_an_unpublished_year_is_a_warning(caplog: pytest.LogCaptureFixture) -> N
     assert not caplog.records
     calendar_of(settings, date(2099, 6, 1))
     assert [record.getMessage() for record in caplog.records] == [
-        "the holidays of 2099 are not known: renew chinesecalendar, or list them in volume.calendar"
+        "the holidays of 2099 are not known: update chinesecalendar, or list them in volume.calendar"
     ]
 
 
