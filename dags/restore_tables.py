@@ -67,7 +67,7 @@ FORM = {
 def restore_tables() -> None:
     @task(execution_timeout=timedelta(minutes=10))
     def plan_restore() -> dict[str, Any]:
-        """Say what would be read and written, without any change."""
+        """Log and return the plan of the restore; change nothing."""
         from mindguard.snapshots.restore.tables import plan_restore as plan
 
         job = _job(get_current_context()["params"])

@@ -37,7 +37,7 @@ SETTLES_WITHIN = timedelta(hours=1)
 
 
 def due(at: datetime, settings: Settings) -> Moment:
-    """Return what is judged at a moment (aware): the running day, or in its first hour the day before."""
+    """Return the day to judge at a moment (aware): the running day, or in its first hour the day before."""
     return Moment((at - SETTLES_WITHIN).astimezone(settings.zone).date(), at)
 
 

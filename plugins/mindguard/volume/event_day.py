@@ -106,7 +106,7 @@ class EventDay:
         return judge_funnels(self.settings.funnels, self.series)
 
     def details(self, causes: Mapping[str, Cause]) -> dict[str, EventDetails]:
-        """Return what is known about each event, and about all traffic under `TOTAL`, beside its row.
+        """Return the details of each event, and of all traffic under `TOTAL`, that are not in its row.
 
         Args:
             causes: the causes that are shown, by event.

@@ -64,7 +64,7 @@ class Context:
         return is_over(self.day, self.as_of, self.zone)
 
     def details_of(self, row: Mapping[Any, Any]) -> EventDetails:
-        """Return what is known about the row's event, or about the event that is a funnel's step."""
+        """Return the details of the row's event, or of the event that is a funnel's step."""
         return self.details.get(str(row.get("event_name") or row.get("step") or ""), NO_DETAILS)
 
 
@@ -114,7 +114,7 @@ class RowKey(NamedTuple):
 
     @classmethod
     def parse(cls, stored: str) -> RowKey | None:
-        """Return what `recovery_key` put into a stored key; None for a key of another source."""
+        """Return the row key that `recovery_key` put into a stored key; None for a key of another source."""
         key = RecoveryKey.parse(stored)
         suite, _, row = key.about.partition(":")
         return cls(suite, row) if key.source == SOURCE else None

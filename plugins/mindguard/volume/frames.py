@@ -75,7 +75,7 @@ class Frames:
         return frame_of_scope(suite, self.events.frame)
 
     def details(self, suite: Suite) -> Mapping[str, EventDetails]:
-        """Return what is known about the events that the suite judges, by name; nothing if it judges a query's answer.
+        """Return the details of the events that the suite judges, by name; none if it judges a query's answer.
 
         Raises:
             EventsUnreadable: ClickHouse refuses a query.

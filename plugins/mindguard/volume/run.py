@@ -123,7 +123,7 @@ def outcome_of(run: Run, settings: Settings, page: str = "") -> Outcome:
 
 
 def sections(run: Run, settings: Settings) -> list[Section]:
-    """Return what the day's page shows of the run."""
+    """Return the run's sections of the day's page."""
     return [
         *(section(each.suite, each.result, each.frame, _context(run.moment, each, settings)) for each in run.checked),
         *(unchecked(name, error, run.moment.as_of) for name, error in run.broken.items()),

@@ -367,7 +367,7 @@ def _failures(config: ExpectationConfiguration, result: Mapping[str, Any], index
 
 
 def allowed(kwargs: Mapping[str, Any]) -> str:
-    """Return what an expectation's arguments allow, for instance `0 … 6`; empty if they state no bounds."""
+    """Return the values that an expectation's arguments allow, for instance `0 … 6`; empty if they state no bounds."""
     low, high = (_number(kwargs.get(name), "g") for name in ("min_value", "max_value"))
     if low and high:
         return f"{low} … {high}"

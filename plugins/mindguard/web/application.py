@@ -116,7 +116,7 @@ def show_reports() -> HTMLResponse:
 
 
 def show_report(day: date) -> HTMLResponse:
-    """Show what the checks found on one day."""
+    """Show the results of one day's checks."""
     settings, nonce = load_settings(), secrets.token_urlsafe(16)
     sections = read_page(_store(settings).database, day)
     html = render_page(

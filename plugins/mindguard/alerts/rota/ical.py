@@ -57,7 +57,7 @@ def _read(place: str) -> bytes:
 
 
 def plan_of(ical: bytes, people: Iterable[PersonSettings], zone: ZoneInfo) -> Plan:
-    """Return what a calendar plans, including recurring events. If events overlap, the shortest one counts.
+    """Return the plan in a calendar, including recurring events. If events overlap, the shortest one counts.
 
     Args:
         ical: content of the calendar.

@@ -311,7 +311,7 @@ def unpublished_years(rota: Rota, start: datetime, days: int = 7) -> list[int]:
 
 
 def unpublished(year: int) -> str:
-    """Return what the author of the rota can do about a year whose holidays are not known."""
+    """Return the advice for the author of the rota about a year whose holidays are not known."""
     return f"holidays of {year} are not known – update chinesecalendar, or list them in rota.calendar.holidays"
 
 

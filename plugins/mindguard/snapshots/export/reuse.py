@@ -53,7 +53,7 @@ class Reuse:
         self._ends = time.monotonic() + settings.max_age_minutes * 60
 
     def named(self, key: str) -> StoredObject | None:
-        """Return what a base records for exactly this key, or None; it was read back when that base was taken."""
+        """Return a base's record of exactly this key, or None; the object was read back when that base was taken."""
         found = self._named.get(_stem(key))
         return found if found and found.key == key else None
 

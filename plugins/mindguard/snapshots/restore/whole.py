@@ -50,7 +50,7 @@ class Rebuilt:
 
 
 def plan_rebuild(manifest: Manifest, conninfo: str) -> list[str]:
-    """Return what a rebuild would read and write, as lines for a person; change nothing.
+    """Return the plan of a rebuild, as lines for a person; change nothing.
 
     Raises:
         RestoreRefused: the database is not empty, or is the source.

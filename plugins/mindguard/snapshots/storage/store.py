@@ -246,7 +246,7 @@ class Store:
             )
 
     def head(self, key: str) -> Stored | None:
-        """Return what the store says about the object under the key, or None if there is none."""
+        """Return the store's record of the object under the key, or None if there is no object."""
         try:
             with self._explained(f"look up {key}"):
                 found = self._client.head_object(Bucket=self.bucket, Key=key)

@@ -149,7 +149,7 @@ def _altered(stored: StoredObject, store: Store, copy_to: BinaryIO) -> str | Non
 
 
 def _schema_fault(schema_dump: StoredObject, store: Store) -> str | None:
-    """Return what is wrong with the stored schema dump, or None."""
+    """Return the fault of the stored schema dump, or None."""
     with temporary_file() as copy:
         if altered := _altered(schema_dump, store, copy):
             return altered
@@ -162,7 +162,7 @@ def _schema_fault(schema_dump: StoredObject, store: Store) -> str | None:
 
 
 def _fault(table: Table, part: Part, store: Store) -> str | None:
-    """Return what is wrong with the stored part, or None."""
+    """Return the fault of the stored part, or None."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

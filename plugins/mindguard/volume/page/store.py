@@ -38,7 +38,7 @@ class DayWithPage:
 
 
 def write_page(sections: Sequence[Section], *, database: OpsDatabase, day: date, keep_days: int) -> None:
-    """Keep what the day's page shows of these suites. An earlier judgement does not replace a later one.
+    """Store the sections of these suites on the day's page. An earlier judgement does not replace a later one.
 
     Args:
         sections: one for each suite.
