@@ -100,7 +100,7 @@ def storm(stack: Stack, count: int) -> dict[str, Any]:
 
 
 def longest_wait(store: IncidentStore) -> float:
-    """Return the longest time in seconds from the report of a P0 until Feishu had it."""
+    """Return the longest time in seconds from the report of a P0 until Feishu had received it."""
     with store.database.session() as session:
         waits = session.execute(
             select(Notification.sent_at, Incident.opened_at)
@@ -111,7 +111,7 @@ def longest_wait(store: IncidentStore) -> float:
 
 
 def messages(stack: Stack) -> list[dict[str, Any]]:
-    """Return what the sandbox received."""
+    """Return the messages that the sandbox received."""
     feed = httpx.get(f"{stack.feishu.url}/_messages", trust_env=False, timeout=30).json()
     return list(feed["messages"])
 

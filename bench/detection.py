@@ -41,7 +41,7 @@ TIMEOUT_S = 300.0
 
 
 class Pipelines:
-    """Three pipelines that can be stalled, as of a moment, and started again."""
+    """Three pipelines that can be stalled, as of a given moment, and started again."""
 
     def __init__(self, client: Client, broker: KafkaBroker) -> None:
         self._client = client
@@ -57,7 +57,7 @@ class Pipelines:
         self._broker.produce(20, at=last)
 
     def go_on(self) -> None:
-        """Process what is waiting, and write new records."""
+        """Process the waiting records, and write new ones."""
         now = datetime.now(UTC)
         land_events(self._client, until=now, minutes=0.5, seed=int(now.timestamp()))
         self._load(now)
@@ -91,7 +91,7 @@ def settings() -> dict[str, Any]:
 
 @contextmanager
 def running(folder: Path) -> Iterator[tuple[Stack, Pipelines]]:
-    """Run the stack with Airflow, its minutely DAGs, and all three pipelines in good order.
+    """Run the stack with Airflow, its minutely DAGs, and all three pipelines working.
 
     Args:
         folder: keeps the state and the settings.
@@ -137,14 +137,14 @@ def cards(stack: Stack, watched: tuple[str, str], colours: tuple[str, ...], sinc
 
 
 def wait_until(condition: Callable[[], Any], meanwhile: Callable[[], None] = lambda: None) -> Any:
-    """Wait until a condition is true, and call something else every few seconds.
+    """Wait until a condition is true, and meanwhile call another function every few seconds.
 
     Args:
-        condition: returns something true at the end.
+        condition: returns something true when the wait is over.
         meanwhile: called while the condition is not true.
 
     Returns:
-        What the condition returned.
+        The result of the condition.
 
     Raises:
         TimeoutError: the condition did not become true.
@@ -224,7 +224,7 @@ def main() -> None:
 
 
 def write(samples: dict[str, list[dict[str, float]]]) -> None:
-    """Write everything that was measured so far."""
+    """Write all samples measured so far."""
     result = {
         "title": "From a stall to the card, and back",
         "command": "python bench/detection.py --add",

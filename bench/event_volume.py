@@ -1,4 +1,4 @@
-"""Event volume: how many falls it finds, how often it alerts in vain, and what it costs on many events.
+"""Event volume: the share of falls that it finds, the number of false alerts, and the cost on many events.
 
     python bench/event_volume.py backtest [--events 200] [--days 182] [--seed 1 …]
     python bench/event_volume.py pedestrians
@@ -259,7 +259,7 @@ def pedestrians(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def new_zealand(years: list[int]) -> Workdays:
-    """Return the public holidays that empty or fill the streets, so far as a rule gives them."""
+    """Return the public holidays that empty or fill the streets, as far as a rule gives them."""
     from dateutil.easter import easter
 
     days = {date(year, *each) for year in years for each in ((2, 6), (4, 25))}
@@ -334,7 +334,7 @@ def cost(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def described(size: dict[str, Any]) -> str:
-    """Describe in a sentence what was measured on."""
+    """Describe in a sentence the data that was measured."""
     raw, rollup = size["tables"]["events"], size["tables"]["events_rollup"]
     return (
         f"{size['rows']:,} raw events ({raw['mb']:,.0f} MB) make {rollup['rows']:,} rollup rows "

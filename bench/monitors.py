@@ -1,4 +1,4 @@
-"""How long one run over many monitors takes, and how much memory: the shipped monitors, repeated, on sample data.
+"""Measures how much time and memory one run over many monitors takes: the shipped monitors, repeated, on sample data.
 
     python bench/monitors.py [--counts 6,60,600] [--events 5000000] [--rounds 3]
 

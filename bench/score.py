@@ -1,4 +1,4 @@
-"""How well a rule finds falls that are known: the share that it finds, and how often it alerts in vain."""
+"""Scores how well a rule finds known falls: the share that it finds, and the number of false alerts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Fall:
     last: date
 
     def holds(self, day: date, *, after: int = 0) -> bool:
-        """Tell whether `day` is one of the fall's days, or at most `after` days later."""
+        """Return whether `day` is one of the fall's days, or at most `after` days later."""
         return self.first <= day <= self.last + timedelta(days=after)
 
 
@@ -61,8 +61,8 @@ def score(replayed: pd.DataFrame, rule: str, falls: Sequence[Fall]) -> Score:
     """Score one rule against known falls.
 
     Args:
-        replayed: what `replay` returned.
-        rule: a column of it: page, investigate or plain.
+        replayed: the result of `replay`.
+        rule: the column of `replayed` to score: page, investigate or plain.
         falls: the known falls. An alert within a week after a fall does not count as false, since a rare event is
             judged over seven days.
     """

@@ -156,7 +156,7 @@ class Bench:
         return self.measure([*COMMAND, "snapshot", "drill", "latest"], prefix)
 
     def take(self, prefix: str) -> dict[str, float]:
-        """Run `mindguard snapshot take`, with everything that it does: fingerprints, upload, read back, manifest."""
+        """Run `mindguard snapshot take`, with all its steps: fingerprints, upload, read back, manifest."""
         return self.measure([*COMMAND, "snapshot", "take"], prefix)
 
 

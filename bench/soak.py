@@ -93,7 +93,7 @@ def simulate(
         settings: tables and retention.
         days: number of days to simulate.
         percent: rows that each day adds, in percent.
-        start: aware, the real time; it becomes the first day's.
+        start: the real time, aware; it becomes the time of the first day.
         progress: called with each day when it is done.
     """
     soak = Soak()
@@ -152,7 +152,7 @@ def _faults_at_the_end(store: Store, drill_conninfo: str, now: datetime) -> list
     faults = [fault for each in snapshots for fault in verify_snapshot(each, store).faults]
     proofs = proven(store)
     faults += [f"{each.snapshot_id} is not proven" for each in snapshots if each.snapshot_id not in proofs]
-    # They were proven when they were new; what has expired since then must not have taken anything with it.
+    # The kept snapshots were proven when they were new; what has expired since must not have taken parts of theirs.
     for each in (snapshots[0], snapshots[len(snapshots) // 2]):
         drill(each, store, drill_conninfo, now=now)
     needed = {stored.key for each in snapshots for stored in each.objects}

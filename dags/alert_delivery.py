@@ -1,17 +1,17 @@
 """### alert_delivery: make sure that every alert arrives and every failure is reported.
 
 **What.** `deliver_alerts` sends the alerts in the outbox that are due, calls the next person if nobody has answered in
-time, sends the handover digest when a shift ends, and reminds of overdue reviews. `sweep_missed_callbacks` asks
-Airflow's API which runs and tasks of DAGs tagged `mindguard` have failed, since a process that was killed, or a run
-that was marked as failed, has reported nothing itself. It also ends incidents whose task has succeeded since.
+time, sends the handover digest when a shift ends, and sends reminders of overdue reviews. `sweep_missed_callbacks`
+asks Airflow's API which runs and tasks of DAGs tagged `mindguard` have failed, since a process that was killed, or a
+run that was marked as failed, has reported nothing itself. It also ends incidents whose task has succeeded since.
 
 **When.** Every minute. Alerts do not wait for it, since callbacks and monitors send their own at once. This DAG sends
 what is left: what Feishu throttled, what failed while Feishu was down, and calls to the next person.
 
 **A rerun** does no harm: the store counts each occurrence once, and an alert that was delivered is no longer due.
 
-**When it fails**, alerts may be late or missing, so look at once. Only the first of its own failures in a row is
-reported, not one every minute.
+**When it fails**, alerts may be late or missing, so look at once. Of several failures of this DAG in a row, only the
+first is reported.
 
 1. `deliver_alerts` says *store*: `connections.ops` cannot be reached. Failures are still sent directly, but without
    escalation, and repeats are not recognised. Bring PostgreSQL back; the next sweep reports what was missed.
@@ -45,7 +45,7 @@ def alert_delivery() -> None:
     # Both tasks retry soon: an API server that restarts is not an incident, and the next run starts within a minute.
     @task(execution_timeout=timedelta(minutes=2), retries=2, retry_delay=timedelta(seconds=10))
     def deliver_alerts() -> dict[str, Any]:
-        """Send, escalate, hand over and remind; return how many messages were sent."""
+        """Send alerts, escalate, hand over and remind; return how many messages were sent."""
         from mindguard.airflow.clients import connection
         from mindguard.jobs.alerting import deliver
         from mindguard.settings import load_settings

@@ -6,7 +6,8 @@ unused number. The proof, with the seconds that the rebuild took (RTO), is store
 proven snapshots only. The scratch database is dropped afterwards, whatever happened.
 
 **When.** On the asset `mindguard_snapshot`, so after each verified snapshot. The oldest snapshot and one in between are
-drilled with it, since stored bytes can decay. By hand: with an id in the form only that snapshot, otherwise the newest.
+drilled with it, since stored bytes can decay. A run by hand drills only the snapshot whose id is in the form, or the
+newest one.
 
 **A rerun** drills again. An existing proof stays.
 

@@ -42,14 +42,14 @@ FORM = {
         type="array",
         items={"type": "string"},
         title="Tables",
-        description="For instance public.checkins, one a line. Empty: all tables of the snapshot.",
+        description="For instance public.checkins, one per line. Empty: all tables of the snapshot.",
     ),
     "where_key": Param(
         [],
         type="array",
         items={"type": "string", "pattern": "^[^=]+="},
         title="Only rows with",
-        description="COLUMN=VALUE, one a line, for instance user_id=42. Empty: all rows.",
+        description="COLUMN=VALUE, one per line, for instance user_id=42. Empty: all rows.",
     ),
     "into": Param("", type="string", title="Into schema", description="A new schema. Empty: restored_<snapshot id>."),
     "swap": Param(default=False, type="boolean", title="Swap", description="Put them in the live tables' places."),
@@ -102,7 +102,7 @@ def restore_tables() -> None:
 
 
 def _job(params: Any) -> _Job:
-    """Return what the form's values name."""
+    """Return the snapshot, store, target and request that the form's values name."""
     from mindguard.airflow.clients import backup_store, connection
     from mindguard.connections import postgres_conninfo
     from mindguard.settings import load_settings

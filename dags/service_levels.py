@@ -2,9 +2,9 @@
 
 **What.** Measures every monitor of the settings whose kind is `rate`, `latency` or `heartbeat`: crashes, failing
 requests of each endpoint, how fast risk signals are answered, whether dependencies answer. A value above its threshold
-opens an incident and sends a card, with P1 at least if it is above `escalate_above`. The incident ends when the value
-has been below the threshold for `recover_for_s`. If there is too little traffic to judge, the status is unknown, and
-there is no alert. The DAG also notices if it, or `pipeline_freshness`, has not run.
+opens an incident and sends a card; a value above `escalate_above` makes it at least P1. The incident ends when the
+value has been below the threshold for `recover_for_s`. If there is too little traffic to judge, the status is unknown,
+and there is no alert. The DAG also notices if it, or `pipeline_freshness`, has not run.
 
 **When.** Every minute, one run at a time. A minute that was skipped is not made up for, but reported.
 

@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 def snapshot_tables() -> None:
     @task(execution_timeout=timedelta(hours=3))
     def take_snapshot() -> dict[str, Any]:
-        """Export and publish; return the snapshot's id and what it cost."""
+        """Export and publish a snapshot; return its id and the figures of the run."""
         from mindguard.airflow.clients import app_conninfo, backup_store
         from mindguard.settings import load_settings
         from mindguard.snapshots.export.take import take_snapshot as take
@@ -91,7 +91,7 @@ def snapshot_tables() -> None:
     # P2, unlike the DAG: the day's snapshot is good, and old ones only take up space.
     @task(execution_timeout=timedelta(minutes=30), on_failure_callback=[FeishuNotifier(severity=Severity.P2)])
     def expire_snapshots() -> dict[str, Any]:
-        """Remove what is beyond its retention; return what was decided and done."""
+        """Remove snapshots that are beyond their retention; return what was decided and done."""
         from mindguard.airflow.clients import backup_store
         from mindguard.settings import load_settings
         from mindguard.snapshots.retention.expire import expire_snapshots as expire

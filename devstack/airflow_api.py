@@ -99,9 +99,9 @@ class AirflowAPI:
         self.call("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
 
     def unpause_from_now(self, dag_id: str, *, timeout_s: float = 5) -> None:
-        """Unpause a DAG, and mark the run of its last schedule, which this starts, as successful at once.
+        """Unpause a DAG, and immediately mark as successful the run of its last schedule, which this starts.
 
-        Airflow starts no such run when it has run before; no run is marked then, after a wait of `timeout_s` seconds.
+        Airflow starts no such run if it has run before; then, after `timeout_s` seconds, no run is marked.
         """
         earlier = {run["dag_run_id"] for run in self.runs(dag_id)}
         self.set_paused(dag_id, paused=False)

@@ -89,7 +89,7 @@ def airflow_connections(site: AirflowSite, *, metrics_password: str) -> Connecti
 
     Args:
         site: the Airflow of the stack.
-        metrics_password: what a reader of the metrics must present.
+        metrics_password: the password that a reader of the metrics must present.
     """
     url = urlsplit(site.url)
     login = {"login": SWEEPER, "password": site.password_of(SWEEPER)}

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 GROUP = "event-landing"
 TOPIC = "product-events"
-PARTITIONS = 4  # the mock cluster gives every topic so many
+PARTITIONS = 4  # The mock cluster gives every topic this many.
 
 
 class KafkaBroker:
@@ -40,7 +40,7 @@ class KafkaBroker:
         self._producer.flush(10)
 
     def consume(self, *, group: str = GROUP, topic: str = TOPIC, partitions: Sequence[int] = range(PARTITIONS)) -> None:
-        """Let a consumer group read everything: its position is then behind the last message of these partitions."""
+        """Let a consumer group read everything: its position is then after the last message of these partitions."""
         consumer = Consumer({"bootstrap.servers": self.address, "group.id": group, "log_level": 0})
         try:
             places = [TopicPartition(topic, number) for number in partitions]

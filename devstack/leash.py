@@ -73,7 +73,7 @@ def _become(user: str, command: list[str]) -> None:
             os.setgid(entry.pw_gid)
             os.setuid(entry.pw_uid)
             os.environ.update(HOME=entry.pw_dir, USER=user, LOGNAME=user)
-        # This stands after setuid, which clears it. It covers the case that the leash itself is killed.
+        # This must come after setuid, which would clear it. It covers the case that the leash itself is killed.
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
         # A supervisor started in the background of a shell ignores SIGINT, and the program would inherit that.

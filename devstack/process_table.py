@@ -62,7 +62,7 @@ def _memory(processes: Iterable[psutil.Process]) -> tuple[int, int]:
 
 
 def clean_up_leftovers(state: State) -> None:
-    """Kill what a crashed supervisor left: processes in a session that it started which work in this state folder."""
+    """Kill the processes that a crashed supervisor left: those of its sessions that work in this state folder."""
     leashes = [row["leash"] for row in state.read_status().get("parts", []) if row["leash"]]
     sessions = {leash["pid"]: leash["created"] for leash in leashes}
     for process in psutil.process_iter():

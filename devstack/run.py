@@ -50,7 +50,7 @@ ESCALATE_AFTER_S = 5
 
 @dataclass
 class Outcome:
-    """What the run did, for the report file and the summary; `failures` decides the exit status."""
+    """The results of the run, for the report file and the summary; `failures` decides the exit status."""
 
     report: dict[str, Any] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
@@ -159,7 +159,7 @@ def start_event_volume(api: AirflowAPI) -> str:
     """Ask for a check of yesterday.
 
     Sample events end with yesterday. The run of the last schedule, which starts when the DAG is unpaused, would look at
-    today and rightly report that all traffic is gone: that run is ended at once.
+    today and rightly report that all traffic is gone: that run is ended immediately.
 
     Returns:
         The run id.
@@ -332,8 +332,8 @@ def wait_for_incident(
 
     Args:
         api: client of Airflow.
-        condition: what must hold for the incident.
-        what: what the incident is expected to do, for the error.
+        condition: the condition that must hold for the incident.
+        what: the expected behaviour of the incident, for the error.
         timeout_s: seconds to wait.
 
     Raises:
@@ -441,7 +441,7 @@ def snapshot_table(snapshot: dict[str, Any]) -> Table:
 
 
 def monitor_table(monitors: list[dict[str, Any]]) -> Table:
-    """Tabulate what each monitor measured last."""
+    """Tabulate the latest measurement of each monitor."""
     table = Table("monitor", "status", box=box.SIMPLE_HEAD, title="monitors, every minute", title_justify="left")
     for head in ("value", "error above"):
         table.add_column(head, justify="right")

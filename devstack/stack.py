@@ -45,7 +45,7 @@ class Stack:
         airflow: start Airflow too.
         parts: the other parts to start; Airflow needs `postgres`.
         heartbeat_timeout_s: seconds after which Airflow takes a task without heartbeat for dead.
-        parallelism: number of Airflow tasks that may run at once.
+        parallelism: number of Airflow tasks that may run at the same time.
         settings: settings file for MINDGUARD_SETTINGS; None leaves the repository's.
         dag_folders: more folders of DAGs for Airflow.
         kafka: the connection `mindguard_kafka`, to a broker that the caller keeps; see KafkaBroker.
@@ -113,7 +113,7 @@ class Stack:
         self.stop()
 
     def start_airflow(self, *, wait: bool = True) -> None:
-        """Start Airflow in a stack that runs without it; does nothing when Airflow was started already.
+        """Start Airflow in a stack that runs without it; do nothing when Airflow was started already.
 
         Args:
             wait: wait until it is ready.

@@ -40,7 +40,7 @@ class State:
         self.ports: dict[str, int] = {}
 
     def open(self) -> None:
-        """Take the lock and read what earlier runs left.
+        """Take the lock and read the files that earlier runs left.
 
         Raises:
             StackError: another supervisor uses this folder.
@@ -82,7 +82,7 @@ class State:
             return self.secrets[name]
 
     def allocate_ports(self, names: tuple[str, ...]) -> None:
-        """Give every name a free loopback port: the remembered one, or another where that one is taken.
+        """Give every name a free loopback port: the remembered one, or another one if that is taken.
 
         Raises:
             StackError: no port is free.
@@ -105,7 +105,7 @@ class State:
         _replace(self.folder / "status.json", json.dumps({"supervisor": identity(os.getpid()), "parts": parts}))
 
     def read_status(self) -> dict[str, Any]:
-        """Read what the last supervisor published; empty when there was none."""
+        """Read the status that the last supervisor published; empty when there was none."""
         return _read_json(self.folder / "status.json")
 
 
@@ -125,7 +125,7 @@ def find_process(known: dict[str, Any]) -> psutil.Process | None:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server could listen on this loopback port now."""
+    """Return whether a server could listen on this loopback port now."""
     with socket.socket() as probe:
         # Servers set this option too: connections in TIME_WAIT then do not count, listeners do.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

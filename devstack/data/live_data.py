@@ -24,7 +24,7 @@ BACK_MINUTES = 70.0
 
 
 def create_tables(client: Client, conninfo: str) -> None:
-    """Create what is missing: the events, the table of the ETL job, the tables of the report."""
+    """Create the tables that are missing: the events, the table of the ETL job, the tables of the report."""
     client.command("CREATE DATABASE IF NOT EXISTS mindguard")
     events = (SQL / "clickhouse/create_events.sql").read_text("utf-8")
     client.command(
@@ -51,7 +51,7 @@ def land_events(
 
     Args:
         client: client of ClickHouse.
-        until: aware; the landing of the last event.
+        until: when the last event lands, aware.
         minutes: length of the range that ends there.
         seed: the same seed gives the same events.
         per_minute: sessions per minute.

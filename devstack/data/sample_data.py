@@ -70,7 +70,7 @@ def plan_hours(total: int, *, days: int, today: date, until: datetime | None = N
         total: number of rows.
         days: number of full days before `today`.
         today: day in Asia/Shanghai.
-        until: aware; the plan ends with the last full hour before it. By default it ends with the start of `today`.
+        until: aware; the plan ends with the last full hour before this moment. Default: the start of `today`.
 
     Returns:
         The start of the first hour, and the number of rows in each hour from there on.
@@ -165,7 +165,7 @@ def churn(conninfo: str, *, percent: float, seed: int, until: datetime | None = 
         conninfo: connection string of libpq.
         percent: rows to append, in percent of those now in each table; at least one row.
         seed: another one for each call, or the text repeats itself.
-        until: aware; the new rows lie between the newest one and this. By default an hour after the newest one.
+        until: a moment, aware; the new rows lie between the newest one and this. Default: an hour after the newest.
 
     Returns:
         Rows appended, by table name.
@@ -284,7 +284,7 @@ def _insert_events(client: Client, *, events: int, days: int, seed: int, today: 
 
 
 def _split(rows: int) -> dict[str, int]:
-    """Split the rows over the tables; the first table gets what rounding leaves."""
+    """Split the rows over the tables; the first table gets the rows that rounding leaves over."""
     tasks, signals = (int(rows * share) for share in SHARES[1:])
     return dict(zip(TABLES, (rows - tasks - signals, tasks, signals), strict=True))
 
@@ -321,7 +321,7 @@ def _insert(
 
 
 def _prepare_marker(connection: psycopg.Connection[Any]) -> dict[str, Any] | None:
-    """Return what an earlier load noted, under a lock that makes a second loader wait."""
+    """Return the facts that an earlier load noted, under a lock that makes a second loader wait."""
     connection.execute("SELECT pg_advisory_xact_lock(hashtext('devstack.sample_data'))")
     connection.execute("CREATE SCHEMA IF NOT EXISTS devstack")
     connection.execute("CREATE TABLE IF NOT EXISTS devstack.loads (what text PRIMARY KEY, facts jsonb NOT NULL)")
@@ -353,7 +353,7 @@ def _clear_errors() -> Iterator[None]:
 
 
 def main() -> int:
-    """Load what the command line asks for.
+    """Load the data that the command line asks for.
 
     Returns:
         The exit status.

@@ -1,1 +1,1 @@
-"""The Feishu sandbox keeps the contract of Feishu's bots, and shows what it received as a person would see it."""
+"""The Feishu sandbox keeps the contract of Feishu's bots, and shows received messages as a person would see them."""

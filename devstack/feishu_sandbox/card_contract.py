@@ -1,4 +1,4 @@
-"""Which card JSON 2.0 Feishu accepts. Source: Feishu's documentation of cards and their components."""
+"""The rules by which Feishu accepts a card (JSON 2.0). Source: Feishu's documentation of cards and their components."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def mention_fault(card: dict[str, Any]) -> str:
 
 
 def mentions(card: dict[str, Any]) -> bool:
-    """Tell whether a card mentions anyone."""
+    """Return whether a card mentions anyone."""
     return any(_MENTION.search(str(element.get("content", ""))) for element in walk(card["body"]["elements"]))
 
 

@@ -1,4 +1,4 @@
-"""What Feishu accepts, as pure functions: its codes, its signature window, its limits.
+"""The contract of Feishu as pure functions: its codes, its signature window, its limits.
 
 Source: Feishu's documentation of custom bots and messages. Refusals have Feishu's wording where it is known.
 """
@@ -111,7 +111,7 @@ def check_app_content(kind: Any, content: Any) -> tuple[dict[str, Any] | None, A
 
 
 def check_signature(message: dict[str, Any], secret: str, now: float) -> bool:
-    """Tell whether `timestamp` and `sign` in the body are valid.
+    """Return whether `timestamp` and `sign` in the body are valid.
 
     Args:
         message: the body.
@@ -136,7 +136,7 @@ class RateLimit:
     _times: deque[float] = field(default_factory=deque)
 
     def allow(self, now: float) -> bool:
-        """Tell whether one more request is allowed at `now` (Unix seconds), and count it if it is."""
+        """Return whether one more request is allowed at `now` (Unix seconds), and count it if it is."""
         while self._times and now - self._times[0] >= 60:
             self._times.popleft()
         if len(self._times) >= self.per_minute or sum(now - t < 1 for t in self._times) >= self.per_second:

@@ -1,4 +1,4 @@
-"""Failures on request: for the next so many requests, or for so many seconds."""
+"""Failures on request: for the next n requests, or for n seconds."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Faults:
             wanted: `{"mode": …, "count": n}` or `{"mode": …, "seconds": s}`; `{"count": 0}` cancels all orders.
 
         Returns:
-            The modes that are ordered now: each as often as it has requests left, or once where it lasts for seconds.
+            The modes that are ordered now: each as often as it has requests left, or once if it lasts for seconds.
 
         Raises:
             ValueError: there is no such mode.

@@ -104,7 +104,7 @@ class Sandbox:
             return JSONResponse({"error": str(error)}, status_code=400)
 
     async def set_clock(self, request: Request) -> Response:
-        """Take `{"ahead_s": s}`: the sandbox's clock is then so many seconds ahead."""
+        """Take `{"ahead_s": s}`: the sandbox's clock is then ahead by that many seconds."""
         self._ahead_s = float((await request.json())["ahead_s"])
         return JSONResponse({"now": datetime.fromtimestamp(self._clock(), UTC).isoformat()})
 

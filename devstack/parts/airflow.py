@@ -25,7 +25,7 @@ SWEEPER = "mindguard"
 
 
 class AirflowSite:
-    """What the four processes of Airflow share: home folder, configuration, metadata database.
+    """The things that the four processes of Airflow share: home folder, configuration, metadata database.
 
     Args:
         state: keeps ports, secrets and folders.
@@ -33,7 +33,7 @@ class AirflowSite:
         postgres: holds the metadata.
         connections: returns the variables of the Airflow connections once all ports are known.
         heartbeat_timeout_s: seconds after which a task without heartbeat counts as dead.
-        parallelism: number of tasks that may run at once.
+        parallelism: number of tasks that may run at the same time.
         settings: file for MINDGUARD_SETTINGS, or None.
         dag_folders: more folders of DAGs, beside the repository's own and the demonstration's.
     """
@@ -201,7 +201,7 @@ class AirflowPart(Part):
         return self.site.environment()
 
     def prepare(self) -> None:
-        """Prepare what all four processes share."""
+        """Prepare the home folder, the password file and the metadata schema, which all four processes share."""
         self.site.prepare()
 
 
@@ -214,7 +214,7 @@ class ApiServer(AirflowPart):
     grace_s = 5.0  # an open connection of a browser would keep it running for longer
 
     def probe(self) -> bool:
-        """Tell whether the REST API answers."""
+        """Return whether the REST API answers."""
         return http_status(f"{self.site.url}/api/v2/version") == 200
 
 
@@ -229,7 +229,7 @@ class JobPart(AirflowPart):
         super().start()
 
     def probe(self) -> bool:
-        """Tell whether the database has a running job of this process."""
+        """Return whether the database has a running job of this process."""
         import psycopg
 
         query = "SELECT 1 FROM job WHERE job_type = %s AND start_date >= %s AND state = 'running' LIMIT 1"

@@ -1,4 +1,4 @@
-"""What every part of the stack shares: its life from `prepare` to `stop`, its environment, and a probe over HTTP."""
+"""The base of every part of the stack: its life from `prepare` to `stop`, its environment, and a probe over HTTP."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ class Part:
         return base_environment()
 
     def prepare(self) -> None:
-        """Make what must exist before the program starts; safe to repeat."""
+        """Make the files that must exist before the program starts; safe to repeat."""
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def probe(self) -> bool:
-        """Tell whether the part serves now; any OSError counts as no."""
+        """Return whether the part serves now; any OSError counts as no."""
         raise NotImplementedError
 
     def after_ready(self) -> None:
-        """Do what needs the running program; safe to repeat."""
+        """Do the work that needs the running program; safe to repeat."""
 
     def start(self) -> None:
         """Start the process.
@@ -127,7 +127,7 @@ class Part:
             self.process.stop()
 
     def is_serving(self) -> bool:
-        """Tell whether the part serves now: `probe`, without its errors."""
+        """Return whether the part serves now: `probe`, without its errors."""
         try:
             return self.probe()
         except OSError:

@@ -43,5 +43,5 @@ class ClickHouseFront(Part):
         )
 
     def probe(self) -> bool:
-        """Tell whether the front answers a ping."""
+        """Return whether the front answers a ping."""
         return http_status(f"http://127.0.0.1:{self.port}/ping") == 200

@@ -53,5 +53,5 @@ class FeishuSandbox(Part):
         return f"http://127.0.0.1:{self.port}"
 
     def probe(self) -> bool:
-        """Tell whether the page answers."""
+        """Return whether the page answers."""
         return http_status(f"{self.url}/") == 200

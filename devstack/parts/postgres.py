@@ -70,7 +70,7 @@ class PostgreSQL(Part):
         return [str(self._bin / "postgres"), "-D", str(self._data), *arguments]
 
     def prepare(self) -> None:
-        """Make the data folder, and make way for a new server after a crash."""
+        """Make the data folder; after a crash, remove what would prevent a new server."""
         super().prepare()
         if os.geteuid() == 0:
             self._become_other_user()
@@ -91,7 +91,7 @@ class PostgreSQL(Part):
                 path.chmod(mode | (mode & 0o500) >> 6)
 
     def _initdb(self) -> None:
-        """Make the cluster beside its final place, so that an interrupted try leaves nothing that is half made."""
+        """Make the cluster beside its final place, so that an interrupted attempt leaves no half-made cluster."""
         fresh = self.folder / "fresh"
         shutil.rmtree(fresh, ignore_errors=True)
         password_file = self.folder / "superuser-password"
@@ -108,7 +108,7 @@ class PostgreSQL(Part):
         fresh.rename(self._data)
 
     def _clear_crash(self) -> None:
-        """Make way for a new server after a crash; the lock on the state folder proves that no other server is wanted.
+        """Remove what prevents a new server after a crash; the state folder's lock proves that no other one is wanted.
 
         PostgreSQL by itself would refuse while the recorded pid is a zombie or, by now, another program.
         """
@@ -119,7 +119,7 @@ class PostgreSQL(Part):
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def probe(self) -> bool:
-        """Tell whether the server accepts connections."""
+        """Return whether the server accepts connections."""
         import psycopg
 
         try:
@@ -179,7 +179,7 @@ class PostgreSQL(Part):
 def _system_user() -> str:
     """Return the user that PostgreSQL runs as under root; the user is created when missing."""
     try:
-        # Two stacks may start at once: the second one waits until the first has created the user.
+        # Two stacks may start at the same time: the second one waits until the first has created the user.
         with open("/etc/passwd") as passwd:
             fcntl.flock(passwd, fcntl.LOCK_EX)
             if POSTGRES_USER not in (entry.pw_name for entry in pwd.getpwall()):

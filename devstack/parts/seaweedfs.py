@@ -121,7 +121,7 @@ class SeaweedFS(Part):
         return client
 
     def probe(self) -> bool:
-        """Tell whether the gateway answers without a server error."""
+        """Return whether the gateway answers without a server error."""
         # A gateway that serves refuses a request without a signature; before that it answers 5xx or not at all.
         return http_status(self.endpoint) < 500
 

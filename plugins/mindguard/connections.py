@@ -39,7 +39,7 @@ class Connection:
 
 
 Resolve = Callable[[str], Connection]
-"""Looks up a connection by its id; raises ConnectionMissing."""
+"""A function that looks up a connection by its id, or raises ConnectionMissing."""
 
 
 def from_environment(conn_id: str, environ: Mapping[str, str] = os.environ) -> Connection:

@@ -556,7 +556,7 @@ def test_an_incident_store_that_cannot_be_reached_is_one_error(stack: Stack) -> 
 
     (found,) = [finding for finding in examine(SETTINGS, resolve, now=now) if finding.what == ops.conn_id]
     assert found.status == "error"
-    assert "is it up, and reachable from here?" in found.text
+    assert "check that it is up and reachable from here" in found.text
 
 
 def test_the_sources_fault_is_not_the_drills(stack: Stack) -> None:

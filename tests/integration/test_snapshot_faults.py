@@ -169,7 +169,7 @@ def test_a_missing_bucket_says_which(database: str, store: Store) -> None:
     [
         ({"password": "wrong"}, "correct the secret key"),
         ({"login": "nobody"}, "correct the access key"),
-        ({"extra": {"endpoint_url": "http://127.0.0.1:9", "region_name": "us-east-1"}}, "is the store up"),
+        ({"extra": {"endpoint_url": "http://127.0.0.1:9", "region_name": "us-east-1"}}, "check that the store is up"),
     ],
 )
 def test_a_store_that_refuses_says_what_to_correct(
@@ -216,7 +216,7 @@ def test_missing_rights_and_row_level_security_are_named(database: str, store: S
     [
         ({"password": "wrong"}, "correct the user or the password"),
         ({"dbname": "no_such"}, "correct the database|does not exist"),
-        ({"port": "9"}, "is it up, and reachable"),
+        ({"port": "9"}, "check that it is up and reachable"),
     ],
 )
 def test_a_source_that_cannot_be_reached_says_what_to_correct(

@@ -115,12 +115,12 @@ LASTING: dict[str, tuple[Callable[[], Some], type[MindGuardError], str]] = {
         StoreError,
         r"cannot write .*json: SlowDown .*run again",
     ),
-    "parts are reset": (lambda: Some("reset", "PUT", PARTS), StoreError, r"cannot write .*is the store up"),
+    "parts are reset": (lambda: Some("reset", "PUT", PARTS), StoreError, r"cannot write .*check that the store is up"),
     "parts read back are cut": (lambda: Some("truncate", "GET", PARTS), StoreError, r"cannot read "),
     "parts read back come short": (
         lambda: Some("shorten", "GET", PARTS),
         PartMismatch,
-        r"what the store gives back is [\d,]+ bytes with SHA-256 [0-9a-f]{12}…, "
+        r"the stored content is [\d,]+ bytes with SHA-256 [0-9a-f]{12}…, "
         r"expected [\d,]+ bytes with SHA-256 [0-9a-f]{12}… – nothing was published; run again$",
     ),
     "listings are not whole": (lambda: Some("shorten", "GET", "list-type"), StoreError, r"cannot list s3://"),
@@ -225,8 +225,9 @@ def test_an_object_that_alone_is_not_given_back_is_damaged(
     key = manifest.parts[0].key
     with behind(Some((500, "InternalError"), "GET", key)) as faulty:
         (fault,) = verify_snapshot(manifest, faulty).faults
-        assert fault.startswith(f"{key} is not given back, though others are: cannot read {key}: InternalError")
-        with pytest.raises(Unrestorable, match="is not given back"):
+        refusal = f"the store does not return {key}, although it returns others"
+        assert fault.startswith(f"{refusal}: cannot read {key}: InternalError")
+        with pytest.raises(Unrestorable, match="the store does not return"):
             drill(manifest, faulty, stack.postgres_conninfo("mindguard_drill"), now=NOW)
         again = take(database, faulty)
         assert again.tables["public.t"].parts_written == 1

@@ -1,4 +1,4 @@
-"""Turns Airflow's connections into the package's own clients. This is the only such place: see docs/adr/0002."""
+"""Turns Airflow's connections into the package's own clients. No other module does this; see docs/adr/0002."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def record_of(conn_id: str, found: AirflowConnection) -> Connection:
 
 
 def airflow_pages() -> str:
-    """Return the address under which people open Airflow's pages."""
+    """Return the address at which people open Airflow's pages."""
     return str(conf.get("api", "base_url", fallback="http://localhost:8080/"))
 
 

@@ -1,4 +1,4 @@
-"""What all DAGs of this package have in common. A DAG that deviates gives the reason."""
+"""The defaults of all DAGs of this package. A DAG that deviates from one of them gives the reason."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def dag_defaults(
     instead of the settings, since they are needed while the DAG is parsed, when no file is read.
 
     Args:
-        severity: of a failure of this DAG, see `mindguard.alerts.severity`.
+        severity: the severity of a failure of this DAG; see `mindguard.alerts.severity`.
         doc: the DAG file's docstring, which is its runbook.
-        tags: in addition to `mindguard` and the severity.
-        repeats: see `FeishuNotifier`.
+        tags: further tags, in addition to `mindguard` and the severity.
+        repeats: whether failures in a row are reported; see `FeishuNotifier`.
     """
     failed = FeishuNotifier(severity=severity, repeats=repeats)
     succeeded = RecoveryNotifier(severity=severity)

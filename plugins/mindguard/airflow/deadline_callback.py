@@ -15,10 +15,10 @@ async def report_missed_deadline(*, monitor: str, context: Mapping[str, Any]) ->
 
     Args:
         monitor: name of a monitor in the settings; its next good measurement ends the incident.
-        context: added by Airflow: the run, and when its deadline was.
+        context: the run and its deadline; Airflow adds it.
 
     Raises:
-        MindGuardError: there is no such monitor, or neither the store nor Feishu took it.
+        MindGuardError: there is no such monitor, or neither the store nor Feishu accepted the report.
     """
     # Waiting for the store and Feishu must not block the triggerer's loop.
     await asyncio.to_thread(_report, monitor, context)

@@ -2,7 +2,7 @@
 
 Attach them to a DAG and, through `default_args`, to its tasks: the task's own callback knows the exception, and the
 DAG's callback also runs if the task's process was killed and could not run its own. Both name the same occurrence,
-which the incident store counts once (docs/adr/0013). `alert_delivery` finds what neither of them reports.
+which the incident store counts once (docs/adr/0013). `alert_delivery` finds the failures that neither reports.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ SENT_DIRECTLY = "mindguard_sent_directly"
 """XCom key under which a task stores its occurrence if its alert was sent without the incident store."""
 
 BUDGET_S = 12.0
-"""Seconds for one callback, which Airflow kills after 20."""
+"""Time limit in seconds of one callback, which Airflow kills after 20 s."""
 
 
 class FeishuNotifier(BaseNotifier):
     """Reports a failed task or run.
 
     Args:
-        severity: of a failure. A Param named `severity` in the run takes precedence.
+        severity: the severity of a failure. A Param named `severity` in the run takes precedence.
         repeats: whether to report a failure if the previous run failed too. False for DAGs that run every minute:
-            they must not send an alert every minute while they are broken.
+            such a DAG must not send an alert every minute while it is broken.
     """
 
     def __init__(self, *, severity: Severity | str, repeats: bool = True) -> None:
@@ -49,7 +49,7 @@ class FeishuNotifier(BaseNotifier):
         self.repeats = repeats
 
     def notify(self, context: Context) -> None:
-        """Report the failure in the context. The context of a run has a reason, that of a task has none."""
+        """Report the failure in the context: of a run if the context has a reason, otherwise of a task."""
         if not self.repeats and _failed_before(context):
             self.log.info("the previous run failed too, so this failure is not reported again")
         elif "reason" in context:
@@ -123,7 +123,7 @@ class FeishuNotifier(BaseNotifier):
         from mindguard.alerts.unresolved import ends_an_incident
 
         if not findings and not ends_an_incident(recovered, connection(settings.connections.ops)):
-            return False  # by far the most frequent case, and loading the store takes half a second
+            return False  # Most successes end no incident, and loading the store takes half a second.
         from mindguard.jobs.alerting import report
 
         reported = report(
@@ -139,7 +139,7 @@ class RecoveryNotifier(FeishuNotifier):
     """
 
     def notify(self, context: Context) -> None:
-        """Report the success. An error is only logged: the work itself is done, and a sweep follows in a minute."""
+        """Report the success. An error is only logged, since the work is done and a sweep follows in a minute."""
         try:
             if "reason" in context:
                 self._report_run(context)
@@ -153,13 +153,13 @@ class RecoveryNotifier(FeishuNotifier):
 
         task_instance: Any = context["ti"]
         if task_instance.map_index >= 0:
-            return  # another instance may have failed: the run's callback sees all of them
+            return  # Another instance of the task may have failed; only the run's callback sees all instances.
         recovered = success(_run(context), task_instance.task_id, at=datetime.now(UTC))
         self._report([], [recovered], load_settings())
 
 
 class ApprovalNotifier(FeishuNotifier):
-    """Asks for a person's approval, with a link to the page that takes the answer. For an operator's `notifiers`."""
+    """Asks a person for approval, with a link to the page that takes the answer; for an operator's `notifiers`."""
 
     def notify(self, context: Context) -> None:
         """Send the card. If Feishu fails, the approval can still be given in Airflow, so an error is only logged."""
@@ -195,7 +195,7 @@ class ApprovalNotifier(FeishuNotifier):
 def _run(context: Context) -> Run:
     dag: Any = context["dag"]
     run_id: str = context["run_id"]
-    dag_run: Any = context.get("dag_run")  # missing if Airflow had no task from which to build the context
+    dag_run: Any = context.get("dag_run")  # It is missing if Airflow had no task from which to build the context.
     return Run(
         dag_id=dag.dag_id,
         run_id=run_id,
@@ -222,7 +222,7 @@ def _own_severity(dag: Any, task_id: str) -> Severity | None:
 
 
 def _was_sent_directly(run: Run, finding: Finding, tasks: Sequence[EndedTask]) -> bool:
-    """Return whether the task's own callback has sent this already, while the store was down."""
+    """Return whether the task's own callback has already sent this failure, because the store was down."""
     from airflow.sdk.execution_time.xcom import XCom
 
     return any(

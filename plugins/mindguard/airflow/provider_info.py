@@ -1,4 +1,4 @@
-"""What the installed distribution declares to Airflow: the `feishu` connection type and its form."""
+"""The declaration of the installed distribution to Airflow: the `feishu` connection type and its form."""
 
 from __future__ import annotations
 

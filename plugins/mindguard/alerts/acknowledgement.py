@@ -1,7 +1,7 @@
 """Signed links with which a person acknowledges an incident without a login.
 
-A link holds the incident's number, the time until which it is valid, and their HMAC-SHA256. Whoever has it can
-acknowledge that one incident and do nothing else. It is shown on cards, whose readers may do that.
+A link holds the incident's number, the time until which it is valid, and their HMAC-SHA256. Whoever has the
+link can acknowledge that one incident and do nothing else. It is shown on cards, whose readers may acknowledge.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def sign(incident_id: int, settings: Settings, resolve: Resolve, *, expires: dat
 
     Args:
         incident_id: number of the incident.
-        settings: name the connection whose secrets make the key.
+        settings: the settings, which name the connection whose secrets make the key.
         resolve: gives a connection by its id.
-        expires: aware; from then on the link is no longer valid.
+        expires: when the link ceases to be valid, aware.
 
     Raises:
         MindGuardError: the connection `connections.feishu` is missing or holds no secret to derive a key from.
@@ -49,13 +49,13 @@ def incident_of(token: str, settings: Settings, resolve: Resolve, *, now: dateti
     """Return the number of the incident that a link is for.
 
     Args:
-        token: of the link.
-        settings: name the connection whose secrets make the key.
+        token: the token in the link.
+        settings: the settings, which name the connection whose secrets make the key.
         resolve: gives a connection by its id.
-        now: aware.
+        now: the present time, aware.
 
     Raises:
-        LinkInvalid: the link is not valid, or no longer.
+        LinkInvalid: the link is not valid, or is too old.
     """
     length = _PAYLOAD_BYTES + _SIGNATURE_BYTES
     try:
@@ -64,7 +64,7 @@ def incident_of(token: str, settings: Settings, resolve: Resolve, *, now: dateti
         raw = b""
     payload, signature = raw[:_PAYLOAD_BYTES], raw[_PAYLOAD_BYTES:]
     expected = hmac.digest(_key(settings, resolve), payload, hashlib.sha256)
-    # Base64 would decode other last characters to the same bytes, but each link has only one token.
+    # Other last characters would decode to the same bytes in Base64, but a link must have only one valid token.
     canonical = len(raw) == length and base64.urlsafe_b64encode(raw).decode().rstrip("=") == token
     if not (hmac.compare_digest(signature, expected) and canonical):
         raise LinkInvalid("the link is not valid", hint="open the newest card")

@@ -31,7 +31,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Link:
-    """A place to go next: log, runbook, rerun. Only http and https addresses are shown."""
+    """A page to open next: log, runbook, rerun. Only http and https addresses are shown."""
 
     label: str
     url: str
@@ -83,24 +83,24 @@ class Alert:
     Attributes:
         title: what is wrong, in one line, in the reader's language.
         severity: how soon someone must answer.
-        subject: what it is about: a table, a DAG and task, an event.
-        happened_at: aware; since when it has been so.
-        known_at: aware; when people learned of it, from which the time to respond counts. None: when it happened.
+        subject: the thing that it is about: a table, a DAG and task, an event.
+        happened_at: when the problem began, aware.
+        known_at: when people learned of it, aware; the time to respond counts from then. None: at `happened_at`.
         fingerprint: the same for every report of the same incident; see `fingerprint()`.
-        facts: most important first; a renderer short of space drops the last ones.
+        facts: the facts, most important first; a renderer short of space drops the last ones.
         detail: free text such as a traceback; the first thing that a renderer cuts.
-        links: most useful first.
-        resolved_at: aware; when it ended. None while it lasts.
-        incident_id: as a person names it, for instance `I-1042`. Empty while there is no record of it.
-        acknowledge_url: where a person takes it. The address carries its own permission, so it is shown unmasked.
-        acknowledged_by: who took it; `acknowledged_at` (aware) is when.
-        occurrences: how often it was reported; `last_seen_at` (aware) is the last time.
+        links: the links, most useful first.
+        resolved_at: when it ended, aware; None while it lasts.
+        incident_id: the incident's name for people, for instance `I-1042`; empty if it is not recorded.
+        acknowledge_url: the page where a person takes it. Its address carries its own permission and is not masked.
+        acknowledged_by: who took it; `acknowledged_at` (aware) is the time of that.
+        occurrences: number of reports; `last_seen_at` (aware) is the time of the last one.
         escalated_to: who was called because nobody took it.
         duty: who is on duty, primary first.
         mention: whether the card mentions them, which notifies them.
-        releases: newest first.
+        releases: the latest releases, newest first.
         table: further rows, for instance the causes of a fall.
-        chart: how the value developed.
+        chart: the development of the value.
 
     Raises:
         ValueError: a time has no time zone, so it would be shown wrong by hours.
@@ -137,7 +137,7 @@ class Alert:
 
     @property
     def to_be_taken(self) -> bool:
-        """Whether a person can and should take it now at `acknowledge_url`."""
+        """Whether a person can and should take the incident now at `acknowledge_url`."""
         return bool(self.acknowledge_url) and not self.resolved and not self.acknowledged_by
 
     def to_json(self) -> dict[str, Any]:
@@ -162,12 +162,12 @@ class Alert:
 
     @property
     def resolved(self) -> bool:
-        """Whether this reports the end of an incident."""
+        """Whether the alert reports the end of an incident."""
         return self.resolved_at is not None
 
     @property
     def respond_by(self) -> datetime:
-        """When someone must have taken it."""
+        """The time by which someone must have taken the incident."""
         return (self.known_at or self.happened_at) + self.severity.respond_within
 
 
@@ -185,17 +185,17 @@ class DigestLine:
 
 @dataclass(frozen=True)
 class Digest:
-    """Several incidents in one message: too many at once, a handover between shifts, or overdue reviews.
+    """Several incidents in one message: a storm of incidents, a handover between shifts, or overdue reviews.
 
     Attributes:
-        title: in the reader's language.
-        severity: the worst of the groups.
-        happened_at: aware; the moment that the digest describes.
-        groups: worst first; a renderer short of space drops the last ones and says how many.
-        kind: why there is a digest.
-        duty: who takes over, or whose review is overdue.
+        title: the title, in the reader's language.
+        severity: the worst severity of the groups.
+        happened_at: the moment that the digest describes, aware.
+        groups: the groups of incidents, worst first; a renderer short of space drops the last ones and says how many.
+        kind: the reason for the digest.
+        duty: the people who take over, or whose review is overdue.
         mention: whether the card mentions them, which notifies them.
-        links: most useful first.
+        links: the links, most useful first.
     """
 
     title: str
@@ -234,8 +234,9 @@ def fingerprint(source: str, subject: str, **dimensions: object) -> str:
 
     Args:
         source: who reports, for instance a dag_id or a monitor's name.
-        subject: what it is about.
-        **dimensions: whatever else distinguishes two incidents, for instance the run, in any order. Compared as text.
+        subject: the thing that the alert is about.
+        **dimensions: whatever else distinguishes two incidents, for instance the run. They are compared as text,
+            in any order.
     """
     identity = [source, subject, sorted((name, str(value)) for name, value in dimensions.items())]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]

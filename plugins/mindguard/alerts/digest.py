@@ -23,14 +23,14 @@ _MOST_LINES = 40
 
 @cache
 def digests() -> TypeAdapter[Digest]:
-    """Return what turns digests into JSON and back."""
+    """Return the converter of digests to JSON and back."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(Digest)
 
 
 def digest_lines(incidents: Sequence[Incident], locale: Locale) -> tuple[DigestLine, ...]:
-    """Return few lines for many incidents, worst first; each incident is named in one of them."""
+    """Return a few lines for many incidents, worst first; each incident is named in one of the lines."""
     distinct = sorted({incident.id: incident for incident in incidents}.values(), key=lambda each: each.id)
     lines: list[DigestLine] = []
     for title_of in (

@@ -1,4 +1,4 @@
-"""Who is called next while nobody acknowledges an incident. Pure.
+"""The escalation ladder: who is called next while nobody acknowledges an incident. Pure.
 
 Source: operations document, section 4.1: P0 by message and phone at once, answered within 15 minutes; P1 within 30.
 """
@@ -45,11 +45,11 @@ def due_steps(
     """Return the steps that are due and were not taken yet; none once somebody has acknowledged the incident.
 
     Args:
-        ladder: of the incident's severity.
-        opened_at: aware; since when people have known of the incident, from which the time to respond counts.
-        state: of the incident.
-        taken: how many steps were taken already.
-        now: aware.
+        ladder: the ladder of the incident's severity.
+        opened_at: when people learned of the incident, aware; the time to respond counts from then.
+        state: the state of the incident.
+        taken: number of steps that were taken already.
+        now: the present time, aware.
     """
     if state != "open":
         return ()

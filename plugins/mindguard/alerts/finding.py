@@ -1,4 +1,4 @@
-"""What is reported: that something is wrong, or still is, and that it has recovered."""
+"""Reports from checks: that something is wrong, or still is, or that it has recovered."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mindguard.alerts.alert import Alert
 
 
 class RecoveryKey(NamedTuple):
-    """What an incident is about and what therefore ends it, in two parts. It is stored as `SOURCE:ABOUT`.
+    """The subject of an incident, and so of the recovery that ends it, in two parts. It is stored as `SOURCE:ABOUT`.
 
     Attributes:
         source: who reports: `airflow`, `monitor`, `volume` and so on.
-        about: what the source calls it, for instance `snapshot_tables.take` or `event_volume:sos_click`.
+        about: the source's name for the subject, for instance `snapshot_tables.take` or `event_volume:sos_click`.
     """
 
     source: str
@@ -25,7 +25,7 @@ class RecoveryKey(NamedTuple):
 
     @classmethod
     def parse(cls, stored: str) -> RecoveryKey:
-        """Return the parts of a stored key. A key without a source is all source, and about nothing."""
+        """Return the parts of a stored key. A key without a colon is all source, with an empty `about`."""
         source, _, about = stored.partition(":")
         return cls(source, about)
 
@@ -42,12 +42,12 @@ class Finding:
     """Somebody reports that something is wrong, or still is.
 
     Attributes:
-        alert: what people read; its fingerprint is the incident's identity.
+        alert: the alert that people read; its fingerprint is the incident's identity.
         source: who reports: `airflow`, `monitor`, `volume` and so on.
         recovery_key: incidents with this key end together, for instance `airflow:snapshot_tables.take`; see
             `RecoveryKey`.
         occurrence: the same for all reports of one event; only the first of them counts. Empty: every report counts.
-        parent: recovery key of what would explain it. While an incident with that key lasts, this one notifies nobody.
+        parent: recovery key of an incident that would explain this one. While it lasts, nobody is notified of this one.
     """
 
     alert: Alert
@@ -63,7 +63,7 @@ class Recovery:
 
     Attributes:
         recovery_key: ends every unresolved incident with this key that began before `at`.
-        at: aware.
+        at: when it recovered, aware.
         note: text for the timeline.
     """
 
@@ -73,7 +73,7 @@ class Recovery:
 
 
 class Outcome(NamedTuple):
-    """What a check has to report: what is wrong, and what has recovered."""
+    """The report of a check: its findings and its recoveries."""
 
     findings: tuple[Finding, ...]
     recoveries: tuple[Recovery, ...]

@@ -1,4 +1,4 @@
-"""The way of a report: into the store, up the escalation ladder, to Feishu; without the store directly to Feishu."""
+"""The path of a report: into the store, up the escalation ladder, to Feishu; without the store directly to Feishu."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mindguard.texts import Locale
 log = logging.getLogger(__name__)
 
 OnDuty = Callable[[datetime, int], Sequence[Person]]
-"""Returns whom to call at a moment: 0 is the person on duty, 1 the next in line, and so on."""
+"""A function that returns whom to call at a moment: 0 is the person on duty, 1 the next in line, and so on."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Reported:
     """The result of a report.
 
     Attributes:
-        changed: incidents that were opened or counted up.
+        changed: incidents that were opened, or to which a finding was added.
         ended: incidents that recovered.
-        delivered: what was sent at once; None if nothing could be sent.
+        delivered: the result of the delivery; None if nothing could be sent.
         direct: whether the alerts were sent without the store, because it could not be used.
     """
 
@@ -61,15 +61,15 @@ def store_and_deliver(
     """Store a report, then deliver what is due while the budget lasts. The next delivery sends the rest.
 
     Args:
-        findings: what is wrong.
-        recoveries: what has recovered.
-        store: makes the store when it is needed, since that may fail.
-        transport: makes the transport for alerts that are sent without the store.
-        sender: makes the sender for a store.
-        on_duty: whom to call.
+        findings: the findings to report.
+        recoveries: the recoveries to report.
+        store: creates the store when it is needed, since creating it may fail.
+        transport: creates the transport for alerts that are sent without the store.
+        sender: creates the sender for a store.
+        on_duty: returns whom to call.
         ladders: the escalation steps of each severity.
         locale: language of the messages.
-        now: aware.
+        now: the present time, aware.
         budget_s: seconds for the delivery.
 
     Raises:

@@ -34,7 +34,7 @@ class ReleasesUnreadable(MindGuardError):
 
 
 def latest_releases(settings: Settings, resolve: Resolve, *, timeout_s: float = TIMEOUT_S) -> tuple[Release, ...]:
-    """Return the last three releases, newest first; without them in time, log a warning and return none."""
+    """Return the last three releases, newest first; if they cannot be read in time, log a warning and return none."""
     if settings.releases is None:
         return ()
     try:
@@ -50,10 +50,10 @@ def read_releases(
     """Return the last three releases, newest first.
 
     Args:
-        releases: the part of the settings that says where they are.
+        releases: the part of the settings that says where the releases are listed.
         settings: all settings.
         resolve: gives a connection by its id.
-        timeout_s: for the whole call.
+        timeout_s: time limit in seconds for the whole call.
 
     Raises:
         ReleasesUnreadable: they cannot be read in time, or are incomplete.

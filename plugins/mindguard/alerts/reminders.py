@@ -32,7 +32,7 @@ def needs_review(severity: Severity) -> bool:
 def reminders_due(
     severity: Severity, *, resolved_at: datetime | None, reviewed_at: datetime | None, now: datetime, within: timedelta
 ) -> int:
-    """Return how many reminders should have been sent by now: one when the time is over, then one more a day."""
+    """Return how many reminders are due by now: one when the time is over, then one more each day."""
     if resolved_at is None or reviewed_at is not None or not needs_review(severity):
         return 0
     overdue = now - (resolved_at + within)
@@ -72,10 +72,10 @@ def hand_over(store: IncidentStore, moment: datetime, duty: Sequence[Person], *,
 
     Args:
         store: the incidents.
-        moment: aware; when the shift begins. A second call for the same moment sends nothing.
-        duty: who takes over.
+        moment: when the shift begins, aware. A second call for the same moment sends nothing.
+        duty: the people who take over.
         locale: language of the digest.
-        now: aware.
+        now: the present time, aware.
 
     Returns:
         Whether a digest was made; without unresolved incidents there is none.

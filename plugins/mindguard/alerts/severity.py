@@ -1,4 +1,4 @@
-"""How bad an incident is and how soon someone must answer.
+"""The severity of an incident: how bad it is, and how soon someone must answer.
 
 Source: operations document, section 4.1 (告警分级). Data loss joins P0 and an unproven snapshot P1, since the
 document's section 5.4 requires the backups but does not grade their loss.
@@ -26,11 +26,11 @@ class Severity(StrEnum):
         return timedelta(minutes=_RESPOND_WITHIN_MINUTES[self])
 
     def label(self, locale: Locale) -> str:
-        """Return one word for how urgent it is."""
+        """Return one word for the urgency."""
         return TEXTS.say(f"severity_label_{self}", locale)
 
     def meaning(self, locale: Locale) -> str:
-        """Return what belongs in this class, for a person who has not read the operations document."""
+        """Return which incidents have this severity, for a person who has not read the operations document."""
         return TEXTS.say(f"severity_meaning_{self}", locale)
 
 

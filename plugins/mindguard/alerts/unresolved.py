@@ -1,4 +1,4 @@
-"""Finds out whether a success ends an incident. That runs after every task, so it is one statement without an ORM."""
+"""Finds out whether a success ends an incident. This runs after every task, so it is one statement without an ORM."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def ends_an_incident(recoveries: Iterable[Recovery], connection: Connection) -> 
     """Return whether a recovery has the key of an unresolved incident.
 
     Args:
-        recoveries: what has recovered.
-        connection: of the incident store.
+        recoveries: the recoveries to look up.
+        connection: the connection of the incident store.
 
     Raises:
         StoreUnavailable: the store cannot be queried.

@@ -24,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     help=__doc__.split("\n")[0],
     rich_markup_mode=None,
-    pretty_exceptions_enable=False,  # they would show local variables, and those hold passwords
+    pretty_exceptions_enable=False,  # they would show local variables, which hold passwords
 )
 app.add_typer(snapshots.app, name="snapshot")
 app.add_typer(feishu.app, name="feishu")

@@ -60,7 +60,7 @@ def check(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Find times with nobody on duty, with two shifts at once, or with an unknown person.
+    """Find times with nobody on duty, overlapping shifts, or an unknown person.
 
     The exit status is 1 if there are any.
     """

@@ -243,7 +243,7 @@ def expire(
 @app.command()
 def hold(
     snapshot_id: SnapshotId,
-    reason: Annotated[str, typer.Option(help="Why it must be kept. Shown wherever it would expire.")],
+    reason: Annotated[str, typer.Option(help="Why it must be kept. Shown where it would otherwise expire.")],
     *,
     as_json: AsJson = False,
 ) -> None:

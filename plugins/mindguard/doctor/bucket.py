@@ -23,7 +23,7 @@ class Bucket:
         conn_id: connection id that diagnoses name.
         client: boto3 S3 client.
         store: the store in this bucket, as the settings describe it.
-        settings: what snapshots require of the bucket.
+        settings: the requirements of snapshots on the bucket.
         keys: keys of the probes that were written; each part of the examination adds its own.
     """
 
@@ -49,7 +49,7 @@ class Bucket:
         store.create(key, self._body, self._content)
 
     def _put(self, **more: Any) -> str | None:
-        """Write a probe without what snapshots add to it. Return the error's code, or None if it was written."""
+        """Write a probe without the options of snapshots. Return the error's code, or None if it was written."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:

@@ -87,7 +87,7 @@ class BucketPolicy(Bucket):
         except ClientError:
             text = f"{mode} holds: a delete is refused, so the probe {key} remains until expiry removes it"
             return self._diagnosis("pass", "lock holds", text)
-        text = f"an object locked as {mode} could be deleted at once – use a store that keeps locks"
+        text = f"an object locked as {mode} could be deleted immediately – use a store that keeps locks"
         return self._diagnosis("error", "lock holds", text)
 
     def storage_class(self) -> Iterator[Diagnosis]:
@@ -179,5 +179,7 @@ class BucketPolicy(Bucket):
             yield self._diagnosis("warn", "lifecycle", text + "parts – remove it; expiry removes what is not needed")
         for move in rule.get("Transitions", ()):
             if move.get("StorageClass") in _OFFLINE:
-                text = f"rule {name} moves objects to {move['StorageClass']}, which cannot be read at once – remove it"
+                text = (
+                    f"rule {name} moves objects to {move['StorageClass']}, which cannot be read immediately – remove it"
+                )
                 yield self._diagnosis("error", "lifecycle", text)

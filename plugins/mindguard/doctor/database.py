@@ -245,7 +245,9 @@ def _against_source(
         return
     if source_system and source_system == _system(drill):
         which = "database" if source_limits["database"] == limits["database"] else "server"
-        text = f"the scratch {which} is the source's own: a drill burdens it, and does not prove that another would do"
+        text = (
+            f"the scratch {which} is the source's own: a drill puts load on it, and does not prove a restore elsewhere"
+        )
         yield Diagnosis("warn", conn_id, "own server", f"{text} – use another server")
     elif source_system:
         yield Diagnosis("pass", conn_id, "own server", "it is not the source's server")

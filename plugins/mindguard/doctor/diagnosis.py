@@ -21,8 +21,8 @@ class Diagnosis:
 
     Attributes:
         status: `unknown` if it could not be found out, for instance for lack of a right that no run needs.
-        what: connection id or table.
-        check: what was examined there, in a word or two.
+        what: a connection id or a table.
+        check: the subject of the examination, in a word or two.
         text: what was found and, if something is wrong, what to set.
     """
 

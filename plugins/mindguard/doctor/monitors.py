@@ -15,7 +15,10 @@ from mindguard.settings import Settings
 
 _NOT_MEASURED = ("failed", "unreachable", "timeout")
 _UNUSUAL: dict[Reason, tuple[str, str]] = {
-    "empty": ("there are no rows", "this counts as late; check that the monitor names what is really filled"),
+    "empty": (
+        "there are no rows",
+        "this counts as late; check that its table or topic is really filled",
+    ),
     "down": ("it does not answer", "correct `url` or `expect`, unless it really is down"),
     "no_value": ("the value is NULL, NaN or infinite", "make the query give a number"),
     "negative": ("the value is negative", "correct the query: ages and shares are never negative"),

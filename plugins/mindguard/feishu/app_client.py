@@ -31,7 +31,7 @@ class AppClient:
         base: address of the API, for instance `https://open.feishu.cn`.
         app_id: the app's id.
         app_secret: the app's secret.
-        chat_id: the group.
+        chat_id: the id of the group.
         wire: options of `Wire`.
 
     Raises:

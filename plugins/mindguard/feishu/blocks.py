@@ -1,4 +1,4 @@
-"""Blocks of which cards are built, and the form of times and names in cards. All texts passed in are safe already.
+"""The blocks that cards are built from, and the form of times and names in cards. All texts passed in are safe already.
 
 Source: Feishu's card JSON 2.0 documentation; charts are VChart specifications.
 """
@@ -89,7 +89,7 @@ def columns(columns: list[list[Json]], *, background_style: str = "default") -> 
     """Return lists of elements side by side."""
     return {
         "tag": "column_set",
-        "flex_mode": "stretch",  # one below the other on a phone
+        "flex_mode": "stretch",  # On a phone, the elements are one below the other.
         "horizontal_spacing": "12px",
         "background_style": background_style,
         "columns": [

@@ -60,7 +60,7 @@ def render_card(
         alert: the alert to show.
         locale: the language of the card's own texts.
         zone: the time zone of all shown times.
-        now: aware; the card shows how much time to respond was left then. None: it does not.
+        now: the present time, aware; the card shows how much time to respond was left then. None: it does not.
         secrets: known values to mask, besides those recognisable by their form.
         mentions: whether the alert may mention people; if not, their names are shown.
     """

@@ -20,7 +20,7 @@ from mindguard.feishu.plain_text import render_digest_text, render_text
 from mindguard.texts import Locale
 
 Say = Callable[[str, str], str]
-"""Chooses between the Chinese and the English wording."""
+"""A function that chooses between the Chinese and the English wording."""
 
 _ZONE = ZoneInfo("Asia/Shanghai")
 _AT = datetime(2026, 11, 19, 6, 2, tzinfo=UTC)
@@ -264,7 +264,7 @@ def _resolved(say: Say) -> Alert:
 
 
 def _hostile(say: Say) -> Alert:
-    """Return an alert with all that must not get through: markup, mentions, secrets, long text, broken characters."""
+    """Return an alert full of what must not get through: markup, mentions, secrets, long text, broken characters."""
     return Alert(
         title="**<at id=all></at>** [click](javascript:alert(1)) \x1b[31m\u202e" + "标题" * 80,
         severity=Severity.P1,

@@ -66,7 +66,7 @@ class HookClient:
 
         Args:
             message: see `message.hook_message` and `message.text_message`.
-            now: aware; used in the signature.
+            now: the present time, aware; used in the signature.
 
         Raises:
             FeishuRefused, FeishuThrottled, FeishuUnreachable: see `Wire.exchange`.

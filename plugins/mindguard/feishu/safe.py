@@ -20,7 +20,7 @@ _DIGEST_LINES = 60
 
 @dataclass(frozen=True)
 class Limits:
-    """How much of an alert a message shows: characters of the detail, and numbers of the other parts."""
+    """The limits of an alert's parts in a message: characters of the detail, and numbers of the other parts."""
 
     detail: int
     chart: bool = True
@@ -36,7 +36,7 @@ LIMITS = (
     *(Limits(0, chart=False, rows=0, facts=facts) for facts in (12, 6, 3)),
     Limits(0, chart=False, rows=0, facts=0, releases=0),
 )
-"""From most to least: first the detail is left out, then the chart, the table, the facts, and at last the releases."""
+"""The limits from most to least: first the detail is left out, then chart, table, facts, and at last the releases."""
 
 
 def shrinking(alert: Alert) -> Iterator[Alert]:

@@ -54,7 +54,7 @@ class Transport(Protocol):
         Args:
             alert: the alert to show.
             uuid: the same for each attempt at one notification; Feishu shows an app's message with it once an hour.
-            now: aware.
+            now: the present time, aware.
         """
 
     def update(self, message_id: str, alert: Alert, *, now: datetime) -> Sent:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
 BUDGET_S = 12.0
-"""Seconds for one delivery with all its attempts: Airflow kills a callback after 20 s."""
+"""Time limit in seconds of one delivery with all its attempts: Airflow kills a callback after 20 s."""
 
 _LARGEST_ANSWER = 64 * 1024
 
@@ -54,7 +54,7 @@ class Wire:
         budget_s: seconds for a delivery with all its attempts. It does not bound the lookup of a host name.
         transport: replaces the network in tests.
         clock: returns seconds on a clock that only goes forward.
-        sleep: waits for so many seconds.
+        sleep: waits for a number of seconds.
         jitter: returns a random number from 0 to 1.
     """
 

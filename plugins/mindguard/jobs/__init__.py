@@ -1,1 +1,1 @@
-"""What a task of a DAG does, without Airflow: each module is one kind of run."""
+"""The work that the tasks of the DAGs do, without Airflow: each module is one kind of run."""

@@ -32,7 +32,7 @@ from mindguard.settings import Settings
 log = logging.getLogger(__name__)
 
 BUDGET_S = 50.0
-"""Seconds for the delivery that runs every minute."""
+"""Time limit in seconds of the delivery that runs every minute."""
 
 _HANDOVER_WITHIN = timedelta(hours=1)
 
@@ -51,15 +51,15 @@ def report(
     """Store a report and notify people within the budget; see `pipeline.store_and_deliver`.
 
     Args:
-        findings: what is wrong.
-        recoveries: what has recovered.
-        settings: name the connections, the rota and the escalation.
+        findings: the findings to report.
+        recoveries: the recoveries to report.
+        settings: the settings, which name the connections, the rota and the escalation.
         resolve: gives a connection by its id.
-        now: aware.
+        now: the present time, aware.
         budget_s: seconds for the delivery.
 
     Raises:
-        MindGuardError: neither the store nor Feishu took it.
+        MindGuardError: neither the store nor Feishu accepted the report.
     """
     clock = _running_from(now)
     callers = Callers(settings)
@@ -78,12 +78,12 @@ def report(
 
 
 def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: float = BUDGET_S) -> Delivered:
-    """Do what is needed every minute: call the next people, remind, send what is due, and remove old incidents.
+    """Do the work of every minute: call the next people, remind, send what is due, and remove old incidents.
 
     Args:
-        settings: name the connections, the rota and the escalation.
+        settings: the settings, which name the connections, the rota and the escalation.
         resolve: gives a connection by its id.
-        now: aware.
+        now: the present time, aware.
         budget_s: seconds for the delivery.
 
     Raises:
@@ -129,7 +129,7 @@ class Callers:
         return on_duty(self._rota, at).people if self._rota else ()
 
     def last_handover(self, now: datetime) -> datetime | None:
-        """Return when somebody took over within the last hour; None if nobody did. A later digest would be useless."""
+        """Return when somebody took over within the last hour; None otherwise, as a later digest would be useless."""
         moments = handover_moments(self._rota, now - _HANDOVER_WITHIN, now + timedelta(seconds=1)) if self._rota else ()
         return moments[-1] if moments else None
 

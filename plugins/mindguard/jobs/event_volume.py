@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 BUDGET_S = 60.0
 
 SETTLES_WITHIN = timedelta(hours=1)
-"""A day is judged once more after it has ended: by the check within this time after midnight."""
+"""The time after midnight in which a check judges the previous day once more."""
 
 
 def due(at: datetime, settings: Settings) -> Moment:
@@ -42,7 +42,7 @@ def due(at: datetime, settings: Settings) -> Moment:
 
 
 def groups(settings: Settings) -> list[list[str]]:
-    """Return the names of all suites, grouped by database, product events first; a file that cannot be read is alone.
+    """Return the names of all suites, grouped by database, product events first; an unreadable file is its own group.
 
     Each database has one process, not each suite, since Great Expectations takes seconds to import.
     """
@@ -57,20 +57,20 @@ def groups(settings: Settings) -> list[list[str]]:
 
 
 def judge_day(names: Collection[str], settings: Settings, resolve: Resolve, moment: Moment) -> Run:
-    """Judge one day by some suites, with what is known about incidents and releases. This reports nothing.
+    """Judge one day by some suites, taking incidents and releases into account. Nothing is reported.
 
     Args:
-        names: of the suites.
-        settings: name the connections and the folder of the suites.
+        names: names of the suites.
+        settings: the settings, which name the connections and the folder of the suites.
         resolve: gives a connection by its id.
-        moment: the day, and when it is looked at.
+        moment: the day, and the moment at which it is judged.
     """
     incidents, releases = _incident_days(settings, resolve, moment), latest_releases(settings, resolve)
     return run_suites(names, Frames(settings, moment, resolve=resolve, incidents=incidents, releases=releases))
 
 
 def keep_page(run: Run, settings: Settings, resolve: Resolve) -> str:
-    """Store what the day's page shows of the run, and return the page's address.
+    """Store the run's sections of the day's page, and return the page's address.
 
     The check must not fail because of its page: if the page cannot be stored, the address is empty.
     """
@@ -89,13 +89,13 @@ def report_run(run: Run, settings: Settings, resolve: Resolve, *, now: datetime)
     """Store the day's page, then report the findings and recoveries.
 
     Args:
-        run: what was judged.
-        settings: name the connections.
+        run: the results of the suites.
+        settings: the settings, which name the connections.
         resolve: gives a connection by its id.
-        now: aware.
+        now: the present time, aware.
 
     Raises:
-        MindGuardError: neither the incident store nor Feishu took it.
+        MindGuardError: neither the incident store nor Feishu accepted the report.
     """
     page = keep_page(run, settings, resolve)
     return report(*outcome_of(run, settings, page), settings=settings, resolve=resolve, now=now, budget_s=BUDGET_S)
@@ -114,7 +114,7 @@ def reconcile_rollup(settings: Settings, resolve: Resolve, day: date) -> list[Di
     """Compare a day and the day before in the rollup and in the raw events.
 
     Args:
-        settings: name the connection.
+        settings: the settings, which name the connection.
         resolve: gives a connection by its id.
         day: the later of the two days.
 
@@ -144,7 +144,7 @@ def days_with_incidents(incidents: Iterable[Incident], *, until: date, zone: Zon
     The day on which an incident ended counts as good, unless the incident began on it.
 
     Args:
-        incidents: of any source.
+        incidents: incidents of any source.
         until: the day that is judged; an unresolved incident lasts until then.
         zone: time zone of the days.
     """

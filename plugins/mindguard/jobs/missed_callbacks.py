@@ -13,36 +13,36 @@ from mindguard.jobs.alerting import report
 from mindguard.settings import Settings
 
 TAG = "mindguard"
-"""A sweep covers the DAGs with this tag."""
+"""The tag of the DAGs that a sweep covers."""
 
 FIRST_LOOK_BACK = timedelta(hours=1)
 LONGEST_LOOK_BACK = timedelta(days=2)
 
 OVERLAP = timedelta(minutes=5)
-"""A run that ended before a sweep may be committed after it, and clocks differ."""
+"""The overlap of two sweeps: a run that ended before a sweep may be committed after it, and clocks differ."""
 
 BUDGET_S = 60.0
 
 
 def look_back_to(swept_until: datetime | None, *, now: datetime) -> datetime:
-    """Return from when on a sweep asks: from a little before the last successful sweep, within limits.
+    """Return the moment to which a sweep looks back: a little before the last successful sweep, within limits.
 
     Args:
-        swept_until: aware; the last sweep that succeeded. None before the first.
-        now: aware.
+        swept_until: the time of the last successful sweep, aware; None before the first.
+        now: the present time, aware.
     """
     return max(swept_until - OVERLAP, now - LONGEST_LOOK_BACK) if swept_until else now - FIRST_LOOK_BACK
 
 
 def sweep(settings: Settings, resolve: Resolve, *, base_url: str, swept_until: datetime | None, now: datetime) -> str:
-    """Sweep once, and return in one line what was found.
+    """Sweep once, and return one line that says what was found.
 
     Args:
-        settings: name the connections.
+        settings: the settings, which name the connections.
         resolve: gives a connection by its id.
         base_url: address of Airflow's pages.
         swept_until: see `look_back_to`.
-        now: aware.
+        now: the present time, aware.
 
     Raises:
         MindGuardError: Airflow's API or the incident store cannot be used. The next sweep then looks back further.

@@ -25,7 +25,7 @@ from mindguard.settings import Settings
 log = logging.getLogger(__name__)
 
 BUDGET_S = 20.0
-"""Seconds for the delivery of alerts; `alert_delivery` sends the rest."""
+"""Time limit in seconds of the delivery of alerts; `alert_delivery` sends the rest."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class MonitoringRun:
     """The result of a run.
 
     Attributes:
-        results: what was measured.
-        findings: what is wrong.
+        results: the results of the measurements.
+        findings: the findings of the run.
         sent_directly: fingerprints of alerts that were sent without the incident store since it went down.
     """
 
@@ -43,7 +43,7 @@ class MonitoringRun:
     sent_directly: tuple[str, ...]
 
     def summary(self) -> dict[str, object]:
-        """Return for XCom how many monitors and dimensions have each status, and what the next run must know."""
+        """Return for XCom how many monitors and dimensions have each status, and the facts that the next run needs."""
         statuses = [result.status for result in self.results]
         counts = {status: statuses.count(status) for status in ("pass", "warn", "error", "unknown")}
         return {**counts, "sent_directly": list(self.sent_directly)}
@@ -62,11 +62,12 @@ def measure_and_report(
 
     Args:
         dag: one of GROUPS.
-        settings: describe the monitors and name the connections.
+        settings: the settings, which describe the monitors and name the connections.
         resolve: gives a connection by its id.
-        now: aware.
+        now: the present time, aware.
         log_url: address of the page with the log of this run.
-        sent_directly: as the previous run returned it. These are not sent again while the store is down.
+        sent_directly: the value that the previous run returned; these alerts are not sent again while the
+            store is down.
 
     Raises:
         MindGuardError: neither the store nor Feishu took the findings.
@@ -100,13 +101,13 @@ def measure_and_report(
 def _report(
     findings: Sequence[Finding], recoveries: Sequence[Recovery], settings: Settings, resolve: Resolve, *, now: datetime
 ) -> bool:
-    """Report, and return whether alerts were sent without the incident store."""
+    """Report the results, and return whether alerts were sent without the incident store."""
     for each in findings:
         log.warning("%s: %s", each.alert.title, "; ".join(f"{fact.name} {fact.value}" for fact in each.alert.facts))
     try:
         ended = bool(recoveries) and ends_an_incident(recoveries, resolve(settings.connections.ops))
     except StoreUnavailable:
-        ended = False  # the next run that reaches the store ends it
+        ended = False  # The next run that reaches the store ends the incident.
     if not findings and not ended:
         return False
     reported = report(

@@ -59,9 +59,9 @@ def lateness(due: Due, *, state: str, rows: float | None, now: datetime) -> Read
 
     Args:
         due: the deadline that has come.
-        state: what the query returned: `done`, `running`, or anything else for not started.
-        rows: how many rows the work produced; work that is done without rows counts as not done. None: not counted.
-        now: aware; when the state was queried.
+        state: the state that the query returned: `done`, `running`, or anything else for not started.
+        rows: number of rows that the work produced; finished work without rows counts as not done. None: not counted.
+        now: the present time, aware; when the state was queried.
     """
     if state == "done" and rows != 0:
         return Reading(value=0.0, note="done")

@@ -33,9 +33,9 @@ def outcome_of(
     source that cannot be reached is one finding for all of its monitors.
 
     Args:
-        settings: give the language and how long a monitor may stay unknown.
+        settings: the settings, which give the language and how long a monitor may stay unknown.
         monitors: the monitors that were measured.
-        results: what the run measured.
+        results: the results of the run.
         known: monitors and dimensions that had a state before the run.
         log_url: page with the log of the run, or an empty text.
     """
@@ -66,9 +66,9 @@ def monitoring_gap(
     Args:
         dag: the DAG that did not run.
         gap: the time between its last two runs, or since its last run.
-        at: aware; when the gap was found.
+        at: when the gap was found, aware.
         running: whether the DAG runs again.
-        settings: give the language and the longest gap that is allowed.
+        settings: the settings, which give the language and the longest gap that is allowed.
         log_url: page with the log of the run that found the gap, or an empty text.
     """
     write = _FindingWriter(settings.locale, log_url)
@@ -89,9 +89,9 @@ def missed_deadline(settings: Settings, monitor: Monitor, *, deadline: datetime,
     """Return the finding that a run is not done in time. It belongs to the incident of the monitor of the run's result.
 
     Args:
-        settings: give the language.
+        settings: the settings, which give the language.
         monitor: the monitor that measures what the run produces.
-        deadline: aware; when the run should have been done.
+        deadline: when the run should have been done, aware.
         run_id: the DAG run that is late.
     """
     write = _FindingWriter(settings.locale, log_url="")
@@ -123,7 +123,7 @@ def _vanished(monitors: Mapping[str, Monitor], results: Sequence[Result], known:
 def _sources(
     monitors: Mapping[str, Monitor], results: Sequence[Result], settings: Settings
 ) -> tuple[dict[str, list[tuple[Monitor, Result]]], dict[str, datetime]]:
-    """Return the connections that have long been unreachable, with their monitors, and when each other was reached."""
+    """Return the connections that have long been unreachable, with their monitors, and when the others were reached."""
     unreachable: dict[str, list[tuple[Monitor, Result]]] = {}
     reached: dict[str, datetime] = {}
     for result in results:

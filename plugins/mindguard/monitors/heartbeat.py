@@ -27,5 +27,5 @@ def beat(settings: Settings, dag: str) -> None:
         except httpx.HTTPStatusError as error:
             log.warning("watch.heartbeat_url answered HTTP %s", error.response.status_code)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            # At most services the address is a credential, so it is not logged.
+            # With most services the address is a credential, so it is not logged.
             log.warning("cannot call watch.heartbeat_url: %s", type(error).__name__)

@@ -32,8 +32,8 @@ Reason = Literal[
 Cause = Literal["", "source_silent", "pipeline_late", "checker_late"]
 
 CHECKER_LATE = timedelta(minutes=3)
-"""After a longer gap between two measurements nobody knows what happened meanwhile, so `for_s` and `recover_for_s`
-begin anew."""
+"""The longest gap between two measurements. After a longer one nobody knows what happened meanwhile, so `for_s` and
+`recover_for_s` begin again."""
 
 TOLERATED_SKEW_S = 60.0
 
@@ -43,12 +43,12 @@ class Reading:
     """One row of a measurement.
 
     Attributes:
-        dimension: what the row is about, for instance an endpoint; empty if there is only one row.
+        dimension: the subject of the row, for instance an endpoint; empty if there is only one row.
         value: in the monitor's unit; None if there is no value.
-        newest: aware; when the newest row was loaded. The value is then its age by the source's own clock.
+        newest: when the newest row was loaded, aware. The value is then its age by the source's own clock.
         base: the denominator, or the usual traffic at this time of day. None: not known, so it is never too low.
-        source_now: aware; the source's clock.
-        upstream_newest: aware; the time of the newest row upstream. It distinguishes a silent source from a late
+        source_now: the present time by the source's clock, aware.
+        upstream_newest: the time of the newest row upstream, aware. It distinguishes a silent source from a late
             pipeline.
         down: whether a dependency failed to answer as it should.
         note: a remark for people.
@@ -66,12 +66,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class State:
-    """What must be remembered about one monitor and dimension between two runs. All times are aware.
+    """The state of one monitor and dimension, which is remembered between two runs. All times are aware.
 
     Attributes:
         level: the level that the latest value led to.
         since: when that level began.
-        measured_at: when there last was a value; None: never.
+        measured_at: when there last was a value; None if there never was one.
         warn_since: since when every value was above the warning threshold; None: the latest one was not.
         error_since: the same for the error threshold.
         below_warn_since: since when no value was above the warning threshold; None: the latest one was.
@@ -96,12 +96,12 @@ class Verdict:
     Attributes:
         status: pass, warn, error or unknown.
         value: the value that was judged; None if there is none.
-        reason: why the status differs from what the thresholds alone would give.
-        cause: why a value is late, as far as that is known.
+        reason: the reason why the status differs from what the thresholds alone would give.
+        cause: the reason why a value is late, if it is known.
         escalated: whether it is an error with a value above the monitor's `escalate`.
         skew_s: seconds by which the source's clock is ahead of this machine's, if more than tolerated.
         note: a remark for people.
-        state: what to remember for the next run.
+        state: the state to remember for the next run.
     """
 
     status: Status
@@ -119,9 +119,9 @@ def judge(monitor: Monitor, reading: Reading, state: State, *, now: datetime) ->
 
     Args:
         monitor: gives the thresholds and how long a value must stay above or below them.
-        reading: what was measured.
+        reading: the measurement.
         state: the state of the same monitor and dimension after the previous run.
-        now: aware; when the reading was taken.
+        now: the present time, aware; when the reading was taken.
     """
     skew_s = _skew(reading, now)
     value, reason = _value(monitor, reading, now)

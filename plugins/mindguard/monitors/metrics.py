@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _SHOWN_FOR = timedelta(hours=1)
-"""The series of a monitor ends if its latest result is older: it was removed from the settings, or nothing runs."""
+"""The age of the latest result at which a monitor's series ends: the monitor was removed, or nothing runs."""
 
 _STATUSES = ("pass", "warn", "error", "unknown")
 
@@ -37,10 +37,10 @@ def collected(
     """Collect all metrics as they are now.
 
     Args:
-        settings: give the monitors.
+        settings: the settings, which give the monitors.
         incidents: where incidents and the outbox are read.
         store: where the monitors' results are read.
-        now: aware.
+        now: the present time, aware.
         fresh: results that are shown instead while the store cannot be reached.
     """
     from prometheus_client import CollectorRegistry

@@ -16,7 +16,7 @@ class Key(NamedTuple):
 
     Attributes:
         monitor: the monitor's name.
-        dimension: the empty text where the monitor has no dimensions.
+        dimension: the name of the dimension; empty if the monitor has none.
     """
 
     monitor: str
@@ -38,11 +38,11 @@ class Result:
     """The result of one monitor, or of one of its dimensions, at one moment.
 
     Attributes:
-        at: aware; when it was measured.
+        at: when it was measured, aware.
         value: in `unit` (s, ratio or count); None if nothing was measured.
         threshold: the value above which the result is an error, in `unit`.
-        since: aware; when the present level began. None: it never had a level.
-        unknown_since: aware; since when it could not be judged.
+        since: when the present level began, aware; None if it never had a level.
+        unknown_since: since when it could not be judged, aware.
         escalated: the severity is at least P1, whatever the settings say.
         took_s: duration of the measurement in seconds, including the wait for its turn at the source.
         skew_s: seconds by which the source's clock is ahead of this machine's, if more than tolerated.
@@ -68,7 +68,7 @@ class Result:
 
     @classmethod
     def of(cls, monitor: Monitor, dimension: str, verdict: Verdict, *, at: datetime, took_s: float) -> Result:
-        """Return the result that a verdict on a monitor's dimension means."""
+        """Return the result of a monitor's dimension for a verdict."""
         return cls(
             monitor=monitor.name,
             dimension=dimension,
@@ -100,7 +100,7 @@ class Result:
 
 
 class Memory(Protocol):
-    """Keeps what must outlive a run."""
+    """Keeps the results and states that must outlive a run."""
 
     def states(self) -> Mapping[Key, State]:
         """Return the state of every monitor and dimension that has one."""

@@ -1,4 +1,4 @@
-"""Measure all monitors at once and judge them.
+"""Measure all monitors at the same time and judge them.
 
 Each source has a few threads of its own, so that a slow or dead source does not hold up the monitors of others. After
 the first failure to connect to a source, it is not queried again in this run.
@@ -30,11 +30,11 @@ from mindguard.settings.monitors import DeadlineMonitor, Monitor
 log = logging.getLogger(__name__)
 
 TIME_BOX_S = 45.0
-"""A run ends by then, so that the next minute's run can begin."""
+"""The time in seconds after which a run ends, so that the next minute's run can begin."""
 
 FORGET_AFTER = timedelta(days=1)
-"""A dimension that was not in order and has had no traffic for so long no longer exists, for instance an endpoint that
-was renamed."""
+"""The time after which a failing dimension without traffic counts as gone, for instance an endpoint that was
+renamed."""
 
 _THREADS = 4
 _GRACE_S = 6.0
@@ -47,7 +47,7 @@ class MonitorMissing(MindGuardError):
 
 @dataclass(frozen=True)
 class _Measurement:
-    """What came of measuring one monitor: readings, or the reason why there are none."""
+    """The outcome of measuring one monitor: readings, or the reason why there are none."""
 
     monitor: Monitor
     at_s: float
@@ -70,14 +70,14 @@ def run_monitors(
     """Measure and judge monitors, and keep the results and states.
 
     Args:
-        settings: give the monitors, the connections' ids and the time zone.
+        settings: the settings, which give the monitors, the connections' ids and the time zone.
         resolve: looks up a connection by its id.
-        now: aware; when the run begins.
-        memory: where states and results are kept. None: each value is judged alone, and nothing is kept; the same
-            holds while the memory cannot be reached.
-        states: what `remembered` returned, if it was called already.
+        now: the present time, aware; when the run begins.
+        memory: keeps states and results. If it is None or cannot be reached, each value is judged by itself, and
+            nothing is kept.
+        states: the states that `remembered` returned, if it was called already.
         names: only these monitors; default: all.
-        time_box_s: monitors without an answer after so many seconds are unknown.
+        time_box_s: number of seconds after which a monitor without an answer is unknown.
 
     Returns:
         One result for each monitor, or for each of its dimensions, in the order of the settings. A dimension
@@ -150,7 +150,7 @@ def _judge(
             reading.dimension: judge(monitor, reading, known.get(reading.dimension, State()), now=at)
             for reading in measurement.readings
         }
-        # A dimension that was not in order has not recovered merely because it no longer has any traffic.
+        # A failing dimension has not recovered merely because it no longer has any traffic.
         verdicts |= {
             dimension: unknown("low_base", state, now=at)
             for dimension, state in known.items()
@@ -236,7 +236,7 @@ class _Run:
         return readings(measured)  # type: ignore[arg-type]
 
     def overdue(self, monitor: Monitor) -> bool:
-        """Return whether the monitor's measurement was begun and should have ended by now."""
+        """Return whether the monitor's measurement has begun and should have ended by now."""
         began_s = self.started.get(monitor.name)
         return began_s is not None and self.elapsed_s() - began_s > monitor.timeout_s + _GRACE_S
 
@@ -254,7 +254,7 @@ def _measure_all(
     measurements: dict[str, _Measurement] = {}
     for (source, conn_id, _), members in _by_source(monitors, settings).items():
         try:
-            # In this thread: Airflow resolves connections only in the task's own thread.
+            # This happens here because Airflow resolves connections only in the task's own thread.
             group = _Group(members, prepare(source, conn_id, settings, resolve))
         except MindGuardError as error:
             measurements |= {m.name: _Measurement(m, 0, 0, reason="unreachable", note=str(error)) for m in members}
@@ -282,7 +282,7 @@ class _SourceKey(NamedTuple):
     source: str
     conn_id: str | None
     host: str
-    """Of an http monitor; otherwise empty."""
+    """The host of an http monitor; otherwise empty."""
 
 
 def _by_source(monitors: Sequence[Monitor], settings: Settings) -> dict[_SourceKey, list[Monitor]]:

@@ -30,8 +30,8 @@ def check_monitoring_dags(
     Args:
         dag: the DAG that is running now, a key of GROUPS.
         states: the monitors' states; a DAG's own state says when it last ran.
-        settings: give the longest gap that is allowed.
-        now: aware.
+        settings: the settings, which give the longest gap that is allowed.
+        now: the present time, aware.
         log_url: page with the log of this run.
     """
     allowed = timedelta(seconds=settings.watch.late_after_s)
@@ -49,7 +49,7 @@ def check_monitoring_dags(
 
 
 def remember_run(memory: Memory, dag: str, states: Mapping[Key, State], settings: Settings, *, now: datetime) -> None:
-    """Keep how many seconds ago the previous run was, as a result among those of the monitors."""
+    """Store the number of seconds since the previous run as a result, beside the results of the monitors."""
     key = Key.of_dag(dag)
     before = states.get(key)
     gap_s = (now - before.measured_at).total_seconds() if before and before.measured_at else None

@@ -27,7 +27,7 @@ def _step(after_minutes: float, position: int, *means: Literal["card", "app", "s
 
 
 class EscalationSettings(Section):
-    """Who is called, and how, until somebody acknowledges (operations document, section 4.1)."""
+    """The people to call, and the means, until somebody acknowledges (operations document, section 4.1)."""
 
     P0: tuple[StepSettings, ...] = Field(
         (
@@ -48,7 +48,7 @@ class EscalationSettings(Section):
 
 
 class ReleasesSettings(Section):
-    """Where the latest releases are listed: the query in an SQL file, or JSON at an address."""
+    """The list of the latest releases: a query in an SQL file, or JSON at an address."""
 
     query: str | None = Field(
         None,
@@ -67,7 +67,7 @@ class ReleasesSettings(Section):
 
 
 class AlertsSettings(Section):
-    """How incidents are acknowledged, reviewed and kept."""
+    """The rules for acknowledging, reviewing and keeping incidents."""
 
     acknowledge_base_url: str | None = Field(
         None,

@@ -16,7 +16,7 @@ NEEDS = {
     "http": ("url",),
     "snapshots": (),
 }
-"""For each source, the keys that say what to measure there."""
+"""The keys that say what to measure, for each source."""
 
 Unit = Literal["s", "ratio", "count"]
 
@@ -27,7 +27,7 @@ def _address(written: str) -> str:
 
 
 class _Monitor(Section):
-    # A value must not be above a threshold; both have the unit `unit`.
+    # A value must not exceed a threshold; both are in `unit`.
     unit: ClassVar[Unit]
 
     name: str = Field(
@@ -98,7 +98,7 @@ class _Monitor(Section):
 class _After(_Monitor):
     warn_after_s: float | None = Field(None, ge=0, description="seconds after which being late is a warning")
     error_after_s: float = Field(300, ge=0)
-    # After a recovery it takes the whole threshold to be late again, so nothing flaps.
+    # After a recovery, data must be late for the whole threshold again, so the status does not go back and forth.
     recover_for_s: float = Field(
         0, ge=0, description="a level ends once every value has been below its threshold for this many seconds"
     )
@@ -113,7 +113,7 @@ class _After(_Monitor):
 
 
 class FreshnessMonitor(_After):
-    """How long ago the newest row was loaded, or how long the oldest waiting item has waited."""
+    """The time since the newest row was loaded, or the time for which the oldest waiting item has waited."""
 
     unit: ClassVar[Unit] = "s"
 
@@ -127,7 +127,7 @@ class FreshnessMonitor(_After):
     max_future_s: float = Field(
         60,
         ge=0,
-        description="seconds by which the newest row may be ahead of the source's clock; beyond, it is not valid",
+        description="seconds by which the newest row may be ahead of the source's clock; beyond that it is not valid",
     )
     min_base: float = Field(
         0, ge=0, description="least number of rows usual at this time of day; with fewer, the age is not judged"
@@ -173,7 +173,7 @@ class RateMonitor(_Above):
 
 
 class LatencyMonitor(_Above):
-    """How many seconds something takes."""
+    """The number of seconds that something takes."""
 
     unit: ClassVar[Unit] = "s"
 
@@ -223,7 +223,7 @@ Monitor = Annotated[
 
 
 class WatchSettings(Section):
-    """How the monitors themselves are watched, and what other systems learn from them."""
+    """The watch over the monitors themselves, and the results that other systems get."""
 
     late_after_s: float = Field(
         180,

@@ -67,7 +67,9 @@ class ShiftSettings(Section):
         "a holiday on a weekend is only a holiday",
     )
     begins: str = Field(alias="from", pattern=_TIME_OF_DAY, description="HH:MM in `timezone`")
-    ends: str = Field(alias="to", pattern=_TIME_OF_DAY, description="HH:MM; at or before `from` it means the next day")
+    ends: str = Field(
+        alias="to", pattern=_TIME_OF_DAY, description="HH:MM; a time at or before `from` is on the next day"
+    )
     rotation: tuple[str | Annotated[Names, Field(min_length=1)], ...] = Field(
         min_length=1, strict=False, description="turns in order; each is a name, or a list of a primary and backups"
     )
@@ -108,7 +110,7 @@ class OverrideSettings(Section):
 
 
 class RotaSettings(Section):
-    """Who is on duty at which time: either `shifts` or a calendar in `ical`; `overrides` apply to both."""
+    """The rota: people, and either `shifts` or a calendar in `ical`; `overrides` apply to both."""
 
     people: tuple[PersonSettings, ...] = Field(min_length=1, strict=False, description="everybody who can be on duty")
     shifts: tuple[ShiftSettings, ...] = Field(

@@ -1,4 +1,4 @@
-"""What every section of the settings has in common."""
+"""The base of every section of the settings, and checks that several sections share."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class TableSettings(Section):
 
 
 class RetentionSettings(Section):
-    """How long snapshots are kept (operations document, section 5.4: 30 days cold)."""
+    """The rules for keeping snapshots (operations document, section 5.4: 30 days cold)."""
 
     days: int = Field(30, ge=1, description="age in days at which a snapshot expires")
     minimum: int = Field(7, ge=1, description="newer proven snapshots that must exist before a snapshot expires")
@@ -52,7 +52,7 @@ class RetentionSettings(Section):
 
 
 class GateSettings(Section):
-    """When a snapshot differs too much from the last good one to count as good itself."""
+    """The limits of the difference from the last good snapshot within which a new one counts as good."""
 
     max_shrink: float = Field(
         0.5, gt=0, le=1, description="largest share of a table's rows that may be missing compared with that snapshot"
@@ -86,7 +86,7 @@ class EncryptionSettings(Section):
 
 
 class SnapshotSettings(Section):
-    """What snapshots contain, where they are stored, and how much load they may put on the source."""
+    """The content of snapshots, the place where they are stored, and the load that they may put on the source."""
 
     bucket: str = Field(description="bucket in which snapshots are stored")
     prefix: str = Field(

@@ -38,7 +38,7 @@ class Funnel(Section):
 
 
 class VolumeSettings(Section):
-    """Where product events are stored in ClickHouse, and which days cannot be a baseline."""
+    """The tables of product events in ClickHouse, and the days that cannot be a baseline."""
 
     table: str = Field("mindguard.events", description="database.table of raw events; the rollup is created beside it")
     event_time: str = Field("event_time", description="column with the time of the event by the phone's clock")

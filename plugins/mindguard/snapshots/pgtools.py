@@ -96,7 +96,7 @@ def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"") 
             if secrets := {name: parts.pop(name) for name in _secret_options() & parts.keys()}:
                 if "service" in parts or "PGSERVICE" in environment:
                     raise ToolFailed(
-                        f"{command[0]} cannot be given {' and '.join(secrets)} beside the connection's own service",
+                        f"{command[0]} cannot be given {' and '.join(secrets)} alongside the connection's own service",
                         hint="put it into that service's section of the service file",
                     )
                 settings = "".join(f"{name}={value}\n" for name, value in secrets.items())

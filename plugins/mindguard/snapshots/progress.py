@@ -1,8 +1,8 @@
-"""How long-running work reports its steps."""
+"""The callback through which long-running work reports its steps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[str], None]
-"""Called with one line for each step that is done."""
+"""A function that is called with one line of text after each step."""

@@ -31,7 +31,7 @@ def replay(
     unclean: Mapping[str, Collection[date]] | None = None,
     funnels: Sequence[Funnel] = (),
 ) -> pd.DataFrame:
-    """Judge every day as if it had just closed. A day that pages is an open incident, so it is no later day's baseline.
+    """Judge every day as if it had just closed. A day that pages counts as an incident and is never a later baseline.
 
     Args:
         counts: `event_name, day, count` since `HISTORY_DAYS` before `first`.
@@ -39,7 +39,7 @@ def replay(
         first: first day to judge.
         last: last day to judge.
         calendar: tells holidays and exchanged workdays.
-        unclean: by event, or under `TOTAL` for all: days that must not serve as a baseline.
+        unclean: days that must not serve as a baseline, by event, or under `TOTAL` for all events.
         funnels: alerts of later steps fold into the first broken step.
 
     Returns:
@@ -64,7 +64,7 @@ def replay(
 
 @dataclass(frozen=True)
 class ReplayedDay:
-    """A past day, its frame, and the counts that were known then."""
+    """A past day, its frame, and the counts that were known on that day."""
 
     day: date
     history: History
@@ -100,12 +100,12 @@ def backtest(
     """Judge each day as if it had just closed, by each suite whose frame comes from the package.
 
     Args:
-        suites: others than these are skipped: those that judge the answer to a query.
+        suites: the suites to judge by; those that judge the answer to a query are skipped.
         source: the product events.
-        settings: give the key events, funnels, calendar and excluded days.
+        settings: they give the key events, funnels, calendar and excluded days.
         first: first day to judge.
         last: last day to judge.
-        as_of: aware; events that landed later do not count.
+        as_of: the moment of judging, aware; events that landed later are not counted.
 
     Yields:
         Each day with each suite's result.

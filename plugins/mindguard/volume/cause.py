@@ -1,4 +1,4 @@
-"""Why an event fell: where it is missing, since when, what fell with it, which release came before. Pure."""
+"""Finds why an event fell: where it is missing, since when, which events fell too, which release came before. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MISDATED_SHARE = 0.01
 
 @dataclass(frozen=True)
 class Loss:
-    """How many events are missing with one value of a dimension.
+    """The number of events that are missing with one value of a dimension.
 
     Attributes:
         value: for instance `ios`.
@@ -62,13 +62,13 @@ class MainLoss:
 
 @dataclass(frozen=True)
 class Cause:
-    """Why one event fell.
+    """The explanation of one event's fall.
 
     Attributes:
         onset: UTC; the five minutes at which the fall began, or the day's start if it began before the day.
         main: the value with at least 70 % of the loss, and clearly more of it than of the usual traffic; None if the
             loss is spread.
-        losses: by dimension, up to five values, the largest loss first.
+        losses: for each dimension up to five values, the largest loss first.
         co_moving: other events that fell within an hour of the onset.
         release: the latest release within three days before the onset.
         misdated: events of the day whose clock was wrong, if they are more than 1 %; else 0.
@@ -115,7 +115,7 @@ def explain(
         slots: `name, day, second, count` of the judged day and of the rows' baseline days; a row for all traffic has
             the name `TOTAL`, here and in `losses`.
         losses: `name, dimension, value, day, count` of the judged day and of the rows' reference days ("yesterday").
-        misdated: by event, how many events of the judged day have a time that is not believed.
+        misdated: for each event, the number of events on the judged day whose time is not believed.
         day: the judged day.
         day_start: its start, UTC.
         releases: the latest releases; those after the onset are ignored.

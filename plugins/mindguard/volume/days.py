@@ -57,8 +57,8 @@ def windows(day: date, *, as_of: datetime, count: int, zone: ZoneInfo) -> list[W
 
     Args:
         day: the latest day.
-        as_of: aware; the moment at which `day` is judged.
-        count: how many days before it are returned.
+        as_of: the moment at which `day` is judged, aware.
+        count: number of days before it that are returned.
         zone: the time zone of the days.
     """
     local = as_of.astimezone(zone)

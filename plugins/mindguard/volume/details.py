@@ -1,4 +1,4 @@
-"""What is known about an event beside its row in the frame: typed, since the frame's cells are texts and numbers."""
+"""Details of an event beside its row in the frame. They are typed, since the frame's cells are texts and numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mindguard.volume.cause import Cause
 
 @dataclass(frozen=True)
 class DayCount:
-    """How many events one day had."""
+    """The number of events on one day."""
 
     day: date
     count: int
@@ -18,12 +18,12 @@ class DayCount:
 
 @dataclass(frozen=True)
 class EventDetails:
-    """What is known about one event, or about all traffic, on the judged day.
+    """The details of one event, or of all traffic, on the judged day.
 
     Attributes:
         counts: the counts of the last four weeks, oldest first, the judged day last.
         baseline: the days whose median the judged day is compared with.
-        cause: why the event fell; None if nothing is to be investigated.
+        cause: the reason why the event fell; None if there is nothing to investigate.
     """
 
     counts: tuple[DayCount, ...] = ()

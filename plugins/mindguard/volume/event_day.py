@@ -37,7 +37,7 @@ class EventDay:
 
     Attributes:
         source: the rollup.
-        settings: give the key events, funnels, calendar and excluded days.
+        settings: the settings, which give the key events, funnels, calendar and excluded days.
         moment: the judged day, and until when events count.
         incidents: days on which an incident was open, by event, or under `TOTAL`.
         releases: the latest releases, which may explain a fall.
@@ -81,7 +81,7 @@ class EventDay:
 
     @cached_property
     def causes(self) -> dict[str, Cause]:
-        """Why each row to investigate fell, by event."""
+        """The cause of each row to investigate, by event."""
         fallen = [str(name) for name in self._judged.loc[self._judged["investigate"], "event_name"]]
         if not fallen:
             return {}
@@ -109,7 +109,7 @@ class EventDay:
         """Return what is known about each event, and about all traffic under `TOTAL`, beside its row.
 
         Args:
-            causes: by event, the causes that are shown.
+            causes: the causes that are shown, by event.
         """
         lines = zip((*self.history.names, TOTAL), (*self.history.counts, self.history.total), strict=True)
         days = self.history.days[-SHOWN_DAYS:]
@@ -152,7 +152,7 @@ def unclean_days(
     """Return the days that must not serve as a baseline, by event; those for all events are under `TOTAL`.
 
     Args:
-        settings: give the excluded days.
+        settings: the settings, which give the excluded days.
         incidents: days on which an incident was open, by event, or under `TOTAL`.
     """
     found = {name: frozenset(days) for name, days in (incidents or {}).items()}

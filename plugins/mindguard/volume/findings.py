@@ -35,14 +35,14 @@ _UNCONFIRMED = "unconfirmed"
 
 @dataclass(frozen=True)
 class Context:
-    """What findings and pages need to know beside the suite and its rows.
+    """The facts that findings and pages need beside the suite and its rows.
 
     Attributes:
         day: the judged day.
-        as_of: aware; when it was judged.
+        as_of: when the day was judged, aware.
         zone: the time zone of the day and of shown times.
         locale: the language of the texts.
-        details: what is known about the suite's events, by name.
+        details: the details of the suite's events, by name.
         page_url: address of the page on the day's checks; empty if people cannot reach it.
     """
 
@@ -55,12 +55,12 @@ class Context:
 
     @property
     def day_start(self) -> datetime:
-        """Return when the day begins, UTC."""
+        """The moment at which the day begins, UTC."""
         return day_start(self.day, self.zone)
 
     @property
     def closed(self) -> bool:
-        """Return whether the day was over when it was judged."""
+        """Whether the day was over when it was judged."""
         return is_over(self.day, self.as_of, self.zone)
 
     def details_of(self, row: Mapping[Any, Any]) -> EventDetails:
@@ -88,7 +88,7 @@ def findings(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, contex
 
 
 def recoveries(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, context: Context) -> list[Recovery]:
-    """Return a recovery for each row that is in order again. An inconclusive row is not, so its incident continues."""
+    """Return a recovery for each row that passes again. An inconclusive row does not, so its incident continues."""
     failed = {failure.key for failure in judged.failures}
     if () in failed:
         return []
@@ -102,7 +102,7 @@ def recoveries(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, cont
 
 
 class RowKey(NamedTuple):
-    """What an incident is about, as its recovery key says.
+    """The subject of an incident, as its recovery key names it.
 
     Attributes:
         suite: name of the suite.
@@ -121,7 +121,7 @@ class RowKey(NamedTuple):
 
 
 def recovery_key(suite: str, key: Sequence[str]) -> str:
-    """Return the key that names what an incident is about, for instance `volume:event_volume:sos_click`."""
+    """Return the key that names the subject of an incident, for instance `volume:event_volume:sos_click`."""
     return str(RecoveryKey(SOURCE, f"{suite}:{'/'.join(key)}"))
 
 

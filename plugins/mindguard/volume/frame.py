@@ -68,12 +68,13 @@ def build_frame(
 
     Args:
         counts: `event_name`, `day`, `count` (whole numbers), each day as it was known when it was as old as the judged
-            day is now. Names that are not key events, or the empty name for all of them, count into the total.
+            day is now. Names that are not key events, or the empty name for all of them, are added to
+            the total.
         registry: the key events.
         day: the judged day; it may still be running.
         calendar: tells holidays and exchanged workdays.
-        unclean: by event, or under `TOTAL` for all: days that must not serve as a baseline (open incidents, excluded
-            days).
+        unclean: days that must not serve as a baseline (open incidents, excluded days), by event, or under `TOTAL` for
+            all events.
         funnels: alerts of later steps fold into the first broken step.
 
     Returns:

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _QUERY_TIMEOUT_MS = 120_000
-"""A suite's query must not burden the application's database for longer."""
+"""The time limit of a suite's query, which must not burden the application's database for longer."""
 
 
 class Frames:
     """The frames of one day. Connections are opened when a suite first needs them.
 
     Args:
-        settings: give the connections' ids, the time zone, and what `EventDay` needs.
+        settings: the settings, which give the connections' ids, the time zone, and what `EventDay` needs.
         moment: the judged day, and until when events count.
         resolve: looks up a connection by its id.
         incidents: days on which an incident was open, by event, or under `TOTAL`.
@@ -88,7 +88,7 @@ class Frames:
     def _bounds(self) -> dict[str, datetime]:
         """Return the day's bounds, UTC; while the day runs, those of a day's length until now.
 
-        So it is never too early in the day to judge.
+        A day can therefore be judged at any hour.
         """
         zone, day = self.settings.zone, self.moment.day
         since, end = (day_start(each, zone) for each in (day, day + timedelta(days=1)))

@@ -1,7 +1,7 @@
 """Funnels: `expected_events - actual_events` of the operations document (section 3.4), step by step. Pure.
 
-The expected count of a step is today's count of the step before, times the usual share of users who continue. So a
-loss shows at the step that lost the events, and at no later step.
+The expected count of a step is today's count of the step before, times the usual share of users who continue. A
+loss therefore shows at the step that lost the events, and not at later steps.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Create the rollup and its view, fill it, and check it against the raw events. All of it may be repeated."""
+"""Create the rollup and its view, fill the rollup, and check it against the raw events. Every step may be repeated."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Difference:
     raw_events: int
     rollup_events: int
     duplicates: int
-    """Raw rows beyond the first of each event id. They count in both tables."""
+    """The number of raw rows beyond the first of each event id. They are counted in both tables."""
 
 
 def install(source: EventSource) -> list[str]:
     """Create the rollup and its view if they are missing, and count all raw events again.
 
-    Each month is counted in a table beside the rollup and exchanged in one step, so that a repetition counts nothing
+    Each month is counted in a table beside the rollup and exchanged in one step, so that repeating this counts nothing
     twice. Events that land meanwhile are counted by the view or by the new count; `reconcile` shows whether any were
-    missed, and a repetition repairs it.
+    missed, and repeating this adds them.
 
     Returns:
         The months that were filled, as ClickHouse names partitions (202611).
@@ -83,7 +83,7 @@ def reconcile(source: EventSource, days: Sequence[date]) -> list[Difference]:
 
     Args:
         source: both tables.
-        days: consecutive, oldest first.
+        days: consecutive days, oldest first.
 
     Raises:
         EventsUnreadable: The server refuses a statement.
@@ -139,5 +139,5 @@ def require_equal(differences: Sequence[Difference]) -> None:
         days = ", ".join(f"{each.day} {each.rollup_events:,} of {each.raw_events:,}" for each in unequal[:5])
         raise RollupDiffers(
             f"the rollup differs from the raw events on {len(unequal)} day(s): {days}",
-            hint="`mindguard volume install` counts again",
+            hint="`mindguard volume install` counts all events again",
         )

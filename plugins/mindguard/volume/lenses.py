@@ -27,26 +27,26 @@ Z_GATE = 2.5
 """Standard deviations by which a fall must exceed chance."""
 
 STRONG_Z_GATE = 5.0
-"""Standard deviations at which the second lens pages alone: a Monday's fall may hide behind a quiet Sunday."""
+"""Standard deviations at which the second lens pages alone, since a Monday's fall may hide behind a quiet Sunday."""
 
 _MEDIAN_VARIANCE = 1 + math.pi / 2 / BASELINE_DAYS  # variance of a new value plus that of the median of four
 FLEET_EVENTS = 5
-"""At least so many events must be known to measure how all events move together; with fewer, all traffic is used."""
+"""The least number of events from which their common movement is measured; with fewer, all traffic is used."""
 
 FLEET_GONE = 0.1
-"""When all traffic is below a tenth of its expected level, no event can be distinguished from the rest."""
+"""The share of its expected level below which all traffic is gone: no event can be told from the rest then."""
 
 HOLIDAY_SPREAD = 0.15
-"""Additional relative noise of holidays and exchanged days: they affect each event differently, and no baseline day is
-like them."""
+"""Additional relative noise of holidays and exchanged days: they affect each event differently, and no baseline day
+resembles them."""
 
 
 @dataclass(frozen=True)
 class Lens:
-    """What one lens shows.
+    """The result of one lens.
 
     Attributes:
-        ratio: actual by what it is compared with; finite.
+        ratio: the count divided by the count that it is compared with; finite.
         verdict: below, ok or inconclusive.
         z: the difference in standard deviations; negative if the count is lower.
         low: whether the volume is below the event's `min_base`.
@@ -73,7 +73,7 @@ def _judge(actual: float, base: float, variance: float, tolerance: float, min_ba
 
     A count with a small base that is not clearly below is inconclusive.
     """
-    ratio = actual / max(base, 1.0)  # finite even if both are 0, which counts as a vanished event
+    ratio = actual / max(base, 1.0)  # It is finite even if both are 0, which counts as a vanished event.
     z = (actual - base) / math.sqrt(max(variance, 1.0))
     if base > 0 and ratio < 1 - tolerance and z <= -Z_GATE:
         return Lens(ratio, "below", z, base < min_base)

@@ -44,7 +44,7 @@ class Run:
     Attributes:
         moment: the judged day, and until when events count.
         checked: the suites that could be checked.
-        broken: why the others could not be checked, by name.
+        broken: by name, the reasons why the other suites could not be checked.
     """
 
     moment: Moment
@@ -110,7 +110,7 @@ def outcome_of(run: Run, settings: Settings, page: str = "") -> Outcome:
 
     Args:
         run: a run over one day.
-        settings: give the language and the time zone.
+        settings: the settings, which give the language and the time zone.
         page: address of the day's page; empty if people cannot reach it.
     """
     found: list[Finding] = []

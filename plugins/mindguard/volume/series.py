@@ -1,4 +1,4 @@
-"""Daily counts of events, and what is known about each day: whether the event existed, clean or not, its kind. Pure."""
+"""Daily counts of events, and for each day whether the event existed, whether the day is clean, and its kind. Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class History:
 
     Attributes:
         names: the key events.
-        days: consecutive, oldest first.
+        days: consecutive days, oldest first.
         counts: an array, names x days.
         total: all traffic of each day, including names that are not key events.
     """
@@ -51,12 +51,12 @@ class History:
 
     @classmethod
     def of(cls, counts: pd.DataFrame, names: Sequence[str], days: Sequence[date]) -> History:
-        """Return the history with every gap filled: a name without a row on a day was counted 0 times.
+        """Return the history with every gap filled: a name without a row on a day counts as 0.
 
         Args:
-            counts: `event_name`, `day`, `count`; names other than `names` count only into the total.
+            counts: `event_name`, `day`, `count`; names other than `names` are only added to the total.
             names: the key events.
-            days: consecutive, oldest first, the judged day last.
+            days: consecutive days, oldest first, the judged day last.
         """
         import numpy as np
 
@@ -83,7 +83,7 @@ class WeekSums(NamedTuple):
         comparable: the last seven days, without days whose counterpart a week before is missing or not usual.
         week_before: the same days one week before.
         current: the last seven days, without days that have no usual counterpart in any earlier week.
-        expected: what the four weeks before lead one to expect for `current`.
+        expected: the value of `current` that the four weeks before lead one to expect.
     """
 
     comparable: float
@@ -94,13 +94,13 @@ class WeekSums(NamedTuple):
 
 @dataclass(frozen=True)
 class Series:
-    """One event's counts and what is known about each day. Positions count from the oldest day."""
+    """One event's counts, and the properties of each day. Positions are counted from the oldest day."""
 
     counts: Counts
     alive: NDArray[np.bool_]
     """Whether the event existed during the whole day."""
     clean: NDArray[np.bool_]
-    """Whether the event was alive, without an open incident, on a day that is not excluded; whatever the day's kind."""
+    """Whether the event existed, had no open incident, and the day is not excluded, whatever the day's kind."""
     kinds: tuple[Kind, ...]
     days: tuple[date, ...]
 
@@ -117,8 +117,8 @@ class Series:
     def reference(self) -> int | None:
         """Return the position of yesterday, or of the last usual day before it; None if there is none.
 
-        So the second day of an outage is not compared with the first. A workday is replaced by a workday, and a weekend
-        day by a weekend day.
+        The second day of an outage is therefore not compared with the first. A workday is compared with a workday, and
+        a weekend day with a weekend day.
         """
         positions = range(self.last - 1, max(-1, self.last - 1 - _REFERENCE_DAYS), -1)
         weekend = self.days[self.last].weekday() >= 5
@@ -140,8 +140,8 @@ class Series:
     def baseline(self) -> list[int]:
         """Return the positions of the last clean ordinary days like the judged one, newest first, four at most.
 
-        Days like an ordinary day are those of the same weekday; like a holiday, weekend days; like an exchanged day,
-        workdays.
+        An ordinary day is like the days of the same weekday, a holiday is like weekend days, and an exchanged day is
+        like workdays.
         """
         kind, weekday = self.kinds[self.last], self.days[self.last].weekday()
         weekdays = {Kind.ORDINARY: (weekday,), Kind.HOLIDAY: (5, 6), Kind.EXCHANGED: range(5)}[kind]
@@ -169,7 +169,7 @@ class Series:
             if position - WEEK in alike:
                 comparable += self.counts[position]
                 before += self.counts[position - WEEK]
-            # The fall may lie in the last week itself, so the expectation uses earlier weeks only.
+            # The fall may be in the last week itself, so the expectation uses earlier weeks only.
             if alike:
                 current += self.counts[position]
                 expected += float(self.counts[alike[:BASELINE_DAYS]].mean())
@@ -189,7 +189,7 @@ def series_by_name(
         history: counts of the key events, in the order of the registry.
         registry: the key events.
         calendar: tells holidays and exchanged workdays.
-        unclean: by event, or under `TOTAL` for all: days that must not serve as a baseline.
+        unclean: days that must not serve as a baseline, by event, or under `TOTAL` for all events.
     """
     import numpy as np
 

@@ -44,7 +44,7 @@ class EventSource:
         return cls(clickhouse_client(resolve(settings.connections.events)), settings.volume, settings.zone)
 
     def name(self, suffix: str = "") -> str:
-        """Return the quoted name of the raw table, or of the table or view beside it with this suffix."""
+        """Return the quoted name of the raw table, or of the table or view named like it with this suffix."""
         return clickhouse_identifier(*f"{self.settings.table}{suffix}".split("."))
 
     @cached_property
@@ -75,13 +75,13 @@ class EventSource:
     ) -> pd.DataFrame:
         """Return `event_name, day, count, misdated` of the day and of days before it.
 
-        All names that are not given are one row a day with an empty name. An event without a row was counted 0 times.
+        All other names together form one row for each day, with an empty name. An event without a row counts as 0.
 
         Args:
             names: the events.
             day: the latest day.
-            as_of: aware; events that landed later do not count. Each earlier day is counted as it was known when it was
-                as old as `day` is at `as_of`.
+            as_of: the moment of judging, aware; events that landed later are not counted. Each earlier day is counted
+                as it was known when it was as old as `day` is at `as_of`.
             days_before: number of days before `day`.
         """
         counts = self.select(
@@ -111,8 +111,8 @@ class EventSource:
     ) -> pd.DataFrame:
         """Run one of the statements over days; its column `day_start` is returned as `day`."""
         starts = [int(window.start.timestamp()) for window in days]
-        # Days need not be consecutive. A day that is left out must not count into the day before it, so the end of each
-        # day is an edge, too.
+        # Days need not be consecutive. A day that is left out must not be added to the day before it, so the end of
+        # each day is an edge too.
         edges = sorted({*starts, *(int(window.end.timestamp()) for window in days)})
         answer = self.query(
             clickhouse_statement(statement, rollup=self.name("_rollup"), **parts),

@@ -61,7 +61,7 @@ class DeclaredExpectation(_Part):
 
 
 class SuiteMeta(_Part):
-    """What the suite judges: one of the package's frames, or the answer to a query."""
+    """The subject of a suite: one of the package's frames, or the answer to a query."""
 
     frame: FrameName | None = Field(None, description="see docs/volume.md")
     query: str | None = Field(
@@ -103,7 +103,7 @@ class Failure:
         expectation: the type of the expectation.
         severity: the severity that the expectation declares.
         key: identifies the row; empty for the frame as a whole.
-        value: what was found.
+        value: the value that was found.
         column: the judged column; empty if the expectation judges no column, or several.
         allowed: the allowed values, for instance `0 … 6`; empty if the expectation's arguments state no bounds.
     """

@@ -96,7 +96,7 @@ def show_incident(name: str) -> HTMLResponse:
 
 
 def show_metrics() -> Response:
-    """Return the figures for Prometheus. If the incident store is down, that is the only figure."""
+    """Return the figures for Prometheus. If the incident store is down, the only figure says so."""
     settings = load_settings()
     incidents = _store(settings)
     registry = collected(settings, incidents, MonitorStore.of(incidents.database, settings), now=datetime.now(UTC))
@@ -132,7 +132,7 @@ def _with_the_metrics_token(request: Request) -> None:
         password = connection(load_settings().connections.metrics).password
     except ConnectionMissing:
         password = ""
-    # Without a password nobody is let in. The time that the comparison takes tells nothing about the password.
+    # Without a password nobody is let in. The time of the comparison reveals nothing about the password.
     if not password or scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), password.encode()):
         raise HTTPException(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})
 

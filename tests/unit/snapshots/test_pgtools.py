@@ -97,7 +97,7 @@ def test_a_secret_beside_a_service_is_refused_by_name(
     shown = program("pg_shown", 'touch "$(dirname "$0")/started"')
     if way == "environment":
         monkeypatch.setenv("PGSERVICE", "clinic")
-    with pytest.raises(ToolFailed, match=r"sslpassword beside .*service – put it into that service's") as caught:
+    with pytest.raises(ToolFailed, match=r"sslpassword alongside .*service – put it into that service's") as caught:
         run(["pg_shown"], f"sslpassword={SECRET}" + (" service=clinic" if way == "conninfo" else ""))
     assert SECRET not in str(caught.value)
     assert not (shown.parent / "started").exists()

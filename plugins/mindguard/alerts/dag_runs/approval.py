@@ -26,10 +26,10 @@ def approval_request(
     Args:
         dag_id: the DAG that waits.
         run_id: its run.
-        question: what is to be approved, in one line.
-        plan: what will be done after the approval.
-        severity: of the alert.
-        happened_at: aware; since when the run has waited.
+        question: the question to approve, in one line.
+        plan: the steps that follow the approval.
+        severity: the severity of the alert.
+        happened_at: since when the run has waited, aware.
         page_url: address of the page that takes the answer.
         locale: language of the alert.
     """

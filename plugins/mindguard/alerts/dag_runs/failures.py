@@ -19,14 +19,14 @@ _ASKED_FOR_BY_A_PERSON = frozenset({"manual", "backfill", "asset_materialization
 
 @dataclass(frozen=True)
 class Run:
-    """What an incident's identity needs to know of a run of a DAG.
+    """The facts about a run of a DAG that an incident's identity needs.
 
     Attributes:
         dag_id: the DAG.
         run_id: the run.
-        run_type: as Airflow names it, for instance `scheduled`.
-        started_at: aware; None before the start. A run that is cleared gets a new one.
-        scheduled: whether the DAG has a schedule; without one each run is a request of its own.
+        run_type: its type as Airflow names it, for instance `scheduled`.
+        started_at: when it started, aware; None before the start. A run that is cleared gets a new time.
+        scheduled: whether the DAG has a schedule; without one, each run is a request by itself.
     """
 
     dag_id: str
@@ -37,14 +37,14 @@ class Run:
 
     @property
     def occurrence(self) -> str:
-        """The same text for every report of one failure, and another one once the run was cleared.
+        """The identity of one failure: the same text in each report of it, and another text once the run was cleared.
 
         The DAG's callback does not learn a task's number of tries, so the run's start takes its place.
         """
         return f"{self.run_id} {self.started_at.astimezone(UTC).isoformat()}" if self.started_at else self.run_id
 
     def fingerprint(self, task_id: str = "") -> str:
-        """Return the identity of a failed task's incident, whoever reports it; without a task, that of the run's."""
+        """Return the identity of a failed task's incident, whoever reports it; without a task, of the run's."""
         own = {"run": self.run_id} if self.run_type in _ASKED_FOR_BY_A_PERSON else {}
         return fingerprint(self.dag_id, task_id, **own)
 
@@ -59,7 +59,7 @@ class Run:
 
 
 def is_key_of(recovery_key: str, dag_id: str) -> bool:
-    """Return whether a recovery key may be that of this DAG, one of its tasks or one of its runs.
+    """Return whether a recovery key may belong to this DAG, one of its tasks or one of its runs.
 
     Names of DAGs may contain dots, so a key of the DAG `a.b` may also be one of the task `b` in the DAG `a`.
     """
@@ -84,13 +84,13 @@ def task_failure(
     Args:
         run: the run of the task.
         task_id: the task.
-        severity: of the alert.
-        happened_at: aware.
+        severity: the severity of the alert.
+        happened_at: when the task failed, aware.
         log_url: address of the page with the failed task's log.
         locale: language of the alert.
         error: the exception as one line; empty if the task could not say why it ended.
         detail: the traceback.
-        tries: how often the task was tried; None if that is not known.
+        tries: number of tries; None if it is not known.
     """
     facts = [
         Fact(TEXTS.say("error", locale), error or TEXTS.say("no_error", locale), wrong=True),

@@ -1,7 +1,7 @@
-"""Findings and recoveries from Airflow's records, also of failures whose callbacks never ran.
+"""Findings and recoveries from Airflow's records, including failures whose callbacks never ran.
 
-A process that is killed runs no callback, nor does a run that somebody marks as failed. Airflow's records have them
-all. Reporting a failure that is known already is harmless, since the store counts each occurrence once.
+A process that is killed runs no callback, nor does a run that somebody marks as failed. Airflow's records contain
+both. Reporting a failure that is known already is harmless, since the store counts each occurrence once.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class EndedRun:
     Attributes:
         run: the run.
         failed: whether Airflow calls it failed; a run with failed tasks may count as successful.
-        ended_at: aware.
-        tasks: its task instances; only the failed ones if the run was found by them.
-        severity: of a failure of its DAG.
-        reason: why Airflow calls it failed, in Airflow's words.
+        ended_at: when it ended, aware.
+        tasks: its task instances; only the failed ones if the run was found through its failed tasks.
+        severity: the severity of a failure of its DAG.
+        reason: the reason why Airflow calls it failed, in Airflow's words.
     """
 
     run: Run
@@ -45,10 +45,10 @@ class EndedTask:
 
     Attributes:
         task_id: the task.
-        state: as Airflow names it; empty if the task was never scheduled.
-        ended_at: aware; None if it never ran, or if the time is not known.
-        tries: how often it was tried; 0 if that is not known.
-        severity: of its failure; None if it is that of the DAG.
+        state: its state, as Airflow names it; empty if the task was never scheduled.
+        ended_at: when it ended, aware; None if it never ran, or if the time is not known.
+        tries: number of tries; 0 if it is not known.
+        severity: the severity of its failure; None if the DAG's severity applies.
         map_index: -1 if the task is not mapped.
     """
 
@@ -64,7 +64,7 @@ def failures(runs: Iterable[EndedRun], *, base_url: str, locale: Locale) -> list
     """Return a finding for each failed task, and for each failed run without a failed task; oldest first.
 
     Args:
-        runs: with at least their failed tasks.
+        runs: the ended runs, with at least their failed tasks.
         base_url: address of Airflow's pages.
         locale: language of the alerts.
     """
@@ -101,7 +101,7 @@ def recoveries(runs: Iterable[EndedRun]) -> list[Recovery]:
     """Return a recovery for each task and run whose newest outcome is success.
 
     Args:
-        runs: with all of their task instances. A task that did not run (skipped, upstream failed) has no outcome.
+        runs: the ended runs with all task instances. A task that did not run (skipped, upstream failed) has no outcome.
     """
     newest: dict[str, tuple[datetime, Recovery | None]] = {}
 

@@ -26,7 +26,7 @@ _Json = dict[str, Any]
 
 
 class _RunKey(NamedTuple):
-    """What identifies a run: run ids are unique only within a DAG."""
+    """The identity of a run; run ids are unique only within a DAG."""
 
     dag_id: str
     run_id: str
@@ -42,10 +42,10 @@ class AirflowRefused(MindGuardError):
 
 @dataclass(frozen=True)
 class DagFacts:
-    """What an incident needs to know about a DAG.
+    """The facts about a DAG that an incident needs.
 
     Attributes:
-        severity: of its failures, from its tags.
+        severity: the severity of its failures, from its tags.
         scheduled: whether it has a schedule.
     """
 
@@ -58,9 +58,9 @@ class AirflowRest:
 
     Args:
         url: base address of the API server, without `/api/v2`.
-        username: of a user who may read DAGs and runs.
-        password: of that user.
-        timeout_s: for each step of one call.
+        username: name of a user who may read DAGs and runs.
+        password: the user's password.
+        timeout_s: time limit in seconds for each step of one call.
         transport: replaces the network in tests.
     """
 
@@ -108,8 +108,8 @@ class AirflowRest:
         """Return the runs that failed, or in which a task failed for good, since a moment; with failed tasks only.
 
         Args:
-            since: aware.
-            dags: the DAGs whose runs are meant; see `dags`.
+            since: the moment to look back to, aware.
+            dags: the DAGs whose runs are returned; see `dags`.
         """
         query = {"state": "failed", "end_date_gte": since.isoformat()}
         runs = {_run_key(run): run for run in self._pages("GET", "/dags/~/dagRuns", "dag_runs", query)}
@@ -122,7 +122,7 @@ class AirflowRest:
         of_runs = self._task_instances([key for key in runs if key.dag_id in dags], state=["failed"])
         tasks |= {_task_key(task): task for task in of_runs}
         with_failed_task = {_run_key(task) for task in tasks.values()}
-        # A failed run without a failed task may have been cleared between the two calls, and not be failed any more.
+        # A failed run without a failed task may have been cleared between the two calls; then it is no longer failed.
         for key in with_failed_task ^ {key for key in runs if key.dag_id in dags}:
             runs.pop(key, None)
             path = f"/api/v2/dags/{quote(key.dag_id, safe='')}/dagRuns/{quote(key.run_id, safe='')}"
@@ -216,7 +216,7 @@ def _ended(runs: Iterable[_Json], tasks: Iterable[_Json], dags: Mapping[str, Dag
     for run in runs:
         if facts := dags.get(run["dag_id"]):
             of_run = tuple(by_run[_run_key(run)])
-            # A run that still goes on has no end yet, but one of its tasks has.
+            # A run that is still going on has not ended, but one of its tasks has.
             at = _moment(run["end_date"]) or max(task.ended_at for task in of_run if task.ended_at)
             ended.append(EndedRun(_run(run, facts), run["state"] == "failed", at, of_run, facts.severity))
     return ended

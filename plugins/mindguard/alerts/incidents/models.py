@@ -29,7 +29,7 @@ EntryKind = Literal[
     "review overdue",
     "reviewed",
 ]
-"""What a timeline entry tells; `mindguard.alerts.incidents.timeline` has the words for it."""
+"""The kind of a timeline entry; `mindguard.alerts.incidents.timeline` has the words for each kind."""
 
 
 class AlertColumn(TypeDecorator[Alert]):
@@ -50,13 +50,13 @@ class Incident(Base):
 
     Attributes:
         state: `open`, `acknowledged` or `resolved`.
-        alert: as last reported; its `happened_at` stays that of the first report.
-        last_failure_at: when it last happened, by the reporter's clock. An older recovery does not end it.
-        inhibited: whether another unresolved incident explains it, so that it notifies nobody.
-        ladder_from: since when people have known of it; the times of the escalation ladder count from here.
-        escalation_step: how many steps of the ladder have been taken.
-        review_reminders: how many reminders of the overdue review were sent.
-        actions: what the review decided, each with `text`, `owner` and `due`.
+        alert: the alert as last reported; its `happened_at` stays that of the first report.
+        last_failure_at: when it last happened, by the reporter's clock. An older recovery does not end the incident.
+        inhibited: whether another unresolved incident explains this one, so that nobody is notified of it.
+        ladder_from: since when people have known of the incident; the times of the escalation ladder count from here.
+        escalation_step: number of steps of the ladder that have been taken.
+        review_reminders: number of reminders of the overdue review that were sent.
+        actions: the actions that the review decided, each with `text`, `owner` and `due`.
     """
 
     __tablename__ = "incidents"
@@ -106,9 +106,9 @@ class TimelineEntry(Base):
     """One entry of an incident's timeline.
 
     Attributes:
-        at: aware.
+        at: when it happened, aware.
         by: who did it; empty if nobody did.
-        text: what a person wrote, or what the program notes in a form that `timeline.shown_entry` puts into words.
+        text: a person's text, or a note of the program in a form that `timeline.shown_entry` puts into words.
     """
 
     __tablename__ = "timeline"
@@ -126,10 +126,10 @@ class TimelineEntry(Base):
 
         Args:
             incident_id: number of the incident.
-            kind: what the entry tells.
-            at: aware.
+            kind: the kind of the entry.
+            at: when it happened, aware.
             by: who did it; empty if nobody did.
-            text: what else there is to know.
+            text: further details.
         """
         return cls(incident_id=incident_id, kind=kind, at=at, by=by, text=text)
 
@@ -148,7 +148,7 @@ class Notification(Base):
     """Something to tell people. This table is the outbox.
 
     Attributes:
-        incident_id: the incident it is about, which is rendered as it is when it is sent. None: `digest` holds all.
+        incident_id: its incident, whose state at the time of sending is shown. None: `digest` has the content.
         kind: `opened`, `raised`, `resolved`, `acknowledged`, `updated`, `escalated`, `handover` or `review`.
         key: the identity of a digest; no second digest with the same key is made.
         state: `pending`, `sending`, `sent`, `dropped` (nothing left to tell) or `dead` (Feishu refused it for good).
@@ -156,7 +156,7 @@ class Notification(Base):
         people: whom an escalation calls.
         batch: notifications that were claimed together have the same one and become one message. It is also the
             idempotency key for Feishu.
-        lease_until: until then the sender may be alive; afterwards the claim is sent again, with the same batch.
+        lease_until: the sender may be alive until then; afterwards the claim is sent again, with the same batch.
     """
 
     __tablename__ = "notifications"

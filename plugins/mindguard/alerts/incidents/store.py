@@ -38,7 +38,7 @@ class IncidentStateError(MindGuardError):
 
 @dataclass(frozen=True)
 class ActionItem:
-    """What a review decided, who does it, and by when (a date, or empty)."""
+    """An action that a review decided, who takes it, and by when (a date, or empty)."""
 
     text: str
     owner: str
@@ -47,7 +47,7 @@ class ActionItem:
 
 @dataclass(frozen=True)
 class OutboxDepth:
-    """How much the outbox still holds.
+    """The amount that the outbox still holds.
 
     Attributes:
         pending: notifications that are not sent yet.
@@ -76,13 +76,13 @@ class IncidentStore:
         return cls(OpsDatabase.of(connection))
 
     def record(self, findings: Sequence[Finding], *, now: datetime) -> list[Incident]:
-        """Open an incident for each finding, or count it to the unresolved one with its fingerprint.
+        """Open an incident for each finding, or add the finding to the unresolved incident with its fingerprint.
 
         A repeat updates the incident's facts, and its severity if that is worse, in which case people are notified
-        again. A finding whose occurrence is known changes nothing.
+        again. A finding whose occurrence was counted already changes nothing.
 
         Returns:
-            The incidents that were opened or counted up.
+            The incidents that were opened, or to which a finding was added.
         """
         if not findings:
             return []
@@ -116,7 +116,7 @@ class IncidentStore:
         return ended
 
     def acknowledge(self, incident_id: int | str, *, by: str, now: datetime) -> Incident:
-        """Record that somebody takes care of an incident, so that nobody else is called. The first person stays.
+        """Record that somebody takes care of an incident, so that nobody else is called. The first person remains.
 
         Raises:
             IncidentMissing: there is no such incident.
@@ -235,15 +235,15 @@ class IncidentStore:
             return {number: error for number, error in session.execute(dead) if number is not None}
 
     def retry_dead(self, *, now: datetime) -> int:
-        """Have notifications that Feishu refused sent again, once the cause is corrected, and return how many."""
+        """Let notifications that Feishu refused be sent again, and return how many; correct the cause first."""
         with self.database.session() as session:
-            # They become claims that have run out. That keeps the batch, and a newer notification of the incident.
+            # They become claims that have run out, which keeps their batch and any newer notification of the incident.
             again = update(Notification).where(Notification.state == "dead")
             revived = again.values(state="sending", lease_until=now, tries=0).returning(Notification.id)
             return len(session.scalars(revived).all())
 
     def forget(self, *, before: datetime) -> int:
-        """Remove incidents that were resolved before a moment, with all that belongs to them, and return how many."""
+        """Remove incidents that were resolved before a moment, with all their records, and return how many."""
         with self.database.session() as session:
             session.execute(delete(Occurrence).where(Occurrence.at < before))
             session.execute(
@@ -257,7 +257,7 @@ def number_of(incident_id: int | str) -> int:
     """Return the number in `I-12`, `12` or 12.
 
     Raises:
-        IncidentMissing: that is not the name of an incident.
+        IncidentMissing: this is not the name of an incident.
     """
     digits = str(incident_id).upper().removeprefix("I-")
     if not (digits.isascii() and digits.isdecimal()) or len(digits) > 18:

@@ -1,7 +1,8 @@
 """The timeline of an incident in the reader's language. Pure.
 
-The database keeps an entry's kind and, where the program itself wrote the entry, a short text that belongs to no
-language, for instance `P2 → P1`. What makes such a text stands here beside what reads it.
+The database keeps an entry's kind and, where the program itself wrote the entry, a short text that is the same in
+every language, for instance `P2 → P1`. This module has both the functions that write these texts and those that read
+them.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ class ShownEntry:
     """One line of a timeline as a person reads it.
 
     Attributes:
-        at: aware.
-        what: the kind of the entry in words.
-        by: who did it; empty where nobody did.
-        text: what else is known; it may hold secrets, which the caller masks.
+        at: when it happened, aware.
+        what: the kind of the entry, in words.
+        by: who did it; empty if nobody did.
+        text: further details; it may hold secrets, which the caller masks.
     """
 
     at: datetime
@@ -67,7 +68,7 @@ def opened_text(title: str, former: int | None) -> str:
     """Return the stored text of an entry `opened`.
 
     Args:
-        title: of the alert.
+        title: the title of the alert.
         former: number of the last incident with the same fingerprint; None if there was none.
     """
     return f"{title} ← I-{former}" if former else title
@@ -89,7 +90,7 @@ def _read_raised(text: str, locale: Locale) -> str:
 
 
 def _read_inhibited(text: str, locale: Locale) -> str:
-    """Name what explains the incident; the entry holds its recovery key."""
+    """Return the words for the recovery key of the incident that explains this one."""
     key = RecoveryKey.parse(text)
     kind, *name = key.parts
     if f"key_{key.source}_{kind}" in TEXTS.words and name:

@@ -1,4 +1,4 @@
-"""How an incident opens, repeats and ends. Each function works inside a transaction that the store has opened."""
+"""Opens, repeats and ends incidents. Each function works inside a transaction that the store has opened."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mindguard.alerts.incidents.timeline import opened_text, raised_text
 from mindguard.alerts.severity import Severity
 
 _RELEASE_AFTER = timedelta(minutes=2)
-"""After an incident has ended, those that it explained have this long to recover before people are notified."""
+"""The time that incidents have to recover, after the one that explained them ended, before people are notified."""
 
 
-# When more happens before a pending notification is sent, it becomes of the kind that comes first here.
+# If more happens before a pending notification is sent, it gets the kind that comes first here.
 _STRENGTH = ("opened", "raised", "resolved", "acknowledged", "updated")
 
 
 def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, due_at: datetime | None = None) -> None:
     """Put a notification about the incident into the outbox. The caller holds the incident's lock.
 
-    A notification that is already waiting shows the incident as it is when it is sent, so it covers this news too.
+    A notification that is already waiting will show the incident's state at the time of sending, so it covers this too.
     """
     if incident.inhibited:
         return
@@ -49,7 +49,7 @@ def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, d
 
 
 def record_finding(session: Session, finding: Finding, now: datetime) -> Incident | None:
-    """Open an incident for a finding, or count it to the unresolved one with its fingerprint.
+    """Open an incident for a finding, or add the finding to the unresolved incident with its fingerprint.
 
     Returns:
         The incident, or None if this occurrence was counted before.
@@ -74,7 +74,7 @@ def record_finding(session: Session, finding: Finding, now: datetime) -> Inciden
         if incident := session.scalar(unresolved):
             _repeat(session, incident, finding, now)
             return incident
-        # Another process may open it between the two statements; the next round then counts this finding to it.
+        # Another process may open it between the two statements; the next round then adds this finding to it.
         opened: Incident | None = session.scalar(
             insert(Incident)
             .values(
@@ -150,12 +150,12 @@ def end_incident(session: Session, incident: Incident, *, at: datetime, by: str,
     """End an incident, and release those that it explained, unless another incident still explains them.
 
     Args:
-        session: with the incident's lock.
-        incident: unresolved.
-        at: aware; when it ended.
+        session: a session that holds the incident's lock.
+        incident: an unresolved incident.
+        at: when it ended, aware.
         by: who ended it; empty if it ended by itself.
-        text: for the timeline.
-        now: aware.
+        text: text for the timeline.
+        now: the present time, aware.
     """
     incident.state, incident.resolved_at, incident.resolved_by = "resolved", max(at, incident.opened_at), by
     session.add(TimelineEntry.of(incident.id, "resolved", at=now, by=by, text=text))

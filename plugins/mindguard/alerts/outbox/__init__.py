@@ -1,1 +1,1 @@
-"""The outbox: what must still be sent to people, what is sent when, and the sender."""
+"""The outbox: the notifications that are still to be sent, the plan of sending them, and the sender."""

@@ -1,4 +1,4 @@
-"""Plans what is sent when: within Feishu's limits, P0 first, and a storm as one digest. Pure.
+"""Plans which messages are sent when: within Feishu's limits, P0 first, and a storm as one digest. Pure.
 
 Source: Feishu's limits for a bot, 5 requests a second and 100 a minute, and its advice to avoid the full and half hour.
 """
@@ -18,7 +18,7 @@ SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Limits:
-    """How much may be sent.
+    """The limits of sending.
 
     Attributes:
         per_second, per_minute: requests of all kinds together.
@@ -44,8 +44,8 @@ class Pending:
 
     Attributes:
         id: number of the notification.
-        severity: of its incident.
-        created_at: aware.
+        severity: the severity of its incident.
+        created_at: when it was created, aware.
         card: whether it makes a new card; otherwise it changes one, or calls people to one.
         group: notifications of the same group need only one request. Empty: it has a request of its own.
         batch: set if it was claimed before, together with the others of this batch, by a sender that died.
@@ -102,13 +102,13 @@ Action = Send | Gather | Wait
 def plan_delivery(
     pending: Sequence[Pending], past: Sequence[Past], now: datetime, limits: Limits = Limits()
 ) -> list[Action]:
-    """Return what to send now, most urgent first, and last until when the rest waits.
+    """Return the messages to send now, most urgent first; a `Wait` at the end says when the rest may follow.
 
     Args:
         pending: notifications that are due.
         past: requests of the last minute or more.
-        now: aware.
-        limits: how much may be sent.
+        now: the present time, aware.
+        limits: the limits of sending.
     """
     made = list(past)
     actions: list[Action] = []

@@ -32,7 +32,7 @@ from mindguard.masking import mask_secrets
 from mindguard.texts import Locale
 
 _LEASE = timedelta(seconds=45)
-"""Longer than the transport needs for one message, including all retries."""
+"""The length of a claim: more than the transport needs for one message, including all retries."""
 
 _LONGEST_BACKOFF_S = 60.0
 
@@ -47,13 +47,13 @@ class NotDelivered(MindGuardError):
 
 @dataclass
 class Delivered:
-    """What a sender did.
+    """The result of a sender's work.
 
     Attributes:
         sent: messages that arrived; a digest is one message.
         notifications: notifications in these messages.
         later: messages that will be tried again.
-        dead: why messages will never arrive.
+        dead: for each message that will never arrive, the reason.
         busy: whether another sender worked all the time; it delivers these notifications too.
     """
 
@@ -87,7 +87,7 @@ class Delivered:
 
 
 Enrich = Callable[[Alert, Incident], Alert]
-"""Adds to an alert what the store does not know: who is on duty, releases, links."""
+"""A function that adds to an alert what the store does not know: who is on duty, releases, links."""
 
 
 class _Row(NamedTuple):
@@ -106,7 +106,7 @@ class _Row(NamedTuple):
 
 
 class _Claim(NamedTuple):
-    """What this process may send: the batch of the notifications, and the number of the recorded request."""
+    """The right of this process to send: the batch of the notifications, and the number of the recorded request."""
 
     batch: str
     request: int
@@ -114,7 +114,7 @@ class _Claim(NamedTuple):
 
 @dataclass(frozen=True)
 class Sender:
-    """Sends what is due, for one process.
+    """Sends the notifications that are due, for one process.
 
     Attributes:
         store: the incidents and their outbox.
@@ -124,7 +124,7 @@ class Sender:
         locale: language of the digests.
         clock: gives the current time, aware.
         sleep: waits for some seconds.
-        limits: how much may be sent.
+        limits: the limits of sending.
         jitter: gives a random number from 0 to 1, which spreads retries.
     """
 
@@ -139,7 +139,7 @@ class Sender:
     jitter: Callable[[], float] = random.random
 
     def deliver_due(self, *, budget_s: float) -> Delivered:
-        """Send what is due, P0 first, until nothing is left, Feishu does not answer, or the budget is spent.
+        """Send the due notifications, P0 first, until none is left, Feishu does not answer, or the budget is spent.
 
         Only one sender works at a time; a second one waits for it within its own budget.
 
@@ -216,10 +216,10 @@ class Sender:
         try:
             connection.execute(text("select pg_advisory_unlock(:lock)"), lock)
         except DBAPIError:
-            connection.invalidate()  # the server is gone, and the lock with it
+            connection.invalidate()  # The server is gone, and with it the lock.
 
     def _due(self, now: datetime) -> tuple[list[Pending], list[Past]]:
-        """Return the notifications that are due, and the requests of the last minute. Drop what is void."""
+        """Return the notifications that are due, and the requests of the last minute. Drop those that are void."""
         own = _newest_message(Message.form != "digest")
         anything = _newest_message(Message.message_id != "")
         due = or_(

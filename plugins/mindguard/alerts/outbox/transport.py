@@ -1,4 +1,4 @@
-"""What the sender needs of a transport that brings messages to the group."""
+"""The interface of a transport, which brings the sender's messages to the group."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mindguard.alerts.alert import Alert, Digest, Person
 
 
 class Sent(Protocol):
-    """What a transport returns about a message that arrived."""
+    """The result of a message that arrived."""
 
     @property
     def message_id(self) -> str | None: ...
@@ -23,15 +23,15 @@ class Transport(Protocol):
 
     @property
     def updates(self) -> bool:
-        """Whether it can change a card that it sent."""
+        """Whether the transport can change a card that it sent."""
         ...
 
     def send(self, alert: Alert, *, uuid: str, now: datetime) -> Sent:
-        """Send a new card; the same `uuid` is shown once where the channel supports that."""
+        """Send a new card; a channel that supports it shows cards with the same `uuid` once."""
         ...
 
     def update(self, message_id: str, alert: Alert, *, now: datetime) -> Sent:
-        """Change a card that was sent, if the channel can do that."""
+        """Change a card that was sent, if the channel can change cards."""
         ...
 
     def digest(self, digest: Digest, *, uuid: str, now: datetime) -> Sent:

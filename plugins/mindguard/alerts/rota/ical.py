@@ -61,7 +61,7 @@ def plan_of(ical: bytes, people: Iterable[PersonSettings], zone: ZoneInfo) -> Pl
 
     Args:
         ical: content of the calendar.
-        people: who may be named.
+        people: the people who may be named.
         zone: time zone of whole days and of times without a zone.
 
     Raises:
@@ -77,7 +77,8 @@ def plan_of(ical: bytes, people: Iterable[PersonSettings], zone: ZoneInfo) -> Pl
         events = of(calendar)
         for event in calendar.walk("VEVENT"):
             _moment(event.start, zone), _moment(event.end, zone)
-    except Exception as error:  # an invalid file fails anywhere inside the two libraries; better now than in an alarm
+    except Exception as error:  # An invalid file can fail anywhere inside the two libraries.
+        # It must fail here, not while an alert is being sent.
         raise RotaUnreadable(
             f"rota.ical: not a valid calendar: {error}", hint="export it again as iCal (.ics)"
         ) from error
@@ -122,9 +123,9 @@ def to_ical(rota: Rota, start: datetime, end: datetime, *, now: datetime) -> str
 
     Args:
         rota: the rota.
-        start: aware; begin of the period.
-        end: aware; end of the period.
-        now: aware; when the calendar is written.
+        start: beginning of the period, aware.
+        end: end of the period, aware.
+        now: when the calendar is written, aware.
     """
     from icalendar import Calendar, Event
 

@@ -1,4 +1,4 @@
-"""Who is on duty at a moment, who is next, and whether somebody is on duty in every minute. Pure.
+"""The rota: who is on duty at a moment, who is next, and whether somebody is on duty in every minute. Pure.
 
 Source: operations document, section 4.3: workdays 09:00 to 23:00 in turn, the night from 23:00 to 09:00 by the night
 team, weekends on call with a backup.
@@ -21,7 +21,7 @@ from mindguard.workdays import Workdays
 _WEEKDAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = timedelta(days=1)
 _LOOK_AHEAD = timedelta(days=31)
-"""How far ahead the next turn is searched: longer than any holiday."""
+"""The span in which the next turn is searched: longer than any holiday."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Slot:
 
     Attributes:
         shift: name of the shift; empty if it has none.
-        names: primary first; the rota may not know all of them.
+        names: names of the people, primary first; the rota may not know all of them.
         precedence: if slots overlap, the one with the lowest value counts.
     """
 
@@ -42,15 +42,15 @@ class Slot:
 
 
 Plan = Callable[[date], Sequence[Slot]]
-"""Returns the slots that overlap a day of the rota's time zone."""
+"""A function that returns the slots that overlap a day of the rota's time zone."""
 
 
 @dataclass(frozen=True)
 class Duty:
-    """Who is on duty for how long.
+    """The people on duty, and the period for which they are.
 
     Attributes:
-        people: primary first, then backups; empty if nobody is on duty.
+        people: the people on duty, primary first, then backups; empty if nobody is on duty.
         shift: name of the shift.
         since, until: aware, in the rota's time zone. If nobody is on duty, `since` is the moment in question, and
             `until` is when somebody will be on duty, or how far the search went.
@@ -207,7 +207,7 @@ def _instant(day: date, clock: time, zone: ZoneInfo) -> datetime:
     found = local.astimezone(UTC)
     if found.astimezone(zone).replace(tzinfo=None) == local.replace(tzinfo=None):
         return found
-    # The clocks skip this time. They do so between these two moments, at a full minute.
+    # The clocks skip this time, between these two moments and at a full minute.
     early, late = local.replace(fold=1).astimezone(UTC), found
     while late - early >= timedelta(minutes=2):
         middle = early + (late - early) // timedelta(minutes=2) * timedelta(minutes=1)
@@ -223,7 +223,7 @@ def on_duty(rota: Rota, at: datetime) -> Duty:
 
     Args:
         rota: the rota.
-        at: aware.
+        at: the moment, aware.
 
     Raises:
         ValueError: the moment has no time zone.
@@ -247,7 +247,7 @@ def on_duty(rota: Rota, at: datetime) -> Duty:
 
 
 def duties(rota: Rota, start: datetime, end: datetime) -> Iterator[Duty]:
-    """Yield every duty that overlaps a period, in order and without holes; if nobody is on duty, it has no people."""
+    """Yield every duty that overlaps a period, in order and without gaps; a duty without people means nobody."""
     # In UTC, since Python compares times of the same zone by the clock, which shows one hour twice in autumn.
     at, end = start.astimezone(UTC), end.astimezone(UTC)
     while at < end:
@@ -257,7 +257,7 @@ def duties(rota: Rota, start: datetime, end: datetime) -> Iterator[Duty]:
 
 
 def next_in_line(rota: Rota, at: datetime, step: int) -> tuple[Person, ...]:
-    """Return whom to call: at step 0 the person on duty, then the backups, then those with the next turns, and again.
+    """Return whom to call: at step 0 the person on duty, then the backups, then those with the next turns, and so on.
 
     The result is empty only if nobody has a turn within a month.
     """
@@ -284,7 +284,7 @@ def handover_moments(rota: Rota, start: datetime, end: datetime) -> tuple[dateti
 
 
 def gaps(rota: Rota, start: datetime, days: int = 7) -> tuple[Gap, ...]:
-    """Return what is wrong with the rota from `start` on: nobody on duty, two shifts at once, or an unknown person."""
+    """Return the faults of the rota from `start` on: nobody on duty, two shifts at the same time, an unknown person."""
     end = (start.astimezone(rota.zone) + timedelta(days=days)).astimezone(UTC)
     slots = rota.slots(start, end)
     found = [

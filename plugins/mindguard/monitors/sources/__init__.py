@@ -25,7 +25,7 @@ def connection_id(monitor: Monitor, settings: Settings) -> str | None:
 
 
 def prepare(source: str, conn_id: str | None, settings: Settings, resolve: Resolve) -> Callable[[], MonitorSource]:
-    """Return a function that opens a source. The connection is looked up at once, and opened by that function.
+    """Return a function that opens a source. This call looks the connection up, and that function opens it.
 
     Raises:
         ConnectionMissing: The connection is not configured.

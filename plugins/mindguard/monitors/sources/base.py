@@ -1,4 +1,4 @@
-"""What all sources have in common: their interface, their errors, and how rows of a query become readings."""
+"""The interface and the errors of all sources, and the conversion of a query's rows to readings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mindguard.resources import include_dir
 from mindguard.settings.monitors import Monitor
 
 MAX_ROWS = 200
-"""A query with more dimensions than people can look at is a mistake."""
+"""The largest number of rows: a query with more dimensions than people can look at is a mistake."""
 
 _TIME_COLUMNS = ("newest", "source_now", "upstream_newest")
 _TEXT_COLUMNS = ("dimension", "note", "state")
@@ -25,11 +25,11 @@ _COLUMNS = {
     "latency": (("value",), _COMMON),
     "deadline": (("state",), ("rows",)),
 }
-"""By kind of monitor: the columns of which its query must return at least one, and those that it may add."""
+"""For each kind of monitor, the columns of which its query must return at least one, and those that it may add."""
 
 
 Row = Mapping[str, Any]
-"""Values by column: aware times, numbers as float, texts."""
+"""The values of a row by column: aware times, numbers as float, or texts."""
 
 
 class SourceUnreachable(MindGuardError):

@@ -1,4 +1,4 @@
-"""Heartbeat addresses and status pages: how long they take to answer, and whether the answer is as expected."""
+"""Heartbeat addresses and status pages: the time that they take to answer, and whether the answer is as expected."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from mindguard.snapshots.tempdisk import temporary_file
 
 
 class PartMismatch(MindGuardError):
-    """Rows that were read, or bytes that the store gives back, are not as expected; nothing was published."""
+    """Rows that were read, or bytes that the store returned, are not as expected; nothing was published."""
 
     def __init__(self, key: str, what: str, *, expected: object, actual: object) -> None:
         super().__init__(
@@ -45,7 +45,7 @@ class Stopped(MindGuardError):
 
 @dataclass
 class TableProgress:
-    """How far the parts of one table are.
+    """The progress of one table's parts.
 
     Attributes:
         rows: rows of all parts.
@@ -200,7 +200,7 @@ class Exporter:
         )
 
     def _secure(self, keys: Sequence[str], write: Callable[[str], Content]) -> _Secured:
-        """Return the object that holds what one of these keys stands for; write it if no such object is stored."""
+        """Return a stored object that has the content of one of these keys; if there is none, write it."""
         reused = self._reuse.find_any(keys)
         if reused:
             self._store.extend_lock(reused.key)
@@ -213,7 +213,7 @@ class Exporter:
         return _Secured(stored, reused=reused is not None)
 
     def _read_back(self, stored: StoredObject) -> None:
-        """Check that the store gives back what was written.
+        """Check that the store returns the bytes that were written.
 
         An object that a base snapshot holds is not read again: it was read back when that snapshot was taken.
 
@@ -221,14 +221,14 @@ class Exporter:
         verify is a second reader in another process, which shares neither buffers nor assumptions with this one.
 
         Raises:
-            PartMismatch: the store gives back other bytes.
+            PartMismatch: the store returns other bytes.
         """
         known = self._reuse.named(stored.key)
         if known and known.content == stored.content:
             return
         read_back = self._store.digest(stored.key, expected=stored.content)
         if read_back != stored.content:
-            mismatch = PartMismatch(stored.key, "what the store gives back", expected=stored.content, actual=read_back)
+            mismatch = PartMismatch(stored.key, "the stored content", expected=stored.content, actual=read_back)
             # Without the note, the next run would reuse the object.
             note_damage(self._store, stored.key, mismatch.message, self._progress)
             raise mismatch

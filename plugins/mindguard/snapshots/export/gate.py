@@ -9,13 +9,13 @@ from mindguard.snapshots.storage.manifest import Manifest, Table
 
 
 def suspicions(tables: Sequence[Table], last_good: Manifest | None, gate: GateSettings) -> tuple[str, ...]:
-    """Return why the tables do not look like the last good snapshot a day later, one line for each reason.
+    """Return the reasons why the tables do not look like the last good snapshot a day later, one line for each.
 
     Pure: the decision depends on the arguments alone.
 
     Args:
         tables: the tables of the new snapshot.
-        last_good: the last snapshot that is not quarantined; if it is None, nothing is suspicious.
+        last_good: the last snapshot that is not quarantined; if None, nothing is suspicious.
         gate: thresholds, and the tables for which a change is expected.
     """
     if last_good is None:

@@ -25,8 +25,8 @@ class KeyRange:
     """The rows whose key lies in [lower, upper).
 
     Attributes:
-        lower: inclusive, as PostgreSQL's text of the key; None: unbounded.
-        upper: exclusive; None: unbounded, and the range then contains the rows without a key as well.
+        lower: the inclusive lower bound, as PostgreSQL's text of the key; None: unbounded.
+        upper: the exclusive upper bound; None: unbounded, and the range also contains the rows without a key.
     """
 
     lower: str | None
@@ -47,7 +47,7 @@ def is_time(column: Column) -> bool:
 
 
 def part_bytes(table_bytes: int, largest: int) -> int:
-    """Return how many bytes of the source's heap one part of this table aims at.
+    """Return the size that one part of this table aims at, in bytes of the source's heap.
 
     A part is the unit of reuse, so a table is cut into about 96 parts as soon as each of them is worth an object:
     if the whole table were one part, one new row would mean storing all of it again.
@@ -60,7 +60,7 @@ def part_bytes(table_bytes: int, largest: int) -> int:
 
 
 def pieces(size: float, part_bytes: int) -> int:
-    """Return into how many pieces `size` bytes are cut: one, unless it would be more than twice what a part aims at."""
+    """Return the number of pieces to cut `size` bytes into: one, unless `size` is over twice the size aimed at."""
     return 1 if size <= 2 * part_bytes else round(size / part_bytes)
 
 
@@ -105,10 +105,10 @@ def content_id(
     fingerprint: str,
     times_as_text: bool,
 ) -> str:
-    """Return the name of a part by what it holds: equal rows with equal encoding and range have equal names.
+    """Return the name of a part, derived from its content: equal rows with equal encoding and range have equal names.
 
     Everything that decides how the bytes are to be read goes into the name, so a stored part either is exactly
-    what a snapshot needs or has another name.
+    the part that a snapshot needs or has another name.
     """
     content = {
         "format": FORMAT,

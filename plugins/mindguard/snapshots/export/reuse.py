@@ -1,4 +1,4 @@
-"""Which stored objects a new snapshot may reuse without expiry removing them meanwhile (docs/adr/0010)."""
+"""Finds stored objects that a new snapshot may reuse because expiry cannot remove them meanwhile (docs/adr/0010)."""
 
 from __future__ import annotations
 

@@ -271,12 +271,12 @@ def _refuse_unfit(facts: dict[str, Any]) -> None:
     if facts["server_version"] < _MINIMUM_VERSION:
         raise SourceError(
             f"the source runs PostgreSQL {facts['server_version'] // 10_000}; 14 or newer is needed",
-            hint="upgrade it: fingerprints rest on hash_record_extended, which came with 14",
+            hint="upgrade it: fingerprints rest on hash_record_extended, which PostgreSQL 14 introduced",
         )
     if facts["encoding"] == "SQL_ASCII":
         raise SourceError(
             f"database {facts['database']} has encoding SQL_ASCII: its text has no known meaning",
-            hint="move it to a UTF8 database before it is snapshotted",
+            hint="move it to a UTF8 database before you take snapshots of it",
         )
 
 

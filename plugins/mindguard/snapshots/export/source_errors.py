@@ -38,7 +38,7 @@ def explained(error: psycopg.Error) -> SourceError:
         (psycopg.errors.InvalidCatalogName, "correct the database (schema field) of the connection"),
         (
             psycopg.errors.LockNotAvailable,
-            "a lock was held for 10 s, probably by a migration; run again after it",
+            "a lock was held for 10 s, probably by a migration; run again when that is done",
         ),
         (psycopg.errors.QueryCanceled, "raise snapshot.max_age_minutes or find out why the source is slow"),
         (psycopg.errors.UndefinedFunction, "choose another part_by: this column's type cannot be ordered"),
@@ -56,5 +56,5 @@ def explained(error: psycopg.Error) -> SourceError:
     if isinstance(error, psycopg.OperationalError):
         if "password authentication failed" in str(error):
             return SourceError(line, hint="correct the user or the password of the connection")
-        return SourceError(f"the database failed: {line}", hint="is it up, and reachable from here?")
+        return SourceError(f"the database failed: {line}", hint="check that it is up and reachable from here")
     return SourceError(f"the database refused: {line}")

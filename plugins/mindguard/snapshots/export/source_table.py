@@ -63,10 +63,10 @@ class SourceTable:
     """A table as the catalog describes it.
 
     Attributes:
-        schema: unquoted.
-        name: unquoted and without the schema.
+        schema: its schema, unquoted.
+        name: its name, unquoted and without the schema.
         oid: the table's object identifier in the source's catalog.
-        kind: as the manifest records it.
+        kind: its kind, as the manifest records it.
         bytes: size of the heap with all partitions.
         source_columns: all columns in order.
         primary_key: names of its columns, in the key's order; empty if there is no primary key.

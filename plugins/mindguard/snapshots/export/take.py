@@ -25,7 +25,7 @@ from mindguard.snapshots.storage.store import Store
 
 @dataclass
 class Taken:
-    """A published snapshot and what it cost.
+    """A published snapshot, and figures of the run that took it.
 
     Attributes:
         manifest: the published manifest.
@@ -82,9 +82,9 @@ def take_snapshot(
         conninfo: libpq connection string of the source.
         store: where parts and manifest go.
         settings: tables, part size, number of connections, maximum age.
-        now: aware; becomes the snapshot's `taken_at`.
+        now: the present time, aware; it becomes the snapshot's `taken_at`.
         zone: time zone whose day names the manifest's folder.
-        logical_date: aware; logical date of the DAG run, which is only recorded: the rows are those of `now`.
+        logical_date: logical date of the DAG run, aware. It is only recorded: the rows are those of `now`.
         progress: called with one line for each step.
 
     Raises:
@@ -137,7 +137,7 @@ def take_snapshot(
 
 
 def _check_key_ring(store: Store, tables: list[str]) -> None:
-    """Refuse a key ring that is new or out of date: with it, no ring could read all snapshots in the store.
+    """Refuse a key ring that is new or out of date: after a snapshot with it, no ring could read all stored snapshots.
 
     A ring from which older keys were removed on purpose is accepted. It still has the same naming key, and its
     current key has sealed none of the stored manifests yet.

@@ -47,9 +47,9 @@ def count_difference(
     """Compare a restored table with the live one, by primary key if there is one, else by whole rows.
 
     Args:
-        connection: to the database that has both tables.
+        connection: a connection to the database that has both tables.
         table: the snapshot's table.
-        row_filter: compare only the live rows that match it; None: all.
+        row_filter: restricts the comparison to the live rows that match it; None: all rows.
         restored: quoted name of the restored table.
         live: quoted name of the live table.
     """
@@ -64,7 +64,7 @@ def count_difference(
 
 
 def _condition(row_filter: RowFilter | None) -> Composable:
-    """Return the filter's choices as SQL."""
+    """Return the filter as a condition in SQL."""
     tests = [
         fragment(
             "{column} = any({values}::text[]::{type}[])",

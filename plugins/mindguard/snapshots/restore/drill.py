@@ -1,4 +1,4 @@
-"""The restore drill: rebuild a snapshot in a scratch database, prove that it is equal, and record how long that took.
+"""The restore drill: rebuild a snapshot in a scratch database, prove it equal to its source, and record the time.
 
 The cause of a failure decides who is woken. The snapshot is at fault if bytes are missing or not as recorded, keys
 are lost, rows violate their own schema, or values do not match the fingerprint. Everything else (network, rights,
@@ -60,7 +60,7 @@ def drill_stored(
     """Find a snapshot by its id (`latest` is the newest one) and `drill` it.
 
     Args:
-        snapshot_id: which snapshot.
+        snapshot_id: the snapshot's id, or `latest`.
         store: see `drill`.
         scratch_conninfo: see `drill`.
         now: see `drill`.
@@ -91,8 +91,8 @@ def drill(
         manifest: the snapshot.
         store: where its objects are, and where the proof goes.
         scratch_conninfo: libpq connection string of the scratch server, for a role that may create databases.
-        now: aware; becomes the proof's `proven_at`.
-        connections: number of parts loaded at once.
+        now: the present time, aware; it becomes the proof's `proven_at`.
+        connections: number of parts that are loaded at the same time.
         progress: called with one line for each step.
 
     Raises:
@@ -163,7 +163,7 @@ def _as_verdict(snapshot_id: str) -> Iterator[None]:
 
 @contextmanager
 def _scratch_database(manifest: Manifest, conninfo: str) -> Iterator[str]:
-    """Create a database for one drill, and drop it after the block whatever happens there.
+    """Create a database for one drill, and drop it after the block, whatever happened in the block.
 
     Its name is made from the snapshot's id, so a second drill of the same snapshot at the same time is refused.
     """
@@ -202,7 +202,7 @@ def _compare(manifest: Manifest, conninfo: str, progress: Callable[[str], None])
     """
     with target.connect(conninfo) as connection:
         for table in manifest.tables:
-            # Forced row-level security applies to the owner too, and would keep the drill from reading its own rows.
+            # Forced row-level security applies to the owner too, and would prevent the drill from reading its own rows.
             connection.execute(statement("set_unforced", table=identifier(*table.table_name)))
     tables = {}
     with open_source(conninfo, max_age_s=_MAX_SCAN_S) as scratch:
@@ -248,11 +248,11 @@ def _prove_sequences(connection: psycopg.Connection[dict[str, Any]], table: Tabl
 
 
 class _ExpectedNumber(NamedTuple):
-    """A number of a sequence, and how many rows have it if it was free.
+    """A number of a sequence, and the number of rows that have it if it was free.
 
     Attributes:
         function: `currval` for the number that the sequence gave last, `nextval` for the one that it gives next.
-        rows: how many rows have the number if it was free.
+        rows: number of rows that have the number if it was free.
     """
 
     function: Literal["currval", "nextval"]
@@ -264,7 +264,7 @@ def _insert_copy(
 ) -> _ExpectedNumber:
     """Try to insert a copy of a row; return the number to look for afterwards.
 
-    The copy may violate another unique key. Its number was free all the same if no row has it.
+    The copy may violate another unique key. Its number was nevertheless free if no row has it.
     """
     import psycopg
 

@@ -36,7 +36,7 @@ class Halted(MindGuardError):
 
 @dataclass(frozen=True)
 class Job:
-    """What to load for one table.
+    """The parts and rows to load for one table.
 
     Attributes:
         table: the snapshot's table.
@@ -53,7 +53,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was read and written for one table.
+    """The amounts that were read and written for one table.
 
     Attributes:
         rows: rows written.
@@ -83,8 +83,8 @@ def fetch(stored: StoredObject, store: Store, file: BinaryIO) -> None:
     """Copy a stored object to a file, check it to its last byte, and leave the file at its beginning.
 
     Raises:
-        SnapshotAtFault: the object is missing, or differs from what the manifest says also when it is read a
-            second time.
+        SnapshotAtFault: the object is missing, or differs from its entry in the manifest, even when it is
+            read a second time.
         StoreError: the store could not be asked.
     """
     try:
@@ -99,16 +99,16 @@ def fetch(stored: StoredObject, store: Store, file: BinaryIO) -> None:
 def load(
     jobs: Sequence[Job], store: Store, conninfo: str, *, connections: int, progress: Progress
 ) -> dict[str, Loaded]:
-    """Load all parts over several connections at once; return what was loaded, by table name.
+    """Load all parts over several connections in parallel; return what was loaded, by table name.
 
-    Each part is one transaction, and all are durable when this returns. After an error some parts may have been
-    loaded, so the caller throws the tables away.
+    Each part is one transaction, and all parts are durable when this function returns. After an error
+    some parts may have been loaded, so the caller throws the tables away.
 
     Args:
-        jobs: what to load.
+        jobs: the parts to load, by table.
         store: where the parts are.
         conninfo: libpq connection string of the target.
-        connections: number of parts loaded at once.
+        connections: number of parts that are loaded at the same time.
         progress: called with one line for each part.
 
     Raises:
@@ -193,7 +193,7 @@ def open_part(part: Part, file: BinaryIO, encryption: Encryption) -> pq.ParquetF
 
     Raises:
         SnapshotAtFault: the file is not Parquet.
-        Unreadable: the master key is missing, or the part is in the clear and that is not accepted.
+        Unreadable: the master key is missing, or the part is not encrypted and unencrypted parts are not accepted.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -221,7 +221,7 @@ def _decoded(stored: pq.ParquetFile, groups: list[int], part: Part) -> Iterator[
     import pyarrow as pa
 
     try:
-        # Parts are decoded side by side already; to wake a thread for a column costs more than to decode most columns.
+        # Parts are decoded in parallel already, and waking a thread for a column costs more than decoding most columns.
         yield from stored.iter_batches(batch_size=_CHUNK_ROWS, row_groups=groups, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise SnapshotAtFault(f"{part.key} cannot be decoded: {error}") from error
@@ -259,13 +259,13 @@ def as_csv_type(array: pa.Array[Any]) -> pa.Array[Any]:
     if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
         return _hexadecimal(array, prefix="\\x")
     if pa.types.is_timestamp(array.type) and array.type.tz:
-        # The session reads a time without a zone as UTC. To format a time with its zone takes pyarrow 25 times longer.
+        # The session reads a time without a zone as UTC. Formatting a time with its zone takes pyarrow 25 times longer.
         return array.cast(pa.int64()).cast(pa.timestamp(array.type.unit))
     return array
 
 
 def _hexadecimal(array: pa.Array[Any], prefix: str = "") -> pa.Array[Any]:
-    """Return two digits for each byte. They are made from the whole buffer, because pyarrow has no function for it."""
+    """Return two digits for each byte, computed from the whole buffer, because pyarrow has no function for this."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc

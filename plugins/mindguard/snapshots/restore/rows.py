@@ -1,4 +1,4 @@
-"""Choose rows by the values of columns: which parts and row groups can hold them, and which rows match."""
+"""Choose rows by the values of columns: find the parts and row groups that can hold them, and the rows that match."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from psycopg.sql import Composable
 
-# The order of these types depends on the source's collation, which the target may lack, so key ranges say nothing.
+# The order of these types depends on the source's collation, which the target may lack, so key ranges exclude nothing.
 _COLLATED = ("text", "character varying")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The rows whose column has one of the values, which are given as PostgreSQL's text of them."""
+    """A column and the values that are accepted in it, each as PostgreSQL writes it as text."""
 
     column: Column
     values: tuple[str, ...]
@@ -108,7 +108,7 @@ class Chosen(NamedTuple):
     """The rows of a table that are restored.
 
     Attributes:
-        row_filter: which rows; None: all.
+        row_filter: selects the rows; None: all rows.
         parts: the parts whose key range can hold such rows.
     """
 
@@ -123,7 +123,7 @@ def choose(connection: psycopg.Connection[dict[str, Any]], table: Table, where: 
     them with the key ranges, because it knows the types.
 
     Args:
-        connection: to the target.
+        connection: a connection to the target.
         table: the snapshot's table.
         where: accepted values by column name, as text; empty: all rows.
 

@@ -1,4 +1,4 @@
-"""Restore a schema dump entry by entry, so that it is known which entries were left out or failed, and why."""
+"""Restore a schema dump entry by entry, so that the caller learns which entries were left out or failed, and why."""
 
 from __future__ import annotations
 
@@ -109,12 +109,12 @@ class SchemaDump:
     ) -> list[str]:
         """Restore a section; return one line for each entry that could not be restored, with the reason.
 
-        An entry that fails is tried again by itself after all others, which gives PostgreSQL's own reason for it.
+        An entry that fails is tried again by itself after all others, so that its line has PostgreSQL's own reason.
 
         Args:
-            section: which section of the dump.
+            section: the section of the dump to restore.
             without: entries to leave out.
-            jobs: how many entries pg_restore restores at once.
+            jobs: number of entries that pg_restore restores at the same time.
 
         Raises:
             SnapshotAtFault: rows contradict a constraint.
@@ -171,7 +171,7 @@ def _failing_entries(command: list[str], conninfo: str) -> set[int]:
     """Run pg_restore to its end; return the numbers of the entries that failed.
 
     Raises:
-        ToolFailed: pg_restore failed for another reason than single entries.
+        ToolFailed: pg_restore failed for a reason other than single entries.
     """
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 

@@ -65,7 +65,7 @@ def create_from_manifest(
     """Create a table with the recorded columns and defaults.
 
     Args:
-        connection: to the target.
+        connection: a connection to the target.
         manifest: the snapshot.
         table: the snapshot's table.
         schema: schema of the new table.
@@ -159,7 +159,7 @@ def _own_sequence(
     """Create a sequence for the column if its default uses a recorded one that is missing in the database.
 
     Returns:
-        The default that uses the new sequence; None: the recorded default stays.
+        The default that uses the new sequence; None if the recorded default can stay.
     """
     for sequence in sequences:
         if column.default != _nextval(sequence.name):

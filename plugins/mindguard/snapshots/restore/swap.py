@@ -42,7 +42,7 @@ def _suffix(snapshot_id: str) -> str:
 
 
 def obstacles(connection: psycopg.Connection[dict[str, Any]], table: Table, live: Live) -> list[str]:
-    """Return why the live table must not be swapped: one line for each object that would go on using the old one."""
+    """Return the reasons against a swap: one line for each object that would continue to use the former table."""
     found = connection.execute(statement("select_obstacles", oid=literal(live.oid)))
     return [f"{table.name}: {row['what']}" for row in found]
 
@@ -66,20 +66,20 @@ def swap(
     """Put the tables of a schema in the place of live ones.
 
     Afterwards keys, indexes, defaults, triggers, grants, owner and foreign keys in both directions are those of the
-    former live table. If the restored rows violate a foreign key, the transaction ends and nothing has changed.
+    former live table. If the restored rows violate a foreign key, the transaction is rolled back.
 
     Args:
-        connection: to the target, in autocommit mode.
-        restored: the snapshot's tables whose place is taken, by bare name in `schema`.
+        connection: a connection to the target, in autocommit mode.
+        restored: the snapshot's tables to swap in, by their bare name in `schema`.
         schema: schema of the restored tables.
-        snapshot_id: becomes part of the names of the former tables.
+        snapshot_id: the snapshot's id, which becomes part of the names of the former tables.
         progress: called with one line for each step.
 
     Returns:
         The new name of each former live table, by its old name.
 
     Raises:
-        RestoreRefused: something depends on a live table and would go on using the old one.
+        RestoreRefused: an object depends on a live table and would continue to use it after the swap.
         TargetError: the database refused a step; all steps are undone.
     """
     import psycopg

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RestoreRequest:
-    """What to restore.
+    """A request to restore tables or rows.
 
     Attributes:
         tables: `schema.table`, or just the table if only one schema has it; empty: all tables of the snapshot.
         where: `COLUMN=VALUE`; a column named twice may have either value, several columns must all match.
-        schema: the schema to restore into; default `restored_<snapshot id>`.
+        schema: the schema to restore into; by default `restored_<snapshot id>`.
         swap: whether to put the tables in the place of the live ones.
     """
 
@@ -50,7 +50,7 @@ class PlannedTable:
     Attributes:
         table: the snapshot's table.
         parts: the parts to read.
-        row_filter: which rows to restore; None: all.
+        row_filter: selects the rows to restore; None: all rows.
         live: the live table; None if there is none.
     """
 
@@ -70,7 +70,7 @@ class PlannedTable:
 
     @property
     def shape(self) -> Literal["live", "manifest"]:
-        """What it is made like: the live table, or the manifest if that table is missing or has other columns."""
+        """The model of the new table: the live table, or the manifest if it is missing or has other columns."""
         return "live" if self.live and self.live.same_columns else "manifest"
 
     def __str__(self) -> str:
@@ -85,7 +85,7 @@ class PlannedTable:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a restore is going to do; nothing has been changed yet.
+    """The plan of a restore, made before anything is changed.
 
     Attributes:
         snapshot_id: the snapshot's id.
@@ -110,9 +110,9 @@ class Plan:
         if self.swap:
             lines += [
                 f"then the restored {each.table.name} takes the live one's place, which becomes "
-                f"{swap.kept_name(each.name, self.snapshot_id)}; only that has the rows written since the snapshot"
+                f"{swap.kept_name(each.name, self.snapshot_id)}; only this one has the rows written since the snapshot"
                 if each.live
-                else f"then {each.table.name} is put back where there is none now"
+                else f"then {each.table.name} is put in place, since there is no live table"
                 for each in self.tables
             ]
         else:
@@ -126,9 +126,9 @@ class RestoredTable:
 
     Attributes:
         shape: whether it was made like the live table or from the manifest.
-        read: what was read and written.
+        read: the amounts that were read and written.
         parts_in_all: number of the table's parts in the snapshot.
-        difference: how it differs from the live table; None if they could not be compared.
+        difference: the differences from the live table; None if they could not be compared.
         kept_as: the former live table's name after the swap; None if there was no swap.
     """
 
@@ -210,8 +210,8 @@ def restore(
         manifest: the snapshot.
         store: where its objects are.
         conninfo: libpq connection string of the target; for a swap, as the owner of the tables.
-        request: what to restore.
-        connections: number of parts loaded at once.
+        request: the tables or rows to restore.
+        connections: number of parts that are loaded at the same time.
         progress: called with one line for each step.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The database that is restored into: its connection, and whether the snapshot or the database causes an error."""
+"""The target database of a restore: its connection, and whether an error is its own fault or the snapshot's."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class RestoreRefused(MindGuardError):
 
 
 class TargetError(MindGuardError):
-    """The target database, or a program that works on it, failed. That says nothing about the snapshot."""
+    """The target database, or a program that works on it, failed. The snapshot may be perfectly good."""
 
 
 class SnapshotAtFault(MindGuardError):
-    """The stored objects do not give back the tables that the manifest describes."""
+    """The stored objects do not yield the tables that the manifest describes."""
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def connect(conninfo: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
     """Open an autocommit connection with the session settings under which stored text was written.
 
     Raises:
-        TargetError, SnapshotAtFault: instead of any error of the database, also within the block.
+        TargetError, SnapshotAtFault: in place of any error of the database, also within the block.
     """
     import psycopg
     from psycopg.rows import dict_row
@@ -47,8 +47,8 @@ def connect(conninfo: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
 def is_about_rows(error: psycopg.Error) -> bool:
     """Return whether the rows themselves caused the error.
 
-    They did if a type refuses a value (SQLSTATE class 22) or rows contradict a constraint (class 23). A character
-    that the target's encoding lacks (22P05) is the target's fault.
+    This is the case if a type refuses a value (SQLSTATE class 22) or rows contradict a constraint (class 23). A
+    character that the target's encoding lacks (22P05) is the target's fault.
     """
     state = error.sqlstate or ""
     return state[:2] in {"22", "23"} and state != "22P05"
@@ -64,13 +64,13 @@ def explained(error: psycopg.Error) -> MindGuardError:
     hints = {
         "42501": "give the connection's role the right, or connect as the owner of the tables",
         "53": "free room on the target's server",
-        "55P03": "a lock was held for 10 s; run again when it is free",
+        "55P03": "a lock was held for 10 s; run again when it is released",
         "57": "the target's server is stopping; run again when it is back",
     }
     hint = hints.get(state) or hints.get(state[:2], "")
     if not state:  # the connection failed, and only the message says why
         hints = {"authentication": "correct the user or the password", "does not exist": "correct the database"}
-        hint = next((hints[why] for why in hints if why in message), "is it up, and reachable from here?")
+        hint = next((hints[why] for why in hints if why in message), "check that it is up and reachable from here")
     return TargetError(f"the target database failed: {message}", hint=hint)
 
 
@@ -81,7 +81,7 @@ def refuse_source(connection: psycopg.Connection[dict[str, Any]], manifest: Mani
     try:
         row = connection.execute(statement("select_system_identifier")).fetchone()
     except psycopg.errors.InsufficientPrivilege:
-        return  # nobody can tell; but the source has tables, so `refuse_filled` refuses it
+        return  # The two cannot be compared; but the source has tables, so `refuse_filled` refuses it.
     here = (row and row["system_identifier"], connection.info.dbname)
     if here == (manifest.source.system_identifier, manifest.source.database):
         raise RestoreRefused(

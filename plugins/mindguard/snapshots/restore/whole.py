@@ -28,8 +28,8 @@ class Rebuilt:
 
     Attributes:
         snapshot_id: the snapshot's id.
-        tables: what was loaded, by table name.
-        skipped: one line for each thing that was left out, with the reason.
+        tables: the loaded rows and parts, by table name.
+        skipped: one line for each object that was left out, with the reason.
         seconds: duration of the rebuild.
     """
 
@@ -79,19 +79,19 @@ def rebuild(
     """Restore the whole snapshot into an empty database.
 
     The schema is that of the whole source database, so it contains other tables too, which stay empty. A foreign
-    key to one of those cannot hold and is left out; `skipped` reports it with everything else that was left out.
+    key to one of these tables cannot hold and is left out; `skipped` names it with all else that was left out.
 
     Args:
         manifest: the snapshot.
         store: where its objects are.
         conninfo: libpq connection string of the database, for a role that may create objects in it.
-        connections: number of parts loaded at once, and of indexes built at once.
+        connections: number of parts that are loaded, and later of indexes that are built, at the same time.
         progress: called with one line for each step.
 
     Raises:
         RestoreRefused: the database is not empty, or is the source.
         KeyMissing: the key ring lacks a key; nothing was connected to.
-        SnapshotAtFault, SealBroken: the stored objects cannot give the tables back.
+        SnapshotAtFault, SealBroken: the tables cannot be rebuilt from the stored objects.
         TargetError, StoreError, ToolFailed, DiskFull: something else is at fault.
     """
     store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
@@ -159,7 +159,7 @@ def _filled(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, 
         if table.table_name not in filled:
             raise TargetError(
                 f"{table.name} could not be created: {'; '.join(skipped[-3:])}",
-                hint="give the target's server what it lacks, then run again in an empty database",
+                hint="install on the target's server what it lacks, then run again in an empty database",
             )
     return filled
 
@@ -168,7 +168,7 @@ def _filled(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, 
 def _unforced(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[None]:
     """Lift forced row-level security while the block runs.
 
-    It applies to the owner too, and would keep foreign keys from being checked.
+    Forced row-level security applies to the owner too, and would prevent foreign keys from being checked.
     """
     forced = [identifier(row["schema"], row["name"]) for row in connection.execute(statement("select_forced"))]
     for table in forced:

@@ -37,11 +37,11 @@ class ExpiryIncomplete(MindGuardError):
 
 @dataclass
 class Expired:
-    """What one run decided and did.
+    """The decisions of one run of expiry, and what it removed.
 
     Attributes:
         decisions: one for every snapshot, oldest first.
-        applied: whether the decisions were carried out, or only made.
+        applied: whether the decisions were carried out; otherwise they were only made.
         snapshots: ids of the removed snapshots.
         objects: number of deleted parts, schema dumps and other objects of this package, manifests excluded.
         bytes: size of those objects.
@@ -49,7 +49,7 @@ class Expired:
         locked: one line for each object that object lock still protects, with the lock's end; a later run removes
             them.
         foreign: keys under the prefix that do not belong to this package; they are left alone.
-        faults: one line for each thing that could not be done.
+        faults: one line for each step that failed.
     """
 
     decisions: list[Decision]
@@ -102,12 +102,12 @@ def expire_snapshots(
     Args:
         store: where the snapshots are.
         retention: the rules, and the grace period of objects that no manifest names.
-        now: aware; this machine's clock, compared with the store's.
+        now: the present time by this machine's clock, aware; it is compared with the store's clock.
         apply: whether to carry the decisions out, or only to make them.
         progress: called with one line for each step.
 
     Returns:
-        What was decided and done; its `check` raises if something could not be done.
+        The decisions, and the result; its `check` raises if something could not be done.
 
     Raises:
         ExpiryRefused: the clocks or the snapshots' times are doubtful; nothing was removed.
@@ -149,7 +149,7 @@ def kept_snapshots(store: Store) -> list[Kept]:
 def _kept(store: Store, key: str, keys: set[str]) -> Kept | None:
     try:
         manifest = read_manifest(store, key)
-    except ObjectMissing:  # another run has expired it just now
+    except ObjectMissing:  # another run has just expired it
         return None
     except (ManifestInvalid, Unreadable):
         if not (taken_at := _time_in(key)):
@@ -237,7 +237,7 @@ def _needed(store: Store) -> set[str]:
     def names(key: str) -> set[str]:
         try:
             return {each.key for each in read_manifest(store, key).objects}
-        except ObjectMissing:  # another run has expired it just now
+        except ObjectMissing:  # another run has just expired it
             return set()
 
     keys = store.manifest_keys()

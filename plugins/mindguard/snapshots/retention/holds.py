@@ -20,7 +20,7 @@ def hold(store: Store, snapshot_id: str, *, reason: str, now: datetime) -> str:
         store: where the snapshot is.
         snapshot_id: its id, or `latest` for the newest one.
         reason: why it is kept.
-        now: aware; recorded in the hold.
+        now: the present time, aware; recorded in the hold.
 
     Raises:
         SnapshotMissing: there is no such snapshot, or it expired at this moment.

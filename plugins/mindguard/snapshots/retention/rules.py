@@ -15,7 +15,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 """The largest accepted difference between two clocks; S3 itself refuses requests beyond 15 minutes."""
 
 UNPROVEN_LIMIT = 3
-"""If none of this many newest snapshots is proven, drills have stopped. The very newest usually has no proof yet."""
+"""The number of newest snapshots of which one must be proven, else drills have stopped. The newest may lack one."""
 
 
 class ExpiryRefused(MindGuardError):
@@ -32,10 +32,10 @@ class Kept:
     Attributes:
         snapshot_id: its id.
         key: key of its manifest.
-        taken_at: aware.
+        taken_at: when it was taken, aware.
         proven: whether a restore drill found it equal to its source.
         quarantined: whether it is marked as not good.
-        held: why it is kept whatever its age; None: there is no hold.
+        held: the reason of its hold, which keeps it whatever its age; None if it has no hold.
     """
 
     snapshot_id: str
@@ -47,13 +47,13 @@ class Kept:
 
     @property
     def good(self) -> bool:
-        """Whether the snapshot makes an older one dispensable."""
+        """Whether the snapshot counts among the newer good ones that let an older one expire."""
         return self.proven and not self.quarantined
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether one snapshot is kept or expires, and why, in one line."""
+    """The decision on one snapshot: whether it is kept or expires, and the reason in one line."""
 
     snapshot: Kept
     action: Literal["keep", "expire"]
@@ -66,14 +66,14 @@ def plan_expiry(
     """Decide which snapshots expire.
 
     A snapshot expires if it is older than `days`, at least `minimum` newer good ones exist, and there is no hold on
-    it; at most `max_expire_per_run` expire at once, oldest first. Nothing expires while the newest snapshot is
+    it. At most `max_expire_per_run` expire in one run, oldest first. Nothing expires while the newest snapshot is
     quarantined or none of the newest ones is proven: then something is wrong, and the older snapshots may be all
     that is left.
 
     Args:
         snapshots: all snapshots in the store, including quarantined ones, in any order.
-        now: aware; this machine's clock.
-        store_now: aware; the store's clock, which reveals a machine that is for instance 40 days ahead.
+        now: the present time by this machine's clock, aware.
+        store_now: the present time by the store's clock, aware; it reveals a machine that is, say, 40 days ahead.
         retention: days, minimum, max_expire_per_run, max_gap_days.
 
     Returns:
@@ -92,7 +92,7 @@ def plan_expiry(
         newer_good = sum(later.good for later in ordered[position + 1 :])
         reason = _reason_to_keep(each, now, newer_good, retention) or stopped
         if reason is None and expiring == retention.max_expire_per_run:
-            reason = f"next run: at most {retention.max_expire_per_run} expire at once"
+            reason = f"next run: at most {retention.max_expire_per_run} expire in one run"
         if reason is not None:
             decisions.append(Decision(each, "keep", reason))
             continue
@@ -133,14 +133,14 @@ def _refuse_doubtful_times(
             f"snapshot {ordered[-1].snapshot_id} was taken in the future, at {ordered[-1].taken_at:%Y-%m-%d %H:%M %Z}",
             hint="a clock is or was wrong; correct it",
         )
-    # If both clocks jumped together, there is a gap between the good snapshots that make older ones dispensable.
+    # If both clocks jumped together, there is a gap among the newer good snapshots that would let older ones expire.
     good = [position for position, each in enumerate(ordered) if each.good][-retention.minimum :]
     times = [each.taken_at for each in ordered[good[0] if good else -1 :]]
     for before, after in pairwise([*times, now]):
         if after - before > timedelta(days=retention.max_gap_days):
             raise ExpiryRefused(
                 f"between {before:%Y-%m-%d} and {after:%Y-%m-%d} no snapshot was taken",
-                hint=f"if backups failed for so long, expiry resumes after {retention.minimum} new proven snapshots; "
+                hint=f"if backups failed for that long, expiry resumes after {retention.minimum} new proven snapshots; "
                 "if a clock has jumped, correct it",
             )
 

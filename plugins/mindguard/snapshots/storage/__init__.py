@@ -1,1 +1,1 @@
-"""What is stored in the bucket: keys, parts, manifests, encryption, and checks that nothing has changed."""
+"""The content of the bucket: keys, parts, manifests, encryption, and checks that nothing has changed."""

@@ -33,7 +33,7 @@ def list_snapshots(store: Store, *, unreadable: Callable[[str, MindGuardError], 
     for key in store.manifest_keys():
         try:
             found.append(read_manifest(store, key))
-        except ObjectMissing:  # expired just now
+        except ObjectMissing:  # it has just expired
             continue
         except (ManifestInvalid, Unreadable) as error:
             if not unreadable:
@@ -96,7 +96,7 @@ def newest_proven(store: Store) -> Manifest | None:
         Unreadable: its manifest cannot be decrypted here.
     """
     for key in sorted(_proof_keys(store), key=id_of, reverse=True):
-        with suppress(ManifestInvalid, ObjectMissing):  # damaged, or expired just now
+        with suppress(ManifestInvalid, ObjectMissing):  # It is damaged, or has just expired.
             if read_proof(store, key):
                 return read_manifest(store, f"{key.removesuffix(_PROOF)}.json")
     return None
@@ -111,8 +111,8 @@ def newest_snapshot(
 ) -> Manifest | None:
     """Return the newest snapshot whose manifest can be read, or None.
 
-    A manifest that is damaged, or whose key was destroyed, must not keep the next snapshot from being taken: it is
-    reported and skipped.
+    A manifest that is damaged, or whose key was destroyed, must not prevent the next snapshot: it is reported
+    and skipped.
 
     Args:
         store: where the snapshots are.

@@ -9,7 +9,7 @@ from io import SEEK_END, BufferedRandom, BytesIO
 
 @dataclass(frozen=True)
 class Content:
-    """The identity of some bytes: two objects hold the same bytes exactly when their contents are equal.
+    """The identity of a sequence of bytes: two objects hold the same bytes exactly when their contents are equal.
 
     Attributes:
         sha256: hexadecimal digits.

@@ -58,7 +58,7 @@ class KeyMissing(Unreadable):
 
 
 class SealBroken(Unreadable):
-    """An object is not what was sealed under its key: it was altered, cut off, moved or never sealed."""
+    """An object differs from the one that was sealed under its key: it was altered, cut off, moved or never sealed."""
 
 
 class PartName(NamedTuple):
@@ -78,7 +78,7 @@ class KeyRing:
 
     @classmethod
     def from_json(cls, text: str, *, origin: str) -> KeyRing:
-        """Read what `new_key_ring` wrote.
+        """Read a key ring that `new_key_ring` wrote.
 
         Args:
             text: the JSON.
@@ -219,7 +219,7 @@ class Encryption:
         return not {self._folder(key_id, table) for table in tables}.isdisjoint(folders)
 
     def needed_keys(self, part_keys: Iterable[str]) -> tuple[str, ...]:
-        """Return the ids of the master keys that a manifest with these parts needs if it is sealed now."""
+        """Return the ids of the master keys that are needed for a manifest with these parts if it is sealed now."""
         return tuple(sorted({self._ring.current, *filter(None, map(key_of_part, part_keys))}))
 
     def require(self, key_ids: Iterable[str], needed_for: str) -> None:
@@ -272,7 +272,7 @@ class Encryption:
         return properties
 
     def seal(self, object_key: str, body: bytes) -> bytes:
-        """Return what to store under the key instead of `body`: the current key's id in the clear, then AES-256-GCM."""
+        """Return the bytes to store instead of `body`: the current key's id in the clear, then AES-256-GCM."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         key_id = self._ring.current

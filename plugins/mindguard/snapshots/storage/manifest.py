@@ -43,7 +43,7 @@ class Column(_Record):
 
 
 class StoredObject(_Record):
-    """An immutable object: a part, or what is stored beside the parts."""
+    """An immutable object: a part, or another object that is stored beside the parts."""
 
     key: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the stored bytes")
@@ -51,7 +51,7 @@ class StoredObject(_Record):
 
     @property
     def content(self) -> Content:
-        """What the store must give back for the key."""
+        """The content that the store must return for the key."""
         return Content(self.sha256, self.bytes)
 
 
@@ -109,7 +109,7 @@ class Enum(_Record):
 
 
 class Sequence(_Record):
-    """Position of a sequence that feeds a column of the tables; read after the rows, so never behind them."""
+    """Position of a sequence that feeds a column of the tables. It is read after the rows, so never behind them."""
 
     name: str = Field(description="schema.sequence, quoted where PostgreSQL would quote it")
     last_value: int
@@ -117,7 +117,7 @@ class Sequence(_Record):
 
 
 class SourceIdentity(_Record):
-    """Where the rows came from. It names no host and no user, because the bucket need not know them."""
+    """The database from which the rows came. Host and user are left out, because the bucket need not know them."""
 
     database: str
     server_version: int = Field(description="server_version_num, for instance 180006")
@@ -175,7 +175,7 @@ class Manifest(_Record):
 
     @classmethod
     def from_bytes(cls, stored: bytes, *, origin: str) -> Manifest:
-        """Read what `to_bytes` wrote.
+        """Read a manifest that `to_bytes` wrote.
 
         Raises:
             ManifestInvalid: the bytes are not JSON, were altered, have another format, or are inconsistent.

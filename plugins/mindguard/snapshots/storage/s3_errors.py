@@ -55,7 +55,7 @@ def explained(doing: str, *, bucket: str, locking: bool) -> Iterator[None]:
         raise _refusal(doing, error.response, bucket, locking=locking) from error
     except (BotoCoreError, OSError) as error:
         raise NoAnswer(
-            f"cannot {doing}: {type(error).__name__}", hint="is the store up, and its endpoint_url right?"
+            f"cannot {doing}: {type(error).__name__}", hint="check that the store is up and endpoint_url is right"
         ) from error
 
 
@@ -68,7 +68,7 @@ def _refusal(doing: str, response: Any, bucket: str, *, locking: bool) -> StoreE
     if code in {"ConditionalRequestConflict", "409"}:
         return WriteConflict(f"cannot {doing}: another write of it is in progress", hint="run again")
     renew = "renew the credentials of the backup connection"
-    trouble = "the store has a fault of its own: run again when it works again"
+    trouble = "the store itself has a fault: run again when it works again"
     hints = {
         "NoSuchBucket": f"create the bucket {bucket}, or correct snapshot.bucket in the settings",
         "AccessDenied": "give the connection's key the right to put, get and list under this prefix"

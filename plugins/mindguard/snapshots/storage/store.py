@@ -38,14 +38,14 @@ _SINGLE_PUT_LIMIT = 5 * 1024**3
 
 @dataclass(frozen=True)
 class Stored:
-    """What the store says about an object.
+    """The store's record of an object.
 
     Attributes:
         key: the object's key.
         bytes: its size.
         sha256: the digest that its writer left in the metadata, in hexadecimal; None if there is none.
-        written_at: aware.
-        locked_until: aware; when object lock ends, None if there is no lock.
+        written_at: when it was written, aware.
+        locked_until: when object lock ends, aware; None if the object is not locked.
     """
 
     key: str
@@ -56,7 +56,7 @@ class Stored:
 
     @property
     def content(self) -> Content | None:
-        """What was written under the key; None if its writer left no SHA-256."""
+        """The content that was written under the key; None if its writer left no SHA-256."""
         return Content(self.sha256, self.bytes) if self.sha256 else None
 
 
@@ -67,7 +67,7 @@ class Listed:
     Attributes:
         key: the object's key.
         bytes: its size; 0 for a delete marker.
-        written_at: aware.
+        written_at: when it was written, aware.
         version: the version's id; None in a bucket without versions.
         marker: whether the version is a delete marker.
     """
@@ -96,9 +96,9 @@ class Store:
         bucket: bucket name.
         prefix: key prefix, without a slash at either end.
         storage_class: storage class of new objects.
-        sse: server-side encryption to request (`AES256`, `aws:kms`); None: no request for it.
+        sse: server-side encryption to request (`AES256`, `aws:kms`); None requests none.
         sse_kms_key_id: key for `aws:kms`.
-        encryption: encrypts parts, and what `create_sealed` writes; by default nothing is encrypted.
+        encryption: encrypts parts and the objects that `create_sealed` writes; by default nothing is encrypted.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class Store:
         """Seal a small object, so that only holders of the key ring can read it or could have written it; `create` it.
 
         Returns:
-            The content of the sealed body, which is what is stored.
+            The content of the sealed body, which is stored.
 
         Raises:
             ObjectExists: there is another object under this key already.
@@ -223,7 +223,7 @@ class Store:
 
         Args:
             mode: object lock's mode.
-            until: aware; when the locks end.
+            until: when the locks end, aware.
         """
         locking = copy(self)
         until = until.replace(microsecond=0)  # stores round down, and every later check would find the lock too short
@@ -304,7 +304,7 @@ class Store:
                 request["Range"] = f"bytes={position}-"
 
     def read(self, key: str) -> bytes:
-        """Return the bytes of a small object. One that seems damaged is read twice: the network may be at fault.
+        """Return the bytes of a small object. If it seems damaged, it is read twice: the network may be at fault.
 
         Raises:
             ObjectMissing, ObjectDamaged, StoreError: see `chunks`.
@@ -317,7 +317,7 @@ class Store:
         """Return the body that `create_sealed` was given.
 
         Raises:
-            Unreadable: its master key is missing, or it is not what was written.
+            Unreadable: its master key is missing, or the bytes are not those that were written.
             ObjectMissing, StoreError: see `read`.
         """
         return self.encryption.open(key, self.read(key))
@@ -357,8 +357,8 @@ class Store:
 
         Args:
             below: a folder, or the beginning of a name.
-            versions: if the bucket has versions, list each version and each delete marker: everything that takes up
-                room.
+            versions: if the bucket has versions, list each version and each delete marker, that is, everything that
+                takes up space.
         """
         request: Any = {"Bucket": self.bucket, "Prefix": f"{self.prefix}/{below}"}
         found: list[Listed] = []
@@ -390,7 +390,7 @@ class Store:
             raise
 
     def remove(self, listed: Listed) -> None:
-        """Delete one object that `listing` gave; it is no error if the object is gone already.
+        """Delete one object that `listing` gave; do nothing if the object is gone already.
 
         Raises:
             StoreError: the store refuses, or the key does not belong to this package.
@@ -402,7 +402,7 @@ class Store:
             self._client.delete_object(Bucket=self.bucket, Key=listed.key, **which)
 
     def locked_until(self, listed: Listed) -> datetime | None:
-        """Return until when object lock forbids deleting the object; None if it is not locked, or nobody can say."""
+        """Return when the lock that forbids deleting the object ends; None if it has no lock, or nobody can tell."""
         which: Any = {"VersionId": listed.version} if listed.version else {}
         try:
             with self._explained(f"look up the lock of {listed.key}"):

@@ -1,4 +1,4 @@
-"""Verify that a published snapshot's stored bytes are what the manifest says, and that they are readable Parquet."""
+"""Verify that a published snapshot's stored bytes match the manifest, and that they are readable Parquet."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mindguard.snapshots.storage.s3_errors import ObjectExists, ObjectMissing, S
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.tempdisk import temporary_file
 
-_FEW = 3  # objects that the store may fail to give before it has given any
+_FEW = 3  # objects that the store may fail to return before it has returned any
 
 
 class SnapshotDamaged(MindGuardError):
-    """At least one stored object is not what the manifest says."""
+    """At least one stored object does not match the manifest."""
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,19 @@ def verify_snapshot(
     """Read every part and the schema dump to the last byte; compare SHA-256, size, rows, columns with the manifest.
 
     A damaged object is noted in the store, so that no later snapshot reuses it. An object counts as damaged as well
-    if the store cannot give it back at first and again after all others were read: many stores report bytes that
-    rotted on their disks in no other way.
+    if the store cannot return it at first, nor again after all others were read: this is the only way in which
+    many stores report bytes that rotted on their disks.
 
     Args:
         manifest: the snapshot to verify.
         store: where its objects are.
-        threads: objects read at once.
+        threads: number of objects that are read at the same time.
         progress: called with one line for each object.
 
     Raises:
         KeyMissing: the key ring lacks a key that the snapshot needs; nothing was read.
-        StoreError: the store could not be asked, or gives back less than half of the objects; that says nothing
-            about the snapshot.
+        StoreError: the store could not be asked, or returns less than half of the objects. Neither says
+            anything about the snapshot.
     """
     store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
     began = time.monotonic()
@@ -108,7 +108,7 @@ def verify_snapshot(
         except StoreFault as error:
             if len(withheld) > sound:
                 raise
-            fault = f"{key} is not given back, though others are: {error.message}"
+            fault = f"the store does not return {key}, although it returns others: {error.message}"
         record(key, fault)
     return Verified(
         manifest.snapshot_id,
@@ -125,7 +125,7 @@ def note_damage(store: Store, key: str, fault: str, progress: Callable[[str], No
     Args:
         store: where the object is.
         key: the object's key.
-        fault: what is wrong with it, in one line.
+        fault: a line that says what is wrong with it.
         progress: called with one line if the note cannot be written.
     """
     body = json.dumps({"key": key, "fault": fault}).encode()
@@ -134,7 +134,7 @@ def note_damage(store: Store, key: str, fault: str, progress: Callable[[str], No
     except ObjectExists:
         return
     except StoreError as error:
-        # The connection may have the right to read only. The verdict stands all the same, but the next snapshot is
+        # The connection may have the right to read only. The verdict is still valid, but the next snapshot is
         # not warned.
         progress(f"the damage could not be noted in the store: {error}")
 

@@ -1,1 +1,1 @@
-"""The page of a day's checks: what is kept of it, and how it is drawn."""
+"""The page of a day's checks: its stored content, and its rendering."""

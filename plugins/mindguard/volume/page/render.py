@@ -45,11 +45,11 @@ class Section:
 
     Attributes:
         suite: the suite's name.
-        frame: what the rows are: `key_events`, `all_traffic`, `funnels` or `query`; `unchecked` if there are none.
-        as_of: aware; when the day was judged.
+        frame: the kind of its rows: `key_events`, `all_traffic`, `funnels` or `query`; `unchecked` if there are none.
+        as_of: when the day was judged, aware.
         evaluated: number of expectations.
         severity: severity of the worst failure; None if nothing failed.
-        unchecked: why the suite could not be checked.
+        unchecked: the reason why the suite could not be checked.
         rows: the frame's rows by column, in types that JSON has; a number that is not finite is None. Added are
             `failures` (`expectation, column, value, allowed, severity`) and `cause` as an object, and for rows that
             fell `history` (`[day, count]`, oldest first) and `history_baseline` (the days compared with).

@@ -1,4 +1,4 @@
-"""Keep what the pages on checks show: one section for each suite and day, in the operations database."""
+"""Stores the content of the pages on checks: one section for each suite and day, in the operations database."""
 
 from __future__ import annotations
 

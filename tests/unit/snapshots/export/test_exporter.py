@@ -69,7 +69,7 @@ def test_other_bytes_than_were_written_are_an_error_and_noted(monkeypatch: pytes
         whole(Key=Key, Body=b"other" if "/parts/" in Key else Body, **more)
 
     monkeypatch.setattr(client, "put_object", put_other_bytes)
-    with pytest.raises(PartMismatch, match=r"what the store gives back is 5 bytes with SHA-256 \w{12}…, exp") as caught:
+    with pytest.raises(PartMismatch, match=r"the stored content is 5 bytes with SHA-256 \w{12}…, exp") as caught:
         export(store, FakeSource(1, 2))
     assert store.keys("damaged/") == [store.layout.damage_key(caught.value.key)]
 

@@ -171,7 +171,10 @@ def test_an_unfit_server_or_database_is_refused(facts: dict[str, Any], message: 
         (psycopg.errors.InsufficientPrivilege("no"), "no – GRANT pg_read_all_data to the connection's role"),
         (psycopg.errors.LockNotAvailable("no"), "no – a lock was held for 10 s, probably by a migration; run again"),
         (psycopg.errors.InsufficientPrivilege("x row-level security y"), "row-level security would hide rows: x"),
-        (psycopg.OperationalError("\n"), "the database failed: OperationalError – is it up, and reachable from here"),
+        (
+            psycopg.OperationalError("\n"),
+            "the database failed: OperationalError – check that it is up and reachable from here",
+        ),
         (psycopg.errors.SyntaxError("no"), "the database refused: no"),
     ],
 )

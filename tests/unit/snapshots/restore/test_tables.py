@@ -71,7 +71,7 @@ def test_a_plan_says_what_is_read_and_what_happens_to_the_live_table(manifest: M
     assert last == "live tables stay as they are"
     assert "choose among 2 rows; made from the manifest" in plan(table, None, RowFilter(()))[1]
     assert "which becomes t_before_s1" in plan(table, live, swapping=True)[-1]
-    assert plan(table, None, swapping=True)[-1] == "then public.t is put back where there is none now"
+    assert plan(table, None, swapping=True)[-1] == "then public.t is put in place, since there is no live table"
 
 
 class Database:

@@ -175,7 +175,7 @@ def test_at_most_ten_at_once_oldest_first() -> None:
     snapshots = daily(60)
     decisions = plan(snapshots)
     assert expiring(decisions) == snapshots[:-11:-1]
-    assert reason(decisions, snapshots[40]) == "next run: at most 10 expire at once"
+    assert reason(decisions, snapshots[40]) == "next run: at most 10 expire in one run"
 
 
 def test_a_clock_forty_days_ahead_expires_nothing_whoever_is_wrong() -> None:

@@ -1,4 +1,4 @@
-"""What the monitors measured, and what they must remember from one minute to the next."""
+"""Tables for the results of the monitors, and for the states that they keep from one minute to the next."""
 
 from __future__ import annotations
 

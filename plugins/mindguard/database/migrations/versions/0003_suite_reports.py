@@ -1,4 +1,4 @@
-"""What the pages on checks show."""
+"""The table with the content of the pages on checks."""
 
 from __future__ import annotations
 
