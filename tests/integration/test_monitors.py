@@ -333,7 +333,7 @@ FINE = "select now() as newest, now() as source_now"
             None,
             {"source": "kafka", "query": None, "group": "typo", "topics": ["t"]},
             "warn",
-            "t: group typo has committed nothing – it counts as late; check that what the monitor names is what gets",
+            "t: group typo has committed nothing – this counts as late; check that its table or topic is really",
         ),
         (
             None,

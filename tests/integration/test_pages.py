@@ -237,4 +237,7 @@ def test_the_page_of_a_day_shows_the_newest_look_at_each_suite(
     assert client.get("/reports/yesterday", headers=login).status_code == 422
 
     write_page([a_section("event_volume", 5)], database=store.database, day=day + timedelta(days=31), keep_days=30)
-    assert [each.day for each in days_with_page(store.database)] == [day + timedelta(days=31)]
+    # Other tests may have written pages of other days into the same database.
+    left = {each.day for each in days_with_page(store.database)}
+    assert day not in left
+    assert day + timedelta(days=31) in left
