@@ -15,12 +15,13 @@ from typing import Any, Literal
 from urllib.error import HTTPError
 from urllib.parse import unquote
 
-How = Literal["reset", "swallow", "truncate", "break", "shorten", "rot"]
+How = Literal["reset", "swallow", "truncate", "break", "shorten", "rot", "page"]
 """How an exchange goes wrong.
 
 `reset`: the connection is reset before the store is asked. `swallow`: the store does what it is asked, but the answer
 is lost. `truncate`, `break`, `shorten`: only half of the answer's body arrives, and then the connection is closed, or
 reset, or all seems well. `rot`: one bit of the body is wrong, while the store's checksum of it stays the right one.
+`page`: the answer is an HTML page with status 200, as of a proxy's login, and the store is not asked.
 """
 
 Answer = tuple[int, str] | How | None
@@ -81,6 +82,9 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(answer, tuple):
             status, code = answer
             self.reply(status, {}, f"<Error><Code>{code}</Code></Error>".encode() if code else b"")
+            return
+        if answer == "page":
+            self.reply(200, {"Content-Type": "text/html"}, b"<html><body>Please sign in.</body></html>")
             return
         if answer == "reset":
             self.reset()

@@ -7,6 +7,7 @@ import resource
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -14,12 +15,13 @@ import pytest
 from devstack.stack import Stack
 from mindguard.connections import Connection, s3_client
 from mindguard.errors import MindGuardError
+from mindguard.settings.snapshot import RetentionSettings
 from mindguard.snapshots import tempdisk
 from mindguard.snapshots.export.exporter import PartMismatch
 from mindguard.snapshots.restore.drill import DrillBroke, Unrestorable, drill, drill_stored
 from mindguard.snapshots.restore.target import SnapshotAtFault
 from mindguard.snapshots.restore.whole import rebuild
-from mindguard.snapshots.retention.expire import kept_snapshots
+from mindguard.snapshots.retention.expire import expire_snapshots, kept_snapshots
 from mindguard.snapshots.storage.catalog import list_snapshots, proven
 from mindguard.snapshots.storage.s3_errors import StoreError
 from mindguard.snapshots.storage.store import Store
@@ -28,6 +30,7 @@ from mindguard.snapshots.tempdisk import DiskFull
 from tests.integration.fault_proxy import Answer, Fault, Some, s3_proxy
 from tests.integration.restoring import NOW, empty_database, fingerprints, take
 from tests.stored_objects import damage
+from tests.waiting import wait_until
 
 TABLE = (
     "create table public.t (id int primary key, v text);"
@@ -340,3 +343,18 @@ def test_the_schema_dump_needs_no_disk(database: str, store: Store) -> None:
         taken = take(database, store)
     verify_snapshot(taken.manifest, store).check()
     assert taken.manifest.schema_dump.bytes > 200_000
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_page_instead_of_a_listing_deletes_nothing(number: int, database: str, store: Store, behind: Behind) -> None:
+    """Each listing of an expiry in turn is answered by a login page with status 200, which is not an empty bucket."""
+    take(database, store)
+    before = set(store.keys())
+    rules = RetentionSettings().model_copy(update={"grace_hours": 0})
+    newest = max(each.written_at for each in store.listing())
+    wait_until(lambda: store.clock() > newest + timedelta(seconds=1), 10, "the store's clock stands still")
+    fault = Some("page", "GET", "list-type", after=number, times=1)
+    with behind(fault) as faulty, pytest.raises(MindGuardError, match="not a listing"):
+        expire_snapshots(faulty, rules, now=store.clock(), apply=True).check()
+    assert set(store.keys()) == before
+    assert check_all_published(store) == 1

@@ -82,7 +82,8 @@ class MemoryClient:
             if key.startswith(Prefix)
         ]
         date = format_datetime(self.now, usegmt=True)
-        return {"Contents": listed, "ResponseMetadata": {"HTTPHeaders": {"date": date}}}
+        answer = {"Name": "bucket", "IsTruncated": False, "Contents": listed}
+        return answer | {"ResponseMetadata": {"HTTPHeaders": {"date": date}}}
 
     def get_paginator(self, name: str) -> Any:
         class Paginator:

@@ -215,8 +215,8 @@ def _collect_garbage(store: Store, grace: timedelta, expired: Expired) -> None:
     expired.foreign = sorted({each.key for each in listed if store.layout.kind(each.key) is None})
     _abort_uploads(store, before, expired)
     try:
-        needed = _needed(store)
-    except (ManifestInvalid, Unreadable) as error:
+        needed = _needed(store, expired)
+    except (ManifestInvalid, ObjectMissing, Unreadable) as error:
         expired.faults.append(f"no part is removed, because a manifest cannot be read: {error}")
         return
     garbage = [
@@ -231,19 +231,22 @@ def _collect_garbage(store: Store, grace: timedelta, expired: Expired) -> None:
     expired.bytes += sum(each.bytes for each in gone)
 
 
-def _needed(store: Store) -> set[str]:
-    """Return the keys of everything that belongs to a snapshot, including its proof and hold."""
+def _needed(store: Store, expired: Expired) -> set[str]:
+    """Return the keys of everything that belongs to a snapshot, including its proof and hold.
 
-    def names(key: str) -> set[str]:
-        try:
-            return {each.key for each in read_manifest(store, key).objects}
-        except ObjectMissing:  # another run has just expired it
-            return set()
+    The manifests are those of two listings, before and after the removals: a listing that left some out must not make
+    their parts garbage.
 
-    keys = store.manifest_keys()
+    Raises:
+        ObjectMissing: a manifest was listed and is gone, although this run did not remove it.
+        ManifestInvalid, Unreadable: a manifest does not say what it needs.
+    """
+    known = {each.snapshot.key for each in expired.decisions if each.snapshot.snapshot_id not in expired.snapshots}
+    keys = known.union(store.manifest_keys())
     with ThreadPoolExecutor(_THREADS, "expire") as pool:
+        named = pool.map(lambda key: {each.key for each in read_manifest(store, key).objects}, keys)
         beside = {Layout.beside(key, "proof") for key in keys} | {Layout.beside(key, "hold") for key in keys}
-        return beside.union(*pool.map(names, keys))
+        return beside.union(*named)
 
 
 def _abort_uploads(store: Store, before: datetime, expired: Expired) -> None:

@@ -144,7 +144,8 @@ class Store:
                 no body with details.)
         """
         with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
-            self._client.list_objects_v2(Bucket=self.bucket, Prefix=f"{self.prefix}/", MaxKeys=1)
+            answer = self._client.list_objects_v2(Bucket=self.bucket, Prefix=f"{self.prefix}/", MaxKeys=1)
+            self._require_listing(answer)
 
     def create(self, key: str, body: BinaryIO | bytes, content: Content) -> None:
         """Write an object that must not exist yet; the store itself checks the SHA-256 of what arrives.
@@ -268,6 +269,7 @@ class Store:
         """
         with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
             answer = self._client.list_objects_v2(Bucket=self.bucket, Prefix=f"{self.prefix}/", MaxKeys=1)
+            self._require_listing(answer)
         try:
             return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
         except (KeyError, ValueError):
@@ -364,10 +366,10 @@ class Store:
         found: list[Listed] = []
         with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
             if not (versions and self._versioned()):
-                for page in self._client.get_paginator("list_objects_v2").paginate(**request):
+                for page in self._pages("list_objects_v2", request):
                     found += [Listed(o["Key"], o["Size"], o["LastModified"]) for o in page.get("Contents", ())]
                 return found
-            for versioned in self._client.get_paginator("list_object_versions").paginate(**request):
+            for versioned in self._pages("list_object_versions", request):
                 found += [
                     Listed(v["Key"], v["Size"], v["LastModified"], v["VersionId"])
                     for v in versioned.get("Versions", ())
@@ -415,10 +417,7 @@ class Store:
         """Return the multipart uploads under the prefix that were neither completed nor aborted."""
         found: list[Upload] = []
         with self._explained(f"list uploads in s3://{self.bucket}/{self.prefix}"):
-            pages = self._client.get_paginator("list_multipart_uploads").paginate(
-                Bucket=self.bucket, Prefix=f"{self.prefix}/"
-            )
-            for page in pages:
+            for page in self._pages("list_multipart_uploads", {"Bucket": self.bucket, "Prefix": f"{self.prefix}/"}):
                 found += [Upload(u["Key"], u["UploadId"], u["Initiated"]) for u in page.get("Uploads", ())]
         return found
 
@@ -442,12 +441,30 @@ class Store:
         """Return every key under the prefix that continues with `below`."""
         found: list[str] = []
         with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=f"{self.prefix}/{below}"
-            )
-            for page in pages:
+            for page in self._pages("list_objects_v2", {"Bucket": self.bucket, "Prefix": f"{self.prefix}/{below}"}):
                 found.extend(each["Key"] for each in page.get("Contents", ()))
         return found
+
+    def _pages(self, operation: Any, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield the answers to a listing, page by page.
+
+        Raises:
+            StoreError: an answer is not a listing.
+        """
+        for page in self._client.get_paginator(operation).paginate(**request):
+            self._require_listing(page)
+            yield page
+
+    def _require_listing(self, answer: Any) -> None:
+        """Refuse an answer that is not a listing: boto3 reads any other page with status 200 as an empty one.
+
+        Whoever took it for an empty bucket would delete the parts of all snapshots.
+        """
+        if "IsTruncated" not in answer or not (answer.get("Name") or answer.get("Bucket")):
+            raise StoreError(
+                f"cannot list s3://{self.bucket}/{self.prefix}: the answer is not a listing of a bucket",
+                hint="is a proxy or a login page between this machine and the store?",
+            )
 
     def _explained(self, doing: str) -> AbstractContextManager[None]:
         return explained(doing, bucket=self.bucket, locking="ObjectLockMode" in self._written_as)

@@ -153,11 +153,31 @@ def test_manifests_are_listed_oldest_first_whatever_day_they_are_filed_under(sto
     ]
     assert filed[0] == "key-tables/snapshots/2026-11-20/20261119T170000Z-b.json"
     pages: list[dict[str, Any]] = [
-        {"Contents": [{"Key": filed[0]}, {"Key": "key-tables/snapshots/notes.txt"}], "IsTruncated": True},
-        {"Contents": [{"Key": filed[1]}, {"Key": filed[2]}], "IsTruncated": False},
+        {
+            "Contents": [{"Key": filed[0]}, {"Key": "key-tables/snapshots/notes.txt"}],
+            "IsTruncated": True,
+            "Name": "bucket",
+        },
+        {"Contents": [{"Key": filed[1]}, {"Key": filed[2]}], "IsTruncated": False, "Name": "bucket"},
     ]
     pages[0]["NextContinuationToken"] = "next"
+    for each in pages:
+        each["Name"] = "bucket"
     request = {"Bucket": "bucket", "Prefix": "key-tables/snapshots/"}
     answers.add_response("list_objects_v2", pages[0], request)
     answers.add_response("list_objects_v2", pages[1], {**request, "ContinuationToken": "next"})
     assert store.manifest_keys() == [filed[2], filed[0], filed[1]]
+
+
+@pytest.mark.parametrize("answer", [{}, {"IsTruncated": False}, {"Name": "bucket"}])
+def test_an_answer_that_is_no_listing_is_not_an_empty_bucket(
+    store: Store, answers: Stubber, answer: dict[str, Any]
+) -> None:
+    """boto3 reads a login page with status 200 as an answer without any fields."""
+    for ask in (store.manifest_keys, store.listing, store.check_access, store.clock):
+        answers.add_response("list_objects_v2", answer)
+        with pytest.raises(StoreError, match="not a listing of a bucket"):
+            ask()
+    answers.add_response("list_multipart_uploads", {})
+    with pytest.raises(StoreError, match="not a listing of a bucket"):
+        store.uploads()
