@@ -25,7 +25,8 @@ def _operations(package: str) -> set[str]:
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Attribute)
-                and node.func.attr == "get_paginator"
+                and node.func.attr in ("get_paginator", "_pages")
+                and isinstance(node.args[0], ast.Constant)
             ):
                 names.add(ast.literal_eval(node.args[0]))
     return {"".join(map(str.capitalize, name.split("_"))) for name in names - {"get_paginator", "meta"}}
