@@ -143,9 +143,7 @@ class Store:
             StoreError: one line that says what to correct. (This is why the request is not a HEAD: its answers have
                 no body with details.)
         """
-        with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
-            answer = self._client.list_objects_v2(Bucket=self.bucket, Prefix=f"{self.prefix}/", MaxKeys=1)
-            self._require_listing(answer)
+        self._list_one()
 
     def create(self, key: str, body: BinaryIO | bytes, content: Content) -> None:
         """Write an object that must not exist yet; the store itself checks the SHA-256 of what arrives.
@@ -267,9 +265,7 @@ class Store:
         Raises:
             StoreError: the store could not be asked, or its answer has no time.
         """
-        with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
-            answer = self._client.list_objects_v2(Bucket=self.bucket, Prefix=f"{self.prefix}/", MaxKeys=1)
-            self._require_listing(answer)
+        answer = self._list_one()
         try:
             return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
         except (KeyError, ValueError):
@@ -444,6 +440,13 @@ class Store:
             for page in self._pages("list_objects_v2", {"Bucket": self.bucket, "Prefix": f"{self.prefix}/{below}"}):
                 found.extend(each["Key"] for each in page.get("Contents", ()))
         return found
+
+    def _list_one(self) -> Any:
+        """Return the answer to the smallest listing, of at most one key."""
+        with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
+            answer = self._client.list_objects_v2(Bucket=self.bucket, Prefix=f"{self.prefix}/", MaxKeys=1)
+            self._require_listing(answer)
+        return answer
 
     def _pages(self, operation: Any, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield the answers to a listing, page by page.
