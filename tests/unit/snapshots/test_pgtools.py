@@ -177,7 +177,8 @@ def test_a_dump_is_of_the_schema_and_of_the_snapshots_instant(program: Program) 
     program("pg_dump", 'echo "$@"')
     program("pg_restore", "cat")
     dump, digest = dump_schema(CONNINFO, "00000003-0000001B-1")
-    assert dump.startswith(b"--schema-only --format=custom --snapshot=00000003-0000001B-1 --dbname=")
+    options = b"--schema-only --format=custom --encoding=UTF8 --snapshot=00000003-0000001B-1 --lock-wait-timeout=10000"
+    assert dump.startswith(options + b" --dbname=")
     assert digest == hashlib.sha256(dump).hexdigest()
 
 
@@ -193,4 +194,18 @@ def test_a_dump_that_cannot_be_read_back_is_a_failure(dumped: Any, program: Prog
     dumped(SCRIPT)
     program("pg_restore", "echo 'input file does not appear to be a valid archive' >&2; exit 1")
     with pytest.raises(ToolFailed, match=r"^pg_restore failed: input file does not appear to be a valid archive$"):
+        dump_schema(CONNINFO, "00000003-0000001B-1")
+
+
+def test_a_program_that_does_not_end_is_ended(program: Program) -> None:
+    program("pg_dump", "exec sleep 600")
+    with pytest.raises(ToolFailed, match=r"^pg_dump was ended after 1 s$"):
+        dump_schema(CONNINFO, "00000003-0000001B-1", timeout_s=1)
+
+
+def test_a_lock_that_a_dump_waited_for_is_named_by_what_pg_dump_asked(program: Program) -> None:
+    program(
+        "pg_dump", "echo 'pg_dump: error: query failed: 错误' >&2; echo 'Query was: LOCK TABLE public.t' >&2; exit 1"
+    )
+    with pytest.raises(ToolFailed, match="another session holds a lock on a table"):
         dump_schema(CONNINFO, "00000003-0000001B-1")

@@ -22,6 +22,10 @@ class ColumnMissing(SourceError):
     """`part_by` names a column that the table does not have."""
 
 
+class Stopped(SourceError):
+    """The snapshot was stopped, or reached its maximum age, before it was complete."""
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of the error's text that is not blank, or the error's type if there is none."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

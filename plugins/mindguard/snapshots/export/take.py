@@ -13,7 +13,7 @@ from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.export.exporter import Exporter, TableProgress
 from mindguard.snapshots.export.gate import suspicions
 from mindguard.snapshots.export.reuse import Reuse
-from mindguard.snapshots.export.source import open_source
+from mindguard.snapshots.export.source import Chosen, open_source
 from mindguard.snapshots.progress import Progress
 from mindguard.snapshots.storage import manifest
 from mindguard.snapshots.storage.catalog import id_of, newest_snapshot, read_manifest
@@ -106,11 +106,17 @@ def take_snapshot(
     previous = newest_snapshot(store, progress=progress)
     last_good = newest_snapshot(store, good=True, progress=progress)
     reuse = Reuse(store, settings, (previous, last_good), run=secrets.token_hex(6))
-    with open_source(conninfo, max_age_s=settings.max_age_minutes * 60) as source:
-        described = [source.describe(table.name, table.part_by) for table in settings.tables]
-        exporter = Exporter(source, store, settings, previous, reuse, started=started, progress=progress)
+    chosen = [Chosen(table.name, table.part_by, table.inherited) for table in settings.tables]
+    limits = {"max_age_s": settings.max_age_minutes * 60, "lock_timeout_s": settings.lock_timeout_s}
+    with open_source(conninfo, chosen, **limits) as source:
+        described = source.describe_all(chosen)
+        not_held = source.not_held(described)
+        for line in not_held:
+            progress(line)
+        exporter = Exporter(source, store, settings, previous, reuse, progress=progress)
         tables, schema_dump = exporter.run(described)
         enums, sequences = source.enums(described), source.sequences(described)
+        source.check_unchanged(described)
     taken_at = now.astimezone(UTC).replace(microsecond=0)
     result = Manifest(
         snapshot_id=manifest.new_snapshot_id(taken_at, secrets.token_hex(3)),
@@ -121,6 +127,7 @@ def take_snapshot(
         enums=enums,
         sequences=sequences,
         schema_dump=schema_dump,
+        not_held=not_held,
         quarantined_for=suspicions(tables, last_good, settings.gate),
         keys=store.encryption.needed_keys(part.key for table in tables for part in table.parts),
     )

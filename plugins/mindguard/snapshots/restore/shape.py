@@ -32,10 +32,11 @@ class Live:
 
 def find_live(connection: psycopg.Connection[dict[str, Any]], table: Table) -> Live | None:
     """Return the live table, or None if there is none."""
-    found = connection.execute(statement("select_table"), table.table_name._asdict()).fetchone()
+    schema, name = table.table_name
+    found = connection.execute(statement("select_table"), {"schemas": [schema], "names": [name]}).fetchone()
     if not found:
         return None
-    columns = connection.execute(statement("select_columns"), {"oid": found["oid"]}).fetchall()
+    columns = connection.execute(statement("select_columns"), {"tables": [found["oid"]]}).fetchall()
     current = [(column["name"], column["type"], column["generated"]) for column in columns]
     recorded = [(column.name, column.type, column.generated) for column in table.columns]
     return Live(found["oid"], identifier(*table.table_name), same_columns=current == recorded)

@@ -82,6 +82,11 @@ class Table(_Record):
 
     name: str = Field(description="schema.table, unquoted")
     kind: Literal["table", "partitioned table", "materialized view"]
+    inherited: Literal["own", "all"] | None = Field(
+        None,
+        description="for a table that others inherit from: own rows only, or also those of its children, which are "
+        "then rows of this table; null: none inherits from it",
+    )
     columns: tuple[Column, ...]
     primary_key: tuple[str, ...] = ()
     part_by: str = Field(description="column (or ctid) whose ranges cut the table into parts")
@@ -109,7 +114,7 @@ class Enum(_Record):
 
 
 class Sequence(_Record):
-    """Position of a sequence that feeds a column of the tables. It is read after the rows, so never behind them."""
+    """Position of a sequence. It is read after the rows, so never behind them."""
 
     name: str = Field(description="schema.sequence, quoted where PostgreSQL would quote it")
     last_value: int
@@ -122,6 +127,9 @@ class SourceIdentity(_Record):
     database: str
     server_version: int = Field(description="server_version_num, for instance 180006")
     system_identifier: str | None = Field(description="null if the role may not read it")
+    search_path: str | None = Field(
+        None, description="search_path of the source's sessions by default; null: not recorded"
+    )
     lsn: str = Field(description="position in the write-ahead log when the snapshot was taken")
     exported_snapshot: str
 
@@ -142,6 +150,9 @@ class Manifest(_Record):
     schema_dump: StoredObject = Field(description="pg_dump --schema-only -Fc of the whole database at the same instant")
     quarantined_for: tuple[str, ...] = Field(
         (), description="why this snapshot does not count as good, one line for each reason; empty: it is good"
+    )
+    not_held: tuple[str, ...] = Field(
+        (), description="what the tables refer to and the snapshot does not hold, one line each: large objects"
     )
     keys: tuple[str, ...] = Field(
         (), description="ids of the master keys that reading it needs; empty: it is not encrypted on the client's side"

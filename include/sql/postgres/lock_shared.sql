@@ -1,0 +1,1 @@
+lock table {tables} in access share mode
