@@ -36,7 +36,9 @@ log = logging.getLogger(__name__)
 _Job = namedtuple("_Job", "manifest store conninfo request")  # a snapshot, its store, the target, what to restore
 
 FORM = {
-    "snapshot_id": Param("latest", type="string", title="Snapshot", description="Its id, or `latest`."),
+    "snapshot_id": Param(
+        "latest", type="string", title="Snapshot", description="Its id, or `latest`, the newest good one."
+    ),
     "tables": Param(
         [],
         type="array",
@@ -53,6 +55,9 @@ FORM = {
     ),
     "into": Param("", type="string", title="Into schema", description="A new schema. Empty: restored_<snapshot id>."),
     "swap": Param(default=False, type="boolean", title="Swap", description="Put them in the live tables' places."),
+    "quarantined": Param(
+        default=False, type="boolean", title="Quarantined", description="Accept a snapshot that the gate quarantined."
+    ),
     "connection": Param("", type="string", title="Target", description="Connection id. Empty: connections.restore."),
 }
 
@@ -113,7 +118,8 @@ def _job(params: Any) -> _Job:
     store = backup_store(settings)
     conninfo = postgres_conninfo(connection(params["connection"] or settings.connections.restore))
     request = RestoreRequest(tuple(params["tables"]), tuple(params["where_key"]), params["into"], params["swap"])
-    return _Job(find_snapshot(store, params["snapshot_id"]), store, conninfo, request)
+    manifest = find_snapshot(store, params["snapshot_id"], quarantined=params["quarantined"])
+    return _Job(manifest, store, conninfo, request)
 
 
 restore_tables()

@@ -187,14 +187,15 @@ def test_three_that_wait_for_each_other_in_a_circle_are_parted(database: str, st
 
 
 def test_a_snapshot_is_ended_when_its_time_is_over_whatever_it_is_doing(database: str) -> None:
-    with (
-        pytest.raises(
-            Stopped, match=r"^not complete after .* minutes; nothing was published – raise snapshot\.max_age"
-        ),
-        open_source(database, [Chosen("public.small")], max_age_s=1) as source,
+    def sleep_in_a_snapshot() -> None:
+        with open_source(database, [Chosen("public.small")], max_age_s=1) as source:
+            source._connection.execute("set local statement_timeout = 0")
+            source._connection.execute("select pg_sleep(600)")
+
+    with pytest.raises(
+        Stopped, match=r"^not complete after .* minutes; nothing was published – raise snapshot\.max_age"
     ):
-        source._connection.execute("set local statement_timeout = 0")
-        source._connection.execute("select pg_sleep(600)")
+        sleep_in_a_snapshot()
 
 
 def test_a_snapshot_whose_watch_was_ended_gives_up(database: str, store: Store) -> None:

@@ -62,6 +62,12 @@ def test_a_file_holds_one_statement(file: Path) -> None:
 
 
 @EVERY_FILE
+def test_a_file_is_understood_by_a_server_of_any_encoding(file: Path) -> None:
+    """The server gets the comments too, and refuses a character that its encoding lacks."""
+    assert file.read_text("utf-8").isascii()
+
+
+@EVERY_FILE
 def test_a_file_can_be_filled_in(file: Path) -> None:
     text = statement(file.stem, **dict.fromkeys(filled_in(file), raw("1"))).as_string()
     assert not re.search("[{}]", NOT_CODE.sub(" ", text))

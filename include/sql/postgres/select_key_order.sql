@@ -21,7 +21,7 @@ with recursive keys as (
 
 select distinct on (keys.attrelid)
     keys.attrelid::bigint as table_oid,
-    -- Without a modifier, as nothing may be cut off: format_type(…, null) would spell char(20) as a char of length 1.
+    -- Without a modifier, as nothing may be cut off: format_type(oid, null) would spell char(20) as a char of length 1.
     format_type(t.oid, -1) as type,
     less_schema.nspname as less_schema,
     less.oprname as less_name,

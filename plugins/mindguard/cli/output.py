@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mindguard.snapshots.storage.store import Store
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-SnapshotId = Annotated[str, typer.Argument(metavar="ID", help="A snapshot's id, or `latest`.")]
+SnapshotId = Annotated[str, typer.Argument(metavar="ID", help="A snapshot's id, or `latest`, the newest good one.")]
 
 
 def settings_and_store() -> tuple[Settings, Store]:

@@ -25,8 +25,8 @@ class TableSettings(Section):
     )
     inherited: Literal["own", "all"] | None = Field(
         None,
-        description="for a table that others inherit from: `own` takes its own rows, and the children are tables like "
-        "any other; `all` takes the children's rows as well, as rows of this table. Without it, such a table is refused",
+        description="for a table that others inherit from, which is refused without it: `own` takes its own rows, and "
+        "its children are tables like any other; `all` takes their rows as well, as rows of this table",
     )
 
     @field_validator("name")

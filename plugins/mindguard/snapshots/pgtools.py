@@ -90,8 +90,8 @@ def run(
         timeout_s: seconds after which the program is ended; None: it may run as long as it takes.
 
     Raises:
-        ToolFailed: the exit status was not 0, the time was over, or a secret needs a service file and the connection names a service
-            of its own already.
+        ToolFailed: the exit status was not 0, the time was over, or a secret needs a service file and the connection
+            names a service of its own already.
     """
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 

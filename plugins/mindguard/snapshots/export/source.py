@@ -337,7 +337,7 @@ class SourceSnapshot:
                 )
                 for row in found[first : first + _SEQUENCES_AT_ONCE]
             ]
-            rows = self._connection.execute(joined(" union all ", states))
+            rows = self._connection.execute(fragment("{states}", states=joined(" union all ", states)))
             read += [manifest.Sequence.model_validate(row) for row in rows]
         return tuple(read)
 
@@ -519,7 +519,7 @@ def _inherited_unsaid(name: str, tree: Sequence[_Member]) -> SourceError:
     more = f" and {len(children) - 3} more" if len(children) > 3 else ""
     return SourceError(
         f"other tables inherit from {name}, so its rows may be in them: {', '.join(children[:3])}{more}",
-        hint="set `inherited: own` for it and name the children that you need, or `inherited: all` to take all as its rows",
+        hint="set `inherited: own` for it and name the children as tables, or `inherited: all` to take all as its rows",
     )
 
 

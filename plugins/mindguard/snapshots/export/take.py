@@ -50,6 +50,9 @@ class Taken:
         """Return a few numbers for XCom, the command line and reports; no rows."""
         return {
             "snapshot_id": self.manifest.snapshot_id,
+            "status": self.manifest.status,
+            "quarantined_for": list(self.manifest.quarantined_for),
+            "not_held": list(self.manifest.not_held),
             "key": self.key,
             "taken_at": self.manifest.taken_at.isoformat(),
             "seconds": round(self.seconds, 3),
@@ -136,6 +139,8 @@ def take_snapshot(
     reuse.check_after_publishing()
     source_bytes = sum(table.bytes for table in described)
     taken = Taken(result, key, time.monotonic() - started, exporter.tables, source_bytes)
+    for reason in result.quarantined_for:
+        progress(f"QUARANTINED: {reason}")
     progress(
         f"published {result.snapshot_id}: {result.rows:,} rows, {len(result.parts)} parts, "
         f"{result.stored_bytes / 1e6:,.1f} MB stored, {taken.seconds:.1f} s, {taken.mb_per_s:,.0f} MB/s of source"

@@ -94,8 +94,9 @@ class Watch:
         waiter = next(iter(self._execute("select_waiters", seconds=self._lock_timeout_s)), None)
         if waiter is None:
             return None
+        who = f"session {waiter['pid']} of role {waiter['role']}"
         return Blocking(
-            f"session {waiter['pid']} of role {waiter['role']} waited {waiter['seconds']:.0f} s for {waiter['relation']}, "
+            f"{who} waited {waiter['seconds']:.0f} s for {waiter['relation']}, "
             "which this snapshot had locked for reading; nothing was published",
             hint="take the snapshot when no migration runs",
         )

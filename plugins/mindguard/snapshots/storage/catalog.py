@@ -42,27 +42,51 @@ def list_snapshots(store: Store, *, unreadable: Callable[[str, MindGuardError], 
     return found
 
 
-def find_snapshot(store: Store, snapshot_id: str) -> Manifest:
-    """Return the snapshot with this id; `latest` is the newest one.
+class SnapshotQuarantined(MindGuardError):
+    """The gate quarantined this snapshot, and it was not asked for as such."""
+
+
+def find_snapshot(store: Store, snapshot_id: str, *, quarantined: bool = True) -> Manifest:
+    """Return the snapshot with this id; `latest` is the newest good one.
+
+    Args:
+        store: where the snapshots are.
+        snapshot_id: the snapshot's id, or `latest`.
+        quarantined: whether a quarantined snapshot may be named. `latest` never is one.
 
     Raises:
         SnapshotMissing: there is no such snapshot.
+        SnapshotQuarantined: the snapshot is quarantined, and must not be.
         ManifestInvalid: its manifest cannot be trusted.
         Unreadable: its manifest cannot be decrypted; KeyMissing names every key that the ring lacks.
     """
     found = read_manifest(store, find_key(store, snapshot_id))
     store.encryption.require(found.keys, f"snapshot {found.snapshot_id}")
+    if found.quarantined_for and not quarantined:
+        raise SnapshotQuarantined(
+            f"snapshot {found.snapshot_id} is quarantined: {'; '.join(found.quarantined_for)}",
+            hint="choose `latest`, the newest good one, or accept it as it is (--quarantined, or the form's switch)",
+        )
     return found
 
 
 def find_key(store: Store, snapshot_id: str) -> str:
-    """Return the key of this snapshot's manifest; `latest` is the newest snapshot.
+    """Return the key of this snapshot's manifest; `latest` is the newest snapshot that is not quarantined.
 
     Raises:
         SnapshotMissing: there is no such snapshot.
+        ManifestInvalid, Unreadable: `latest` was asked for, and a newer manifest does not say whether it is good.
     """
     keys = store.manifest_keys()
-    matching = keys[-1:] if snapshot_id == "latest" else [key for key in keys if key.endswith(f"/{snapshot_id}.json")]
+    if snapshot_id == "latest" and keys:
+        good = next((key for key in reversed(keys) if not read_manifest(store, key).quarantined_for), None)
+        if good:
+            return good
+        raise SnapshotMissing(
+            f"every one of the {len(keys)} snapshots under s3://{store.bucket}/{store.prefix} is quarantined",
+            hint="`mindguard snapshot show` says why; name one by its id if its rows are meant nevertheless",
+        )
+    matching = [key for key in keys if key.endswith(f"/{snapshot_id}.json")]
     if not matching:
         raise SnapshotMissing(
             f"there is no snapshot {snapshot_id} under s3://{store.bucket}/{store.prefix}",

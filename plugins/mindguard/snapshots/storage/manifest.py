@@ -159,6 +159,11 @@ class Manifest(_Record):
     )
 
     @property
+    def status(self) -> Literal["good", "quarantined"]:
+        """Whether the gate let it count as good."""
+        return "quarantined" if self.quarantined_for else "good"
+
+    @property
     def rows(self) -> int:
         """Rows of all tables."""
         return sum(table.rows for table in self.tables)
