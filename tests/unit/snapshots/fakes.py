@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from io import BytesIO
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa
 from botocore.exceptions import ClientError
@@ -41,7 +42,10 @@ class MemoryClient:
         errors: S3 error code by operation and key.
         written_at: when each object was written.
         now: the clock.
+        meta: where botocore's handlers are registered; nobody calls them here.
     """
+
+    meta = Mock()
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -63,18 +67,20 @@ class MemoryClient:
         self._fail("get_object", Key)
         if Key not in self.objects:
             raise _error("NoSuchKey", "get_object")
-        return {"Body": StreamingBody(BytesIO(self.objects[Key]), len(self.objects[Key]))}  # type: ignore[arg-type]
+        body = self.objects[Key]
+        return {"Body": StreamingBody(BytesIO(body), len(body)), "ContentLength": len(body)}  # type: ignore[arg-type]
 
     def head_object(self, *, Key: str, **_: Any) -> dict[str, Any]:
         if Key not in self.objects:
-            raise _error("404", "head_object")
+            raise _error("404", "HeadObject")
         body, at = self.objects[Key], self.written_at[Key]
         return {"ContentLength": len(body), "Metadata": self._metadata[Key], "LastModified": at}
 
-    def delete_object(self, *, Key: str, **_: Any) -> None:
+    def delete_object(self, *, Key: str, **_: Any) -> dict[str, Any]:
         with self._lock:
             self._fail("delete_object", Key)
             self.objects.pop(Key, None)
+        return {"ResponseMetadata": {"HTTPStatusCode": 204}}
 
     def list_objects_v2(self, *, Prefix: str, **_: Any) -> dict[str, Any]:
         listed = [

@@ -163,8 +163,8 @@ def read_manifest(store: Store, key: str) -> Manifest:
         ObjectMissing, StoreError: see `Store.read`.
     """
     try:
-        return Manifest.from_bytes(store.read_sealed(key), origin=key)
+        return Manifest.from_bytes(store.read_sealed(key), origin=key, prefix=store.prefix)
     except KeyMissing:
         raise
     except (ManifestInvalid, Unreadable):
-        return Manifest.from_bytes(store.read_sealed(key), origin=key)
+        return Manifest.from_bytes(store.read_sealed(key), origin=key, prefix=store.prefix)

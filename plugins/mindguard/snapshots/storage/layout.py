@@ -27,14 +27,23 @@ Kind = Literal["part", "schema", "manifest", "proof", "hold", "probe", "damaged"
 _SNAPSHOT = r"snapshots/\d{4}-\d\d-\d\d/\d{8}T\d{6}Z-[0-9a-f]+"
 
 _LAYOUT: dict[Kind, re.Pattern[str]] = {
-    "part": re.compile(r"parts/[^/]+/[0-9a-f]{40,64}(-[0-9a-f]+)?\.parquet"),
-    "schema": re.compile(r"schema/[0-9a-f]{64}(-[0-9a-f]+)?\.dump"),
+    "part": re.compile(r"parts/[^/]+/[0-9a-f]{40,64}(?:-[0-9a-f]+)?\.parquet"),
+    "schema": re.compile(r"schema/[0-9a-f]{64}(?:-[0-9a-f]+)?\.dump"),
     "manifest": re.compile(rf"{_SNAPSHOT}\.json"),
     "proof": re.compile(rf"{_SNAPSHOT}\.proof\.json"),
     "hold": re.compile(rf"{_SNAPSHOT}\.hold\.json"),
     "probe": re.compile(r"probe/[0-9a-f]{16}"),
     "damaged": re.compile(r"damaged/[0-9a-f]{64}\.json"),
 }
+
+
+_BELOW = re.compile(f"(?:^|/)({'|'.join(pattern.pattern for pattern in _LAYOUT.values())})$")
+
+
+def below_prefix(key: str) -> str | None:
+    """Return what follows the prefix in a key, whatever the prefix; None: the key does not belong to this package."""
+    found = _BELOW.search(key)
+    return found[1] if found else None
 
 
 @dataclass(frozen=True)
@@ -56,8 +65,15 @@ class Layout:
         return f"{self.prefix}/snapshots/{day:%Y-%m-%d}/{snapshot_id}.json"
 
     def damage_key(self, key: str) -> str:
-        """Return the key of the note that the object under `key` is damaged."""
-        return f"{self.prefix}/damaged/{hashlib.sha256(key.encode()).hexdigest()}.json"
+        """Return the key of the note that the object under `key` is damaged; a copy under another prefix keeps it."""
+        return self._damage_key(below_prefix(key) or key)
+
+    def damage_keys(self, key: str) -> set[str]:
+        """Return the keys under which that note may be: versions up to 0.1 named it after the whole key."""
+        return {self.damage_key(key), self._damage_key(key)}
+
+    def _damage_key(self, name: str) -> str:
+        return f"{self.prefix}/damaged/{hashlib.sha256(name.encode()).hexdigest()}.json"
 
     @staticmethod
     def beside(manifest_key: str, kind: Literal["proof", "hold"]) -> str:

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.storage.content import Content
+from mindguard.snapshots.storage.layout import below_prefix
 
-FORMAT = 1
+FORMAT: Final = 2
+"""Format 1 has the same fields, but its keys begin with the prefix under which the snapshot was taken."""
+
+_READABLE = (1, FORMAT)
 
 
 class ManifestInvalid(MindGuardError):
@@ -45,7 +49,7 @@ class Column(_Record):
 class StoredObject(_Record):
     """An immutable object: a part, or another object that is stored beside the parts."""
 
-    key: str
+    key: str = Field(description="below the prefix of the snapshots, for instance parts/public.t/….parquet")
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the stored bytes")
     bytes: int = Field(ge=1)
 
@@ -137,7 +141,7 @@ class SourceIdentity(_Record):
 class Manifest(_Record):
     """One snapshot: all tables as they were at one instant."""
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = FORMAT
     snapshot_id: str
     taken_at: AwareDatetime = Field(description="UTC")
     logical_date: AwareDatetime | None = Field(
@@ -187,11 +191,19 @@ class Manifest(_Record):
         """Return JSON for the store, with a digest over everything else so that an altered manifest is noticed."""
         # The field is left out if there are no keys, so that versions from before encryption can read the manifest.
         body = self.model_dump(mode="json", exclude=None if self.keys else {"keys"})
+        if self.format != 1:
+            body = _with_keys(body, lambda key: below_prefix(key) or key)
         return json.dumps(body | {"digest": _digest(body)}, ensure_ascii=False, indent=1).encode()
 
     @classmethod
-    def from_bytes(cls, stored: bytes, *, origin: str) -> Manifest:
+    def from_bytes(cls, stored: bytes, *, origin: str, prefix: str = "") -> Manifest:
         """Read a manifest that `to_bytes` wrote.
+
+        Args:
+            stored: the bytes.
+            origin: where they come from, for errors.
+            prefix: the prefix under which they were found. All keys become keys under this prefix, whatever the one
+                under which the snapshot was taken: a copy is never read from its original.
 
         Raises:
             ManifestInvalid: the bytes are not JSON, were altered, have another format, or are inconsistent.
@@ -202,13 +214,15 @@ class Manifest(_Record):
             digest_now = _digest(body)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ManifestInvalid(f"manifest {origin} is not a manifest of this package") from None
-        if body.get("format") != FORMAT:
+        if body.get("format") not in _READABLE:
             raise ManifestInvalid(
-                f"manifest {origin} has format {body.get('format')}, this version reads format {FORMAT}",
+                f"manifest {origin} has format {body.get('format')}, this version reads format 1 and {FORMAT}",
                 hint="use the version of mindguard that wrote it",
             )
         if digest != digest_now:
             raise ManifestInvalid(f"manifest {origin} was altered after it was published")
+        if prefix:
+            body = _with_keys(body, lambda key: f"{prefix}/{_below(key, origin)}")
         try:
             manifest = cls.model_validate(body)
         except ValidationError as error:
@@ -229,6 +243,25 @@ class Manifest(_Record):
                 raise ManifestInvalid(
                     f"manifest {origin}: the parts of {table.name} ({rows} rows) are not the table ({table.rows} rows)"
                 )
+
+
+def _with_keys(value: Any, change: Callable[[str], str]) -> Any:
+    """Return the JSON value with another key for each stored object in it."""
+    if isinstance(value, list):
+        return [_with_keys(each, change) for each in value]
+    if not isinstance(value, dict):
+        return value
+    changed = {name: _with_keys(each, change) for name, each in value.items()}
+    if "sha256" in value and isinstance(value.get("key"), str):
+        changed["key"] = change(value["key"])
+    return changed
+
+
+def _below(key: str, origin: str) -> str:
+    below = below_prefix(key)
+    if below is None:
+        raise ManifestInvalid(f"manifest {origin} names {key!r}, which is no key of this package")
+    return below
 
 
 def _digest(body: dict[str, Any]) -> str:

@@ -1,0 +1,207 @@
+"""A store, or a proxy before it, whose answers are not true: nobody takes absence for a fact."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from devstack.stack import Stack
+from mindguard.connections import Connection, s3_client
+from mindguard.errors import MindGuardError
+from mindguard.settings.snapshot import RetentionSettings
+from mindguard.snapshots.restore.drill import DrillBroke, drill_stored
+from mindguard.snapshots.retention.expire import Expired, expire_snapshots
+from mindguard.snapshots.retention.holds import hold
+from mindguard.snapshots.storage.catalog import list_snapshots, proven
+from mindguard.snapshots.storage.s3_errors import NoAnswer, StoreError, StoreFault
+from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.verify import note_damage, verify_snapshot
+from tests.integration.fault_proxy import Answer, Fault, Some, s3_proxy
+from tests.integration.restoring import NOW, take
+from tests.waiting import wait_until
+
+PARTS, MANIFEST, SCHEMA, PROOF, HOLD, NOTE = ".parquet", ".json", ".dump", ".proof.json", ".hold.json", "/damaged/"
+FOREIGN = "is a proxy or a login page between this machine and the store"
+
+Behind = Callable[..., AbstractContextManager[Store]]
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    with psycopg.connect(fresh_database) as connection:
+        connection.execute(
+            "create table public.t (id int primary key, v text);"
+            "insert into public.t select i, repeat(md5(i::text), 2) from generate_series(1, 40000) i;"
+        )
+    return fresh_database
+
+
+@pytest.fixture
+def behind(stack: Stack, store: Store, backup_connection: Connection) -> Behind:
+    """`behind(fault, attempts=2, **more)`: the test's store through a proxy with the fault."""
+
+    @contextmanager
+    def through(fault: Fault, attempts: int = 2, **more: Any) -> Iterator[Store]:
+        with s3_proxy(stack.seaweedfs.endpoint, fault) as endpoint:
+            kwargs = {**backup_connection.extra.get("config_kwargs", {}), "retries": {"total_max_attempts": attempts}}
+            extra = {**backup_connection.extra, "endpoint_url": endpoint, "config_kwargs": kwargs}
+            client = s3_client(replace(backup_connection, extra=extra))
+            yield Store(client, bucket=store.bucket, prefix=store.prefix, sse="AES256", **more)
+
+    return through
+
+
+def expire(store: Store, real: Store, **rules: Any) -> Expired:
+    """Expire with a grace period of nothing, after the store's clock has moved on."""
+    newest = max(each.written_at for each in real.listing())
+    wait_until(lambda: real.clock() > newest + timedelta(seconds=1), 10, "the store's clock stands still")
+    retention = RetentionSettings().model_copy(update={"grace_hours": 0} | rules)
+    return expire_snapshots(store, retention, now=real.clock(), apply=True)
+
+
+@pytest.mark.parametrize("how", ["page", "blank"])
+@pytest.mark.parametrize("within", [PARTS, SCHEMA, MANIFEST])
+def test_a_write_that_something_else_answers_publishes_nothing(
+    how: Answer, within: str, database: str, store: Store, behind: Behind
+) -> None:
+    with behind(Some(how, "PUT", within)) as faulty, pytest.raises(NoAnswer, match=rf"cannot write .*{FOREIGN}"):
+        take(database, faulty)
+    assert store.manifest_keys() == []
+
+
+@pytest.mark.parametrize("within", [PARTS, SCHEMA, MANIFEST])
+def test_a_write_that_arrived_counts_whatever_the_answer(
+    within: str, database: str, store: Store, behind: Behind
+) -> None:
+    with behind(Some("mask", "PUT", within)) as faulty:
+        taken = take(database, faulty)
+    assert list_snapshots(store) == [taken.manifest]
+    verify_snapshot(taken.manifest, store).check()
+
+
+@pytest.mark.parametrize("what", [MANIFEST, PROOF, HOLD, NOTE])
+def test_what_is_written_is_read_back(what: str, database: str, store: Store, behind: Behind, stack: Stack) -> None:
+    if what != MANIFEST:
+        manifest = take(database, store).manifest
+    with behind(Some("accept", "PUT", what)) as faulty:
+        if what == NOTE:
+            lines: list[str] = []
+            note_damage(faulty, manifest.parts[0].key, "a fault", lines.append)
+            assert re.search(r"could not be noted.*accepted .*/damaged/.* and does not have it", "".join(lines))
+            return
+        asked: dict[str, Callable[[], object]] = {
+            MANIFEST: lambda: take(database, faulty),
+            PROOF: lambda: drill_stored("latest", faulty, stack.postgres_conninfo("mindguard_drill"), now=NOW),
+            HOLD: lambda: hold(faulty, "latest", reason="auditors", now=NOW),
+        }
+        with pytest.raises(MindGuardError, match=rf"the store accepted .*{re.escape(what)} and does not have it"):
+            asked[what]()
+
+
+@pytest.mark.parametrize("how", ["page", "blank"])
+def test_an_answer_about_versions_that_is_none_stops_expiry(
+    how: Answer, database: str, store: Store, behind: Behind
+) -> None:
+    """Else the bucket would seem to have no versions, and every delete would only hide an object."""
+    take(database, store)
+    before = set(store.keys())
+    with behind(Some(how, "GET", "?versioning")) as faulty, pytest.raises(NoAnswer, match=f"keeps versions.*{FOREIGN}"):
+        expire(faulty, store)
+    assert set(store.keys()) == before
+
+
+@pytest.mark.parametrize("how", ["page", "blank"])
+def test_a_delete_that_something_else_answers_is_not_done(
+    how: Answer, database: str, store: Store, behind: Behind
+) -> None:
+    take(database, store)
+    orphan = store.layout.part_key("public.t", "a" * 40)
+    store.create_small(orphan, b"rows of a run that failed")
+    with behind(Some(how, "DELETE")) as faulty:
+        expired = expire(faulty, store)
+    assert (expired.objects, len(expired.faults)) == (0, 1)
+    assert f"cannot delete {orphan}" in expired.faults[0]
+    assert store.head(orphan)
+    assert expire(store, store).objects == 1
+
+
+@pytest.mark.parametrize("how", ["page", "blank", (404, "")])
+@pytest.mark.parametrize("within", [PARTS, SCHEMA, MANIFEST])
+def test_a_read_that_something_else_answers_says_nothing_about_the_snapshot(
+    how: Answer, within: str, database: str, store: Store, behind: Behind, stack: Stack
+) -> None:
+    """A 404 of a store names the missing key; one that does not may be a load balancer's."""
+    manifest = take(database, store).manifest
+    with behind(Some(how, "GET", within)) as faulty:
+        if within != MANIFEST:
+            with pytest.raises(StoreError, match="cannot read"):
+                verify_snapshot(manifest, faulty)
+        with pytest.raises(DrillBroke, match="says nothing about the snapshot: cannot read"):
+            drill_stored("latest", faulty, stack.postgres_conninfo("mindguard_drill"), now=NOW)
+    assert store.keys("damaged/") == []
+    assert proven(store) == {}
+
+
+@pytest.mark.parametrize("how", ["page", "blank"])
+def test_a_lookup_that_something_else_answers_is_no_object(
+    how: Answer, database: str, store: Store, behind: Behind
+) -> None:
+    taken = take(database, store)
+    with behind(Some(how, "HEAD")) as faulty, pytest.raises(NoAnswer, match=rf"cannot look up .*{FOREIGN}"):
+        faulty.head(taken.key)
+
+
+def test_one_answer_that_an_object_is_missing_damages_nothing(database: str, store: Store, behind: Behind) -> None:
+    manifest = take(database, store).manifest
+    for within in (PARTS, SCHEMA):
+        with behind(Some((404, "NoSuchKey"), "GET", within, times=1)) as faulty:
+            verify_snapshot(manifest, faulty).check()
+    assert store.keys("damaged/") == []
+
+
+def test_a_time_that_is_none_in_a_listing_is_the_stores_fault(database: str, store: Store, behind: Behind) -> None:
+    take(database, store)
+    broken = [
+        lambda body: re.sub(rb"<LastModified>[^<]*", b"<LastModified>yesterday", body),
+        lambda body: re.sub(rb"<LastModified>[^<]*</LastModified>", b"", body),
+        lambda body: re.sub(rb"<Size>[^<]*", b"<Size>many", body),
+        lambda body: body.replace(b"</Contents>", b""),
+    ]
+    for change in broken:
+        with behind(Some(change, "GET", "list-type")) as faulty:
+            for ask in (faulty.listing, faulty.manifest_keys):
+                with pytest.raises(
+                    StoreFault, match=r"cannot list .*(cannot be understood|: 500) .*a fault: run again"
+                ):
+                    ask()
+
+
+@pytest.mark.parametrize("how", ["stall", "drip"])
+def test_a_stalled_store_is_named_before_long(
+    how: Answer, database: str, store: Store, behind: Behind, stack: Stack
+) -> None:
+    """No time limit of the client ends this, because each byte begins it anew."""
+    manifest = take(database, store).manifest
+    with behind(Some(how, "GET", PARTS), deadline_s=1) as faulty:
+        with pytest.raises(NoAnswer, match=r"cannot read .*no answer within .* s – the store or the network"):
+            verify_snapshot(manifest, faulty)
+        with pytest.raises(DrillBroke, match="no answer within"):
+            drill_stored("latest", faulty, stack.postgres_conninfo("mindguard_drill"), now=NOW)
+    with behind(Some("stall"), deadline_s=1) as faulty:
+        for ask in (
+            lambda: faulty.head("key-tables/x"),
+            lambda: faulty.create_small("key-tables/x", b"x"),
+            faulty.clock,
+        ):
+            with pytest.raises(NoAnswer, match="no answer within"):
+                ask()
+    with behind(Some(how, "GET", "list-type"), deadline_s=1) as faulty, pytest.raises(NoAnswer, match="no answer"):
+        faulty.manifest_keys()
+    assert store.keys("damaged/") == []
