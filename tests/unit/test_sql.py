@@ -29,7 +29,21 @@ EVERY_FILE = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 # A new verb is added here on purpose; a file named by a noun alone is a mistake.
 VERBS = {
     *("acknowledge", "claim", "close", "copy", "count", "create", "delete", "drop", "export", "fingerprint", "flush"),
-    *("insert", "lock", "measure", "pin", "probe", "read", "sample", "select", "set", "split", "update", "upsert"),
+    *(
+        "insert",
+        "lock",
+        "measure",
+        "pin",
+        "probe",
+        "read",
+        "sample",
+        "select",
+        "set",
+        "split",
+        "unlock",
+        "update",
+        "upsert",
+    ),
 }
 
 BOUND = re.compile(r"%\((\w+)\)s")

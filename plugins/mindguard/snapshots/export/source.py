@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from mindguard import postgres_session
+from mindguard.postgres_session import pinned
 from mindguard.snapshots import pgtools
 from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.plan import KeyRange
@@ -20,7 +22,6 @@ from mindguard.sql import fragment, identifier, joined, literal, statement
 
 if TYPE_CHECKING:
     import psycopg
-    from psycopg.sql import Composed
 
 _KINDS: dict[str, Literal["table", "partitioned table", "materialized view"]] = {
     "r": "table",
@@ -48,7 +49,7 @@ class SourceSnapshot:
         self._conninfo = conninfo
         self._connection = connection
         self._max_age_s = max_age_s
-        self._connection.execute(self._pin_statement())
+        self._connection.execute(pinned(max_age_s))
         facts = self._one("select_source")
         self.server_version: int = facts["server_version"]
         _refuse_unfit(facts)
@@ -59,9 +60,6 @@ class SourceSnapshot:
             lsn=facts["lsn"],
             exported_snapshot=self._one("export_snapshot")["pg_export_snapshot"],
         )
-
-    def _pin_statement(self) -> Composed:
-        return statement("pin_session", statement_timeout=literal(f"{self._max_age_s}s"))
 
     def _one(self, name: str, **values: Any) -> dict[str, Any]:
         row = self._connection.execute(statement(name), values).fetchone()
@@ -261,7 +259,7 @@ class SourceSnapshot:
             (
                 fragment("begin isolation level repeatable read read only"),
                 fragment("set transaction snapshot {id}", id=literal(self.identity.exported_snapshot)),
-                self._pin_statement(),
+                pinned(self._max_age_s),
             ),
         )
 
@@ -293,14 +291,17 @@ def open_source(conninfo: str, *, max_age_s: int) -> Iterator[SourceSnapshot]:
 
     Raises:
         SourceError: instead of any error of the database, also within the block; one line that says what to do.
+        NoOwnSession: a pooler is in between that shares server connections; nothing was read.
     """
     import psycopg
     from psycopg.rows import dict_row
 
     try:
-        with psycopg.connect(conninfo, row_factory=dict_row, autocommit=False) as connection:
+        with postgres_session.connect(conninfo, row_factory=dict_row, autocommit=True) as connection:
+            postgres_session.require_own_session(connection)
+            connection.set_autocommit(False)
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
-            yield SourceSnapshot(conninfo, connection, max_age_s)
+            yield SourceSnapshot(postgres_session.unlimited(conninfo, connection), connection, max_age_s)
     except psycopg.Error as error:
         raise explained(error) from error
