@@ -468,8 +468,8 @@ def pooler(host: str, port: int) -> Iterator[int]:
 def test_a_pooler_is_seen(database: str, stack: Stack) -> None:
     with pooler("127.0.0.1", int(stack.postgres.port or 0)) as port:
         found = source_of(psycopg.conninfo.make_conninfo(database, port=port))
-    assert found["pooler"].status == "warn"
-    assert "connect to the server itself" in found["pooler"].text
+    assert found["pooler"].status == "pass"
+    assert "there is one, which gives each client a whole session" in found["pooler"].text
 
 
 def drill_of(source: str, drill: str) -> Found:

@@ -247,9 +247,9 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "object_lock": None,
             "encryption": {"enabled": False, "reuse_across_keys": False, "accept_unencrypted": False},
             "tables": (
-                {"name": "public.checkins", "part_by": "created_at"},
-                {"name": "public.behavior_tasks", "part_by": "created_at"},
-                {"name": "public.risk_signals", "part_by": "detected_at"},
+                {"name": "public.checkins", "part_by": "created_at", "inherited": None},
+                {"name": "public.behavior_tasks", "part_by": "created_at", "inherited": None},
+                {"name": "public.risk_signals", "part_by": "detected_at", "inherited": None},
             ),
             "retention": {
                 "days": 30,
@@ -261,6 +261,7 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "gate": {"max_shrink": 0.5, "expected": ()},
             "part_mb": 96,
             "connections": 3,
+            "lock_timeout_s": 10,
             "max_age_minutes": 120,
             "max_mb_per_s": None,
         },

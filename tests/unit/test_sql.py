@@ -30,7 +30,7 @@ EVERY_FILE = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 VERBS = {
     *("acknowledge", "claim", "close", "copy", "count", "create", "delete", "drop", "export", "fingerprint", "flush"),
     *("insert", "lock", "measure", "pin", "probe", "read", "sample", "select", "set", "sort", "split", "terminate"),
-    *("update", "upsert"),
+    *("unlock", "update", "upsert"),
 }
 
 BOUND = re.compile(r"%\((\w+)\)s")

@@ -1,1 +1,1 @@
-lock table {tables} in access share mode
+lock table {table} in access share mode

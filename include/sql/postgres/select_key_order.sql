@@ -21,7 +21,7 @@ with recursive keys as (
 
 select distinct on (keys.attrelid)
     keys.attrelid::bigint as table_oid,
-    -- Without a modifier, as nothing may be cut off: format_type(oid, null) would spell char(20) as a char of length 1.
+    -- Without a modifier, so that nothing is cut off: format_type(oid, null) would spell char(20) as char(1).
     format_type(t.oid, -1) as type,
     less_schema.nspname as less_schema,
     less.oprname as less_name,
@@ -30,12 +30,15 @@ select distinct on (keys.attrelid)
     collation_schema.nspname as collation_schema,
     coll.collname as collation_name
 from keys
-inner join pg_type as t on keys.type_oid = t.oid and t.typtype <> 'd' and t.typcategory <> 'A' and left(t.typname, 3) <> 'reg'
+inner join pg_type as t
+    on
+        keys.type_oid = t.oid
+        and t.typtype <> 'd' and t.typcategory <> 'A' and left(t.typname, 3) <> 'reg'
 inner join pg_opclass as c
     on
         c.opcdefault
         and (
-            c.opcintype = t.oid
+            t.oid = c.opcintype
             or c.opcintype = case t.typtype
                 when 'e' then 'anyenum'::regtype
                 when 'r' then 'anyrange'::regtype
@@ -65,4 +68,4 @@ inner join pg_operator as at_least on fourth.amopopr = at_least.oid
 inner join pg_namespace as at_least_schema on at_least.oprnamespace = at_least_schema.oid
 left join pg_collation as coll on keys.attcollation = coll.oid and coll.collname <> 'default'
 left join pg_namespace as collation_schema on coll.collnamespace = collation_schema.oid
-order by keys.attrelid, c.opcintype = t.oid desc, ordered.typispreferred desc
+order by keys.attrelid asc, c.opcintype = t.oid desc, ordered.typispreferred desc

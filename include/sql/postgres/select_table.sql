@@ -16,6 +16,6 @@ select
         select coalesce(sum(pg_table_size(tree.relid)), pg_table_size(c.oid))
         from pg_partition_tree(c.oid) as tree
     )::bigint as bytes
-from unnest(%(schemas)s::text[], %(names)s::text[]) as wanted (schema, name)
+from unnest(%(schemas)s::text[], %(relations)s::text[]) as wanted (schema, name)
 inner join pg_namespace as n on wanted.schema = n.nspname
 inner join pg_class as c on n.oid = c.relnamespace and wanted.name = c.relname

@@ -9,6 +9,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
+from mindguard import postgres_session
 from mindguard.alerts.alert import Release
 from mindguard.errors import MindGuardError
 from mindguard.fetch import TIMEOUT_S, download, within
@@ -16,7 +17,6 @@ from mindguard.masking import mask_secrets
 from mindguard.resources import include_dir
 from mindguard.settings import Settings
 from mindguard.settings.alerts import ReleasesSettings
-from mindguard.sql import statement
 
 if TYPE_CHECKING:
     from mindguard.connections import Connection, Resolve
@@ -74,16 +74,15 @@ def read_releases(
 
 
 def _query(query: str, connection: Connection, timeout_s: float) -> list[dict[str, Any]]:
-    import psycopg
     from psycopg.rows import dict_row
 
     from mindguard.connections import postgres_conninfo
 
     text = (include_dir() / query).read_bytes()
-    with psycopg.connect(postgres_conninfo(connection), row_factory=dict_row, connect_timeout=3) as opened:
+    with postgres_session.connect(postgres_conninfo(connection), row_factory=dict_row, connect_timeout=3) as opened:
         opened.read_only = True
         # If the waiting thread gives up, the query must not run on for long.
-        opened.execute(statement("set_statement_timeout"), {"milliseconds": str(int(timeout_s * 1000))})
+        postgres_session.limit_transaction(opened, timeout_s)
         return opened.execute(text).fetchall()
 
 

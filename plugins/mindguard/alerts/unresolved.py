@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mindguard import postgres_session
 from mindguard.alerts.finding import Recovery
 from mindguard.connections import Connection, postgres_conninfo
 from mindguard.sql import statement
+
+_LIMIT_S = 5
 
 
 def ends_an_incident(recoveries: Iterable[Recovery], connection: Connection) -> bool:
@@ -23,9 +26,8 @@ def ends_an_incident(recoveries: Iterable[Recovery], connection: Connection) -> 
 
     keys = [recovery.recovery_key for recovery in recoveries]
     try:
-        with psycopg.connect(
-            postgres_conninfo(connection), connect_timeout=3, options="-c statement_timeout=5s"
-        ) as store:
+        with postgres_session.connect(postgres_conninfo(connection), connect_timeout=3) as store:
+            postgres_session.limit_transaction(store, _LIMIT_S)
             row = store.execute(statement("select_unresolved"), {"keys": keys}).fetchone()
     except psycopg.errors.UndefinedTable:
         return False  # nothing has been reported yet

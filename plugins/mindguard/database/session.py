@@ -6,19 +6,23 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from mindguard import postgres_session
 from mindguard.database.migrate import is_current, migrate
 from mindguard.errors import MindGuardError
 from mindguard.masking import mask_secrets
+from mindguard.sql import statement
 
 if TYPE_CHECKING:
-    from mindguard.connections import Connection
+    from mindguard import connections
+
+_LIMIT_MS = "5000"
 
 
 class StoreUnavailable(MindGuardError):
@@ -37,7 +41,7 @@ class OpsDatabase:
         self._migrated = False
 
     @classmethod
-    def of(cls, connection: Connection) -> OpsDatabase:
+    def of(cls, connection: connections.Connection) -> OpsDatabase:
         """Return the database of a `postgres` connection. It connects at the first use."""
         from mindguard.connections import postgres_conninfo
 
@@ -74,17 +78,23 @@ class OpsDatabase:
 
 @lru_cache(maxsize=8)
 def _database(conninfo: str, pid: int) -> OpsDatabase:
-    def connect() -> Any:
-        import psycopg
-
-        return psycopg.connect(
-            conninfo, connect_timeout=3, options="-c statement_timeout=5s -c lock_timeout=5s -c timezone=UTC"
-        )
-
     engine = create_engine(
-        "postgresql+psycopg://", creator=connect, pool_size=2, max_overflow=4, pool_timeout=5, pool_pre_ping=True
+        "postgresql+psycopg://",
+        creator=lambda: postgres_session.connect(conninfo, connect_timeout=3),
+        pool_size=2,
+        max_overflow=4,
+        pool_timeout=5,
+        pool_pre_ping=True,
     )
+    event.listen(engine, "begin", _set_locally)
     return OpsDatabase(engine)
+
+
+def _set_locally(connection: Connection) -> None:
+    """Set what each transaction needs, in the transaction: a pooler may give its session to others afterwards."""
+    limit = statement("set_limits").as_string()
+    connection.exec_driver_sql(limit, {"milliseconds": _LIMIT_MS})
+    connection.exec_driver_sql("set local timezone = 'UTC'")
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:

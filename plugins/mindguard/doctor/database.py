@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from mindguard import postgres_session
 from mindguard.connections import Resolve, postgres_conninfo
 from mindguard.doctor.diagnosis import Diagnosis, clock, tried
 from mindguard.errors import MindGuardError
+from mindguard.postgres_session import NoOwnSession
 from mindguard.settings import Settings
 from mindguard.snapshots import pgtools
 from mindguard.snapshots.export.source import open_source
@@ -33,13 +35,17 @@ def examine_source(settings: Settings, resolve: Resolve, now: Callable[[], datet
     """
     conn_id = settings.connections.app
     conninfo = postgres_conninfo(resolve(conn_id))
-    with open_source(conninfo, max_age_s=60) as source:
-        source.reader().close()
+    try:
+        with open_source(conninfo, max_age_s=60) as source:
+            source.reader().close()
+    except NoOwnSession as error:
+        yield Diagnosis("error", conn_id, "pooler", str(error))
+        return
     with target.connect(conninfo) as connection:
         limits = _limits(connection)
         yield from _reached(conn_id, limits, now)
         yield Diagnosis("pass", conn_id, "export", "a snapshot can be exported, and a second connection can join it")
-        yield from tried(conn_id, "pooler", _pooler(conn_id, conninfo, connection, limits))
+        yield _pooler(conn_id, connection)
         yield from tried(conn_id, "time limits", _time_limits(conn_id, limits, settings.snapshot.max_age_minutes * 60))
         yield from tried(conn_id, "pg_dump", _programs(conn_id, limits))
         yield from tried(conn_id, "schema dump", _schema_dump(conn_id, connection, limits))
@@ -109,16 +115,23 @@ def examine_restore(settings: Settings, resolve: Resolve, now: Callable[[], date
 
 
 def examine_ops(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
-    """Check that the database of the incident store answers.
+    """Check that the database of the incident store answers, in one transaction, as a pooler may demand.
 
     Raises:
         ConnectionMissing: the connection is not configured.
         TargetError: the database does not answer, or refuses.
     """
+    import psycopg
+    from psycopg.rows import dict_row
+
     conn_id = settings.connections.ops
-    with target.connect(postgres_conninfo(resolve(conn_id))) as connection:
-        limits = _limits(connection)
-        yield from _reached(conn_id, limits, now)
+    try:
+        with postgres_session.connect(postgres_conninfo(resolve(conn_id)), row_factory=dict_row) as connection:
+            connection.execute(postgres_session.pinned(10))
+            limits = _limits(connection)
+    except psycopg.Error as error:
+        raise target.explained(error) from error
+    yield from _reached(conn_id, limits, now)
 
 
 def _limits(connection: Connection) -> dict[str, Any]:
@@ -140,27 +153,11 @@ def _writable(conn_id: str, limits: dict[str, Any]) -> Diagnosis:
     return Diagnosis("pass", conn_id, "writable", "not a standby")
 
 
-def _pooler(conn_id: str, conninfo: str, connection: Connection, limits: dict[str, Any]) -> Iterator[Diagnosis]:
-    """Detect a pooler by the process id that the client is told, which a pooler usually invents.
-
-    A pooler that passes on the server's own process id is not detected.
-
-    A connection whose server process changes between two statements is lent to others in between: that is
-    transaction pooling. A pooler that happens to return the same process looks like session pooling.
-    """
-    direct = f"connect to the server itself (host and port of {conn_id}), not to its pooler"
-    if connection.info.backend_pid == limits["pid"]:
-        yield Diagnosis("pass", conn_id, "pooler", "none detected: the client is told the server's own process id")
-        return
-    with target.connect(conninfo) as second, second.transaction():
-        lent = _limits(second)["pid"] == limits["pid"]
-        moved = _limits(connection)["pid"] != limits["pid"]
-    if lent or moved:
-        text = "a pooler shares server connections between transactions: session settings leak, snapshots are lost"
-        yield Diagnosis("error", conn_id, "pooler", f"{text} – {direct}")
-    else:
-        text = "there is a pooler, which seems to pool whole sessions; if it pools transactions, "
-        yield Diagnosis("warn", conn_id, "pooler", f"{text}session settings leak to the application – {direct}")
+def _pooler(conn_id: str, connection: Connection) -> Diagnosis:
+    """Say what was found out when the connection was opened, which a pooler of transactions would have prevented."""
+    if connection.info.backend_pid == connection.execute(statement("select_backend")).fetchall()[0]["pid"]:
+        return Diagnosis("pass", conn_id, "pooler", "none detected: the client is told the server's own process id")
+    return Diagnosis("pass", conn_id, "pooler", "there is one, which gives each client a whole session and resets it")
 
 
 def _time_limits(conn_id: str, limits: dict[str, Any], max_age_s: int) -> Iterator[Diagnosis]:

@@ -7,11 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from mindguard import postgres_session
 from mindguard.alerts.alert import Release
 from mindguard.connections import Resolve, postgres_conninfo
 from mindguard.resources import include_dir
 from mindguard.settings import Settings
-from mindguard.sql import statement
 from mindguard.volume.days import Moment, day_start
 from mindguard.volume.details import EventDetails
 from mindguard.volume.event_day import EventDay, frame_of_scope
@@ -21,7 +21,7 @@ from mindguard.volume.suites import Suite, SuiteUnchecked
 if TYPE_CHECKING:
     import pandas as pd
 
-_QUERY_TIMEOUT_MS = 120_000
+_QUERY_TIMEOUT_S = 120
 """The time limit of a suite's query, which must not burden the application's database for longer."""
 
 
@@ -105,9 +105,9 @@ class Frames:
             return self.source.query(query, [], **bounds)
         conninfo = postgres_conninfo(self._resolve(self.settings.connections.app))
         try:
-            with psycopg.connect(conninfo, connect_timeout=10) as connection:
+            with postgres_session.connect(conninfo, connect_timeout=10) as connection:
                 connection.read_only = True
-                connection.execute(statement("set_statement_timeout"), {"milliseconds": str(_QUERY_TIMEOUT_MS)})
+                postgres_session.limit_transaction(connection, _QUERY_TIMEOUT_S)
                 answer = connection.execute(query.encode(), bounds)
                 return pd.DataFrame(answer.fetchall(), columns=[each.name for each in answer.description or ()])
         except psycopg.Error as error:

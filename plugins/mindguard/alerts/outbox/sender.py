@@ -11,7 +11,7 @@ import json
 import random
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
@@ -200,23 +200,17 @@ class Sender:
         with self.store.database.session():
             pass  # raises StoreUnavailable unless the database is reachable and migrated
         lock = {"lock": _SENDER_LOCK}
-        with self.store.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            while not (got := connection.scalar(text("select pg_try_advisory_lock(:lock)"), lock)):
+        # The lock belongs to a transaction, not to the session, which a pooler might give to others.
+        with self.store.database.engine.connect() as connection:
+            while not (got := connection.scalar(text("select pg_try_advisory_xact_lock(:lock)"), lock)):
                 if self.clock() >= deadline:
                     break
                 self.sleep(0.2)
             try:
                 yield bool(got)
             finally:
-                if got:
-                    self._unlock(connection, lock)
-
-    @staticmethod
-    def _unlock(connection: Any, lock: dict[str, int]) -> None:
-        try:
-            connection.execute(text("select pg_advisory_unlock(:lock)"), lock)
-        except DBAPIError:
-            connection.invalidate()  # The server is gone, and with it the lock.
+                with suppress(DBAPIError):  # the server is gone, and with it the lock
+                    connection.rollback()
 
     def _due(self, now: datetime) -> tuple[list[Pending], list[Past]]:
         """Return the notifications that are due, and the requests of the last minute. Drop those that are void."""

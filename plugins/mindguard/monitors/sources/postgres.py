@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mindguard import postgres_session
 from mindguard.connections import Connection, postgres_conninfo
 from mindguard.masking import mask_secrets
 from mindguard.monitors.sources.base import (
@@ -17,7 +18,6 @@ from mindguard.monitors.sources.base import (
     table,
 )
 from mindguard.settings.monitors import Monitor
-from mindguard.sql import statement
 
 _CONNECT_TIMEOUT_S = 5
 
@@ -29,7 +29,7 @@ class Postgres:
         import psycopg
 
         try:
-            self._connection = psycopg.connect(
+            self._connection = postgres_session.connect(
                 postgres_conninfo(connection), connect_timeout=_CONNECT_TIMEOUT_S, autocommit=True
             )
             self._connection.read_only = True
@@ -43,9 +43,7 @@ class Postgres:
         text = query_text(str(monitor.query))
         try:
             with self._connection.transaction():
-                self._connection.execute(
-                    statement("set_statement_timeout"), {"milliseconds": str(round(monitor.timeout_s * 1000))}
-                )
+                postgres_session.limit_transaction(self._connection, monitor.timeout_s)
                 # The query comes from a file of this project, never from input; its values are bound.
                 answer = self._connection.execute(text.encode(), {**monitor.params, **params})
                 columns = [column.name for column in answer.description or ()]

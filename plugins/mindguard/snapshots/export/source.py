@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from mindguard import postgres_session
 from mindguard.errors import MindGuardError
+from mindguard.postgres_session import pinned
 from mindguard.snapshots import pgtools
 from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.plan import KeyRange
@@ -121,7 +123,7 @@ class SourceSnapshot:
             raise self._watch.verdict
 
     def _pin_statement(self) -> Composed:
-        return statement("pin_session", statement_timeout=literal(f"{self._max_age_s:.0f}s"))
+        return pinned(self._max_age_s, lock_timeout_s=self._lock_timeout_s)
 
     def _one(self, name: str, **values: Any) -> dict[str, Any]:
         row = self._connection.execute(statement(name), values).fetchone()
@@ -155,7 +157,7 @@ class SourceSnapshot:
             f"{row['schema']}.{row['name']}": row
             for row in self._connection.execute(
                 statement("select_table"),
-                {"schemas": [schema for schema, _, _ in names], "names": [name for _, _, name in names]},
+                {"schemas": [schema for schema, _, _ in names], "relations": [name for _, _, name in names]},
             )
         }
         for each in chosen:
@@ -270,12 +272,11 @@ class SourceSnapshot:
         Returns:
             The name of a relation or type that has changed; None if all are as they were.
         """
-        import psycopg
         from psycopg.rows import dict_row
 
         oids = [table.oid for table in tables]
         then, enums_then = self._trees(oids), set(_enums(self._connection, oids))
-        with psycopg.connect(self._conninfo, row_factory=dict_row) as connection:
+        with postgres_session.connect(self._conninfo, row_factory=dict_row) as connection:
             connection.execute(self._pin_statement())
             now, enums_now = _trees(connection, oids), set(_enums(connection, oids))
         for table in tables:
@@ -477,7 +478,7 @@ class SourceSnapshot:
             (
                 fragment("begin isolation level repeatable read read only"),
                 fragment("set transaction snapshot {id}", id=literal(self.identity.exported_snapshot)),
-                self._pin_statement(),
+                pinned(self._max_age_s),
             ),
         )
 
@@ -544,6 +545,7 @@ def open_source(
 
     Raises:
         SourceError: instead of any error of the database, also within the block; one line that says what to do.
+        NoOwnSession: a pooler is in between that shares server connections; nothing was read.
     """
     import psycopg
     from psycopg.conninfo import make_conninfo
@@ -556,7 +558,12 @@ def open_source(
             if chosen:
                 watch = closing.enter_context(Watch(conninfo, lock_timeout_s=lock_timeout_s, max_age_s=max_age_s))
                 conninfo = watch.conninfo
-            connection = closing.enter_context(psycopg.connect(conninfo, row_factory=dict_row, autocommit=False))
+            connection = closing.enter_context(
+                postgres_session.connect(conninfo, row_factory=dict_row, autocommit=True)
+            )
+            postgres_session.require_own_session(connection)
+            conninfo = postgres_session.unlimited(conninfo, connection)
+            connection.set_autocommit(False)
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             for _ in range(_TRIES):
@@ -596,7 +603,7 @@ def _lock(connection: psycopg.Connection[dict[str, Any]], chosen: Sequence[Chose
     names = [each.name.partition(".") for each in chosen]
     found = connection.execute(
         statement("select_lockable"),
-        {"schemas": [schema for schema, _, _ in names], "names": [name for _, _, name in names]},
+        {"schemas": [schema for schema, _, _ in names], "relations": [name for _, _, name in names]},
     ).fetchall()
     connection.rollback()
     inherited = {each.name: each.inherited for each in chosen}
@@ -611,7 +618,7 @@ def _lock(connection: psycopg.Connection[dict[str, Any]], chosen: Sequence[Chose
     connection.execute(fragment("set local lock_timeout = {time}", time=literal(f"{lock_timeout_s * 1000:.0f}ms")))
     if tables:
         try:
-            connection.execute(statement("lock_shared", tables=joined(", ", tables)))
+            connection.execute(statement("lock_shared", table=joined(", ", tables)))
         except psycopg.errors.UndefinedTable:
             # It was dropped since it was found; `describe_all` says so.
             connection.rollback()

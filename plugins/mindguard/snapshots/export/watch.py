@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from mindguard.postgres_session import connect, pinned
 from mindguard.snapshots.export.source_errors import SourceError, Stopped, explained
-from mindguard.sql import literal, statement
+from mindguard.sql import statement
 
 if TYPE_CHECKING:
     import psycopg
@@ -51,12 +52,11 @@ class Watch:
         """Why the run was ended; None as long as it was not."""
 
     def __enter__(self) -> Self:
-        import psycopg
         from psycopg.rows import dict_row
 
         with ExitStack() as undo:
             self._connection: psycopg.Connection[dict[str, Any]] = undo.enter_context(
-                psycopg.connect(self.conninfo, row_factory=dict_row, autocommit=True)
+                connect(self.conninfo, row_factory=dict_row, autocommit=True)
             )
             self._thread.start()
             undo.pop_all()
@@ -103,15 +103,16 @@ class Watch:
 
     def _execute(self, name: str, **values: Any) -> list[dict[str, Any]]:
         with self._connection.transaction():
-            self._connection.execute(statement("pin_session", statement_timeout=literal("10s")))
+            self._connection.execute(pinned(10))
             return self._connection.execute(statement(name), {"run": self._run, **values}).fetchall()
 
     def _end_from_elsewhere(self) -> None:
         """End the run's sessions over a new connection, because the watch's own has failed."""
         import psycopg
+        from psycopg.conninfo import make_conninfo
 
         try:
-            with psycopg.connect(self.conninfo, connect_timeout=10, autocommit=True) as connection:
+            with connect(make_conninfo(self.conninfo, connect_timeout=10), autocommit=True) as connection:
                 connection.execute(statement("terminate_sessions"), {"run": self._run})
         except psycopg.Error:
             pass  # the server is not there, and so neither are its sessions

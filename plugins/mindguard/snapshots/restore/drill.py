@@ -171,10 +171,9 @@ def _scratch_database(manifest: Manifest, conninfo: str) -> Iterator[str]:
     from psycopg.conninfo import make_conninfo
 
     name = _MARK + re.sub(r"[^a-z0-9]", "_", manifest.snapshot_id.lower())
-    database = identifier(name)
     with target.connect(conninfo) as connection:
         try:
-            connection.execute(statement("create_database", database=database))
+            connection.execute(statement("create_database", database=identifier(name)))
         except psycopg.errors.DuplicateDatabase as error:
             raise RestoreRefused(
                 f"scratch database {name} exists already",
@@ -184,14 +183,15 @@ def _scratch_database(manifest: Manifest, conninfo: str) -> Iterator[str]:
         yield make_conninfo(conninfo, dbname=name)
     except BaseException:
         with suppress(MindGuardError):  # the first error is the one to read
-            _drop(conninfo, database)
+            _drop(conninfo, name)
         raise
-    _drop(conninfo, database)
+    _drop(conninfo, name)
 
 
-def _drop(conninfo: str, database: Composable) -> None:
+def _drop(conninfo: str, name: str) -> None:
     with target.connect(conninfo) as connection:
-        connection.execute(statement("drop_database", database=database))
+        connection.execute(statement("close_sessions", database=literal(name)))
+        connection.execute(statement("drop_database", database=identifier(name)))
 
 
 def _compare(manifest: Manifest, conninfo: str, progress: Callable[[str], None]) -> tuple[dict[str, ProvenTable], int]:

@@ -33,7 +33,7 @@ class Live:
 def find_live(connection: psycopg.Connection[dict[str, Any]], table: Table) -> Live | None:
     """Return the live table, or None if there is none."""
     schema, name = table.table_name
-    found = connection.execute(statement("select_table"), {"schemas": [schema], "names": [name]}).fetchone()
+    found = connection.execute(statement("select_table"), {"schemas": [schema], "relations": [name]}).fetchone()
     if not found:
         return None
     columns = connection.execute(statement("select_columns"), {"tables": [found["oid"]]}).fetchall()

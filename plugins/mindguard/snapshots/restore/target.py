@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mindguard import postgres_session
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.storage.manifest import Manifest
-from mindguard.sql import literal, statement
+from mindguard.sql import statement
 
 if TYPE_CHECKING:
     import psycopg
@@ -28,17 +29,19 @@ class SnapshotAtFault(MindGuardError):
 
 @contextmanager
 def connect(conninfo: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
-    """Open an autocommit connection with the session settings under which stored text was written.
+    """Open an autocommit connection to a session of its own, with the settings under which stored text was written.
 
     Raises:
         TargetError, SnapshotAtFault: in place of any error of the database, also within the block.
+        NoOwnSession: a pooler is in between that shares server connections; nothing was changed.
     """
     import psycopg
     from psycopg.rows import dict_row
 
     try:
-        with psycopg.connect(conninfo, row_factory=dict_row, autocommit=True) as connection:
-            connection.execute(statement("pin_session", statement_timeout=literal("0")))
+        with postgres_session.connect(conninfo, row_factory=dict_row, autocommit=True) as connection:
+            postgres_session.require_own_session(connection)
+            connection.execute(postgres_session.pinned(0, local=False))
             yield connection
     except psycopg.Error as error:
         raise explained(error) from error

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from mindguard import postgres_session
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.load import Job, Loaded, fetch, load
 from mindguard.snapshots.restore.schema_dump import ArchiveEntry, SchemaDump, not_for_scratch
@@ -103,7 +104,7 @@ def rebuild(
         with dump_file.open("w+b") as file:
             fetch(manifest.schema_dump, store, file)
         dump_file.write_bytes(store.encryption.open(manifest.schema_dump.key, dump_file.read_bytes()))
-        dump = SchemaDump(dump_file, conninfo)
+        dump = SchemaDump(dump_file, postgres_session.unlimited(conninfo, connection))
         extensions = connection.execute(statement("select_extensions")).fetchall()
         left_out = not_for_scratch(dump.entries, (row["name"] for row in extensions))
         views = {entry: table for table in manifest.tables for entry in dump.entries if _is_view(entry, table)}

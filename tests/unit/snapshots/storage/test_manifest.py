@@ -351,10 +351,6 @@ def test_a_manifest_of_format_1_is_readable_for_ever() -> None:
     SCHEMA.validate(json.loads(GOLDEN.read_bytes()))
 
 
-def test_format_1_is_still_written_alike() -> None:
-    assert read(GOLDEN.read_bytes()).to_bytes() == GOLDEN.read_bytes()
-
-
 # Format 2, and copies under another prefix
 
 

@@ -1,0 +1,1 @@
+select pg_advisory_unlock(%(first)s::int, %(second)s::int)
