@@ -1,4 +1,5 @@
--- One row for each of the named tables that exists. Size covers partitions, which the parent itself does not hold.
+-- One row for each of the named tables that exists. Size covers partitions, which the parent itself does not hold. It
+-- leaves out the maps that vacuum makes, because the table is cut by its size, and a retry must cut it equally.
 select
     wanted.schema,
     wanted.name,
@@ -13,8 +14,13 @@ select
         where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
     ) as extension,
     (
-        select coalesce(sum(pg_table_size(tree.relid)), pg_table_size(c.oid))
-        from pg_partition_tree(c.oid) as tree
+        select sum(pg_relation_size(file.oid) + coalesce(pg_relation_size(nullif(file.reltoastrelid, 0)), 0))
+        from (
+            select c.oid
+            union
+            select tree.relid from pg_partition_tree(c.oid) as tree
+        ) as member
+        inner join pg_class as file on member.oid = file.oid
     )::bigint as bytes
 from unnest(%(schemas)s::text[], %(relations)s::text[]) as wanted (schema, name)
 inner join pg_namespace as n on wanted.schema = n.nspname
