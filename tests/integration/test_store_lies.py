@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -15,16 +15,20 @@ import pytest
 from devstack.stack import Stack
 from mindguard.connections import Connection, s3_client
 from mindguard.errors import MindGuardError
-from mindguard.settings.snapshot import RetentionSettings
+from mindguard.settings.snapshot import RetentionSettings, SnapshotSettings
+from mindguard.snapshots.export.take import Taken, publish, take_snapshot
 from mindguard.snapshots.restore.drill import DrillBroke, drill_stored
 from mindguard.snapshots.retention.expire import Expired, expire_snapshots
 from mindguard.snapshots.retention.holds import hold
+from mindguard.snapshots.retention.rules import ExpiryRefused
 from mindguard.snapshots.storage.catalog import list_snapshots, proven
+from mindguard.snapshots.storage.proof import Proof, store_proof
 from mindguard.snapshots.storage.s3_errors import NoAnswer, StoreError, StoreFault
-from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.store import Listed, Store
 from mindguard.snapshots.storage.verify import note_damage, verify_snapshot
 from tests.integration.fault_proxy import Answer, Fault, Some, s3_proxy
-from tests.integration.restoring import NOW, take
+from tests.integration.restoring import NOW, ZONE, run, take
+from tests.stored_objects import remove
 from tests.waiting import wait_until
 
 PARTS, MANIFEST, SCHEMA, PROOF, HOLD, NOTE = ".parquet", ".json", ".dump", ".proof.json", ".hold.json", "/damaged/"
@@ -58,12 +62,22 @@ def behind(stack: Stack, store: Store, backup_connection: Connection) -> Behind:
     return through
 
 
-def expire(store: Store, real: Store, **rules: Any) -> Expired:
+def expire(store: Store, real: Store, *, apply: bool = True, any_orphans: bool = False, **rules: Any) -> Expired:
     """Expire with a grace period of nothing, after the store's clock has moved on."""
     newest = max(each.written_at for each in real.listing())
     wait_until(lambda: real.clock() > newest + timedelta(seconds=1), 10, "the store's clock stands still")
-    retention = RetentionSettings().model_copy(update={"grace_hours": 0} | rules)
-    return expire_snapshots(store, retention, now=real.clock(), apply=True)
+    retention = RetentionSettings().model_copy(update={"grace_hours": 0, "max_gap_days": 10_000} | rules)
+    return expire_snapshots(store, retention, now=real.clock(), apply=apply, any_orphans=any_orphans)
+
+
+def without(pattern: str) -> Callable[[bytes], bytes]:
+    """Let a listing leave out the keys that match."""
+
+    def change(body: bytes) -> bytes:
+        entries = rb"<Contents>(?:(?!</Contents>).)*</Contents>"
+        return re.sub(entries, lambda found: b"" if re.search(pattern.encode(), found[0]) else found[0], body)
+
+    return change
 
 
 @pytest.mark.parametrize("how", ["page", "blank"])
@@ -205,3 +219,180 @@ def test_a_stalled_store_is_named_before_long(
     with behind(Some(how, "GET", "list-type"), deadline_s=1) as faulty, pytest.raises(NoAnswer, match="no answer"):
         faulty.manifest_keys()
     assert store.keys("damaged/") == []
+
+
+# Listings that leave something out
+
+
+def three_snapshots(database: str, store: Store) -> list[Taken]:
+    """The oldest expires if `EXPIRE` are the rules; the newer two are proven. Each has rows of its own."""
+    taken = []
+    for number, days in enumerate((3, 1, 0.5)):
+        run(database, f"update t set v = '{number}' where id % 3 = {number}")
+        taken.append(take_at(database, store, days))
+    for each in taken[1:]:
+        prove(store, each)
+    return taken
+
+
+EXPIRE = {"days": 2, "minimum": 1}
+
+
+def take_at(database: str, store: Store, days: float) -> Taken:
+    settings = SnapshotSettings.model_validate({"bucket": "x", "tables": [{"name": "public.t"}], "part_mb": 1})
+    return take_snapshot(database, store, settings, now=datetime.now(UTC) - timedelta(days=days), zone=ZONE)
+
+
+def prove(store: Store, taken: Taken) -> None:
+    found = taken.manifest
+    proof = Proof(snapshot_id=found.snapshot_id, proven_at=found.taken_at, seconds=1, tables={}, server_version=1)
+    store_proof(proof, store, taken.key)
+
+
+LEFT_OUT: dict[str, str] = {
+    "the newest manifest": r"/{2}\.json",
+    "the manifest in between": r"/{1}\.json",
+    "a manifest and its proof": r"/{1}\.",
+    "the newest two with their proofs": r"/({1}|{2})\.",
+    "every manifest": r"Z-[0-9a-f]+\.json",
+    "all that is not a part": r"snapshots/",
+}
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_a_listing_that_leaves_out_manifests_deletes_nothing(
+    case: str, database: str, store: Store, behind: Behind
+) -> None:
+    """Each manifest is looked up by the names of other objects, which tell which snapshot they were written for."""
+    ids = [each.manifest.snapshot_id for each in three_snapshots(database, store)]
+    before = set(store.keys())
+    with (
+        behind(Some(without(LEFT_OUT[case].format(*ids)), "GET", "list-type")) as faulty,
+        pytest.raises(ExpiryRefused, match=r"nothing expires: the store has .*\.json, but its listings leave it out"),
+    ):
+        expire(faulty, store, **EXPIRE)
+    assert set(store.keys()) == before
+    assert expire(store, store, **EXPIRE).snapshots == ids[:1]
+    for each in list_snapshots(store):
+        verify_snapshot(each, store).check()
+
+
+def test_a_manifest_that_only_some_listings_leave_out_keeps_its_parts(
+    database: str, store: Store, behind: Behind
+) -> None:
+    ids = [each.manifest.snapshot_id for each in three_snapshots(database, store)]
+    for number in range(7):
+        fault = Some(without(rf"/{ids[1]}\.json"), "GET", "list-type", after=number, times=1)
+        with behind(fault) as faulty:
+            expired = expire(faulty, store, **EXPIRE)
+        assert fault.happened
+        assert set(expired.snapshots) <= {ids[0]}
+        assert [each.snapshot_id for each in list_snapshots(store)][-2:] == ids[1:]
+        for each in list_snapshots(store):
+            verify_snapshot(each, store).check()
+
+
+def test_a_manifest_that_is_listed_and_cannot_be_had_keeps_all_parts(
+    database: str, store: Store, behind: Behind
+) -> None:
+    taken = three_snapshots(database, store)
+    parts = set(store.keys("parts/"))
+    with behind(Some((404, "NoSuchKey"), "GET", taken[1].key)) as faulty:
+        expired = expire(faulty, store, **EXPIRE)
+    assert "no part is removed" in expired.faults[0]
+    assert set(store.keys("parts/")) == parts
+
+
+@pytest.mark.parametrize("ending", ["", "-5eed5eed5eed"])
+def test_more_without_a_snapshot_than_snapshots_need_is_left_until_it_is_asked_for(
+    ending: str, database: str, store: Store
+) -> None:
+    """So it looks when manifests are lost. Names of older parts do not tell which snapshot they were written for."""
+    taken = take(database, store)
+    rows = store.read(taken.manifest.parts[0].key)
+    for digit in "0123456789ab"[: len(taken.manifest.parts)]:
+        store.create_small(store.layout.part_key("public.t", digit * 40 + ending), rows)
+    before = set(store.keys())
+    for apply in (False, True):
+        with pytest.raises(ExpiryRefused, match=r"belong to no snapshot, .* may leave out snapshots – .* --orphans"):
+            expire(store, store, apply=apply)
+    assert set(store.keys()) == before
+    assert expire(store, store, any_orphans=True).objects == len(taken.manifest.parts)
+    verify_snapshot(taken.manifest, store).check()
+
+
+def test_a_store_without_any_manifest_keeps_every_part(database: str, store: Store) -> None:
+    taken = take(database, store)
+    remove(store, taken.key)
+    with pytest.raises(ExpiryRefused, match="belong to no snapshot"):
+        expire(store, store)
+    assert len(store.keys("parts/")) == len(taken.manifest.parts)
+
+
+def test_expiry_removes_what_its_plan_named_and_no_more(
+    database: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = three_snapshots(database, store)
+    orphan = store.layout.part_key("public.t", "a" * 40)
+    store.create_small(orphan, b"rows of a run that failed")
+    planned = expire(store, store, apply=False, **EXPIRE).planned
+    assert orphan in {each.key for each in planned.orphans}
+    assert set(store.keys()) >= {each.key for each in planned.objects}
+    late = store.layout.part_key("public.t", "b" * 40)
+    remove_one = Store.remove
+
+    def remove_later(self: Store, listed: Listed) -> None:
+        """Leave more garbage between the plan and its end."""
+        remove_one(self, listed)
+        if listed.key == first.key:
+            store.create_small(late, b"rows of another run that failed")
+
+    monkeypatch.setattr(Store, "remove", remove_later)
+    before = set(store.keys())
+    expired = expire(store, store, **EXPIRE)
+    expired.check()
+    assert before - set(store.keys()) == {first.key, *(each.key for each in planned.objects)}
+    assert (expired.objects, expired.bytes) == (len(planned.objects), planned.bytes)
+    assert store.head(late)
+
+
+def test_a_manifest_that_comes_while_expiry_runs_keeps_its_parts(
+    database: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = three_snapshots(database, store)
+    remove_one = Store.remove
+
+    def publish_meanwhile(self: Store, listed: Listed) -> None:
+        remove_one(self, listed)
+        if listed.key == first.key:
+            again = first.manifest.model_copy(update={"snapshot_id": "20261118T180003Z-5f0c1d"})
+            publish(again, store, ZONE)
+
+    monkeypatch.setattr(Store, "remove", publish_meanwhile)
+    expire(store, store, **EXPIRE).check()
+    verify_snapshot(first.manifest, store).check()
+
+
+@pytest.mark.parametrize("answer", [(501, "NotImplemented"), (403, "AccessDenied"), "page", "blank"])
+def test_uploads_that_cannot_be_listed_keep_no_part(
+    answer: Answer, database: str, store: Store, behind: Behind
+) -> None:
+    first, *_ = three_snapshots(database, store)
+    with behind(Some(answer, "GET", "?uploads")) as faulty:
+        expired = expire(faulty, store, **EXPIRE)
+    (fault,) = expired.faults
+    assert fault.startswith("cannot list uploads")
+    assert expired.snapshots == [first.manifest.snapshot_id]
+    assert expired.objects == len(expired.planned.objects) > 0
+
+
+def test_a_note_of_damage_goes_with_its_object(database: str, store: Store) -> None:
+    first, second, _ = three_snapshots(database, store)
+    gone = next(each.key for each in first.manifest.parts if each not in second.manifest.parts)
+    stays = second.manifest.parts[0].key
+    for key in (gone, stays):
+        note_damage(store, key, "fault", print)
+    expire(store, store, **EXPIRE).check()
+    assert store.head(store.layout.damage_key(gone)), "the object was there when the plan was made"
+    expire(store, store, **EXPIRE).check()
+    assert store.keys("damaged/") == [store.layout.damage_key(stays)]

@@ -243,19 +243,25 @@ def drill(
 def expire(
     *,
     apply: Annotated[bool, typer.Option("--apply", help="Carry out the plan instead of only showing it.")] = False,
+    orphans: Annotated[
+        bool, typer.Option("--orphans", help="Also remove parts without a snapshot that are unexpectedly many.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show which snapshots expire and why. With --apply, remove them and what no snapshot needs any more."""
     from mindguard.snapshots.retention.expire import expire_snapshots
 
     settings, store = settings_and_store()
-    expired = expire_snapshots(store, settings.snapshot.retention, now=datetime.now(UTC), apply=apply)
+    expired = expire_snapshots(
+        store, settings.snapshot.retention, now=datetime.now(UTC), apply=apply, any_orphans=orphans
+    )
     if as_json:
         print_json(expired.summary())
     else:
         _print_plan(expired.decisions, settings)
         for line in (*expired.locked, *(f"not of this package, left alone: {key}" for key in expired.foreign)):
             typer.echo(line)
+        typer.echo(f"no snapshot needs {expired.planned}")
         typer.echo(
             f"expired {len(expired.snapshots)} snapshots, deleted {expired.objects} objects "
             f"({expired.bytes / 1e6:,.1f} MB), aborted {expired.uploads} uploads"

@@ -18,6 +18,7 @@ from mindguard.snapshots.progress import Progress
 from mindguard.snapshots.storage import manifest
 from mindguard.snapshots.storage.catalog import id_of, newest_snapshot, read_manifest
 from mindguard.snapshots.storage.encryption import KeyMissing, KeyRingInvalid, Unreadable, sealed_with
+from mindguard.snapshots.storage.layout import run_of
 from mindguard.snapshots.storage.manifest import Manifest, ManifestInvalid
 from mindguard.snapshots.storage.s3_errors import ObjectMissing
 from mindguard.snapshots.storage.store import Store
@@ -108,7 +109,9 @@ def take_snapshot(
     _check_key_ring(store, [table.name for table in settings.tables])
     previous = newest_snapshot(store, progress=progress)
     last_good = newest_snapshot(store, good=True, progress=progress)
-    reuse = Reuse(store, settings, (previous, last_good), run=secrets.token_hex(6))
+    taken_at = now.astimezone(UTC).replace(microsecond=0)
+    snapshot_id = manifest.new_snapshot_id(taken_at, secrets.token_hex(3))
+    reuse = Reuse(store, settings, (previous, last_good), run=run_of(snapshot_id))
     chosen = [Chosen(table.name, table.part_by, table.inherited) for table in settings.tables]
     limits = {"max_age_s": settings.max_age_minutes * 60, "lock_timeout_s": settings.lock_timeout_s}
     with open_source(conninfo, chosen, **limits) as source:
@@ -120,9 +123,8 @@ def take_snapshot(
         tables, schema_dump = exporter.run(described)
         enums, sequences = source.enums(described), source.sequences(described)
         source.check_unchanged(described)
-    taken_at = now.astimezone(UTC).replace(microsecond=0)
     result = Manifest(
-        snapshot_id=manifest.new_snapshot_id(taken_at, secrets.token_hex(3)),
+        snapshot_id=snapshot_id,
         taken_at=taken_at,
         logical_date=logical_date,
         source=source.identity,
