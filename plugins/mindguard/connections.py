@@ -166,7 +166,7 @@ def _without_values(text: str, extra: Mapping[str, Any]) -> str:
         leaves += [value] if isinstance(value, str) else []
     for leaf in sorted(leaves, key=len, reverse=True):
         text = text.replace(leaf, "…") if len(leaf) > _SHORTEST_SECRET else text
-    return mask_secrets(text)
+    return mask_secrets(re.sub(r"[^/@\s]+@", "…@", text))
 
 
 # Extras of Airflow's hook that choose its cursors, or that belong to the switches below.

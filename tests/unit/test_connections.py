@@ -316,7 +316,7 @@ def test_several_hosts_may_have_a_port_each(value: str) -> None:
         (postgres_conninfo, {"client_encoding": "LATIN1"}, "'client_encoding' is not understood"),
         (postgres_conninfo, {"replication": "database"}, "'replication' is not understood"),
         (postgres_conninfo, {"options": [SECRET]}, "'options' is not understood – write its value as text"),
-        (s3_client, {"verfy": SECRET}, "'verfy' is not understood – did you mean verify?"),
+        (s3_client, {"verifies": SECRET}, "'verifies' is not understood – did you mean verify?"),
         (s3_client, {"host": SECRET}, "'host' is not understood – correct or remove it"),
         (s3_client, {"s3_config_file": SECRET}, "'s3_config_file' is not understood"),
         (s3_client, {"external_id": SECRET}, "'external_id' is not understood"),
@@ -382,7 +382,7 @@ def test_s3_takes_endpoint_region_and_keys() -> None:
     ("extra", "said"),
     [
         ({"endpoint_url": "127.0.0.1:9000"}, "Invalid endpoint: 127.0.0.1:9000 – endpoint_url must begin with http"),
-        ({"endpoint_url": f"//u:{SECRET}@h"}, "Invalid endpoint: "),
+        ({"endpoint_url": f"u:{SECRET}@h"}, "Invalid endpoint: "),
         ({"profile_name": SECRET}, "The config profile (…) could not be found"),
         ({"region_name": "not a region"}, "region_name 'not a region' doesn't match"),
         ({"config_kwargs": {"nope": 1}}, "unexpected keyword argument 'nope'"),
