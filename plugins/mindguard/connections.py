@@ -9,16 +9,24 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from mindguard.errors import ConnectionMissing, MindGuardError
+from mindguard.masking import mask_secrets
 
 if TYPE_CHECKING:
+    import boto3
     from clickhouse_connect.driver.client import Client
     from types_boto3_s3 import S3Client
+
+_SHORTEST_SECRET = 3
+_NO_SECRETS = {"endpoint_url", "region_name", "config_kwargs"}
 
 # The host may include its protocol: Airflow writes the connection type, then `https://`, then the rest.
 _URI = re.compile(r"([a-z][a-z0-9+.-]*)://(?:([a-z][a-z0-9+.-]*)://)?(.*)", re.IGNORECASE | re.DOTALL)
@@ -65,12 +73,15 @@ def from_environment(conn_id: str, environ: Mapping[str, str] = os.environ) -> C
 
 def _from_json(conn_id: str, value: str) -> Connection:
     raw = json.loads(value)
+    extra = _extra(raw.get("extra"))
+    if "," in str(raw.get("port") or ""):  # one for each of several hosts, which only libpq's own option can hold
+        extra, raw["port"] = {"port": str(raw["port"]), **extra}, None
     texts = {name: str(raw.get(name) or "") for name in ("host", "login", "password", "schema")}
     return Connection(
         conn_id=conn_id,
         conn_type=_conn_type(raw.get("conn_type") or ""),
         port=int(raw["port"]) if raw.get("port") else None,
-        extra=_extra(raw.get("extra")),
+        extra=extra,
         **texts,
     )
 
@@ -107,34 +118,101 @@ def _extra(written: Any) -> dict[str, Any]:
     return extra
 
 
+class ExtraNotUnderstood(MindGuardError):
+    """A connection has an extra that would have no effect, or not the one that it was written for."""
+
+    def __init__(self, connection: Connection, extra: str, *, hint: str = "correct or remove it") -> None:
+        super().__init__(f"connection {connection.conn_id!r}: extra {extra!r} is not understood", hint=hint)
+
+
+def _given(connection: Connection, understood: Collection[str], ignored: Collection[str] = ()) -> dict[str, Any]:
+    """Return the extras that have a value, and refuse those that would have no effect.
+
+    Args:
+        connection: the connection.
+        understood: the extras that are used.
+        ignored: extras of Airflow's own hook that concern only that hook.
+    """
+    given = {name: value for name, value in connection.extra.items() if value is not None and value != ""}
+    for name in given:
+        if name not in understood and name not in ignored:
+            close = get_close_matches(name, understood, 1)
+            raise ExtraNotUnderstood(
+                connection, name, hint=f"did you mean {close[0]}?" if close else "correct or remove it"
+            )
+    return {name: value for name, value in given.items() if name in understood}
+
+
+def _object(connection: Connection, name: str, value: Any) -> dict[str, Any]:
+    """Return an extra that must be a JSON object."""
+    if not isinstance(value, dict):
+        raise ExtraNotUnderstood(connection, name, hint="write a JSON object")
+    return value
+
+
+def _decoded(value: Any) -> Any:
+    """Return what a text of JSON says, or the value itself."""
+    with suppress(ValueError):
+        return json.loads(value) if isinstance(value, str) else value
+    return value
+
+
+def _without_values(text: str, extra: Mapping[str, Any]) -> str:
+    """Return an error's text without the values of extras that may be secrets."""
+    leaves, left = list[str](), [value for name, value in extra.items() if name not in _NO_SECRETS]
+    while left:
+        value = left.pop()
+        left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        leaves += [value] if isinstance(value, str) else []
+    for leaf in sorted(leaves, key=len, reverse=True):
+        text = text.replace(leaf, "…") if len(leaf) > _SHORTEST_SECRET else text
+    return mask_secrets(re.sub(r"[^/@\s]+@", "…@", text))
+
+
+# Extras of Airflow's hook that choose its cursors, or that belong to the switches below.
+_IGNORED_BY_POSTGRES = {
+    *("cursor", "sqlalchemy_scheme", "sqlalchemy_query"),
+    *("aws_conn_id", "cluster-identifier", "workgroup-name"),
+}
+_TOKENS_FOR_POSTGRES = ("iam", "redshift", "redshift-serverless", "azure_conn_id")
+
+
 def postgres_conninfo(connection: Connection) -> str:
     """Return the libpq connection string of a `postgres` connection. It contains the password, so never print it.
 
-    Raises:
-        MindGuardError: libpq does not accept an extra.
-    """
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import make_conninfo
+    Every option of libpq can be an extra, and takes precedence over the connection's own field: `host` and `port`
+    may be lists (`a,b`, `5432,5433`).
 
-    libpq_extras = {
-        key: str(value)
-        for key, value in connection.extra.items()
-        if value is not None
-        and (key.startswith("ssl") or key in {"options", "target_session_attrs", "keepalives_idle", "gssencmode"})
+    Raises:
+        ExtraNotUnderstood: an extra is no option of libpq, or has a value that no option can have.
+    """
+    from psycopg.conninfo import make_conninfo
+    from psycopg.pq import Conninfo
+
+    for name in _TOKENS_FOR_POSTGRES:
+        if connection.extra.get(name):
+            raise ExtraNotUnderstood(
+                connection,
+                name,
+                hint="tokens of a cloud are not supported: use a role with a password or a certificate",
+            )
+    # A replication connection has other statements, and all text is exchanged as UTF-8.
+    understood = {option.keyword.decode() for option in Conninfo.get_defaults()} - {"replication", "client_encoding"}
+    given = _given(connection, understood, {*_IGNORED_BY_POSTGRES, *_TOKENS_FOR_POSTGRES})
+    for name, value in given.items():
+        if not isinstance(value, str | int):
+            raise ExtraNotUnderstood(connection, name, hint="write its value as text")
+    fields = {
+        "host": connection.host or None,
+        "port": connection.port,
+        "user": connection.login or None,
+        "password": connection.password or None,
+        "dbname": connection.schema or None,
+        "connect_timeout": "10",
+        "application_name": "mindguard",
     }
-    try:
-        return make_conninfo(
-            host=connection.host or None,
-            port=connection.port,
-            user=connection.login or None,
-            password=connection.password or None,
-            dbname=connection.schema or None,
-            connect_timeout="10",
-            application_name="mindguard",
-            **libpq_extras,
-        )
-    except ProgrammingError as error:
-        raise MindGuardError(f"connection {connection.conn_id!r}: {error}", hint="correct its extras") from error
+    values = {name: str(int(value)) if isinstance(value, bool) else str(value) for name, value in given.items()}
+    return make_conninfo("", **fields | values)
 
 
 def http_address(connection: Connection, *, protocol: str = "http") -> SplitResult:
@@ -152,42 +230,128 @@ def http_address(connection: Connection, *, protocol: str = "http") -> SplitResu
     return parts._replace(netloc=f"{parts.netloc}{port}")
 
 
+_S3_EXTRAS = {
+    *("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "profile_name", "session_kwargs"),
+    *("region_name", "endpoint_url", "verify", "config_kwargs", "service_config"),
+    *("role_arn", "assume_role_method", "assume_role_kwargs"),
+}
+_SESSION_KWARGS = {
+    *("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "region_name", "profile_name"),
+}
+
+
 def s3_client(connection: Connection) -> S3Client:
     """Return a boto3 client for an `aws` connection.
 
-    It uses the extras that Airflow's own hook uses for a plain key: `endpoint_url`, `region_name`, `config_kwargs`
-    and `aws_session_token`. Without login and password, boto3's own chain (environment, profile, instance role)
-    finds the credentials.
+    It uses the extras that Airflow's own hook uses (`_S3_EXTRAS`). Without login and password, boto3's own chain
+    (environment, profile, instance role) finds the credentials. With `role_arn`, these credentials assume that role.
 
     Raises:
+        ExtraNotUnderstood: an extra would have no effect.
         MindGuardError: boto3 cannot create a client from the connection.
     """
-    import boto3
+    from botocore import UNSIGNED
     from botocore.config import Config
 
-    extra = connection.extra
+    extra = _given(connection, _S3_EXTRAS)
+    services = {
+        name: _object(connection, "service_config", value)
+        for name, value in _object(connection, "service_config", extra.get("service_config", {})).items()
+    }
+    for service in ("s3", "sts"):
+        # Airflow's hook reads its default bucket here; snapshots are in the bucket that the settings name.
+        for name in set(services.get(service, {})) - {"endpoint_url", "bucket_name"}:
+            raise ExtraNotUnderstood(connection, f"service_config.{service}.{name}")
+    kwargs = _object(connection, "config_kwargs", extra.get("config_kwargs", {}))
+    if kwargs.get("signature_version") == "unsigned":
+        kwargs = kwargs | {"signature_version": UNSIGNED}
     defaults = Config(
         retries={"mode": "standard", "max_attempts": 4},
         connect_timeout=10,
         read_timeout=60,
         max_pool_connections=32,
     )
+    verify = _verify(connection, extra.get("verify"))
     try:
-        client: S3Client = boto3.client(
+        config = defaults.merge(Config(**kwargs))
+        session = _aws_session(connection, extra)
+        if extra.get("role_arn"):
+            sts = session.client("sts", endpoint_url=services.get("sts", {}).get("endpoint_url"), verify=verify)
+            _assume_role(connection, session, sts, extra)
+        client: S3Client = session.client(
             "s3",
-            aws_access_key_id=connection.login or None,
-            aws_secret_access_key=connection.password or None,
-            aws_session_token=extra.get("aws_session_token") or None,
-            endpoint_url=extra.get("endpoint_url") or None,
-            region_name=extra.get("region_name") or None,
-            config=defaults.merge(Config(**extra.get("config_kwargs") or {})),
+            endpoint_url=services.get("s3", {}).get("endpoint_url") or extra.get("endpoint_url"),
+            verify=verify,
+            config=config,
         )
-    except Exception as error:  # boto3 validates little, so a wrong extra can fail anywhere inside it
+    except MindGuardError:
+        raise
+    except Exception as error:  # noqa: BLE001 - boto3 validates little: a wrong extra can fail anywhere inside it
         raise MindGuardError(
-            f"connection {connection.conn_id!r} is not valid for S3: {error}",
+            f"connection {connection.conn_id!r} is not valid for S3: {_without_values(str(error), extra)}",
             hint="endpoint_url must begin with http:// or https://, config_kwargs must be options of botocore's Config",
-        ) from error
+        ) from None
     return client
+
+
+def refuse_aws_extras(connection: Connection) -> None:
+    """Raise ExtraNotUnderstood for an extra that Airflow's own hook, which is used inside Airflow, would not use."""
+    _given(connection, {*_S3_EXTRAS, "assume_role_with_saml", *_WEB_IDENTITY})
+
+
+_WEB_IDENTITY = tuple(
+    f"assume_role_with_web_identity_{name}" for name in ("federation", "federation_audience", "token_file")
+)
+
+
+def _verify(connection: Connection, written: Any) -> bool | str | None:
+    """Return the extra `verify`: whether certificates are checked, or the file of the authorities that sign them."""
+    verify = {"true": True, "false": False}.get(str(written).lower(), written)
+    if verify is None or isinstance(verify, bool):
+        return verify
+    if not isinstance(verify, str) or not Path(verify).exists():
+        raise ExtraNotUnderstood(connection, "verify", hint="write true, false, or the path of a file of certificates")
+    return verify
+
+
+def _aws_session(connection: Connection, extra: Mapping[str, Any]) -> boto3.Session:
+    import boto3
+
+    arguments = _object(connection, "session_kwargs", extra.get("session_kwargs", {}))
+    for name in set(arguments) - _SESSION_KWARGS:
+        raise ExtraNotUnderstood(connection, f"session_kwargs.{name}")
+    arguments |= {name: extra[name] for name in _SESSION_KWARGS if name in extra}
+    if connection.login and connection.password:
+        arguments |= {"aws_access_key_id": connection.login, "aws_secret_access_key": connection.password}
+    return boto3.Session(**arguments)
+
+
+def _assume_role(connection: Connection, session: boto3.Session, sts: Any, extra: Mapping[str, Any]) -> None:
+    """Give the session the role's credentials, which are fetched now, and again before they end."""
+    from botocore.credentials import RefreshableCredentials, create_assume_role_refresher
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    if extra.get("assume_role_method", "assume_role") != "assume_role":
+        raise ExtraNotUnderstood(
+            connection,
+            "assume_role_method",
+            hint="outside Airflow only assume_role is supported; else use profile_name",
+        )
+    arguments = _object(connection, "assume_role_kwargs", extra.get("assume_role_kwargs", {}))
+    fetch = create_assume_role_refresher(
+        sts, {"RoleSessionName": "mindguard", **arguments, "RoleArn": extra["role_arn"]}
+    )
+    try:
+        fetched = fetch()
+    except (BotoCoreError, ClientError) as error:
+        raise MindGuardError(
+            f"connection {connection.conn_id!r} cannot assume its role: {_without_values(str(error), extra)}",
+            hint="correct role_arn and assume_role_kwargs, or let the role trust these credentials",
+        ) from None
+    core: Any = session
+    core._session._credentials = RefreshableCredentials.create_from_metadata(
+        fetched, refresh_using=fetch, method="sts-assume-role"
+    )
 
 
 def kafka_config(connection: Connection) -> dict[str, Any]:
@@ -208,42 +372,43 @@ def clickhouse_client(connection: Connection, **limits: int) -> Client:
     """Return an HTTP client for a `clickhouse` connection.
 
     It uses the extras of Airflow's own hook: `secure`, `verify`, `connect_timeout`, `send_receive_timeout`,
-    `compress`, `session_settings` and `client_kwargs`. It keeps no session, so threads may share it.
+    `compress`, `session_settings` and `client_kwargs` (but not `client_name`). It keeps no session, so threads may
+    share it.
 
     Args:
         connection: the connection.
         **limits: extras that take precedence over those of the connection, for instance `connect_timeout`.
 
     Raises:
+        ExtraNotUnderstood: an extra would have no effect.
         MindGuardError: the server cannot be reached or refuses the login.
     """
     import clickhouse_connect
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
-    extra = connection.extra
-    named = {
-        key: extra[key]
-        for key in ("secure", "verify", "connect_timeout", "send_receive_timeout", "compress")
-        if key in extra
-    }
+    named = ("secure", "verify", "connect_timeout", "send_receive_timeout", "compress")
+    extra = _given(connection, {*named, "session_settings", "client_kwargs"}, {"client_name"})
+    client_kwargs, settings = (
+        _object(connection, name, _decoded(extra.get(name, {}))) for name in ("client_kwargs", "session_settings")
+    )
     try:
         return clickhouse_connect.get_client(
             **{
-                **(extra.get("client_kwargs") or {}),
-                **named,
+                **client_kwargs,
+                **{name: extra[name] for name in named if name in extra},
                 **limits,
                 "host": connection.host or "localhost",
                 "port": connection.port or 0,
                 "username": connection.login or "default",
                 "password": connection.password,
                 "database": connection.schema or "default",
-                "settings": extra.get("session_settings") or {},
+                "settings": settings,
                 "client_name": "mindguard",
                 "autogenerate_session_id": False,
             }
         )
     except (ClickHouseError, ValueError, TypeError) as error:
         raise MindGuardError(
-            f"connection {connection.conn_id!r} does not reach ClickHouse: {error}",
+            f"connection {connection.conn_id!r} does not reach ClickHouse: {_without_values(str(error), extra)}",
             hint="check its host, port and login",
-        ) from error
+        ) from None

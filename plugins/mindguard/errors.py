@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class MindGuardError(Exception):
     """The base of every error that the package raises deliberately; `str(error)` is one line for a person.
@@ -19,6 +22,17 @@ class MindGuardError(Exception):
     def __str__(self) -> str:
         line = f"{self.message} – {self.hint}" if self.hint else self.message
         return " ".join(line.split())  # facts may contain line breaks
+
+
+@contextmanager
+def about(subject: str) -> Iterator[None]:
+    """Let each error of the block begin with its subject, such as a table, unless it names it first already."""
+    try:
+        yield
+    except MindGuardError as error:
+        if not error.message.startswith(subject):
+            error.message = f"{subject}: {error.message}"
+        raise
 
 
 class SettingsError(MindGuardError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
 import urllib.request
@@ -164,7 +165,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def s3_proxy(endpoint: str, fault: Fault, skew: timedelta = timedelta()) -> Iterator[str]:
+def s3_proxy(
+    endpoint: str, fault: Fault, skew: timedelta = timedelta(), *, tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """Put a proxy with this fault in front of a store, and yield the proxy's endpoint.
 
     The Host header is passed on as it came, so that signatures stay valid.
@@ -173,14 +176,17 @@ def s3_proxy(endpoint: str, fault: Fault, skew: timedelta = timedelta()) -> Iter
         endpoint: endpoint of the real store.
         fault: what goes wrong.
         skew: by how much the store's clock seems to be fast.
+        tls: with which the proxy speaks; None: plain HTTP.
     """
     ended = threading.Event()
     of_this_proxy = {"endpoint": endpoint, "fault": staticmethod(fault), "skew": skew, "ended": ended}
     handler = type("Handler", (_Handler,), of_this_proxy)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}"
+            yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
         finally:
             ended.set()
             server.shutdown()

@@ -255,9 +255,44 @@ def test_a_store_that_refuses_a_header_of_each_write(what: str, examine_behind: 
     found = examine_behind(lambda method, path, headers: (501, "NotImplemented") if header in headers else None)
     assert found["write"].status == "error"
     assert remedy in found["write"].text
+    others = {each for each, _ in REFUSED.values()} - {header}
+    assert not [each for each, said in REFUSED.values() if each in others and said in found["write"].text]
 
 
-def test_a_store_that_ignores_if_none_match(examine_behind: Without) -> None:
+def test_a_store_that_refuses_two_headers_of_each_write(examine_behind: Without) -> None:
+    absent = {"if-none-match", "x-amz-server-side-encryption"}
+    found = examine_behind(lambda method, path, headers: (501, "NotImplemented") if absent & set(headers) else None)
+    assert "it has no create-only writes" in found["write"].text
+    assert "set snapshot.sse: null" in found["write"].text
+
+
+def test_a_second_write_that_is_not_answered_is_no_verdict(examine_behind: Without) -> None:
+    puts: list[str] = []
+
+    def fault(method: str, path: str, headers: dict[str, str]) -> Answer:
+        puts.extend([path] if method == "PUT" and "probe" in path else [])
+        return (503, "SlowDown") if method == "PUT" and puts.count(path) > 1 else None
+
+    assert examine_behind(fault)["create-only"].status == "unknown"
+
+
+def test_a_store_that_ignores_if_none_match(examine_behind: Without, stack: Stack) -> None:
+    seen: set[str] = set()
+
+    def fault(method: str, path: str, headers: dict[str, str]) -> Answer:
+        if method == "PUT" and path in seen:
+            _, bucket, key = path.split("/", 2)
+            stack.seaweedfs.client().put_object(Bucket=bucket, Key=key, Body=b"the second one")
+            return 200, ""
+        seen.update({path} if method == "PUT" else ())
+        return None
+
+    found = examine_behind(fault)
+    assert found["create-only"].status == "error"
+    assert "two runs could overwrite each other" in found["create-only"].text
+
+
+def test_a_store_that_claims_a_second_write(examine_behind: Without) -> None:
     seen: set[str] = set()
 
     def fault(method: str, path: str, headers: dict[str, str]) -> Answer:
@@ -268,7 +303,7 @@ def test_a_store_that_ignores_if_none_match(examine_behind: Without) -> None:
 
     found = examine_behind(fault)
     assert found["create-only"].status == "error"
-    assert "two runs could overwrite each other" in found["create-only"].text
+    assert "says that it has written a second object under one key, and has not" in found["create-only"].text
 
 
 def test_an_exporters_key_passes_with_what_it_may_not_ask_unknown(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
-from mindguard.connections import Connection, from_environment, postgres_conninfo, s3_client
+from mindguard.connections import (
+    Connection,
+    ExtraNotUnderstood,
+    clickhouse_client,
+    from_environment,
+    postgres_conninfo,
+    s3_client,
+)
 from mindguard.errors import ConnectionMissing, MindGuardError
 
 SECRET = "s3cr3t-Value"
@@ -274,16 +281,66 @@ def test_libpq_is_given_the_extras_that_are_its_own() -> None:
         "target_session_attrs": "read-only",
         "keepalives_idle": "30",
         "gssencmode": "disable",
+        "require_auth": "scram-sha-256",
+        "channel_binding": "require",
+        "load_balance_hosts": "random",
+        "connect_timeout": "3",
     }
-    airflows = {"cursor": "dictcursor", "iam": True, "__note__": "x", "host": "elsewhere", "sslcert": None}
+    airflows = {"cursor": "dictcursor", "iam": False, "aws_conn_id": "x", "sslcert": None, "sslkey": ""}
     info = conninfo_to_dict(postgres_conninfo(Connection("c", "postgres", host="h", extra={**libpq, **airflows})))
-    assert info == {"host": "h", "connect_timeout": "10", "application_name": "mindguard", **libpq}
+    assert info == {"host": "h", "application_name": "mindguard", **libpq}
 
 
-def test_an_ssl_extra_that_libpq_does_not_know_is_one_line() -> None:
-    with pytest.raises(MindGuardError) as caught:
-        postgres_conninfo(Connection("c", "postgres", host="h", password=SECRET, extra={"sslfoo": SECRET}))
-    assert str(caught.value) == "connection 'c': invalid connection option \"sslfoo\" – correct its extras"
+@pytest.mark.parametrize(
+    "value",
+    [
+        '{"conn_type": "postgres", "host": "a,b", "port": "1,2"}',
+        '{"conn_type": "postgres", "host": "a,b", "extra": {"port": "1,2"}}',
+        '{"conn_type": "postgres", "host": "a", "port": 5, "extra": {"host": "a,b", "port": "1,2"}}',
+        "postgres://a,b/?port=1,2",
+    ],
+)
+def test_several_hosts_may_have_a_port_each(value: str) -> None:
+    info = conninfo_to_dict(postgres_conninfo(read(value)))
+    assert (info["host"], info["port"]) == ("a,b", "1,2")
+
+
+@pytest.mark.parametrize(
+    ("client", "extra", "said"),
+    [
+        (postgres_conninfo, {"sslfoo": SECRET}, "extra 'sslfoo' is not understood – did you mean ssl"),
+        (postgres_conninfo, {"requireauth": SECRET}, "'requireauth' is not understood – did you mean require_auth?"),
+        (postgres_conninfo, {"iam": True}, "extra 'iam' is not understood – tokens of a cloud are not supported"),
+        (postgres_conninfo, {"redshift": True}, "'redshift' is not understood – tokens of a cloud"),
+        (postgres_conninfo, {"azure_conn_id": SECRET}, "'azure_conn_id' is not understood – tokens of a cloud"),
+        (postgres_conninfo, {"client_encoding": "LATIN1"}, "'client_encoding' is not understood"),
+        (postgres_conninfo, {"replication": "database"}, "'replication' is not understood"),
+        (postgres_conninfo, {"options": [SECRET]}, "'options' is not understood – write its value as text"),
+        (s3_client, {"verifies": SECRET}, "'verifies' is not understood – did you mean verify?"),
+        (s3_client, {"host": SECRET}, "'host' is not understood – correct or remove it"),
+        (s3_client, {"s3_config_file": SECRET}, "'s3_config_file' is not understood"),
+        (s3_client, {"external_id": SECRET}, "'external_id' is not understood"),
+        (s3_client, {"verify": f"/{SECRET}"}, "'verify' is not understood – write true, false, or the path"),
+        (s3_client, {"config_kwargs": '{"read_timeout": 5}'}, "'config_kwargs' is not understood – write a JSON"),
+        (s3_client, {"service_config": SECRET}, "'service_config' is not understood – write a JSON"),
+        (s3_client, {"service_config": {"s3": {"url": SECRET}}}, "'service_config.s3.url' is not understood"),
+        (s3_client, {"session_kwargs": {"botocore_session": SECRET}}, "'session_kwargs.botocore_session' is not"),
+        (s3_client, {"role_arn": SECRET, "assume_role_method": "assume_role_with_saml"}, "'assume_role_method' is not"),
+        (s3_client, {"role_arn": SECRET, "assume_role_kwargs": SECRET}, "'assume_role_kwargs' is not understood"),
+        (clickhouse_client, {"Secure": True}, "'Secure' is not understood – did you mean secure?"),
+        (clickhouse_client, {"client_kwargs": SECRET}, "'client_kwargs' is not understood – write a JSON object"),
+        (clickhouse_client, {"session_settings": SECRET}, "'session_settings' is not understood"),
+    ],
+)
+@pytest.mark.usefixtures("no_aws_environment")
+def test_an_extra_that_would_have_no_effect_is_one_line(
+    client: Callable[[Connection], object], extra: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ExtraNotUnderstood) as caught:
+        client(Connection("c", "x", host="h", password=SECRET, extra=extra))
+    assert said in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_what_a_connection_leaves_out_is_libpqs_to_find() -> None:
@@ -325,9 +382,10 @@ def test_s3_takes_endpoint_region_and_keys() -> None:
     ("extra", "said"),
     [
         ({"endpoint_url": "127.0.0.1:9000"}, "Invalid endpoint: 127.0.0.1:9000 – endpoint_url must begin with http"),
+        ({"endpoint_url": f"u:{SECRET}@h"}, "Invalid endpoint: "),
+        ({"profile_name": SECRET}, "The config profile (…) could not be found"),
         ({"region_name": "not a region"}, "region_name 'not a region' doesn't match"),
         ({"config_kwargs": {"nope": 1}}, "unexpected keyword argument 'nope'"),
-        ({"config_kwargs": '{"read_timeout": 5}'}, "config_kwargs must be options"),
         ({"config_kwargs": {"s3": {"addressing_style": "bogus"}}}, "S3 addressing style bogus is invalid"),
         ({"config_kwargs": {"s3": "path"}}, "'str' object has no attribute"),
         ({"config_kwargs": {"request_checksum_calculation": "never"}}, "when_required"),
@@ -338,6 +396,25 @@ def test_an_extra_that_s3_cannot_use_is_one_line(extra: dict[str, Any], said: st
         s3(**extra)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.usefixtures("no_aws_environment")
+def test_s3_takes_what_airflows_own_hook_takes() -> None:
+    session = {"aws_access_key_id": "AK2", "aws_secret_access_key": "SK2", "region_name": "eu-west-1"}
+    client: Any = s3_client(Connection("c", "aws", extra={"session_kwargs": session}))
+    assert (client.meta.region_name, client._request_signer._credentials.access_key) == ("eu-west-1", "AK2")
+    ours = {
+        "endpoint_url": "http://everything.example",
+        "service_config": {"s3": {"endpoint_url": "http://s3.example"}},
+    }
+    assert s3(**ours).meta.endpoint_url == "http://s3.example"
+    assert s3(endpoint_url="https://s3.example", verify=False)._endpoint.http_session._verify is False
+    assert s3(endpoint_url="https://s3.example", verify="false")._endpoint.http_session._verify is False
+    assert s3(endpoint_url="https://s3.example", verify=__file__)._endpoint.http_session._verify == __file__
+    from botocore import UNSIGNED
+
+    assert config_of(s3(config_kwargs={"signature_version": "unsigned"})).signature_version is UNSIGNED
 
 
 @pytest.mark.usefixtures("no_aws_environment")

@@ -6,7 +6,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk import Connection as AirflowConnection
 from airflow.sdk.configuration import conf
 
-from mindguard.connections import Connection, postgres_conninfo
+from mindguard.connections import Connection, postgres_conninfo, refuse_aws_extras
 from mindguard.errors import ConnectionMissing
 from mindguard.settings import Settings
 from mindguard.snapshots.storage.encryption import encryption_of
@@ -57,6 +57,6 @@ def backup_store(settings: Settings) -> Store:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
     # If the connection is missing, this is a clear error; the hook would fall back to the environment.
-    connection(settings.connections.backup)
+    refuse_aws_extras(connection(settings.connections.backup))
     encryption = encryption_of(settings, connection)
     return Store.of(S3Hook(aws_conn_id=settings.connections.backup).get_conn(), settings.snapshot, encryption)

@@ -3,18 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mindguard.errors import MindGuardError
+
 if TYPE_CHECKING:
     from mindguard.settings import Settings
+    from mindguard.snapshots.progress import Progress
     from mindguard.snapshots.storage.store import Store
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Print a line for each part, also in a terminal.")]
 SnapshotId = Annotated[str, typer.Argument(metavar="ID", help="A snapshot's id, or `latest`, the newest good one.")]
+
+
+class Interrupted(MindGuardError):
+    """Somebody has pressed Ctrl-C; the message says what is left of the work."""
+
+
+@contextmanager
+def interruptible(left: Callable[[], str]) -> Iterator[None]:
+    """Let Ctrl-C end the block with what `left` says is left of its work.
+
+    Raises:
+        Interrupted: in place of KeyboardInterrupt.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        notes = getattr(stop, "__notes__", ())
+        try:
+            remains = "; ".join(notes) or left()
+        except (MindGuardError, KeyboardInterrupt) as error:
+            remains = f"what is left could not be found out: {error or 'interrupted again'}"
+        raise Interrupted(f"interrupted; {remains}") from None
 
 
 def settings_and_store() -> tuple[Settings, Store]:
@@ -31,7 +60,59 @@ def settings_and_store() -> tuple[Settings, Store]:
 
 def print_progress(line: str) -> None:
     """Print a line with the present time to standard error."""
-    typer.echo(f"{datetime.now(UTC).astimezone():%H:%M:%S}  {line}", err=True)
+    typer.echo(f"{_now()}  {line}", err=True)
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC).astimezone():%H:%M:%S}"
+
+
+@contextmanager
+def progress_lines(*, verbose: bool) -> Iterator[Progress]:
+    """Show progress while the block runs: in a terminal, one line with percent, rate and time left.
+
+    Yields:
+        The function to which the work reports. Where there is no terminal, or if `verbose` is true, it prints a line
+        for each step; lines that are no steps of many are printed in any case.
+    """
+    from rich import progress
+    from rich.console import Console
+    from rich.table import Column
+
+    from mindguard.snapshots.progress import Step
+
+    console = Console(stderr=True)
+    if verbose or not sys.stderr.isatty() or console.is_dumb_terminal:
+        yield print_progress
+        return
+    bar = progress.Progress(
+        progress.TextColumn(
+            "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+        ),
+        progress.TextColumn("{task.percentage:3.0f} %", table_column=Column(no_wrap=True)),
+        progress.TransferSpeedColumn(table_column=Column(no_wrap=True)),
+        progress.TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+        progress.TextColumn("left", table_column=Column(no_wrap=True)),
+        console=console,
+        transient=True,
+        expand=True,
+    )
+    tasks: dict[str, progress.TaskID] = {}
+    lock = threading.Lock()
+
+    def tell(line: str) -> None:
+        if not isinstance(line, Step):
+            bar.console.print(f"{_now()}  {line}", markup=False, highlight=False, emoji=False, soft_wrap=True)
+            return
+        with lock:
+            if line.doing not in tasks:
+                for task in tasks.values():
+                    bar.update(task, visible=False)
+                tasks[line.doing] = bar.add_task("", total=line.total)
+            bar.update(tasks[line.doing], description=f"{line.doing} {line.what}", completed=line.done)
+
+    with bar:
+        yield tell
 
 
 def print_json(value: Any) -> None:

@@ -14,7 +14,7 @@ import typer
 
 from mindguard import __version__
 from mindguard.cli import feishu, incidents, keys, monitors, rota, snapshots, suites
-from mindguard.cli.output import AsJson, print_json, print_table
+from mindguard.cli.output import AsJson, Interrupted, print_json, print_table
 from mindguard.errors import MindGuardError
 
 _INTERRUPTED = 130  # typer's exit status after Ctrl-C, about which it prints nothing
@@ -44,8 +44,9 @@ def main() -> None:
     except MindGuardError as error:
         if debug:
             raise
-        typer.secho(f"mindguard: {error}", err=True, fg="red")
-        sys.exit(1)
+        notes = getattr(error.__cause__, "__notes__", ())  # for instance what could not be removed
+        typer.secho("; ".join((f"mindguard: {error}", *notes)), err=True, fg="red")
+        sys.exit(_INTERRUPTED if isinstance(error, Interrupted) else 1)
     except SystemExit as end:
         if end.code == _INTERRUPTED:
             typer.secho("mindguard: interrupted; nothing was published", err=True, fg="red")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -11,10 +12,12 @@ import typer
 from mindguard.cli.output import (
     AsJson,
     SnapshotId,
+    Verbose,
+    interruptible,
     print_json,
     print_outcome,
-    print_progress,
     print_table,
+    progress_lines,
     settings_and_store,
 )
 from mindguard.errors import MindGuardError
@@ -34,19 +37,20 @@ _QUARANTINED = 3  # exit status of `take`: a snapshot was published, but it does
 
 
 @app.command()
-def take(*, as_json: AsJson = False) -> None:
+def take(*, verbose: Verbose = False, as_json: AsJson = False) -> None:
     """Take a snapshot of the tables in the settings. The exit status is 3 if it was published, but quarantined."""
     from mindguard.snapshots.export.take import take_snapshot
 
     settings, store = settings_and_store()
-    taken = take_snapshot(
-        _app_conninfo(),
-        store,
-        settings.snapshot,
-        now=datetime.now(UTC),
-        zone=settings.zone,
-        progress=print_progress,
-    )
+    with progress_lines(verbose=verbose) as progress:
+        taken = take_snapshot(
+            _app_conninfo(),
+            store,
+            settings.snapshot,
+            now=datetime.now(UTC),
+            zone=settings.zone,
+            progress=progress,
+        )
     if as_json:
         print_json(taken.summary())
     else:
@@ -139,14 +143,15 @@ def show(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def verify(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
+def verify(snapshot_id: SnapshotId, *, verbose: Verbose = False, as_json: AsJson = False) -> None:
     """Read every stored part of a snapshot and compare it with the manifest."""
     from mindguard.snapshots.storage.catalog import find_snapshot
     from mindguard.snapshots.storage.verify import verify_snapshot
 
     _, store = settings_and_store()
     manifest = find_snapshot(store, snapshot_id)
-    verified = verify_snapshot(manifest, store, progress=print_progress)
+    with interruptible(lambda: "nothing was changed"), progress_lines(verbose=verbose) as progress:
+        verified = verify_snapshot(manifest, store, progress=progress)
     if as_json:
         print_json(
             {
@@ -190,11 +195,12 @@ def restore(
         bool, typer.Option("--quarantined", help="Restore this snapshot although the gate quarantined it.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be read and written.")] = False,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Restore tables, or rows of them, into a new schema, or with --whole a snapshot into an empty database."""
     from mindguard.snapshots.restore import tables
-    from mindguard.snapshots.restore.whole import plan_rebuild, rebuild
+    from mindguard.snapshots.restore import whole as whole_database
     from mindguard.snapshots.storage.catalog import find_snapshot
 
     settings, store, conninfo = _settings_store_target(to)
@@ -204,13 +210,17 @@ def restore(
     if whole and request != tables.RestoreRequest():
         raise typer.BadParameter("--whole restores everything: leave out --table, --where-key, --into and --swap")
     if dry_run:
+        plan_rebuild = whole_database.plan_rebuild
         plan = plan_rebuild(manifest, conninfo) if whole else tables.plan_restore(manifest, conninfo, request).lines()
         print_outcome({"status": manifest.status, "plan": plan}, "\n".join(plan), as_json=as_json)
     elif whole:
-        rebuilt = rebuild(manifest, store, conninfo, connections=connections, progress=print_progress)
+        with interruptible(lambda: whole_database.remains(conninfo)), progress_lines(verbose=verbose) as progress:
+            rebuilt = whole_database.rebuild(manifest, store, conninfo, connections=connections, progress=progress)
         print_outcome(rebuilt.summary() | {"status": manifest.status}, "\n".join(rebuilt.lines()), as_json=as_json)
     else:
-        restored = tables.restore(manifest, store, conninfo, request, connections=connections, progress=print_progress)
+        left = partial(tables.remains, manifest, conninfo, request)
+        with interruptible(left), progress_lines(verbose=verbose) as progress:
+            restored = tables.restore(manifest, store, conninfo, request, connections=connections, progress=progress)
         print_outcome(restored.summary() | {"status": manifest.status}, "\n".join(restored.lines()), as_json=as_json)
 
 
@@ -219,20 +229,22 @@ def drill(
     snapshot_id: SnapshotId,
     to: Annotated[str, typer.Option(metavar="CONN_ID", help="Scratch server. Default: connections.drill.")] = "",
     *,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Rebuild a snapshot in a scratch database, prove that it is equal to its source, and drop it again."""
     from mindguard.snapshots.restore.drill import drill_stored
 
     settings, store, conninfo = _settings_store_target(to)
-    proof = drill_stored(
-        snapshot_id,
-        store,
-        conninfo,
-        now=datetime.now(UTC),
-        connections=settings.snapshot.connections,
-        progress=print_progress,
-    )
+    with interruptible(lambda: "the scratch database is dropped"), progress_lines(verbose=verbose) as progress:
+        proof = drill_stored(
+            snapshot_id,
+            store,
+            conninfo,
+            now=datetime.now(UTC),
+            connections=settings.snapshot.connections,
+            progress=progress,
+        )
     lines = [f"{name}: {table.rows:,} rows, equal" for name, table in proof.tables.items()]
     lines += [f"left out: {line}" for line in proof.skipped]
     lines.append(f"snapshot {proof.snapshot_id} is proven; it takes {proof.seconds:.1f} s to rebuild")
@@ -252,9 +264,10 @@ def expire(
     from mindguard.snapshots.retention.expire import expire_snapshots
 
     settings, store = settings_and_store()
-    expired = expire_snapshots(
-        store, settings.snapshot.retention, now=datetime.now(UTC), apply=apply, any_orphans=orphans
-    )
+    with interruptible(lambda: "run it again to remove the rest" if apply else "nothing was removed"):
+        expired = expire_snapshots(
+            store, settings.snapshot.retention, now=datetime.now(UTC), apply=apply, any_orphans=orphans
+        )
     if as_json:
         print_json(expired.summary())
     else:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from mindguard.connections import Connection
 from mindguard.doctor.bucket import Bucket, error_code, versioned
 from mindguard.doctor.diagnosis import Diagnosis
+from mindguard.snapshots.storage.content import Content
 from mindguard.snapshots.storage.s3_errors import ObjectExists, StoreError
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ class BucketAccess(Bucket):
         try:
             self._create(self._store, key)
         except StoreError as error:
-            yield self._diagnosis("error", "write", f"{error} – {self._refused()}")
+            # The error's own hint is a guess from the store's code; what the store accepts is known here.
+            yield self._diagnosis("error", "write", f"{error.message} – {self._refused()}")
             return
         if self._store.digest(key) != self._content:
             yield self._diagnosis(
@@ -34,13 +37,27 @@ class BucketAccess(Bucket):
             )
             return
         yield self._diagnosis("pass", "write", "a probe was written with SHA-256 and read back unchanged")
+        yield self._second_write(key)
+
+    def _second_write(self, key: str) -> Diagnosis:
+        """Write other bytes under the same key, which must be refused, and look what the key holds afterwards."""
+        other = self._body[::-1]
         try:
-            self._create(self._store, key)
+            self._store.create(key, other, Content.of(other))
         except ObjectExists:
-            yield self._diagnosis("pass", "create-only", "a second write under one key is refused (If-None-Match)")
-            return
-        text = "the store ignores If-None-Match, so two runs could overwrite each other – use a store that honours it"
-        yield self._diagnosis("error", "create-only", text)
+            return self._diagnosis("pass", "create-only", "a second write under one key is refused (If-None-Match)")
+        except StoreError as error:
+            text = f"a second write under one key was neither accepted nor refused: {error}"
+            return self._diagnosis("unknown", "create-only", text)
+        if self._store.digest(key) == self._content:
+            text = (
+                "the store says that it has written a second object under one key, and has not – do not use this store"
+            )
+        else:
+            text = (
+                "the store ignores If-None-Match, so two runs could overwrite each other – use a store that honours it"
+            )
+        return self._diagnosis("error", "create-only", text)
 
     def _refused(self) -> str:
         """Return the remedy for a refused write, found by leaving out one part of the write after another."""
@@ -65,13 +82,12 @@ class BucketAccess(Bucket):
             "use a store that has them",
             "ChecksumSHA256": "it accepts the write without x-amz-checksum-sha256: use a store that checks SHA-256",
         }
-        for name, remedy in remedies.items():
-            rest = {key: value for key, value in whole.items() if key != name}
-            if name == "ServerSideEncryption":
-                rest.pop("SSEKMSKeyId", None)
-            if name in whole and self._put(**rest) is None:
-                return remedy
-        return "no single part of the write is the cause"
+        causes = [(name,) for name in remedies if name in whole]
+        for left_out in (*causes, *combinations((name for (name,) in causes), 2)):
+            without = {*left_out, *(("SSEKMSKeyId",) if "ServerSideEncryption" in left_out else ())}
+            if self._put(**{name: value for name, value in whole.items() if name not in without}) is None:
+                return "; and ".join(remedies[name] for name in left_out)
+        return "no part of the write, and no two of them, are the cause"
 
     def default_checksum(self) -> Iterator[Diagnosis]:
         """Write a probe without a checksum. Since 1.36 boto3 adds CRC32 to such a write, which some stores refuse."""

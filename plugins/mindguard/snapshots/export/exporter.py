@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, about
 from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.parquet import write_parquet
@@ -20,7 +20,7 @@ from mindguard.snapshots.export.reuse import Reuse
 from mindguard.snapshots.export.source import SourceSnapshot
 from mindguard.snapshots.export.source_errors import Stopped
 from mindguard.snapshots.export.source_table import PlannedPart, SourceTable
-from mindguard.snapshots.progress import Progress
+from mindguard.snapshots.progress import Progress, Step
 from mindguard.snapshots.storage import manifest
 from mindguard.snapshots.storage.content import Content
 from mindguard.snapshots.storage.manifest import Column, Manifest, Part, StoredObject, Table
@@ -33,10 +33,8 @@ from mindguard.snapshots.tempdisk import temporary_file
 class PartMismatch(MindGuardError):
     """Rows that were read, or bytes that the store returned, are not as expected; nothing was published."""
 
-    def __init__(self, key: str, what: str, *, expected: object, actual: object) -> None:
-        super().__init__(
-            f"part {key}: {what} is {actual}, expected {expected}", hint="nothing was published; run again"
-        )
+    def __init__(self, key: str, what: str, *, expected: object, actual: object, hint: str = "run again") -> None:
+        super().__init__(f"part {key}: {what} is {actual}, expected {expected}", hint=f"nothing was published; {hint}")
         self.key, self.expected, self.actual = key, expected, actual
 
 
@@ -112,6 +110,8 @@ class Exporter:
         self._rate = ReadRate(settings.max_mb_per_s, self._check_going_on, sleep=self._stopped.wait)
         self._thread = threading.local()
         self._readers: list[Reader] = []
+        self._done_bytes = self._all_bytes = 0.0
+        self._lock = threading.Lock()
         self.tables: dict[str, TableProgress] = {}
         """Progress by full table name."""
 
@@ -122,6 +122,7 @@ class Exporter:
             SourceError, StoreError, PartMismatch, DiskFull, Stopped, ToolFailed: the first error of any thread.
         """
         pool = ThreadPoolExecutor(self._settings.connections, "export")
+        self._all_bytes = float(sum(table.bytes for table in tables))
         try:
             schema = pool.submit(self._store_schema)
             planned = [self._submit(pool, table) for table in tables]
@@ -146,11 +147,19 @@ class Exporter:
         parts = self._source.plan(table, boundaries, aim)
         rows = sum(part.rows for part in parts)
         progress = self.tables[table.full_name] = TableProgress(rows=rows, parts=len(parts))
-        self._progress(
+        self._tell(
             f"{table.full_name}: {rows:,} rows, {len(parts)} parts by {table.part_by}, "
-            f"fingerprinted in {time.monotonic() - began:.1f} s"
+            f"fingerprinted in {time.monotonic() - began:.1f} s",
+            table,
+            0 if parts else table.bytes,
         )
         return table, [pool.submit(self._store_part, part, progress) for part in parts]
+
+    def _tell(self, line: str, table: SourceTable, more_bytes: float) -> None:
+        """Report a step that has secured this much more of the source's tables."""
+        with self._lock:
+            self._done_bytes += more_bytes
+            self._progress(Step(line, doing="take", what=table.full_name, done=self._done_bytes, total=self._all_bytes))
 
     def _check_going_on(self) -> None:
         if self._stopped.is_set():
@@ -166,6 +175,10 @@ class Exporter:
 
     def _store_part(self, planned: PlannedPart, progress: TableProgress) -> Part:
         """Make sure that the part is in the store, read it back, and return its record."""
+        with about(planned.table.full_name):
+            return self._secured_part(planned, progress)
+
+    def _secured_part(self, planned: PlannedPart, progress: TableProgress) -> Part:
         self._check_going_on()
         names = self._store.encryption.part_names(planned.table.full_name, planned.content_id)
         began = time.monotonic()
@@ -173,10 +186,12 @@ class Exporter:
         secured = self._secure(keys, lambda key: self._export(planned, key))
         stored = secured.stored
         progress.add(stored.bytes, written=not secured.reused)
-        self._progress(
+        self._tell(
             f"{planned.table.full_name}: part {progress.done}/{progress.parts} "
             f"{'reused' if secured.reused else 'written'}, {planned.rows:,} rows, {stored.bytes / 1e6:.1f} MB "
-            f"in {time.monotonic() - began:.1f} s"
+            f"in {time.monotonic() - began:.1f} s",
+            planned.table,
+            planned.table.bytes * planned.rows / max(progress.rows, 1),
         )
         return Part(
             key=stored.key,
@@ -240,7 +255,13 @@ class Exporter:
             batches = self._rate.limited(self._reader().batches(planned))
             rows = write_parquet(batches, file, self._check_going_on, encryption)
             if rows != planned.rows:
-                raise PartMismatch(key, "its row count", expected=planned.rows, actual=rows)
+                raise PartMismatch(
+                    key,
+                    "its row count",
+                    expected=planned.rows,
+                    actual=rows,
+                    hint="choose another part_by for this table, and report this as a fault of MindGuard",
+                )
             content = Content.of_file(file)
             self._check_going_on()
             # Only this run writes under this key: if an object exists, an earlier attempt of this write arrived and

@@ -99,7 +99,8 @@ class Reuse:
         """
         if time.monotonic() > self._ends:
             raise ReuseUnsafe(
-                "the snapshot was not complete within max_age_minutes; nothing was published", hint="run again"
+                "the snapshot was not complete within max_age_minutes; nothing was published",
+                hint="run again, which reuses what is stored by now, or raise snapshot.max_age_minutes",
             )
 
     def check_after_publishing(self) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.export.source import open_source
+from mindguard.snapshots.progress import Step
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.load import loadable
 from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault
@@ -72,7 +73,12 @@ def drill_stored(
         DrillBroke: see `drill`.
     """
     with _as_verdict(snapshot_id):
-        manifest = find_snapshot(store, snapshot_id)
+        try:
+            manifest = find_snapshot(store, snapshot_id)
+        except SnapshotMissing as error:
+            if snapshot_id != "latest":
+                raise
+            raise DrillBroke(error.message, hint=error.hint) from error  # there is nothing that could be lost
     return drill(manifest, store, scratch_conninfo, now=now, connections=connections, progress=progress)
 
 
@@ -181,9 +187,11 @@ def _scratch_database(manifest: Manifest, conninfo: str) -> Iterator[str]:
             ) from error
     try:
         yield make_conninfo(conninfo, dbname=name)
-    except BaseException:
-        with suppress(MindGuardError):  # the first error is the one to read
+    except BaseException as error:
+        try:
             _drop(conninfo, name)
+        except (MindGuardError, KeyboardInterrupt):  # the first error is the one to read
+            error.add_note(f"scratch database {name} remains: DROP DATABASE {name}")
         raise
     _drop(conninfo, name)
 
@@ -204,7 +212,7 @@ def _compare(manifest: Manifest, conninfo: str, progress: Callable[[str], None])
         for table in manifest.tables:
             # Forced row-level security applies to the owner too, and would prevent the drill from reading its own rows.
             connection.execute(statement("set_unforced", table=identifier(*table.table_name)))
-    tables = {}
+    tables, done = {}, 0
     with open_source(conninfo, max_age_s=_MAX_SCAN_S) as scratch:
         for table in manifest.tables:
             rows, fingerprint = scratch.fingerprint(scratch.describe(table.name, None))
@@ -214,7 +222,9 @@ def _compare(manifest: Manifest, conninfo: str, progress: Callable[[str], None])
                     f"the source had {table.rows} with {table.fingerprint[:12]}…"
                 )
             tables[table.name] = ProvenTable(rows=rows, fingerprint=fingerprint)
-            progress(f"{table.name}: {rows:,} rows, equal")
+            done += table.stored_bytes
+            line = f"{table.name}: {rows:,} rows, equal"
+            progress(Step(line, doing="compare", what=table.name, done=done, total=manifest.stored_bytes))
         return tables, scratch.server_version
 
 

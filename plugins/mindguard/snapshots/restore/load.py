@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from mindguard.errors import MindGuardError
-from mindguard.snapshots.progress import Progress
+from mindguard.errors import MindGuardError, about
+from mindguard.snapshots.progress import Progress, Step
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.rows import RowFilter
 from mindguard.snapshots.restore.target import SnapshotAtFault
@@ -114,7 +114,7 @@ def load(
     Raises:
         SnapshotAtFault, TargetError, StoreError, DiskFull: the first error of any thread.
     """
-    loader = _Loader(store, conninfo, progress, total=sum(len(job.parts) for job in jobs))
+    loader = _Loader(store, conninfo, progress, [part for job in jobs for part in job.parts])
     pool = ThreadPoolExecutor(connections, "load")
     try:
         futures = [(job, pool.submit(loader.part, job, part)) for job in jobs for part in job.parts]
@@ -136,13 +136,14 @@ def load(
 
 
 class _Loader:
-    def __init__(self, store: Store, conninfo: str, progress: Progress, total: int) -> None:
+    def __init__(self, store: Store, conninfo: str, progress: Progress, parts: Sequence[Part]) -> None:
         self.stopped = threading.Event()
         self._store = store
         self._conninfo = conninfo
         self._progress = progress
-        self._total = total
-        self._done = 0
+        self._total = len(parts)
+        self._all_bytes = sum(part.bytes for part in parts)
+        self._done = self._done_bytes = 0
         self._lock = threading.Lock()
         self._thread = threading.local()
         self._connections = ExitStack()
@@ -150,12 +151,14 @@ class _Loader:
 
     def part(self, job: Job, part: Part) -> Loaded:
         """Fetch one part and copy its rows."""
-        with temporary_file() as file:
+        with about(job.table.name), temporary_file() as file:
             fetch(part, self._store, file)
             loaded = self._copy(job, part, open_part(part, file, self._store.encryption))
         with self._lock:
             self._done += 1
-            self._progress(f"{job.table.name}: {loaded.rows:,} rows loaded, part {self._done}/{self._total}")
+            self._done_bytes += part.bytes
+            line = f"{job.table.name}: {loaded.rows:,} rows loaded, part {self._done}/{self._total}"
+            self._progress(Step(line, doing="load", what=job.table.name, done=self._done_bytes, total=self._all_bytes))
         return loaded
 
     def _connection(self) -> psycopg.Connection[dict[str, Any]]:

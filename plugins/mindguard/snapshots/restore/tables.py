@@ -94,6 +94,7 @@ class Plan:
         swap: whether the tables take the place of the live ones.
         tables: the tables to restore.
         schema_exists: whether the schema exists already.
+        database_empty: whether the database holds nothing at all.
     """
 
     snapshot_id: str
@@ -102,10 +103,16 @@ class Plan:
     swap: bool
     tables: tuple[PlannedTable, ...]
     schema_exists: bool
+    database_empty: bool = False
 
     def lines(self) -> list[str]:
         """Return the plan as lines for the person who approves it."""
         lines = [f"snapshot {self.snapshot_id} into schema {self.schema} of database {self.database}"]
+        if self.database_empty:
+            lines.append(
+                f"database {self.database} is empty: use --whole to rebuild everything in it, "
+                "with constraints, views and functions"
+            )
         lines += [str(each) for each in self.tables]
         if self.swap:
             lines += [
@@ -250,6 +257,38 @@ def restore(
     return Restored(plan.snapshot_id, plan.schema, tables, plan.swap, time.monotonic() - began, tuple(notes))
 
 
+def remains(manifest: Manifest, conninfo: str, request: RestoreRequest) -> str:
+    """Return what a restore that was stopped has left, and how to remove it.
+
+    Raises:
+        RestoreRefused: the snapshot has no such table.
+        TargetError: the database could not be asked.
+    """
+    names = [table.table_name for table in choose_tables(manifest, request.tables)]
+    schema = _schema(manifest, request)
+
+    def there(where: str, relations: list[str]) -> list[str]:
+        found = connection.execute(statement("select_schema"), {"schema": where, "relations": relations})
+        return [identifier(where, row["name"]).as_string() for row in found if row["name"]]
+
+    with target.connect(conninfo) as connection:
+        swapped = [
+            former
+            for home, name in (names if request.swap else ())
+            for former in there(home, [swap.kept_name(name, manifest.snapshot_id)])
+        ]
+        left = there(schema, [each.name for each in names])
+    if swapped:
+        return f"the restored tables are in place, the former ones are {', '.join(swapped)}"
+    if left:
+        return f"live tables are unchanged; remove what was restored: DROP TABLE {', '.join(left)}"
+    return "live tables are unchanged, and nothing is left of what was restored"
+
+
+def _schema(manifest: Manifest, request: RestoreRequest) -> str:
+    return request.schema or f"restored_{swap.name_part(manifest.snapshot_id)}"
+
+
 def choose_tables(manifest: Manifest, names: Sequence[str]) -> list[Table]:
     """Return the snapshot's tables with these names, in the snapshot's order, or all tables if there are no names.
 
@@ -278,7 +317,7 @@ def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, re
         raise RestoreRefused(f"two tables called {', '.join(twice)}", hint="restore them one after the other")
     if request.swap and where:
         raise RestoreRefused("a swap with chosen rows would lose all others", hint="swap whole tables only")
-    schema = request.schema or f"restored_{swap.name_part(manifest.snapshot_id)}"
+    schema = _schema(manifest, request)
     taken = connection.execute(statement("select_schema"), {"schema": schema, "relations": names}).fetchall()
     if relations := [row["name"] for row in taken if row["name"]]:
         raise RestoreRefused(
@@ -295,8 +334,15 @@ def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, re
         swap.refuse_obstacles(
             [f"{each.table.name} has other columns than in the snapshot" for each in planned if _is_reshaped(each)]
         )
+    contents = connection.execute(statement("select_contents")).fetchone()
     return Plan(
-        manifest.snapshot_id, connection.info.dbname, schema, request.swap, tuple(planned), schema_exists=bool(taken)
+        manifest.snapshot_id,
+        connection.info.dbname,
+        schema,
+        request.swap,
+        tuple(planned),
+        schema_exists=bool(taken),
+        database_empty=bool(contents and not contents["things"]),
     )
 
 

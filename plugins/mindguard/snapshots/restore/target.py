@@ -66,13 +66,18 @@ def explained(error: psycopg.Error) -> MindGuardError:
     state = error.sqlstate or ""
     hints = {
         "42501": "give the connection's role the right, or connect as the owner of the tables",
+        "53300": "free connections there, or lower snapshot.connections",
         "53": "free room on the target's server",
         "55P03": "a lock was held for 10 s; run again when it is released",
+        "57014": "find out who cancelled the statement",
         "57": "the target's server is stopping; run again when it is back",
     }
     hint = hints.get(state) or hints.get(state[:2], "")
     if not state:  # the connection failed, and only the message says why
         hints = {"authentication": "correct the user or the password", "does not exist": "correct the database"}
+        hints |= dict.fromkeys(
+            ("too many", "connection slots"), "free connections there, or lower snapshot.connections"
+        )
         hint = next((hints[why] for why in hints if why in message), "check that it is up and reachable from here")
     return TargetError(f"the target database failed: {message}", hint=hint)
 

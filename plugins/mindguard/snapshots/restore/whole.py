@@ -139,6 +139,21 @@ def rebuild(
     return Rebuilt(manifest.snapshot_id, loaded, tuple(skipped), time.monotonic() - began)
 
 
+def remains(conninfo: str) -> str:
+    """Return what a rebuild that was stopped has left in its database, and how to get rid of it.
+
+    Raises:
+        TargetError: the database could not be asked.
+    """
+    with target.connect(conninfo) as connection:
+        database = connection.info.dbname
+        found = connection.execute(statement("select_contents")).fetchone()
+    if not found or not found["things"]:
+        return f"database {database} is empty, as before"
+    more = f" and {found['things'] - 1} more" if found["things"] > 1 else ""
+    return f"database {database} is filled in part ({found['example']}{more}): drop it and create it again"
+
+
 def _is_view(entry: ArchiveEntry, table: Table) -> bool:
     name = f"{table.name.replace('.', ' ', 1)} "
     return table.kind == "materialized view" and entry.text.startswith(f"MATERIALIZED VIEW {name}")

@@ -78,7 +78,12 @@ def find_key(store: Store, snapshot_id: str) -> str:
         ManifestInvalid, Unreadable: `latest` was asked for, and a newer manifest does not say whether it is good.
     """
     keys = store.manifest_keys()
-    if snapshot_id == "latest" and keys:
+    if not keys:
+        raise SnapshotMissing(
+            f"there is no snapshot under s3://{store.bucket}/{store.prefix}",
+            hint="take one (mindguard snapshot take), or correct snapshot.bucket and snapshot.prefix",
+        )
+    if snapshot_id == "latest":
         good = next((key for key in reversed(keys) if not read_manifest(store, key).quarantined_for), None)
         if good:
             return good

@@ -11,6 +11,7 @@ from functools import partial
 from typing import BinaryIO
 
 from mindguard.errors import MindGuardError
+from mindguard.snapshots.progress import Step
 from mindguard.snapshots.storage.encryption import Unreadable
 from mindguard.snapshots.storage.manifest import Manifest, Part, StoredObject, Table
 from mindguard.snapshots.storage.s3_errors import ObjectExists, ObjectMissing, StoreError, StoreFault
@@ -79,14 +80,21 @@ def verify_snapshot(
     checks = {part.key: partial(_fault, table, part, store) for table in manifest.tables for part in table.parts}
     checks[manifest.schema_dump.key] = partial(_schema_fault, manifest.schema_dump, store)
 
+    tables = {part.key: table.name for table in manifest.tables for part in table.parts}
+    stored = {each.key: each for each in (*manifest.parts, manifest.schema_dump)}
+    done, total = 0, sum(each.bytes for each in stored.values())
+
     def record(key: str, fault: str | None) -> None:
-        nonlocal sound
+        nonlocal sound, done
         if fault:
             faults.append(fault)
             note_damage(store, key, fault, progress)
         else:
             sound += 1
-        progress(f"verified object {sound + len(faults)}/{len(checks)}" + (f": DAMAGED: {fault}" if fault else ""))
+        line = f"verified object {sound + len(faults)}/{len(checks)}"
+        done += stored[key].bytes
+        step = Step(line, doing="verify", what=tables.get(key, "schema"), done=done, total=total)
+        progress(f"{line}: DAMAGED: {fault}" if fault else step)
 
     pool = ThreadPoolExecutor(threads, "verify")
     try:
@@ -168,16 +176,17 @@ def _fault(table: Table, part: Part, store: Store) -> str | None:
 
     with temporary_file() as copy:
         if altered := _altered(part, store, copy):
-            return altered
+            return f"{table.name}: {altered}"
         copy.seek(0)
         try:
             footer = pq.ParquetFile(copy, decryption_properties=store.encryption.reading(part.key))
         except Unreadable as error:
-            return str(error)
+            return f"{table.name}: {error}"
         except (pa.ArrowException, OSError) as error:
-            return f"{part.key} is not Parquet: {error}"
+            return f"{table.name}: {part.key} is not Parquet: {error}"
         names = footer.schema_arrow.names
         expected = [column.name for column in table.columns] or ["row"]
         if footer.metadata.num_rows != part.rows or names != expected:
-            return f"{part.key} holds {footer.metadata.num_rows} rows of {names}, not {part.rows} of {expected}"
+            held = f"{footer.metadata.num_rows} rows of {names}"
+            return f"{table.name}: {part.key} holds {held}, not {part.rows} of {expected}"
     return None

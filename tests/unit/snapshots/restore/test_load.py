@@ -96,7 +96,7 @@ def test_a_part_that_is_not_as_recorded_ends_the_load(harm: str, database: Targe
         del client.objects[key]
     else:
         client.objects[key] += b"x"
-    with pytest.raises(SnapshotAtFault, match=f"^{key} (is missing|has .* the manifest says)"):
+    with pytest.raises(SnapshotAtFault, match=f"^public.t: {key} (is missing|has .* the manifest says)"):
         run(manifest, store)
 
 

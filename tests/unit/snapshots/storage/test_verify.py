@@ -37,7 +37,7 @@ def test_one_altered_byte_is_found_and_noted_in_the_store(stored: Stored) -> Non
     client.objects[key] = client.objects[key].replace(b"PAR1", b"PAR2", 1)
     verified = verify_snapshot(manifest, store)
     (fault,) = verified.faults
-    assert fault.startswith(f"{key} has {manifest.parts[0].bytes:,} bytes with SHA-256 ")
+    assert fault.startswith(f"public.t: {key} has {manifest.parts[0].bytes:,} bytes with SHA-256 ")
     assert store.keys("damaged/") == [store.layout.damage_key(key)]
     with pytest.raises(SnapshotDamaged, match=r"is damaged: .* take a new one now"):
         verified.check()
