@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard.snapshots import pgtools
+from mindguard.snapshots.database_errors import cause
 from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.plan import KeyRange
 from mindguard.snapshots.export.reader import Reader
@@ -142,7 +143,7 @@ class SourceSnapshot:
             with self._connection.transaction():
                 self._connection.execute(statement("probe_table", table=table.relation))
         except psycopg.Error as error:
-            raise explained(error) from error
+            raise explained(error) from cause(error)
 
     def enums(self, tables: list[SourceTable]) -> tuple[Enum, ...]:
         """Return the enum types that the tables' columns use, directly or inside arrays and domains."""
@@ -303,4 +304,4 @@ def open_source(conninfo: str, *, max_age_s: int) -> Iterator[SourceSnapshot]:
             connection.read_only = True
             yield SourceSnapshot(conninfo, connection, max_age_s)
     except psycopg.Error as error:
-        raise explained(error) from error
+        raise explained(error) from cause(error)

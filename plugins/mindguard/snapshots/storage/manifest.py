@@ -124,6 +124,9 @@ class SourceIdentity(_Record):
     system_identifier: str | None = Field(description="null if the role may not read it")
     lsn: str = Field(description="position in the write-ahead log when the snapshot was taken")
     exported_snapshot: str
+    search_path: str | None = Field(
+        None, description="search_path of the source's sessions by default; null: not recorded"
+    )
 
 
 class Manifest(_Record):
@@ -169,8 +172,10 @@ class Manifest(_Record):
 
     def to_bytes(self) -> bytes:
         """Return JSON for the store, with a digest over everything else so that an altered manifest is noticed."""
-        # The field is left out if there are no keys, so that versions from before encryption can read the manifest.
+        # A field from a later version is left out where it says nothing, so that earlier versions can read it.
         body = self.model_dump(mode="json", exclude=None if self.keys else {"keys"})
+        if self.source.search_path is None:
+            del body["source"]["search_path"]
         return json.dumps(body | {"digest": _digest(body)}, ensure_ascii=False, indent=1).encode()
 
     @classmethod
