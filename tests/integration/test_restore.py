@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -275,8 +276,9 @@ def test_a_swap_keeps_the_old_table_and_everything_that_hangs_on_it(
 def test_a_swap_that_breaks_a_foreign_key_changes_nothing(library: str, books: Manifest, shelf: Store) -> None:
     run(library, "insert into book (title) values ('late')", "insert into outsider values (99, 12001)")
     before = shape(library, "public.book"), as_text(library, "public.book"), schemas(library)
-    with pytest.raises(MindGuardError, match=r"swap undone, nothing has changed.*outsider_book_fkey.*12001"):
+    with pytest.raises(MindGuardError, match=r"swap undone, nothing has changed.*outsider_book_fkey") as caught:
         restore(books, shelf, library, RestoreRequest(("book",), swap=True))
+    assert "12001" not in "".join(traceback.format_exception(caught.value))
     assert (shape(library, "public.book"), as_text(library, "public.book"), schemas(library)) == before
 
 

@@ -11,6 +11,7 @@ from mindguard import postgres_session
 from mindguard.errors import MindGuardError
 from mindguard.postgres_session import pinned
 from mindguard.snapshots import pgtools
+from mindguard.snapshots.database_errors import cause
 from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.plan import KeyRange
 from mindguard.snapshots.export.reader import Reader
@@ -313,7 +314,7 @@ class SourceSnapshot:
             with self._connection.transaction():
                 self._connection.execute(statement("probe_table", table=table.relation))
         except psycopg.Error as error:
-            raise explained(error) from error
+            raise explained(error) from cause(error)
 
     def enums(self, tables: Sequence[SourceTable]) -> tuple[Enum, ...]:
         """Return the enum types that the tables' columns use, directly or inside arrays and domains."""
@@ -585,7 +586,7 @@ def open_source(
         if watch and watch.verdict:
             raise watch.verdict from None
         if isinstance(error, psycopg.Error):
-            raise explained(error) from error
+            raise explained(error) from cause(error)
         raise
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard.errors import MindGuardError
+from mindguard.snapshots.database_errors import cause
 from mindguard.snapshots.export.source import open_source
 from mindguard.snapshots.progress import Step
 from mindguard.snapshots.restore import target
@@ -35,12 +36,20 @@ if TYPE_CHECKING:
 
 _MARK = "mindguard_drill_"
 _MAX_SCAN_S = 6 * 3600
+_MOST_LINES = 500  # of a proof
+_SHOWN_LINES = 5
 
 
 class Unrestorable(MindGuardError):
     """The snapshot cannot be restored: data is lost unless another snapshot holds it."""
 
     severity = "P0"
+
+
+class NotAllProven(MindGuardError):
+    """All values are proven, but the rebuilt database is not in all else as the source was."""
+
+    severity = "P2"
 
 
 class DrillBroke(MindGuardError):
@@ -103,6 +112,7 @@ def drill(
 
     Raises:
         Unrestorable: the snapshot is at fault.
+        NotAllProven: the values are equal, and their proof is stored, but something else differs from the source.
         DrillBroke: something else is at fault.
     """
     with _as_verdict(manifest.snapshot_id):
@@ -115,7 +125,7 @@ def drill(
             verify_snapshot(manifest, store, progress=progress).check()
             raise
         tables, server_version = _compare(manifest, conninfo, progress)
-        with target.connect(conninfo) as connection:
+        with target.connect(conninfo, search_path=target.source_path(manifest)) as connection:
             for table in manifest.tables:
                 _prove_sequences(connection, table)
         proof = Proof(
@@ -125,12 +135,20 @@ def drill(
             tables=tables,
             server_version=server_version,
             skipped=rebuilt.skipped,
+            not_proven=rebuilt.not_proven[:_MOST_LINES],
         )
         stored = store_proof(proof, store, find_key(store, manifest.snapshot_id))
     progress(
         f"proven: {manifest.snapshot_id}, {manifest.rows:,} rows in {proof.seconds:.1f} s"
         + ("" if stored else "; the proof of an earlier drill stays")
     )
+    if lines := proof.not_proven:
+        raise NotAllProven(
+            f"all values of {manifest.snapshot_id} are proven, but a database that is rebuilt from it differs: "
+            + "; ".join(lines[:_SHOWN_LINES])
+            + (f"; and {len(lines) - _SHOWN_LINES} more" if len(lines) > _SHOWN_LINES else ""),
+            hint="correct it in the source, or know what to do by hand after a restore; the proof lists all",
+        )
     return proof
 
 
@@ -153,7 +171,7 @@ def _as_verdict(snapshot_id: str) -> Iterator[None]:
     """Turn any expected error into one of the drill's two verdicts."""
     try:
         yield
-    except (Unrestorable, DrillBroke):
+    except (Unrestorable, NotAllProven, DrillBroke):
         raise
     except (SnapshotAtFault, SnapshotDamaged, ManifestInvalid, SnapshotMissing, Unreadable) as error:
         raise Unrestorable(
@@ -184,7 +202,7 @@ def _scratch_database(manifest: Manifest, conninfo: str) -> Iterator[str]:
             raise RestoreRefused(
                 f"scratch database {name} exists already",
                 hint=f"another drill is using it, or one was killed: then DROP DATABASE {name}",
-            ) from error
+            ) from cause(error)
     try:
         yield make_conninfo(conninfo, dbname=name)
     except BaseException as error:

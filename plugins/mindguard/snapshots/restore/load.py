@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from mindguard.errors import MindGuardError, about
+from mindguard.snapshots.database_errors import cause
 from mindguard.snapshots.progress import Progress, Step
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.rows import RowFilter
@@ -97,7 +98,13 @@ def fetch(stored: StoredObject, store: Store, file: BinaryIO) -> None:
 
 
 def load(
-    jobs: Sequence[Job], store: Store, conninfo: str, *, connections: int, progress: Progress
+    jobs: Sequence[Job],
+    store: Store,
+    conninfo: str,
+    *,
+    connections: int,
+    progress: Progress,
+    search_path: str = "",
 ) -> dict[str, Loaded]:
     """Load all parts over several connections in parallel; return what was loaded, by table name.
 
@@ -110,11 +117,13 @@ def load(
         conninfo: libpq connection string of the target.
         connections: number of parts that are loaded at the same time.
         progress: called with one line for each part.
+        search_path: the path under which generated columns, checks and triggers are evaluated.
 
     Raises:
         SnapshotAtFault, TargetError, StoreError, DiskFull: the first error of any thread.
     """
-    loader = _Loader(store, conninfo, progress, [part for job in jobs for part in job.parts])
+    parts = [part for job in jobs for part in job.parts]
+    loader = _Loader(store, conninfo, progress, parts, search_path=search_path)
     pool = ThreadPoolExecutor(connections, "load")
     try:
         futures = [(job, pool.submit(loader.part, job, part)) for job in jobs for part in job.parts]
@@ -136,11 +145,14 @@ def load(
 
 
 class _Loader:
-    def __init__(self, store: Store, conninfo: str, progress: Progress, parts: Sequence[Part]) -> None:
+    def __init__(
+        self, store: Store, conninfo: str, progress: Progress, parts: Sequence[Part], *, search_path: str
+    ) -> None:
         self.stopped = threading.Event()
         self._store = store
         self._conninfo = conninfo
         self._progress = progress
+        self._search_path = search_path
         self._total = len(parts)
         self._all_bytes = sum(part.bytes for part in parts)
         self._done = self._done_bytes = 0
@@ -165,7 +177,9 @@ class _Loader:
         """Return this thread's own connection, which is opened for the thread's first part."""
         if not hasattr(self._thread, "connection"):
             with self._lock:
-                connection = self._connections.enter_context(target.connect(self._conninfo))
+                connection = self._connections.enter_context(
+                    target.connect(self._conninfo, search_path=self._search_path)
+                )
             connection.execute(statement("set_unhurried"))
             self._thread.connection = connection
         return cast("psycopg.Connection[dict[str, Any]]", self._thread.connection)
@@ -185,7 +199,7 @@ class _Loader:
                         copy.write(chunk)
                 rows = cursor.rowcount
         except psycopg.Error as error:
-            raise target.explained(error) from error
+            raise target.explained(error) from cause(error)
         if not job.row_filter and rows != part.rows:
             raise SnapshotAtFault(f"{part.key} gave {rows} rows, the manifest says {part.rows}")
         return Loaded(rows, 1, len(groups), stored.num_row_groups, part.bytes)

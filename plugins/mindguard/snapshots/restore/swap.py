@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mindguard.snapshots.database_errors import cause, described
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.shape import Live, find_live
 from mindguard.snapshots.restore.target import RestoreRefused, TargetError
@@ -119,8 +120,8 @@ def swap(
             except psycopg.Error as error:
                 if target.is_about_rows(error):
                     raise TargetError(
-                        f"swap undone, nothing has changed: {error.diag.message_primary} ({error.diag.message_detail})",
+                        f"swap undone, nothing has changed: {described(error)}",
                         hint="restore the other table from the same snapshot too, in the same swap",
-                    ) from error
+                    ) from cause(error)
                 raise
     return kept

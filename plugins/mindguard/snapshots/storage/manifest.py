@@ -189,7 +189,7 @@ class Manifest(_Record):
 
     def to_bytes(self) -> bytes:
         """Return JSON for the store, with a digest over everything else so that an altered manifest is noticed."""
-        # The field is left out if there are no keys, so that versions from before encryption can read the manifest.
+        # A field from a later version is left out where it says nothing, so that earlier versions can read it.
         body = self.model_dump(mode="json", exclude=None if self.keys else {"keys"})
         if self.format != 1:
             body = _with_keys(body, lambda key: below_prefix(key) or key)

@@ -35,12 +35,18 @@ class Proof(_Record):
     )
     tables: dict[str, ProvenTable]
     server_version: int = Field(description="server_version_num of the scratch server")
-    skipped: tuple[str, ...] = Field((), description="what could not be restored on the scratch server, one line each")
+    skipped: tuple[str, ...] = Field(
+        (), description="what was left out on the scratch server on purpose, one line each"
+    )
+    not_proven: tuple[str, ...] = Field(
+        (), description="what is not as it was in the source although all values are, one line each"
+    )
 
 
 def store_proof(proof: Proof, store: Store, manifest_key: str) -> bool:
     """Store the proof, create-only; return False if an earlier drill has stored one, which stays."""
-    body = proof.model_dump_json(indent=1).encode()
+    # The field is left out if it is empty, so that versions from before it can read the proof.
+    body = proof.model_dump_json(indent=1, exclude=None if proof.not_proven else {"not_proven"}).encode()
     with suppress(ObjectExists):
         store.create_sealed(Layout.beside(manifest_key, "proof"), body)
         return True

@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.pq import DiagnosticField
 
 from mindguard.snapshots.export.plan import WHOLE, KeyRange
 from mindguard.snapshots.export.source import SourceSnapshot, _refuse_unfit
@@ -186,12 +187,15 @@ def test_an_unfit_server_or_database_is_refused(facts: dict[str, Any], message: 
         (psycopg.errors.InvalidPassword("no\nmore"), "no – correct the password of the connection"),
         (psycopg.errors.InsufficientPrivilege("no"), "no – GRANT pg_read_all_data to the connection's role"),
         (psycopg.errors.LockNotAvailable("no"), "no – a lock was held for 10 s, probably by a migration; run again"),
-        (psycopg.errors.InsufficientPrivilege("x row-level security y"), "row-level security would hide rows: x"),
+        (
+            psycopg.errors.InsufficientPrivilege("x", info={DiagnosticField.SOURCE_FUNCTION: b"check_enable_rls"}),
+            "row-level security would hide rows: x",
+        ),
         (
             psycopg.OperationalError("\n"),
             "the database failed: OperationalError – check that it is up and reachable from here",
         ),
-        (psycopg.errors.SyntaxError("no"), "the database refused: no"),
+        (psycopg.errors.WrongObjectType("no"), "the database refused: no"),
     ],
 )
 def test_a_database_error_is_one_line_that_says_what_to_do(error: psycopg.Error, text: str) -> None:

@@ -32,7 +32,7 @@ class Target:
         self.rowcount = 0
 
     @contextmanager
-    def connect(self, conninfo: str) -> Iterator[Target]:
+    def connect(self, conninfo: str, *, search_path: str = "") -> Iterator[Target]:
         yield self
 
     @contextmanager
