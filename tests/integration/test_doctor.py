@@ -448,11 +448,68 @@ def test_a_missing_table_and_an_unindexed_key(database: str) -> None:
     assert (found["read"].status, found["index"].status) == ("pass", "warn")
 
 
+HELD = {
+    "rows in children": (
+        "create table m (id int); create table m1 () inherits (m)",
+        [{"name": "public.m"}],
+        ("error", "public.m", "other tables inherit from public.m"),
+    ),
+    "children that are not named": (
+        "create table m (id int); create table m1 () inherits (m)",
+        [{"name": "public.m", "inherited": "own"}],
+        ("warn", "public.m", "`inherited: own` leaves out the rows of public.m1"),
+    ),
+    "a partition twice": (
+        "create table p (id int) partition by list (id); create table p1 partition of p for values in (1)",
+        [{"name": "public.p"}, {"name": "public.p1"}],
+        ("error", "snapshot.tables", "the rows of public.p1 would be in the snapshot twice"),
+    ),
+    "an unlogged table": (
+        "create unlogged table u (id int)",
+        [{"name": "public.u"}],
+        ("warn", "public.u", "it is unlogged"),
+    ),
+    "large objects": (
+        "create table o (photo oid); insert into o values (lo_from_bytea(0, 'x'))",
+        [{"name": "public.o"}],
+        ("warn", "public.o.photo", "refers to 1 large objects; their content is not in the snapshot"),
+    ),
+    "a publication": (
+        "create publication all_of_t for table t",
+        [{"name": "public.t"}],
+        ("warn", "snapshot", "a restore does not bring back 1 publication"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HELD)
+def test_what_a_snapshot_would_not_hold_is_said_before_the_first_run(case: str, database: str) -> None:
+    schema, tables, (status, what, text) = HELD[case]
+    owner_runs(database, schema)
+    settings = Settings.model_validate({"snapshot": {"bucket": "x", "tables": tables}})
+    found = list(examine_source(settings, lambda _: connection_of(database), now))
+    (fault,) = [finding for finding in found if finding.status != "pass"]
+    assert (fault.status, fault.what) == (status, what)
+    assert text in fault.text
+
+
+def test_one_unfit_table_does_not_hide_what_is_found_about_the_others(database: str) -> None:
+    tables = [{"name": "public.gone"}, {"name": "public.t", "part_by": "v"}, {"name": "public.private"}]
+    settings = Settings.model_validate({"snapshot": {"bucket": "x", "tables": tables}})
+    found = {
+        (each.what, each.check): each.status
+        for each in examine_source(settings, lambda _: connection_of(database), now)
+    }
+    assert found["public.gone", "read"] == "error"
+    assert found["public.t", "read"] == found["public.private", "read"] == "pass"
+    assert found["public.t", "index"] == "warn"
+
+
 def test_a_role_that_may_not_open_a_runs_connections(database: str, role: Role) -> None:
-    reader = role("in role pg_read_all_data connection limit 4")
+    reader = role("in role pg_read_all_data connection limit 5")
     found = source_of(reader)
     assert found["connections"].status == "error"
-    assert found["connections"].text.endswith(f'ALTER ROLE "{name_of(reader)}" CONNECTION LIMIT 5')
+    assert found["connections"].text.endswith(f'ALTER ROLE "{name_of(reader)}" CONNECTION LIMIT 6')
 
 
 def test_a_statement_timeout_is_no_limit(database: str, role: Role, stack: Stack) -> None:

@@ -184,7 +184,7 @@ class SourceSnapshot:
             )
         }
         trees = self._trees(oids)
-        described = []
+        described, asked = [], {each.name for each in chosen}
         for each, oid in zip(chosen, oids, strict=True):
             rows = columns.get(oid, [])
             key_row = next((row for row in rows if oid in orders and row["name"] == keys[oid]), None)
@@ -205,6 +205,12 @@ class SourceSnapshot:
                     order=orders[oid] if key_row else POSITION_ORDER,
                     part_by_nullable=bool(key_row and not key_row["not_null"]),
                     part_by_indexed=bool(key_row is None or key_row["indexed"]),
+                    unlogged=found[each.name]["persistence"] == "u",
+                    children_left_out=tuple(
+                        member.name
+                        for member in trees[oid][1:]
+                        if has_children and each.inherited == "own" and member.name not in asked
+                    ),
                 )
             )
         self._refuse_rows_elsewhere(described, trees)

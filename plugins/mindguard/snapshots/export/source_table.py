@@ -121,6 +121,8 @@ class SourceTable:
         order: the order of that column's values.
         part_by_nullable: whether that column can be null.
         part_by_indexed: whether an index begins with that column.
+        unlogged: whether the server itself empties it after a crash.
+        children_left_out: tables that inherit from it, and whose rows are neither its own nor asked for.
     """
 
     schema: str
@@ -135,6 +137,8 @@ class SourceTable:
     order: KeyOrder
     part_by_nullable: bool
     part_by_indexed: bool
+    unlogged: bool = False
+    children_left_out: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[Column, ...]:
