@@ -11,9 +11,10 @@ from psycopg import sql
 
 from devstack.stack import Stack
 from mindguard.snapshots.export.source_errors import SourceError
-from mindguard.snapshots.restore.drill import drill
+from mindguard.snapshots.restore.drill import Unrestorable, drill
 from mindguard.snapshots.restore.whole import rebuild
 from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.verify import verify_snapshot
 from tests.integration.restoring import NOW, empty_database, run, snapshot
 
 PARTED = (
@@ -163,6 +164,59 @@ def test_many_sequences_are_read_and_a_far_one_without_rights_is_no_obstacle(
     run(superuser(stack, fresh_database), "revoke select on sequence s7 from mindguard_app_owner")
     with pytest.raises(SourceError, match="permission denied for sequence s7 – GRANT pg_read_all_data"):
         snapshot(fresh_database, store, "public.t")
+
+
+def test_large_objects_are_taken_and_restored_if_the_settings_say_so(
+    fresh_database: str, store: Store, stack: Stack
+) -> None:
+    run(
+        fresh_database,
+        "create table photos (id int, photo oid); create table stray (id int)",
+        "insert into photos select i, lo_from_bytea(0, decode(string_agg(md5(i || '.' || j), ''), 'hex')) "
+        "from generate_series(1, 100) i, generate_series(1, 2000) j group by i",
+        "insert into photos values (101, lo_create(0)), (102, 1)",
+        "select lo_from_bytea(0, 'nobody refers to it')",
+    )
+    manifest = snapshot(fresh_database, store, "public.photos", large_objects=True)
+    assert manifest.not_held == ()
+    assert manifest.large_objects
+    assert manifest.large_objects.rows == 101
+    assert len(manifest.large_objects.parts) > 2
+    again = snapshot(fresh_database, store, "public.photos", large_objects=True)
+    assert [part.key for part in again.parts] == [part.key for part in manifest.parts], "nothing is written twice"
+    verify_snapshot(manifest, store).check()
+    drill(manifest, store, stack.postgres_conninfo("mindguard_drill"), now=NOW)
+    content = "select id, md5(lo_get(photo)) from photos where id <= 101 order by id"
+    with empty_database(stack) as target:
+        rebuild(manifest, store, target)
+        assert run(target, content) == run(fresh_database, content)
+        assert run(target, "select count(*) from pg_largeobject_metadata") == [(101,)]
+        assert run(target, "select nspname from pg_namespace where nspname like 'mindguard%'") == []
+
+
+def test_a_large_object_that_has_changed_is_not_proven(fresh_database: str, store: Store, stack: Stack) -> None:
+    run(fresh_database, "create table photos (photo oid); insert into photos values (lo_from_bytea(0, 'pixels'))")
+    first = snapshot(fresh_database, store, "public.photos", large_objects=True)
+    run(fresh_database, "select lo_put(photo, 0, 'PIXELS') from photos")
+    second = snapshot(fresh_database, store, "public.photos", large_objects=True)
+    assert first.large_objects
+    assert second.large_objects
+    claimed = first.large_objects.model_copy(update={"fingerprint": second.large_objects.fingerprint})
+    with pytest.raises(Unrestorable, match="the large objects came back with another content"):
+        drill(
+            first.model_copy(update={"large_objects": claimed}),
+            store,
+            stack.postgres_conninfo("mindguard_drill"),
+            now=NOW,
+        )
+
+
+def test_a_value_that_could_not_be_loaded_again_is_refused(fresh_database: str, store: Store) -> None:
+    run(fresh_database, "create table t (id int, v text); insert into t values (1, repeat('x', 260000000))")
+    with pytest.raises(SourceError, match=r"^public\.t has a value of 260 MB; PostgreSQL could not load it again"):
+        snapshot(fresh_database, store, "public.t")
+    run(fresh_database, "update t set v = repeat('x', 1000)")
+    assert snapshot(fresh_database, store, "public.t").rows == 1
 
 
 def test_large_objects_are_named_as_what_the_snapshot_does_not_hold(fresh_database: str, store: Store) -> None:

@@ -258,6 +258,7 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
                 "grace_hours": 24,
                 "max_gap_days": 8,
             },
+            "large_objects": False,
             "gate": {"max_shrink": 0.5, "expected": ()},
             "part_mb": 96,
             "connections": 3,

@@ -109,6 +109,10 @@ class SnapshotSettings(Section):
     tables: tuple[TableSettings, ...] = Field(
         min_length=1, strict=False, description="tables in each snapshot; all are taken at one instant"
     )
+    large_objects: bool = Field(
+        default=False,
+        description="take the large objects that columns of type oid or lo refer to; `restore --whole` restores them",
+    )
     retention: RetentionSettings = RetentionSettings()
     gate: GateSettings = GateSettings()
     part_mb: int = Field(

@@ -103,7 +103,7 @@ class Exporter:
         self._source = source
         self._store = store
         self._settings = settings
-        self._previous = {table.name: table for table in previous.tables} if previous else {}
+        self._previous = {table.name: table for table in previous.contents} if previous else {}
         self._reuse = reuse
         self._progress = progress
         self._stopped = threading.Event()

@@ -20,7 +20,7 @@ def suspicions(tables: Sequence[Table], last_good: Manifest | None, gate: GateSe
     """
     if last_good is None:
         return ()
-    before = {table.name: table for table in last_good.tables}
+    before = {table.name: table for table in last_good.contents}
     found = []
     for table in tables:
         if table.name in before and table.name not in gate.expected:

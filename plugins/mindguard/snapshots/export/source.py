@@ -17,6 +17,7 @@ from mindguard.snapshots.export.plan import KeyRange
 from mindguard.snapshots.export.reader import Reader
 from mindguard.snapshots.export.source_errors import ColumnMissing, SourceError, TableMissing, explained
 from mindguard.snapshots.export.source_table import (
+    LARGE_OBJECTS,
     PHYSICAL_POSITION,
     POSITION_ORDER,
     KeyOrder,
@@ -24,7 +25,7 @@ from mindguard.snapshots.export.source_table import (
     SourceColumn,
     SourceTable,
 )
-from mindguard.snapshots.export.statements import digested, part_number, range_test, time_out_of_range
+from mindguard.snapshots.export.statements import digested, longest_value, part_number, range_test, time_out_of_range
 from mindguard.snapshots.export.watch import Watch
 from mindguard.snapshots.pgtools import DumpedSchema
 from mindguard.snapshots.storage import manifest
@@ -44,6 +45,7 @@ _OTHER_KINDS = {"v": "a view", "f": "a foreign table", "S": "a sequence", "i": "
 _MINIMUM_VERSION = 14_00_00
 _TRIES = 3
 _SEQUENCES_AT_ONCE = 500
+_LONGEST_VALUE = 256_000_000  # bytes; a bytea takes twice as many as text, and a row may have several
 
 
 class TableFingerprint(NamedTuple):
@@ -349,6 +351,25 @@ class SourceSnapshot:
             read += [manifest.Sequence.model_validate(row) for row in rows]
         return tuple(read)
 
+    def large_objects(self, tables: Sequence[SourceTable]) -> SourceTable | None:
+        """Return the large objects that the tables' columns refer to, as a table of number and content.
+
+        Returns:
+            None if no column could refer to one.
+        """
+        references = [
+            fragment("select {column}::oid from {table}", column=identifier(each.column.name), table=table.relation)
+            for table in tables
+            for each in table.source_columns
+            if each.may_be_large_object
+        ]
+        if not references:
+            return None
+        size = self._one("measure_objects")["bytes"]
+        return SourceTable(
+            **LARGE_OBJECTS, bytes=size, query=statement("select_objects", references=joined(" union all ", references))
+        )
+
     def not_held(self, tables: Sequence[SourceTable]) -> tuple[str, ...]:
         """Return a line for each column of the tables that refers to large objects, which no part holds."""
         lines = []
@@ -419,6 +440,8 @@ class SourceSnapshot:
         pieces = plan.pieces(table.bytes, part_bytes)
         if pieces == 1:
             return []
+        if table.query:  # which cannot be sampled
+            return self._boundaries_within(table, plan.WHOLE, pieces)
         if table.part_by == PHYSICAL_POSITION:
             return plan.block_boundaries(table.bytes, part_bytes)
         found = self._connection.execute(
@@ -454,10 +477,14 @@ class SourceSnapshot:
                 part=part_number(table, boundaries),
                 values=joined(", ", [digested(each, utf8=self._utf8) for each in table.source_columns]),
                 time_out_of_range=time_out_of_range(table.columns),
+                longest=longest_value(table.source_columns),
                 table=table.relation,
                 range=range_test(table, within),
             )
         )
+        rows = found.fetchall()
+        if longest := max((row["longest"] or 0 for row in rows), default=0):
+            _refuse_unrestorable(table, longest)
         return [
             PlannedPart(
                 table=table,
@@ -466,7 +493,7 @@ class SourceSnapshot:
                 fingerprint=manifest.fingerprint(int(row["sum_1"]), int(row["sum_2"])),
                 times_as_text=row["times_as_text"],
             )
-            for row in found
+            for row in rows
         ]
 
     def dump_schema(self) -> DumpedSchema:
@@ -510,6 +537,16 @@ def _trees(connection: psycopg.Connection[dict[str, Any]], oids: Sequence[int]) 
         member = _Member(**{name: row[name] for name in _Member._fields})
         trees[row["top"]].insert(0 if member.oid == row["top"] else len(trees[row["top"]]), member)
     return trees
+
+
+def _refuse_unrestorable(table: SourceTable, longest: int) -> None:
+    """Raise SourceError if a value is so long that the server could not read it back from COPY."""
+    if longest > _LONGEST_VALUE:
+        raise SourceError(
+            f"{table.full_name} has a value of {longest / 1e6:,.0f} MB; PostgreSQL could not load it again, because a "
+            f"row must stay below 1 GB as text",
+            hint=f"keep values above {_LONGEST_VALUE / 1e6:,.0f} MB in an object store, or take the table with pg_dump",
+        )
 
 
 def _enums(connection: psycopg.Connection[dict[str, Any]], oids: Sequence[int]) -> tuple[Enum, ...]:

@@ -122,13 +122,14 @@ class SourceTable:
         part_by_nullable: whether that column can be null.
         part_by_indexed: whether an index begins with that column.
         unlogged: whether the server itself empties it after a crash.
+        query: what gives the rows, where no table of that name does; None: the table.
         children_left_out: tables that inherit from it, and whose rows are neither its own nor asked for.
     """
 
     schema: str
     name: str
     oid: int
-    kind: Literal["table", "partitioned table", "materialized view"]
+    kind: Literal["table", "partitioned table", "materialized view", "large objects"]
     inherited: Literal["own", "all"] | None
     bytes: int
     source_columns: tuple[SourceColumn, ...]
@@ -138,6 +139,7 @@ class SourceTable:
     part_by_nullable: bool
     part_by_indexed: bool
     unlogged: bool = False
+    query: Composable | None = None
     children_left_out: tuple[str, ...] = ()
 
     @property
@@ -153,6 +155,8 @@ class SourceTable:
     @property
     def relation(self) -> Composable:
         """The quoted name; ONLY excludes the rows of inheritance children, as pg_dump does."""
+        if self.query:
+            return fragment("({query}) as rows_of", query=self.query)
         quoted = identifier(self.schema, self.name)
         return quoted if self.has_rows_below else fragment("only {table}", table=quoted)
 
@@ -160,6 +164,33 @@ class SourceTable:
     def has_rows_below(self) -> bool:
         """Whether its rows include those of its partitions or inheritance children."""
         return self.kind == "partitioned table" or self.inherited == "all"
+
+
+LARGE_OBJECTS: dict[str, Any] = {
+    "schema": "pg_catalog",
+    "name": "pg_largeobject",
+    "oid": 2613,  # the same in every database
+    "kind": "large objects",
+    "inherited": None,
+    "source_columns": (
+        SourceColumn(
+            Column(name="loid", type="oid", encoding="text", not_null=True),
+            QualifiedName("pg_catalog", "oidout"),
+            hash_is_bytewise=False,
+        ),
+        SourceColumn(
+            Column(name="data", type="bytea", encoding="native", not_null=True),
+            QualifiedName("pg_catalog", "byteaout"),
+            hash_is_bytewise=True,
+        ),
+    ),
+    "primary_key": ("loid",),
+    "part_by": "loid",
+    "order": KeyOrder("oid", QualifiedName("pg_catalog", "<"), QualifiedName("pg_catalog", ">=")),
+    "part_by_nullable": False,
+    "part_by_indexed": True,
+}
+"""Large objects as a table of number and content; only size and query are missing."""
 
 
 @dataclass(frozen=True)

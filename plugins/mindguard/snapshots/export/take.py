@@ -116,11 +116,12 @@ def take_snapshot(
     limits = {"max_age_s": settings.max_age_minutes * 60, "lock_timeout_s": settings.lock_timeout_s}
     with open_source(conninfo, chosen, **limits) as source:
         described = source.describe_all(chosen)
-        not_held = source.not_held(described)
+        objects = source.large_objects(described) if settings.large_objects else None
+        not_held = () if objects else source.not_held(described)
         for line in not_held:
             progress(line)
         exporter = Exporter(source, store, settings, previous, reuse, progress=progress)
-        tables, schema_dump = exporter.run(described)
+        tables, schema_dump = exporter.run([*described, objects] if objects else described)
         enums, sequences = source.enums(described), source.sequences(described)
         source.check_unchanged(described)
     result = Manifest(
@@ -128,7 +129,8 @@ def take_snapshot(
         taken_at=taken_at,
         logical_date=logical_date,
         source=source.identity,
-        tables=tuple(tables),
+        tables=tuple(tables[: len(described)]),
+        large_objects=tables[-1] if objects else None,
         enums=enums,
         sequences=sequences,
         schema_dump=schema_dump,

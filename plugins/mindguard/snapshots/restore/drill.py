@@ -243,6 +243,11 @@ def _compare(manifest: Manifest, conninfo: str, progress: Callable[[str], None])
             done += table.stored_bytes
             line = f"{table.name}: {rows:,} rows, equal"
             progress(Step(line, doing="compare", what=table.name, done=done, total=manifest.stored_bytes))
+        if manifest.large_objects:
+            objects = scratch.large_objects([scratch.describe(table.name) for table in manifest.tables])
+            found = scratch.fingerprint(objects) if objects else None
+            if found != (manifest.large_objects.rows, manifest.large_objects.fingerprint):
+                raise SnapshotAtFault("the large objects came back with another content than in the source")
         return tables, scratch.server_version
 
 

@@ -22,7 +22,7 @@ from mindguard.snapshots.restore.target import TargetError
 from mindguard.snapshots.storage.manifest import Manifest, Table, TableName
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.tempdisk import temporary_folder
-from mindguard.sql import identifier, literal, statement
+from mindguard.sql import identifier, literal, raw, statement
 
 if TYPE_CHECKING:
     import psycopg
@@ -136,6 +136,8 @@ def rebuild(
         checks = set_aside(connection)
         jobs = [Job(table, identifier(*table.table_name), table.parts) for table in manifest.tables]
         loaded = load(jobs, store, conninfo, connections=connections, progress=progress, search_path=path)
+        if manifest.large_objects:
+            _create_objects(connection, manifest.large_objects, store, conninfo, connections, progress)
         progress(f"{sum(each.rows for each in loaded.values()):,} rows loaded; building indexes and constraints")
         loose = {key.entry: key for key in dump.foreign_keys() if key.points_at not in filled}
         skipped += [
@@ -159,6 +161,25 @@ def rebuild(
     for line in not_proven:
         progress(f"not as in the source: {line}")
     return Rebuilt(manifest.snapshot_id, loaded, tuple(skipped), seconds, tuple(not_proven))
+
+
+def _create_objects(
+    connection: psycopg.Connection[dict[str, Any]],
+    objects: Table,
+    store: Store,
+    conninfo: str,
+    connections: int,
+    progress: Callable[[str], None],
+) -> None:
+    """Load the large objects into a table beside the others, make them of its rows, and drop it."""
+    namespace = "mindguard_large_objects"
+    connection.execute(statement("create_schema", namespace=identifier(namespace)))
+    table = identifier(namespace, "loaded")
+    connection.execute(statement("create_table", table=table, definitions=raw("loid oid, data bytea")))
+    load([Job(objects, table, objects.parts)], store, conninfo, connections=connections, progress=progress)
+    connection.execute(statement("create_objects", table=table))
+    connection.execute(statement("drop_table", table=table))
+    connection.execute(statement("drop_schema", namespace=identifier(namespace)))
 
 
 def _differences(

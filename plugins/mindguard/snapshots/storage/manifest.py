@@ -85,7 +85,7 @@ class Table(_Record):
     """One table of the snapshot; its rows are those of its parts, each exactly once."""
 
     name: str = Field(description="schema.table, unquoted")
-    kind: Literal["table", "partitioned table", "materialized view"]
+    kind: Literal["table", "partitioned table", "materialized view", "large objects"]
     inherited: Literal["own", "all"] | None = Field(
         None,
         description="for a table that others inherit from: own rows only, or also those of its children, which are "
@@ -149,6 +149,9 @@ class Manifest(_Record):
     )
     source: SourceIdentity
     tables: tuple[Table, ...] = Field(min_length=1)
+    large_objects: Table | None = Field(
+        None, description="the large objects that the tables refer to, as rows of number and content; null: not taken"
+    )
     enums: tuple[Enum, ...] = ()
     sequences: tuple[Sequence, ...] = ()
     schema_dump: StoredObject = Field(description="pg_dump --schema-only -Fc of the whole database at the same instant")
@@ -168,6 +171,11 @@ class Manifest(_Record):
         return "quarantined" if self.quarantined_for else "good"
 
     @property
+    def contents(self) -> tuple[Table, ...]:
+        """Everything that is stored in parts: the tables, and the large objects if they were taken."""
+        return (*self.tables, self.large_objects) if self.large_objects else self.tables
+
+    @property
     def rows(self) -> int:
         """Rows of all tables."""
         return sum(table.rows for table in self.tables)
@@ -175,7 +183,7 @@ class Manifest(_Record):
     @property
     def stored_bytes(self) -> int:
         """Bytes of all parts, including those shared with other snapshots."""
-        return sum(table.stored_bytes for table in self.tables)
+        return sum(table.stored_bytes for table in self.contents)
 
     @property
     def objects(self) -> tuple[StoredObject, ...]:
@@ -184,8 +192,8 @@ class Manifest(_Record):
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Parts of all tables."""
-        return tuple(part for table in self.tables for part in table.parts)
+        """Parts of all tables and of the large objects."""
+        return tuple(part for table in self.contents for part in table.parts)
 
     def to_bytes(self) -> bytes:
         """Return JSON for the store, with a digest over everything else so that an altered manifest is noticed."""
@@ -237,7 +245,7 @@ class Manifest(_Record):
         Raises:
             ManifestInvalid: a table's row count or fingerprint is not that sum.
         """
-        for table in self.tables:
+        for table in self.contents:
             rows = sum(part.rows for part in table.parts)
             if rows != table.rows or table.fingerprint != combine(part.fingerprint for part in table.parts):
                 raise ManifestInvalid(
