@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -15,21 +14,18 @@ import pytest
 from devstack.stack import Stack
 from mindguard.connections import Connection, s3_client
 from mindguard.errors import MindGuardError
-from mindguard.settings.snapshot import RetentionSettings, SnapshotSettings
-from mindguard.snapshots.export.take import Taken, publish, take_snapshot
+from mindguard.snapshots.export.take import publish
 from mindguard.snapshots.restore.drill import DrillBroke, drill_stored
-from mindguard.snapshots.retention.expire import Expired, expire_snapshots
 from mindguard.snapshots.retention.holds import hold
 from mindguard.snapshots.retention.rules import ExpiryRefused
 from mindguard.snapshots.storage.catalog import list_snapshots, proven
-from mindguard.snapshots.storage.proof import Proof, store_proof
 from mindguard.snapshots.storage.s3_errors import NoAnswer, StoreError, StoreFault
 from mindguard.snapshots.storage.store import Listed, Store
 from mindguard.snapshots.storage.verify import note_damage, verify_snapshot
+from tests.integration.expiring import EXPIRE, expire, three_snapshots
 from tests.integration.fault_proxy import Answer, Fault, Some, s3_proxy
-from tests.integration.restoring import NOW, ZONE, run, take
+from tests.integration.restoring import NOW, ZONE, take
 from tests.stored_objects import remove
-from tests.waiting import wait_until
 
 PARTS, MANIFEST, SCHEMA, PROOF, HOLD, NOTE = ".parquet", ".json", ".dump", ".proof.json", ".hold.json", "/damaged/"
 FOREIGN = "is a proxy or a login page between this machine and the store"
@@ -60,14 +56,6 @@ def behind(stack: Stack, store: Store, backup_connection: Connection) -> Behind:
             yield Store(client, bucket=store.bucket, prefix=store.prefix, sse="AES256", **more)
 
     return through
-
-
-def expire(store: Store, real: Store, *, apply: bool = True, any_orphans: bool = False, **rules: Any) -> Expired:
-    """Expire with a grace period of nothing, after the store's clock has moved on."""
-    newest = max(each.written_at for each in real.listing())
-    wait_until(lambda: real.clock() > newest + timedelta(seconds=1), 10, "the store's clock stands still")
-    retention = RetentionSettings().model_copy(update={"grace_hours": 0, "max_gap_days": 10_000} | rules)
-    return expire_snapshots(store, retention, now=real.clock(), apply=apply, any_orphans=any_orphans)
 
 
 def without(pattern: str) -> Callable[[bytes], bytes]:
@@ -222,31 +210,6 @@ def test_a_stalled_store_is_named_before_long(
 
 
 # Listings that leave something out
-
-
-def three_snapshots(database: str, store: Store) -> list[Taken]:
-    """The oldest expires if `EXPIRE` are the rules; the newer two are proven. Each has rows of its own."""
-    taken = []
-    for number, days in enumerate((3, 1, 0.5)):
-        run(database, f"update t set v = '{number}' where id % 3 = {number}")
-        taken.append(take_at(database, store, days))
-    for each in taken[1:]:
-        prove(store, each)
-    return taken
-
-
-EXPIRE = {"days": 2, "minimum": 1}
-
-
-def take_at(database: str, store: Store, days: float) -> Taken:
-    settings = SnapshotSettings.model_validate({"bucket": "x", "tables": [{"name": "public.t"}], "part_mb": 1})
-    return take_snapshot(database, store, settings, now=datetime.now(UTC) - timedelta(days=days), zone=ZONE)
-
-
-def prove(store: Store, taken: Taken) -> None:
-    found = taken.manifest
-    proof = Proof(snapshot_id=found.snapshot_id, proven_at=found.taken_at, seconds=1, tables={}, server_version=1)
-    store_proof(proof, store, taken.key)
 
 
 LEFT_OUT: dict[str, str] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -205,6 +205,7 @@ def drill(
         store,
         conninfo,
         now=datetime.now(UTC),
+        kept_for=timedelta(days=settings.snapshot.retention.days),
         connections=settings.snapshot.connections,
         progress=print_progress,
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.storage.encryption import KeyMissing, Unreadable
+from mindguard.snapshots.storage.layout import is_snapshot_id, time_in
 from mindguard.snapshots.storage.manifest import Manifest, ManifestInvalid
 from mindguard.snapshots.storage.proof import Proof, read_proof
 from mindguard.snapshots.storage.s3_errors import ObjectMissing
@@ -63,12 +65,43 @@ def find_key(store: Store, snapshot_id: str) -> str:
     """
     keys = store.manifest_keys()
     matching = keys[-1:] if snapshot_id == "latest" else [key for key in keys if key.endswith(f"/{snapshot_id}.json")]
+    if not matching and is_snapshot_id(snapshot_id):
+        matching = _looked_up(store, snapshot_id)
+    if snapshot_id == "latest" and not keys:
+        raise SnapshotMissing(
+            f"there is no snapshot yet under s3://{store.bucket}/{store.prefix}",
+            hint="`mindguard snapshot take` takes one; or correct snapshot.bucket and snapshot.prefix in the settings",
+        )
     if not matching:
         raise SnapshotMissing(
             f"there is no snapshot {snapshot_id} under s3://{store.bucket}/{store.prefix}",
             hint="`mindguard snapshot list` shows all",
         )
     return matching[0]
+
+
+def _looked_up(store: Store, snapshot_id: str) -> list[str]:
+    """Return the key of a snapshot's manifest, found without a listing, which may have left it out; or nothing."""
+    return [key for key in sorted(store.layout.possible_manifest_keys(snapshot_id)) if store.head(key)]
+
+
+def has_expired(store: Store, snapshot_id: str, *, before: datetime) -> bool:
+    """Return whether the snapshot has gone as expired ones go: it is old, its manifest is gone, a newer one is proven.
+
+    A manifest that is missing for any other reason is a loss. It is looked up by its key: a listing may leave it out.
+
+    Args:
+        store: where the snapshot was.
+        snapshot_id: its id.
+        before: only snapshots taken before this time can have expired.
+
+    Raises:
+        StoreError: the store could not be asked.
+    """
+    if not is_snapshot_id(snapshot_id) or time_in(snapshot_id) >= before or _looked_up(store, snapshot_id):
+        return False
+    manifests = snapshot_ids(store)
+    return snapshot_id not in manifests and any(snapshot_id < each in manifests for each in proven(store))
 
 
 def snapshot_ids(store: Store) -> list[str]:
