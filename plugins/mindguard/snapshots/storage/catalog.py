@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 
@@ -12,8 +13,9 @@ from mindguard.snapshots.storage.layout import is_snapshot_id, time_in
 from mindguard.snapshots.storage.manifest import Manifest, ManifestInvalid
 from mindguard.snapshots.storage.proof import Proof, read_proof
 from mindguard.snapshots.storage.s3_errors import ObjectMissing
-from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.store import Listed, Store
 
+_THREADS = 8
 _PROOF = ".proof.json"
 
 
@@ -29,15 +31,15 @@ def list_snapshots(store: Store, *, unreadable: Callable[[str, MindGuardError], 
         unreadable: called with the key and the error of each manifest that cannot be read, which is then left out.
 
     Raises:
-        ManifestInvalid, Unreadable: a manifest cannot be read, and `unreadable` was not given.
+        ManifestInvalid, ObjectMissing, Unreadable: a manifest cannot be read, and `unreadable` was not given.
     """
     found = []
     for key in store.manifest_keys():
         try:
             found.append(read_manifest(store, key))
-        except ObjectMissing:  # it has just expired
-            continue
-        except (ManifestInvalid, Unreadable) as error:
+        except (ManifestInvalid, ObjectMissing, Unreadable) as error:
+            if isinstance(error, ObjectMissing) and key not in store.keys(key.removeprefix(f"{store.prefix}/")):
+                continue  # it has just expired
             if not unreadable:
                 raise
             unreadable(key, error)
@@ -116,8 +118,9 @@ def id_of(manifest_key: str) -> str:
 
 def proven(store: Store) -> dict[str, Proof]:
     """Return, by snapshot id, the proof of each snapshot that a restore drill has proven."""
-    proofs = [proof for key in _proof_keys(store) if (proof := read_proof(store, key))]
-    return {proof.snapshot_id: proof for proof in proofs}
+    proofs = {id_of(key).removesuffix(".proof"): read_proof(store, key) for key in _proof_keys(store)}
+    # A proof that was copied beside another manifest proves nothing about that one.
+    return {each: proof for each, proof in proofs.items() if proof and proof.snapshot_id == each}
 
 
 def newest_proven(store: Store) -> Manifest | None:
@@ -130,13 +133,34 @@ def newest_proven(store: Store) -> Manifest | None:
     """
     for key in sorted(_proof_keys(store), key=id_of, reverse=True):
         with suppress(ManifestInvalid, ObjectMissing):  # It is damaged, or has just expired.
-            if read_proof(store, key):
+            proof = read_proof(store, key)
+            if proof and proof.snapshot_id == id_of(key).removesuffix(".proof"):
                 return read_manifest(store, f"{key.removesuffix(_PROOF)}.json")
     return None
 
 
 def _proof_keys(store: Store) -> list[str]:
     return [key for key in store.keys("snapshots/") if key.endswith(_PROOF)]
+
+
+def left_out(store: Store, listed: Iterable[Listed], manifests: Collection[str]) -> set[str]:
+    """Return the keys of manifests that exist and are not known, of all snapshots that any object was written for.
+
+    They are looked up without a listing. Either the store's listings leave them out, or they have just been published.
+
+    Args:
+        store: where the snapshots are.
+        listed: objects whose keys tell which snapshot they were written for.
+        manifests: keys of all manifests that are known.
+
+    Raises:
+        StoreError: the store could not be asked.
+    """
+    known = {id_of(key) for key in manifests}
+    ids = {store.layout.written_for(each.key) for each in listed if not each.marker} - known
+    asked = [key for each in ids if each for key in store.layout.possible_manifest_keys(each)]
+    with ThreadPoolExecutor(_THREADS, "look-up") as pool:
+        return {key for key, head in zip(asked, pool.map(store.head, asked), strict=True) if head}
 
 
 def newest_snapshot(
