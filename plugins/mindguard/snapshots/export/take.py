@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from mindguard.errors import MindGuardError
 from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.export.exporter import Exporter, TableProgress
 from mindguard.snapshots.export.gate import suspicions
@@ -105,8 +106,8 @@ def take_snapshot(
         store = store.locking(settings.object_lock, now + timedelta(days=settings.retention.days))
     _check_key_ring(store, [table.name for table in settings.tables])
     previous = newest_snapshot(store, progress=progress)
-    unreadable: list[str] = []
-    last_good = newest_snapshot(store, good=True, progress=unreadable.append)
+    unreadable: list[MindGuardError] = []
+    last_good = newest_snapshot(store, good=True, unreadable=unreadable.append)
     if previous is None:
         _refuse_left_out(store)
     taken_at = now.astimezone(UTC).replace(microsecond=0)
@@ -126,7 +127,13 @@ def take_snapshot(
         enums=enums,
         sequences=sequences,
         schema_dump=schema_dump,
-        quarantined_for=suspicions(tables, last_good, settings.gate, unreadable=bool(unreadable)),
+        # A key that was destroyed on purpose is none of the reasons: see `_check_key_ring`.
+        quarantined_for=suspicions(
+            tables,
+            last_good,
+            settings.gate,
+            unreadable=any(not isinstance(error, KeyMissing) for error in unreadable),
+        ),
         keys=store.encryption.needed_keys(part.key for table in tables for part in table.parts),
     )
     reuse.check_before_publishing()

@@ -164,7 +164,11 @@ def left_out(store: Store, listed: Iterable[Listed], manifests: Collection[str])
 
 
 def newest_snapshot(
-    store: Store, *, good: bool = False, progress: Callable[[str], None] = lambda line: None
+    store: Store,
+    *,
+    good: bool = False,
+    progress: Callable[[str], None] = lambda line: None,
+    unreadable: Callable[[MindGuardError], object] = lambda error: None,
 ) -> Manifest | None:
     """Return the newest snapshot whose manifest can be read, or None.
 
@@ -175,12 +179,14 @@ def newest_snapshot(
         store: where the snapshots are.
         good: skip quarantined snapshots as well.
         progress: called with one line for each manifest that cannot be read.
+        unreadable: called with the error of each such manifest.
     """
     for key in reversed(store.manifest_keys()):
         try:
             found = read_manifest(store, key)
         except (ManifestInvalid, ObjectMissing, Unreadable) as error:
             progress(f"skipped: {error}")
+            unreadable(error)
             continue
         if not (good and found.quarantined_for):
             return found
