@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -15,21 +14,19 @@ import pytest
 from devstack.stack import Stack
 from mindguard.connections import Connection, s3_client
 from mindguard.errors import MindGuardError
-from mindguard.settings.snapshot import RetentionSettings, SnapshotSettings
-from mindguard.snapshots.export.take import Taken, publish, take_snapshot
+from mindguard.snapshots.export.take import publish
 from mindguard.snapshots.restore.drill import DrillBroke, drill_stored
-from mindguard.snapshots.retention.expire import Expired, expire_snapshots
 from mindguard.snapshots.retention.holds import hold
 from mindguard.snapshots.retention.rules import ExpiryRefused
-from mindguard.snapshots.storage.catalog import list_snapshots, proven
-from mindguard.snapshots.storage.proof import Proof, store_proof
-from mindguard.snapshots.storage.s3_errors import NoAnswer, StoreError, StoreFault
+from mindguard.snapshots.storage.catalog import find_snapshot, list_snapshots, proven
+from mindguard.snapshots.storage.layout import Layout
+from mindguard.snapshots.storage.s3_errors import NoAnswer, ObjectMissing, StoreError, StoreFault
 from mindguard.snapshots.storage.store import Listed, Store
 from mindguard.snapshots.storage.verify import note_damage, verify_snapshot
+from tests.integration.expiring import EXPIRE, expire, three_snapshots
 from tests.integration.fault_proxy import Answer, Fault, Some, s3_proxy
 from tests.integration.restoring import NOW, ZONE, run, take
-from tests.stored_objects import remove
-from tests.waiting import wait_until
+from tests.stored_objects import overwrite, remove
 
 PARTS, MANIFEST, SCHEMA, PROOF, HOLD, NOTE = ".parquet", ".json", ".dump", ".proof.json", ".hold.json", "/damaged/"
 FOREIGN = "is a proxy or a login page between this machine and the store"
@@ -60,14 +57,6 @@ def behind(stack: Stack, store: Store, backup_connection: Connection) -> Behind:
             yield Store(client, bucket=store.bucket, prefix=store.prefix, sse="AES256", **more)
 
     return through
-
-
-def expire(store: Store, real: Store, *, apply: bool = True, any_orphans: bool = False, **rules: Any) -> Expired:
-    """Expire with a grace period of nothing, after the store's clock has moved on."""
-    newest = max(each.written_at for each in real.listing())
-    wait_until(lambda: real.clock() > newest + timedelta(seconds=1), 10, "the store's clock stands still")
-    retention = RetentionSettings().model_copy(update={"grace_hours": 0, "max_gap_days": 10_000} | rules)
-    return expire_snapshots(store, retention, now=real.clock(), apply=apply, any_orphans=any_orphans)
 
 
 def without(pattern: str) -> Callable[[bytes], bytes]:
@@ -172,6 +161,13 @@ def test_a_lookup_that_something_else_answers_is_no_object(
         faulty.head(taken.key)
 
 
+def test_a_listing_is_never_missing(store: Store, behind: Behind) -> None:
+    """Only an object can be missing; whoever takes a missing listing for that would go on."""
+    with behind(Some((404, "NoSuchKey"), "GET", "list-type")) as faulty, pytest.raises(StoreError) as caught:
+        faulty.listing()
+    assert type(caught.value) is StoreError
+
+
 def test_one_answer_that_an_object_is_missing_damages_nothing(database: str, store: Store, behind: Behind) -> None:
     manifest = take(database, store).manifest
     for within in (PARTS, SCHEMA):
@@ -222,31 +218,6 @@ def test_a_stalled_store_is_named_before_long(
 
 
 # Listings that leave something out
-
-
-def three_snapshots(database: str, store: Store) -> list[Taken]:
-    """The oldest expires if `EXPIRE` are the rules; the newer two are proven. Each has rows of its own."""
-    taken = []
-    for number, days in enumerate((3, 1, 0.5)):
-        run(database, f"update t set v = '{number}' where id % 3 = {number}")
-        taken.append(take_at(database, store, days))
-    for each in taken[1:]:
-        prove(store, each)
-    return taken
-
-
-EXPIRE = {"days": 2, "minimum": 1}
-
-
-def take_at(database: str, store: Store, days: float) -> Taken:
-    settings = SnapshotSettings.model_validate({"bucket": "x", "tables": [{"name": "public.t"}], "part_mb": 1})
-    return take_snapshot(database, store, settings, now=datetime.now(UTC) - timedelta(days=days), zone=ZONE)
-
-
-def prove(store: Store, taken: Taken) -> None:
-    found = taken.manifest
-    proof = Proof(snapshot_id=found.snapshot_id, proven_at=found.taken_at, seconds=1, tables={}, server_version=1)
-    store_proof(proof, store, taken.key)
 
 
 LEFT_OUT: dict[str, str] = {
@@ -396,3 +367,116 @@ def test_a_note_of_damage_goes_with_its_object(database: str, store: Store) -> N
     assert store.head(store.layout.damage_key(gone)), "the object was there when the plan was made"
     expire(store, store, **EXPIRE).check()
     assert store.keys("damaged/") == [store.layout.damage_key(stays)]
+
+
+# Other places where absence might be taken for a fact
+
+
+UNREADABLE: dict[str, Answer] = {
+    "rotten": "rot",
+    "cut": "shorten",
+    "gone, although it is listed": (404, "NoSuchKey"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_snapshot_that_nothing_can_be_compared_with_is_quarantined(
+    case: str, database: str, store: Store, behind: Behind
+) -> None:
+    first = take(database, store)
+    run(database, "truncate t")
+    with behind(Some(UNREADABLE[case], "GET", first.key)) as faulty:
+        for expected, quarantined in ((), True), (("public.t",), False):
+            taken = take(database, faulty, gate={"expected": expected}).manifest
+            found = ("public.t cannot be compared, because no earlier good snapshot can be read",)
+            assert taken.quarantined_for == (found if quarantined else ())
+            verify_snapshot(taken, store).check()
+            remove(store, next(key for key in store.manifest_keys() if taken.snapshot_id in key))
+    assert take(database, store).manifest.quarantined_for == ("public.t is empty, it had 40,000 rows",)
+
+
+def test_no_snapshot_passes_for_the_first_because_a_listing_leaves_out_the_others(
+    database: str, store: Store, behind: Behind
+) -> None:
+    take(database, store)
+    before = store.manifest_keys()
+    run(database, "truncate t")
+    with (
+        behind(Some(without(r"\.json"), "GET", "list-type")) as faulty,
+        pytest.raises(StoreError, match=r"the store has .*\.json, but its listings leave it out"),
+    ):
+        take(database, faulty)
+    assert store.manifest_keys() == before
+
+
+def test_a_snapshot_is_found_by_its_id_although_a_listing_leaves_it_out(
+    database: str, store: Store, behind: Behind
+) -> None:
+    taken = take(database, store).manifest
+    with behind(Some(without(r"\.json"), "GET", "list-type")) as faulty:
+        assert find_snapshot(faulty, taken.snapshot_id) == taken
+
+
+def test_a_manifest_that_is_listed_and_not_there_is_unreadable(database: str, store: Store, behind: Behind) -> None:
+    taken = take(database, store)
+    with behind(lambda method, path, _: (404, "NoSuchKey") if path.endswith(taken.key) else None) as faulty:
+        unreadable: list[str] = []
+        assert list_snapshots(faulty, unreadable=lambda key, error: unreadable.append(key)) == []
+        assert unreadable == [taken.key]
+        with pytest.raises(ObjectMissing):
+            list_snapshots(faulty)
+
+
+def test_parts_that_a_listing_leaves_out_are_written_anew(database: str, store: Store, behind: Behind) -> None:
+    first = take(database, store).manifest
+    with behind(Some(without("/parts/"), "GET", "list-type")) as faulty:
+        second = take(database, faulty)
+    assert second.tables["public.t"].parts_reused == 0
+    for each in (first, second.manifest):
+        verify_snapshot(each, store).check()
+
+
+def test_a_hold_that_a_listing_leaves_out_still_holds(database: str, store: Store, behind: Behind) -> None:
+    first, *_ = three_snapshots(database, store)
+    hold(store, first.manifest.snapshot_id, reason="auditors", now=NOW)
+    before = set(store.keys())
+    with behind(Some(without(r"\.hold\.json"), "GET", "list-type")) as faulty:
+        assert expire(faulty, store, **EXPIRE).snapshots == []
+    assert set(store.keys()) == before
+
+
+@pytest.mark.parametrize("body", [b"", b"{}"])
+def test_a_hold_that_cannot_be_read_still_holds(body: bytes, database: str, store: Store) -> None:
+    first, *_ = three_snapshots(database, store)
+    overwrite(store, Layout.beside(first.key, "hold"), body)
+    assert expire(store, store, **EXPIRE).snapshots == []
+
+
+def test_a_proof_that_cannot_be_read_proves_nothing_and_the_next_drill_says_so(
+    database: str, store: Store, stack: Stack
+) -> None:
+    taken = take(database, store)
+    key = Layout.beside(taken.key, "proof")
+    overwrite(store, key, b"damaged")
+    assert proven(store) == {}
+    with pytest.raises(DrillBroke, match=rf"{key} is there and cannot be read, .* delete that object and drill again"):
+        drill_stored("latest", store, stack.postgres_conninfo("mindguard_drill"), now=NOW)
+    remove(store, key)
+    drill_stored("latest", store, stack.postgres_conninfo("mindguard_drill"), now=NOW)
+    assert list(proven(store)) == [taken.manifest.snapshot_id]
+
+
+def test_a_proof_beside_another_manifest_proves_neither(database: str, store: Store) -> None:
+    first, second, _ = three_snapshots(database, store)
+    overwrite(store, Layout.beside(first.key, "proof"), store.read(Layout.beside(second.key, "proof")))
+    remove(store, Layout.beside(second.key, "proof"))
+    assert {first.manifest.snapshot_id, second.manifest.snapshot_id}.isdisjoint(proven(store))
+
+
+def test_a_proof_that_is_listed_and_not_there_proves_nothing(database: str, store: Store, behind: Behind) -> None:
+    first, second, third = three_snapshots(database, store)
+    with behind(Some((404, "NoSuchKey"), "GET", PROOF)) as faulty:
+        assert proven(faulty) == {}
+        assert expire(faulty, store, **EXPIRE).snapshots == []
+    assert set(proven(store)) == {second.manifest.snapshot_id, third.manifest.snapshot_id}
+    assert store.head(first.key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
@@ -242,6 +242,7 @@ def drill(
             store,
             conninfo,
             now=datetime.now(UTC),
+            kept_for=timedelta(days=settings.snapshot.retention.days),
             connections=settings.snapshot.connections,
             progress=progress,
         )

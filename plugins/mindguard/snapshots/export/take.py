@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from mindguard.errors import MindGuardError
 from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.export.exporter import Exporter, TableProgress
 from mindguard.snapshots.export.gate import suspicions
@@ -16,11 +17,11 @@ from mindguard.snapshots.export.reuse import Reuse
 from mindguard.snapshots.export.source import Chosen, open_source
 from mindguard.snapshots.progress import Progress
 from mindguard.snapshots.storage import manifest
-from mindguard.snapshots.storage.catalog import id_of, newest_snapshot, read_manifest
+from mindguard.snapshots.storage.catalog import id_of, left_out, newest_snapshot, read_manifest
 from mindguard.snapshots.storage.encryption import KeyMissing, KeyRingInvalid, Unreadable, sealed_with
 from mindguard.snapshots.storage.layout import run_of
 from mindguard.snapshots.storage.manifest import Manifest, ManifestInvalid
-from mindguard.snapshots.storage.s3_errors import ObjectMissing
+from mindguard.snapshots.storage.s3_errors import ObjectMissing, StoreError
 from mindguard.snapshots.storage.store import Store
 
 
@@ -108,7 +109,10 @@ def take_snapshot(
         store = store.locking(settings.object_lock, now + timedelta(days=settings.retention.days))
     _check_key_ring(store, [table.name for table in settings.tables])
     previous = newest_snapshot(store, progress=progress)
-    last_good = newest_snapshot(store, good=True, progress=progress)
+    unreadable: list[MindGuardError] = []
+    last_good = newest_snapshot(store, good=True, unreadable=unreadable.append)
+    if previous is None:
+        _refuse_left_out(store)
     taken_at = now.astimezone(UTC).replace(microsecond=0)
     snapshot_id = manifest.new_snapshot_id(taken_at, secrets.token_hex(3))
     reuse = Reuse(store, settings, (previous, last_good), run=run_of(snapshot_id))
@@ -135,7 +139,13 @@ def take_snapshot(
         sequences=sequences,
         schema_dump=schema_dump,
         not_held=not_held,
-        quarantined_for=suspicions(tables, last_good, settings.gate),
+        # A key that was destroyed on purpose is none of the reasons: see `_check_key_ring`.
+        quarantined_for=suspicions(
+            tables,
+            last_good,
+            settings.gate,
+            unreadable=any(not isinstance(error, KeyMissing) for error in unreadable),
+        ),
         keys=store.encryption.needed_keys(part.key for table in tables for part in table.parts),
     )
     reuse.check_before_publishing()
@@ -164,20 +174,36 @@ def _check_key_ring(store: Store, tables: list[str]) -> None:
     current = store.encryption.needed_keys(())
     if not current or not (manifests := store.manifest_keys()):
         return
-    try:
-        read_manifest(store, manifests[-1])
-    except KeyMissing as error:
-        (missing,) = error.key_ids
-        folders = {key.rsplit("/", 2)[1] for key in store.keys(f"parts/{missing}.")}
-        out_of_date = any(sealed_with(next(store.chunks(each), b"")) in current for each in manifests)
-        if store.encryption.named(missing, tables, folders) and not out_of_date:
-            return
-        raise KeyRingInvalid(
-            f"the key ring is not the one of the newest snapshot {id_of(manifests[-1])}, whose key {missing} it lacks",
-            hint="restore the ring from where it is kept safe; to start afresh with another, change snapshot.prefix",
-        ) from error
-    except (ManifestInvalid, ObjectMissing, Unreadable):
-        return  # `newest_snapshot` reports that this snapshot is skipped
+    for key in reversed(manifests):
+        try:
+            read_manifest(store, key)
+        except KeyMissing as error:
+            (missing,) = error.key_ids
+            folders = {part.rsplit("/", 2)[1] for part in store.keys(f"parts/{missing}.")}
+            out_of_date = any(sealed_with(next(store.chunks(each), b"")) in current for each in manifests)
+            if store.encryption.named(missing, tables, folders) and not out_of_date:
+                return
+            raise KeyRingInvalid(
+                f"the key ring is not the one of the newest snapshot {id_of(key)}, whose key {missing} it lacks",
+                hint="restore the ring from where it is kept safe; to start afresh, change snapshot.prefix",
+            ) from error
+        except (ManifestInvalid, ObjectMissing, Unreadable):
+            continue  # it says nothing about the ring, and `newest_snapshot` reports that it is skipped
+        return
+
+
+def _refuse_left_out(store: Store) -> None:
+    """Refuse to take what looks like the first snapshot if the listings only leave out the earlier ones.
+
+    Raises:
+        StoreError: there is an earlier snapshot, with which the gate would have to compare.
+    """
+    manifests = store.manifest_keys()
+    if found := left_out(store, store.listing(), manifests).difference(store.manifest_keys()):
+        raise StoreError(
+            f"the store has {min(found)}, but its listings leave it out",
+            hint="the store has a fault: take a snapshot when it is repaired",
+        )
 
 
 def publish(snapshot: Manifest, store: Store, zone: ZoneInfo) -> str:

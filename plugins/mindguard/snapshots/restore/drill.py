@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from contextlib import contextmanager, suppress
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard.errors import MindGuardError
@@ -21,11 +21,11 @@ from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.load import loadable
 from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault
 from mindguard.snapshots.restore.whole import rebuild
-from mindguard.snapshots.storage.catalog import SnapshotMissing, find_key, find_snapshot
+from mindguard.snapshots.storage.catalog import SnapshotMissing, find_key, find_snapshot, has_expired
 from mindguard.snapshots.storage.encryption import Unreadable
 from mindguard.snapshots.storage.manifest import Column, Manifest, ManifestInvalid, Table
 from mindguard.snapshots.storage.proof import Proof, ProvenTable, store_proof
-from mindguard.snapshots.storage.s3_errors import StoreFault
+from mindguard.snapshots.storage.s3_errors import ObjectMissing, StoreError, StoreFault
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import SnapshotDamaged, verify_snapshot
 from mindguard.sql import identifier, joined, literal, raw, statement
@@ -58,12 +58,17 @@ class DrillBroke(MindGuardError):
     severity = "P2"
 
 
+class SnapshotExpired(MindGuardError):
+    """The snapshot expired before its drill was complete, so there is nothing to prove."""
+
+
 def drill_stored(
     snapshot_id: str,
     store: Store,
     scratch_conninfo: str,
     *,
     now: datetime,
+    kept_for: timedelta = timedelta(0),
     connections: int = 3,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Proof:
@@ -74,21 +79,32 @@ def drill_stored(
         store: see `drill`.
         scratch_conninfo: see `drill`.
         now: see `drill`.
+        kept_for: age at which a snapshot may expire.
         connections: see `drill`.
         progress: see `drill`.
 
     Raises:
+        SnapshotExpired: it expired, before the drill or during it.
+        SnapshotMissing: `latest` is asked for, and there is no snapshot.
         Unrestorable: see `drill`; also if there is no such snapshot, or its manifest cannot be trusted.
         DrillBroke: see `drill`.
     """
-    with _as_verdict(snapshot_id):
-        try:
+    try:
+        with _as_verdict(snapshot_id):
             manifest = find_snapshot(store, snapshot_id)
-        except SnapshotMissing as error:
-            if snapshot_id != "latest":
-                raise
-            raise DrillBroke(error.message, hint=error.hint) from error  # there is nothing that could be lost
-    return drill(manifest, store, scratch_conninfo, now=now, connections=connections, progress=progress)
+        return drill(manifest, store, scratch_conninfo, now=now, connections=connections, progress=progress)
+    except (Unrestorable, DrillBroke) as error:
+        if snapshot_id == "latest" and isinstance(error.__cause__, SnapshotMissing):
+            raise error.__cause__ from None
+        if isinstance(error, DrillBroke) and not isinstance(error.__cause__, ObjectMissing):
+            raise
+        with suppress(StoreError):  # then the verdict stays
+            if has_expired(store, snapshot_id, before=now - kept_for):
+                raise SnapshotExpired(
+                    f"snapshot {snapshot_id} has expired, so there is nothing to drill",
+                    hint="`mindguard snapshot list` shows those that are kept",
+                ) from error
+        raise
 
 
 def drill(

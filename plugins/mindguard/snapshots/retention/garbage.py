@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mindguard.snapshots.retention.rules import ExpiryRefused
-from mindguard.snapshots.storage.catalog import id_of, read_manifest
+from mindguard.snapshots.storage.catalog import left_out, read_manifest
 from mindguard.snapshots.storage.encryption import Unreadable
 from mindguard.snapshots.storage.layout import MANIFEST, Kind, Layout
 from mindguard.snapshots.storage.manifest import ManifestInvalid
@@ -103,16 +103,12 @@ def find_unlisted(store: Store, listed: Iterable[Listed], manifests: set[str]) -
     Raises:
         ExpiryRefused: a manifest exists that the listings leave out.
     """
-    known = {id_of(key) for key in manifests}
-    ids = {store.layout.written_for(each.key) for each in listed if not each.marker} - known
-    asked = [key for each in ids if each for key in store.layout.possible_manifest_keys(each)]
-    with ThreadPoolExecutor(THREADS, "expire") as pool:
-        found = {key for key, head in zip(asked, pool.map(store.head, asked), strict=True) if head}
+    found = left_out(store, listed, manifests)
     if not found:
         return found
-    if left_out := found.difference(store.manifest_keys()):
+    if hidden := found.difference(store.manifest_keys()):
         raise ExpiryRefused(
-            f"the store has {min(left_out)}, but its listings leave it out",
+            f"the store has {min(hidden)}, but its listings leave it out",
             hint="the store has a fault, and may leave out more: snapshots must not expire until it is repaired",
         )
     return found

@@ -57,6 +57,11 @@ def run_of(snapshot_id: str) -> str:
     return f"{round(time_in(snapshot_id).timestamp()):08x}{snapshot_id.rpartition('-')[2]}"
 
 
+def is_snapshot_id(text: str) -> bool:
+    """Return whether the text may be the id of a snapshot."""
+    return bool(_ID.fullmatch(text))
+
+
 def time_in(snapshot_id: str) -> datetime:
     """Return the time, aware, with which a snapshot's id begins.
 

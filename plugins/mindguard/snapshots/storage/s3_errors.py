@@ -92,7 +92,8 @@ def _refusal(doing: str, error: ClientError, bucket: str, *, locking: bool) -> S
     code = str(response.get("Error", {}).get("Code", "unknown"))
     # Only the answer to a HEAD request has no body; any other 404 without S3's own code is not the store's.
     missing = {"NoSuchKey", "NoSuchVersion", "NoSuchUpload"}
-    if code in missing or (code in {"404", "NotFound"} and error.operation_name == "HeadObject"):
+    asks_for_one = not error.operation_name.startswith("List")
+    if (code in missing and asks_for_one) or (code in {"404", "NotFound"} and error.operation_name == "HeadObject"):
         return ObjectMissing(f"cannot {doing}: there is no such object")
     if code in {"PreconditionFailed", "412"}:
         return ObjectExists(f"cannot {doing}: it exists already")

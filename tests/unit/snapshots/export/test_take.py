@@ -92,6 +92,17 @@ class TestKeyRings:
         with pytest.raises(KeyRingInvalid, match=f"newest snapshot {first.manifest.snapshot_id}, whose key 2026-10-"):
             taken(store, 1)
 
+    def test_a_damaged_manifest_says_nothing_about_the_ring(self) -> None:
+        store, client = memory_store(Encryption(self.old))
+        taken(store)
+        taken(store, 1)
+        client.objects[store.manifest_keys()[-1]] = b"damaged"
+        assert taken(store, 2).manifest.keys == (self.old.current,)
+        client.objects[store.manifest_keys()[-1]] = b"damaged"
+        store.encryption = Encryption(ring("2026-12"))
+        with pytest.raises(KeyRingInvalid, match="whose key 2026-10-"):
+            taken(store, 3)
+
     def test_a_ring_from_before_the_rotation_is_refused(self) -> None:
         store, _ = memory_store(Encryption(self.old))
         taken(store)
