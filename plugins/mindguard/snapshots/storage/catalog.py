@@ -63,7 +63,7 @@ def find_key(store: Store, snapshot_id: str) -> str:
     """
     keys = store.manifest_keys()
     matching = keys[-1:] if snapshot_id == "latest" else [key for key in keys if key.endswith(f"/{snapshot_id}.json")]
-    if not keys:
+    if not keys and snapshot_id == "latest":
         raise SnapshotMissing(
             f"there is no snapshot under s3://{store.bucket}/{store.prefix}",
             hint="take one (mindguard snapshot take), or correct snapshot.bucket and snapshot.prefix",
