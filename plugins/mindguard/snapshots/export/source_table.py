@@ -30,14 +30,14 @@ class SourceColumn:
 
     Attributes:
         column: the column as the manifest records it.
-        output_function: the output function of its type.
+        output_function: the output function of its type; None if it cannot be called with the type itself.
         hash_is_bytewise: whether PostgreSQL's hash of the type distinguishes all values. It does not for floats
             (−0 and 0 have the same hash) and under a nondeterministic collation (different strings may have the
             same hash).
     """
 
     column: Column
-    output_function: FunctionName
+    output_function: FunctionName | None
     hash_is_bytewise: bool
 
     @classmethod
@@ -55,7 +55,8 @@ class SourceColumn:
             default=row["default_expression"],
         )
         bytewise = native and not row["builtin"].startswith("float") and row["deterministic"]
-        return cls(column, FunctionName(row["output_schema"], row["output_name"]), bytewise)
+        output = FunctionName(row["output_schema"], row["output_name"]) if row["output_fits"] else None
+        return cls(column, output, bytewise)
 
 
 @dataclass(frozen=True)

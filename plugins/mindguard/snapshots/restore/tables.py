@@ -289,13 +289,15 @@ def restore(
                 progress(f"{name}: {difference or 'not compared with a live table'}")
             kept = {}
             with connection.transaction():
-                _unmark(connection, plan)
+                with _audit_off(connection), target.under_path(connection, path):
+                    _unmark(connection, plan)
                 if plan.swap:
                     swap.refuse_obstacles([note for note in notes if LEFT_OUT in note])
                     moved = {each.name: each.table for each in plan.tables}
-                    kept = swap.swap(connection, moved, plan.schema, plan.snapshot_id, progress)
+                    kept = swap.swap(connection, moved, plan.schema, plan.snapshot_id, progress, search_path=path)
         if plan.swap and not plan.schema_exists:
-            _drop_schema(connection, plan.schema)
+            with target.under_path(connection, path):
+                _drop_schema(connection, plan.schema)
     tables = {
         each.table.name: RestoredTable(
             each.shape,

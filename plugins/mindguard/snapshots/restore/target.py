@@ -54,9 +54,11 @@ def connect(conninfo: str, *, search_path: str = "") -> Iterator[psycopg.Connect
 @contextmanager
 def under_path(connection: psycopg.Connection[dict[str, Any]], search_path: str) -> Iterator[None]:
     """Give the connection this search path while the block runs, for functions that name things without a schema."""
-    _set_path(connection, search_path)
+    if search_path:
+        _set_path(connection, search_path)
     yield
-    _set_path(connection, "")
+    if search_path:
+        _set_path(connection, "")
 
 
 def source_path(manifest: Manifest) -> str:

@@ -133,7 +133,12 @@ def rebuild(
         filled = _filled(connection, manifest, [f"{entry}: {why}" for entry, why in retried.failed.items()])
         checks = set_aside(connection)
         jobs = [Job(table, identifier(*table.table_name), table.parts) for table in manifest.tables]
-        loaded = load(jobs, store, conninfo, connections=connections, progress=progress, search_path=path)
+        computed = {TableName(**row) for row in connection.execute(statement("select_computed_tables"))}
+        last = [job for job in jobs if job.table.table_name in computed]
+        loaded: dict[str, Loaded] = {}
+        for wave in ([job for job in jobs if job not in last], last):
+            if wave:
+                loaded |= load(wave, store, conninfo, connections=connections, progress=progress, search_path=path)
         progress(f"{sum(each.rows for each in loaded.values()):,} rows loaded; building indexes and constraints")
         loose = {key.entry: key for key in dump.foreign_keys() if key.points_at not in filled}
         skipped += [
@@ -145,13 +150,13 @@ def rebuild(
             failed = dump.restore("post-data", conninfo, without=without, jobs=connections)
             again = dump.retry(failed, conninfo, path)
             with target.under_path(connection, path):
-                not_proven += filter(None, [add_check(connection, check) for check in checks])
+                unchecked = {check.name: note for check in checks if (note := add_check(connection, check))}
         not_proven += [f"{entry}: {why}" for entry, why in (retried.failed | again.failed).items()]
-        not_proven += retried.notes + again.notes
+        not_proven += [*retried.notes, *again.notes, *unchecked.values()]
         not_proven += _set_sequences(connection, manifest)
         seconds = time.monotonic() - began
         without |= {*again.failed}
-        not_proven += _differences(dump, conninfo, folder, without, not_proven)
+        not_proven += _differences(dump, conninfo, folder, without, unchecked, not_proven)
     for line in skipped:
         progress(f"left out: {line}")
     for line in not_proven:
@@ -160,11 +165,16 @@ def rebuild(
 
 
 def _differences(
-    dump: SchemaDump, conninfo: str, folder: Path, without: Collection[ArchiveEntry], known: Sequence[str]
+    dump: SchemaDump,
+    conninfo: str,
+    folder: Path,
+    without: Collection[ArchiveEntry],
+    unchecked: Collection[str],
+    known: Sequence[str],
 ) -> list[str]:
     """Return how the schema differs from the source's; a comparison that fails does not undo the rebuild."""
     try:
-        found = differences(dump, conninfo, folder, without=without)
+        found = differences(dump, conninfo, folder, without=without, known=unchecked)
     except MindGuardError as error:
         return [f"the schema could not be compared with the source's: {error}"]
     return [line for line in found if not any(each.startswith(line.partition(":")[0]) for each in known)]

@@ -31,6 +31,7 @@ def column(name: str, sql_type: str, builtin: str | None, *, deterministic: bool
             "builtin": builtin,
             "output_schema": "pg_catalog",
             "output_name": f"{builtin or 'enum'}_out",
+            "output_fits": True,
             "collation": None,
             "deterministic": deterministic,
             "not_null": False,
