@@ -7,10 +7,11 @@ approval page and on the card.
 
 **When.** By hand: choose *Trigger* and fill in the form. With Airflow down, `mindguard snapshot restore` does the same.
 
-**A rerun** (clear from `plan_restore`) plans and asks again. A schema that holds the tables from an earlier try is
-refused: name another one, or drop it.
+**A rerun** (clear from `plan_restore`) plans and asks again. A schema that holds the tables of a finished restore is
+refused: name another one, or drop it. What a killed restore left is removed first.
 
-**When it fails**, the live tables are unchanged, and what was created in the new schema has been removed.
+**When it fails**, the live tables are unchanged, and what was created is removed, or the error says how to remove it.
+It is no failure if rows contradict a constraint of today: the log says which is made as NOT VALID, or left out.
 
 1. Read the error on the card: it says what to do. A swap that is refused names what depends on the live table.
 2. *the snapshot is at fault*: choose an older one; `mindguard snapshot list` shows them.

@@ -22,7 +22,7 @@ from mindguard.snapshots.restore.drill import NotAllProven, drill
 from mindguard.snapshots.restore.load import load
 from mindguard.snapshots.restore.tables import RestoreRequest, plan_restore, restore
 from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault
-from mindguard.snapshots.restore.whole import rebuild
+from mindguard.snapshots.restore.whole import plan_rebuild, rebuild
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.store import Store
 from tests.integration.restoring import NOW, as_text, empty_database, run, snapshot
@@ -460,3 +460,60 @@ def test_an_event_trigger_that_names_a_table_without_its_schema_does_not_block_a
     )
     restore(manifest, store, fresh_database, RestoreRequest(schema="back"))
     assert run(source, "select count(*) from back.t") == [(1,)]
+
+
+def test_a_rebuild_that_fails_says_what_is_left_and_how_to_remove_it(
+    fresh_database: str, empty: str, store: Store, stack: Stack
+) -> None:
+    run(fresh_database, "create table t (id int primary key); insert into t values (1)")
+    manifest = snapshot(fresh_database, store, "public.t")
+    remove(store, manifest.parts[0].key)
+    name = str(psycopg.conninfo.conninfo_to_dict(empty)["dbname"])
+    remedy = f'DROP DATABASE "{name}"; CREATE DATABASE "{name}"; then run again'
+    lines: list[str] = []
+    with pytest.raises(SnapshotAtFault, match=f"is missing in the store – database {name} holds part .*{remedy}"):
+        rebuild(manifest, store, empty, progress=lines.append)
+    assert lines[-1].endswith(remedy)
+    with pytest.raises(
+        RestoreRefused, match=f"holds an unfinished restore of snapshot {manifest.snapshot_id}, .*{remedy}"
+    ):
+        plan_rebuild(manifest, empty)
+    admin = stack.postgres_conninfo("postgres", "postgres")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f'drop database "{name}"')
+        connection.execute(f'create database "{name}" owner mindguard_app_owner')
+    manifest = snapshot(fresh_database, store, "public.t")
+    rebuild(manifest, store, empty)
+    assert run(
+        empty, "select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()"
+    ) == [(None,)]
+
+
+LIMITS = ("statement_timeout", "lock_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout")
+
+
+def test_time_limits_of_roles_and_databases_do_not_end_a_restore(
+    fresh_database: str, empty: str, store: Store, scratch: str, stack: Stack
+) -> None:
+    run(
+        fresh_database,
+        "create table t (id int primary key, v text); insert into t select i, 'v' from "
+        "generate_series(1, 20000) as i; create index on t (v)",
+    )
+    manifest = snapshot(fresh_database, store, "public.t")
+    with limited(stack, "mindguard_app_owner"), limited(stack, "mindguard_drill"):
+        assert rebuild(manifest, store, empty).not_proven == ()
+        assert drill(manifest, store, scratch, now=NOW).not_proven == ()
+        restore(manifest, store, fresh_database, RestoreRequest(swap=True))
+
+
+@contextmanager
+def limited(stack: Stack, role: str) -> Iterator[None]:
+    """Let the server end whatever the role's sessions do after a few milliseconds."""
+    admin = stack.postgres_conninfo("postgres", "postgres")
+    names = (*LIMITS, "transaction_timeout")
+    run(admin, *(f"alter role {role} set {name} = '30ms'" for name in names))
+    try:
+        yield
+    finally:
+        run(admin, *(f"alter role {role} reset {name}" for name in names))

@@ -249,7 +249,27 @@ def test_a_scratch_database_that_exists_is_refused_and_kept(
         with pytest.raises(DrillBroke, match=f"exists already.*DROP DATABASE {name}"):
             drill(manifest, store, scratch, now=NOW)
         assert drill_databases(stack) == [(name,)]
-        connection.execute(f"drop database {name}")
+        # What a killed drill left is used again, unless somebody is looking into it.
+        connection.execute(f"comment on database {name} is 'mindguard: scratch database of a drill'")
+        with psycopg.connect(scratch, dbname=name) as visitor:
+            visitor.execute("create table left_by_a_killed_drill ()")
+            with pytest.raises(DrillBroke, match="exists already"):
+                drill(manifest, store, scratch, now=NOW)
+        assert drill(manifest, store, scratch, now=NOW).snapshot_id == manifest.snapshot_id
+        assert drill_databases(stack) == []
+
+
+def test_two_drills_of_one_snapshot_at_the_same_time(manifest: Manifest, store: Store, scratch: str) -> None:
+    refused = []
+
+    def again(line: str) -> None:
+        if "rows loaded, part" in line and not refused:
+            with pytest.raises(DrillBroke, match=f"another drill of {manifest.snapshot_id} is running") as caught:
+                drill(manifest, store, scratch, now=NOW)
+            refused.append(caught.value)
+
+    drill(manifest, store, scratch, now=NOW, progress=again)
+    assert refused
 
 
 def test_a_missing_extension_is_reported_and_not_the_snapshots_fault(

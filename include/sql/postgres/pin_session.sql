@@ -14,6 +14,7 @@ select
     set_config('lock_timeout', '10s', false),
     set_config('statement_timeout', {statement_timeout}, false),
     set_config('idle_in_transaction_session_timeout', '0', false),
+    set_config('idle_session_timeout', '0', false),
     -- This setting came with PostgreSQL 17, and an older server would report an error for the unknown name. The view is
     -- named with its schema, because this statement is just emptying search_path.
     (

@@ -15,13 +15,12 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard.errors import MindGuardError
-from mindguard.snapshots.database_errors import cause
 from mindguard.snapshots.export.source import open_source
 from mindguard.snapshots.export.source_table import SourceTable
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.load import loadable
 from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault
-from mindguard.snapshots.restore.whole import rebuild
+from mindguard.snapshots.restore.whole import rebuild_unmarked
 from mindguard.snapshots.storage.catalog import SnapshotMissing, find_key, find_snapshot
 from mindguard.snapshots.storage.encryption import Unreadable
 from mindguard.snapshots.storage.manifest import Column, Manifest, ManifestInvalid, Table
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from psycopg.sql import Composable
 
 _MARK = "mindguard_drill_"
+_COMMENT = "mindguard: scratch database of a drill"
 _MAX_SCAN_S = 6 * 3600
 _MOST_LINES = 500  # of a proof
 _SHOWN_LINES = 5
@@ -115,7 +115,7 @@ def drill(
         store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
     with _as_verdict(manifest.snapshot_id), _scratch_database(manifest, scratch_conninfo) as conninfo:
         try:
-            rebuilt = rebuild(manifest, store, conninfo, connections=connections, progress=progress)
+            rebuilt = rebuild_unmarked(manifest, store, conninfo, connections=connections, progress=progress)
         except StoreFault:
             # Verify reads every object, and so finds out whether the fault concerns one object or the whole store.
             verify_snapshot(manifest, store, progress=progress).check()
@@ -187,28 +187,34 @@ def _as_verdict(snapshot_id: str) -> Iterator[None]:
 def _scratch_database(manifest: Manifest, conninfo: str) -> Iterator[str]:
     """Create a database for one drill, and drop it after the block, whatever happened in the block.
 
-    Its name is made from the snapshot's id, so a second drill of the same snapshot at the same time is refused.
+    Its name is made from the snapshot's id, so a second drill of the same snapshot at the same time is refused. One
+    that a killed drill left is dropped first.
     """
-    import psycopg
     from psycopg.conninfo import make_conninfo
 
     name = _MARK + re.sub(r"[^a-z0-9]", "_", manifest.snapshot_id.lower())
     database = identifier(name)
     with target.connect(conninfo) as connection:
-        try:
-            connection.execute(statement("create_database", database=database))
-        except psycopg.errors.DuplicateDatabase as error:
+        row = connection.execute(statement("lock_drill", database=literal(name))).fetchone()
+        if row and not row["locked"]:
+            raise RestoreRefused(f"another drill of {manifest.snapshot_id} is running", hint="wait until it is done")
+        found = connection.execute(statement("select_scratch"), {"name": name}).fetchone()
+        if found and (found["used"] or found["comment"] != _COMMENT):
             raise RestoreRefused(
                 f"scratch database {name} exists already",
-                hint=f"another drill is using it, or one was killed: then DROP DATABASE {name}",
-            ) from cause(error)
-    try:
-        yield make_conninfo(conninfo, dbname=name)
-    except BaseException:
-        with suppress(MindGuardError):  # the first error is the one to read
-            _drop(conninfo, database)
-        raise
-    _drop(conninfo, database)
+                hint=f"somebody is using it, or made it: look, then DROP DATABASE {name}",
+            )
+        if found:
+            connection.execute(statement("drop_database", database=database))
+        connection.execute(statement("create_database", database=database))
+        connection.execute(statement("set_database_comment", database=database, comment=literal(_COMMENT)))
+        try:
+            yield make_conninfo(conninfo, dbname=name)
+        except BaseException:
+            with suppress(MindGuardError):  # the first error is the one to read
+                _drop(conninfo, database)
+            raise
+        _drop(conninfo, database)
 
 
 def _drop(conninfo: str, database: Composable) -> None:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg.sql import Composable
 
-_MARK = "mindguard: unfinished restore"
 _EVENT_TRIGGERS_SETTING = 17_00_00  # the server's version that can leave event triggers out
 
 
@@ -341,7 +340,9 @@ def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, re
         raise RestoreRefused("a swap with chosen rows would lose all others", hint="swap whole tables only")
     schema = request.schema or f"restored_{swap.name_part(manifest.snapshot_id)}"
     taken = connection.execute(statement("select_schema"), {"schema": schema, "relations": names}).fetchall()
-    marked = connection.execute(statement("select_unfinished"), {"schema": schema, "mark": f"{_MARK}%"}).fetchall()
+    marked = connection.execute(
+        statement("select_unfinished"), {"schema": schema, "mark": f"{target.MARK}%"}
+    ).fetchall()
     unfinished = Unfinished(
         schema,
         whole_schema=any(not row["name"] for row in marked),
@@ -408,7 +409,7 @@ def _create(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, 
     import psycopg
 
     notes: list[str] = []
-    mark = f"{_MARK} of snapshot {plan.snapshot_id}, begun at {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    mark = f"{target.MARK} of snapshot {plan.snapshot_id}, begun at {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     try:
         with connection.transaction(), target.under_path(connection, path):
             _remove(connection, plan.unfinished)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import psycopg
 
 
+MARK = "mindguard: unfinished restore"
+"""The comment on what a restore makes begins with this until the restore is finished."""
+
+
 class RestoreRefused(MindGuardError):
     """The request must not be carried out: the target is wrong, a name is taken, or options contradict each other."""
 
@@ -125,10 +129,35 @@ def refuse_source(connection: psycopg.Connection[dict[str, Any]], manifest: Mani
         )
 
 
+def anew(database: str) -> str:
+    """Return the SQL that makes a database empty again."""
+    name = identifier(database).as_string()
+    return f"DROP DATABASE {name}; CREATE DATABASE {name}; then run again"
+
+
+def unhurried(connection: psycopg.Connection[dict[str, Any]], conninfo: str) -> str:
+    """Return the connection string for programs of PostgreSQL, whose sessions the server must not end as idle.
+
+    pg_restore lifts every other time limit by itself. The option is added only where there is a limit, because a pooler
+    may refuse options.
+    """
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    row = connection.execute(statement("select_idle_limit")).fetchone()
+    if not row or row["unlimited"]:
+        return conninfo
+    options = f"{conninfo_to_dict(conninfo).get('options') or ''} -c idle_session_timeout=0".strip()
+    return make_conninfo(conninfo, options=options)
+
+
 def refuse_filled(connection: psycopg.Connection[dict[str, Any]]) -> None:
     """Raise RestoreRefused if the database is not empty."""
     found = connection.execute(statement("select_contents")).fetchone()
     if found and found["things"]:
+        marked = connection.execute(statement("select_database_comment")).fetchone()
+        name = connection.info.dbname
+        if marked and (marked["comment"] or "").startswith(MARK):
+            raise RestoreRefused(f"database {name} holds an {marked['comment'].partition(': ')[2]}", hint=anew(name))
         raise RestoreRefused(
             f"database {connection.info.dbname} is not empty: it holds {found['example']}"
             + (f" and {found['things'] - 1} more" if found["things"] > 1 else ""),

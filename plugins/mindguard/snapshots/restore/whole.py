@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,9 +104,55 @@ def rebuild(
         TargetError, StoreError, ToolFailed, DiskFull: something else is at fault.
     """
     store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
+    with target.connect(conninfo) as connection:
+        target.refuse_source(connection, manifest)
+        target.refuse_filled(connection)
+    with _marked(conninfo, manifest, progress):
+        return rebuild_unmarked(manifest, store, conninfo, connections=connections, progress=progress)
+
+
+@contextmanager
+def _marked(conninfo: str, manifest: Manifest, progress: Callable[[str], None]) -> Iterator[None]:
+    """Mark the database as unfinished while the block runs; if it fails, say what is left and how to remove it."""
+    mark = f"{target.MARK} of snapshot {manifest.snapshot_id}, begun at {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    with target.connect(conninfo) as connection:
+        name = connection.info.dbname
+        _comment(connection, mark)
+    try:
+        yield
+    except BaseException as error:
+        left = f"database {name} holds part of the snapshot now: {target.anew(name)}"
+        progress(left)
+        if isinstance(error, MindGuardError):
+            error.hint = "; ".join(filter(None, [error.hint, left]))
+        raise
+    with target.connect(conninfo) as connection:
+        _comment(connection, None)
+
+
+def _comment(connection: psycopg.Connection[dict[str, Any]], text: str | None) -> None:
+    """Set the database's comment, if the role owns the database."""
+    import psycopg
+
+    with suppress(psycopg.errors.InsufficientPrivilege):
+        connection.execute(
+            statement("set_database_comment", database=identifier(connection.info.dbname), comment=literal(text))
+        )
+
+
+def rebuild_unmarked(
+    manifest: Manifest,
+    store: Store,
+    conninfo: str,
+    *,
+    connections: int,
+    progress: Callable[[str], None],
+) -> Rebuilt:
+    """Do what `rebuild` does, in a database that its caller made and will drop."""
     began = time.monotonic()
     path = target.source_path(manifest)
     with target.connect(conninfo) as connection, temporary_folder() as folder:
+        tools = target.unhurried(connection, conninfo)
         target.refuse_source(connection, manifest)
         target.refuse_filled(connection)
         dump_file = folder / "schema.dump"
@@ -124,7 +171,7 @@ def rebuild(
         progress(f"schema: {len(dump.entries)} objects, {len(refused)} left out")
         skipped = [f"{entry}: {why}" for entry, why in refused.items()]
         without = {*refused, *views, *(entry for entry in dump.entries if _is_comment_on(entry, views.values()))}
-        failed = dump.restore("pre-data", conninfo, without=without)
+        failed = dump.restore("pre-data", tools, without=without)
         not_proven: list[str] = []
         for entry, table in views.items():
             not_proven += create_from_manifest(connection, manifest, table, *table.table_name)
@@ -147,7 +194,7 @@ def rebuild(
         ]
         without |= {*loose, *retried.failed}
         with _unforced(connection):
-            failed = dump.restore("post-data", conninfo, without=without, jobs=connections)
+            failed = dump.restore("post-data", tools, without=without, jobs=connections)
             again = dump.retry(failed, conninfo, path)
             with target.under_path(connection, path):
                 unchecked = {check.name: note for check in checks if (note := add_check(connection, check))}
