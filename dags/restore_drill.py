@@ -18,7 +18,10 @@ newest one.
 1. *cannot be restored* (P0): the snapshot is at fault. Take a new one now (`mindguard snapshot take`) and drill it.
    Keep the bad one. `mindguard snapshot list` and further drills show which is the newest good one.
 2. *the drill broke* (P2): the scratch server, the network, the disk or a program is at fault. Correct that, then clear
-   the task. `scratch database … exists already` after a killed drill: the error says which database to drop.
+   the task. What a killed drill left is removed by the next one.
+3. *all values are proven, but …* (P2): a rebuilt database would lack the constraint, index or trigger that is named, or
+   rows contradict it. The values are safe, and the proof is stored. Correct it in the source, or note what to do by
+   hand after a restore.
 """
 
 from __future__ import annotations

@@ -7,9 +7,10 @@ approval page and on the card.
 
 **When.** By hand: choose *Trigger* and fill in the form. With Airflow down, `mindguard snapshot restore` does the same.
 
-**A rerun** (clear from `plan_restore`) plans and asks again. A schema with tables of an earlier try is refused.
+**A rerun** (clear from `plan_restore`) plans and asks again. What a killed restore left is removed first.
 
-**When it fails**, the live tables are unchanged, and what was created in the new schema has been removed.
+**When it fails**, the live tables are unchanged, and what was created is removed, or the error says how to remove it.
+It is no failure if rows contradict a constraint of today: the log says which is made as NOT VALID, or left out.
 
 1. Read the error on the card: it says what to do. A swap that is refused names what depends on the live table.
 2. *the snapshot is at fault*: choose an older one; `mindguard snapshot list` shows them.
@@ -33,7 +34,6 @@ from mindguard.alerts.severity import Severity
 log = logging.getLogger(__name__)
 
 _Job = namedtuple("_Job", "manifest store conninfo request")  # a snapshot, its store, the target, what to restore
-
 FORM = {
     "snapshot_id": Param("latest", type="string", title="Snapshot", description="Its id, or `latest`."),
     "tables": Param(

@@ -7,6 +7,8 @@ select
     t.typname = 'oid' or (t.typtype = 'd' and t.typbasetype = 'oid'::regtype) as is_oid,
     output_schema.nspname as output_schema,
     output.proname as output_name,
+    -- The function can take another type (a refcursor is written as text is), which it could not be called with.
+    (output.proargtypes[0] = t.oid or t.typtype <> 'b' or argument.typtype = 'p') as output_fits,
     collation_schema.nspname || '.' || coll.collname as collation,
     coalesce(coll.collisdeterministic, true) as deterministic,
     exists(
@@ -20,6 +22,7 @@ select
 from pg_attribute as a
 inner join pg_type as t on a.atttypid = t.oid
 inner join pg_proc as output on t.typoutput = output.oid
+inner join pg_type as argument on output.proargtypes[0] = argument.oid
 inner join pg_namespace as output_schema on output.pronamespace = output_schema.oid
 left join pg_attrdef as d on a.attrelid = d.adrelid and a.attnum = d.adnum
 left join pg_collation as coll on a.attcollation = coll.oid and a.attcollation <> t.typcollation

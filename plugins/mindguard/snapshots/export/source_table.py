@@ -72,7 +72,7 @@ class SourceColumn:
 
     Attributes:
         column: the column as the manifest records it.
-        output_function: the output function of its type.
+        output_function: the output function of its type; None if it cannot be called with the type itself.
         hash_is_bytewise: whether PostgreSQL's hash of the type distinguishes all values. It does not for floats
             (−0 and 0 have the same hash) and under a nondeterministic collation (different strings may have the
             same hash).
@@ -80,7 +80,7 @@ class SourceColumn:
     """
 
     column: Column
-    output_function: QualifiedName
+    output_function: QualifiedName | None
     hash_is_bytewise: bool
     may_be_large_object: bool = False
 
@@ -99,7 +99,7 @@ class SourceColumn:
             default=row["default_expression"],
         )
         bytewise = native and not row["builtin"].startswith("float") and row["deterministic"]
-        output = QualifiedName(row["output_schema"], row["output_name"])
+        output = QualifiedName(row["output_schema"], row["output_name"]) if row["output_fits"] else None
         return cls(column, output, bytewise, may_be_large_object=row["is_oid"])
 
 

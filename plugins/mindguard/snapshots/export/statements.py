@@ -20,6 +20,11 @@ def _as_text(source_column: SourceColumn) -> Composable:
 
     A cast to text gives something else for some types (char(n), inet).
     """
+    if source_column.output_function is None:  # `format` calls the output function whatever type that takes
+        return fragment(
+            "case when {column} is not null then pg_catalog.format('%s', {column}) end",
+            column=identifier(source_column.column.name),
+        )
     return fragment(
         "pg_catalog.textin({output}({column}))",
         output=identifier(*source_column.output_function),

@@ -8,19 +8,20 @@ disk, programs, extensions that the scratch server lacks) says nothing about the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard.errors import MindGuardError
-from mindguard.snapshots.database_errors import cause
 from mindguard.snapshots.export.source import open_source
+from mindguard.snapshots.export.source_table import SourceTable
 from mindguard.snapshots.progress import Step
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.load import loadable
 from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault
-from mindguard.snapshots.restore.whole import rebuild
+from mindguard.snapshots.restore.whole import rebuild_unmarked
 from mindguard.snapshots.storage.catalog import SnapshotMissing, find_key, find_snapshot, has_expired
 from mindguard.snapshots.storage.encryption import Unreadable
 from mindguard.snapshots.storage.manifest import Column, Manifest, ManifestInvalid, Table
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from psycopg.sql import Composable
 
 _MARK = "mindguard_drill_"
+_COMMENT = "mindguard: scratch database of a drill"
 _MAX_SCAN_S = 6 * 3600
 _MOST_LINES = 500  # of a proof
 _SHOWN_LINES = 5
@@ -135,15 +137,17 @@ def drill(
         store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
     with _as_verdict(manifest.snapshot_id), _scratch_database(manifest, scratch_conninfo) as conninfo:
         try:
-            rebuilt = rebuild(manifest, store, conninfo, connections=connections, progress=progress)
+            rebuilt = rebuild_unmarked(manifest, store, conninfo, connections=connections, progress=progress)
         except StoreFault:
             # Verify reads every object, and so finds out whether the fault concerns one object or the whole store.
             verify_snapshot(manifest, store, progress=progress).check()
             raise
         tables, server_version = _compare(manifest, conninfo, progress)
         with target.connect(conninfo, search_path=target.source_path(manifest)) as connection:
+            not_proven = [*rebuilt.not_proven, *_misplaced(connection, manifest)]
+            recorded = {sequence.name for sequence in manifest.sequences}
             for table in manifest.tables:
-                _prove_sequences(connection, table)
+                _prove_sequences(connection, table, recorded, progress)
         proof = Proof(
             snapshot_id=manifest.snapshot_id,
             proven_at=now.astimezone(UTC),
@@ -151,7 +155,7 @@ def drill(
             tables=tables,
             server_version=server_version,
             skipped=rebuilt.skipped,
-            not_proven=rebuilt.not_proven[:_MOST_LINES],
+            not_proven=tuple(not_proven[:_MOST_LINES]),
         )
         stored = store_proof(proof, store, find_key(store, manifest.snapshot_id))
     progress(
@@ -205,29 +209,36 @@ def _as_verdict(snapshot_id: str) -> Iterator[None]:
 def _scratch_database(manifest: Manifest, conninfo: str) -> Iterator[str]:
     """Create a database for one drill, and drop it after the block, whatever happened in the block.
 
-    Its name is made from the snapshot's id, so a second drill of the same snapshot at the same time is refused.
+    Its name is made from the snapshot's id, so a second drill of the same snapshot at the same time is refused. One
+    that a killed drill left is dropped first.
     """
-    import psycopg
     from psycopg.conninfo import make_conninfo
 
     name = _MARK + re.sub(r"[^a-z0-9]", "_", manifest.snapshot_id.lower())
+    database = identifier(name)
     with target.connect(conninfo) as connection:
-        try:
-            connection.execute(statement("create_database", database=identifier(name)))
-        except psycopg.errors.DuplicateDatabase as error:
+        row = connection.execute(statement("lock_drill", database=literal(name))).fetchone()
+        if row and not row["locked"]:
+            raise RestoreRefused(f"another drill of {manifest.snapshot_id} is running", hint="wait until it is done")
+        found = connection.execute(statement("select_scratch"), {"name": name}).fetchone()
+        if found and (found["used"] or found["comment"] != _COMMENT):
             raise RestoreRefused(
                 f"scratch database {name} exists already",
-                hint=f"another drill is using it, or one was killed: then DROP DATABASE {name}",
-            ) from cause(error)
-    try:
-        yield make_conninfo(conninfo, dbname=name)
-    except BaseException as error:
+                hint=f"somebody is using it, or made it: look, then DROP DATABASE {name}",
+            )
+        if found:
+            connection.execute(statement("drop_database", database=database))
+        connection.execute(statement("create_database", database=database))
+        connection.execute(statement("set_database_comment", database=database, comment=literal(_COMMENT)))
         try:
-            _drop(conninfo, name)
-        except (MindGuardError, KeyboardInterrupt):  # the first error is the one to read
-            error.add_note(f"scratch database {name} remains: DROP DATABASE {name}")
-        raise
-    _drop(conninfo, name)
+            yield make_conninfo(conninfo, dbname=name)
+        except BaseException as error:
+            try:
+                _drop(conninfo, name)
+            except (MindGuardError, KeyboardInterrupt):  # the first error is the one to read
+                error.add_note(f"scratch database {name} remains: DROP DATABASE {name}")
+            raise
+        _drop(conninfo, name)
 
 
 def _drop(conninfo: str, name: str) -> None:
@@ -249,7 +260,7 @@ def _compare(manifest: Manifest, conninfo: str, progress: Callable[[str], None])
     tables, done = {}, 0
     with open_source(conninfo, max_age_s=_MAX_SCAN_S) as scratch:
         for table in manifest.tables:
-            rows, fingerprint = scratch.fingerprint(scratch.describe(table.name, None))
+            rows, fingerprint = scratch.fingerprint(_in_order(scratch.describe(table.name, None), table))
             if (rows, fingerprint) != (table.rows, table.fingerprint):
                 raise SnapshotAtFault(
                     f"{table.name} came back with {rows} rows and fingerprint {fingerprint[:12]}…, "
@@ -267,11 +278,47 @@ def _compare(manifest: Manifest, conninfo: str, progress: Callable[[str], None])
         return tables, scratch.server_version
 
 
-def _prove_sequences(connection: psycopg.Connection[dict[str, Any]], table: Table) -> None:
+def _in_order(rebuilt: SourceTable, table: Table) -> SourceTable:
+    """Return the rebuilt table with its columns in the source's order, in which values were digested.
+
+    The order can differ: a child's columns follow its parent's, whatever the order in which ALTER TABLE added them.
+    """
+    order = {column.name: number for number, column in enumerate(table.columns)}
+    columns = sorted(rebuilt.source_columns, key=lambda each: order.get(each.column.name, len(order)))
+    return replace(rebuilt, source_columns=tuple(columns))
+
+
+def _misplaced(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest) -> list[str]:
+    """Return one line for each sequence that is not where it was in the source."""
+    import psycopg
+
+    lines = []
+    for sequence in manifest.sequences:
+        try:
+            row = connection.execute(statement("read_sequence", sequence=raw(sequence.name))).fetchone()
+        except psycopg.errors.ProgrammingError:
+            continue  # the rebuild has named it as missing
+        if row != {"last_value": sequence.last_value, "is_called": sequence.is_called}:
+            lines.append(f"sequence {sequence.name}: not at the source's position")
+    return lines
+
+
+def _prove_sequences(
+    connection: psycopg.Connection[dict[str, Any]],
+    table: Table,
+    recorded: Collection[str],
+    progress: Callable[[str], None],
+) -> None:
     """Insert a copy of one row with numbers from the sequences, and roll back: each next number must be free.
 
+    Args:
+        connection: a connection to the rebuilt database.
+        table: the snapshot's table.
+        recorded: names of the sequences that stand where the source's stood. They may be behind the rows, as there.
+        progress: called with one line for each of these that is.
+
     Raises:
-        SnapshotAtFault: a sequence is behind the rows.
+        SnapshotAtFault: another sequence is behind the rows.
     """
     fed = [column for column in table.columns if _is_fed(column)]
     if not fed:
@@ -282,18 +329,25 @@ def _prove_sequences(connection: psycopg.Connection[dict[str, Any]], table: Tabl
         copied = [column for column in loadable(table.columns) if column not in fed]
         expected = _insert_copy(connection, relation, copied)
         for column in fed:
+            feeding = statement(
+                "select_feeding_sequence", relation=literal(relation.as_string()), column=literal(column.name)
+            )
+            found = connection.execute(feeding).fetchone()
+            if not found:
+                continue
             row = connection.execute(
                 statement(
                     "count_number",
                     table=relation,
                     key=identifier(column.name),
                     number=raw(expected.function),
-                    relation=literal(relation.as_string()),
-                    column=literal(column.name),
+                    sequence=literal(found["sequence"]),
                 )
             ).fetchone()
             if row and row["count"] > expected.rows:
-                raise SnapshotAtFault(f"the sequence of {table.name}.{column.name} is behind the rows")
+                if found["sequence"] not in recorded:
+                    raise SnapshotAtFault(f"the sequence of {table.name}.{column.name} is behind the rows")
+                progress(f"the sequence of {table.name}.{column.name} is behind the rows, as it was in the source")
 
 
 class _ExpectedNumber(NamedTuple):

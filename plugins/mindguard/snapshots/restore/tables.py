@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg.sql import Composable
 
-_MARK = "mindguard: unfinished restore"
 _EVENT_TRIGGERS_SETTING = 17_00_00  # the server's version that can leave event triggers out
 
 
@@ -296,13 +295,15 @@ def restore(
                 progress(f"{name}: {difference or 'not compared with a live table'}")
             kept = {}
             with connection.transaction():
-                _unmark(connection, plan)
+                with _audit_off(connection), target.under_path(connection, path):
+                    _unmark(connection, plan)
                 if plan.swap:
                     swap.refuse_obstacles([note for note in notes if LEFT_OUT in note])
                     moved = {each.name: each.table for each in plan.tables}
-                    kept = swap.swap(connection, moved, plan.schema, plan.snapshot_id, progress)
+                    kept = swap.swap(connection, moved, plan.schema, plan.snapshot_id, progress, search_path=path)
         if plan.swap and not plan.schema_exists:
-            _drop_schema(connection, plan.schema)
+            with target.under_path(connection, path):
+                _drop_schema(connection, plan.schema)
     tables = {
         each.table.name: RestoredTable(
             each.shape,
@@ -378,7 +379,9 @@ def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, re
         raise RestoreRefused("a swap with chosen rows would lose all others", hint="swap whole tables only")
     schema = _schema(manifest, request)
     taken = connection.execute(statement("select_schema"), {"schema": schema, "relations": names}).fetchall()
-    marked = connection.execute(statement("select_unfinished"), {"schema": schema, "mark": f"{_MARK}%"}).fetchall()
+    marked = connection.execute(
+        statement("select_unfinished"), {"schema": schema, "mark": f"{target.MARK}%"}
+    ).fetchall()
     unfinished = Unfinished(
         schema,
         whole_schema=any(not row["name"] for row in marked),
@@ -447,7 +450,7 @@ def _create(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, 
     import psycopg
 
     notes: list[str] = []
-    mark = f"{_MARK} of snapshot {plan.snapshot_id}, begun at {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    mark = f"{target.MARK} of snapshot {plan.snapshot_id}, begun at {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     try:
         with connection.transaction(), target.under_path(connection, path):
             _remove(connection, plan.unfinished)

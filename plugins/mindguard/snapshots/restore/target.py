@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import psycopg
 
 
+MARK = "mindguard: unfinished restore"
+"""The comment on what a restore makes begins with this until the restore is finished."""
+
+
 class RestoreRefused(MindGuardError):
     """The request must not be carried out: the target is wrong, a name is taken, or options contradict each other."""
 
@@ -57,9 +61,11 @@ def connect(conninfo: str, *, search_path: str = "") -> Iterator[psycopg.Connect
 @contextmanager
 def under_path(connection: psycopg.Connection[dict[str, Any]], search_path: str) -> Iterator[None]:
     """Give the connection this search path while the block runs, for functions that name things without a schema."""
-    _set_path(connection, search_path)
+    if search_path:
+        _set_path(connection, search_path)
     yield
-    _set_path(connection, "")
+    if search_path:
+        _set_path(connection, "")
 
 
 def source_path(manifest: Manifest) -> str:
@@ -128,10 +134,20 @@ def refuse_source(connection: psycopg.Connection[dict[str, Any]], manifest: Mani
         )
 
 
+def anew(database: str) -> str:
+    """Return the SQL that makes a database empty again."""
+    name = identifier(database).as_string()
+    return f"DROP DATABASE {name}; CREATE DATABASE {name}; then run again"
+
+
 def refuse_filled(connection: psycopg.Connection[dict[str, Any]]) -> None:
     """Raise RestoreRefused if the database is not empty."""
     found = connection.execute(statement("select_contents")).fetchone()
     if found and found["things"]:
+        marked = connection.execute(statement("select_database_comment")).fetchone()
+        name = connection.info.dbname
+        if marked and (marked["comment"] or "").startswith(MARK):
+            raise RestoreRefused(f"database {name} holds an {marked['comment'].partition(': ')[2]}", hint=anew(name))
         raise RestoreRefused(
             f"database {connection.info.dbname} is not empty: it holds {found['example']}"
             + (f" and {found['things'] - 1} more" if found["things"] > 1 else ""),

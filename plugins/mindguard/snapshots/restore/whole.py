@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,51 @@ def rebuild(
         TargetError, StoreError, ToolFailed, DiskFull: something else is at fault.
     """
     store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
+    with target.connect(conninfo) as connection:
+        target.refuse_source(connection, manifest)
+        target.refuse_filled(connection)
+    with _marked(conninfo, manifest, progress):
+        return rebuild_unmarked(manifest, store, conninfo, connections=connections, progress=progress)
+
+
+@contextmanager
+def _marked(conninfo: str, manifest: Manifest, progress: Callable[[str], None]) -> Iterator[None]:
+    """Mark the database as unfinished while the block runs; if it fails, say what is left and how to remove it."""
+    mark = f"{target.MARK} of snapshot {manifest.snapshot_id}, begun at {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    with target.connect(conninfo) as connection:
+        name = connection.info.dbname
+        _comment(connection, mark)
+    try:
+        yield
+    except BaseException as error:
+        left = f"database {name} holds part of the snapshot now: {target.anew(name)}"
+        progress(left)
+        if isinstance(error, MindGuardError):
+            error.hint = "; ".join(filter(None, [error.hint, left]))
+        raise
+    with target.connect(conninfo) as connection:
+        _comment(connection, None)
+
+
+def _comment(connection: psycopg.Connection[dict[str, Any]], text: str | None) -> None:
+    """Set the database's comment, if the role owns the database."""
+    import psycopg
+
+    with suppress(psycopg.errors.InsufficientPrivilege):
+        connection.execute(
+            statement("set_database_comment", database=identifier(connection.info.dbname), comment=literal(text))
+        )
+
+
+def rebuild_unmarked(
+    manifest: Manifest,
+    store: Store,
+    conninfo: str,
+    *,
+    connections: int,
+    progress: Callable[[str], None],
+) -> Rebuilt:
+    """Do what `rebuild` does, in a database that its caller made and will drop."""
     began = time.monotonic()
     path = target.source_path(manifest)
     with target.connect(conninfo) as connection, temporary_folder() as folder:
@@ -135,7 +181,12 @@ def rebuild(
         filled = _filled(connection, manifest, [f"{entry}: {why}" for entry, why in retried.failed.items()])
         checks = set_aside(connection)
         jobs = [Job(table, identifier(*table.table_name), table.parts) for table in manifest.tables]
-        loaded = load(jobs, store, conninfo, connections=connections, progress=progress, search_path=path)
+        computed = {TableName(**row) for row in connection.execute(statement("select_computed_tables"))}
+        last = [job for job in jobs if job.table.table_name in computed]
+        loaded: dict[str, Loaded] = {}
+        for wave in ([job for job in jobs if job not in last], last):
+            if wave:
+                loaded |= load(wave, store, conninfo, connections=connections, progress=progress, search_path=path)
         if manifest.large_objects:
             _create_objects(connection, manifest.large_objects, store, conninfo, connections, progress)
         progress(f"{sum(each.rows for each in loaded.values()):,} rows loaded; building indexes and constraints")
@@ -149,13 +200,13 @@ def rebuild(
             failed = dump.restore("post-data", programs, without=without, jobs=connections)
             again = dump.retry(failed, conninfo, path)
             with target.under_path(connection, path):
-                not_proven += filter(None, [add_check(connection, check) for check in checks])
+                unchecked = {check.name: note for check in checks if (note := add_check(connection, check))}
         not_proven += [f"{entry}: {why}" for entry, why in (retried.failed | again.failed).items()]
-        not_proven += retried.notes + again.notes
+        not_proven += [*retried.notes, *again.notes, *unchecked.values()]
         not_proven += _set_sequences(connection, manifest)
         seconds = time.monotonic() - began
         without |= {*again.failed}
-        not_proven += _differences(dump, programs, folder, without, not_proven)
+        not_proven += _differences(dump, programs, folder, without, unchecked, not_proven)
     for line in skipped:
         progress(f"left out: {line}")
     for line in not_proven:
@@ -183,11 +234,16 @@ def _create_objects(
 
 
 def _differences(
-    dump: SchemaDump, conninfo: str, folder: Path, without: Collection[ArchiveEntry], known: Sequence[str]
+    dump: SchemaDump,
+    conninfo: str,
+    folder: Path,
+    without: Collection[ArchiveEntry],
+    unchecked: Collection[str],
+    known: Sequence[str],
 ) -> list[str]:
     """Return how the schema differs from the source's; a comparison that fails does not undo the rebuild."""
     try:
-        found = differences(dump, conninfo, folder, without=without)
+        found = differences(dump, conninfo, folder, without=without, known=unchecked)
     except MindGuardError as error:
         return [f"the schema could not be compared with the source's: {error}"]
     return [line for line in found if not any(each.startswith(line.partition(":")[0]) for each in known)]

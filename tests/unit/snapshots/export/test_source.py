@@ -35,6 +35,7 @@ def column(name: str, sql_type: str, builtin: str | None, *, deterministic: bool
             "output_schema": "pg_catalog",
             "output_name": f"{builtin or 'enum'}_out",
             "is_oid": builtin == "oid",
+            "output_fits": True,
             "collation": None,
             "deterministic": deterministic,
             "not_null": False,
