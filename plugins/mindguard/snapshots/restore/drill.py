@@ -289,17 +289,15 @@ def _in_order(rebuilt: SourceTable, table: Table) -> SourceTable:
 
 
 def _misplaced(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest) -> list[str]:
-    """Return one line for each sequence that is not where it was in the source."""
-    import psycopg
-
+    """Return one line for each sequence that is not where it was in the source; the rebuild names those that miss."""
+    rows = connection.execute(statement("select_sequences"), {"tables": []}).fetchall()
+    there = {row["name"]: identifier(row["schema"], row["relation"]) for row in rows}
     lines = []
-    for sequence in manifest.sequences:
-        try:
-            row = connection.execute(statement("read_sequence", sequence=raw(sequence.name))).fetchone()
-        except psycopg.errors.ProgrammingError:
-            continue  # the rebuild has named it as missing
-        if row != {"last_value": sequence.last_value, "is_called": sequence.is_called}:
-            lines.append(f"sequence {sequence.name}: not at the source's position")
+    for each in manifest.sequences:
+        if each.name in there:
+            read = statement("read_sequence", relation=literal(each.name), sequence=there[each.name])
+            if connection.execute(read).fetchone() != each.model_dump():
+                lines.append(f"sequence {each.name}: not at the source's position")
     return lines
 
 

@@ -22,6 +22,9 @@ _PLAIN = ("--no-owner", "--no-privileges", "--no-tablespaces", "--no-security-la
 _ENTRY = re.compile(r"^(\d+); \d+ \d+ (.*)$(?:\n;\tdepends on: ([\d ]*)$)?", re.MULTILINE)
 _VERSION = re.compile(r"^;     Dumped (?:from database|by pg_dump) version: (\d+)", re.MULTILINE)
 _FAILED = re.compile(r"from TOC entry (\d+);")
+# An older server lacks a setting that pg_restore makes. Each of its workers reports that as an error of the entry that
+# was restored last.
+_SETTING_FAILED = re.compile(r"from TOC entry \d+;[^\n]*\n[^\n]*error:[^\n]*\nCommand was: SET \w+ = ")
 _HEADING = re.compile(r"^--\n-- Name: (.*); Type: (.*); Schema: (.*); Owner: .*\n--\n", re.MULTILINE)
 # Comments, settings between entries, and blank lines.
 _NOT_OF_AN_ENTRY = re.compile(r"^(?:--.*|SET default_.*|\\(?:un)?restrict .*|[ \t]*)(?:\n|\Z)", re.MULTILINE)
@@ -270,7 +273,7 @@ def _failing_entries(command: list[str], conninfo: str) -> set[int]:
     if done.returncode and "errors ignored on restore" not in output:
         lines = [line for line in output.splitlines() if "error:" in line] or output.splitlines()
         raise ToolFailed(f"pg_restore failed: {lines[-1] if lines else f'status {done.returncode}'}")
-    return {int(number) for number in _FAILED.findall(output)}
+    return {int(number) for number in _FAILED.findall(_SETTING_FAILED.sub("", output))}
 
 
 class _List:
