@@ -25,7 +25,7 @@ from mindguard.snapshots.export.source_table import (
     SourceColumn,
     SourceTable,
 )
-from mindguard.snapshots.export.statements import digested, longest_value, part_number, range_test, time_out_of_range
+from mindguard.snapshots.export.statements import digested, part_number, range_test, time_out_of_range
 from mindguard.snapshots.export.watch import Watch
 from mindguard.snapshots.pgtools import DumpedSchema
 from mindguard.snapshots.storage import manifest
@@ -45,7 +45,6 @@ _OTHER_KINDS = {"v": "a view", "f": "a foreign table", "S": "a sequence", "i": "
 _MINIMUM_VERSION = 14_00_00
 _TRIES = 3
 _SEQUENCES_AT_ONCE = 500
-_LONGEST_VALUE = 256_000_000  # bytes; a bytea takes twice as many as text, and a row may have several
 
 
 class TableFingerprint(NamedTuple):
@@ -477,14 +476,10 @@ class SourceSnapshot:
                 part=part_number(table, boundaries),
                 values=joined(", ", [digested(each, utf8=self._utf8) for each in table.source_columns]),
                 time_out_of_range=time_out_of_range(table.columns),
-                longest=longest_value(table.source_columns),
                 table=table.relation,
                 range=range_test(table, within),
             )
         )
-        rows = found.fetchall()
-        if longest := max((row["longest"] or 0 for row in rows), default=0):
-            _refuse_unrestorable(table, longest)
         return [
             PlannedPart(
                 table=table,
@@ -493,7 +488,7 @@ class SourceSnapshot:
                 fingerprint=manifest.fingerprint(int(row["sum_1"]), int(row["sum_2"])),
                 times_as_text=row["times_as_text"],
             )
-            for row in rows
+            for row in found
         ]
 
     def dump_schema(self) -> DumpedSchema:
@@ -537,16 +532,6 @@ def _trees(connection: psycopg.Connection[dict[str, Any]], oids: Sequence[int]) 
         member = _Member(**{name: row[name] for name in _Member._fields})
         trees[row["top"]].insert(0 if member.oid == row["top"] else len(trees[row["top"]]), member)
     return trees
-
-
-def _refuse_unrestorable(table: SourceTable, longest: int) -> None:
-    """Raise SourceError if a value is so long that the server could not read it back from COPY."""
-    if longest > _LONGEST_VALUE:
-        raise SourceError(
-            f"{table.full_name} has a value of {longest / 1e6:,.0f} MB; PostgreSQL could not load it again, because a "
-            f"row must stay below 1 GB as text",
-            hint=f"keep values above {_LONGEST_VALUE / 1e6:,.0f} MB in an object store, or take the table with pg_dump",
-        )
 
 
 def _enums(connection: psycopg.Connection[dict[str, Any]], oids: Sequence[int]) -> tuple[Enum, ...]:
