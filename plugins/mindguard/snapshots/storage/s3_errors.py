@@ -87,6 +87,22 @@ def explained(doing: str, *, bucket: str, locking: bool) -> Iterator[None]:
         ) from error
 
 
+def _missing_right(doing: str) -> str:
+    if doing.startswith("list uploads"):
+        return "s3:ListBucketMultipartUploads, which only expiry needs"
+    if doing.startswith("find out"):
+        return "s3:GetBucketVersioning, which only expiry needs"
+    more = ", and to delete for expiry" if doing.startswith(("delete", "abort")) else ""
+    return f"the right to put, get and list under this prefix{more}"
+
+
+def _without_it(doing: str) -> str:
+    if doing.startswith("write"):
+        return "set snapshot.sse: null if the store has no server-side encryption"
+    more = "; let a lifecycle rule abort unfinished uploads" if doing.startswith("list uploads") else ""
+    return f"this store has no such request{more}"
+
+
 def _refusal(doing: str, error: ClientError, bucket: str, *, locking: bool) -> StoreError:
     response: Any = error.response
     code = str(response.get("Error", {}).get("Code", "unknown"))
@@ -103,8 +119,7 @@ def _refusal(doing: str, error: ClientError, bucket: str, *, locking: bool) -> S
     trouble = "the store itself has a fault: run again when it works again"
     hints = {
         "NoSuchBucket": f"create the bucket {bucket}, or correct snapshot.bucket in the settings",
-        "AccessDenied": "give the connection's key the right to put, get and list under this prefix"
-        + (", and to delete for expiry" if doing.startswith(("delete", "abort")) else ""),
+        "AccessDenied": f"give the connection's key {_missing_right(doing)}",
         "InvalidAccessKeyId": "correct the access key of the backup connection",
         "SignatureDoesNotMatch": "correct the secret key of the backup connection",
         "ExpiredToken": renew,
@@ -112,9 +127,7 @@ def _refusal(doing: str, error: ClientError, bucket: str, *, locking: bool) -> S
         "400": f"if it worked before, {renew}",
         "403": f"if it worked before, {renew}; else give its key the right to get objects under this prefix",
         **dict.fromkeys(("InternalError", "ServiceUnavailable", "SlowDown", "500", "502", "503", "504"), trouble),
-        "NotImplemented": "set snapshot.sse: null if the store has no server-side encryption"
-        if doing.startswith("write")
-        else "this store lacks that kind of request",
+        "NotImplemented": _without_it(doing),
     }
     if locking:
         hints["InvalidRequest"] = "set snapshot.object_lock: null, unless the bucket has object lock enabled"
