@@ -177,6 +177,22 @@ def test_a_listing_is_never_missing(store: Store, behind: Behind) -> None:
     assert type(caught.value) is StoreError
 
 
+def test_a_listing_that_breaks_off_is_not_whole(database: str, store: Store, behind: Behind) -> None:
+    """boto3 ends without an error if an answer says that there is more, and not where."""
+    take(database, store)
+    broken = Some(lambda body: body.replace(b"<IsTruncated>false", b"<IsTruncated>true"), "GET")
+    with behind(broken) as faulty:
+        for ask in (faulty.listing, faulty.manifest_keys, faulty.uploads):
+            with pytest.raises(StoreError, match="the listing breaks off"):
+                ask()
+
+
+def test_what_a_store_says_is_cut_short(store: Store, behind: Behind) -> None:
+    with behind(Some((400, "Odd" * 9999), "GET")) as faulty, pytest.raises(StoreError) as caught:
+        faulty.listing()
+    assert len(str(caught.value)) < 1000
+
+
 def test_one_answer_that_an_object_is_missing_damages_nothing(database: str, store: Store, behind: Behind) -> None:
     manifest = take(database, store).manifest
     for within in (PARTS, SCHEMA):

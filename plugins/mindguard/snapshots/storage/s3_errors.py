@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 
+_QUOTED = 300  # characters of what a store says
+
+
 class StoreError(MindGuardError):
     """The store did not do what it was asked to do."""
 
@@ -105,7 +108,7 @@ def _without_it(doing: str) -> str:
 
 def _refusal(doing: str, error: ClientError, bucket: str, *, locking: bool) -> StoreError:
     response: Any = error.response
-    code = str(response.get("Error", {}).get("Code", "unknown"))
+    code = str(response.get("Error", {}).get("Code", "unknown"))[:_QUOTED]
     # Only the answer to a HEAD request has no body; any other 404 without S3's own code is not the store's.
     missing = {"NoSuchKey", "NoSuchVersion", "NoSuchUpload"}
     asks_for_one = not error.operation_name.startswith("List")
@@ -131,6 +134,6 @@ def _refusal(doing: str, error: ClientError, bucket: str, *, locking: bool) -> S
     }
     if locking:
         hints["InvalidRequest"] = "set snapshot.object_lock: null, unless the bucket has object lock enabled"
-    message = " ".join(str(response.get("Error", {}).get("Message", "")).split())
+    message = " ".join(str(response.get("Error", {}).get("Message", "")).split())[:_QUOTED]
     kinds = {"InternalError": StoreFault, "500": StoreFault, "NotImplemented": NotImplementedByStore}
     return kinds.get(code, StoreError)(f"cannot {doing}: {code} {message}".rstrip(), hint=hints.get(code, ""))
