@@ -299,6 +299,24 @@ def test_a_manifest_that_is_listed_and_cannot_be_had_keeps_all_parts(
     assert set(store.keys("parts/")) == parts
 
 
+def test_an_expired_manifest_that_is_listed_and_cannot_be_had_was_not_removed(
+    database: str, store: Store, behind: Behind
+) -> None:
+    first, *_ = three_snapshots(database, store)
+    before = set(store.keys())
+    asked = iter(range(1000))
+
+    def fault(method: str, path: str, headers: dict[str, str]) -> Answer:
+        """Give the manifest until the plan is made: then it is read a third time, so as to be put back if need be."""
+        return (404, "NoSuchKey") if method == "GET" and path.endswith(first.key) and next(asked) >= 2 else None
+
+    with behind(fault) as faulty:
+        expired = expire(faulty, store, **EXPIRE)
+    assert expired.snapshots == []
+    assert [line for line in expired.faults if "is listed and cannot be read" in line]
+    assert set(store.keys()) == before
+
+
 @pytest.mark.parametrize("ending", ["", "-5eed5eed5eed"])
 def test_more_without_a_snapshot_than_snapshots_need_is_left_until_it_is_asked_for(
     ending: str, database: str, store: Store
