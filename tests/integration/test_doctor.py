@@ -82,7 +82,17 @@ def test_a_fit_bucket_passes_and_nothing_is_left_in_it(
         stack.seaweedfs.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": versioning})
     found = examine_bucket()
     assert {finding.status for finding in found.values()} == {"pass"}, found
-    expected = {"addressing", "list", "clock", "write", "create-only", "default checksum", "public access", "multipart"}
+    expected = {
+        "addressing",
+        "list",
+        "clock",
+        "write",
+        "listing",
+        "create-only",
+        "default checksum",
+        "public access",
+        "multipart",
+    }
     expected |= {"object lock", "storage class", "versioning", "lifecycle", "batch delete", "delete"}
     assert set(found) == expected
     assert found["versioning"].text.startswith(versioning or "off")
@@ -337,6 +347,31 @@ def test_a_store_whose_clock_is_wrong(examine_behind: Without) -> None:
 def test_uploads_that_the_store_does_not_list(examine_behind: Without) -> None:
     found = examine_behind(lambda method, path, headers: (501, "NotImplemented") if "?uploads&prefix" in path else None)
     assert found["multipart"].status == "warn"
+
+
+@pytest.mark.parametrize("how", ["page", "blank"])
+def test_what_something_else_answers_is_unknown(how: Answer, examine_behind: Without) -> None:
+    """Else a login page would pass for a bucket without locks, versions and rules, or for one that is open to all."""
+
+    def fault(method: str, path: str, headers: dict[str, str]) -> Answer:
+        of_the_bucket = re.search(r"\?(versioning|lifecycle|object-lock)", path)
+        return how if method == "GET" and (of_the_bucket or "authorization" not in headers) else None
+
+    found = examine_behind(fault)
+    for check in ("versioning", "lifecycle", "object lock", "public access"):
+        assert found[check].status == "unknown", found[check]
+        assert "is a proxy or a login page between" in found[check].text
+
+
+def test_listings_that_do_not_show_what_was_written(examine_behind: Without) -> None:
+    def listed(change: Callable[[bytes], bytes]) -> Diagnosis:
+        probes = "list-type=2&prefix=key-tables%2Fprobe"
+        return examine_behind(lambda method, path, headers: change if probes in path else None)["listing"]
+
+    late = listed(lambda body: re.sub(rb"<Contents>.*</Contents>", b"", body))
+    assert (late.status, "not listed" in late.text) == ("error", True)
+    wrong = listed(lambda body: re.sub(rb"<LastModified>....", b"<LastModified>2020", body))
+    assert (wrong.status, "expiry would misjudge its age" in wrong.text) == ("error", True)
 
 
 # Databases

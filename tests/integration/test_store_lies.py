@@ -120,6 +120,15 @@ def test_an_answer_about_versions_that_is_none_stops_expiry(
     assert set(store.keys()) == before
 
 
+def test_without_the_right_to_ask_about_versions_nothing_expires(database: str, store: Store, behind: Behind) -> None:
+    take(database, store)
+    before = set(store.keys())
+    denied = Some((403, "AccessDenied"), "GET", "?versioning")
+    with behind(denied) as faulty, pytest.raises(StoreError, match="s3:GetBucketVersioning, which only expiry needs"):
+        expire(faulty, store)
+    assert set(store.keys()) == before
+
+
 @pytest.mark.parametrize("how", ["page", "blank"])
 def test_a_delete_that_something_else_answers_is_not_done(
     how: Answer, database: str, store: Store, behind: Behind
@@ -166,6 +175,22 @@ def test_a_listing_is_never_missing(store: Store, behind: Behind) -> None:
     with behind(Some((404, "NoSuchKey"), "GET", "list-type")) as faulty, pytest.raises(StoreError) as caught:
         faulty.listing()
     assert type(caught.value) is StoreError
+
+
+def test_a_listing_that_breaks_off_is_not_whole(database: str, store: Store, behind: Behind) -> None:
+    """boto3 ends without an error if an answer says that there is more, and not where."""
+    take(database, store)
+    broken = Some(lambda body: body.replace(b"<IsTruncated>false", b"<IsTruncated>true"), "GET")
+    with behind(broken) as faulty:
+        for ask in (faulty.listing, faulty.manifest_keys, faulty.uploads):
+            with pytest.raises(StoreError, match="the listing breaks off"):
+                ask()
+
+
+def test_what_a_store_says_is_cut_short(store: Store, behind: Behind) -> None:
+    with behind(Some((400, "Odd" * 9999), "GET")) as faulty, pytest.raises(StoreError) as caught:
+        faulty.listing()
+    assert len(str(caught.value)) < 1000
 
 
 def test_one_answer_that_an_object_is_missing_damages_nothing(database: str, store: Store, behind: Behind) -> None:
@@ -274,6 +299,24 @@ def test_a_manifest_that_is_listed_and_cannot_be_had_keeps_all_parts(
     assert set(store.keys("parts/")) == parts
 
 
+def test_an_expired_manifest_that_is_listed_and_cannot_be_had_was_not_removed(
+    database: str, store: Store, behind: Behind
+) -> None:
+    first, *_ = three_snapshots(database, store)
+    before = set(store.keys())
+    asked = iter(range(1000))
+
+    def fault(method: str, path: str, headers: dict[str, str]) -> Answer:
+        """Give the manifest until the plan is made: then it is read a third time, so as to be put back if need be."""
+        return (404, "NoSuchKey") if method == "GET" and path.endswith(first.key) and next(asked) >= 2 else None
+
+    with behind(fault) as faulty:
+        expired = expire(faulty, store, **EXPIRE)
+    assert expired.snapshots == []
+    assert [line for line in expired.faults if "is listed and cannot be read" in line]
+    assert set(store.keys()) == before
+
+
 @pytest.mark.parametrize("ending", ["", "-5eed5eed5eed"])
 def test_more_without_a_snapshot_than_snapshots_need_is_left_until_it_is_asked_for(
     ending: str, database: str, store: Store
@@ -344,15 +387,24 @@ def test_a_manifest_that_comes_while_expiry_runs_keeps_its_parts(
     verify_snapshot(first.manifest, store).check()
 
 
-@pytest.mark.parametrize("answer", [(501, "NotImplemented"), (403, "AccessDenied"), "page", "blank"])
+@pytest.mark.parametrize(
+    ("answer", "hint"),
+    [
+        ((501, "NotImplemented"), "let a lifecycle rule abort unfinished uploads"),
+        ((403, "AccessDenied"), "s3:ListBucketMultipartUploads, which only expiry needs"),
+        ("page", FOREIGN),
+        ("blank", FOREIGN),
+    ],
+)
 def test_uploads_that_cannot_be_listed_keep_no_part(
-    answer: Answer, database: str, store: Store, behind: Behind
+    answer: Answer, hint: str, database: str, store: Store, behind: Behind
 ) -> None:
     first, *_ = three_snapshots(database, store)
     with behind(Some(answer, "GET", "?uploads")) as faulty:
         expired = expire(faulty, store, **EXPIRE)
     (fault,) = expired.faults
     assert fault.startswith("cannot list uploads")
+    assert hint in fault
     assert expired.snapshots == [first.manifest.snapshot_id]
     assert expired.objects == len(expired.planned.objects) > 0
 
@@ -415,6 +467,21 @@ def test_a_snapshot_is_found_by_its_id_although_a_listing_leaves_it_out(
     taken = take(database, store).manifest
     with behind(Some(without(r"\.json"), "GET", "list-type")) as faulty:
         assert find_snapshot(faulty, taken.snapshot_id) == taken
+
+
+@pytest.mark.parametrize("beside", ["proof", "hold"])
+def test_the_newest_is_found_although_a_listing_leaves_it_out(
+    beside: str, database: str, store: Store, behind: Behind
+) -> None:
+    """Else `restore latest` would bring back an older one, and say nothing."""
+    *_, newest = three_snapshots(database, store)
+    snapshot_id = newest.manifest.snapshot_id
+    if beside == "hold":
+        remove(store, Layout.beside(newest.key, "proof"))
+        hold(store, snapshot_id, reason="auditors", now=NOW)
+    with behind(Some(without(rf"/{snapshot_id}\.json"), "GET", "list-type")) as faulty:
+        assert find_snapshot(faulty, "latest") == newest.manifest
+        assert list_snapshots(faulty)[-1] == newest.manifest
 
 
 def test_a_manifest_that_is_listed_and_not_there_is_unreadable(database: str, store: Store, behind: Behind) -> None:

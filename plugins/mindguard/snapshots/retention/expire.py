@@ -217,8 +217,10 @@ def _remove_snapshot(store: Store, snapshot: Kept, expired: Expired) -> None:
             # The hold was made between the check and the removal. No object of the snapshot is gone yet.
             store.create_small(snapshot.key, copy.getvalue())
             return
-    except ObjectMissing:
-        pass  # another run has removed it
+    except ObjectMissing:  # another run has removed it, or so it seems
+        if versions_of(store, snapshot.key):
+            expired.faults.append(f"{snapshot.key} is listed and cannot be read, so it is not removed")
+            return
     except StoreError as error:
         expired.faults.append(str(error))
         return
@@ -245,9 +247,12 @@ def _remove_garbage(needs: Needs, manifests: set[str], expired: Expired) -> None
     The order makes it safe: the objects were listed first, and the manifests are read after some were removed. See
     docs/adr/0010.
     """
+    if not expired.planned.objects:
+        return
     store = needs.store
-    gone = {each.snapshot.key for each in expired.decisions if each.snapshot.snapshot_id in expired.snapshots}
     present = set(store.manifest_keys())
+    removed = {each.snapshot.key for each in expired.decisions if each.snapshot.snapshot_id in expired.snapshots}
+    gone = removed - present
     if lost := manifests - gone - present:
         expired.faults.append(
             f"no part is removed, because {min(lost)} was listed and no longer is, and this run did not remove it"
@@ -260,8 +265,8 @@ def _remove_garbage(needs: Needs, manifests: set[str], expired: Expired) -> None
         return
     garbage = [each for each in expired.planned.objects if each.key not in needed]
     with ThreadPoolExecutor(THREADS, "expire") as pool:
-        removed = list(pool.map(lambda each: _remove(store, each, expired), garbage))
-    done = [each for each, is_gone in zip(garbage, removed, strict=True) if is_gone]
+        results = list(pool.map(lambda each: _remove(store, each, expired), garbage))
+    done = [each for each, is_gone in zip(garbage, results, strict=True) if is_gone]
     expired.objects += len(done)
     expired.bytes += sum(each.bytes for each in done)
 

@@ -9,14 +9,26 @@ from datetime import datetime
 
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.storage.encryption import KeyMissing, Unreadable
-from mindguard.snapshots.storage.layout import is_snapshot_id, time_in
+from mindguard.snapshots.storage.layout import MANIFEST, is_snapshot_id, time_in
 from mindguard.snapshots.storage.manifest import Manifest, ManifestInvalid
 from mindguard.snapshots.storage.proof import Proof, read_proof
 from mindguard.snapshots.storage.s3_errors import ObjectMissing
 from mindguard.snapshots.storage.store import Listed, Store
 
 _THREADS = 8
-_PROOF = ".proof.json"
+_PROOF, _HOLD = ".proof.json", ".hold.json"
+
+
+def manifest_keys(store: Store) -> list[str]:
+    """Return the keys of all manifests, oldest first.
+
+    A manifest that the listing leaves out, while it has the proof or hold beside it, is looked up.
+    """
+    keys = store.keys("snapshots/")
+    manifests = {key for key in keys if MANIFEST.search(key)}
+    beside = {f"{key.removesuffix(_PROOF).removesuffix(_HOLD)}.json" for key in keys if key.endswith((_PROOF, _HOLD))}
+    manifests |= {key for key in beside - manifests if store.head(key)}
+    return sorted(manifests, key=id_of)
 
 
 class SnapshotMissing(MindGuardError):
@@ -34,7 +46,7 @@ def list_snapshots(store: Store, *, unreadable: Callable[[str, MindGuardError], 
         ManifestInvalid, ObjectMissing, Unreadable: a manifest cannot be read, and `unreadable` was not given.
     """
     found = []
-    for key in store.manifest_keys():
+    for key in manifest_keys(store):
         try:
             found.append(read_manifest(store, key))
         except (ManifestInvalid, ObjectMissing, Unreadable) as error:
@@ -81,7 +93,7 @@ def find_key(store: Store, snapshot_id: str) -> str:
         SnapshotMissing: there is no such snapshot.
         ManifestInvalid, Unreadable: `latest` was asked for, and a newer manifest does not say whether it is good.
     """
-    keys = store.manifest_keys()
+    keys = manifest_keys(store)
     if snapshot_id == "latest" and not keys:
         raise SnapshotMissing(
             f"there is no snapshot yet under s3://{store.bucket}/{store.prefix}",
@@ -132,7 +144,7 @@ def has_expired(store: Store, snapshot_id: str, *, before: datetime) -> bool:
 
 def snapshot_ids(store: Store) -> list[str]:
     """Return the ids of all snapshots, oldest first, without reading their manifests."""
-    return [id_of(key) for key in store.manifest_keys()]
+    return [id_of(key) for key in manifest_keys(store)]
 
 
 def id_of(manifest_key: str) -> str:
@@ -205,7 +217,7 @@ def newest_snapshot(
         progress: called with one line for each manifest that cannot be read.
         unreadable: called with the error of each such manifest.
     """
-    for key in reversed(store.manifest_keys()):
+    for key in reversed(manifest_keys(store)):
         try:
             found = read_manifest(store, key)
         except (ManifestInvalid, ObjectMissing, Unreadable) as error:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 
+_QUOTED = 300  # characters of what a store says
+
+
 class StoreError(MindGuardError):
     """The store did not do what it was asked to do."""
 
@@ -87,9 +90,25 @@ def explained(doing: str, *, bucket: str, locking: bool) -> Iterator[None]:
         ) from error
 
 
+def _missing_right(doing: str) -> str:
+    if doing.startswith("list uploads"):
+        return "s3:ListBucketMultipartUploads, which only expiry needs"
+    if doing.startswith("find out"):
+        return "s3:GetBucketVersioning, which only expiry needs"
+    more = ", and to delete for expiry" if doing.startswith(("delete", "abort")) else ""
+    return f"the right to put, get and list under this prefix{more}"
+
+
+def _without_it(doing: str) -> str:
+    if doing.startswith("write"):
+        return "set snapshot.sse: null if the store has no server-side encryption"
+    more = "; let a lifecycle rule abort unfinished uploads" if doing.startswith("list uploads") else ""
+    return f"this store has no such request{more}"
+
+
 def _refusal(doing: str, error: ClientError, bucket: str, *, locking: bool) -> StoreError:
     response: Any = error.response
-    code = str(response.get("Error", {}).get("Code", "unknown"))
+    code = str(response.get("Error", {}).get("Code", "unknown"))[:_QUOTED]
     # Only the answer to a HEAD request has no body; any other 404 without S3's own code is not the store's.
     missing = {"NoSuchKey", "NoSuchVersion", "NoSuchUpload"}
     asks_for_one = not error.operation_name.startswith("List")
@@ -103,8 +122,7 @@ def _refusal(doing: str, error: ClientError, bucket: str, *, locking: bool) -> S
     trouble = "the store itself has a fault: run again when it works again"
     hints = {
         "NoSuchBucket": f"create the bucket {bucket}, or correct snapshot.bucket in the settings",
-        "AccessDenied": "give the connection's key the right to put, get and list under this prefix"
-        + (", and to delete for expiry" if doing.startswith(("delete", "abort")) else ""),
+        "AccessDenied": f"give the connection's key {_missing_right(doing)}",
         "InvalidAccessKeyId": "correct the access key of the backup connection",
         "SignatureDoesNotMatch": "correct the secret key of the backup connection",
         "ExpiredToken": renew,
@@ -112,12 +130,10 @@ def _refusal(doing: str, error: ClientError, bucket: str, *, locking: bool) -> S
         "400": f"if it worked before, {renew}",
         "403": f"if it worked before, {renew}; else give its key the right to get objects under this prefix",
         **dict.fromkeys(("InternalError", "ServiceUnavailable", "SlowDown", "500", "502", "503", "504"), trouble),
-        "NotImplemented": "set snapshot.sse: null if the store has no server-side encryption"
-        if doing.startswith("write")
-        else "this store lacks that kind of request",
+        "NotImplemented": _without_it(doing),
     }
     if locking:
         hints["InvalidRequest"] = "set snapshot.object_lock: null, unless the bucket has object lock enabled"
-    message = " ".join(str(response.get("Error", {}).get("Message", "")).split())
+    message = " ".join(str(response.get("Error", {}).get("Message", "")).split())[:_QUOTED]
     kinds = {"InternalError": StoreFault, "500": StoreFault, "NotImplemented": NotImplementedByStore}
     return kinds.get(code, StoreError)(f"cannot {doing}: {code} {message}".rstrip(), hint=hints.get(code, ""))

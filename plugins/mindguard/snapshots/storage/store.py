@@ -511,9 +511,13 @@ class Store:
             StoreError: an answer is not a listing.
         """
         pages = iter(self._client.get_paginator(operation).paginate(**request))
+        goes_on = False
         while (page := within(self._deadline_s, lambda: next(pages, None))) is not None:
             self._require_listing(page)
+            goes_on = page["IsTruncated"]
             yield page
+        if goes_on:
+            raise ForeignAnswer("the listing breaks off: it is not complete, and does not say where it goes on")
 
     def _require_listing(self, answer: Any) -> None:
         """Refuse an answer that is not a listing: boto3 reads any other page with status 200 as an empty one.
