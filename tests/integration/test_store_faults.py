@@ -289,7 +289,7 @@ def test_a_drill_or_rebuild_that_cannot_read_is_not_the_snapshots_fault(
 ) -> None:
     manifest = take(database, store).manifest
     with behind(fault) as faulty:
-        with pytest.raises(DrillBroke, match="says nothing about the snapshot: public.t: cannot read"):
+        with pytest.raises(DrillBroke, match=r"says nothing about the snapshot: public\.t: cannot read"):
             drill(manifest, faulty, stack.postgres_conninfo("mindguard_drill"), now=NOW)
         with empty_database(stack) as empty, pytest.raises(StoreError, match="cannot read"):
             rebuild(manifest, faulty, empty)
