@@ -11,9 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from mindguard.postgres_session import connect, unlimited
 
-LIFTED = (
-    "-c statement_timeout=0 -c lock_timeout=0 -c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0"
-)
+LIFTED = "-c statement_timeout=0 -c lock_timeout=0 -c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0"
 
 
 @pytest.fixture
