@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from mindguard.postgres_session import connect, unlimited
+from mindguard import postgres_session
+from mindguard.postgres_session import NoOwnSession, connect, require_own_session, unlimited
 
 LIFTED = "-c statement_timeout=0 -c lock_timeout=0 -c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0"
 
@@ -81,3 +84,100 @@ def test_programs_are_given_the_options_that_were_accepted(version: int, accepte
     info = SimpleNamespace(options=accepted, server_version=version)
     connection: Any = SimpleNamespace(info=info)
     assert conninfo_to_dict(unlimited("host=h", connection)).get("options") == options
+
+
+# Whose session is it?
+
+How = Literal["server", "sessions", "sessions not reset", "transactions", "busy transactions", "reset transactions"]
+
+
+class Pool:
+    """A server's sessions, the locks that they hold, and how a pooler lends them. `server` is no pooler at all."""
+
+    def __init__(self, how: How) -> None:
+        self.how = how
+        self.idle: list[int] = []
+        self.locks: dict[int, set[tuple[int, ...]]] = {}
+        if how == "busy transactions":
+            self.idle += [self.new() for _ in range(4)]
+
+    def take(self) -> int:
+        """Return the process id of a session: one that is idle, or a new one. In a busy pool each in its turn."""
+        if not self.idle or self.how == "server":
+            return self.new()
+        return self.idle.pop(0 if self.how == "busy transactions" else -1)
+
+    def new(self) -> int:
+        self.locks[pid := 100 + len(self.locks)] = set()
+        return pid
+
+    def give_back(self, pid: int, *, reset: bool) -> None:
+        if reset:
+            self.locks[pid].clear()
+        self.idle.append(pid)
+
+
+class Client:
+    """A connection through the pool, which understands the statements of the probe."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.own = None if "transactions" in pool.how else pool.take()
+        pid = self.own if pool.how == "server" else 7
+        self.info = SimpleNamespace(backend_pid=pid, dbname="app", dsn="host=h", password="p")
+        self.lent = self.own
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self.lent = self.own or self.pool.take()
+        yield
+        if self.own is None:
+            self.pool.give_back(self.lent, reset=self.pool.how == "reset transactions")
+
+    def execute(self, query: Any, values: dict[str, int] | None = None) -> Any:
+        text = query.as_string()
+        assert self.lent is not None
+        lock = tuple((values or {}).values())
+        row: dict[str, Any] = {"pid": self.lent}
+        if "pg_advisory_lock" in text:
+            self.pool.locks[self.lent].add(lock)
+        elif "pg_advisory_unlock" in text:
+            self.pool.locks[self.lent].discard(lock)
+        elif "pg_locks" in text:
+            row = {"pids": [pid for pid, locks in self.pool.locks.items() if lock in locks]}
+        return SimpleNamespace(fetchall=lambda: [row])
+
+    def cursor(self, **_: Any) -> Client:
+        return self
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.own:
+            self.pool.give_back(self.own, reset=self.pool.how != "sessions not reset")
+
+
+@pytest.mark.parametrize(
+    ("how", "own"),
+    [
+        ("server", True),
+        ("sessions", True),
+        ("sessions not reset", False),
+        ("transactions", False),
+        ("busy transactions", False),
+        ("reset transactions", False),
+    ],
+)
+def test_a_session_is_told_from_one_that_is_lent(how: How, monkeypatch: pytest.MonkeyPatch, *, own: bool) -> None:
+    pool = Pool(how)
+    monkeypatch.setattr(postgres_session, "connect", lambda *_, **__: Client(pool))
+    monkeypatch.setattr(postgres_session, "_RESET_WAIT_S", 0.2)
+    client: Any = Client(pool)
+    if own:
+        require_own_session(client)
+    else:
+        with pytest.raises(NoOwnSession, match="database app is reached through a pooler that shares"):
+            require_own_session(client)
+    if how != "sessions not reset":
+        assert not any(pool.locks.values()), "the probe leaves nothing behind"
