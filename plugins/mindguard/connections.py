@@ -174,6 +174,8 @@ _IGNORED_BY_POSTGRES = {
     *("cursor", "sqlalchemy_scheme", "sqlalchemy_query"),
     *("aws_conn_id", "cluster-identifier", "workgroup-name"),
 }
+# A replication connection has other statements, and all text is exchanged as UTF-8.
+_NOT_FOR_POSTGRES = {"replication", "client_encoding"}
 _TOKENS_FOR_POSTGRES = ("iam", "redshift", "redshift-serverless", "azure_conn_id")
 
 
@@ -196,8 +198,7 @@ def postgres_conninfo(connection: Connection) -> str:
                 name,
                 hint="tokens of a cloud are not supported: use a role with a password or a certificate",
             )
-    # A replication connection has other statements, and all text is exchanged as UTF-8.
-    understood = {option.keyword.decode() for option in Conninfo.get_defaults()} - {"replication", "client_encoding"}
+    understood = {option.keyword.decode() for option in Conninfo.get_defaults()} - _NOT_FOR_POSTGRES
     given = _given(connection, understood, {*_IGNORED_BY_POSTGRES, *_TOKENS_FOR_POSTGRES})
     for name, value in given.items():
         if not isinstance(value, str | int):
@@ -368,6 +369,13 @@ def kafka_config(connection: Connection) -> dict[str, Any]:
     return config
 
 
+_CLICKHOUSE_EXTRAS = {
+    *("secure", "verify", "connect_timeout", "send_receive_timeout", "compress"),
+    *("session_settings", "client_kwargs"),
+}
+_IGNORED_BY_CLICKHOUSE = {"client_name"}
+
+
 def clickhouse_client(connection: Connection, **limits: int) -> Client:
     """Return an HTTP client for a `clickhouse` connection.
 
@@ -386,8 +394,7 @@ def clickhouse_client(connection: Connection, **limits: int) -> Client:
     import clickhouse_connect
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
-    named = ("secure", "verify", "connect_timeout", "send_receive_timeout", "compress")
-    extra = _given(connection, {*named, "session_settings", "client_kwargs"}, {"client_name"})
+    extra = _given(connection, _CLICKHOUSE_EXTRAS, _IGNORED_BY_CLICKHOUSE)
     client_kwargs, settings = (
         _object(connection, name, _decoded(extra.get(name, {}))) for name in ("client_kwargs", "session_settings")
     )
@@ -395,7 +402,7 @@ def clickhouse_client(connection: Connection, **limits: int) -> Client:
         return clickhouse_connect.get_client(
             **{
                 **client_kwargs,
-                **{name: extra[name] for name in named if name in extra},
+                **{name: value for name, value in extra.items() if name not in ("client_kwargs", "session_settings")},
                 **limits,
                 "host": connection.host or "localhost",
                 "port": connection.port or 0,

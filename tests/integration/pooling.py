@@ -7,7 +7,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -32,13 +32,21 @@ union all select 'a temporary table: ' || relname from pg_class where relnamespa
 
 
 @contextmanager
-def pgbouncer(stack: Stack, mode: str, *, ignore: str = "extra_float_digits", **settings: str) -> Iterator[int]:
+def pgbouncer(
+    stack: Stack,
+    mode: str,
+    *,
+    ignore: str = "extra_float_digits",
+    passwords: Mapping[str, str] | None = None,
+    **settings: str,
+) -> Iterator[int]:
     """Run pgbouncer and yield its port.
 
     Args:
         stack: the stack whose server it pools.
         mode: `session`, `transaction` or `statement`.
         ignore: the startup parameters that it accepts and drops.
+        passwords: those of further roles.
         **settings: further settings of pgbouncer.
     """
     if not PGBOUNCER:
@@ -56,8 +64,9 @@ def pgbouncer(stack: Stack, mode: str, *, ignore: str = "extra_float_digits", **
     folder = Path(tempfile.mkdtemp(prefix="mindguard-pgbouncer-"))
     try:
         users = folder / "users.txt"
-        roles = ("postgres", *stack.postgres.roles)
-        users.write_text("".join(f'"{role}" "{stack.postgres.password(role)}"\n' for role in roles))
+        known = {role: stack.postgres.password(role) for role in ("postgres", *stack.postgres.roles)}
+        known |= passwords or {}
+        users.write_text("".join(f'"{role}" "{password}"\n' for role, password in known.items()))
         config = folder / "pgbouncer.ini"
         config.write_text(
             f"[databases]\n* = host=127.0.0.1 port={stack.postgres.port}\n[pgbouncer]\nauth_file = {users}\n"

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pytest
@@ -27,6 +29,8 @@ from mindguard.snapshots.restore.tables import RestoreRequest, plan_restore, res
 from mindguard.snapshots.restore.whole import plan_rebuild, rebuild
 from mindguard.snapshots.storage.catalog import list_snapshots
 from mindguard.snapshots.storage.store import Store
+from mindguard.volume.days import Moment
+from mindguard.volume.frames import Frames
 from tests.connections import connection_of
 from tests.integration.pooling import left_behind, pgbouncer, through
 from tests.integration.restoring import NOW, empty_database, run, snapshot
@@ -155,6 +159,11 @@ def test_everything_else_works_through_a_pool_of_transactions(database: str, sta
         finally:
             store.database.engine.dispose()
         assert len(read_releases(settings.releases, settings, lambda _: connection)) == 1
+        suite: Any = SimpleNamespace(
+            name="s", meta=SimpleNamespace(query=str(tmp_path / "measure.sql"), connection="app")
+        )
+        moment = Moment(NOW.date(), NOW)
+        assert len(Frames(settings, moment, resolve=lambda _: connection).of(suite)) == 1
         results = run_monitors(settings, lambda _: connection, now=datetime.now(UTC), memory=None)
         assert {result.status for result in results} == {"pass"}, results
         found = {each.check: each for each in examine_source(settings, lambda _: connection, lambda: datetime.now(UTC))}

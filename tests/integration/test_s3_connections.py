@@ -21,7 +21,9 @@ from cryptography.x509.oid import NameOID
 
 from devstack.stack import Stack
 from mindguard.connections import Connection, s3_client
+from mindguard.doctor.store import examine_store
 from mindguard.errors import MindGuardError
+from mindguard.settings import Settings
 from mindguard.snapshots.storage.s3_errors import StoreError
 from mindguard.snapshots.storage.store import Store
 from tests.integration.fault_proxy import s3_proxy
@@ -55,7 +57,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_extras(connection: Connection, **extra: object) -> Connection:
-    config = {**connection.extra.get("config_kwargs", {}), "retries": {"total_max_attempts": 1}}
+    # The proxy does not read a body that comes in chunks, as a checksum that is computed on the way makes it.
+    config = {"retries": {"total_max_attempts": 1}, "request_checksum_calculation": "when_required"}
+    config = {**connection.extra.get("config_kwargs", {}), **config}
     return replace(connection, extra={**connection.extra, "config_kwargs": config, **extra})
 
 
@@ -73,6 +77,26 @@ def test_a_private_authority_is_trusted_by_its_certificate(
         assert listed(verify=False) == listed(verify="false") == []
         with pytest.raises(StoreError, match="SSLError"):
             listed()
+
+
+def test_doctor_asks_the_store_at_the_same_address_in_the_same_way(
+    stack: Stack, backup_connection: Connection, bucket: str, certificate: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    settings = Settings.model_validate({"snapshot": {"bucket": bucket, "tables": [{"name": "public.t"}]}})
+    with s3_proxy(stack.seaweedfs.endpoint, lambda *_: None, tls=context) as endpoint:
+        connection = with_extras(
+            backup_connection,
+            endpoint_url="http://127.0.0.1:9",
+            service_config={"s3": {"endpoint_url": endpoint}},
+            verify=str(certificate),
+        )
+        found = {
+            each.check: each for each in examine_store(settings, lambda _: connection, lambda: dt.datetime.now(dt.UTC))
+        }
+    assert found["public access"].status == "pass", found["public access"].text
+    assert found["write"].status == "pass"
 
 
 @contextmanager

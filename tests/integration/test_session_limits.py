@@ -23,6 +23,7 @@ from mindguard.snapshots.restore.tables import RestoreRequest, restore
 from mindguard.snapshots.restore.whole import rebuild
 from mindguard.snapshots.storage.store import Store
 from tests.connections import connection_of
+from tests.integration.pooling import pgbouncer, through
 from tests.integration.restoring import NOW, empty_database, fingerprints, run, snapshot
 
 TABLE = """
@@ -101,3 +102,20 @@ def test_short_connections_keep_their_own_limits(limited: str, tmp_path: Path) -
             assert session.scalar(text("show statement_timeout")) == "5s"
     finally:
         database.engine.dispose()
+
+
+def test_a_pool_of_whole_sessions_that_refuses_options(limited: str, store: Store, stack: Stack) -> None:
+    """The pool's idle sessions have the limits of the role; those of a client are lifted by its first statement."""
+    user = str(conninfo_to_dict(limited)["user"])
+    admin = stack.postgres_conninfo("postgres", "postgres")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        database = conninfo_to_dict(limited)["dbname"]
+        what = f"role {user}" if user.endswith("role") else f"database {database}"
+        for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+            connection.execute(f"alter {what} set {name} = '100ms'")
+        connection.execute(f"alter {what} set idle_session_timeout = '2s'")
+    with pgbouncer(stack, "session", default_pool_size="12", passwords={user: "x"}) as port:
+        manifest = snapshot(through(port, limited), store, "public.t", connections=3)
+        restored = restore(manifest, store, through(port, limited), RestoreRequest())
+        assert restored.tables["public.t"].read.rows == 50_000
+        assert drill(manifest, store, through(port, limited), now=NOW).tables["public.t"].rows == 50_000

@@ -228,7 +228,7 @@ def test_an_object_that_alone_is_not_given_back_is_damaged(
     key = manifest.parts[0].key
     with behind(Some((500, "InternalError"), "GET", key)) as faulty:
         (fault,) = verify_snapshot(manifest, faulty).faults
-        refusal = f"the store does not return {key}, although it returns others"
+        refusal = f"public.t: the store does not return {key}, although it returns others"
         assert fault.startswith(f"{refusal}: cannot read {key}: InternalError")
         with pytest.raises(Unrestorable, match="the store does not return"):
             drill(manifest, faulty, stack.postgres_conninfo("mindguard_drill"), now=NOW)

@@ -25,6 +25,7 @@ from tests.integration.fault_proxy import s3_proxy
 from tests.integration.restoring import empty_database, run, snapshot
 from tests.processes import MINDGUARD, mindguard, plain_environment
 from tests.terminal import in_terminal
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -70,6 +71,16 @@ def test_a_line_for_each_part_only_where_it_is_asked_for(environment: dict[str, 
         assert not [frame for frame in terminal.frames() if "object 1/" in frame or "part 1/" in frame]
         piped = mindguard(environment, "snapshot", *arguments)
         assert "object 1/" in piped.stderr or "part 1/" in piped.stderr
+
+
+def test_ctrl_c_in_a_terminal_gives_the_cursor_back(environment: dict[str, str], store: Store) -> None:
+    terminal = in_terminal([*MINDGUARD, "snapshot", "take"], environment)
+    wait_until(lambda: re.search(rb"[1-9]\d? %", terminal.drawn), 30, lambda: terminal.drawn.decode())
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.wait() == 130
+    assert terminal.frames()[-1] == "mindguard: interrupted; nothing was published"
+    assert terminal.drawn.rindex(b"\x1b[?25h") > terminal.drawn.rindex(b"\x1b[?25l")
+    assert store.manifest_keys() == []
 
 
 class Gate:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
+from mindguard import connections
 from mindguard.connections import (
     Connection,
     ExtraNotUnderstood,
@@ -466,3 +469,17 @@ def test_s3_without_keys_leaves_them_to_boto3s_chain(no_aws_environment: pytest.
     no_aws_environment.setenv("AWS_SECRET_ACCESS_KEY", "x")
     client: Any = s3_client(Connection("c", "aws", extra={"endpoint_url": "http://s3.example"}))
     assert client._request_signer._credentials.access_key == "FROM-ENVIRONMENT"
+
+
+def test_the_page_lists_every_extra() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "connections.md").read_text("utf-8")
+    cells = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in page.splitlines() if line.startswith("|")}
+
+    def named(cell: str) -> set[str]:
+        return set(re.findall(r"`([\w-]+)`", cell))
+
+    assert named(cells["aws"][1]) == connections._S3_EXTRAS
+    assert named(cells["clickhouse"][1]) == connections._CLICKHOUSE_EXTRAS
+    assert named(cells["clickhouse"][2]) == connections._IGNORED_BY_CLICKHOUSE
+    assert named(cells["postgres"][2]) == connections._IGNORED_BY_POSTGRES
+    assert named(cells["postgres"][3]) == {*connections._TOKENS_FOR_POSTGRES, *connections._NOT_FOR_POSTGRES}

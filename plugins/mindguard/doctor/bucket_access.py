@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mindguard.connections import Connection
+from mindguard.connections import Connection, s3_client
 from mindguard.doctor.bucket import Bucket, error_code, versioned
 from mindguard.doctor.diagnosis import Diagnosis
 from mindguard.snapshots.storage.answers import refuse_foreign
 from mindguard.snapshots.storage.content import Content
 from mindguard.snapshots.storage.s3_errors import ForeignAnswer, ObjectExists, StoreError
-
-if TYPE_CHECKING:
-    from types_boto3_s3 import S3Client
-
 
 _TOLERATED_S = 600
 _WHEN_REQUIRED = '"config_kwargs": {"request_checksum_calculation": "when_required"}'
@@ -121,17 +117,13 @@ class BucketAccess(Bucket):
 
     def public_access(self, connection: Connection) -> Iterator[Diagnosis]:
         """Request a probe anonymously: without a key nobody may read or list these records."""
-        import boto3
-        from botocore import UNSIGNED
-        from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
 
-        anonymous: S3Client = boto3.client(
-            "s3",
-            endpoint_url=connection.extra.get("endpoint_url") or None,
-            region_name=connection.extra.get("region_name") or None,
-            config=self._client.meta.config.merge(Config(signature_version=UNSIGNED)),
-        )
+        # The same address in the same way, without anything that leads to a key.
+        extra = {name: connection.extra.get(name) for name in ("endpoint_url", "service_config", "verify")}
+        extra["region_name"] = self._client.meta.region_name
+        extra["config_kwargs"] = {**(connection.extra.get("config_kwargs") or {}), "signature_version": "unsigned"}
+        anonymous = s3_client(Connection(connection.conn_id, "aws", extra=extra))
         where: Any = {"Bucket": self._store.bucket}
         refuse_foreign(anonymous)
         attempts: dict[str, Callable[[], bool]] = {
@@ -160,7 +152,7 @@ class BucketAccess(Bucket):
 
     def multipart(self) -> Iterator[Diagnosis]:
         """Begin an upload, find it in the listing that expiry reads, and abort it."""
-        from botocore.exceptions import ClientError
+        from botocore.exceptions import BotoCoreError, ClientError
 
         key = self._new_key()
         where: Any = {"Bucket": self._store.bucket, "Key": key}
@@ -170,8 +162,9 @@ class BucketAccess(Bucket):
             listed = any(upload.key == key for upload in self._store.uploads())
             self._client.abort_multipart_upload(**where)
             remains = any(upload.key == key for upload in self._store.uploads())
-        except (ClientError, StoreError) as error:
-            why = error_code(error) if isinstance(error, ClientError) else str(error)
+        except (BotoCoreError, ClientError, StoreError) as error:
+            why = error_code(error) if isinstance(error, ClientError) else type(error).__name__
+            why = str(error) if isinstance(error, StoreError) else why
             rest = f"; the upload of {key} remains" if "UploadId" in where else ""
             text = f"multipart uploads cannot be begun, listed and aborted: {why}{rest}; only expiry needs this"
             yield self._diagnosis("warn", "multipart", text)

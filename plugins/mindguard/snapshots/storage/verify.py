@@ -116,7 +116,8 @@ def verify_snapshot(
         except StoreFault as error:
             if len(withheld) > sound:
                 raise
-            fault = f"the store does not return {key}, although it returns others: {error.message}"
+            what = tables.get(key, "schema")
+            fault = f"{what}: the store does not return {key}, although it returns others: {error.message}"
         record(key, fault)
     return Verified(
         manifest.snapshot_id,

@@ -78,7 +78,7 @@ def test_an_object_that_alone_is_not_given_back_is_damaged(stored: Stored) -> No
     key = manifest.parts[1].key
     client.errors["get_object", key] = "InternalError"
     (fault,) = verify_snapshot(manifest, store).faults
-    assert fault.startswith(f"the store does not return {key}, although it returns others")
+    assert fault.startswith(f"public.t: the store does not return {key}, although it returns others")
     assert store.keys("damaged/") == [store.layout.damage_key(key)]
 
 
