@@ -517,3 +517,17 @@ def limited(stack: Stack, role: str) -> Iterator[None]:
         yield
     finally:
         run(admin, *(f"alter role {role} reset {name}" for name in names))
+
+
+def test_a_comparison_that_fails_does_not_undo_the_restore(fresh_database: str, store: Store) -> None:
+    """The names are those that the comparison gives to its own columns."""
+    run(
+        fresh_database,
+        "create table t (mindguard_image int primary key, mindguard_present int); insert into t values (1, 2)",
+    )
+    manifest = snapshot(fresh_database, store, "public.t")
+    done = restore(manifest, store, fresh_database, RestoreRequest(schema="back"))
+    assert as_text(fresh_database, "back.t") == ["(1,2)"]
+    assert done.tables["public.t"].difference is None
+    assert [note.partition(":")[0] for note in done.notes] == ["public.t"]
+    assert "could not be compared with the live table" in done.notes[0]

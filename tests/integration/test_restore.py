@@ -16,7 +16,7 @@ from devstack.stack import Stack
 from mindguard.cli import app
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.restore.difference import Difference
-from mindguard.snapshots.restore.load import Job, load
+from mindguard.snapshots.restore.load import WIDE_BYTES, Job, load
 from mindguard.snapshots.restore.tables import RestoreRequest, plan_restore, restore
 from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault
 from mindguard.snapshots.restore.whole import plan_rebuild, rebuild
@@ -26,6 +26,8 @@ from mindguard.sql import identifier
 from tests.integration.hostile import HOSTILE_ROWS, ODD_TABLES
 from tests.integration.restoring import as_text, empty_database, fill_hostile, fingerprints, run, snapshot
 
+SMALL_TABLES = {name: ODD_TABLES[name] for name in ('public."表 with space"', "public.wide")}
+
 
 @pytest.fixture
 def empty(stack: Stack) -> Iterator[str]:
@@ -33,7 +35,13 @@ def empty(stack: Stack) -> Iterator[str]:
         yield conninfo
 
 
-def test_hostile_values_and_odd_tables_come_back_equal(fresh_database: str, empty: str, store: Store) -> None:
+@pytest.mark.parametrize("wide_bytes", [WIDE_BYTES, 1, 400], ids=["as CSV", "one by one", "by turns"])
+def test_hostile_values_and_odd_tables_come_back_equal(
+    wide_bytes: int, fresh_database: str, empty: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mindguard.snapshots.restore.load.WIDE_BYTES", wide_bytes)
+    if wide_bytes == 1:  # nothing is gained from inserting each row of large tables
+        monkeypatch.setattr("tests.integration.test_restore.ODD_TABLES", SMALL_TABLES)
     fill_hostile(fresh_database)
     for statements in ODD_TABLES.values():
         run(fresh_database, statements)

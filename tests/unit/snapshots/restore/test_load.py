@@ -36,6 +36,10 @@ class Target:
         yield self
 
     @contextmanager
+    def transaction(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
     def cursor(self) -> Iterator[Target]:
         own = Target()
         own.copied, own.refusal = self.copied, self.refusal
