@@ -16,9 +16,7 @@ from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import verify_snapshot
 from tests.integration.debian_postgres import debian_postgres, standby_of
 from tests.integration.hostile import HOSTILE_SCHEMA, ODD_TABLES
-from tests.integration.restoring import NOW, empty_database, fill_hostile, run, snapshot
-
-TABLES = ["public.hostile", *(name.replace('"', "") for name in ODD_TABLES)]
+from tests.integration.restoring import NOW, as_settings, empty_database, fill_hostile, run, snapshot
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +29,7 @@ def older() -> Iterator[str]:
 
 
 def taken(conninfo: str, store: Store) -> Manifest:
-    asked = [{"name": name, "inherited": "own" if name == "public.parent" else None} for name in TABLES]
-    manifest = snapshot(conninfo, store, *asked)
+    manifest = snapshot(conninfo, store, *map(as_settings, ["public.hostile", *ODD_TABLES]))
     verify_snapshot(manifest, store).check()
     return manifest
 
