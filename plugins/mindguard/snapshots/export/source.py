@@ -100,6 +100,8 @@ class SourceSnapshot:
         self._lock_timeout_s = lock_timeout_s
         self._watch = watch
         self._max_age_s = max_age_s
+        self.tables: list[SourceTable] = []
+        """The tables that `open_source` has locked, in the order in which they were asked for."""
         self._connection.execute(self._pin_statement())
         facts = self._one("select_source")
         self.server_version: int = facts["server_version"]
@@ -600,7 +602,10 @@ def open_source(
                 source = SourceSnapshot(
                     conninfo, connection, max_age_s=max_age_s, lock_timeout_s=lock_timeout_s, watch=watch
                 )
-                if not chosen or not (changed := source.changed(source.describe_all(chosen))):
+                if not chosen:
+                    break
+                source.tables = source.describe_all(chosen)
+                if not (changed := source.changed(source.tables)):
                     break
                 connection.rollback()
             else:

@@ -119,7 +119,7 @@ def take_snapshot(
     chosen = [Chosen(table.name, table.part_by, table.inherited) for table in settings.tables]
     limits = {"max_age_s": settings.max_age_minutes * 60, "lock_timeout_s": settings.lock_timeout_s}
     with open_source(conninfo, chosen, **limits) as source:
-        described = source.describe_all(chosen)
+        described = source.tables
         objects = source.large_objects(described) if settings.large_objects else None
         not_held = () if objects else source.not_held(described)
         for line in not_held:
