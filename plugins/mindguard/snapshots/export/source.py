@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard import postgres_session
@@ -124,7 +125,7 @@ class SourceSnapshot:
             SourceError: the run had to give up.
         """
         if self._watch and self._watch.verdict:
-            raise self._watch.verdict
+            raise copy(self._watch.verdict)  # several threads raise it, and some add what they were doing
 
     def _pin_statement(self) -> Composed:
         return pinned(self._max_age_s, lock_timeout_s=self._lock_timeout_s)

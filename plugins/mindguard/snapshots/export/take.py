@@ -110,7 +110,8 @@ def take_snapshot(
     _check_key_ring(store, [table.name for table in settings.tables])
     previous = newest_snapshot(store, progress=progress)
     unreadable: list[MindGuardError] = []
-    last_good = newest_snapshot(store, good=True, unreadable=unreadable.append)
+    is_good = previous is not None and not previous.quarantined_for
+    last_good = previous if is_good else newest_snapshot(store, good=True, unreadable=unreadable.append)
     if previous is None:
         _refuse_left_out(store)
     taken_at = now.astimezone(UTC).replace(microsecond=0)
