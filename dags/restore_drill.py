@@ -11,12 +11,17 @@ newest one.
 
 **A rerun** drills again. An existing proof stays.
 
+**When it is skipped**, the snapshot expired between its choice and the end of its drill, so there is nothing to prove.
+
 **When it fails**, the card says what is at fault.
 
 1. *cannot be restored* (P0): the snapshot is at fault. Take a new one now (`mindguard snapshot take`) and drill it.
    Keep the bad one. `mindguard snapshot list` and further drills show which is the newest good one.
 2. *the drill broke* (P2): the scratch server, the network, the disk or a program is at fault. Correct that, then clear
-   the task. `scratch database … exists already` after a killed drill: the error says which database to drop.
+   the task. What a killed drill left is removed by the next one.
+3. *all values are proven, but …* (P2): a rebuilt database would lack the constraint, index or trigger that is named, or
+   rows contradict it. The values are safe, and the proof is stored. Correct it in the source, or note what to do by
+   hand after a restore.
 """
 
 from __future__ import annotations
@@ -71,20 +76,26 @@ def restore_drill() -> None:
         doc_md="Rebuild the snapshot, compare it, store the proof.",
     )
     def drill_snapshot(snapshot_id: str) -> dict[str, Any]:
+        from airflow.sdk.exceptions import AirflowSkipException
+
         from mindguard.airflow.clients import backup_store, connection
         from mindguard.connections import postgres_conninfo
         from mindguard.settings import load_settings
-        from mindguard.snapshots.restore.drill import drill_stored
+        from mindguard.snapshots.restore.drill import SnapshotExpired, drill_stored
 
         settings = load_settings()
-        proof = drill_stored(
-            snapshot_id,
-            backup_store(settings),
-            postgres_conninfo(connection(settings.connections.drill)),
-            now=datetime.now(UTC),
-            connections=settings.snapshot.connections,
-            progress=log.info,
-        )
+        try:
+            proof = drill_stored(
+                snapshot_id,
+                backup_store(settings),
+                postgres_conninfo(connection(settings.connections.drill)),
+                now=datetime.now(UTC),
+                kept_for=timedelta(days=settings.snapshot.retention.days),
+                connections=settings.snapshot.connections,
+                progress=log.info,
+            )
+        except SnapshotExpired as error:
+            raise AirflowSkipException(str(error)) from error
         return proof.model_dump(mode="json")
 
     drill_snapshot.expand(snapshot_id=choose_snapshots())

@@ -7,10 +7,10 @@ approval page and on the card.
 
 **When.** By hand: choose *Trigger* and fill in the form. With Airflow down, `mindguard snapshot restore` does the same.
 
-**A rerun** (clear from `plan_restore`) plans and asks again. A schema that holds the tables from an earlier try is
-refused: name another one, or drop it.
+**A rerun** (clear from `plan_restore`) plans and asks again. What a killed restore left is removed first.
 
-**When it fails**, the live tables are unchanged, and what was created in the new schema has been removed.
+**When it fails**, the live tables are unchanged, and what was created is removed, or the error says how to remove it.
+It is no failure if rows contradict a constraint of today: the log says which is made as NOT VALID, or left out.
 
 1. Read the error on the card: it says what to do. A swap that is refused names what depends on the live table.
 2. *the snapshot is at fault*: choose an older one; `mindguard snapshot list` shows them.
@@ -34,7 +34,6 @@ from mindguard.alerts.severity import Severity
 log = logging.getLogger(__name__)
 
 _Job = namedtuple("_Job", "manifest store conninfo request")  # a snapshot, its store, the target, what to restore
-
 FORM = {
     "snapshot_id": Param("latest", type="string", title="Snapshot", description="Its id, or `latest`."),
     "tables": Param(
@@ -53,6 +52,7 @@ FORM = {
     ),
     "into": Param("", type="string", title="Into schema", description="A new schema. Empty: restored_<snapshot id>."),
     "swap": Param(default=False, type="boolean", title="Swap", description="Put them in the live tables' places."),
+    "quarantined": Param(default=False, type="boolean", title="Quarantined", description="Accept a quarantined one."),
     "connection": Param("", type="string", title="Target", description="Connection id. Empty: connections.restore."),
 }
 
@@ -113,7 +113,8 @@ def _job(params: Any) -> _Job:
     store = backup_store(settings)
     conninfo = postgres_conninfo(connection(params["connection"] or settings.connections.restore))
     request = RestoreRequest(tuple(params["tables"]), tuple(params["where_key"]), params["into"], params["swap"])
-    return _Job(find_snapshot(store, params["snapshot_id"]), store, conninfo, request)
+    found = find_snapshot(store, params["snapshot_id"], quarantined=params["quarantined"])
+    return _Job(found, store, conninfo, request)
 
 
 restore_tables()

@@ -19,12 +19,13 @@ again, so a retry continues where the last try ended.
    task (or run `mindguard snapshot take`).
 2. `verify_snapshot` says *damaged*: take a new snapshot now; it writes the damaged parts again. `mindguard snapshot
    hold` keeps the damaged one for analysis.
-3. `verify_snapshot` says *quarantined*: a table is empty, much smaller or has other columns. Nothing expires until this
-   is settled. If the change is intended, name the table in `snapshot.gate.expected` and take a new snapshot. If it is
-   not, rows were lost: restore them from the last good snapshot.
+3. `verify_snapshot` says *quarantined*: a table is empty, much smaller or has other columns, or there is no good
+   snapshot that can be read and compared with. Nothing expires until this is settled. If the table is as it should be,
+   name it in `snapshot.gate.expected` and take a new snapshot. If it is not, rows were lost: restore them from the last
+   good snapshot.
 4. `expire_snapshots` fails: the new snapshot is good. What could not be removed is tried again the next day. If it
-   refuses because of the time, correct the clock that it names. `mindguard snapshot expire` shows the plan and removes
-   nothing.
+   refuses because of the time, correct the clock that it names; if because of the store's listings, look at
+   `mindguard snapshot list` first. `mindguard snapshot expire` shows the plan and removes nothing.
 """
 
 from __future__ import annotations

@@ -101,14 +101,20 @@ def limit_transaction(connection: psycopg.Connection[Any], limit_s: float) -> No
     connection.execute(statement("set_limits"), {"milliseconds": str(round(limit_s * 1000))})
 
 
-def pinned(limit_s: int, *, local: bool = True) -> Composed:
+def pinned(limit_s: float, *, lock_timeout_s: float = 10, local: bool = True) -> Composed:
     """Return the statement that sets what the text of values depends on, and the time limits.
 
     Args:
         limit_s: seconds after which the server ends a statement; 0: never.
+        lock_timeout_s: seconds after which a statement gives up waiting for a lock.
         local: for this transaction only. Otherwise for the session, which must be the connection's own.
     """
-    return statement("pin_session", statement_timeout=literal(f"{limit_s}s"), local=literal(local))
+    limits = {"statement_timeout": limit_s, "lock_timeout": lock_timeout_s}
+    return statement(
+        "pin_session",
+        local=literal(local),
+        **{name: literal(f"{seconds * 1000:.0f}ms") for name, seconds in limits.items()},
+    )
 
 
 def require_own_session(connection: psycopg.Connection[Any]) -> None:

@@ -8,7 +8,7 @@ import struct
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,18 +16,27 @@ from typing import Any, Literal
 from urllib.error import HTTPError
 from urllib.parse import unquote
 
-How = Literal["reset", "swallow", "truncate", "break", "shorten", "rot", "page"]
+How = Literal[
+    "reset", "swallow", "truncate", "break", "shorten", "rot", "page", "mask", "blank", "accept", "stall", "drip"
+]
 """How an exchange goes wrong.
 
 `reset`: the connection is reset before the store is asked. `swallow`: the store does what it is asked, but the answer
 is lost. `truncate`, `break`, `shorten`: only half of the answer's body arrives, and then the connection is closed, or
 reset, or all seems well. `rot`: one bit of the body is wrong, while the store's checksum of it stays the right one.
-`page`: the answer is an HTML page with status 200, as of a proxy's login, and the store is not asked.
+`page`: the answer is an HTML page with status 200, as of a proxy's login, and the store is not asked. `mask`: the same
+page, but the store does what it is asked. `blank`: the answer has status 200 and nothing else, and the store is not
+asked. `accept`: the answer is that to a successful write, and the store is not asked. `stall`: the store is asked, but
+nothing of its answer arrives. `drip`: the body of its answer arrives, a byte each second.
 """
 
-Answer = tuple[int, str] | How | None
+PAGE: tuple[dict[str, str], bytes] = {"Content-Type": "text/html"}, b"<html><body>Please sign in.</body></html>"
+INSTEAD: dict[Any, tuple[dict[str, str], bytes]] = {"page": PAGE, "blank": ({}, b""), "accept": ({"ETag": "0"}, b"")}
+
+Answer = tuple[int, str] | How | Callable[[bytes], bytes] | None
 Fault = Callable[[str, str, dict[str, str]], Answer]
-"""`fault(method, path, headers)` returns a status and an S3 code, or how the exchange goes wrong, or None: no fault."""
+"""`fault(method, path, headers)` returns a status and an S3 code, or how the exchange goes wrong, or a function that
+changes the body of the store's answer, or None: no fault."""
 
 
 class Some:
@@ -68,6 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
     endpoint: str
     fault: Fault
     skew: timedelta
+    ended: threading.Event
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: Any) -> None:
@@ -84,8 +94,8 @@ class _Handler(BaseHTTPRequestHandler):
             status, code = answer
             self.reply(status, {}, f"<Error><Code>{code}</Code></Error>".encode() if code else b"")
             return
-        if answer == "page":
-            self.reply(200, {"Content-Type": "text/html"}, b"<html><body>Please sign in.</body></html>")
+        if answer in INSTEAD:
+            self.reply(200, *INSTEAD[answer])
             return
         if answer == "reset":
             self.reset()
@@ -98,20 +108,32 @@ class _Handler(BaseHTTPRequestHandler):
                 status, given, body = real.status, dict(real.headers), real.read()
         except HTTPError as error:
             status, given, body = error.code, dict(error.headers), error.read()
+        self.distort(answer, status, given, body)
+
+    def distort(self, answer: Answer, status: int, headers: dict[str, str], body: bytes) -> None:
+        """Send the store's answer, or what is left of it."""
         if answer == "swallow":
             self.reset()
             return
+        if answer == "mask":
+            status, (headers, body) = 200, PAGE
+        if answer == "stall":
+            self.ended.wait()
+            self.close_connection = True
+            return
+        if callable(answer):
+            body = answer(body)
         if answer == "rot":
             body = body[:-20] + bytes([body[-20] ^ 1]) + body[-19:]
         if answer == "shorten":
             body = body[: len(body) // 2]
             # As a store that gives no checksums: else botocore would notice.
-            given = {name: value for name, value in given.items() if not name.lower().startswith("x-amz-checksum")}
-        self.reply(status, given, body, cut=answer)
+            headers = {name: value for name, value in headers.items() if not name.lower().startswith("x-amz-checksum")}
+        self.reply(status, headers, body, cut=answer)
 
     do_PUT = do_POST = do_DELETE = do_HEAD = do_GET
 
-    def reply(self, status: int, headers: dict[str, str], body: bytes, *, cut: How | None = None) -> None:
+    def reply(self, status: int, headers: dict[str, str], body: bytes, *, cut: Answer = None) -> None:
         self.send_response(status)
         for name, value in headers.items():
             if name.lower() not in {"date", "content-length", "connection", "transfer-encoding"}:
@@ -120,6 +142,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", length)
         self.end_headers()
         half = body[: len(body) // 2] if cut in ("truncate", "break") else body
+        if cut == "drip":
+            self.close_connection = True
+            for byte in body:
+                if self.ended.wait(1):
+                    return
+                with suppress(OSError):
+                    self.wfile.write(bytes([byte]))
+            return
         self.wfile.write(b"" if self.command == "HEAD" else half)
         if cut == "truncate":
             self.close_connection = True
@@ -148,10 +178,15 @@ def s3_proxy(
         skew: by how much the store's clock seems to be fast.
         tls: with which the proxy speaks; None: plain HTTP.
     """
-    handler = type("Handler", (_Handler,), {"endpoint": endpoint, "fault": staticmethod(fault), "skew": skew})
+    ended = threading.Event()
+    of_this_proxy = {"endpoint": endpoint, "fault": staticmethod(fault), "skew": skew, "ended": ended}
+    handler = type("Handler", (_Handler,), of_this_proxy)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         if tls:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
-        server.shutdown()
+        try:
+            yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
+        finally:
+            ended.set()
+            server.shutdown()

@@ -63,10 +63,10 @@ def empty_database(stack: Stack, owner: str = "mindguard_app_owner", *, template
         admin("drop database {} with (force)")
 
 
-def fill_hostile(conninfo: str) -> None:
+def fill_hostile(conninfo: str, schema: str = HOSTILE_SCHEMA) -> None:
     """Create the table of hostile values, and fill it."""
     with psycopg.connect(conninfo) as connection:
-        connection.execute(HOSTILE_SCHEMA)
+        connection.execute(schema)
         for row in HOSTILE_ROWS:
             names = sql.SQL(", ").join(map(sql.Identifier, row))
             values = sql.SQL(", ").join(map(sql.Literal, row.values()))

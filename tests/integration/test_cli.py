@@ -59,6 +59,42 @@ def test_take_list_show_verify(environment: dict[str, str]) -> None:
         assert summary["snapshot_id"][:8] in for_people.stdout
 
 
+def test_a_quarantined_snapshot_is_named_as_one_by_every_command(
+    environment: dict[str, str], fresh_database: str
+) -> None:
+    """`take` has an exit status of its own for it, `latest` passes it over, and a restore of it needs a flag."""
+    good = json.loads(mindguard(environment, "snapshot", "take", "--json").stdout)
+    assert (good["status"], good["quarantined_for"]) == ("good", [])
+    with psycopg.connect(fresh_database) as connection:
+        connection.execute("truncate t")
+    why = "public.t is empty, it had 30,000 rows"
+    taken = mindguard(environment, "snapshot", "take", "--json")
+    bad = json.loads(taken.stdout)
+    assert (taken.returncode, bad["status"], bad["quarantined_for"]) == (3, "quarantined", [why])
+    for_people = mindguard(environment, "snapshot", "take")
+    assert (for_people.returncode, for_people.stderr.count(f"does not count as good: {why}")) == (3, 1)
+    assert f"QUARANTINED: {why}" in for_people.stderr, "the progress says so as well"
+
+    listed = json.loads(mindguard(environment, "snapshot", "list", "--json").stdout)
+    assert [each["quarantined_for"] for each in listed] == [[], [why], [why]]
+    assert f"{bad['snapshot_id']} is quarantined: {why}" in mindguard(environment, "snapshot", "list").stdout
+    for command in ("show", "verify"):
+        latest = json.loads(mindguard(environment, "snapshot", command, "latest", "--json").stdout)
+        assert (latest["snapshot_id"], latest["status"]) == (good["snapshot_id"], "good")
+        named = json.loads(mindguard(environment, "snapshot", command, bad["snapshot_id"], "--json").stdout)
+        assert (named["status"], named["quarantined_for"]) == ("quarantined", [why])
+        assert why in mindguard(environment, "snapshot", command, bad["snapshot_id"]).stderr
+
+    restore = ("snapshot", "restore", "--to", "mindguard_app", "--dry-run", "--json")
+    assert good["snapshot_id"] in mindguard(environment, *restore, "latest").stdout
+    for more in ((), ("--swap",)):
+        refused = mindguard(environment, *restore, bad["snapshot_id"], *more)
+        assert refused.returncode == 1
+        assert f"snapshot {bad['snapshot_id']} is quarantined: {why} – choose `latest`" in refused.stderr
+    accepted = mindguard(environment, *restore, bad["snapshot_id"], "--quarantined")
+    assert (accepted.returncode, json.loads(accepted.stdout)["status"]) == (0, "quarantined")
+
+
 def test_a_damaged_snapshot_is_exit_status_1_and_one_line(environment: dict[str, str], store: Store) -> None:
     mindguard(environment, "snapshot", "take")
     shown = json.loads(mindguard(environment, "snapshot", "show", "latest", "--json").stdout)

@@ -82,7 +82,17 @@ def test_a_fit_bucket_passes_and_nothing_is_left_in_it(
         stack.seaweedfs.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": versioning})
     found = examine_bucket()
     assert {finding.status for finding in found.values()} == {"pass"}, found
-    expected = {"addressing", "list", "clock", "write", "create-only", "default checksum", "public access", "multipart"}
+    expected = {
+        "addressing",
+        "list",
+        "clock",
+        "write",
+        "listing",
+        "create-only",
+        "default checksum",
+        "public access",
+        "multipart",
+    }
     expected |= {"object lock", "storage class", "versioning", "lifecycle", "batch delete", "delete"}
     assert set(found) == expected
     assert found["versioning"].text.startswith(versioning or "off")
@@ -339,6 +349,31 @@ def test_uploads_that_the_store_does_not_list(examine_behind: Without) -> None:
     assert found["multipart"].status == "warn"
 
 
+@pytest.mark.parametrize("how", ["page", "blank"])
+def test_what_something_else_answers_is_unknown(how: Answer, examine_behind: Without) -> None:
+    """Else a login page would pass for a bucket without locks, versions and rules, or for one that is open to all."""
+
+    def fault(method: str, path: str, headers: dict[str, str]) -> Answer:
+        of_the_bucket = re.search(r"\?(versioning|lifecycle|object-lock)", path)
+        return how if method == "GET" and (of_the_bucket or "authorization" not in headers) else None
+
+    found = examine_behind(fault)
+    for check in ("versioning", "lifecycle", "object lock", "public access"):
+        assert found[check].status == "unknown", found[check]
+        assert "is a proxy or a login page between" in found[check].text
+
+
+def test_listings_that_do_not_show_what_was_written(examine_behind: Without) -> None:
+    def listed(change: Callable[[bytes], bytes]) -> Diagnosis:
+        probes = "list-type=2&prefix=key-tables%2Fprobe"
+        return examine_behind(lambda method, path, headers: change if probes in path else None)["listing"]
+
+    late = listed(lambda body: re.sub(rb"<Contents>.*</Contents>", b"", body))
+    assert (late.status, "not listed" in late.text) == ("error", True)
+    wrong = listed(lambda body: re.sub(rb"<LastModified>....", b"<LastModified>2020", body))
+    assert (wrong.status, "expiry would misjudge its age" in wrong.text) == ("error", True)
+
+
 # Databases
 
 
@@ -448,11 +483,68 @@ def test_a_missing_table_and_an_unindexed_key(database: str) -> None:
     assert (found["read"].status, found["index"].status) == ("pass", "warn")
 
 
+HELD = {
+    "rows in children": (
+        "create table m (id int); create table m1 () inherits (m)",
+        [{"name": "public.m"}],
+        ("error", "public.m", "other tables inherit from public.m"),
+    ),
+    "children that are not named": (
+        "create table m (id int); create table m1 () inherits (m)",
+        [{"name": "public.m", "inherited": "own"}],
+        ("warn", "public.m", "`inherited: own` leaves out the rows of public.m1"),
+    ),
+    "a partition twice": (
+        "create table p (id int) partition by list (id); create table p1 partition of p for values in (1)",
+        [{"name": "public.p"}, {"name": "public.p1"}],
+        ("error", "snapshot.tables", "the rows of public.p1 would be in the snapshot twice"),
+    ),
+    "an unlogged table": (
+        "create unlogged table u (id int)",
+        [{"name": "public.u"}],
+        ("warn", "public.u", "it is unlogged"),
+    ),
+    "large objects": (
+        "create table o (photo oid); insert into o values (lo_from_bytea(0, 'x'))",
+        [{"name": "public.o"}],
+        ("warn", "public.o.photo", "refers to 1 large objects; their content is not in the snapshot"),
+    ),
+    "a publication": (
+        "create publication all_of_t for table t",
+        [{"name": "public.t"}],
+        ("warn", "snapshot", "a restore does not bring back 1 publication"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HELD)
+def test_what_a_snapshot_would_not_hold_is_said_before_the_first_run(case: str, database: str) -> None:
+    schema, tables, (status, what, text) = HELD[case]
+    owner_runs(database, schema)
+    settings = Settings.model_validate({"snapshot": {"bucket": "x", "tables": tables}})
+    found = list(examine_source(settings, lambda _: connection_of(database), now))
+    (fault,) = [finding for finding in found if finding.status != "pass"]
+    assert (fault.status, fault.what) == (status, what)
+    assert text in fault.text
+
+
+def test_one_unfit_table_does_not_hide_what_is_found_about_the_others(database: str) -> None:
+    tables = [{"name": "public.gone"}, {"name": "public.t", "part_by": "v"}, {"name": "public.private"}]
+    settings = Settings.model_validate({"snapshot": {"bucket": "x", "tables": tables}})
+    found = {
+        (each.what, each.check): each.status
+        for each in examine_source(settings, lambda _: connection_of(database), now)
+    }
+    assert found["public.gone", "read"] == "error"
+    assert found["public.t", "read"] == found["public.private", "read"] == "pass"
+    assert found["public.t", "index"] == "warn"
+
+
 def test_a_role_that_may_not_open_a_runs_connections(database: str, role: Role) -> None:
-    reader = role("in role pg_read_all_data connection limit 4")
+    reader = role("in role pg_read_all_data connection limit 5")
     found = source_of(reader)
     assert found["connections"].status == "error"
-    assert found["connections"].text.endswith(f'ALTER ROLE "{name_of(reader)}" CONNECTION LIMIT 5')
+    assert found["connections"].text.endswith(f'ALTER ROLE "{name_of(reader)}" CONNECTION LIMIT 6')
 
 
 def test_a_statement_timeout_is_no_limit(database: str, role: Role, stack: Stack) -> None:

@@ -199,3 +199,15 @@ def test_an_approved_swap_puts_the_snapshot_in_the_live_tables_place(
     assert restoring.as_text(owner, "clinic.checkins") == before
     kept = api.xcom("restore_tables", run_id, "restore_tables")["tables"]["clinic.checkins"]["kept_as"]
     assert run(owner, f"select count(*) from {kept}") == [(10,)]
+
+
+def test_a_snapshot_that_has_expired_is_skipped(api: AirflowAPI, taken: Manifest) -> None:
+    """Only its id is left, in the list that `choose_snapshots` made before."""
+    expired = "20250101T000000Z-abcdef"
+    assert taken.snapshot_id > expired
+    skipped = api.trigger("restore_drill", {"snapshot_id": expired})
+    assert api.wait_for_run("restore_drill", skipped) == "success"
+    states = {each["task_id"]: each["state"] for each in api.task_instances("restore_drill", skipped)}
+    assert states == {"choose_snapshots": "success", "drill_snapshot": "skipped"}
+    log = api.log("restore_drill", skipped, "drill_snapshot", map_index=0)
+    assert f"snapshot {expired} has expired, so there is nothing to drill" in log

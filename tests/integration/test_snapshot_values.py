@@ -102,8 +102,12 @@ def test_odd_tables_come_back_equal(name: str, fresh_database: str, store: Store
     with psycopg.connect(fresh_database, autocommit=True) as connection:
         connection.execute("vacuum analyze")
         (expected,) = connection.execute(f"select count(*) from {'' if 'parted' in name else 'only'} {name}").fetchone()
-    part_by = "k" if "null_keys" in name else None
-    settings = SnapshotSettings(bucket="x", tables=[{"name": unquoted(name), "part_by": part_by}], part_mb=1)
+    asked = {
+        "name": unquoted(name),
+        "part_by": "k" if "null_keys" in name else None,
+        "inherited": "own" if "parent" in name else None,
+    }
+    settings = SnapshotSettings(bucket="x", tables=[asked], part_mb=1)
     taken = take(fresh_database, store, settings)
     (table,) = taken.manifest.tables
     assert table.rows == expected

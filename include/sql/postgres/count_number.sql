@@ -1,4 +1,4 @@
 -- Counts the rows that have the number which the column's sequence gave last, or gives now.
 select count(*) as count
 from {table}
-where {key} = (select {number}(pg_get_serial_sequence({relation}, {column})))
+where {key} = (select {number}({sequence}))

@@ -1,1 +1,1 @@
-create table {table} (like {live} including all excluding indexes)
+create table {table} (like {live} including all excluding indexes excluding constraints)

@@ -1,1 +1,1 @@
-drop table {table}
+drop table if exists {table}

@@ -8,7 +8,7 @@ select
         when current_setting('server_version_num')::int >= 170000 then set_config('transaction_timeout', '0', {local})
     end,
     set_config('statement_timeout', {statement_timeout}, {local}),
-    set_config('lock_timeout', '10s', {local}),
+    set_config('lock_timeout', {lock_timeout}, {local}),
     set_config('idle_in_transaction_session_timeout', '0', {local}),
     set_config('idle_session_timeout', '0', {local}),
     set_config('search_path', '', {local}),

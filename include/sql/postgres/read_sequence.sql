@@ -1,4 +1,5 @@
 select
+    {relation} as name,
     last_value,
     is_called
 from {sequence}

@@ -17,7 +17,13 @@ select
                     )) + 1
                 )
             )
-    end as step
+    end as step,
+    c.relname as name,
+    array(
+        select pg_get_indexdef(i.indexrelid, number, true)
+        from generate_series(1, i.indnkeyatts) as number
+    ) as keys,
+    pg_get_expr(i.indpred, i.indrelid) as predicate
 from pg_index as i
 inner join pg_class as c on i.indexrelid = c.oid
 left join pg_constraint as k

@@ -1,8 +1,9 @@
--- Whether this session's role may read the whole table.
+-- Whether this session's role may read each of the named tables whole, for those that exist.
 select
+    wanted.schema || '.' || wanted.name as name,
     has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as readable,
     row_security_active(c.oid) as row_security,
     pg_has_role(c.relowner, 'usage') as owned
-from pg_class as c
-inner join pg_namespace as n on c.relnamespace = n.oid
-where n.nspname = %(schema)s and c.relname = %(name)s
+from unnest(%(schemas)s::text[], %(relations)s::text[]) as wanted (schema, name)
+inner join pg_namespace as n on wanted.schema = n.nspname
+inner join pg_class as c on n.oid = c.relnamespace and wanted.name = c.relname

@@ -1,14 +1,25 @@
--- Sequences that feed these tables' columns: those that a column owns, of identity columns, or named in a default.
-select distinct
+-- All sequences of the database: also a function, a trigger or the application itself may feed a column from one.
+-- One that this role may not read is left out, unless it is in a schema of these tables, or a column owns or names it:
+-- then reading it fails, which is better than a restore that counts from 1.
+select
     s.oid::regclass::text as name,
     n.nspname as schema,
     s.relname as relation
 from pg_class as s
 inner join pg_namespace as n on s.relnamespace = n.oid
 where
-    s.relkind = 'S'
+    s.relkind = 'S' and s.relpersistence <> 't'
+    and not exists (
+        select 1 from pg_depend as member
+        where member.classid = 'pg_class'::regclass and member.objid = s.oid and member.deptype = 'e'
+    )
     and (
-        exists (
+        has_sequence_privilege(s.oid, 'select')
+        or s.relnamespace in (
+            select c.relnamespace from pg_class as c
+            where c.oid = any(%(tables)s)
+        )
+        or exists (
             select 1 from pg_depend as owned
             where
                 owned.classid = 'pg_class'::regclass and owned.objid = s.oid

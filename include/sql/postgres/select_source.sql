@@ -4,6 +4,11 @@ select
     current_setting('server_version_num')::int as server_version,
     current_setting('server_encoding') as encoding,
     pg_is_in_recovery() as standby,
+    -- What a session of this role has by default; `pin_session` has changed it for this one.
+    (
+        select path.reset_val from pg_settings as path
+        where path.name = 'search_path'
+    ) as search_path,
     case
         when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn()
     end::text as lsn

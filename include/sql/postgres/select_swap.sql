@@ -84,6 +84,13 @@ from (
     inner join pg_class as c on c.oid = {relation}::regclass
     where l.relowner <> c.relowner
     union all
+    -- The new sequence would otherwise meet one that fed the column before it became an identity.
+    select
+        5,
+        format('alter sequence %s rename to %I', i.new_sequence, i.old_name)
+    from identities as i
+    where (parse_ident(i.new_sequence))[2] <> i.old_name
+    union all
     select
         5,
         format('alter table %s owner to %I', {relation}, pg_get_userbyid(l.relowner))

@@ -1,12 +1,27 @@
--- One row when the table exists, none otherwise. Size covers partitions, which the parent itself does not hold.
+-- One row for each of the named tables that exists. Size covers partitions, which the parent itself does not hold. It
+-- leaves out the maps that vacuum makes, because the table is cut by its size, and a retry must cut it equally.
 select
+    wanted.schema,
+    wanted.name,
     c.oid::bigint as oid,
     c.relkind::text as kind,
+    c.relpersistence::text as persistence,
     has_table_privilege(c.oid, 'select') as readable,
     (
-        select coalesce(sum(pg_table_size(tree.relid)), pg_table_size(c.oid))
-        from pg_partition_tree(c.oid) as tree
+        select e.extname
+        from pg_depend as d
+        inner join pg_extension as e on d.refobjid = e.oid and d.refclassid = 'pg_extension'::regclass
+        where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+    ) as extension,
+    (
+        select sum(pg_relation_size(file.oid) + coalesce(pg_relation_size(nullif(file.reltoastrelid, 0)), 0))
+        from (
+            select c.oid
+            union
+            select tree.relid from pg_partition_tree(c.oid) as tree
+        ) as member
+        inner join pg_class as file on member.oid = file.oid
     )::bigint as bytes
-from pg_class as c
-inner join pg_namespace as n on c.relnamespace = n.oid
-where n.nspname = %(schema)s and c.relname = %(name)s
+from unnest(%(schemas)s::text[], %(relations)s::text[]) as wanted (schema, name)
+inner join pg_namespace as n on wanted.schema = n.nspname
+inner join pg_class as c on n.oid = c.relnamespace and wanted.name = c.relname

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print a line for each part, also in a terminal.")]
-SnapshotId = Annotated[str, typer.Argument(metavar="ID", help="A snapshot's id, or `latest`.")]
+SnapshotId = Annotated[str, typer.Argument(metavar="ID", help="A snapshot's id, or `latest`, the newest good one.")]
 
 
 class Interrupted(MindGuardError):
@@ -68,7 +68,7 @@ def _now() -> str:
 
 
 @contextmanager
-def told(*, verbose: bool) -> Iterator[Progress]:
+def progress_lines(*, verbose: bool) -> Iterator[Progress]:
     """Show progress while the block runs: in a terminal, one line with percent, rate and time left.
 
     Yields:

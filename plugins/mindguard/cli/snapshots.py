@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
@@ -17,8 +17,8 @@ from mindguard.cli.output import (
     print_json,
     print_outcome,
     print_table,
+    progress_lines,
     settings_and_store,
-    told,
 )
 from mindguard.errors import MindGuardError
 
@@ -27,18 +27,22 @@ if TYPE_CHECKING:
 
     from mindguard.settings import Settings
     from mindguard.snapshots.retention.rules import Decision
+    from mindguard.snapshots.storage.manifest import Manifest
     from mindguard.snapshots.storage.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="Take, verify, restore, drill and expire snapshots.")
 
 
+_QUARANTINED = 3  # exit status of `take`: a snapshot was published, but it does not count as good
+
+
 @app.command()
 def take(*, verbose: Verbose = False, as_json: AsJson = False) -> None:
-    """Take a snapshot of the tables in the settings."""
+    """Take a snapshot of the tables in the settings. The exit status is 3 if it was published, but quarantined."""
     from mindguard.snapshots.export.take import take_snapshot
 
     settings, store = settings_and_store()
-    with told(verbose=verbose) as progress:
+    with progress_lines(verbose=verbose) as progress:
         taken = take_snapshot(
             _app_conninfo(),
             store,
@@ -49,13 +53,18 @@ def take(*, verbose: Verbose = False, as_json: AsJson = False) -> None:
         )
     if as_json:
         print_json(taken.summary())
-        return
-    rows = [
-        (name, f"{t.rows:,}", str(t.parts_written), str(t.parts_reused), f"{t.bytes / 1e6:,.1f}")
-        for name, t in taken.tables.items()
-    ]
-    print_table(("table", "rows", "parts written", "reused", "MB"), rows)
-    typer.echo(f"snapshot {taken.manifest.snapshot_id} in {taken.seconds:.1f} s, {taken.mb_per_s:,.0f} MB/s of source")
+    else:
+        rows = [
+            (name, f"{t.rows:,}", str(t.parts_written), str(t.parts_reused), f"{t.bytes / 1e6:,.1f}")
+            for name, t in taken.tables.items()
+        ]
+        print_table(("table", "rows", "parts written", "reused", "MB"), rows)
+        typer.echo(
+            f"snapshot {taken.manifest.snapshot_id} in {taken.seconds:.1f} s, {taken.mb_per_s:,.0f} MB/s of source"
+        )
+        _print_notes(taken.manifest)
+    if taken.manifest.quarantined_for:
+        raise typer.Exit(_QUARANTINED)
 
 
 @app.command("list")
@@ -73,6 +82,8 @@ def list_(*, as_json: AsJson = False) -> None:
         {
             "snapshot_id": each.snapshot_id,
             "status": "quarantined" if each.quarantined_for else "readable",
+            "quarantined_for": list(each.quarantined_for),
+            "not_held": list(each.not_held),
             "taken_at": each.taken_at.isoformat(),
             "tables": len(each.tables),
             "rows": each.rows,
@@ -87,6 +98,11 @@ def list_(*, as_json: AsJson = False) -> None:
     else:
         heads = ("snapshot", "status", f"taken ({settings.timezone})", "tables", "rows", "parts", "MB")
         print_table(heads, [_row(each, settings.zone) for each in listed])
+        for each in listed:
+            for reason in each.get("quarantined_for", ()):
+                typer.echo(f"{each['snapshot_id']} is quarantined: {reason}")
+        for line in dict.fromkeys(line for each in listed for line in each.get("not_held", ())):
+            typer.echo(f"not held: {line}")
         for each in unreadable:
             typer.echo(f"unreadable: {each['reason']}", err=True)
     if unreadable:
@@ -105,9 +121,10 @@ def show(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
     settings, store = settings_and_store()
     found = find_snapshot(store, snapshot_id)
     if as_json:
-        print_json(found.model_dump(mode="json"))
+        print_json(found.model_dump(mode="json") | {"status": found.status})
         return
     typer.echo(f"snapshot  {found.snapshot_id}")
+    typer.echo(f"status    {found.status}")
     typer.echo(f"taken     {found.taken_at.astimezone(settings.zone):%Y-%m-%d %H:%M:%S} {settings.timezone}")
     typer.echo(f"source    {found.source.database}, PostgreSQL {found.source.server_version // 10_000}")
     rows = [
@@ -122,6 +139,7 @@ def show(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
         for t in found.tables
     ]
     print_table(("table", "rows", "parts", "MB", "part by", "fingerprint"), rows)
+    _print_notes(found)
 
 
 @app.command()
@@ -131,13 +149,15 @@ def verify(snapshot_id: SnapshotId, *, verbose: Verbose = False, as_json: AsJson
     from mindguard.snapshots.storage.verify import verify_snapshot
 
     _, store = settings_and_store()
-    found = find_snapshot(store, snapshot_id)
-    with interruptible(lambda: "nothing was changed"), told(verbose=verbose) as progress:
-        verified = verify_snapshot(found, store, progress=progress)
+    manifest = find_snapshot(store, snapshot_id)
+    with interruptible(lambda: "nothing was changed"), progress_lines(verbose=verbose) as progress:
+        verified = verify_snapshot(manifest, store, progress=progress)
     if as_json:
         print_json(
             {
                 "snapshot_id": verified.snapshot_id,
+                "status": manifest.status,
+                "quarantined_for": manifest.quarantined_for,
                 "verified": not verified.faults,
                 "parts": verified.parts,
                 "bytes": verified.bytes,
@@ -151,6 +171,7 @@ def verify(snapshot_id: SnapshotId, *, verbose: Verbose = False, as_json: AsJson
             f"snapshot {verified.snapshot_id} is whole: {verified.parts} parts, "
             f"{verified.bytes / 1e6:,.1f} MB, {verified.seconds:.1f} s"
         )
+        _print_notes(manifest)
 
 
 @app.command()
@@ -170,6 +191,9 @@ def restore(
     *,
     swap: Annotated[bool, typer.Option("--swap", help="Then put them in the place of the live tables.")] = False,
     whole: Annotated[bool, typer.Option("--whole", help="Rebuild everything in an empty database instead.")] = False,
+    quarantined: Annotated[
+        bool, typer.Option("--quarantined", help="Restore this snapshot although the gate quarantined it.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be read and written.")] = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
@@ -180,7 +204,7 @@ def restore(
     from mindguard.snapshots.storage.catalog import find_snapshot
 
     settings, store, conninfo = _settings_store_target(to)
-    manifest = find_snapshot(store, snapshot_id)
+    manifest = find_snapshot(store, snapshot_id, quarantined=quarantined)
     connections = settings.snapshot.connections
     request = tables.RestoreRequest(tuple(table or ()), tuple(where_key or ()), into, swap=swap)
     if whole and request != tables.RestoreRequest():
@@ -188,16 +212,16 @@ def restore(
     if dry_run:
         plan_rebuild = whole_database.plan_rebuild
         plan = plan_rebuild(manifest, conninfo) if whole else tables.plan_restore(manifest, conninfo, request).lines()
-        print_outcome({"plan": plan}, "\n".join(plan), as_json=as_json)
+        print_outcome({"status": manifest.status, "plan": plan}, "\n".join(plan), as_json=as_json)
     elif whole:
-        with interruptible(lambda: whole_database.remains(conninfo)), told(verbose=verbose) as progress:
+        with interruptible(lambda: whole_database.remains(conninfo)), progress_lines(verbose=verbose) as progress:
             rebuilt = whole_database.rebuild(manifest, store, conninfo, connections=connections, progress=progress)
-        print_outcome(rebuilt.summary(), "\n".join(rebuilt.lines()), as_json=as_json)
+        print_outcome(rebuilt.summary() | {"status": manifest.status}, "\n".join(rebuilt.lines()), as_json=as_json)
     else:
         left = partial(tables.remains, manifest, conninfo, request)
-        with interruptible(left), told(verbose=verbose) as progress:
+        with interruptible(left), progress_lines(verbose=verbose) as progress:
             restored = tables.restore(manifest, store, conninfo, request, connections=connections, progress=progress)
-        print_outcome(restored.summary(), "\n".join(restored.lines()), as_json=as_json)
+        print_outcome(restored.summary() | {"status": manifest.status}, "\n".join(restored.lines()), as_json=as_json)
 
 
 @app.command()
@@ -212,12 +236,13 @@ def drill(
     from mindguard.snapshots.restore.drill import drill_stored
 
     settings, store, conninfo = _settings_store_target(to)
-    with interruptible(lambda: "the scratch database is dropped"), told(verbose=verbose) as progress:
+    with interruptible(lambda: "the scratch database is dropped"), progress_lines(verbose=verbose) as progress:
         proof = drill_stored(
             snapshot_id,
             store,
             conninfo,
             now=datetime.now(UTC),
+            kept_for=timedelta(days=settings.snapshot.retention.days),
             connections=settings.snapshot.connections,
             progress=progress,
         )
@@ -231,6 +256,9 @@ def drill(
 def expire(
     *,
     apply: Annotated[bool, typer.Option("--apply", help="Carry out the plan instead of only showing it.")] = False,
+    orphans: Annotated[
+        bool, typer.Option("--orphans", help="Also remove parts without a snapshot that are unexpectedly many.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show which snapshots expire and why. With --apply, remove them and what no snapshot needs any more."""
@@ -238,13 +266,16 @@ def expire(
 
     settings, store = settings_and_store()
     with interruptible(lambda: "run it again to remove the rest" if apply else "nothing was removed"):
-        expired = expire_snapshots(store, settings.snapshot.retention, now=datetime.now(UTC), apply=apply)
+        expired = expire_snapshots(
+            store, settings.snapshot.retention, now=datetime.now(UTC), apply=apply, any_orphans=orphans
+        )
     if as_json:
         print_json(expired.summary())
     else:
         _print_plan(expired.decisions, settings)
         for line in (*expired.locked, *(f"not of this package, left alone: {key}" for key in expired.foreign)):
             typer.echo(line)
+        typer.echo(f"no snapshot needs {expired.planned}")
         typer.echo(
             f"expired {len(expired.snapshots)} snapshots, deleted {expired.objects} objects "
             f"({expired.bytes / 1e6:,.1f} MB), aborted {expired.uploads} uploads"
@@ -279,6 +310,14 @@ def release(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
     released = release_snapshot(store, snapshot_id)
     facts = {"snapshot_id": released, "held": False}
     print_outcome(facts, f"snapshot {released} is no longer held", as_json=as_json)
+
+
+def _print_notes(manifest: Manifest) -> None:
+    """Print what a person must know who relies on this snapshot."""
+    for reason in manifest.quarantined_for:
+        typer.secho(f"QUARANTINED, does not count as good: {reason}", err=True, fg="red")
+    for line in manifest.not_held:
+        typer.echo(f"not held: {line}")
 
 
 def _row(listed: dict[str, Any], zone: ZoneInfo) -> tuple[str, ...]:

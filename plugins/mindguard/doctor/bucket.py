@@ -92,6 +92,8 @@ class Bucket:
             return self._diagnosis("unknown", check, f"the store does not answer: {code}{hint}")
         except BotoCoreError as error:
             return self._diagnosis("unknown", check, f"the store does not answer: {type(error).__name__}")
+        except StoreError as error:  # something else answers in its place
+            return self._diagnosis("unknown", check, f"the store does not answer: {error}")
         return answer
 
 

@@ -9,9 +9,11 @@ from typing import Any
 from mindguard.connections import Connection, s3_client
 from mindguard.doctor.bucket import Bucket, error_code, versioned
 from mindguard.doctor.diagnosis import Diagnosis
+from mindguard.snapshots.storage.answers import refuse_foreign
 from mindguard.snapshots.storage.content import Content
-from mindguard.snapshots.storage.s3_errors import ObjectExists, StoreError
+from mindguard.snapshots.storage.s3_errors import ForeignAnswer, ObjectExists, StoreError
 
+_TOLERATED_S = 600
 _WHEN_REQUIRED = '"config_kwargs": {"request_checksum_calculation": "when_required"}'
 
 
@@ -34,6 +36,7 @@ class BucketAccess(Bucket):
             return
         yield self._diagnosis("pass", "write", "a probe was written with SHA-256 and read back unchanged")
         yield self._second_write(key)
+        yield self._listed(key)
 
     def _second_write(self, key: str) -> Diagnosis:
         """Write other bytes under the same key, which must be refused, and look what the key holds afterwards."""
@@ -54,6 +57,22 @@ class BucketAccess(Bucket):
                 "the store ignores If-None-Match, so two runs could overwrite each other – use a store that honours it"
             )
         return self._diagnosis("error", "create-only", text)
+
+    def _listed(self, key: str) -> Diagnosis:
+        """Check that a listing has a new object, with the right time: expiry judges by both."""
+        now = self._store.clock()
+        found = [each for each in self._store.listing(key.removeprefix(f"{self._store.prefix}/")) if each.key == key]
+        if not found:
+            text = "an object that has just been written is not listed – use a store with consistent listings"
+            return self._diagnosis("error", "listing", text)
+        off_s = abs((found[0].written_at - now).total_seconds())
+        if off_s > _TOLERATED_S:
+            text = (
+                f"a new object is listed with a time {off_s / 60:,.0f} minutes away from the store's own clock, "
+                "so expiry would misjudge its age – do not let snapshots expire in this store"
+            )
+            return self._diagnosis("error", "listing", text)
+        return self._diagnosis("pass", "listing", "a new object is listed at once, with the right time")
 
     def _refused(self) -> str:
         """Return the remedy for a refused write, found by leaving out one part of the write after another."""
@@ -106,13 +125,18 @@ class BucketAccess(Bucket):
         extra["config_kwargs"] = {**(connection.extra.get("config_kwargs") or {}), "signature_version": "unsigned"}
         anonymous = s3_client(Connection(connection.conn_id, "aws", extra=extra))
         where: Any = {"Bucket": self._store.bucket}
-        attempts: dict[str, Callable[[], Any]] = {
-            "read": lambda: anonymous.get_object(**where, Key=self._keys[0]),
-            "listed": lambda: anonymous.list_objects_v2(**where, MaxKeys=1),
+        refuse_foreign(anonymous)
+        attempts: dict[str, Callable[[], bool]] = {
+            "read": lambda: anonymous.get_object(**where, Key=self._keys[0])["Body"].read() == self._body,
+            "listed": lambda: "IsTruncated" in anonymous.list_objects_v2(**where, MaxKeys=1),
         }
         for action, attempt in attempts.items():
             try:
-                attempt()
+                if not attempt():
+                    raise ForeignAnswer("something else than the store answers")
+            except StoreError as error:
+                yield self._diagnosis("unknown", "public access", f"could not be tested: {error}")
+                return
             except ClientError as error:
                 if error_code(error) in {"NoSuchKey", "404"}:
                     yield self._diagnosis("unknown", "public access", "no probe could be written to test this with")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mindguard import postgres_session
 from mindguard.connections import Resolve, postgres_conninfo
 from mindguard.doctor.diagnosis import Diagnosis, clock, tried
+from mindguard.doctor.tables import examine_tables, rights
 from mindguard.errors import MindGuardError
 from mindguard.postgres_session import NoOwnSession
 from mindguard.settings import Settings
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-_EXTRA_CONNECTIONS = 2  # one that holds the exported snapshot, and one for pg_dump
+_EXTRA_CONNECTIONS = 3  # one that holds the exported snapshot, one that watches it, and one for pg_dump
 
 
 def examine_source(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
@@ -54,8 +55,8 @@ def examine_source(settings: Settings, resolve: Resolve, now: Callable[[], datet
             role = identifier(limits["role"]).as_string()
             text = f"the role may open {limits['connection_limit']} connections, a run opens {needed} – "
             yield Diagnosis("error", conn_id, "connections", f"{text}ALTER ROLE {role} CONNECTION LIMIT {needed}")
-        for table in settings.snapshot.tables:
-            yield from tried(table.name, "read", _table(connection, conninfo, table.name, table.part_by, limits))
+        role = identifier(limits["role"]).as_string()
+        yield from tried(conn_id, "tables", examine_tables(connection, conninfo, settings.snapshot.tables, role))
 
 
 def examine_drill(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
@@ -98,12 +99,12 @@ def examine_restore(settings: Settings, resolve: Resolve, now: Callable[[], date
         else:
             text = f"the role may not create one to restore into – GRANT CREATE ON DATABASE {database} TO {role}"
             yield Diagnosis("error", conn_id, "new schema", text)
+        found = rights(connection, settings.snapshot.tables)
         for table in settings.snapshot.tables:
-            rights = _rights(connection, table.name)
-            if rights is None:
+            if table.name not in found:
                 text = f"{table.name} is not in database {limits['database']}: a restore has nothing to compare with"
                 yield Diagnosis("warn", conn_id, "live table", f"{text} – correct the database if it should be there")
-            elif not rights["owned"]:
+            elif not found[table.name]["owned"]:
                 text = (
                     f"role {limits['role']} does not own {table.name}: a restored table can be compared, not swapped in"
                 )
@@ -198,33 +199,6 @@ def _schema_dump(conn_id: str, connection: Connection, limits: dict[str, Any]) -
         yield Diagnosis("error", conn_id, "schema dump", f"{text} – GRANT pg_read_all_data TO {role}")
         return
     yield Diagnosis("pass", conn_id, "schema dump", "every table and sequence of the database may be read")
-
-
-def _rights(connection: Connection, full_name: str) -> dict[str, Any] | None:
-    schema, name = full_name.split(".", 1)
-    return connection.execute(statement("select_rights"), {"schema": schema, "name": name}).fetchone()
-
-
-def _table(
-    connection: Connection, conninfo: str, name: str, part_by: str | None, limits: dict[str, Any]
-) -> Iterator[Diagnosis]:
-    role = identifier(limits["role"]).as_string()
-    rights = _rights(connection, name)
-    if rights and not rights["readable"]:
-        grant = f"GRANT pg_read_all_data TO {role}"
-        yield Diagnosis("error", name, "read", f"role {limits['role']} may not read it – {grant}")
-        return
-    if rights and rights["row_security"]:
-        text = f"row-level security would hide rows from role {limits['role']} – ALTER ROLE {role} BYPASSRLS"
-        yield Diagnosis("error", name, "read", text)
-        return
-    with open_source(conninfo, max_age_s=60) as source:
-        table = source.describe(name, part_by)
-        source.probe(table)
-    yield Diagnosis("pass", name, "read", f"readable, {table.bytes / 1e6:,.1f} MB, parts by {table.part_by}")
-    if not table.part_by_indexed:
-        text = f"no index begins with {table.part_by}, so each part scans the whole table – index it, or drop part_by"
-        yield Diagnosis("warn", name, "index", text)
 
 
 def _against_source(

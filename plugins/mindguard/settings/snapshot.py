@@ -23,6 +23,11 @@ class TableSettings(Section):
     part_by: str | None = Field(
         None, description="column by whose ranges the table is divided into parts; default: the primary key"
     )
+    inherited: Literal["own", "all"] | None = Field(
+        None,
+        description="for a table that others inherit from, which is refused without it: `own` takes its own rows, and "
+        "its children are tables like any other; `all` takes their rows as well, as rows of this table",
+    )
 
     @field_validator("name")
     @classmethod
@@ -104,6 +109,10 @@ class SnapshotSettings(Section):
     tables: tuple[TableSettings, ...] = Field(
         min_length=1, strict=False, description="tables in each snapshot; all are taken at one instant"
     )
+    large_objects: bool = Field(
+        default=False,
+        description="take the large objects that columns of type oid or lo refer to; `restore --whole` restores them",
+    )
     retention: RetentionSettings = RetentionSettings()
     gate: GateSettings = GateSettings()
     part_mb: int = Field(
@@ -118,6 +127,13 @@ class SnapshotSettings(Section):
         gt=0,
         description="largest rate in megabytes of rows per second at which an export reads, over all connections; "
         "null means no limit. The fingerprint scan runs inside the server and is not slowed down",
+    )
+    lock_timeout_s: float = Field(
+        10,
+        ge=1,
+        le=600,
+        description="seconds that an export waits for a lock, and that other sessions may wait for its own locks, "
+        "before it gives up",
     )
     max_age_minutes: int = Field(
         120, ge=1, description="minutes after which an export gives up, so as not to hold back vacuum on the source"

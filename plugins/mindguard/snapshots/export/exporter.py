@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,11 +18,12 @@ from mindguard.snapshots.export.read_rate import ReadRate
 from mindguard.snapshots.export.reader import Reader
 from mindguard.snapshots.export.reuse import Reuse
 from mindguard.snapshots.export.source import SourceSnapshot
+from mindguard.snapshots.export.source_errors import Stopped
 from mindguard.snapshots.export.source_table import PlannedPart, SourceTable
 from mindguard.snapshots.progress import Progress, Step
 from mindguard.snapshots.storage import manifest
 from mindguard.snapshots.storage.content import Content
-from mindguard.snapshots.storage.manifest import Manifest, Part, StoredObject, Table
+from mindguard.snapshots.storage.manifest import Column, Manifest, Part, StoredObject, Table
 from mindguard.snapshots.storage.s3_errors import ObjectExists
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import note_damage
@@ -35,10 +36,6 @@ class PartMismatch(MindGuardError):
     def __init__(self, key: str, what: str, *, expected: object, actual: object, hint: str = "run again") -> None:
         super().__init__(f"part {key}: {what} is {actual}, expected {expected}", hint=f"nothing was published; {hint}")
         self.key, self.expected, self.actual = key, expected, actual
-
-
-class Stopped(MindGuardError):
-    """The snapshot was stopped, or reached its maximum age, before it was complete."""
 
 
 @dataclass
@@ -90,7 +87,6 @@ class Exporter:
         settings: part size, number of connections, read rate and maximum age.
         previous: the newest snapshot, whose boundaries are kept; None if there is none.
         reuse: decides which stored objects this run may reuse, and how the others are named.
-        started: when the run began, by `time.monotonic`.
         progress: called with one line for each step.
     """
 
@@ -102,15 +98,13 @@ class Exporter:
         previous: Manifest | None,
         reuse: Reuse,
         *,
-        started: float,
         progress: Progress,
     ) -> None:
         self._source = source
         self._store = store
         self._settings = settings
-        self._previous = {table.name: table for table in previous.tables} if previous else {}
+        self._previous = {table.name: table for table in previous.contents} if previous else {}
         self._reuse = reuse
-        self._deadline = started + settings.max_age_minutes * 60
         self._progress = progress
         self._stopped = threading.Event()
         self._rate = ReadRate(settings.max_mb_per_s, self._check_going_on, sleep=self._stopped.wait)
@@ -148,7 +142,7 @@ class Exporter:
     def _submit(self, pool: ThreadPoolExecutor, table: SourceTable) -> tuple[SourceTable, list[Future[Part]]]:
         began = time.monotonic()
         before = self._previous.get(table.full_name)
-        boundaries = plan.boundaries_of(before.parts) if before and before.part_by == table.part_by else []
+        boundaries = plan.boundaries_of(before.parts) if before and _is_cut_alike(before, table) else []
         aim = plan.part_bytes(table.bytes, self._settings.part_mb * 1_000_000)
         parts = self._source.plan(table, boundaries, aim)
         rows = sum(part.rows for part in parts)
@@ -170,11 +164,7 @@ class Exporter:
     def _check_going_on(self) -> None:
         if self._stopped.is_set():
             raise Stopped("stopped before the snapshot was complete", hint="nothing was published; run again")
-        if time.monotonic() > self._deadline:
-            raise Stopped(
-                f"not complete after {self._settings.max_age_minutes} minutes; nothing was published",
-                hint="raise snapshot.max_age_minutes or snapshot.connections",
-            )
+        self._source.check_open()
 
     def _reader(self) -> Reader:
         """Return this thread's own connection to the snapshot, which is opened for the thread's first part."""
@@ -285,6 +275,7 @@ def _record(table: SourceTable, parts: tuple[Part, ...]) -> Table:
     return Table(
         name=table.full_name,
         kind=table.kind,
+        inherited=table.inherited,
         columns=table.columns,
         primary_key=table.primary_key,
         part_by=table.part_by,
@@ -292,3 +283,12 @@ def _record(table: SourceTable, parts: tuple[Part, ...]) -> Table:
         fingerprint=manifest.combine(part.fingerprint for part in parts),
         parts=parts,
     )
+
+
+def _is_cut_alike(before: Table, table: SourceTable) -> bool:
+    """Return whether boundaries of an earlier snapshot mean the same now: same column, same type and collation."""
+    return before.part_by == table.part_by and _key_type(before.columns, before) == _key_type(table.columns, table)
+
+
+def _key_type(columns: Iterable[Column], table: Table | SourceTable) -> tuple[str, str | None] | None:
+    return next(((each.type, each.collation) for each in columns if each.name == table.part_by), None)

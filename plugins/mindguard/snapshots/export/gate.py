@@ -8,19 +8,24 @@ from mindguard.settings.snapshot import GateSettings
 from mindguard.snapshots.storage.manifest import Manifest, Table
 
 
-def suspicions(tables: Sequence[Table], last_good: Manifest | None, gate: GateSettings) -> tuple[str, ...]:
+def suspicions(
+    tables: Sequence[Table], last_good: Manifest | None, gate: GateSettings, *, unreadable: bool = False
+) -> tuple[str, ...]:
     """Return the reasons why the tables do not look like the last good snapshot a day later, one line for each.
 
     Pure: the decision depends on the arguments alone.
 
     Args:
         tables: the tables of the new snapshot.
-        last_good: the last snapshot that is not quarantined; if None, nothing is suspicious.
+        last_good: the last snapshot that is not quarantined; None if there is none that can be read.
         gate: thresholds, and the tables for which a change is expected.
+        unreadable: whether there are earlier snapshots that cannot be read. If none can, nothing shows that the tables
+            are as they were.
     """
     if last_good is None:
-        return ()
-    before = {table.name: table for table in last_good.tables}
+        unknown = [table.name for table in tables if unreadable and table.name not in gate.expected]
+        return tuple(f"{name} cannot be compared, because no earlier good snapshot can be read" for name in unknown)
+    before = {table.name: table for table in last_good.contents}
     found = []
     for table in tables:
         if table.name in before and table.name not in gate.expected:

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from mindguard.snapshots.storage.manifest import FORMAT, Column, Part
+from mindguard.snapshots.storage.manifest import Column, Part
+
+CONTENT_FORMAT = 1
+"""How the bytes of parts are to be read. A change makes the next snapshot write every part anew."""
 
 _SMALLEST_PART = 512_000
 _PARTS = 96
@@ -111,7 +114,7 @@ def content_id(
     the part that a snapshot needs or has another name.
     """
     content = {
-        "format": FORMAT,
+        "format": CONTENT_FORMAT,
         "table": table,
         "columns": [[c.name, c.type, c.encoding, c.collation] for c in columns],
         "range": [part_by, key_range.lower, key_range.upper],

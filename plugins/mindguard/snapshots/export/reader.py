@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from mindguard.snapshots.export.source_errors import SourceError, first_line
+from mindguard.snapshots.database_errors import cause, described
+from mindguard.snapshots.export.source_errors import SourceError
 from mindguard.snapshots.export.source_table import PlannedPart
 from mindguard.snapshots.export.statements import export_statement
 
@@ -66,4 +67,4 @@ def _adbc_explained() -> Iterator[None]:
     try:
         yield
     except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
-        raise SourceError(f"the source failed while it was read: {first_line(error)}") from error
+        raise SourceError(f"the source failed while it was read: {described(error)}") from cause(error)

@@ -76,7 +76,7 @@ class Reuse:
 
     def _is_sound(self, key: str) -> bool:
         """Return whether no damage is noted; a damaged object is not reused, so the next snapshot stores a good one."""
-        return self._store.layout.damage_key(key) not in self._damaged
+        return self._damaged.isdisjoint(self._store.layout.damage_keys(key))
 
     def find_any(self, keys: Iterable[str]) -> StoredObject | None:
         """Return the first object that `find` has for one of these keys, or None.

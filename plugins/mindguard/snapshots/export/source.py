@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard import postgres_session
+from mindguard.errors import MindGuardError
 from mindguard.postgres_session import pinned
 from mindguard.snapshots import pgtools
+from mindguard.snapshots.database_errors import cause
 from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.plan import KeyRange
 from mindguard.snapshots.export.reader import Reader
 from mindguard.snapshots.export.source_errors import ColumnMissing, SourceError, TableMissing, explained
-from mindguard.snapshots.export.source_table import PHYSICAL_POSITION, PlannedPart, SourceColumn, SourceTable
+from mindguard.snapshots.export.source_table import (
+    LARGE_OBJECTS,
+    PHYSICAL_POSITION,
+    POSITION_ORDER,
+    KeyOrder,
+    PlannedPart,
+    SourceColumn,
+    SourceTable,
+)
 from mindguard.snapshots.export.statements import digested, part_number, range_test, time_out_of_range
+from mindguard.snapshots.export.watch import Watch
 from mindguard.snapshots.pgtools import DumpedSchema
 from mindguard.snapshots.storage import manifest
-from mindguard.snapshots.storage.manifest import Enum, Sequence
-from mindguard.sql import fragment, identifier, joined, literal, statement
+from mindguard.snapshots.storage.manifest import Enum
+from mindguard.sql import fragment, identifier, joined, literal, raw, statement
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg.sql import Composed
 
 _KINDS: dict[str, Literal["table", "partitioned table", "materialized view"]] = {
     "r": "table",
@@ -30,6 +43,8 @@ _KINDS: dict[str, Literal["table", "partitioned table", "materialized view"]] = 
 }
 _OTHER_KINDS = {"v": "a view", "f": "a foreign table", "S": "a sequence", "i": "an index", "c": "a type"}
 _MINIMUM_VERSION = 14_00_00
+_TRIES = 3
+_SEQUENCES_AT_ONCE = 500
 
 
 class TableFingerprint(NamedTuple):
@@ -39,27 +54,78 @@ class TableFingerprint(NamedTuple):
     fingerprint: str
 
 
+class Chosen(NamedTuple):
+    """A table to read, as the settings name it.
+
+    Attributes:
+        name: `schema.table`, unquoted.
+        part_by: the column that cuts the table into parts. None takes the first column of the primary key, or the
+            physical position if there is no primary key. A column whose type has no order counts as None.
+        inherited: for a table that others inherit from: read its `own` rows or `all`; None refuses such a table.
+    """
+
+    name: str
+    part_by: str | None = None
+    inherited: Literal["own", "all"] | None = None
+
+
+class _Member(NamedTuple):
+    """A table, partition or inheritance child whose rows are read, and the file that holds them."""
+
+    oid: int
+    filenode: int
+    kind: str
+    persistence: str
+    name: str
+
+
 class SourceSnapshot:
     """An open REPEATABLE READ, READ ONLY transaction whose snapshot other connections can join.
 
     `open_source` makes one. All methods see the database as it was at that one instant.
     """
 
-    def __init__(self, conninfo: str, connection: psycopg.Connection[dict[str, Any]], max_age_s: int) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        connection: psycopg.Connection[dict[str, Any]],
+        *,
+        max_age_s: float,
+        lock_timeout_s: float,
+        watch: Watch | None = None,
+    ) -> None:
         self._conninfo = conninfo
         self._connection = connection
+        self._ends = time.monotonic() + max_age_s
+        self._lock_timeout_s = lock_timeout_s
+        self._watch = watch
         self._max_age_s = max_age_s
-        self._connection.execute(pinned(max_age_s))
+        self._connection.execute(self._pin_statement())
         facts = self._one("select_source")
         self.server_version: int = facts["server_version"]
         _refuse_unfit(facts)
+        self._utf8 = facts["encoding"] == "UTF8"
+        self._standby: bool = facts["standby"]
         self.identity = manifest.SourceIdentity(
             database=facts["database"],
             server_version=facts["server_version"],
             system_identifier=self._system_identifier(),
+            search_path=facts["search_path"],
             lsn=facts["lsn"],
             exported_snapshot=self._one("export_snapshot")["pg_export_snapshot"],
         )
+
+    def check_open(self) -> None:
+        """Raise the watch's verdict if it has ended this snapshot's sessions.
+
+        Raises:
+            SourceError: the run had to give up.
+        """
+        if self._watch and self._watch.verdict:
+            raise self._watch.verdict
+
+    def _pin_statement(self) -> Composed:
+        return pinned(self._max_age_s, lock_timeout_s=self._lock_timeout_s)
 
     def _one(self, name: str, **values: Any) -> dict[str, Any]:
         row = self._connection.execute(statement(name), values).fetchone()
@@ -76,57 +142,172 @@ class SourceSnapshot:
         except psycopg.errors.InsufficientPrivilege:
             return None
 
-    def describe(self, full_name: str, part_by: str | None) -> SourceTable:
-        """Look a table up in the catalog.
+    def describe(self, full_name: str, part_by: str | None = None) -> SourceTable:
+        """Look one table up; see `describe_all`. Of a table that others inherit from, only its own rows count."""
+        return self.describe_all([Chosen(full_name, part_by, "own")])[0]
 
-        Args:
-            full_name: `schema.table`, unquoted.
-            part_by: the column that cuts the table into parts. None takes the first column of the primary key, or
-                the physical position if there is no primary key.
+    def describe_all(self, chosen: Sequence[Chosen]) -> list[SourceTable]:
+        """Look the tables up in the catalog.
 
         Raises:
-            TableMissing: the table does not exist, or is of a kind that has no rows of its own.
-            ColumnMissing: the table has no column `part_by`.
-            SourceError: the role may not read the table.
+            TableMissing: a table does not exist, or is of a kind that has no rows of its own.
+            ColumnMissing: a table has no column `part_by`.
+            SourceError: the role may not read a table, or its rows cannot be taken and restored as asked.
         """
-        schema, _, name = full_name.partition(".")
-        found = self._connection.execute(statement("select_table"), {"schema": schema, "name": name}).fetchone()
+        names = [each.name.partition(".") for each in chosen]
+        found = {
+            f"{row['schema']}.{row['name']}": row
+            for row in self._connection.execute(
+                statement("select_table"),
+                {"schemas": [schema for schema, _, _ in names], "relations": [name for _, _, name in names]},
+            )
+        }
+        for each in chosen:
+            self._refuse_unreadable(each.name, found.get(each.name))
+        oids = [found[each.name]["oid"] for each in chosen]
+        columns = self._by_table("select_columns", oids)
+        primary_keys = {
+            oid: tuple(row["name"] for row in rows) for oid, rows in self._by_table("select_primary_key", oids).items()
+        }
+        keys: dict[int, str] = {}
+        for each, oid in zip(chosen, oids, strict=True):
+            known = [row["name"] for row in columns.get(oid, ())]
+            if each.part_by and each.part_by not in known:
+                raise ColumnMissing(
+                    f"{each.name} has no column {each.part_by!r}", hint=f"part_by can be one of {', '.join(known)}"
+                )
+            if key := each.part_by or next(iter(primary_keys.get(oid, ())), None):
+                keys[oid] = key
+        orders = {
+            row["table_oid"]: KeyOrder.from_catalog(row)
+            for row in self._connection.execute(
+                statement("select_key_order"), {"tables": list(keys), "names": list(keys.values())}
+            )
+        }
+        trees = self._trees(oids)
+        described, asked = [], {each.name for each in chosen}
+        for each, oid in zip(chosen, oids, strict=True):
+            rows = columns.get(oid, [])
+            key_row = next((row for row in rows if oid in orders and row["name"] == keys[oid]), None)
+            has_children = found[each.name]["kind"] == "r" and len(trees[oid]) > 1
+            if has_children and not each.inherited:
+                raise _inherited_unsaid(each.name, trees[oid])
+            described.append(
+                SourceTable(
+                    schema=found[each.name]["schema"],
+                    name=found[each.name]["name"],
+                    oid=oid,
+                    kind=_KINDS[found[each.name]["kind"]],
+                    inherited=each.inherited if has_children else None,
+                    bytes=found[each.name]["bytes"],
+                    source_columns=tuple(map(SourceColumn.from_catalog, rows)),
+                    primary_key=primary_keys.get(oid, ()),
+                    part_by=keys[oid] if key_row else PHYSICAL_POSITION,
+                    order=orders[oid] if key_row else POSITION_ORDER,
+                    part_by_nullable=bool(key_row and not key_row["not_null"]),
+                    part_by_indexed=bool(key_row is None or key_row["indexed"]),
+                    unlogged=found[each.name]["persistence"] == "u",
+                    children_left_out=tuple(
+                        member.name
+                        for member in trees[oid][1:]
+                        if has_children and each.inherited == "own" and member.name not in asked
+                    ),
+                )
+            )
+        self._refuse_rows_elsewhere(described, trees)
+        return described
+
+    def _refuse_unreadable(self, name: str, found: dict[str, Any] | None) -> None:
         if found is None:
             raise TableMissing(
-                f"table {full_name} does not exist in database {self.identity.database}",
+                f"table {name} does not exist in database {self.identity.database}",
                 hint="correct snapshot.tables in the settings",
             )
         if found["kind"] not in _KINDS:
             raise TableMissing(
-                f"{full_name} is {_OTHER_KINDS.get(found['kind'], 'not a table')}",
+                f"{name} is {_OTHER_KINDS.get(found['kind'], 'not a table')}",
                 hint="name the base tables in snapshot.tables",
             )
         if not found["readable"]:
-            raise SourceError(f"no right to read {full_name}", hint="GRANT pg_read_all_data to the connection's role")
-        rows = self._connection.execute(statement("select_columns"), {"oid": found["oid"]}).fetchall()
-        primary_key = tuple(
-            row["attname"] for row in self._connection.execute(statement("select_primary_key"), {"oid": found["oid"]})
-        )
-        key = part_by or (primary_key[0] if primary_key else PHYSICAL_POSITION)
-        key_row = next((row for row in rows if row["name"] == key), None)
-        if key_row is None and key != PHYSICAL_POSITION:
-            raise ColumnMissing(
-                f"{full_name} has no column {key!r}",
-                hint=f"part_by can be one of {', '.join(row['name'] for row in rows)}",
+            raise SourceError(f"no right to read {name}", hint="GRANT pg_read_all_data to the connection's role")
+        if found["extension"]:
+            raise SourceError(
+                f"{name} belongs to extension {found['extension']}, which fills it itself when it is created; "
+                "a restore could not put these rows in place",
+                hint="copy what you need into a table of your own, and name that one in snapshot.tables",
             )
-        return SourceTable(
-            schema=schema,
-            name=name,
-            oid=found["oid"],
-            kind=_KINDS[found["kind"]],
-            bytes=found["bytes"],
-            source_columns=tuple(map(SourceColumn.from_catalog, rows)),
-            primary_key=primary_key,
-            part_by=key,
-            part_by_type=key_row["type"] if key_row else "tid",
-            part_by_nullable=bool(key_row and not key_row["not_null"]),
-            part_by_indexed=bool(key_row is None or key_row["indexed"]),
-        )
+
+    def _refuse_rows_elsewhere(self, tables: list[SourceTable], trees: dict[int, list[_Member]]) -> None:
+        """Raise SourceError for rows that are in another database, that a standby lacks, or that would come twice."""
+        owners: dict[int, SourceTable] = {}
+        for table in tables:
+            members = trees[table.oid] if table.has_rows_below else trees[table.oid][:1]
+            for member in members:
+                if member.kind == "f":
+                    raise SourceError(
+                        f"{member.name}, a part of {table.full_name}, is a foreign table: its rows are elsewhere",
+                        hint="detach it, or name the other partitions in snapshot.tables instead of the whole table",
+                    )
+                if member.persistence == "u" and self._standby:
+                    raise SourceError(
+                        f"{member.name} is unlogged, and this server is a standby, which does not have its rows",
+                        hint="take snapshots of unlogged tables from the primary",
+                    )
+                if member.oid in owners:
+                    raise SourceError(
+                        f"the rows of {member.name} would be in the snapshot twice: in {owners[member.oid].full_name} "
+                        f"and in {table.full_name}",
+                        hint="remove one of the two from snapshot.tables",
+                    )
+                owners[member.oid] = table
+
+    def _by_table(self, name: str, oids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+        grouped: dict[int, list[dict[str, Any]]] = {}
+        for row in self._connection.execute(statement(name), {"tables": list(oids)}):
+            grouped.setdefault(row["table_oid"], []).append(row)
+        return grouped
+
+    def _trees(self, oids: Sequence[int]) -> dict[int, list[_Member]]:
+        """Return each table with its partitions or inheritance children, itself first."""
+        return _trees(self._connection, oids)
+
+    def changed(self, tables: Sequence[SourceTable]) -> str | None:
+        """Return what has changed since this snapshot's instant, although the snapshot should not have seen it.
+
+        TRUNCATE and a rewrite of the table are not subject to the snapshot: afterwards it sees no rows, or others. A
+        partition or child that is attached brings its old rows along. A label of an enum is written as it is now.
+
+        Returns:
+            The name of a relation or type that has changed; None if all are as they were.
+        """
+        from psycopg.rows import dict_row
+
+        oids = [table.oid for table in tables]
+        then, enums_then = self._trees(oids), set(_enums(self._connection, oids))
+        with postgres_session.connect(self._conninfo, row_factory=dict_row) as connection:
+            connection.execute(self._pin_statement())
+            now, enums_now = _trees(connection, oids), set(_enums(connection, oids))
+        for table in tables:
+            read_then, read_now = (
+                set(trees.get(table.oid, ())[: None if table.has_rows_below else 1]) for trees in (then, now)
+            )
+            if read_then != read_now:
+                return min(member.name for member in read_then ^ read_now)
+        # A label that was added is in no row of the snapshot.
+        renamed = [each.name for each in enums_then if not _grown(each, enums_now)]
+        return f"type {min(renamed)}" if renamed else None
+
+    def check_unchanged(self, tables: Sequence[SourceTable]) -> None:
+        """Check, after the last row was read, that what was read is what was locked.
+
+        Raises:
+            SourceError: a table was rewritten, or got another partition or child, since the snapshot's instant.
+        """
+        if name := self.changed(tables):
+            raise SourceError(
+                f"{name} was changed, attached or detached while the snapshot was taken; nothing was published",
+                hint="run again when no migration runs",
+            )
 
     def probe(self, table: SourceTable) -> None:
         """Read one row, so that what would stop an export is found now.
@@ -140,15 +321,14 @@ class SourceSnapshot:
             with self._connection.transaction():
                 self._connection.execute(statement("probe_table", table=table.relation))
         except psycopg.Error as error:
-            raise explained(error) from error
+            raise explained(error) from cause(error)
 
-    def enums(self, tables: list[SourceTable]) -> tuple[Enum, ...]:
+    def enums(self, tables: Sequence[SourceTable]) -> tuple[Enum, ...]:
         """Return the enum types that the tables' columns use, directly or inside arrays and domains."""
-        found = self._connection.execute(statement("select_enums"), {"tables": [table.oid for table in tables]})
-        return tuple(Enum(name=row["name"], labels=tuple(row["labels"])) for row in found)
+        return _enums(self._connection, [table.oid for table in tables])
 
-    def sequences(self, tables: list[SourceTable]) -> tuple[Sequence, ...]:
-        """Return the positions of the sequences that feed the tables' columns.
+    def sequences(self, tables: Sequence[SourceTable]) -> tuple[manifest.Sequence, ...]:
+        """Return the positions of the database's sequences: a function or the application may feed a column from any.
 
         Call it after the rows were read: sequences are not part of the transaction's snapshot, so one that is read
         later is never behind the rows.
@@ -156,17 +336,55 @@ class SourceSnapshot:
         found = self._connection.execute(
             statement("select_sequences"), {"tables": [table.oid for table in tables]}
         ).fetchall()
-        states = [
-            self._connection.execute(
-                statement("read_sequence", sequence=identifier(row["schema"], row["relation"]))
-            ).fetchone()
-            for row in found
+        read: list[manifest.Sequence] = []
+        for first in range(0, len(found), _SEQUENCES_AT_ONCE):
+            states = [
+                statement(
+                    "read_sequence",
+                    relation=literal(row["name"]),
+                    sequence=identifier(row["schema"], row["relation"]),
+                )
+                for row in found[first : first + _SEQUENCES_AT_ONCE]
+            ]
+            rows = self._connection.execute(fragment("{states}", states=joined(" union all ", states)))
+            read += [manifest.Sequence.model_validate(row) for row in rows]
+        return tuple(read)
+
+    def large_objects(self, tables: Sequence[SourceTable]) -> SourceTable | None:
+        """Return the large objects that the tables' columns refer to, as a table of number and content.
+
+        Returns:
+            None if no column could refer to one.
+        """
+        references = [
+            fragment("select {column}::oid from {table}", column=identifier(each.column.name), table=table.relation)
+            for table in tables
+            for each in table.source_columns
+            if each.may_be_large_object
         ]
-        return tuple(
-            Sequence(name=row["name"], last_value=state["last_value"], is_called=state["is_called"])
-            for row, state in zip(found, states, strict=True)
-            if state
+        if not references:
+            return None
+        size = self._one("measure_objects")["bytes"]
+        return SourceTable(
+            **LARGE_OBJECTS, bytes=size, query=statement("select_objects", references=joined(" union all ", references))
         )
+
+    def not_held(self, tables: Sequence[SourceTable]) -> tuple[str, ...]:
+        """Return a line for each column of the tables that refers to large objects, which no part holds."""
+        lines = []
+        for table in tables:
+            for each in table.source_columns:
+                if not each.may_be_large_object:
+                    continue
+                found = self._connection.execute(
+                    statement("count_references", column=identifier(each.column.name), table=table.relation)
+                ).fetchone()
+                if found and found["objects"]:
+                    lines.append(
+                        f"{table.full_name}.{each.column.name} refers to {found['objects']:,} large objects; "
+                        "their content is not in the snapshot"
+                    )
+        return tuple(lines)
 
     def plan(self, table: SourceTable, previous: list[str], part_bytes: int) -> list[PlannedPart]:
         """Cut the table into parts, and count and digest the rows of each.
@@ -180,7 +398,8 @@ class SourceSnapshot:
         Returns:
             The parts in key order; ranges without rows are left out.
         """
-        parts = self._fingerprint(table, plan.WHOLE, previous or self._first_boundaries(table, part_bytes))
+        kept = self._sorted(table, previous) if previous else []
+        parts = self._fingerprint(table, plan.WHOLE, kept or self._first_boundaries(table, part_bytes))
         row_bytes = table.bytes / max(sum(part.rows for part in parts), 1)
         planned: list[PlannedPart] = []
         for part in parts:
@@ -194,10 +413,34 @@ class SourceSnapshot:
         parts = self._fingerprint(table, plan.WHOLE, [])
         return TableFingerprint(sum(part.rows for part in parts), manifest.combine(part.fingerprint for part in parts))
 
+    def _sorted(self, table: SourceTable, boundaries: list[str]) -> list[str]:
+        """Return the boundaries in the key's present order, each once; none if they are no keys any more.
+
+        The database's default collation, or its version, may have changed since the previous snapshot.
+        """
+        import psycopg
+
+        order = table.order
+        try:
+            with self._connection.transaction():
+                found = self._connection.execute(
+                    statement(
+                        "sort_boundaries",
+                        type=raw(order.type),
+                        collation=order.collate,
+                        boundaries=literal(boundaries),
+                    )
+                ).fetchall()
+        except (psycopg.DataError, psycopg.ProgrammingError):
+            return []
+        return [row["boundary"] for row in found]
+
     def _first_boundaries(self, table: SourceTable, part_bytes: int) -> list[str]:
         pieces = plan.pieces(table.bytes, part_bytes)
         if pieces == 1:
             return []
+        if table.query:  # which cannot be sampled
+            return self._boundaries_within(table, plan.WHOLE, pieces)
         if table.part_by == PHYSICAL_POSITION:
             return plan.block_boundaries(table.bytes, part_bytes)
         found = self._connection.execute(
@@ -231,7 +474,7 @@ class SourceSnapshot:
             statement(
                 "fingerprint_parts",
                 part=part_number(table, boundaries),
-                values=joined(", ", map(digested, table.source_columns)),
+                values=joined(", ", [digested(each, utf8=self._utf8) for each in table.source_columns]),
                 time_out_of_range=time_out_of_range(table.columns),
                 table=table.relation,
                 range=range_test(table, within),
@@ -250,7 +493,12 @@ class SourceSnapshot:
 
     def dump_schema(self) -> DumpedSchema:
         """Dump the whole database's schema."""
-        return pgtools.dump_schema(self._conninfo, self.identity.exported_snapshot)
+        return pgtools.dump_schema(
+            self._conninfo,
+            self.identity.exported_snapshot,
+            lock_timeout_s=self._lock_timeout_s,
+            timeout_s=max(self._ends - time.monotonic(), 1),
+        )
 
     def reader(self) -> Reader:
         """Open another connection that sees the same instant. Each thread needs its own, and closes it."""
@@ -278,13 +526,48 @@ def _refuse_unfit(facts: dict[str, Any]) -> None:
         )
 
 
+def _trees(connection: psycopg.Connection[dict[str, Any]], oids: Sequence[int]) -> dict[int, list[_Member]]:
+    trees: dict[int, list[_Member]] = {oid: [] for oid in oids}
+    for row in connection.execute(statement("select_tree"), {"tables": list(oids)}):
+        member = _Member(**{name: row[name] for name in _Member._fields})
+        trees[row["top"]].insert(0 if member.oid == row["top"] else len(trees[row["top"]]), member)
+    return trees
+
+
+def _enums(connection: psycopg.Connection[dict[str, Any]], oids: Sequence[int]) -> tuple[Enum, ...]:
+    found = connection.execute(statement("select_enums"), {"tables": list(oids)})
+    return tuple(Enum(name=row["name"], labels=tuple(row["labels"])) for row in found)
+
+
+def _grown(then: Enum, now: Iterable[Enum]) -> bool:
+    """Return whether the enum still has every label that it had."""
+    return any(each.name == then.name and set(then.labels) <= set(each.labels) for each in now)
+
+
+def _inherited_unsaid(name: str, tree: Sequence[_Member]) -> SourceError:
+    children = [member.name for member in tree[1:]]
+    more = f" and {len(children) - 3} more" if len(children) > 3 else ""
+    return SourceError(
+        f"other tables inherit from {name}, so its rows may be in them: {', '.join(children[:3])}{more}",
+        hint="set `inherited: own` for it and name the children as tables, or `inherited: all` to take all as its rows",
+    )
+
+
 @contextmanager
-def open_source(conninfo: str, *, max_age_s: int) -> Iterator[SourceSnapshot]:
-    """Connect and export a snapshot, which lives until the block ends.
+def open_source(
+    conninfo: str, chosen: Sequence[Chosen] = (), *, max_age_s: float, lock_timeout_s: float = 10
+) -> Iterator[SourceSnapshot]:
+    """Connect, lock the tables against changes that a snapshot does not survive, and export a snapshot.
+
+    The snapshot and the locks live until the block ends. The locks stop no reader and no writer. If another session
+    waits for one of them longer than `lock_timeout_s`, the snapshot is given up.
 
     Args:
         conninfo: libpq connection string.
-        max_age_s: seconds after which the server ends any statement, so that a stuck run never holds back vacuum.
+        chosen: the tables to lock. Without any, nothing is locked or watched: then the caller must be sure that nobody
+            else changes the database.
+        max_age_s: seconds after which the sessions are ended, so that a stuck run never holds back vacuum.
+        lock_timeout_s: seconds that this session waits for a lock, and others may wait for its locks.
 
     Yields:
         The source as it is at this instant.
@@ -294,14 +577,77 @@ def open_source(conninfo: str, *, max_age_s: int) -> Iterator[SourceSnapshot]:
         NoOwnSession: a pooler is in between that shares server connections; nothing was read.
     """
     import psycopg
+    from psycopg.conninfo import make_conninfo
     from psycopg.rows import dict_row
 
+    conninfo = make_conninfo(conninfo, client_encoding="UTF8")
+    watch: Watch | None = None
     try:
-        with postgres_session.connect(conninfo, row_factory=dict_row, autocommit=True) as connection:
+        with ExitStack() as closing:
+            if chosen:
+                watch = closing.enter_context(Watch(conninfo, lock_timeout_s=lock_timeout_s, max_age_s=max_age_s))
+                conninfo = watch.conninfo
+            connection = closing.enter_context(
+                postgres_session.connect(conninfo, row_factory=dict_row, autocommit=True)
+            )
             postgres_session.require_own_session(connection)
+            conninfo = postgres_session.unlimited(conninfo, connection)
             connection.set_autocommit(False)
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
-            yield SourceSnapshot(postgres_session.unlimited(conninfo, connection), connection, max_age_s)
-    except psycopg.Error as error:
-        raise explained(error) from error
+            for _ in range(_TRIES):
+                _lock(connection, chosen, lock_timeout_s)
+                source = SourceSnapshot(
+                    conninfo, connection, max_age_s=max_age_s, lock_timeout_s=lock_timeout_s, watch=watch
+                )
+                if not chosen or not (changed := source.changed(source.describe_all(chosen))):
+                    break
+                connection.rollback()
+            else:
+                raise SourceError(
+                    f"{changed} was changed, attached or detached whenever it was to be locked",
+                    hint="run again when no migration runs",
+                )
+            yield source
+            source.check_open()
+    except (psycopg.Error, MindGuardError) as error:
+        if watch and watch.verdict:
+            raise watch.verdict from None
+        if isinstance(error, psycopg.Error):
+            raise explained(error) from cause(error)
+        raise
+
+
+def _lock(connection: psycopg.Connection[dict[str, Any]], chosen: Sequence[Chosen], lock_timeout_s: float) -> None:
+    """Lock the tables that can be locked, before any query gives the transaction its snapshot.
+
+    A lock that is taken after the snapshot comes too late: the snapshot sees no rows in a table that was truncated or
+    rewritten in between. What cannot be locked by name is left to `describe_all` and `changed`: a materialized view is
+    locked when it is first read.
+    """
+    import psycopg
+
+    if not chosen:
+        return
+    names = [each.name.partition(".") for each in chosen]
+    found = connection.execute(
+        statement("select_lockable"),
+        {"schemas": [schema for schema, _, _ in names], "relations": [name for _, _, name in names]},
+    ).fetchall()
+    connection.rollback()
+    inherited = {each.name: each.inherited for each in chosen}
+    tables = [
+        fragment(
+            "{only} {table}",
+            only=raw("only" if inherited[f"{row['schema']}.{row['name']}"] == "own" else ""),
+            table=identifier(row["schema"], row["name"]),
+        )
+        for row in found
+    ]
+    connection.execute(fragment("set local lock_timeout = {time}", time=literal(f"{lock_timeout_s * 1000:.0f}ms")))
+    if tables:
+        try:
+            connection.execute(statement("lock_shared", table=joined(", ", tables)))
+        except psycopg.errors.UndefinedTable:
+            # It was dropped since it was found; `describe_all` says so.
+            connection.rollback()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mindguard.errors import MindGuardError
+from mindguard.snapshots.database_errors import connection_hint, described, hides_rows
 
 if TYPE_CHECKING:
     import psycopg
@@ -22,16 +23,15 @@ class ColumnMissing(SourceError):
     """`part_by` names a column that the table does not have."""
 
 
-def first_line(error: BaseException) -> str:
-    """Return the first line of the error's text that is not blank, or the error's type if there is none."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+class Stopped(SourceError):
+    """The snapshot was stopped, or reached its maximum age, before it was complete."""
 
 
 def explained(error: psycopg.Error) -> SourceError:
     """Return the database's error as one line that says what to do."""
     import psycopg
 
-    line = first_line(error)
+    line = described(error)
     hints: list[tuple[type[Exception], str]] = [
         (psycopg.errors.InvalidPassword, "correct the password of the connection"),
         (psycopg.errors.InvalidAuthorizationSpecification, "correct the user of the connection"),
@@ -43,7 +43,7 @@ def explained(error: psycopg.Error) -> SourceError:
         (psycopg.errors.QueryCanceled, "raise snapshot.max_age_minutes or find out why the source is slow"),
         (psycopg.errors.UndefinedFunction, "choose another part_by: this column's type cannot be ordered"),
     ]
-    if "row-level security" in line:
+    if hides_rows(error):
         return SourceError(
             f"row-level security would hide rows: {line}",
             hint="ALTER ROLE … BYPASSRLS for the connection's role, else the snapshot would be incomplete",
@@ -54,7 +54,5 @@ def explained(error: psycopg.Error) -> SourceError:
         if isinstance(error, kind):
             return SourceError(line, hint=hint)
     if isinstance(error, psycopg.OperationalError):
-        if "password authentication failed" in str(error):
-            return SourceError(line, hint="correct the user or the password of the connection")
-        return SourceError(f"the database failed: {line}", hint="check that it is up and reachable from here")
+        return SourceError(f"the database failed: {line}", hint=connection_hint(error))
     return SourceError(f"the database refused: {line}")

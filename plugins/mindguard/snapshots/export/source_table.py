@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.plan import KeyRange
 from mindguard.snapshots.storage.manifest import Column
-from mindguard.sql import fragment, identifier
+from mindguard.sql import fragment, identifier, literal, raw
 
 if TYPE_CHECKING:
     from psycopg.sql import Composable
@@ -17,11 +17,53 @@ if TYPE_CHECKING:
 PHYSICAL_POSITION = "ctid"
 
 
-class FunctionName(NamedTuple):
-    """The name of a database function, unquoted."""
+class QualifiedName(NamedTuple):
+    """The name of a function, operator or collation with its schema, unquoted."""
 
     schema: str
     name: str
+
+
+@dataclass(frozen=True)
+class KeyOrder:
+    """The one order in which a table's rows are counted by part and read by part.
+
+    Operators are named with their schemas: an extension's type would otherwise be compared as something else, citext
+    for instance as text.
+
+    Attributes:
+        type: SQL type of the key, the base type of a domain.
+        less: the operator `<`.
+        at_least: the operator `>=`.
+        collation: the column's collation; None for the database's default, or a type that has none.
+    """
+
+    type: str
+    less: QualifiedName
+    at_least: QualifiedName
+    collation: QualifiedName | None = None
+
+    @classmethod
+    def from_catalog(cls, row: dict[str, Any]) -> KeyOrder:
+        """Read a row of `select_key_order.sql`."""
+        return cls(
+            row["type"],
+            QualifiedName(row["less_schema"], row["less_name"]),
+            QualifiedName(row["at_least_schema"], row["at_least_name"]),
+            QualifiedName(row["collation_schema"], row["collation_name"]) if row["collation_name"] else None,
+        )
+
+    @property
+    def collate(self) -> Composable:
+        """The clause that names the collation; empty if there is none to name."""
+        return fragment("collate {name}", name=identifier(*self.collation)) if self.collation else raw("")
+
+    def boundary(self, text: str) -> Composable:
+        """Return a boundary as a value of the key's type and collation."""
+        return fragment("{text}::{type} {collate}", text=literal(text), type=raw(self.type), collate=self.collate)
+
+
+POSITION_ORDER = KeyOrder("tid", QualifiedName("pg_catalog", "<"), QualifiedName("pg_catalog", ">="))
 
 
 @dataclass(frozen=True)
@@ -30,15 +72,17 @@ class SourceColumn:
 
     Attributes:
         column: the column as the manifest records it.
-        output_function: the output function of its type.
+        output_function: the output function of its type; None if it cannot be called with the type itself.
         hash_is_bytewise: whether PostgreSQL's hash of the type distinguishes all values. It does not for floats
             (−0 and 0 have the same hash) and under a nondeterministic collation (different strings may have the
             same hash).
+        may_be_large_object: whether its values may be identifiers of large objects.
     """
 
     column: Column
-    output_function: FunctionName
+    output_function: QualifiedName | None
     hash_is_bytewise: bool
+    may_be_large_object: bool = False
 
     @classmethod
     def from_catalog(cls, row: dict[str, Any]) -> SourceColumn:
@@ -55,7 +99,8 @@ class SourceColumn:
             default=row["default_expression"],
         )
         bytewise = native and not row["builtin"].startswith("float") and row["deterministic"]
-        return cls(column, FunctionName(row["output_schema"], row["output_name"]), bytewise)
+        output = QualifiedName(row["output_schema"], row["output_name"]) if row["output_fits"] else None
+        return cls(column, output, bytewise, may_be_large_object=row["is_oid"])
 
 
 @dataclass(frozen=True)
@@ -67,26 +112,35 @@ class SourceTable:
         name: its name, unquoted and without the schema.
         oid: the table's object identifier in the source's catalog.
         kind: its kind, as the manifest records it.
+        inherited: for a table that others inherit from, whether its rows are its `own` ones or `all`; None for any
+            other table.
         bytes: size of the heap with all partitions.
         source_columns: all columns in order.
         primary_key: names of its columns, in the key's order; empty if there is no primary key.
         part_by: the column (or ctid) whose ranges cut the table into parts.
-        part_by_type: SQL type of that column.
+        order: the order of that column's values.
         part_by_nullable: whether that column can be null.
         part_by_indexed: whether an index begins with that column.
+        unlogged: whether the server itself empties it after a crash.
+        query: what gives the rows, where no table of that name does; None: the table.
+        children_left_out: tables that inherit from it, and whose rows are neither its own nor asked for.
     """
 
     schema: str
     name: str
     oid: int
-    kind: Literal["table", "partitioned table", "materialized view"]
+    kind: Literal["table", "partitioned table", "materialized view", "large objects"]
+    inherited: Literal["own", "all"] | None
     bytes: int
     source_columns: tuple[SourceColumn, ...]
     primary_key: tuple[str, ...]
     part_by: str
-    part_by_type: str
+    order: KeyOrder
     part_by_nullable: bool
     part_by_indexed: bool
+    unlogged: bool = False
+    query: Composable | None = None
+    children_left_out: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -101,8 +155,42 @@ class SourceTable:
     @property
     def relation(self) -> Composable:
         """The quoted name; ONLY excludes the rows of inheritance children, as pg_dump does."""
+        if self.query:
+            return fragment("({query}) as rows_of", query=self.query)
         quoted = identifier(self.schema, self.name)
-        return quoted if self.kind == "partitioned table" else fragment("only {table}", table=quoted)
+        return quoted if self.has_rows_below else fragment("only {table}", table=quoted)
+
+    @property
+    def has_rows_below(self) -> bool:
+        """Whether its rows include those of its partitions or inheritance children."""
+        return self.kind == "partitioned table" or self.inherited == "all"
+
+
+LARGE_OBJECTS: dict[str, Any] = {
+    "schema": "pg_catalog",
+    "name": "pg_largeobject",
+    "oid": 2613,  # the same in every database
+    "kind": "large objects",
+    "inherited": None,
+    "source_columns": (
+        SourceColumn(
+            Column(name="loid", type="oid", encoding="text", not_null=True),
+            QualifiedName("pg_catalog", "oidout"),
+            hash_is_bytewise=False,
+        ),
+        SourceColumn(
+            Column(name="data", type="bytea", encoding="native", not_null=True),
+            QualifiedName("pg_catalog", "byteaout"),
+            hash_is_bytewise=True,
+        ),
+    ),
+    "primary_key": ("loid",),
+    "part_by": "loid",
+    "order": KeyOrder("oid", QualifiedName("pg_catalog", "<"), QualifiedName("pg_catalog", ">=")),
+    "part_by_nullable": False,
+    "part_by_indexed": True,
+}
+"""Large objects as a table of number and content; only size and query are missing."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.plan import KeyRange
-from mindguard.snapshots.export.source_table import PlannedPart, SourceColumn, SourceTable
+from mindguard.snapshots.export.source_table import PlannedPart, QualifiedName, SourceColumn, SourceTable
 from mindguard.snapshots.storage.manifest import Column
 from mindguard.sql import fragment, identifier, joined, literal, raw, statement
 
@@ -20,6 +20,11 @@ def _as_text(source_column: SourceColumn) -> Composable:
 
     A cast to text gives something else for some types (char(n), inet).
     """
+    if source_column.output_function is None:  # `format` calls the output function whatever type that takes
+        return fragment(
+            "case when {column} is not null then pg_catalog.format('%s', {column}) end",
+            column=identifier(source_column.column.name),
+        )
     return fragment(
         "pg_catalog.textin({output}({column}))",
         output=identifier(*source_column.output_function),
@@ -27,14 +32,23 @@ def _as_text(source_column: SourceColumn) -> Composable:
     )
 
 
-def digested(source_column: SourceColumn) -> Composable:
-    """Return an expression for the column whose hash distinguishes all of its values."""
+def digested(source_column: SourceColumn, *, utf8: bool = True) -> Composable:
+    """Return an expression for the column whose hash distinguishes all of its values.
+
+    The hash of a text is that of its bytes in UTF-8, whatever encoding the server has: a drill on a server with
+    another encoding must find the same.
+
+    Args:
+        source_column: the column.
+        utf8: whether the server's own encoding is UTF-8, so that texts need no conversion.
+    """
     column = source_column.column
-    if source_column.hash_is_bytewise:
+    is_text = column.encoding == "native" and column.type.startswith(("text", "character varying"))
+    if source_column.hash_is_bytewise and (utf8 or not is_text):
         return identifier(column.name)
-    if column.encoding == "native" and column.type.startswith(("text", "character varying")):
-        return fragment("pg_catalog.textsend({column})", column=identifier(column.name))
-    return _as_text(source_column)
+    text = identifier(column.name) if is_text else _as_text(source_column)
+    # textsend converts to the client's encoding, which is UTF-8.
+    return fragment("pg_catalog.textsend({text})", text=text) if is_text or not utf8 else text
 
 
 def time_out_of_range(columns: Iterable[Column]) -> Composable:
@@ -50,22 +64,39 @@ def time_out_of_range(columns: Iterable[Column]) -> Composable:
 def part_number(table: SourceTable, boundaries: list[str]) -> Composable:
     """Return an expression for the number of the part, counted from 0, that a row belongs to.
 
+    It is a binary search with the operator that `range_test` uses, so that a part is read as it was counted.
+    PostgreSQL's width_bucket orders citext, macaddr and others in another way than their operators.
+
     Args:
         table: the table that the boundaries cut.
         boundaries: PostgreSQL's text of the keys, ascending.
     """
-    if not boundaries:
-        return raw("0")
-    # A subquery is evaluated once. The bare cast would be evaluated for every row, because it is only stable.
-    number = fragment(
-        "width_bucket({key}, (select {boundaries}::text[]::{type}[]))",
-        key=identifier(table.part_by),
-        boundaries=literal(boundaries),
-        type=raw(table.part_by_type),
-    )
-    if not table.part_by_nullable:
+    number = _search(table, boundaries, 0)
+    if not (boundaries and table.part_by_nullable):
         return number
-    return fragment("coalesce({number}, {last})", number=number, last=literal(len(boundaries)))
+    key = identifier(table.part_by)
+    return fragment(
+        "case when {key} is null then {last} else {number} end", key=key, last=literal(len(boundaries)), number=number
+    )
+
+
+def _search(table: SourceTable, boundaries: list[str], first: int) -> Composable:
+    if not boundaries:
+        return literal(first)
+    middle = len(boundaries) // 2
+    return fragment(
+        # A subquery is evaluated once. The bare cast would be evaluated for every row if it is only stable.
+        "case when {key} {less} (select {boundary}) then {below} else {above} end",
+        key=identifier(table.part_by),
+        less=_operator(table.order.less),
+        boundary=table.order.boundary(boundaries[middle]),
+        below=_search(table, boundaries[:middle], first),
+        above=_search(table, boundaries[middle + 1 :], first + middle + 1),
+    )
+
+
+def _operator(name: QualifiedName) -> Composable:
+    return fragment("operator({schema}.{name})", schema=identifier(name.schema), name=raw(name.name))
 
 
 def export_statement(part: PlannedPart) -> Composed:
@@ -87,12 +118,13 @@ def export_statement(part: PlannedPart) -> Composed:
 
 def range_test(table: SourceTable, key_range: KeyRange) -> Composable:
     """Return a condition that holds for the rows in a key range."""
-    key, key_type = identifier(table.part_by), raw(table.part_by_type)
-    tests: list[Composable] = []
-    if key_range.lower is not None:
-        tests.append(fragment("{key} >= {lower}::{type}", key=key, lower=literal(key_range.lower), type=key_type))
-    if key_range.upper is not None:
-        tests.append(fragment("{key} < {upper}::{type}", key=key, upper=literal(key_range.upper), type=key_type))
+    key, order = identifier(table.part_by), table.order
+    edges = ((order.at_least, key_range.lower), (order.less, key_range.upper))
+    tests: list[Composable] = [
+        fragment("{key} {operator} {edge}", key=key, operator=_operator(operator), edge=order.boundary(edge))
+        for operator, edge in edges
+        if edge is not None
+    ]
     if not tests:
         return raw("true")
     within = joined(" and ", tests)

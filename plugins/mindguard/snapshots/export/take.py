@@ -9,17 +9,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from mindguard.errors import MindGuardError
 from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.export.exporter import Exporter, TableProgress
 from mindguard.snapshots.export.gate import suspicions
 from mindguard.snapshots.export.reuse import Reuse
-from mindguard.snapshots.export.source import open_source
+from mindguard.snapshots.export.source import Chosen, open_source
 from mindguard.snapshots.progress import Progress
 from mindguard.snapshots.storage import manifest
-from mindguard.snapshots.storage.catalog import id_of, newest_snapshot, read_manifest
+from mindguard.snapshots.storage.catalog import id_of, left_out, newest_snapshot, read_manifest
 from mindguard.snapshots.storage.encryption import KeyMissing, KeyRingInvalid, Unreadable, sealed_with
+from mindguard.snapshots.storage.layout import run_of
 from mindguard.snapshots.storage.manifest import Manifest, ManifestInvalid
-from mindguard.snapshots.storage.s3_errors import ObjectMissing
+from mindguard.snapshots.storage.s3_errors import ObjectMissing, StoreError
 from mindguard.snapshots.storage.store import Store
 
 
@@ -50,6 +52,9 @@ class Taken:
         """Return a few numbers for XCom, the command line and reports; no rows."""
         return {
             "snapshot_id": self.manifest.snapshot_id,
+            "status": self.manifest.status,
+            "quarantined_for": list(self.manifest.quarantined_for),
+            "not_held": list(self.manifest.not_held),
             "key": self.key,
             "taken_at": self.manifest.taken_at.isoformat(),
             "seconds": round(self.seconds, 3),
@@ -104,24 +109,43 @@ def take_snapshot(
         store = store.locking(settings.object_lock, now + timedelta(days=settings.retention.days))
     _check_key_ring(store, [table.name for table in settings.tables])
     previous = newest_snapshot(store, progress=progress)
-    last_good = newest_snapshot(store, good=True, progress=progress)
-    reuse = Reuse(store, settings, (previous, last_good), run=secrets.token_hex(6))
-    with open_source(conninfo, max_age_s=settings.max_age_minutes * 60) as source:
-        described = [source.describe(table.name, table.part_by) for table in settings.tables]
-        exporter = Exporter(source, store, settings, previous, reuse, started=started, progress=progress)
-        tables, schema_dump = exporter.run(described)
-        enums, sequences = source.enums(described), source.sequences(described)
+    unreadable: list[MindGuardError] = []
+    last_good = newest_snapshot(store, good=True, unreadable=unreadable.append)
+    if previous is None:
+        _refuse_left_out(store)
     taken_at = now.astimezone(UTC).replace(microsecond=0)
+    snapshot_id = manifest.new_snapshot_id(taken_at, secrets.token_hex(3))
+    reuse = Reuse(store, settings, (previous, last_good), run=run_of(snapshot_id))
+    chosen = [Chosen(table.name, table.part_by, table.inherited) for table in settings.tables]
+    limits = {"max_age_s": settings.max_age_minutes * 60, "lock_timeout_s": settings.lock_timeout_s}
+    with open_source(conninfo, chosen, **limits) as source:
+        described = source.describe_all(chosen)
+        objects = source.large_objects(described) if settings.large_objects else None
+        not_held = () if objects else source.not_held(described)
+        for line in not_held:
+            progress(line)
+        exporter = Exporter(source, store, settings, previous, reuse, progress=progress)
+        tables, schema_dump = exporter.run([*described, objects] if objects else described)
+        enums, sequences = source.enums(described), source.sequences(described)
+        source.check_unchanged(described)
     result = Manifest(
-        snapshot_id=manifest.new_snapshot_id(taken_at, secrets.token_hex(3)),
+        snapshot_id=snapshot_id,
         taken_at=taken_at,
         logical_date=logical_date,
         source=source.identity,
-        tables=tuple(tables),
+        tables=tuple(tables[: len(described)]),
+        large_objects=tables[-1] if objects else None,
         enums=enums,
         sequences=sequences,
         schema_dump=schema_dump,
-        quarantined_for=suspicions(tables, last_good, settings.gate),
+        not_held=not_held,
+        # A key that was destroyed on purpose is none of the reasons: see `_check_key_ring`.
+        quarantined_for=suspicions(
+            tables,
+            last_good,
+            settings.gate,
+            unreadable=any(not isinstance(error, KeyMissing) for error in unreadable),
+        ),
         keys=store.encryption.needed_keys(part.key for table in tables for part in table.parts),
     )
     reuse.check_before_publishing()
@@ -129,6 +153,8 @@ def take_snapshot(
     reuse.check_after_publishing()
     source_bytes = sum(table.bytes for table in described)
     taken = Taken(result, key, time.monotonic() - started, exporter.tables, source_bytes)
+    for reason in result.quarantined_for:
+        progress(f"QUARANTINED: {reason}")
     progress(
         f"published {result.snapshot_id}: {result.rows:,} rows, {len(result.parts)} parts, "
         f"{result.stored_bytes / 1e6:,.1f} MB stored, {taken.seconds:.1f} s, {taken.mb_per_s:,.0f} MB/s of source"
@@ -148,20 +174,36 @@ def _check_key_ring(store: Store, tables: list[str]) -> None:
     current = store.encryption.needed_keys(())
     if not current or not (manifests := store.manifest_keys()):
         return
-    try:
-        read_manifest(store, manifests[-1])
-    except KeyMissing as error:
-        (missing,) = error.key_ids
-        folders = {key.rsplit("/", 2)[1] for key in store.keys(f"parts/{missing}.")}
-        out_of_date = any(sealed_with(next(store.chunks(each), b"")) in current for each in manifests)
-        if store.encryption.named(missing, tables, folders) and not out_of_date:
-            return
-        raise KeyRingInvalid(
-            f"the key ring is not the one of the newest snapshot {id_of(manifests[-1])}, whose key {missing} it lacks",
-            hint="restore the ring from where it is kept safe; to start afresh with another, change snapshot.prefix",
-        ) from error
-    except (ManifestInvalid, ObjectMissing, Unreadable):
-        return  # `newest_snapshot` reports that this snapshot is skipped
+    for key in reversed(manifests):
+        try:
+            read_manifest(store, key)
+        except KeyMissing as error:
+            (missing,) = error.key_ids
+            folders = {part.rsplit("/", 2)[1] for part in store.keys(f"parts/{missing}.")}
+            out_of_date = any(sealed_with(next(store.chunks(each), b"")) in current for each in manifests)
+            if store.encryption.named(missing, tables, folders) and not out_of_date:
+                return
+            raise KeyRingInvalid(
+                f"the key ring is not the one of the newest snapshot {id_of(key)}, whose key {missing} it lacks",
+                hint="restore the ring from where it is kept safe; to start afresh, change snapshot.prefix",
+            ) from error
+        except (ManifestInvalid, ObjectMissing, Unreadable):
+            continue  # it says nothing about the ring, and `newest_snapshot` reports that it is skipped
+        return
+
+
+def _refuse_left_out(store: Store) -> None:
+    """Refuse to take what looks like the first snapshot if the listings only leave out the earlier ones.
+
+    Raises:
+        StoreError: there is an earlier snapshot, with which the gate would have to compare.
+    """
+    manifests = store.manifest_keys()
+    if found := left_out(store, store.listing(), manifests).difference(store.manifest_keys()):
+        raise StoreError(
+            f"the store has {min(found)}, but its listings leave it out",
+            hint="the store has a fault: take a snapshot when it is repaired",
+        )
 
 
 def publish(snapshot: Manifest, store: Store, zone: ZoneInfo) -> str:

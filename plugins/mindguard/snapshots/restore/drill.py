@@ -8,23 +8,25 @@ disk, programs, extensions that the scratch server lacks) says nothing about the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.export.source import open_source
+from mindguard.snapshots.export.source_table import SourceTable
 from mindguard.snapshots.progress import Step
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.load import loadable
 from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault
-from mindguard.snapshots.restore.whole import rebuild
-from mindguard.snapshots.storage.catalog import SnapshotMissing, find_key, find_snapshot
+from mindguard.snapshots.restore.whole import rebuild_unmarked
+from mindguard.snapshots.storage.catalog import SnapshotMissing, find_key, find_snapshot, has_expired
 from mindguard.snapshots.storage.encryption import Unreadable
 from mindguard.snapshots.storage.manifest import Column, Manifest, ManifestInvalid, Table
 from mindguard.snapshots.storage.proof import Proof, ProvenTable, store_proof
-from mindguard.snapshots.storage.s3_errors import StoreFault
+from mindguard.snapshots.storage.s3_errors import ObjectMissing, StoreError, StoreFault
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import SnapshotDamaged, verify_snapshot
 from mindguard.sql import identifier, joined, literal, raw, statement
@@ -34,7 +36,10 @@ if TYPE_CHECKING:
     from psycopg.sql import Composable
 
 _MARK = "mindguard_drill_"
+_COMMENT = "mindguard: scratch database of a drill"
 _MAX_SCAN_S = 6 * 3600
+_MOST_LINES = 500  # of a proof
+_SHOWN_LINES = 5
 
 
 class Unrestorable(MindGuardError):
@@ -43,10 +48,20 @@ class Unrestorable(MindGuardError):
     severity = "P0"
 
 
+class NotAllProven(MindGuardError):
+    """All values are proven, but the rebuilt database is not in all else as the source was."""
+
+    severity = "P2"
+
+
 class DrillBroke(MindGuardError):
     """The drill could not be carried out; the snapshot may be perfectly good."""
 
     severity = "P2"
+
+
+class SnapshotExpired(MindGuardError):
+    """The snapshot expired before its drill was complete, so there is nothing to prove."""
 
 
 def drill_stored(
@@ -55,6 +70,7 @@ def drill_stored(
     scratch_conninfo: str,
     *,
     now: datetime,
+    kept_for: timedelta = timedelta(0),
     connections: int = 3,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Proof:
@@ -65,21 +81,32 @@ def drill_stored(
         store: see `drill`.
         scratch_conninfo: see `drill`.
         now: see `drill`.
+        kept_for: age at which a snapshot may expire.
         connections: see `drill`.
         progress: see `drill`.
 
     Raises:
+        SnapshotExpired: it expired, before the drill or during it.
+        SnapshotMissing: `latest` is asked for, and there is no snapshot.
         Unrestorable: see `drill`; also if there is no such snapshot, or its manifest cannot be trusted.
         DrillBroke: see `drill`.
     """
-    with _as_verdict(snapshot_id):
-        try:
+    try:
+        with _as_verdict(snapshot_id):
             manifest = find_snapshot(store, snapshot_id)
-        except SnapshotMissing as error:
-            if snapshot_id != "latest":
-                raise
-            raise DrillBroke(error.message, hint=error.hint) from error  # there is nothing that could be lost
-    return drill(manifest, store, scratch_conninfo, now=now, connections=connections, progress=progress)
+        return drill(manifest, store, scratch_conninfo, now=now, connections=connections, progress=progress)
+    except (Unrestorable, DrillBroke) as error:
+        if snapshot_id == "latest" and isinstance(error.__cause__, SnapshotMissing):
+            raise error.__cause__ from None
+        if isinstance(error, DrillBroke) and not isinstance(error.__cause__, ObjectMissing):
+            raise
+        with suppress(StoreError):  # then the verdict stays
+            if has_expired(store, snapshot_id, before=now - kept_for):
+                raise SnapshotExpired(
+                    f"snapshot {snapshot_id} has expired, so there is nothing to drill",
+                    hint="`mindguard snapshot list` shows those that are kept",
+                ) from error
+        raise
 
 
 def drill(
@@ -103,21 +130,24 @@ def drill(
 
     Raises:
         Unrestorable: the snapshot is at fault.
+        NotAllProven: the values are equal, and their proof is stored, but something else differs from the source.
         DrillBroke: something else is at fault.
     """
     with _as_verdict(manifest.snapshot_id):
         store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
     with _as_verdict(manifest.snapshot_id), _scratch_database(manifest, scratch_conninfo) as conninfo:
         try:
-            rebuilt = rebuild(manifest, store, conninfo, connections=connections, progress=progress)
+            rebuilt = rebuild_unmarked(manifest, store, conninfo, connections=connections, progress=progress)
         except StoreFault:
             # Verify reads every object, and so finds out whether the fault concerns one object or the whole store.
             verify_snapshot(manifest, store, progress=progress).check()
             raise
         tables, server_version = _compare(manifest, conninfo, progress)
-        with target.connect(conninfo) as connection:
+        with target.connect(conninfo, search_path=target.source_path(manifest)) as connection:
+            not_proven = [*rebuilt.not_proven, *_misplaced(connection, manifest)]
+            recorded = {sequence.name for sequence in manifest.sequences}
             for table in manifest.tables:
-                _prove_sequences(connection, table)
+                _prove_sequences(connection, table, recorded, progress)
         proof = Proof(
             snapshot_id=manifest.snapshot_id,
             proven_at=now.astimezone(UTC),
@@ -125,12 +155,20 @@ def drill(
             tables=tables,
             server_version=server_version,
             skipped=rebuilt.skipped,
+            not_proven=tuple(not_proven[:_MOST_LINES]),
         )
         stored = store_proof(proof, store, find_key(store, manifest.snapshot_id))
     progress(
         f"proven: {manifest.snapshot_id}, {manifest.rows:,} rows in {proof.seconds:.1f} s"
         + ("" if stored else "; the proof of an earlier drill stays")
     )
+    if lines := proof.not_proven:
+        raise NotAllProven(
+            f"all values of {manifest.snapshot_id} are proven, but a database that is rebuilt from it differs: "
+            + "; ".join(lines[:_SHOWN_LINES])
+            + (f"; and {len(lines) - _SHOWN_LINES} more" if len(lines) > _SHOWN_LINES else ""),
+            hint="correct it in the source, or know what to do by hand after a restore; the proof lists all",
+        )
     return proof
 
 
@@ -153,7 +191,7 @@ def _as_verdict(snapshot_id: str) -> Iterator[None]:
     """Turn any expected error into one of the drill's two verdicts."""
     try:
         yield
-    except (Unrestorable, DrillBroke):
+    except (Unrestorable, NotAllProven, DrillBroke):
         raise
     except (SnapshotAtFault, SnapshotDamaged, ManifestInvalid, SnapshotMissing, Unreadable) as error:
         raise Unrestorable(
@@ -171,29 +209,36 @@ def _as_verdict(snapshot_id: str) -> Iterator[None]:
 def _scratch_database(manifest: Manifest, conninfo: str) -> Iterator[str]:
     """Create a database for one drill, and drop it after the block, whatever happened in the block.
 
-    Its name is made from the snapshot's id, so a second drill of the same snapshot at the same time is refused.
+    Its name is made from the snapshot's id, so a second drill of the same snapshot at the same time is refused. One
+    that a killed drill left is dropped first.
     """
-    import psycopg
     from psycopg.conninfo import make_conninfo
 
     name = _MARK + re.sub(r"[^a-z0-9]", "_", manifest.snapshot_id.lower())
+    database = identifier(name)
     with target.connect(conninfo) as connection:
-        try:
-            connection.execute(statement("create_database", database=identifier(name)))
-        except psycopg.errors.DuplicateDatabase as error:
+        row = connection.execute(statement("lock_drill", database=literal(name))).fetchone()
+        if row and not row["locked"]:
+            raise RestoreRefused(f"another drill of {manifest.snapshot_id} is running", hint="wait until it is done")
+        found = connection.execute(statement("select_scratch"), {"name": name}).fetchone()
+        if found and (found["used"] or found["comment"] != _COMMENT):
             raise RestoreRefused(
                 f"scratch database {name} exists already",
-                hint=f"another drill is using it, or one was killed: then DROP DATABASE {name}",
-            ) from error
-    try:
-        yield make_conninfo(conninfo, dbname=name)
-    except BaseException as error:
+                hint=f"somebody is using it, or made it: look, then DROP DATABASE {name}",
+            )
+        if found:
+            connection.execute(statement("drop_database", database=database))
+        connection.execute(statement("create_database", database=database))
+        connection.execute(statement("set_database_comment", database=database, comment=literal(_COMMENT)))
         try:
-            _drop(conninfo, name)
-        except (MindGuardError, KeyboardInterrupt):  # the first error is the one to read
-            error.add_note(f"scratch database {name} remains: DROP DATABASE {name}")
-        raise
-    _drop(conninfo, name)
+            yield make_conninfo(conninfo, dbname=name)
+        except BaseException as error:
+            try:
+                _drop(conninfo, name)
+            except (MindGuardError, KeyboardInterrupt):  # the first error is the one to read
+                error.add_note(f"scratch database {name} remains: DROP DATABASE {name}")
+            raise
+        _drop(conninfo, name)
 
 
 def _drop(conninfo: str, name: str) -> None:
@@ -215,7 +260,7 @@ def _compare(manifest: Manifest, conninfo: str, progress: Callable[[str], None])
     tables, done = {}, 0
     with open_source(conninfo, max_age_s=_MAX_SCAN_S) as scratch:
         for table in manifest.tables:
-            rows, fingerprint = scratch.fingerprint(scratch.describe(table.name, None))
+            rows, fingerprint = scratch.fingerprint(_in_order(scratch.describe(table.name, None), table))
             if (rows, fingerprint) != (table.rows, table.fingerprint):
                 raise SnapshotAtFault(
                     f"{table.name} came back with {rows} rows and fingerprint {fingerprint[:12]}…, "
@@ -225,14 +270,53 @@ def _compare(manifest: Manifest, conninfo: str, progress: Callable[[str], None])
             done += table.stored_bytes
             line = f"{table.name}: {rows:,} rows, equal"
             progress(Step(line, doing="compare", what=table.name, done=done, total=manifest.stored_bytes))
+        if manifest.large_objects:
+            objects = scratch.large_objects([scratch.describe(table.name) for table in manifest.tables])
+            found = scratch.fingerprint(objects) if objects else None
+            if found != (manifest.large_objects.rows, manifest.large_objects.fingerprint):
+                raise SnapshotAtFault("the large objects came back with another content than in the source")
         return tables, scratch.server_version
 
 
-def _prove_sequences(connection: psycopg.Connection[dict[str, Any]], table: Table) -> None:
+def _in_order(rebuilt: SourceTable, table: Table) -> SourceTable:
+    """Return the rebuilt table with its columns in the source's order, in which values were digested.
+
+    The order can differ: a child's columns follow its parent's, whatever the order in which ALTER TABLE added them.
+    """
+    order = {column.name: number for number, column in enumerate(table.columns)}
+    columns = sorted(rebuilt.source_columns, key=lambda each: order.get(each.column.name, len(order)))
+    return replace(rebuilt, source_columns=tuple(columns))
+
+
+def _misplaced(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest) -> list[str]:
+    """Return one line for each sequence that is not where it was in the source; the rebuild names those that miss."""
+    rows = connection.execute(statement("select_sequences"), {"tables": []}).fetchall()
+    there = {row["name"]: identifier(row["schema"], row["relation"]) for row in rows}
+    lines = []
+    for each in manifest.sequences:
+        if each.name in there:
+            read = statement("read_sequence", relation=literal(each.name), sequence=there[each.name])
+            if connection.execute(read).fetchone() != each.model_dump():
+                lines.append(f"sequence {each.name}: not at the source's position")
+    return lines
+
+
+def _prove_sequences(
+    connection: psycopg.Connection[dict[str, Any]],
+    table: Table,
+    recorded: Collection[str],
+    progress: Callable[[str], None],
+) -> None:
     """Insert a copy of one row with numbers from the sequences, and roll back: each next number must be free.
 
+    Args:
+        connection: a connection to the rebuilt database.
+        table: the snapshot's table.
+        recorded: names of the sequences that stand where the source's stood. They may be behind the rows, as there.
+        progress: called with one line for each of these that is.
+
     Raises:
-        SnapshotAtFault: a sequence is behind the rows.
+        SnapshotAtFault: another sequence is behind the rows.
     """
     fed = [column for column in table.columns if _is_fed(column)]
     if not fed:
@@ -243,18 +327,25 @@ def _prove_sequences(connection: psycopg.Connection[dict[str, Any]], table: Tabl
         copied = [column for column in loadable(table.columns) if column not in fed]
         expected = _insert_copy(connection, relation, copied)
         for column in fed:
+            feeding = statement(
+                "select_feeding_sequence", relation=literal(relation.as_string()), column=literal(column.name)
+            )
+            found = connection.execute(feeding).fetchone()
+            if not found:
+                continue
             row = connection.execute(
                 statement(
                     "count_number",
                     table=relation,
                     key=identifier(column.name),
                     number=raw(expected.function),
-                    relation=literal(relation.as_string()),
-                    column=literal(column.name),
+                    sequence=literal(found["sequence"]),
                 )
             ).fetchone()
             if row and row["count"] > expected.rows:
-                raise SnapshotAtFault(f"the sequence of {table.name}.{column.name} is behind the rows")
+                if found["sequence"] not in recorded:
+                    raise SnapshotAtFault(f"the sequence of {table.name}.{column.name} is behind the rows")
+                progress(f"the sequence of {table.name}.{column.name} is behind the rows, as it was in the source")
 
 
 class _ExpectedNumber(NamedTuple):

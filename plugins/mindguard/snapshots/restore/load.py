@@ -7,9 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from mindguard.errors import MindGuardError, about
+from mindguard.snapshots.database_errors import cause
 from mindguard.snapshots.progress import Progress, Step
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.rows import RowFilter
@@ -19,7 +22,7 @@ from mindguard.snapshots.storage.manifest import Column, Part, StoredObject, Tab
 from mindguard.snapshots.storage.s3_errors import ObjectMissing
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.tempdisk import temporary_file
-from mindguard.sql import identifier, joined, statement
+from mindguard.sql import identifier, joined, raw, statement
 
 if TYPE_CHECKING:
     import psycopg
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from psycopg.sql import Composable, Composed
 
 _CHUNK_ROWS = 16_384
+WIDE_BYTES = 128_000_000
+"""Rows from this size on are not sent as CSV."""
 
 
 class Halted(MindGuardError):
@@ -97,7 +102,13 @@ def fetch(stored: StoredObject, store: Store, file: BinaryIO) -> None:
 
 
 def load(
-    jobs: Sequence[Job], store: Store, conninfo: str, *, connections: int, progress: Progress
+    jobs: Sequence[Job],
+    store: Store,
+    conninfo: str,
+    *,
+    connections: int,
+    progress: Progress,
+    search_path: str = "",
 ) -> dict[str, Loaded]:
     """Load all parts over several connections in parallel; return what was loaded, by table name.
 
@@ -110,11 +121,13 @@ def load(
         conninfo: libpq connection string of the target.
         connections: number of parts that are loaded at the same time.
         progress: called with one line for each part.
+        search_path: the path under which generated columns, checks and triggers are evaluated.
 
     Raises:
         SnapshotAtFault, TargetError, StoreError, DiskFull: the first error of any thread.
     """
-    loader = _Loader(store, conninfo, progress, [part for job in jobs for part in job.parts])
+    parts = [part for job in jobs for part in job.parts]
+    loader = _Loader(store, conninfo, progress, parts, search_path=search_path)
     pool = ThreadPoolExecutor(connections, "load")
     try:
         futures = [(job, pool.submit(loader.part, job, part)) for job in jobs for part in job.parts]
@@ -136,11 +149,14 @@ def load(
 
 
 class _Loader:
-    def __init__(self, store: Store, conninfo: str, progress: Progress, parts: Sequence[Part]) -> None:
+    def __init__(
+        self, store: Store, conninfo: str, progress: Progress, parts: Sequence[Part], *, search_path: str
+    ) -> None:
         self.stopped = threading.Event()
         self._store = store
         self._conninfo = conninfo
         self._progress = progress
+        self._search_path = search_path
         self._total = len(parts)
         self._all_bytes = sum(part.bytes for part in parts)
         self._done = self._done_bytes = 0
@@ -165,7 +181,9 @@ class _Loader:
         """Return this thread's own connection, which is opened for the thread's first part."""
         if not hasattr(self._thread, "connection"):
             with self._lock:
-                connection = self._connections.enter_context(target.connect(self._conninfo))
+                connection = self._connections.enter_context(
+                    target.connect(self._conninfo, search_path=self._search_path)
+                )
             connection.execute(statement("set_unhurried"))
             self._thread.connection = connection
         return cast("psycopg.Connection[dict[str, Any]]", self._thread.connection)
@@ -176,19 +194,38 @@ class _Loader:
         if stored.schema_arrow.names != ([column.name for column in job.table.columns] or ["row"]):
             raise SnapshotAtFault(f"{part.key} holds other columns than {job.table.name}")
         groups = job.row_filter.row_groups(stored) if job.row_filter else list(range(stored.num_row_groups))
+        rows, connection = 0, self._connection()
+        runs = groupby(_sorted_by_width(_chosen(_decoded(stored, groups, part), job)), key=itemgetter(0))
         try:
-            with self._connection().cursor() as cursor:
-                with cursor.copy(copy_statement(job)) as copy:
-                    for chunk in _csv(_decoded(stored, groups, part), job):
-                        if self.stopped.is_set():
-                            raise Halted("stopped")
-                        copy.write(chunk)
-                rows = cursor.rowcount
+            with connection.transaction(), connection.cursor() as cursor:
+                for wide, run in runs:
+                    batches = (batch for _, batch in run)
+                    rows += self._insert(cursor, batches, job) if wide else self._stream(cursor, batches, job)
         except psycopg.Error as error:
-            raise target.explained(error) from error
+            raise target.explained(error) from cause(error)
         if not job.row_filter and rows != part.rows:
             raise SnapshotAtFault(f"{part.key} gave {rows} rows, the manifest says {part.rows}")
         return Loaded(rows, 1, len(groups), stored.num_row_groups, part.bytes)
+
+    def _stream(self, cursor: psycopg.Cursor[Any], batches: Iterable[pa.RecordBatch], job: Job) -> int:
+        """Send rows as CSV; return their number."""
+        with cursor.copy(copy_statement(job)) as copy:
+            for chunk in _csv(batches, job):
+                if self.stopped.is_set():
+                    raise Halted("stopped")
+                copy.write(chunk)
+        return cursor.rowcount
+
+    def _insert(self, cursor: psycopg.Cursor[Any], batches: Iterable[pa.RecordBatch], job: Job) -> int:
+        """Insert rows one by one, each value as a parameter of its own; return their number."""
+        rows = 0
+        for batch in batches:
+            if self.stopped.is_set():
+                raise Halted("stopped")
+            values = [_parameter(batch.column(column.name)) for column in loadable(job.table.columns)]
+            cursor.execute(_insert_statement(job, values), values, prepare=False)
+            rows += 1
+        return rows
 
 
 def open_part(part: Part, file: BinaryIO, encryption: Encryption) -> pq.ParquetFile:
@@ -220,6 +257,47 @@ def copy_statement(job: Job) -> Composed:
     return statement("copy_rows", table=job.relation, names=joined(", ", names))
 
 
+def _insert_statement(job: Job, values: Sequence[str | memoryview | None]) -> Composed:
+    names = joined(", ", [identifier(column.name) for column in loadable(job.table.columns)])
+    # The driver looks for placeholders in names, too.
+    table, names = (raw(part.as_string().replace("%", "%%")) for part in (job.relation, names))
+    marks = [raw("%b" if isinstance(value, memoryview) else "%t") for value in values]
+    return statement("insert_row", table=table, names=names, values=joined(", ", marks))
+
+
+def _parameter(array: pa.Array[Any]) -> str | memoryview | None:
+    """Return the only value of an array: bytes for a bytea, else text that PostgreSQL reads as the column's type."""
+    import pyarrow as pa
+
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
+        return memoryview(array[0].as_buffer()) if array[0].is_valid else None  # not copied, since it may be large
+    return cast("str | None", as_csv_type(array).cast(pa.large_string())[0].as_py())
+
+
+def _chosen(batches: Iterable[pa.RecordBatch], job: Job) -> Iterator[pa.RecordBatch]:
+    return (job.row_filter.select(batch) if job.row_filter else batch for batch in batches)
+
+
+def _sorted_by_width(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[bool, pa.RecordBatch]]:
+    """Yield the rows with whether they are too wide for CSV, and if so one at a time.
+
+    PostgreSQL reads a row of CSV into a buffer of at most 1 GB, in which a byte of a bytea takes two.
+    """
+    for batch in batches:
+        if batch.nbytes < WIDE_BYTES:
+            yield False, batch
+            continue
+        sizes = [batch.slice(number, 1).nbytes for number in range(batch.num_rows)]
+        start = 0
+        for wide, run in groupby(sizes, key=lambda size: size >= WIDE_BYTES):
+            count = len(list(run))
+            for first, length in [(each, 1) for each in range(start, start + count)] if wide else [(start, count)]:
+                yield wide, batch.slice(first, length)
+            start += count
+
+
 def _decoded(stored: pq.ParquetFile, groups: list[int], part: Part) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
@@ -237,8 +315,7 @@ def _csv(batches: Iterable[pa.RecordBatch], job: Job) -> Iterator[memoryview]:
 
     names = [column.name for column in loadable(job.table.columns)]
     options = csv.WriteOptions(include_header=False, quoting_style="all_valid", batch_size=_CHUNK_ROWS)
-    for batch in batches:
-        rows = job.row_filter.select(batch) if job.row_filter else batch
+    for rows in batches:
         if not names:
             yield memoryview(b"\n" * rows.num_rows)
             continue

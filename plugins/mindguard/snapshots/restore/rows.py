@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mindguard.snapshots.database_errors import cause, described
 from mindguard.snapshots.restore.target import RestoreRefused
 from mindguard.snapshots.storage.manifest import Column, Part, Table
 from mindguard.sql import fragment, literal, raw, statement
@@ -159,7 +160,7 @@ def _normalised(
     try:
         found = connection.execute(statement("select_values", type=raw(column.type), values=_texts(values))).fetchall()
     except psycopg.DataError as error:
-        raise RestoreRefused(f"{column.name} is of type {column.type}: {error.diag.message_primary}") from error
+        raise RestoreRefused(f"{column.name} is of type {column.type}: {described(error)}") from cause(error)
     return tuple(row["value"] for row in found)
 
 

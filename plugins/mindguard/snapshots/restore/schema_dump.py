@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard.snapshots import pgtools
+from mindguard.snapshots.database_errors import described
 from mindguard.snapshots.pgtools import ToolFailed
 from mindguard.snapshots.restore import target
-from mindguard.snapshots.restore.target import SnapshotAtFault
+from mindguard.snapshots.restore.constraints import count_orphans
 from mindguard.snapshots.storage.manifest import TableName
 
+if TYPE_CHECKING:
+    import psycopg
+
 _PLAIN = ("--no-owner", "--no-privileges", "--no-tablespaces", "--no-security-labels")
-_ENTRY = re.compile(r"^(\d+); \d+ \d+ (.*)$", re.MULTILINE)
+_ENTRY = re.compile(r"^(\d+); \d+ \d+ (.*)$(?:\n;\tdepends on: ([\d ]*)$)?", re.MULTILINE)
+_VERSION = re.compile(r"^;     Dumped (?:from database|by pg_dump) version: (\d+)", re.MULTILINE)
 _FAILED = re.compile(r"from TOC entry (\d+);")
-_ENTRY_BODY = re.compile(r"^--\n-- (?:Name|Data for Name): ", re.MULTILINE)
-_META_COMMAND = re.compile(r"^\\.*\n", re.MULTILINE)
+# An older server lacks a setting that pg_restore makes. Each of its workers reports that as an error of the entry that
+# was restored last.
+_SETTING_FAILED = re.compile(r"from TOC entry \d+;[^\n]*\n[^\n]*error:[^\n]*\nCommand was: SET \w+ = ")
+_HEADING = re.compile(r"^--\n-- Name: (.*); Type: (.*); Schema: (.*); Owner: .*\n--\n", re.MULTILINE)
+# Comments, settings between entries, and blank lines.
+_NOT_OF_AN_ENTRY = re.compile(r"^(?:--.*|SET default_.*|\\(?:un)?restrict .*|[ \t]*)(?:\n|\Z)", re.MULTILINE)
+_LAST_SEMICOLON = re.compile(r";\s*\Z")
+_META_COMMAND = re.compile(r"^\\(?:un)?restrict .*\n", re.MULTILINE)
 _NAME = r'(?:"(?:[^"]|"")+"|[^\s".,(;]+)'
 _FOREIGN_KEY = re.compile(
     rf"^ALTER TABLE (?:ONLY )?({_NAME}\.{_NAME})\s+ADD CONSTRAINT ({_NAME}) FOREIGN KEY .*?"
@@ -53,9 +62,9 @@ class ArchiveEntry:
     number: int
     text: str
 
-    def is_a(self, kind: str) -> bool:
-        """Return whether the entry is of this kind, in pg_restore's terms."""
-        return self.text.startswith(f"{kind} ")
+    def is_a(self, *kinds: str) -> bool:
+        """Return whether the entry is of one of these kinds, in pg_restore's terms."""
+        return any(self.text.startswith(f"{kind} ") and not self.text.startswith(f"{kind} ATTACH ") for kind in kinds)
 
     def __str__(self) -> str:
         return self.text.rsplit(" ", 1)[0].replace(" - ", " ")
@@ -78,22 +87,55 @@ class ForeignKey:
     points_at: TableName
 
 
+class Retried(NamedTuple):
+    """What became of entries that were tried again by themselves.
+
+    Attributes:
+        failed: each entry that could not be restored, with the reason.
+        notes: one line for each constraint that holds for new rows only, because restored rows contradict it.
+    """
+
+    failed: dict[ArchiveEntry, str]
+    notes: list[str]
+
+
 class SchemaDump:
     """A `pg_dump --schema-only -Fc` file.
 
     Args:
         file: path of the file.
-        conninfo: libpq connection string of the database to restore into.
+
+    Attributes:
+        entries: the lines of its table of contents, in order.
+        versions: major versions of the server that was dumped and of the pg_dump that dumped it.
 
     Raises:
         ToolFailed: pg_restore is missing, or too old for the file.
     """
 
-    def __init__(self, file: Path, conninfo: str) -> None:
+    def __init__(self, file: Path) -> None:
         self._file = file
-        self._conninfo = conninfo
-        listing = pgtools.run(["pg_restore", "--list", str(file)]).decode()
-        self.entries = [ArchiveEntry(int(number), text) for number, text in _ENTRY.findall(listing)]
+        # Only with --verbose does the list say on which others an entry depends.
+        listing = pgtools.run(["pg_restore", "--list", "--verbose", str(file)]).decode()
+        found = _ENTRY.findall(listing)
+        self.entries = [ArchiveEntry(int(number), text) for number, text, _ in found]
+        self.versions = tuple(int(major) for major in _VERSION.findall(listing))
+        self._needs = {
+            entry: {int(number) for number in needed.split()}
+            for entry, (_, _, needed) in zip(self.entries, found, strict=True)
+        }
+
+    def depending_on(self, entries: Iterable[ArchiveEntry]) -> dict[ArchiveEntry, ArchiveEntry]:
+        """Return every other entry that cannot be without one of these, with the one that it needs."""
+        chosen = list(entries)
+        roots = {entry.number: entry for entry in chosen}
+        waiting = [entry for entry in self.entries if entry not in set(chosen)]
+        depending: dict[ArchiveEntry, ArchiveEntry] = {}
+        while found := [entry for entry in waiting if self._needs[entry] & roots.keys()]:
+            for entry in found:
+                depending[entry] = roots[entry.number] = roots[min(self._needs[entry] & roots.keys())]
+            waiting = [entry for entry in waiting if entry not in depending]
+        return depending
 
     def foreign_keys(self) -> list[ForeignKey]:
         """Return every foreign key, in the dump's order."""
@@ -105,53 +147,106 @@ class SchemaDump:
         ]
 
     def restore(
-        self, section: Literal["pre-data", "post-data"], without: Iterable[ArchiveEntry] = (), *, jobs: int = 1
-    ) -> list[str]:
-        """Restore a section; return one line for each entry that could not be restored, with the reason.
+        self,
+        section: Literal["pre-data", "post-data"],
+        conninfo: str,
+        *,
+        without: Collection[ArchiveEntry] = (),
+        jobs: int = 1,
+    ) -> list[ArchiveEntry]:
+        """Restore a section, and return the entries that failed; `retry` finds out why.
 
-        An entry that fails is tried again by itself after all others, so that its line has PostgreSQL's own reason.
+        Only what takes time and stands alone is restored by several jobs. Indexes of partitions are attached one
+        after the other: two sessions that attach at the same time do not see each other's index, and then neither
+        marks the partitioned index as valid.
 
         Args:
             section: the section of the dump to restore.
+            conninfo: libpq connection string of the database to restore into.
             without: entries to leave out.
             jobs: number of entries that pg_restore restores at the same time.
 
         Raises:
-            SnapshotAtFault: rows contradict a constraint.
             ToolFailed: pg_restore could not work at all.
         """
-        left_out = set(without)
-        included = [entry for entry in self.entries if entry not in left_out]
-        with _List(self._file, included) as listed:
-            command = ["pg_restore", *_PLAIN, f"--section={section}", f"--jobs={jobs}", f"--use-list={listed}"]
-            # Only with --verbose does pg_restore name the entry that an error belongs to.
-            failed = _failing_entries([*command, "--verbose", str(self._file)], self._conninfo)
-        return [line for entry in included if entry.number in failed and (line := self._try_alone(entry))]
+        included = [entry for entry in self.entries if entry not in set(without)]
+        keys = [entry for entry in included if entry.is_a("FK CONSTRAINT")]
+        slow = [entry for entry in included if entry.is_a("INDEX", "CONSTRAINT")]
+        others = [entry for entry in included if entry not in {*keys, *slow}]
+        steps = [(included, jobs)] if jobs == 1 else [(slow, jobs), (others, 1), (keys, jobs)]
+        failed: set[int] = set()
+        for entries, at_once in steps:
+            with _List(self._file, entries) as listed:
+                command = ["pg_restore", *_PLAIN, f"--section={section}", f"--jobs={at_once}", f"--use-list={listed}"]
+                # Only with --verbose does pg_restore name the entry that an error belongs to.
+                failed |= _failing_entries([*command, "--verbose", str(self._file)], conninfo) if entries else set()
+        return [entry for entry in included if entry.number in failed]
+
+    def retry(self, entries: Iterable[ArchiveEntry], conninfo: str, search_path: str) -> Retried:
+        """Restore entries one by one, each in a transaction of its own.
+
+        They are run under the search path of the source's sessions, because a function can name things without
+        their schema. pg_restore itself always empties the path. A constraint that restored rows contradict is made
+        as NOT VALID, where there is such a thing.
+
+        Args:
+            entries: the entries, in the dump's order.
+            conninfo: libpq connection string of the database to restore into.
+            search_path: the path, as the setting `search_path` has it.
+        """
+        retried = Retried({}, [])
+        with target.connect(conninfo, search_path=search_path) as connection:
+            connection.execute("set check_function_bodies = off")
+            for entry in entries:
+                self._try_alone(connection, entry, retried)
+        return retried
+
+    def definitions(self, *, without: Collection[ArchiveEntry] = ()) -> dict[str, str]:
+        """Return the SQL of every entry that has some, by kind, schema and name."""
+        script = self._script([entry for entry in self.entries if entry not in set(without)])
+        begins = list(_HEADING.finditer(script))
+        ends = [each.start() for each in begins[1:]] + [len(script)]
+        found: dict[str, str] = {}
+        for begin, end in zip(begins, ends, strict=True):
+            name, kind, schema = begin.groups()
+            key = " ".join(part for part in (kind, schema, name) if part != "-")
+            found[key] = found.get(key, "") + _NOT_OF_AN_ENTRY.sub("", script[begin.end() : end])
+        return {key: sql for key, sql in found.items() if sql.strip()}
 
     def _script(self, entries: Sequence[ArchiveEntry]) -> str:
         with _List(self._file, entries) as listed:
             return pgtools.run(["pg_restore", *_PLAIN, "--file=-", f"--use-list={listed}", str(self._file)]).decode()
 
-    def _try_alone(self, entry: ArchiveEntry) -> str | None:
+    def _try_alone(self, connection: psycopg.Connection[dict[str, Any]], entry: ArchiveEntry, retried: Retried) -> None:
         import psycopg
 
         script = self._script([entry])
-        begin = _ENTRY_BODY.search(script)
-        statements = _META_COMMAND.sub("", script[begin.start() if begin else 0 :])
-        with target.connect(self._conninfo) as connection:
+        begin = _HEADING.search(script)
+        statements = _META_COMMAND.sub("", script[begin.end() if begin else 0 :])
+        try:
+            connection.execute(statements.encode())
+        except psycopg.Error as error:
+            if target.is_about_server(error):
+                raise
+            if error.sqlstate in _EXISTS_ALREADY:
+                return
+            if not target.is_about_rows(error):
+                retried.failed[entry] = described(error)
+                return
+            broken = f"restored rows contradict it: {described(error)}"
+            if not entry.is_a("FK CONSTRAINT", "CHECK CONSTRAINT"):
+                retried.failed[entry] = broken
+                return
+            unchecked = _LAST_SEMICOLON.sub(" NOT VALID;", _NOT_OF_AN_ENTRY.sub("", statements))
             try:
-                connection.execute("set check_function_bodies = off")
-                connection.execute(statements.encode())
-            except psycopg.Error as error:
-                if error.sqlstate is None:
+                connection.execute(unchecked.encode())
+            except psycopg.Error as second:
+                if target.is_about_server(second):
                     raise
-                if target.is_about_rows(error):
-                    raise SnapshotAtFault(
-                        f"the restored rows contradict {entry}: {error.diag.message_primary}"
-                        + (f" ({error.diag.message_detail})" if entry.is_a("FK CONSTRAINT") else "")
-                    ) from error
-                return None if error.sqlstate in _EXISTS_ALREADY else f"{entry}: {error.diag.message_primary}"
-        return None
+                retried.failed[entry] = broken
+            else:
+                why = count_orphans(connection) if entry.is_a("FK CONSTRAINT") else broken
+                retried.notes.append(f"{entry}: made as NOT VALID, since {why}")
 
 
 def not_for_scratch(entries: Iterable[ArchiveEntry], available_extensions: Iterable[str]) -> dict[ArchiveEntry, str]:
@@ -173,22 +268,12 @@ def _failing_entries(command: list[str], conninfo: str) -> set[int]:
     Raises:
         ToolFailed: pg_restore failed for a reason other than single entries.
     """
-    from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
-    parts = conninfo_to_dict(conninfo)
-    password = str(parts.pop("password", ""))
-    done = subprocess.run(
-        [pgtools.tool(command[0]), *command[1:], f"--dbname={make_conninfo('', **parts)}"],
-        env=os.environ | {"PGPASSWORD": password},  # everybody on the machine can read arguments
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
+    done = pgtools.call(command, conninfo)
     output = done.stderr.decode(errors="replace")
     if done.returncode and "errors ignored on restore" not in output:
         lines = [line for line in output.splitlines() if "error:" in line] or output.splitlines()
         raise ToolFailed(f"pg_restore failed: {lines[-1] if lines else f'status {done.returncode}'}")
-    return {int(number) for number in _FAILED.findall(output)}
+    return {int(number) for number in _FAILED.findall(_SETTING_FAILED.sub("", output))}
 
 
 class _List:

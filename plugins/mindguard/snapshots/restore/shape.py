@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mindguard.snapshots.database_errors import cause, described
+from mindguard.snapshots.restore import target
+from mindguard.snapshots.restore.constraints import LEFT_OUT, add_not_null, count_shared, drop_not_null
 from mindguard.snapshots.restore.target import RestoreRefused
 from mindguard.snapshots.storage.manifest import Column, Manifest, Sequence, Table
 from mindguard.sql import fragment, identifier, joined, literal, raw, statement
@@ -32,31 +35,54 @@ class Live:
 
 def find_live(connection: psycopg.Connection[dict[str, Any]], table: Table) -> Live | None:
     """Return the live table, or None if there is none."""
-    found = connection.execute(statement("select_table"), table.table_name._asdict()).fetchone()
+    schema, name = table.table_name
+    found = connection.execute(statement("select_table"), {"schemas": [schema], "relations": [name]}).fetchone()
     if not found:
         return None
-    columns = connection.execute(statement("select_columns"), {"oid": found["oid"]}).fetchall()
+    columns = connection.execute(statement("select_columns"), {"tables": [found["oid"]]}).fetchall()
     current = [(column["name"], column["type"], column["generated"]) for column in columns]
     recorded = [(column.name, column.type, column.generated) for column in table.columns]
     return Live(found["oid"], identifier(*table.table_name), same_columns=current == recorded)
 
 
 def create_like(connection: psycopg.Connection[dict[str, Any]], live: Live, relation: Composable) -> None:
-    """Create a table with the live one's columns, defaults and checks. `add_indexes` adds indexes after the rows."""
+    """Create a table with the live one's columns and defaults. What can refuse rows is added after them."""
     connection.execute(statement("create_table_like", table=relation, live=live.relation))
+    drop_not_null(connection, relation)
 
 
-def add_indexes(connection: psycopg.Connection[dict[str, Any]], live: Live, relation: Composable) -> None:
+def add_indexes(
+    connection: psycopg.Connection[dict[str, Any]], live: Live, relation: Composable, search_path: str
+) -> list[str]:
     """Create the live table's keys and indexes under the same names.
 
-    Raises:
-        SnapshotAtFault: raised by `target.connect`, if the rows contradict a key or index.
+    Args:
+        connection: a connection to the target.
+        live: the live table.
+        relation: quoted name of the restored table, which has its rows.
+        search_path: the path under which the functions of indexes run.
+
+    Returns:
+        One line for each that could not be made.
     """
+    import psycopg
+
     steps = connection.execute(
         statement("select_indexes", oid=literal(live.oid), relation=literal(relation.as_string()))
     ).fetchall()
-    for step in steps:
-        connection.execute(raw(step["step"]))
+    notes = []
+    with target.under_path(connection, search_path):
+        for step in steps:
+            try:
+                connection.execute(raw(step["step"]))
+            except psycopg.Error as error:
+                if target.is_about_server(error):
+                    raise
+                why = described(error)
+                if error.sqlstate == "23505":
+                    why = count_shared(connection, relation, step["keys"], step["predicate"])
+                notes.append(f"index {step['name']} of {relation.as_string()}: {LEFT_OUT}, since {why}")
+    return notes
 
 
 def create_from_manifest(
@@ -86,27 +112,40 @@ def create_from_manifest(
         )
     except psycopg.errors.UndefinedObject as error:
         raise RestoreRefused(
-            f"{table.name} cannot be made from the manifest: {error.diag.message_primary}",
+            f"{table.name} cannot be made from the manifest: {described(error)}",
             hint="create it first, or rebuild the whole snapshot in an empty database: its schema dump has it",
-        ) from error
+        ) from cause(error)
     lost = []
     for column in table.columns:
         if column.default and not column.generated:
             default = _own_sequence(connection, manifest.sequences, column, schema, relation) or column.default
             try:
-                connection.execute(
-                    statement("set_default", table=relation, column=identifier(column.name), default=raw(default))
-                )
+                with connection.transaction():
+                    connection.execute(
+                        statement("set_default", table=relation, column=identifier(column.name), default=raw(default))
+                    )
             except psycopg.errors.ProgrammingError as error:
-                lost.append(f"default of {table.name}.{column.name}: {error.diag.message_primary}")
+                lost.append(f"default of {table.name}.{column.name}: {described(error)}")
     return lost
 
 
-def add_primary_key(connection: psycopg.Connection[dict[str, Any]], table: Table, relation: Composable) -> None:
-    """Create the recorded primary key, if there is one."""
+def add_recorded_constraints(
+    connection: psycopg.Connection[dict[str, Any]], table: Table, relation: Composable
+) -> list[str]:
+    """Add NOT NULL and the primary key as recorded; return one line for each that the rows contradict."""
+    import psycopg
+
+    names = [column.name for column in table.columns if column.not_null and not column.identity]
+    notes = [note for name in names if (note := add_not_null(connection, relation, name))]
     if table.primary_key:
         columns = joined(", ", map(identifier, table.primary_key))
-        connection.execute(statement("create_primary_key", table=relation, names=columns))
+        try:
+            connection.execute(statement("create_primary_key", table=relation, names=columns))
+        except psycopg.Error as error:
+            if target.is_about_server(error):
+                raise
+            notes.append(f"primary key of {table.name}: {LEFT_OUT}, since {described(error)}")
+    return notes
 
 
 def set_identities(
@@ -133,7 +172,10 @@ def set_identities(
 
 
 def _definition(column: Column) -> Composable:
-    """Return the column's definition for CREATE TABLE. Types and expressions are SQL as the catalog spells it."""
+    """Return the column's definition for CREATE TABLE. Types and expressions are SQL as the catalog spells it.
+
+    NOT NULL is added after the rows.
+    """
     parts: list[Composable] = [identifier(column.name), raw(column.type)]
     if column.collation:
         parts.append(fragment("collate {name}", name=identifier(*column.collation.split(".", 1))))
@@ -144,8 +186,6 @@ def _definition(column: Column) -> Composable:
     if column.identity:
         kind = raw("always" if column.identity == "a" else "by default")
         parts.append(fragment("generated {kind} as identity", kind=kind))
-    if column.not_null:
-        parts.append(raw("not null"))
     return joined(" ", parts)
 
 

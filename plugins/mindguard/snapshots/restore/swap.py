@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mindguard.snapshots.database_errors import cause, described
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.shape import Live, find_live
 from mindguard.snapshots.restore.target import RestoreRefused, TargetError
@@ -62,6 +63,8 @@ def swap(
     schema: str,
     snapshot_id: str,
     progress: Callable[[str], None],
+    *,
+    search_path: str = "",
 ) -> dict[str, str]:
     """Put the tables of a schema in the place of live ones.
 
@@ -74,6 +77,7 @@ def swap(
         schema: schema of the restored tables.
         snapshot_id: the snapshot's id, which becomes part of the names of the former tables.
         progress: called with one line for each step.
+        search_path: the path under which functions that the steps call run.
 
     Returns:
         The new name of each former live table, by its old name.
@@ -112,15 +116,16 @@ def swap(
             )
             steps += [_Step(row["number"], row["step"]) for row in found]
             kept[table.name] = f"{home}.{kept_name(bare, snapshot_id)}"
-        for step in sorted(steps):
-            progress(f"swap: {step.sql}")
-            try:
-                connection.execute(raw(step.sql))
-            except psycopg.Error as error:
-                if target.is_about_rows(error):
-                    raise TargetError(
-                        f"swap undone, nothing has changed: {error.diag.message_primary} ({error.diag.message_detail})",
-                        hint="restore the other table from the same snapshot too, in the same swap",
-                    ) from error
-                raise
+        with target.under_path(connection, search_path):
+            for step in sorted(steps):
+                progress(f"swap: {step.sql}")
+                try:
+                    connection.execute(raw(step.sql))
+                except psycopg.Error as error:
+                    if target.is_about_rows(error):
+                        raise TargetError(
+                            f"swap undone, nothing has changed: {described(error)}",
+                            hint="restore the other table from the same snapshot too, in the same swap",
+                        ) from cause(error)
+                    raise
     return kept

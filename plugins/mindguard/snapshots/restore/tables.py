@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from mindguard.errors import MindGuardError
+from mindguard.snapshots.database_errors import cause, described
 from mindguard.snapshots.restore import shape, swap, target
+from mindguard.snapshots.restore.constraints import LEFT_OUT, add_live_constraints
 from mindguard.snapshots.restore.difference import Difference, count_difference
 from mindguard.snapshots.restore.load import Job, Loaded, load
 from mindguard.snapshots.restore.rows import RowFilter, choose, parse_where
@@ -19,11 +23,13 @@ from mindguard.snapshots.restore.shape import Live
 from mindguard.snapshots.restore.target import RestoreRefused
 from mindguard.snapshots.storage.manifest import Manifest, Part, Table
 from mindguard.snapshots.storage.store import Store
-from mindguard.sql import identifier, statement
+from mindguard.sql import identifier, literal, statement
 
 if TYPE_CHECKING:
     import psycopg
     from psycopg.sql import Composable
+
+_EVENT_TRIGGERS_SETTING = 17_00_00  # the server's version that can leave event triggers out
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,40 @@ class PlannedTable:
 
 
 @dataclass(frozen=True)
+class Unfinished:
+    """What an interrupted restore left.
+
+    Attributes:
+        schema: the schema.
+        whole_schema: whether that restore made the schema too.
+        tables: bare names of the tables that it made.
+    """
+
+    schema: str
+    whole_schema: bool
+    tables: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return self.whole_schema or bool(self.tables)
+
+    def __str__(self) -> str:
+        tables = ", ".join(f"{self.schema}.{name}" for name in self.tables)
+        if not self.whole_schema:
+            return tables
+        return f"schema {self.schema}" + (f" with {tables}" if tables else "")
+
+    @property
+    def remedy(self) -> str:
+        """The SQL that removes it."""
+        if self.whole_schema:
+            return f"DROP SCHEMA {identifier(self.schema).as_string()} CASCADE"
+        return f"DROP TABLE {', '.join(identifier(self.schema, name).as_string() for name in self.tables)}"
+
+
+_NOTHING = Unfinished("", whole_schema=False, tables=())
+
+
+@dataclass(frozen=True)
 class Plan:
     """The plan of a restore, made before anything is changed.
 
@@ -93,8 +133,9 @@ class Plan:
         schema: the schema to restore into.
         swap: whether the tables take the place of the live ones.
         tables: the tables to restore.
-        schema_exists: whether the schema exists already.
+        schema_exists: whether the schema exists already, and is not one that an interrupted restore made.
         database_empty: whether the database holds nothing at all.
+        unfinished: what an interrupted restore left in the schema; it is removed first.
     """
 
     snapshot_id: str
@@ -104,6 +145,7 @@ class Plan:
     tables: tuple[PlannedTable, ...]
     schema_exists: bool
     database_empty: bool = False
+    unfinished: Unfinished = _NOTHING
 
     def lines(self) -> list[str]:
         """Return the plan as lines for the person who approves it."""
@@ -113,6 +155,8 @@ class Plan:
                 f"database {self.database} is empty: use --whole to rebuild everything in it, "
                 "with constraints, views and functions"
             )
+        if self.unfinished:
+            lines.append(f"first remove {self.unfinished}, which an interrupted restore left")
         lines += [str(each) for each in self.tables]
         if self.swap:
             lines += [
@@ -211,7 +255,11 @@ def restore(
 ) -> Restored:
     """Restore what is requested, and report how it differs from the live tables.
 
-    After an error nothing is left behind: what was made in the new schema is dropped, and live tables are unchanged.
+    After an error nothing is left behind: what was made in the new schema is dropped, and live tables are unchanged. If
+    it cannot be dropped, the error says what is left and how to remove it, and the next restore removes it.
+
+    Rows come first, constraints after them: the live table's constraints may be younger than the rows. The notes name
+    each constraint that the rows contradict.
 
     Args:
         manifest: the snapshot.
@@ -227,23 +275,35 @@ def restore(
     """
     store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
     began = time.monotonic()
+    path = target.source_path(manifest)
+    notes: list[str] = []
     with target.connect(conninfo) as connection:
         plan = _plan(connection, manifest, request)
         for line in plan.lines():
             progress(line)
-        with _undone_on_error(connection, plan) as made:
-            notes = _create(connection, manifest, plan, made)
+        _refuse_second(connection, plan.schema)
+        with _audit_off(connection):
+            notes += _create(connection, manifest, plan, path)
+        with _undone_on_error(connection, conninfo, plan, path, progress):
             jobs = [Job(each.table, each.relation(plan.schema), each.parts, each.row_filter) for each in plan.tables]
-            loaded = load(jobs, store, conninfo, connections=connections, progress=progress)
-            differences = {each.table.name: _finish(connection, manifest, plan, each) for each in plan.tables}
+            loaded = load(jobs, store, conninfo, connections=connections, progress=progress, search_path=path)
+            with _audit_off(connection):
+                for each in plan.tables:
+                    notes += _finish(connection, manifest, plan, each, path)
+            differences = {each.table.name: _compared(connection, plan, each, notes) for each in plan.tables}
             for name, difference in differences.items():
-                progress(f"{name}: {difference or 'no live table to compare with'}")
+                progress(f"{name}: {difference or 'not compared with a live table'}")
             kept = {}
-            if plan.swap:
-                moved = {each.name: each.table for each in plan.tables}
-                kept = swap.swap(connection, moved, plan.schema, plan.snapshot_id, progress)
+            with connection.transaction():
+                with _audit_off(connection), target.under_path(connection, path):
+                    _unmark(connection, plan)
+                if plan.swap:
+                    swap.refuse_obstacles([note for note in notes if LEFT_OUT in note])
+                    moved = {each.name: each.table for each in plan.tables}
+                    kept = swap.swap(connection, moved, plan.schema, plan.snapshot_id, progress, search_path=path)
         if plan.swap and not plan.schema_exists:
-            _drop_schema(connection, plan)
+            with target.under_path(connection, path):
+                _drop_schema(connection, plan.schema)
     tables = {
         each.table.name: RestoredTable(
             each.shape,
@@ -319,7 +379,15 @@ def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, re
         raise RestoreRefused("a swap with chosen rows would lose all others", hint="swap whole tables only")
     schema = _schema(manifest, request)
     taken = connection.execute(statement("select_schema"), {"schema": schema, "relations": names}).fetchall()
-    if relations := [row["name"] for row in taken if row["name"]]:
+    marked = connection.execute(
+        statement("select_unfinished"), {"schema": schema, "mark": f"{target.MARK}%"}
+    ).fetchall()
+    unfinished = Unfinished(
+        schema,
+        whole_schema=any(not row["name"] for row in marked),
+        tables=tuple(row["name"] for row in marked if row["name"]),
+    )
+    if relations := [row["name"] for row in taken if row["name"] and row["name"] not in unfinished.tables]:
         raise RestoreRefused(
             f"schema {schema} has {', '.join(relations)} already", hint="name another schema, or drop that one"
         )
@@ -341,8 +409,9 @@ def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, re
         schema,
         request.swap,
         tuple(planned),
-        schema_exists=bool(taken),
+        schema_exists=bool(taken) and not unfinished.whole_schema,
         database_empty=bool(contents and not contents["things"]),
+        unfinished=unfinished,
     )
 
 
@@ -350,63 +419,163 @@ def _is_reshaped(planned: PlannedTable) -> bool:
     return planned.live is not None and not planned.live.same_columns
 
 
-def _create(
-    connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, plan: Plan, made: list[Composable]
-) -> list[str]:
-    """Create the empty tables and add each to `made`; return one line for each default that could not be set."""
+def _refuse_second(connection: psycopg.Connection[dict[str, Any]], schema: str) -> None:
+    """Raise RestoreRefused if another session restores into this schema; keep others out while this one lives."""
+    row = connection.execute(statement("lock_restore", schema=literal(schema))).fetchone()
+    if row and not row["locked"]:
+        raise RestoreRefused(
+            f"another restore into schema {schema} is running", hint="wait until it is done, or name another schema"
+        )
+
+
+@contextmanager
+def _audit_off(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[None]:
+    """Keep the database's event triggers out of what is made in the new schema, where the role may do that."""
+    can = connection.info.server_version >= _EVENT_TRIGGERS_SETTING
+    row = connection.execute(statement("set_event_triggers", value=literal("off"))).fetchone() if can else None
+    yield
+    if row:
+        connection.execute(statement("set_event_triggers", value=literal("on")))
+
+
+def _create(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, plan: Plan, path: str) -> list[str]:
+    """Create the schema and the empty tables in one transaction, each marked as unfinished.
+
+    Returns:
+        One line for each default that could not be set.
+
+    Raises:
+        RestoreRefused: an event trigger of the database forbids it.
+    """
+    import psycopg
+
     notes: list[str] = []
-    for each in plan.tables:
-        if each.shape == "live" and each.live:
-            shape.create_like(connection, each.live, each.relation(plan.schema))
-        else:
-            notes += shape.create_from_manifest(connection, manifest, each.table, plan.schema, each.name)
-        made.append(each.relation(plan.schema))
+    mark = f"{target.MARK} of snapshot {plan.snapshot_id}, begun at {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    try:
+        with connection.transaction(), target.under_path(connection, path):
+            _remove(connection, plan.unfinished)
+            if not plan.schema_exists:
+                connection.execute(statement("create_schema", namespace=identifier(plan.schema)))
+                _comment_schema(connection, plan.schema, mark)
+            for each in plan.tables:
+                relation = each.relation(plan.schema)
+                if each.shape == "live" and each.live:
+                    shape.create_like(connection, each.live, relation)
+                else:
+                    notes += shape.create_from_manifest(connection, manifest, each.table, plan.schema, each.name)
+                connection.execute(statement("set_table_comment", table=relation, comment=literal(mark)))
+    except psycopg.Error as error:
+        if target.is_about_server(error) or error.sqlstate == "42501":
+            raise
+        names = [row["name"] for row in connection.execute(statement("select_event_triggers"))]
+        if not names:
+            raise
+        raise RestoreRefused(
+            f"nothing was made: {described(error)}; it may come from the database's event triggers {', '.join(names)}",
+            hint="ALTER EVENT TRIGGER … DISABLE while you restore, or connect as a superuser of PostgreSQL 17 or newer",
+        ) from cause(error)
     return notes
 
 
 def _finish(
-    connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, plan: Plan, planned: PlannedTable
-) -> Difference | None:
-    """Create keys and indexes and set identity sequences after the rows; then compare with the live table."""
+    connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, plan: Plan, planned: PlannedTable, path: str
+) -> list[str]:
+    """Set identity sequences, and add constraints and indexes after the rows.
+
+    Returns:
+        One line for each constraint or index that could not be made as it is in the live table.
+    """
     relation = planned.relation(plan.schema)
-    if planned.shape == "live" and planned.live:
-        shape.add_indexes(connection, planned.live, relation)
-    else:
-        shape.add_primary_key(connection, planned.table, relation)
     shape.set_identities(connection, planned.table, manifest.sequences, relation)
+    if planned.shape == "live" and planned.live:
+        notes = add_live_constraints(connection, planned.live.oid, relation, path)
+        return notes + shape.add_indexes(connection, planned.live, relation, path)
+    with target.under_path(connection, path):
+        return shape.add_recorded_constraints(connection, planned.table, relation)
+
+
+def _unmark(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> None:
+    """Take the marks of an unfinished restore away. A table that is made like a live one gets that one's comment."""
+    for each in plan.tables:
+        like = each.live.oid if each.live and each.shape == "live" else 0
+        row = connection.execute(statement("select_comment", oid=literal(like))).fetchone()
+        comment = literal(row["comment"] if row else None)
+        connection.execute(statement("set_table_comment", table=each.relation(plan.schema), comment=comment))
+    if not plan.schema_exists:
+        _comment_schema(connection, plan.schema, None)
+
+
+def _compared(
+    connection: psycopg.Connection[dict[str, Any]], plan: Plan, planned: PlannedTable, notes: list[str]
+) -> Difference | None:
+    """Compare a restored table with the live one; a comparison that fails is noted and does not undo the restore."""
+    import psycopg
+
     if not (planned.live and planned.live.same_columns):
         return None
-    return count_difference(
-        connection, planned.table, planned.row_filter, restored=relation, live=planned.live.relation
-    )
+    restored = planned.relation(plan.schema)
+    try:
+        return count_difference(
+            connection, planned.table, planned.row_filter, restored=restored, live=planned.live.relation
+        )
+    except psycopg.Error as error:
+        if connection.closed:
+            raise
+        notes.append(f"{planned.table.name}: could not be compared with the live table: {described(error)}")
+        return None
 
 
 @contextmanager
-def _undone_on_error(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> Iterator[list[Composable]]:
-    """Create the plan's schema if needed; if the block fails, drop what was made.
-
-    Yields:
-        A list, to which the block adds each table that it creates.
-    """
+def _undone_on_error(
+    connection: psycopg.Connection[dict[str, Any]],
+    conninfo: str,
+    plan: Plan,
+    path: str,
+    progress: Callable[[str], None],
+) -> Iterator[None]:
+    """If the block fails, drop what was made before it; if that fails too, say what is left and how to remove it."""
     import psycopg
 
-    if not plan.schema_exists:
-        connection.execute(statement("create_schema", namespace=identifier(plan.schema)))
-    made: list[Composable] = []
     try:
-        yield made
-    except BaseException:
-        with suppress(psycopg.Error):  # the first error is the one to read
-            for relation in made:
-                connection.execute(statement("drop_table", table=relation))
-            if not plan.schema_exists:
-                _drop_schema(connection, plan)
+        yield
+    except BaseException as error:
+        made = Unfinished(
+            plan.schema, whole_schema=not plan.schema_exists, tables=tuple(each.name for each in plan.tables)
+        )
+        connection.close()  # it may be broken, or in the middle of a statement
+        try:
+            with target.connect(conninfo, search_path=path) as another, _audit_off(another), another.transaction():
+                _remove(another, made)
+        except MindGuardError:  # the first error is the one to read
+            left = f"{made} may be left: {made.remedy}, or run the same restore again, which removes it first"
+            progress(left)
+            if isinstance(error, MindGuardError):
+                error.hint = "; ".join(filter(None, [error.hint, left]))
+            elif isinstance(error, psycopg.Error):
+                known = target.explained(error)
+                known.hint = "; ".join(filter(None, [known.hint, left]))
+                raise known from cause(error)
         raise
 
 
-def _drop_schema(connection: psycopg.Connection[dict[str, Any]], plan: Plan) -> None:
-    """Drop the schema that this run created, unless it contains something."""
+def _remove(connection: psycopg.Connection[dict[str, Any]], unfinished: Unfinished) -> None:
+    """Drop what a restore made: its tables, and its schema unless that contains something else."""
+    for name in unfinished.tables:
+        connection.execute(statement("drop_table", table=identifier(unfinished.schema, name)))
+    if unfinished.whole_schema:
+        _drop_schema(connection, unfinished.schema)
+
+
+def _comment_schema(connection: psycopg.Connection[dict[str, Any]], schema: str, text: str | None) -> None:
+    connection.execute(statement("set_schema_comment", namespace=identifier(schema), comment=literal(text)))
+
+
+def _drop_schema(connection: psycopg.Connection[dict[str, Any]], schema: str) -> None:
+    """Drop a schema that a restore made; if it contains something else, it is not the restore's any longer."""
     import psycopg
 
-    with suppress(psycopg.errors.DependentObjectsStillExist):
-        connection.execute(statement("drop_schema", namespace=identifier(plan.schema)))
+    try:
+        with connection.transaction():
+            connection.execute(statement("drop_schema", namespace=identifier(schema)))
+    except psycopg.errors.DependentObjectsStillExist:
+        _comment_schema(connection, schema, None)

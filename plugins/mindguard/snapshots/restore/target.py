@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from mindguard import postgres_session
 from mindguard.errors import MindGuardError
+from mindguard.snapshots.database_errors import cause, connection_hint, described
 from mindguard.snapshots.storage.manifest import Manifest
-from mindguard.sql import statement
+from mindguard.sql import identifier, literal, statement
 
 if TYPE_CHECKING:
     import psycopg
+
+
+MARK = "mindguard: unfinished restore"
+"""The comment on what a restore makes begins with this until the restore is finished."""
 
 
 class RestoreRefused(MindGuardError):
@@ -28,8 +33,12 @@ class SnapshotAtFault(MindGuardError):
 
 
 @contextmanager
-def connect(conninfo: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+def connect(conninfo: str, *, search_path: str = "") -> Iterator[psycopg.Connection[dict[str, Any]]]:
     """Open an autocommit connection to a session of its own, with the settings under which stored text was written.
+
+    Args:
+        conninfo: libpq connection string.
+        search_path: the session's path. Names in the catalog's texts have their schema only if it is empty.
 
     Raises:
         TargetError, SnapshotAtFault: in place of any error of the database, also within the block.
@@ -42,9 +51,36 @@ def connect(conninfo: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
         with postgres_session.connect(conninfo, row_factory=dict_row, autocommit=True) as connection:
             postgres_session.require_own_session(connection)
             connection.execute(postgres_session.pinned(0, local=False))
+            if search_path:
+                _set_path(connection, search_path)
             yield connection
     except psycopg.Error as error:
-        raise explained(error) from error
+        raise explained(error) from cause(error)
+
+
+@contextmanager
+def under_path(connection: psycopg.Connection[dict[str, Any]], search_path: str) -> Iterator[None]:
+    """Give the connection this search path while the block runs, for functions that name things without a schema."""
+    if search_path:
+        _set_path(connection, search_path)
+    yield
+    if search_path:
+        _set_path(connection, "")
+
+
+def source_path(manifest: Manifest) -> str:
+    """Return the search path of the source's sessions; if it was not recorded, one that finds the snapshot's schemas.
+
+    Functions of the application run under it: those of checks, generated columns, indexes and triggers.
+    """
+    if manifest.source.search_path is not None:
+        return manifest.source.search_path
+    schemas = dict.fromkeys(["public", *(table.table_name.schema for table in manifest.tables)])
+    return ", ".join(['"$user"', *(identifier(schema).as_string() for schema in schemas)])
+
+
+def _set_path(connection: psycopg.Connection[dict[str, Any]], search_path: str) -> None:
+    connection.execute(statement("set_search_path", search_path=literal(search_path)))
 
 
 def is_about_rows(error: psycopg.Error) -> bool:
@@ -57,12 +93,16 @@ def is_about_rows(error: psycopg.Error) -> bool:
     return state[:2] in {"22", "23"} and state != "22P05"
 
 
+def is_about_server(error: psycopg.Error) -> bool:
+    """Return whether the server or the connection failed, rather than the statement: nothing else will work either."""
+    return not error.sqlstate or error.sqlstate[:2] in {"08", "53", "57", "58"}
+
+
 def explained(error: psycopg.Error) -> MindGuardError:
     """Return the database's error as one line that says what to do."""
-    message = error.diag.message_primary or next(iter(str(error).strip().splitlines()), type(error).__name__)
+    message = described(error)
     if is_about_rows(error):
-        where = f" ({error.diag.context.splitlines()[0][:200]})" if error.diag.context else ""
-        return SnapshotAtFault(f"the target refuses stored rows: {message}{where}")
+        return SnapshotAtFault(f"the target refuses stored rows: {message}")
     state = error.sqlstate or ""
     hints = {
         "42501": "give the connection's role the right, or connect as the owner of the tables",
@@ -73,12 +113,8 @@ def explained(error: psycopg.Error) -> MindGuardError:
         "57": "the target's server is stopping; run again when it is back",
     }
     hint = hints.get(state) or hints.get(state[:2], "")
-    if not state:  # the connection failed, and only the message says why
-        hints = {"authentication": "correct the user or the password", "does not exist": "correct the database"}
-        hints |= dict.fromkeys(
-            ("too many", "connection slots"), "free connections there, or lower snapshot.connections"
-        )
-        hint = next((hints[why] for why in hints if why in message), "check that it is up and reachable from here")
+    if not state:
+        hint = connection_hint(error)
     return TargetError(f"the target database failed: {message}", hint=hint)
 
 
@@ -98,10 +134,20 @@ def refuse_source(connection: psycopg.Connection[dict[str, Any]], manifest: Mani
         )
 
 
+def anew(database: str) -> str:
+    """Return the SQL that makes a database empty again."""
+    name = identifier(database).as_string()
+    return f"DROP DATABASE {name}; CREATE DATABASE {name}; then run again"
+
+
 def refuse_filled(connection: psycopg.Connection[dict[str, Any]]) -> None:
     """Raise RestoreRefused if the database is not empty."""
     found = connection.execute(statement("select_contents")).fetchone()
     if found and found["things"]:
+        marked = connection.execute(statement("select_database_comment")).fetchone()
+        name = connection.info.dbname
+        if marked and (marked["comment"] or "").startswith(MARK):
+            raise RestoreRefused(f"database {name} holds an {marked['comment'].partition(': ')[2]}", hint=anew(name))
         raise RestoreRefused(
             f"database {connection.info.dbname} is not empty: it holds {found['example']}"
             + (f" and {found['things'] - 1} more" if found["things"] > 1 else ""),

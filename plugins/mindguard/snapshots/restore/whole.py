@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindguard import postgres_session
+from mindguard.errors import MindGuardError
+from mindguard.snapshots.database_errors import described
 from mindguard.snapshots.restore import target
+from mindguard.snapshots.restore.constraints import add_check, set_aside
 from mindguard.snapshots.restore.load import Job, Loaded, fetch, load
 from mindguard.snapshots.restore.schema_dump import ArchiveEntry, SchemaDump, not_for_scratch
 from mindguard.snapshots.restore.shape import create_from_manifest
+from mindguard.snapshots.restore.structure import differences
 from mindguard.snapshots.restore.target import TargetError
 from mindguard.snapshots.storage.manifest import Manifest, Table, TableName
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.tempdisk import temporary_folder
-from mindguard.sql import identifier, literal, statement
+from mindguard.sql import identifier, literal, raw, statement
 
 if TYPE_CHECKING:
     import psycopg
@@ -30,14 +36,16 @@ class Rebuilt:
     Attributes:
         snapshot_id: the snapshot's id.
         tables: the loaded rows and parts, by table name.
-        skipped: one line for each object that was left out, with the reason.
+        skipped: one line for each object that was left out on purpose, with the reason.
         seconds: duration of the rebuild.
+        not_proven: one line for each object that is not as it was in the source.
     """
 
     snapshot_id: str
     tables: dict[str, Loaded]
     skipped: tuple[str, ...]
     seconds: float
+    not_proven: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """Return plain values for JSON and XCom."""
@@ -47,6 +55,7 @@ class Rebuilt:
         """Return the result as lines for a person."""
         lines = [f"{name}: {loaded.rows:,} rows from {loaded.parts} parts" for name, loaded in self.tables.items()]
         lines += [f"left out: {line}" for line in self.skipped]
+        lines += [f"not as in the source: {line}" for line in self.not_proven]
         return [*lines, f"snapshot {self.snapshot_id} rebuilt in {self.seconds:.1f} s"]
 
 
@@ -96,7 +105,53 @@ def rebuild(
         TargetError, StoreError, ToolFailed, DiskFull: something else is at fault.
     """
     store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
+    with target.connect(conninfo) as connection:
+        target.refuse_source(connection, manifest)
+        target.refuse_filled(connection)
+    with _marked(conninfo, manifest, progress):
+        return rebuild_unmarked(manifest, store, conninfo, connections=connections, progress=progress)
+
+
+@contextmanager
+def _marked(conninfo: str, manifest: Manifest, progress: Callable[[str], None]) -> Iterator[None]:
+    """Mark the database as unfinished while the block runs; if it fails, say what is left and how to remove it."""
+    mark = f"{target.MARK} of snapshot {manifest.snapshot_id}, begun at {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    with target.connect(conninfo) as connection:
+        name = connection.info.dbname
+        _comment(connection, mark)
+    try:
+        yield
+    except BaseException as error:
+        left = f"database {name} holds part of the snapshot now: {target.anew(name)}"
+        progress(left)
+        if isinstance(error, MindGuardError):
+            error.hint = "; ".join(filter(None, [error.hint, left]))
+        raise
+    with target.connect(conninfo) as connection:
+        _comment(connection, None)
+
+
+def _comment(connection: psycopg.Connection[dict[str, Any]], text: str | None) -> None:
+    """Set the database's comment, if the role owns the database."""
+    import psycopg
+
+    with suppress(psycopg.errors.InsufficientPrivilege):
+        connection.execute(
+            statement("set_database_comment", database=identifier(connection.info.dbname), comment=literal(text))
+        )
+
+
+def rebuild_unmarked(
+    manifest: Manifest,
+    store: Store,
+    conninfo: str,
+    *,
+    connections: int,
+    progress: Callable[[str], None],
+) -> Rebuilt:
+    """Do what `rebuild` does, in a database that its caller made and will drop."""
     began = time.monotonic()
+    path = target.source_path(manifest)
     with target.connect(conninfo) as connection, temporary_folder() as folder:
         target.refuse_source(connection, manifest)
         target.refuse_filled(connection)
@@ -104,39 +159,121 @@ def rebuild(
         with dump_file.open("w+b") as file:
             fetch(manifest.schema_dump, store, file)
         dump_file.write_bytes(store.encryption.open(manifest.schema_dump.key, dump_file.read_bytes()))
-        dump = SchemaDump(dump_file, postgres_session.unlimited(conninfo, connection))
+        dump = SchemaDump(dump_file)
+        programs = postgres_session.unlimited(conninfo, connection)
         extensions = connection.execute(statement("select_extensions")).fetchall()
-        left_out = not_for_scratch(dump.entries, (row["name"] for row in extensions))
+        refused = not_for_scratch(dump.entries, (row["name"] for row in extensions))
+        refused |= {
+            entry: f"it needs {needed}, which is left out"
+            for entry, needed in dump.depending_on(refused).items()
+            if not _is_listed(entry, manifest)
+        }
         views = {entry: table for table in manifest.tables for entry in dump.entries if _is_view(entry, table)}
-        progress(f"schema: {len(dump.entries)} objects, {len(left_out)} left out")
-        skipped = [f"{entry}: {why}" for entry, why in left_out.items()]
-        skipped += dump.restore("pre-data", {*left_out, *views})
+        progress(f"schema: {len(dump.entries)} objects, {len(refused)} left out")
+        skipped = [f"{entry}: {why}" for entry, why in refused.items()]
+        without = {*refused, *views, *(entry for entry in dump.entries if _is_comment_on(entry, views.values()))}
+        failed = dump.restore("pre-data", programs, without=without)
+        not_proven: list[str] = []
         for entry, table in views.items():
-            skipped += create_from_manifest(connection, manifest, table, *table.table_name)
+            not_proven += create_from_manifest(connection, manifest, table, *table.table_name)
             skipped.append(f"{entry}: a plain table holds its rows as they were")
-        filled = _filled(connection, manifest, skipped)
+        retried = dump.retry(failed, conninfo, path)
+        filled = _filled(connection, manifest, [f"{entry}: {why}" for entry, why in retried.failed.items()])
+        checks = set_aside(connection)
         jobs = [Job(table, identifier(*table.table_name), table.parts) for table in manifest.tables]
-        loaded = load(jobs, store, conninfo, connections=connections, progress=progress)
+        computed = {TableName(**row) for row in connection.execute(statement("select_computed_tables"))}
+        last = [job for job in jobs if job.table.table_name in computed]
+        loaded: dict[str, Loaded] = {}
+        for wave in ([job for job in jobs if job not in last], last):
+            if wave:
+                loaded |= load(wave, store, conninfo, connections=connections, progress=progress, search_path=path)
+        if manifest.large_objects:
+            _create_objects(connection, manifest.large_objects, store, conninfo, connections, progress)
         progress(f"{sum(each.rows for each in loaded.values()):,} rows loaded; building indexes and constraints")
-        loose = [key for key in dump.foreign_keys() if key.points_at not in filled]
+        loose = {key.entry: key for key in dump.foreign_keys() if key.points_at not in filled}
         skipped += [
             f"foreign key {key.name} of {key.table}: the snapshot does not hold {'.'.join(key.points_at)}"
-            for key in loose
+            for key in loose.values()
         ]
+        without |= {*loose, *retried.failed}
         with _unforced(connection):
-            skipped += dump.restore("post-data", {*left_out, *views, *(key.entry for key in loose)}, jobs=connections)
-        for sequence in manifest.sequences:
-            connection.execute(
-                statement(
-                    "set_sequence",
-                    sequence=literal(sequence.name),
-                    value=literal(sequence.last_value),
-                    called=literal(sequence.is_called),
-                )
-            )
+            failed = dump.restore("post-data", programs, without=without, jobs=connections)
+            again = dump.retry(failed, conninfo, path)
+            with target.under_path(connection, path):
+                unchecked = {check.name: note for check in checks if (note := add_check(connection, check))}
+        not_proven += [f"{entry}: {why}" for entry, why in (retried.failed | again.failed).items()]
+        not_proven += [*retried.notes, *again.notes, *unchecked.values()]
+        not_proven += _set_sequences(connection, manifest)
+        seconds = time.monotonic() - began
+        without |= {*again.failed}
+        not_proven += _differences(dump, programs, folder, without, unchecked, not_proven)
     for line in skipped:
         progress(f"left out: {line}")
-    return Rebuilt(manifest.snapshot_id, loaded, tuple(skipped), time.monotonic() - began)
+    for line in not_proven:
+        progress(f"not as in the source: {line}")
+    return Rebuilt(manifest.snapshot_id, loaded, tuple(skipped), seconds, tuple(not_proven))
+
+
+def _create_objects(
+    connection: psycopg.Connection[dict[str, Any]],
+    objects: Table,
+    store: Store,
+    conninfo: str,
+    connections: int,
+    progress: Callable[[str], None],
+) -> None:
+    """Load the large objects into a table beside the others, make them of its rows, and drop it."""
+    namespace = "mindguard_large_objects"
+    connection.execute(statement("create_schema", namespace=identifier(namespace)))
+    table = identifier(namespace, "loaded")
+    connection.execute(statement("create_table", table=table, definitions=raw("loid oid, data bytea")))
+    load([Job(objects, table, objects.parts)], store, conninfo, connections=connections, progress=progress)
+    connection.execute(statement("create_objects", table=table))
+    connection.execute(statement("drop_table", table=table))
+    connection.execute(statement("drop_schema", namespace=identifier(namespace)))
+
+
+def _differences(
+    dump: SchemaDump,
+    conninfo: str,
+    folder: Path,
+    without: Collection[ArchiveEntry],
+    unchecked: Collection[str],
+    known: Sequence[str],
+) -> list[str]:
+    """Return how the schema differs from the source's; a comparison that fails does not undo the rebuild."""
+    try:
+        found = differences(dump, conninfo, folder, without=without, known=unchecked)
+    except MindGuardError as error:
+        return [f"the schema could not be compared with the source's: {error}"]
+    return [line for line in found if not any(each.startswith(line.partition(":")[0]) for each in known)]
+
+
+def _set_sequences(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest) -> list[str]:
+    """Set all sequences to their recorded positions; return one line for each that is not there."""
+    import psycopg
+
+    lines = []
+    for sequence in manifest.sequences:
+        position = {"value": literal(sequence.last_value), "called": literal(sequence.is_called)}
+        try:
+            connection.execute(statement("set_sequence", sequence=literal(sequence.name), **position))
+        except psycopg.errors.ProgrammingError as error:
+            lines.append(f"sequence {sequence.name}: {described(error)}")
+    return lines
+
+
+def _is_listed(entry: ArchiveEntry, manifest: Manifest) -> bool:
+    """Return whether the entry is a table of the snapshot, which must not be left out quietly."""
+    return any(entry.text.startswith(f"TABLE {table.name.replace('.', ' ', 1)} ") for table in manifest.tables)
+
+
+def _is_comment_on(entry: ArchiveEntry, views: Iterable[Table]) -> bool:
+    """Return whether the entry is the comment on one of these materialized views, each of which becomes a table."""
+    return any(
+        entry.text.startswith(f"COMMENT {view.table_name.schema} MATERIALIZED VIEW {view.table_name.name} ")
+        for view in views
+    )
 
 
 def remains(conninfo: str) -> str:
@@ -189,6 +326,8 @@ def _unforced(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[None]:
     forced = [identifier(row["schema"], row["name"]) for row in connection.execute(statement("select_forced"))]
     for table in forced:
         connection.execute(statement("set_unforced", table=table))
-    yield
-    for table in forced:
-        connection.execute(statement("set_forced", table=table))
+    try:
+        yield
+    finally:
+        for table in forced:
+            connection.execute(statement("set_forced", table=table))

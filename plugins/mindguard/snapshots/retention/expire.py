@@ -1,8 +1,9 @@
 """Expiry: carry out what `rules.plan_expiry` decides, then remove the objects that no snapshot names any more.
 
-A manifest is removed before its objects. An interruption can therefore leave objects without a snapshot, which the
-next run finds by listing, but never a snapshot without its objects. docs/adr/0010 explains why a snapshot that is
-being taken at the same time loses nothing.
+Everything is planned first, and nothing is removed beyond the plan. A manifest is removed before its objects. An
+interruption can therefore leave objects without a snapshot, which the next run finds by listing, but never a snapshot
+without its objects. docs/adr/0010 explains why a snapshot that is being taken at the same time loses nothing, and
+docs/adr/0026 what a listing that leaves something out cannot do.
 """
 
 from __future__ import annotations
@@ -17,17 +18,23 @@ from typing import Any
 from mindguard.errors import MindGuardError
 from mindguard.settings.snapshot import RetentionSettings
 from mindguard.snapshots.progress import Progress
+from mindguard.snapshots.retention.garbage import (
+    THREADS,
+    Garbage,
+    Needs,
+    find_unlisted,
+    listed_manifests,
+    plan_garbage,
+)
 from mindguard.snapshots.retention.holds import held_for, versions_of
 from mindguard.snapshots.retention.rules import Decision, Kept, plan_expiry
 from mindguard.snapshots.storage.catalog import id_of, proven, read_manifest
 from mindguard.snapshots.storage.encryption import Unreadable
-from mindguard.snapshots.storage.layout import Kind, Layout
+from mindguard.snapshots.storage.layout import Layout
 from mindguard.snapshots.storage.manifest import ManifestInvalid
 from mindguard.snapshots.storage.s3_errors import ObjectMissing, StoreError
 from mindguard.snapshots.storage.store import Listed, Store
 
-_THREADS = 8
-_COLLECTED: set[Kind | None] = {"part", "schema", "proof", "hold", "probe"}
 _TAKEN_AT = re.compile(r"/(\d{8}T\d{6}Z)-[0-9a-f]+\.json$")
 
 
@@ -46,6 +53,7 @@ class Expired:
         objects: number of deleted parts, schema dumps and other objects of this package, manifests excluded.
         bytes: size of those objects.
         uploads: number of unfinished multipart uploads that were aborted.
+        planned: the objects that no snapshot needs once the decisions are carried out; nothing else is deleted.
         locked: one line for each object that object lock still protects, with the lock's end; a later run removes
             them.
         foreign: keys under the prefix that do not belong to this package; they are left alone.
@@ -58,6 +66,7 @@ class Expired:
     objects: int = 0
     bytes: int = 0
     uploads: int = 0
+    planned: Garbage = field(default_factory=Garbage)
     locked: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -83,6 +92,11 @@ class Expired:
             "objects": self.objects,
             "bytes": self.bytes,
             "uploads": self.uploads,
+            "planned": {
+                "objects": len(self.planned.objects),
+                "bytes": self.planned.bytes,
+                "orphans": len(self.planned.orphans),
+            },
             "locked": self.locked,
             "foreign": self.foreign,
             "faults": self.faults,
@@ -95,6 +109,7 @@ def expire_snapshots(
     *,
     now: datetime,
     apply: bool,
+    any_orphans: bool = False,
     progress: Progress = lambda line: None,
 ) -> Expired:
     """Decide which snapshots expire; with `apply`, remove them and all objects that no snapshot needs.
@@ -104,23 +119,42 @@ def expire_snapshots(
         retention: the rules, and the grace period of objects that no manifest names.
         now: the present time by this machine's clock, aware; it is compared with the store's clock.
         apply: whether to carry the decisions out, or only to make them.
+        any_orphans: remove parts that belong to no snapshot even if they are so many that snapshots may be missing.
         progress: called with one line for each step.
 
     Returns:
         The decisions, and the result; its `check` raises if something could not be done.
 
     Raises:
-        ExpiryRefused: the clocks or the snapshots' times are doubtful; nothing was removed.
+        ExpiryRefused: the clocks, the snapshots' times or the store's listings are doubtful; nothing was removed.
         StoreError: the store could not be read; nothing more was removed.
     """
-    decisions = plan_expiry(kept_snapshots(store), now=now, store_now=store.clock(), retention=retention)
+    store_now = store.clock()
+    listed = store.listing(versions=True)
+    snapshots = kept_snapshots(store)
+    manifests = {each.key for each in snapshots} | listed_manifests(listed) | {*store.manifest_keys()}
+    manifests |= find_unlisted(store, listed, manifests)
+    decisions = plan_expiry(snapshots, now=now, store_now=store_now, retention=retention)
     expired = Expired(decisions, applied=apply)
+    expired.foreign = sorted({each.key for each in listed if store.layout.kind(each.key) is None})
+    before = store_now - timedelta(hours=retention.grace_hours)
+    needs = Needs(store)
+    going = {each.snapshot.key for each in decisions if each.action == "expire"}
+    try:
+        expired.planned = plan_garbage(
+            needs, listed, kept=manifests - going, removed=going, before=before, any_orphans=any_orphans
+        )
+    except (ManifestInvalid, ObjectMissing, Unreadable) as error:
+        expired.faults.append(f"no part is removed, because a manifest cannot be read: {error}")
     for each in decisions:
         progress(f"{each.action} {each.snapshot.snapshot_id}: {each.reason}")
-        if apply and each.action == "expire":
-            _remove_snapshot(store, each.snapshot, expired)
+    progress(f"no snapshot needs {expired.planned}")
     if apply:
-        _collect_garbage(store, timedelta(hours=retention.grace_hours), expired)
+        for each in decisions:
+            if each.action == "expire":
+                _remove_snapshot(store, each.snapshot, expired)
+        _abort_uploads(store, before, expired)
+        _remove_garbage(needs, manifests, expired)
         deleted = f"deleted {expired.objects} objects ({expired.bytes / 1e6:,.1f} MB)"
         progress(f"expired {len(expired.snapshots)} snapshots, {deleted}")
         for line in (
@@ -141,7 +175,7 @@ def kept_snapshots(store: Store) -> list[Kept]:
         StoreError: the store could not be read.
     """
     keys, proofs = set(store.keys("snapshots/")), proven(store)
-    with ThreadPoolExecutor(_THREADS, "expire") as pool:
+    with ThreadPoolExecutor(THREADS, "expire") as pool:
         found = list(pool.map(lambda key: _kept(store, key, keys), store.manifest_keys()))
     return [replace(each, proven=each.snapshot_id in proofs) for each in found if each]
 
@@ -153,7 +187,7 @@ def _kept(store: Store, key: str, keys: set[str]) -> Kept | None:
         return None
     except (ManifestInvalid, Unreadable):
         if not (taken_at := _time_in(key)):
-            return None  # the garbage collection reports that it cannot be read
+            return None  # the plan of the garbage reports that it cannot be read
         quarantined = True
     else:
         taken_at = manifest.taken_at
@@ -174,17 +208,19 @@ def _remove_snapshot(store: Store, snapshot: Kept, expired: Expired) -> None:
     held = Layout.beside(snapshot.key, "hold")
     try:
         copy = io.BytesIO()
-        content = store.digest(snapshot.key, copy)
+        store.digest(snapshot.key, copy)
         if store.head(held):
             return
         if not all(_remove(store, each, expired) for each in versions_of(store, snapshot.key)):
             return
         if store.head(held):
             # The hold was made between the check and the removal. No object of the snapshot is gone yet.
-            store.create(snapshot.key, copy.getvalue(), content)
+            store.create_small(snapshot.key, copy.getvalue())
             return
-    except ObjectMissing:
-        pass  # another run has removed it
+    except ObjectMissing:  # another run has removed it, or so it seems
+        if versions_of(store, snapshot.key):
+            expired.faults.append(f"{snapshot.key} is listed and cannot be read, so it is not removed")
+            return
     except StoreError as error:
         expired.faults.append(str(error))
         return
@@ -205,52 +241,43 @@ def _remove(store: Store, listed: Listed, expired: Expired) -> bool:
     return True
 
 
-def _collect_garbage(store: Store, grace: timedelta, expired: Expired) -> None:
-    """Remove objects that no manifest names and that are older than the grace period by the store's own clock.
+def _remove_garbage(needs: Needs, manifests: set[str], expired: Expired) -> None:
+    """Remove what was planned, except for what a manifest needs that has been published meanwhile, or is still there.
 
-    The order makes it safe: the objects are listed first, and the manifests are read afterwards. See docs/adr/0010.
+    The order makes it safe: the objects were listed first, and the manifests are read after some were removed. See
+    docs/adr/0010.
     """
-    before = store.clock() - grace
-    listed = store.listing(versions=True)
-    expired.foreign = sorted({each.key for each in listed if store.layout.kind(each.key) is None})
-    _abort_uploads(store, before, expired)
+    if not expired.planned.objects:
+        return
+    store = needs.store
+    present = set(store.manifest_keys())
+    removed = {each.snapshot.key for each in expired.decisions if each.snapshot.snapshot_id in expired.snapshots}
+    gone = removed - present
+    if lost := manifests - gone - present:
+        expired.faults.append(
+            f"no part is removed, because {min(lost)} was listed and no longer is, and this run did not remove it"
+        )
+        return
     try:
-        needed = _needed(store, expired)
+        needed = needs.of((manifests | present) - gone)
     except (ManifestInvalid, ObjectMissing, Unreadable) as error:
         expired.faults.append(f"no part is removed, because a manifest cannot be read: {error}")
         return
-    garbage = [
-        each
-        for each in listed
-        if each.written_at < before and store.layout.kind(each.key) in _COLLECTED and each.key not in needed
-    ]
-    with ThreadPoolExecutor(_THREADS, "expire") as pool:
-        removed = list(pool.map(lambda each: _remove(store, each, expired), garbage))
-    gone = [each for each, is_gone in zip(garbage, removed, strict=True) if is_gone]
-    expired.objects += len(gone)
-    expired.bytes += sum(each.bytes for each in gone)
-
-
-def _needed(store: Store, expired: Expired) -> set[str]:
-    """Return the keys of everything that belongs to a snapshot, including its proof and hold.
-
-    The manifests are those of two listings, before and after the removals: a listing that left some out must not make
-    their parts garbage.
-
-    Raises:
-        ObjectMissing: a manifest was listed and is gone, although this run did not remove it.
-        ManifestInvalid, Unreadable: a manifest does not say what it needs.
-    """
-    known = {each.snapshot.key for each in expired.decisions if each.snapshot.snapshot_id not in expired.snapshots}
-    keys = known.union(store.manifest_keys())
-    with ThreadPoolExecutor(_THREADS, "expire") as pool:
-        named = pool.map(lambda key: {each.key for each in read_manifest(store, key).objects}, keys)
-        beside = {Layout.beside(key, "proof") for key in keys} | {Layout.beside(key, "hold") for key in keys}
-        return beside.union(*named)
+    garbage = [each for each in expired.planned.objects if each.key not in needed]
+    with ThreadPoolExecutor(THREADS, "expire") as pool:
+        results = list(pool.map(lambda each: _remove(store, each, expired), garbage))
+    done = [each for each, is_gone in zip(garbage, results, strict=True) if is_gone]
+    expired.objects += len(done)
+    expired.bytes += sum(each.bytes for each in done)
 
 
 def _abort_uploads(store: Store, before: datetime, expired: Expired) -> None:
-    for upload in store.uploads():
+    try:
+        uploads = store.uploads()
+    except StoreError as error:  # some stores do not have this listing, or allow it to nobody
+        expired.faults.append(str(error))
+        return
+    for upload in uploads:
         if store.layout.kind(upload.key) is None:
             expired.foreign.append(f"upload {upload.key}")
         elif upload.begun_at < before:

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.storage.encryption import KeyMissing, Unreadable
+from mindguard.snapshots.storage.layout import MANIFEST, is_snapshot_id, time_in
 from mindguard.snapshots.storage.manifest import Manifest, ManifestInvalid
 from mindguard.snapshots.storage.proof import Proof, read_proof
 from mindguard.snapshots.storage.s3_errors import ObjectMissing
-from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.store import Listed, Store
 
-_PROOF = ".proof.json"
+_THREADS = 8
+_PROOF, _HOLD = ".proof.json", ".hold.json"
+
+
+def manifest_keys(store: Store) -> list[str]:
+    """Return the keys of all manifests, oldest first.
+
+    A manifest that the listing leaves out, while it has the proof or hold beside it, is looked up.
+    """
+    keys = store.keys("snapshots/")
+    manifests = {key for key in keys if MANIFEST.search(key)}
+    beside = {f"{key.removesuffix(_PROOF).removesuffix(_HOLD)}.json" for key in keys if key.endswith((_PROOF, _HOLD))}
+    manifests |= {key for key in beside - manifests if store.head(key)}
+    return sorted(manifests, key=id_of)
 
 
 class SnapshotMissing(MindGuardError):
@@ -27,47 +43,73 @@ def list_snapshots(store: Store, *, unreadable: Callable[[str, MindGuardError], 
         unreadable: called with the key and the error of each manifest that cannot be read, which is then left out.
 
     Raises:
-        ManifestInvalid, Unreadable: a manifest cannot be read, and `unreadable` was not given.
+        ManifestInvalid, ObjectMissing, Unreadable: a manifest cannot be read, and `unreadable` was not given.
     """
     found = []
-    for key in store.manifest_keys():
+    for key in manifest_keys(store):
         try:
             found.append(read_manifest(store, key))
-        except ObjectMissing:  # it has just expired
-            continue
-        except (ManifestInvalid, Unreadable) as error:
+        except (ManifestInvalid, ObjectMissing, Unreadable) as error:
+            if isinstance(error, ObjectMissing) and key not in store.keys(key.removeprefix(f"{store.prefix}/")):
+                continue  # it has just expired
             if not unreadable:
                 raise
             unreadable(key, error)
     return found
 
 
-def find_snapshot(store: Store, snapshot_id: str) -> Manifest:
-    """Return the snapshot with this id; `latest` is the newest one.
+class SnapshotQuarantined(MindGuardError):
+    """The gate quarantined this snapshot, and it was not asked for as such."""
+
+
+def find_snapshot(store: Store, snapshot_id: str, *, quarantined: bool = True) -> Manifest:
+    """Return the snapshot with this id; `latest` is the newest good one.
+
+    Args:
+        store: where the snapshots are.
+        snapshot_id: the snapshot's id, or `latest`.
+        quarantined: whether a quarantined snapshot may be named. `latest` never is one.
 
     Raises:
         SnapshotMissing: there is no such snapshot.
+        SnapshotQuarantined: the snapshot is quarantined, and must not be.
         ManifestInvalid: its manifest cannot be trusted.
         Unreadable: its manifest cannot be decrypted; KeyMissing names every key that the ring lacks.
     """
     found = read_manifest(store, find_key(store, snapshot_id))
     store.encryption.require(found.keys, f"snapshot {found.snapshot_id}")
+    if found.quarantined_for and not quarantined:
+        raise SnapshotQuarantined(
+            f"snapshot {found.snapshot_id} is quarantined: {'; '.join(found.quarantined_for)}",
+            hint="choose `latest`, the newest good one, or accept it as it is (--quarantined, or the form's switch)",
+        )
     return found
 
 
 def find_key(store: Store, snapshot_id: str) -> str:
-    """Return the key of this snapshot's manifest; `latest` is the newest snapshot.
+    """Return the key of this snapshot's manifest; `latest` is the newest snapshot that is not quarantined.
 
     Raises:
         SnapshotMissing: there is no such snapshot.
+        ManifestInvalid, Unreadable: `latest` was asked for, and a newer manifest does not say whether it is good.
     """
-    keys = store.manifest_keys()
-    matching = keys[-1:] if snapshot_id == "latest" else [key for key in keys if key.endswith(f"/{snapshot_id}.json")]
-    if not keys and snapshot_id == "latest":
+    keys = manifest_keys(store)
+    if snapshot_id == "latest" and not keys:
         raise SnapshotMissing(
-            f"there is no snapshot under s3://{store.bucket}/{store.prefix}",
-            hint="take one (mindguard snapshot take), or correct snapshot.bucket and snapshot.prefix",
+            f"there is no snapshot yet under s3://{store.bucket}/{store.prefix}",
+            hint="`mindguard snapshot take` takes one; or correct snapshot.bucket and snapshot.prefix in the settings",
         )
+    if snapshot_id == "latest":
+        good = next((key for key in reversed(keys) if not read_manifest(store, key).quarantined_for), None)
+        if good:
+            return good
+        raise SnapshotMissing(
+            f"every one of the {len(keys)} snapshots under s3://{store.bucket}/{store.prefix} is quarantined",
+            hint="`mindguard snapshot show` says why; name one by its id if its rows are meant nevertheless",
+        )
+    matching = [key for key in keys if key.endswith(f"/{snapshot_id}.json")]
+    if not matching and is_snapshot_id(snapshot_id):
+        matching = _looked_up(store, snapshot_id)
     if not matching:
         raise SnapshotMissing(
             f"there is no snapshot {snapshot_id} under s3://{store.bucket}/{store.prefix}",
@@ -76,9 +118,33 @@ def find_key(store: Store, snapshot_id: str) -> str:
     return matching[0]
 
 
+def _looked_up(store: Store, snapshot_id: str) -> list[str]:
+    """Return the key of a snapshot's manifest, found without a listing, which may have left it out; or nothing."""
+    return [key for key in sorted(store.layout.possible_manifest_keys(snapshot_id)) if store.head(key)]
+
+
+def has_expired(store: Store, snapshot_id: str, *, before: datetime) -> bool:
+    """Return whether the snapshot has gone as expired ones go: it is old, its manifest is gone, a newer one is proven.
+
+    A manifest that is missing for any other reason is a loss. It is looked up by its key: a listing may leave it out.
+
+    Args:
+        store: where the snapshot was.
+        snapshot_id: its id.
+        before: only snapshots taken before this time can have expired.
+
+    Raises:
+        StoreError: the store could not be asked.
+    """
+    if not is_snapshot_id(snapshot_id) or time_in(snapshot_id) >= before or _looked_up(store, snapshot_id):
+        return False
+    manifests = snapshot_ids(store)
+    return snapshot_id not in manifests and any(snapshot_id < each in manifests for each in proven(store))
+
+
 def snapshot_ids(store: Store) -> list[str]:
     """Return the ids of all snapshots, oldest first, without reading their manifests."""
-    return [id_of(key) for key in store.manifest_keys()]
+    return [id_of(key) for key in manifest_keys(store)]
 
 
 def id_of(manifest_key: str) -> str:
@@ -88,8 +154,9 @@ def id_of(manifest_key: str) -> str:
 
 def proven(store: Store) -> dict[str, Proof]:
     """Return, by snapshot id, the proof of each snapshot that a restore drill has proven."""
-    proofs = [proof for key in _proof_keys(store) if (proof := read_proof(store, key))]
-    return {proof.snapshot_id: proof for proof in proofs}
+    proofs = {id_of(key).removesuffix(".proof"): read_proof(store, key) for key in _proof_keys(store)}
+    # A proof that was copied beside another manifest proves nothing about that one.
+    return {each: proof for each, proof in proofs.items() if proof and proof.snapshot_id == each}
 
 
 def newest_proven(store: Store) -> Manifest | None:
@@ -102,7 +169,8 @@ def newest_proven(store: Store) -> Manifest | None:
     """
     for key in sorted(_proof_keys(store), key=id_of, reverse=True):
         with suppress(ManifestInvalid, ObjectMissing):  # It is damaged, or has just expired.
-            if read_proof(store, key):
+            proof = read_proof(store, key)
+            if proof and proof.snapshot_id == id_of(key).removesuffix(".proof"):
                 return read_manifest(store, f"{key.removesuffix(_PROOF)}.json")
     return None
 
@@ -111,8 +179,32 @@ def _proof_keys(store: Store) -> list[str]:
     return [key for key in store.keys("snapshots/") if key.endswith(_PROOF)]
 
 
+def left_out(store: Store, listed: Iterable[Listed], manifests: Collection[str]) -> set[str]:
+    """Return the keys of manifests that exist and are not known, of all snapshots that any object was written for.
+
+    They are looked up without a listing. Either the store's listings leave them out, or they have just been published.
+
+    Args:
+        store: where the snapshots are.
+        listed: objects whose keys tell which snapshot they were written for.
+        manifests: keys of all manifests that are known.
+
+    Raises:
+        StoreError: the store could not be asked.
+    """
+    known = {id_of(key) for key in manifests}
+    ids = {store.layout.written_for(each.key) for each in listed if not each.marker} - known
+    asked = [key for each in ids if each for key in store.layout.possible_manifest_keys(each)]
+    with ThreadPoolExecutor(_THREADS, "look-up") as pool:
+        return {key for key, head in zip(asked, pool.map(store.head, asked), strict=True) if head}
+
+
 def newest_snapshot(
-    store: Store, *, good: bool = False, progress: Callable[[str], None] = lambda line: None
+    store: Store,
+    *,
+    good: bool = False,
+    progress: Callable[[str], None] = lambda line: None,
+    unreadable: Callable[[MindGuardError], object] = lambda error: None,
 ) -> Manifest | None:
     """Return the newest snapshot whose manifest can be read, or None.
 
@@ -123,12 +215,14 @@ def newest_snapshot(
         store: where the snapshots are.
         good: skip quarantined snapshots as well.
         progress: called with one line for each manifest that cannot be read.
+        unreadable: called with the error of each such manifest.
     """
-    for key in reversed(store.manifest_keys()):
+    for key in reversed(manifest_keys(store)):
         try:
             found = read_manifest(store, key)
         except (ManifestInvalid, ObjectMissing, Unreadable) as error:
             progress(f"skipped: {error}")
+            unreadable(error)
             continue
         if not (good and found.quarantined_for):
             return found
@@ -144,8 +238,8 @@ def read_manifest(store: Store, key: str) -> Manifest:
         ObjectMissing, StoreError: see `Store.read`.
     """
     try:
-        return Manifest.from_bytes(store.read_sealed(key), origin=key)
+        return Manifest.from_bytes(store.read_sealed(key), origin=key, prefix=store.prefix)
     except KeyMissing:
         raise
     except (ManifestInvalid, Unreadable):
-        return Manifest.from_bytes(store.read_sealed(key), origin=key)
+        return Manifest.from_bytes(store.read_sealed(key), origin=key, prefix=store.prefix)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 from urllib.parse import quote
 
@@ -27,14 +27,51 @@ Kind = Literal["part", "schema", "manifest", "proof", "hold", "probe", "damaged"
 _SNAPSHOT = r"snapshots/\d{4}-\d\d-\d\d/\d{8}T\d{6}Z-[0-9a-f]+"
 
 _LAYOUT: dict[Kind, re.Pattern[str]] = {
-    "part": re.compile(r"parts/[^/]+/[0-9a-f]{40,64}(-[0-9a-f]+)?\.parquet"),
-    "schema": re.compile(r"schema/[0-9a-f]{64}(-[0-9a-f]+)?\.dump"),
+    "part": re.compile(r"parts/[^/]+/[0-9a-f]{40,64}(?:-[0-9a-f]+)?\.parquet"),
+    "schema": re.compile(r"schema/[0-9a-f]{64}(?:-[0-9a-f]+)?\.dump"),
     "manifest": re.compile(rf"{_SNAPSHOT}\.json"),
     "proof": re.compile(rf"{_SNAPSHOT}\.proof\.json"),
     "hold": re.compile(rf"{_SNAPSHOT}\.hold\.json"),
     "probe": re.compile(r"probe/[0-9a-f]{16}"),
     "damaged": re.compile(r"damaged/[0-9a-f]{64}\.json"),
 }
+
+
+_RUN = re.compile(r"-([0-9a-f]{8})([0-9a-f]{6})\.[a-z]+$")
+_ID = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]+")
+_TIME = "%Y%m%dT%H%M%SZ"
+_BELOW = re.compile(f"(?:^|/)({'|'.join(pattern.pattern for pattern in _LAYOUT.values())})$")
+
+
+def below_prefix(key: str) -> str | None:
+    """Return what follows the prefix in a key, whatever the prefix; None: the key does not belong to this package."""
+    found = _BELOW.search(key)
+    return found[1] if found else None
+
+
+def run_of(snapshot_id: str) -> str:
+    """Return the hexadecimal digits that end the keys of the parts that the snapshot's run writes.
+
+    They tell which snapshot an object was written for, so that its manifest can be looked up without a listing.
+    """
+    return f"{round(time_in(snapshot_id).timestamp()):08x}{snapshot_id.rpartition('-')[2]}"
+
+
+def is_snapshot_id(text: str) -> bool:
+    """Return whether the text may be the id of a snapshot."""
+    return bool(_ID.fullmatch(text))
+
+
+def time_in(snapshot_id: str) -> datetime:
+    """Return the time, aware, with which a snapshot's id begins.
+
+    Raises:
+        ValueError: it is no snapshot's id.
+    """
+    found = _ID.fullmatch(snapshot_id)
+    if not found:
+        raise ValueError(f"{snapshot_id!r} is no snapshot's id")
+    return datetime.strptime(found[1], _TIME).replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -55,9 +92,32 @@ class Layout:
         """Return the key of a manifest; `day` is the day it was taken, in the settings' time zone."""
         return f"{self.prefix}/snapshots/{day:%Y-%m-%d}/{snapshot_id}.json"
 
+    def possible_manifest_keys(self, snapshot_id: str) -> set[str]:
+        """Return the keys of a snapshot's manifest in all time zones."""
+        day = time_in(snapshot_id).date()
+        return {self.manifest_key(day + timedelta(days=days), snapshot_id) for days in (-1, 0, 1)}
+
+    def written_for(self, key: str) -> str | None:
+        """Return the id of the snapshot that an object belongs to, or for which it was written first.
+
+        Nobody can tell from the names of parts that versions up to 0.1 wrote.
+        """
+        if self.kind(key) in ("manifest", "proof", "hold"):
+            return key.rpartition("/")[2].partition(".")[0]
+        if self.kind(key) in ("part", "schema") and (found := _RUN.search(key)):
+            return f"{datetime.fromtimestamp(int(found[1], 16), UTC):{_TIME}}-{found[2]}"
+        return None
+
     def damage_key(self, key: str) -> str:
-        """Return the key of the note that the object under `key` is damaged."""
-        return f"{self.prefix}/damaged/{hashlib.sha256(key.encode()).hexdigest()}.json"
+        """Return the key of the note that the object under `key` is damaged; a copy under another prefix keeps it."""
+        return self._damage_key(below_prefix(key) or key)
+
+    def damage_keys(self, key: str) -> set[str]:
+        """Return the keys under which that note may be: versions up to 0.1 named it after the whole key."""
+        return {self.damage_key(key), self._damage_key(key)}
+
+    def _damage_key(self, name: str) -> str:
+        return f"{self.prefix}/damaged/{hashlib.sha256(name.encode()).hexdigest()}.json"
 
     @staticmethod
     def beside(manifest_key: str, kind: Literal["proof", "hold"]) -> str:

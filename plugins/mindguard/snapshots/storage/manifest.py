@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.storage.content import Content
+from mindguard.snapshots.storage.layout import below_prefix
 
-FORMAT = 1
+FORMAT: Final = 2
+"""Format 1 has the same fields, but its keys begin with the prefix under which the snapshot was taken."""
+
+_READABLE = (1, FORMAT)
 
 
 class ManifestInvalid(MindGuardError):
@@ -45,7 +49,7 @@ class Column(_Record):
 class StoredObject(_Record):
     """An immutable object: a part, or another object that is stored beside the parts."""
 
-    key: str
+    key: str = Field(description="below the prefix of the snapshots, for instance parts/public.t/….parquet")
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the stored bytes")
     bytes: int = Field(ge=1)
 
@@ -81,7 +85,12 @@ class Table(_Record):
     """One table of the snapshot; its rows are those of its parts, each exactly once."""
 
     name: str = Field(description="schema.table, unquoted")
-    kind: Literal["table", "partitioned table", "materialized view"]
+    kind: Literal["table", "partitioned table", "materialized view", "large objects"]
+    inherited: Literal["own", "all"] | None = Field(
+        None,
+        description="for a table that others inherit from: own rows only, or also those of its children, which are "
+        "then rows of this table; null: none inherits from it",
+    )
     columns: tuple[Column, ...]
     primary_key: tuple[str, ...] = ()
     part_by: str = Field(description="column (or ctid) whose ranges cut the table into parts")
@@ -109,7 +118,7 @@ class Enum(_Record):
 
 
 class Sequence(_Record):
-    """Position of a sequence that feeds a column of the tables. It is read after the rows, so never behind them."""
+    """Position of a sequence. It is read after the rows, so never behind them."""
 
     name: str = Field(description="schema.sequence, quoted where PostgreSQL would quote it")
     last_value: int
@@ -122,6 +131,9 @@ class SourceIdentity(_Record):
     database: str
     server_version: int = Field(description="server_version_num, for instance 180006")
     system_identifier: str | None = Field(description="null if the role may not read it")
+    search_path: str | None = Field(
+        None, description="search_path of the source's sessions by default; null: not recorded"
+    )
     lsn: str = Field(description="position in the write-ahead log when the snapshot was taken")
     exported_snapshot: str
 
@@ -129,7 +141,7 @@ class SourceIdentity(_Record):
 class Manifest(_Record):
     """One snapshot: all tables as they were at one instant."""
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = FORMAT
     snapshot_id: str
     taken_at: AwareDatetime = Field(description="UTC")
     logical_date: AwareDatetime | None = Field(
@@ -137,15 +149,31 @@ class Manifest(_Record):
     )
     source: SourceIdentity
     tables: tuple[Table, ...] = Field(min_length=1)
+    large_objects: Table | None = Field(
+        None, description="the large objects that the tables refer to, as rows of number and content; null: not taken"
+    )
     enums: tuple[Enum, ...] = ()
     sequences: tuple[Sequence, ...] = ()
     schema_dump: StoredObject = Field(description="pg_dump --schema-only -Fc of the whole database at the same instant")
     quarantined_for: tuple[str, ...] = Field(
         (), description="why this snapshot does not count as good, one line for each reason; empty: it is good"
     )
+    not_held: tuple[str, ...] = Field(
+        (), description="what the tables refer to and the snapshot does not hold, one line each: large objects"
+    )
     keys: tuple[str, ...] = Field(
         (), description="ids of the master keys that reading it needs; empty: it is not encrypted on the client's side"
     )
+
+    @property
+    def status(self) -> Literal["good", "quarantined"]:
+        """Whether the gate let it count as good."""
+        return "quarantined" if self.quarantined_for else "good"
+
+    @property
+    def contents(self) -> tuple[Table, ...]:
+        """Everything that is stored in parts: the tables, and the large objects if they were taken."""
+        return (*self.tables, self.large_objects) if self.large_objects else self.tables
 
     @property
     def rows(self) -> int:
@@ -155,7 +183,7 @@ class Manifest(_Record):
     @property
     def stored_bytes(self) -> int:
         """Bytes of all parts, including those shared with other snapshots."""
-        return sum(table.stored_bytes for table in self.tables)
+        return sum(table.stored_bytes for table in self.contents)
 
     @property
     def objects(self) -> tuple[StoredObject, ...]:
@@ -164,18 +192,26 @@ class Manifest(_Record):
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Parts of all tables."""
-        return tuple(part for table in self.tables for part in table.parts)
+        """Parts of all tables and of the large objects."""
+        return tuple(part for table in self.contents for part in table.parts)
 
     def to_bytes(self) -> bytes:
         """Return JSON for the store, with a digest over everything else so that an altered manifest is noticed."""
-        # The field is left out if there are no keys, so that versions from before encryption can read the manifest.
+        # A field from a later version is left out where it says nothing, so that earlier versions can read it.
         body = self.model_dump(mode="json", exclude=None if self.keys else {"keys"})
+        if self.format != 1:
+            body = _with_keys(body, lambda key: below_prefix(key) or key)
         return json.dumps(body | {"digest": _digest(body)}, ensure_ascii=False, indent=1).encode()
 
     @classmethod
-    def from_bytes(cls, stored: bytes, *, origin: str) -> Manifest:
+    def from_bytes(cls, stored: bytes, *, origin: str, prefix: str = "") -> Manifest:
         """Read a manifest that `to_bytes` wrote.
+
+        Args:
+            stored: the bytes.
+            origin: where they come from, for errors.
+            prefix: the prefix under which they were found. All keys become keys under this prefix, whatever the one
+                under which the snapshot was taken: a copy is never read from its original.
 
         Raises:
             ManifestInvalid: the bytes are not JSON, were altered, have another format, or are inconsistent.
@@ -186,13 +222,15 @@ class Manifest(_Record):
             digest_now = _digest(body)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ManifestInvalid(f"manifest {origin} is not a manifest of this package") from None
-        if body.get("format") != FORMAT:
+        if body.get("format") not in _READABLE:
             raise ManifestInvalid(
-                f"manifest {origin} has format {body.get('format')}, this version reads format {FORMAT}",
+                f"manifest {origin} has format {body.get('format')}, this version reads format 1 and {FORMAT}",
                 hint="use the version of mindguard that wrote it",
             )
         if digest != digest_now:
             raise ManifestInvalid(f"manifest {origin} was altered after it was published")
+        if prefix:
+            body = _with_keys(body, lambda key: f"{prefix}/{_below(key, origin)}")
         try:
             manifest = cls.model_validate(body)
         except ValidationError as error:
@@ -207,12 +245,31 @@ class Manifest(_Record):
         Raises:
             ManifestInvalid: a table's row count or fingerprint is not that sum.
         """
-        for table in self.tables:
+        for table in self.contents:
             rows = sum(part.rows for part in table.parts)
             if rows != table.rows or table.fingerprint != combine(part.fingerprint for part in table.parts):
                 raise ManifestInvalid(
                     f"manifest {origin}: the parts of {table.name} ({rows} rows) are not the table ({table.rows} rows)"
                 )
+
+
+def _with_keys(value: Any, change: Callable[[str], str]) -> Any:
+    """Return the JSON value with another key for each stored object in it."""
+    if isinstance(value, list):
+        return [_with_keys(each, change) for each in value]
+    if not isinstance(value, dict):
+        return value
+    changed = {name: _with_keys(each, change) for name, each in value.items()}
+    if "sha256" in value and isinstance(value.get("key"), str):
+        changed["key"] = change(value["key"])
+    return changed
+
+
+def _below(key: str, origin: str) -> str:
+    below = below_prefix(key)
+    if below is None:
+        raise ManifestInvalid(f"manifest {origin} names {key!r}, which is no key of this package")
+    return below
 
 
 def _digest(body: dict[str, Any]) -> str:

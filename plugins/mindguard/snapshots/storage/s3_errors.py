@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindguard.errors import MindGuardError
+from mindguard.fetch import FetchFailed
 from mindguard.snapshots.storage.encryption import Unreadable
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+
+_QUOTED = 300  # characters of what a store says
 
 
 class StoreError(MindGuardError):
@@ -16,6 +23,10 @@ class StoreError(MindGuardError):
 
 class ObjectMissing(StoreError):
     """There is no object under this key."""
+
+
+class NotImplementedByStore(StoreError):
+    """The store does not have this kind of request."""
 
 
 class StoreFault(StoreError):
@@ -28,6 +39,13 @@ class ObjectExists(StoreError):
 
 class NoAnswer(StoreError):
     """The store gave no answer, so it may or may not have done what it was asked to do."""
+
+
+class ForeignAnswer(NoAnswer):
+    """Something that is not the store answered in its place, for instance a proxy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="is a proxy or a login page between this machine and the store?")
 
 
 class WriteConflict(ObjectExists):
@@ -48,20 +66,53 @@ def explained(doing: str, *, bucket: str, locking: bool) -> Iterator[None]:
         locking: whether the request asks for object lock.
     """
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
     except ClientError as error:
-        raise _refusal(doing, error.response, bucket, locking=locking) from error
+        raise _refusal(doing, error, bucket, locking=locking) from error
+    except FetchFailed as error:
+        raise NoAnswer(
+            f"cannot {doing}: {error.message}", hint="the store or the network is too slow: run again when it works"
+        ) from error
     except (BotoCoreError, OSError) as error:
         raise NoAnswer(
             f"cannot {doing}: {type(error).__name__}", hint="check that the store is up and endpoint_url is right"
         ) from error
+    except ForeignAnswer as error:
+        raise ForeignAnswer(f"cannot {doing}: {error.message}") from error
+    except (ResponseParserError, LookupError, TypeError, ValueError) as error:
+        # It is no XML, has a time that is none, or lacks what every such answer has.
+        raise StoreFault(
+            f"cannot {doing}: the store's answer cannot be understood ({type(error).__name__})",
+            hint="the store itself, or a proxy before it, has a fault: run again when it works again",
+        ) from error
 
 
-def _refusal(doing: str, response: Any, bucket: str, *, locking: bool) -> StoreError:
-    code = str(response.get("Error", {}).get("Code", "unknown"))
-    if code in {"NoSuchKey", "NoSuchUpload", "404", "NotFound"}:
+def _missing_right(doing: str) -> str:
+    if doing.startswith("list uploads"):
+        return "s3:ListBucketMultipartUploads, which only expiry needs"
+    if doing.startswith("find out"):
+        return "s3:GetBucketVersioning, which only expiry needs"
+    more = ", and to delete for expiry" if doing.startswith(("delete", "abort")) else ""
+    return f"the right to put, get and list under this prefix{more}"
+
+
+def _without_it(doing: str) -> str:
+    if doing.startswith("write"):
+        return "set snapshot.sse: null if the store has no server-side encryption"
+    more = "; let a lifecycle rule abort unfinished uploads" if doing.startswith("list uploads") else ""
+    return f"this store has no such request{more}"
+
+
+def _refusal(doing: str, error: ClientError, bucket: str, *, locking: bool) -> StoreError:
+    response: Any = error.response
+    code = str(response.get("Error", {}).get("Code", "unknown"))[:_QUOTED]
+    # Only the answer to a HEAD request has no body; any other 404 without S3's own code is not the store's.
+    missing = {"NoSuchKey", "NoSuchVersion", "NoSuchUpload"}
+    asks_for_one = not error.operation_name.startswith("List")
+    if (code in missing and asks_for_one) or (code in {"404", "NotFound"} and error.operation_name == "HeadObject"):
         return ObjectMissing(f"cannot {doing}: there is no such object")
     if code in {"PreconditionFailed", "412"}:
         return ObjectExists(f"cannot {doing}: it exists already")
@@ -71,8 +122,7 @@ def _refusal(doing: str, response: Any, bucket: str, *, locking: bool) -> StoreE
     trouble = "the store itself has a fault: run again when it works again"
     hints = {
         "NoSuchBucket": f"create the bucket {bucket}, or correct snapshot.bucket in the settings",
-        "AccessDenied": "give the connection's key the right to put, get and list under this prefix"
-        + (", and to delete for expiry" if doing.startswith(("delete", "abort")) else ""),
+        "AccessDenied": f"give the connection's key {_missing_right(doing)}",
         "InvalidAccessKeyId": "correct the access key of the backup connection",
         "SignatureDoesNotMatch": "correct the secret key of the backup connection",
         "ExpiredToken": renew,
@@ -80,10 +130,10 @@ def _refusal(doing: str, response: Any, bucket: str, *, locking: bool) -> StoreE
         "400": f"if it worked before, {renew}",
         "403": f"if it worked before, {renew}; else give its key the right to get objects under this prefix",
         **dict.fromkeys(("InternalError", "ServiceUnavailable", "SlowDown", "500", "502", "503", "504"), trouble),
-        "NotImplemented": "set snapshot.sse: null if the store has no server-side encryption",
+        "NotImplemented": _without_it(doing),
     }
     if locking:
         hints["InvalidRequest"] = "set snapshot.object_lock: null, unless the bucket has object lock enabled"
-    message = " ".join(str(response.get("Error", {}).get("Message", "")).split())
-    kind = StoreFault if code in {"InternalError", "500"} else StoreError
-    return kind(f"cannot {doing}: {code} {message}".rstrip(), hint=hints.get(code, ""))
+    message = " ".join(str(response.get("Error", {}).get("Message", "")).split())[:_QUOTED]
+    kinds = {"InternalError": StoreFault, "500": StoreFault, "NotImplemented": NotImplementedByStore}
+    return kinds.get(code, StoreError)(f"cannot {doing}: {code} {message}".rstrip(), hint=hints.get(code, ""))

@@ -5,20 +5,25 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
+from mindguard.fetch import within
 from mindguard.settings.snapshot import SnapshotSettings
+from mindguard.snapshots.storage.answers import refuse_foreign
 from mindguard.snapshots.storage.content import Content
 from mindguard.snapshots.storage.encryption import Encryption, NoEncryption
 from mindguard.snapshots.storage.layout import MANIFEST, Layout
 from mindguard.snapshots.storage.s3_errors import (
+    ForeignAnswer,
     NoAnswer,
+    NotImplementedByStore,
     ObjectDamaged,
     ObjectExists,
     ObjectMissing,
@@ -34,6 +39,9 @@ _CHUNK = 1024 * 1024
 _READ_TRIES = 4
 _CONFLICT_TRIES = 4
 _SINGLE_PUT_LIMIT = 5 * 1024**3
+_NO_CONTENT = 204
+_DEADLINE_S = 120.0
+_SLOWEST_BYTES_PER_S = 100_000
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,21 @@ class Upload:
     begun_at: datetime
 
 
+@dataclass
+class _Waiting:
+    """The time that may be spent on waiting for the store; that of whoever uses its answers does not count."""
+
+    left_s: float
+
+    def until_done(self, call: Callable[[], Any]) -> Any:
+        """Return the call's result, unless the time runs out."""
+        began = time.monotonic()
+        try:
+            return within(max(self.left_s, 0), call)
+        finally:
+            self.left_s -= time.monotonic() - began
+
+
 class Store:
     """One bucket and prefix. It never overwrites an object, and deletes only objects whose keys the layout defines.
 
@@ -99,6 +122,8 @@ class Store:
         sse: server-side encryption to request (`AES256`, `aws:kms`); None requests none.
         sse_kms_key_id: key for `aws:kms`.
         encryption: encrypts parts and the objects that `create_sealed` writes; by default nothing is encrypted.
+        deadline_s: seconds that one request may take with all attempts, in addition to a second for each 100 kB that
+            it transfers. The time limits of the client start again with each byte.
     """
 
     def __init__(
@@ -111,8 +136,11 @@ class Store:
         sse: str | None = None,
         sse_kms_key_id: str | None = None,
         encryption: Encryption | None = None,
+        deadline_s: float = _DEADLINE_S,
     ) -> None:
+        refuse_foreign(client)
         self._client = client
+        self._deadline_s = deadline_s
         self.bucket = bucket
         self.prefix = prefix
         self.layout = Layout(prefix)
@@ -165,7 +193,6 @@ class Store:
                 hint="choose a part_by with more distinct values, or a smaller part_mb",
             )
         request: dict[str, Any] = {
-            "Bucket": self.bucket,
             "Key": key,
             "Body": body,
             "ContentLength": content.size,
@@ -177,8 +204,7 @@ class Store:
         }
         for tries in range(1, _CONFLICT_TRIES + 1):
             try:
-                with self._explained(f"write {key}"):
-                    self._client.put_object(**request)
+                self._asked(f"write {key}", self._client.put_object, transferred=content.size, **request)
                 return
             except NoAnswer:
                 # No attempt was answered, but one of them may have arrived.
@@ -198,24 +224,41 @@ class Store:
         """Seal a small object, so that only holders of the key ring can read it or could have written it; `create` it.
 
         Returns:
-            The content of the sealed body, which is stored.
+            The content of the sealed body, which was read back from the store.
 
         Raises:
             ObjectExists: there is another object under this key already.
-            StoreError: see `create`.
+            StoreError: see `create`; also if the store does not return what was written.
         """
         sealed = self.encryption.seal(key, body)
-        written = Content.of(sealed)
+        self.create_small(key, sealed)
+        return Content.of(sealed)
+
+    def create_small(self, key: str, body: bytes) -> None:
+        """`create` an object and read it back: an answer alone does not prove that anything is stored.
+
+        Raises:
+            ObjectExists: there is another object under this key already.
+            StoreError: see `create`; also if the store does not return what was written.
+        """
+        written = Content.of(body)
         try:
-            self.create(key, sealed, written)
+            self.create(key, body, written)
         except ObjectExists:
             # An earlier attempt may have arrived although its answer was lost. Then the stored bytes are exactly
             # these: sealing the same body again would give others.
             with suppress(ObjectMissing):
                 if self.digest(key, expected=written) == written:
-                    return written
+                    return
             raise
-        return written
+        try:
+            found = self.digest(key, expected=written)
+        except ObjectMissing as error:
+            raise StoreError(
+                f"the store accepted {key} and does not have it", hint="do not use this store, or run again"
+            ) from error
+        if found != written:
+            raise StoreError(f"the store returns {found} for {key}, {written} were written", hint="run again")
 
     def locking(self, mode: Literal["GOVERNANCE", "COMPLIANCE"], until: datetime) -> Store:
         """Return the same store, except that new objects are locked. The bucket must have object lock enabled.
@@ -237,27 +280,24 @@ class Store:
         found = self.head(key)
         if found and found.locked_until and found.locked_until >= until:
             return
-        with self._explained(f"extend the lock of {key}"):
-            self._client.put_object_retention(
-                Bucket=self.bucket,
-                Key=key,
-                Retention={"Mode": self._written_as["ObjectLockMode"], "RetainUntilDate": until},
-            )
+        retention = {"Mode": self._written_as["ObjectLockMode"], "RetainUntilDate": until}
+        self._asked(f"extend the lock of {key}", self._client.put_object_retention, Key=key, Retention=retention)
 
     def head(self, key: str) -> Stored | None:
         """Return the store's record of the object under the key, or None if there is no object."""
+        doing = f"look up {key}"
         try:
-            with self._explained(f"look up {key}"):
-                found = self._client.head_object(Bucket=self.bucket, Key=key)
+            found = self._asked(doing, self._client.head_object, Key=key)
         except ObjectMissing:
             return None
-        return Stored(
-            key,
-            found["ContentLength"],
-            found["Metadata"].get("sha256"),
-            found["LastModified"],
-            found.get("ObjectLockRetainUntilDate"),
-        )
+        with self._explained(doing):
+            return Stored(
+                key,
+                found["ContentLength"],
+                found["Metadata"].get("sha256"),
+                found["LastModified"],
+                found.get("ObjectLockRetainUntilDate"),
+            )
 
     def clock(self) -> datetime:
         """Return the store's own time, aware.
@@ -283,11 +323,16 @@ class Store:
 
         request: Any = {"Bucket": self.bucket, "Key": key}
         position, tries = 0, 0
+        waiting = _Waiting(self._deadline_s)
         with self._explained(f"read {key}"):
             while True:
-                body = self._client.get_object(**request)["Body"]
+                answer = waiting.until_done(partial(self._client.get_object, **request))
+                if position and not str(answer.get("ContentRange")).startswith(f"bytes {position}-"):
+                    raise ForeignAnswer("the answer does not continue where the last one broke off")
+                if not tries:
+                    waiting.left_s += answer["ContentLength"] / _SLOWEST_BYTES_PER_S
                 try:
-                    for chunk in body.iter_chunks(_CHUNK):
+                    while chunk := waiting.until_done(partial(answer["Body"].read, _CHUNK)):
                         position += len(chunk)
                         yield chunk
                     return
@@ -326,14 +371,20 @@ class Store:
         Args:
             key: the object's key.
             copy_to: an empty file that gets a copy.
-            expected: an object that differs from this is read a second time, because the network may be at fault.
+            expected: an object that differs from this, or seems to be missing, is read a second time, because the
+                network may be at fault.
 
         Raises:
             ObjectMissing, StoreError: see `chunks`.
         """
-        found = self._digest(key, copy_to)
-        if expected in (None, found):
-            return found
+        try:
+            found = self._digest(key, copy_to)
+        except ObjectMissing:
+            if not expected:
+                raise
+        else:
+            if expected in (None, found):
+                return found
         if copy_to:
             copy_to.seek(0)
             copy_to.truncate()
@@ -360,8 +411,9 @@ class Store:
         """
         request: Any = {"Bucket": self.bucket, "Prefix": f"{self.prefix}/{below}"}
         found: list[Listed] = []
+        versioned_bucket = versions and self._versioned()
         with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
-            if not (versions and self._versioned()):
+            if not versioned_bucket:
                 for page in self._pages("list_objects_v2", request):
                     found += [Listed(o["Key"], o["Size"], o["LastModified"]) for o in page.get("Contents", ())]
                 return found
@@ -378,14 +430,11 @@ class Store:
 
     def _versioned(self) -> bool:
         """Return whether a plain delete would only hide an object. A store that cannot say has no versions."""
-        from botocore.exceptions import ClientError
-
+        doing = f"find out whether {self.bucket} keeps versions"
         try:
-            return bool(self._client.get_bucket_versioning(Bucket=self.bucket).get("Status"))
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "NotImplemented":
-                return False
-            raise
+            return bool(self._asked(doing, self._client.get_bucket_versioning).get("Status"))
+        except NotImplementedByStore:
+            return False
 
     def remove(self, listed: Listed) -> None:
         """Delete one object that `listing` gave; do nothing if the object is gone already.
@@ -396,18 +445,27 @@ class Store:
         if self.layout.kind(listed.key) is None:
             raise StoreError(f"{listed.key} does not belong to this package; it is left alone")
         which: Any = {"VersionId": listed.version} if listed.version else {}
-        with suppress(ObjectMissing), self._explained(f"delete {listed.key}"):
-            self._client.delete_object(Bucket=self.bucket, Key=listed.key, **which)
+        with suppress(ObjectMissing):
+            answer = self._asked(f"delete {listed.key}", self._client.delete_object, Key=listed.key, **which)
+            # A store that has deleted something answers without content. For any other answer, the store is asked.
+            if answer["ResponseMetadata"]["HTTPStatusCode"] != _NO_CONTENT and self._still_listed(listed):
+                raise StoreError(f"cannot delete {listed.key}: it is still there, although the answer was no error")
+
+    def _still_listed(self, listed: Listed) -> bool:
+        below = listed.key[len(self.prefix) + 1 :]
+        found = self.listing(below, versions=listed.version is not None)
+        return any((each.key, each.version) == (listed.key, listed.version) for each in found)
 
     def locked_until(self, listed: Listed) -> datetime | None:
         """Return when the lock that forbids deleting the object ends; None if it has no lock, or nobody can tell."""
         which: Any = {"VersionId": listed.version} if listed.version else {}
+        doing = f"look up the lock of {listed.key}"
         try:
-            with self._explained(f"look up the lock of {listed.key}"):
-                found = self._client.get_object_retention(Bucket=self.bucket, Key=listed.key, **which)
+            found = self._asked(doing, self._client.get_object_retention, Key=listed.key, **which)
         except StoreError:
             return None
-        return found["Retention"].get("RetainUntilDate")
+        until: datetime | None = found.get("Retention", {}).get("RetainUntilDate")
+        return until
 
     def uploads(self) -> list[Upload]:
         """Return the multipart uploads under the prefix that were neither completed nor aborted."""
@@ -425,8 +483,9 @@ class Store:
         """
         if self.layout.kind(upload.key) is None:
             raise StoreError(f"upload {upload.key} does not belong to this package; it is left alone")
-        with suppress(ObjectMissing), self._explained(f"abort the upload of {upload.key}"):
-            self._client.abort_multipart_upload(Bucket=self.bucket, Key=upload.key, UploadId=upload.upload_id)
+        doing = f"abort the upload of {upload.key}"
+        with suppress(ObjectMissing):
+            self._asked(doing, self._client.abort_multipart_upload, Key=upload.key, UploadId=upload.upload_id)
 
     def manifest_keys(self) -> list[str]:
         """Return the keys of all manifests, oldest first."""
@@ -435,16 +494,13 @@ class Store:
 
     def keys(self, below: str = "") -> list[str]:
         """Return every key under the prefix that continues with `below`."""
-        found: list[str] = []
-        with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
-            for page in self._pages("list_objects_v2", {"Bucket": self.bucket, "Prefix": f"{self.prefix}/{below}"}):
-                found.extend(each["Key"] for each in page.get("Contents", ()))
-        return found
+        return [each.key for each in self.listing(below)]
 
     def _list_one(self) -> Any:
         """Return the answer to the smallest listing, of at most one key."""
-        with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
-            answer = self._client.list_objects_v2(Bucket=self.bucket, Prefix=f"{self.prefix}/", MaxKeys=1)
+        doing = f"list s3://{self.bucket}/{self.prefix}"
+        answer = self._asked(doing, self._client.list_objects_v2, Prefix=f"{self.prefix}/", MaxKeys=1)
+        with self._explained(doing):
             self._require_listing(answer)
         return answer
 
@@ -454,9 +510,14 @@ class Store:
         Raises:
             StoreError: an answer is not a listing.
         """
-        for page in self._client.get_paginator(operation).paginate(**request):
+        pages = iter(self._client.get_paginator(operation).paginate(**request))
+        goes_on = False
+        while (page := within(self._deadline_s, lambda: next(pages, None))) is not None:
             self._require_listing(page)
+            goes_on = page["IsTruncated"]
             yield page
+        if goes_on:
+            raise ForeignAnswer("the listing breaks off: it is not complete, and does not say where it goes on")
 
     def _require_listing(self, answer: Any) -> None:
         """Refuse an answer that is not a listing: boto3 reads any other page with status 200 as an empty one.
@@ -464,10 +525,24 @@ class Store:
         Whoever took it for an empty bucket would delete the parts of all snapshots.
         """
         if "IsTruncated" not in answer or not (answer.get("Name") or answer.get("Bucket")):
-            raise StoreError(
-                f"cannot list s3://{self.bucket}/{self.prefix}: the answer is not a listing of a bucket",
-                hint="is a proxy or a login page between this machine and the store?",
-            )
+            raise ForeignAnswer("the answer is not a listing of a bucket")
+
+    def _asked(self, doing: str, operation: Callable[..., Any], *, transferred: int = 0, **request: Any) -> Any:
+        """Return the store's answer to one request.
+
+        Args:
+            doing: what the request does, for errors.
+            operation: the client's method.
+            transferred: number of bytes that are sent with it.
+            **request: the method's arguments; the bucket is added.
+
+        Raises:
+            NoAnswer: there is no answer before the deadline, or it is not the store's.
+            StoreError: the store refuses.
+        """
+        seconds = self._deadline_s + transferred / _SLOWEST_BYTES_PER_S
+        with self._explained(doing):
+            return within(seconds, partial(operation, **{"Bucket": self.bucket, **request}))
 
     def _explained(self, doing: str) -> AbstractContextManager[None]:
         return explained(doing, bucket=self.bucket, locking="ObjectLockMode" in self._written_as)

@@ -77,10 +77,10 @@ def verify_snapshot(
     began = time.monotonic()
     faults: list[str] = []
     sound, withheld = 0, list[str]()
-    checks = {part.key: partial(_fault, table, part, store) for table in manifest.tables for part in table.parts}
+    checks = {part.key: partial(_fault, table, part, store) for table in manifest.contents for part in table.parts}
     checks[manifest.schema_dump.key] = partial(_schema_fault, manifest.schema_dump, store)
 
-    tables = {part.key: table.name for table in manifest.tables for part in table.parts}
+    tables = {part.key: table.name for table in manifest.contents for part in table.parts}
     stored = {each.key: each for each in (*manifest.parts, manifest.schema_dump)}
     done, total = 0, sum(each.bytes for each in stored.values())
 

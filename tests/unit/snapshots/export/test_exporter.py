@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
-from mindguard.snapshots.export.exporter import Exporter, PartMismatch, Stopped
+from mindguard.snapshots.export.exporter import Exporter, PartMismatch
 from mindguard.snapshots.export.reuse import Reuse
+from mindguard.snapshots.export.source_errors import Stopped
 from mindguard.snapshots.storage.manifest import StoredObject, Table
 from mindguard.snapshots.storage.store import Store
 from tests.unit.snapshots.fakes import FakeSource, memory_store, settings, source_table
 
 
-def export(
-    store: Store, source: FakeSource, *, run: str = "f00", started: float | None = None
-) -> tuple[Exporter, Table, StoredObject]:
+def export(store: Store, source: FakeSource, *, run: str = "f00") -> tuple[Exporter, Table, StoredObject]:
     given: Any = source
-    reuse = Reuse(store, settings(), [], run)
-    exporter = Exporter(
-        given, store, settings(), None, reuse, started=time.monotonic() if started is None else started, progress=print
-    )
+    exporter = Exporter(given, store, settings(), None, Reuse(store, settings(), [], run), progress=print)
     (table,), schema_dump = exporter.run([source_table()])
     return exporter, table, schema_dump
 
@@ -86,10 +81,12 @@ def test_a_write_that_had_arrived_already_is_no_error(monkeypatch: pytest.Monkey
     assert export(store, FakeSource(1, 2))[1].rows == 2
 
 
-def test_past_its_maximum_age_a_run_stops() -> None:
+def test_a_run_whose_sessions_were_ended_stops_before_its_next_part() -> None:
     store, client = memory_store()
-    with pytest.raises(Stopped, match=r"not complete after 120 minutes; nothing was published – raise snapshot.max"):
-        export(store, FakeSource(1, 2), started=time.monotonic() - 120 * 60 - 1)
+    source = FakeSource(1, 2)
+    source.verdict = Stopped("not complete after 120 minutes")
+    with pytest.raises(Stopped, match="not complete after 120 minutes"):
+        export(store, source)
     assert not any("/parts/" in key for key in client.objects)
 
 

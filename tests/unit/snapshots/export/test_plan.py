@@ -231,7 +231,7 @@ def test_each_ingredient_gives_another_content_id(monkeypatch: pytest.MonkeyPatc
         content_id(columns=with_column(encoding="text")),
         content_id(columns=with_column(collation="public.german")),
     ]
-    monkeypatch.setattr(plan, "FORMAT", 2)
+    monkeypatch.setattr(plan, "CONTENT_FORMAT", 2)
     ids.append(content_id())
     assert len(set(ids)) == len(ids)
 

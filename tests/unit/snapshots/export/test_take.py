@@ -11,7 +11,7 @@ import pytest
 from mindguard.snapshots.export import take
 from mindguard.snapshots.export.exporter import PartMismatch
 from mindguard.snapshots.export.take import Taken, take_snapshot
-from mindguard.snapshots.storage.catalog import find_snapshot
+from mindguard.snapshots.storage.catalog import find_snapshot, list_snapshots
 from mindguard.snapshots.storage.encryption import Encryption, KeyRing, KeyRingInvalid, new_key_ring
 from mindguard.snapshots.storage.store import Store
 from tests.unit.snapshots.fakes import NOW, FakeSource, memory_store, settings
@@ -92,6 +92,17 @@ class TestKeyRings:
         with pytest.raises(KeyRingInvalid, match=f"newest snapshot {first.manifest.snapshot_id}, whose key 2026-10-"):
             taken(store, 1)
 
+    def test_a_damaged_manifest_says_nothing_about_the_ring(self) -> None:
+        store, client = memory_store(Encryption(self.old))
+        taken(store)
+        taken(store, 1)
+        client.objects[store.manifest_keys()[-1]] = b"damaged"
+        assert taken(store, 2).manifest.keys == (self.old.current,)
+        client.objects[store.manifest_keys()[-1]] = b"damaged"
+        store.encryption = Encryption(ring("2026-12"))
+        with pytest.raises(KeyRingInvalid, match="whose key 2026-10-"):
+            taken(store, 3)
+
     def test_a_ring_from_before_the_rotation_is_refused(self) -> None:
         store, _ = memory_store(Encryption(self.old))
         taken(store)
@@ -109,3 +120,16 @@ class TestKeyRings:
         )
         store.encryption = Encryption(only_new)
         assert taken(store, 1).manifest.keys == (only_new.current,)
+
+
+def test_the_names_of_parts_lead_to_the_manifest_in_any_time_zone(source: FakeSource) -> None:
+    store, _ = memory_store()
+    for zone in ("Asia/Shanghai", "Pacific/Kiritimati", "Pacific/Pago_Pago"):
+        result = take_snapshot("", store, settings(), now=NOW, zone=ZoneInfo(zone))
+        for key in (result.key, store.layout.beside(result.key, "proof")):
+            assert store.layout.written_for(key) == result.manifest.snapshot_id
+        assert result.key in store.layout.possible_manifest_keys(result.manifest.snapshot_id)
+    first = {store.layout.written_for(each.key) for each in result.manifest.objects}
+    assert first == {each.snapshot_id for each in list_snapshots(store)} & first
+    assert len(first) == 1, "young parts are reused, and keep the name of the snapshot that they were written for"
+    assert store.layout.written_for("p/parts/public.t/" + "a" * 40 + "-5eed5eed5eed.parquet") is None

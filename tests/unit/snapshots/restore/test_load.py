@@ -32,8 +32,12 @@ class Target:
         self.rowcount = 0
 
     @contextmanager
-    def connect(self, conninfo: str) -> Iterator[Target]:
+    def connect(self, conninfo: str, *, search_path: str = "") -> Iterator[Target]:
         yield self
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        yield
 
     @contextmanager
     def cursor(self) -> Iterator[Target]:

@@ -105,10 +105,10 @@ def test_a_hold_that_comes_while_the_manifest_is_removed_brings_it_back(
     key = store.layout.manifest_key(old.taken_at.date(), old.snapshot_id)
     delete = client.delete_object
 
-    def hold_meanwhile(*, Key: str, **more: Any) -> None:
+    def hold_meanwhile(*, Key: str, **more: Any) -> Any:
         if Key == key:
             store.create_sealed(store.layout.beside(key, "hold"), b'{"reason": "just now"}')
-        delete(Key=Key, **more)
+        return delete(Key=Key, **more)
 
     monkeypatch.setattr(client, "delete_object", hold_meanwhile)
     body = client.objects[key]

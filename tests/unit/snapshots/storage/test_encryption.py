@@ -29,7 +29,7 @@ from mindguard.snapshots.storage.encryption import (
     read_key_ring,
     sealed_with,
 )
-from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.layout import Layout
 
 JSON = new_key_ring("2026-05")
 RING = KeyRing.from_json(JSON, origin="test")
@@ -179,12 +179,11 @@ def test_names_tell_nothing_but_equality() -> None:
 
 
 def test_names_are_those_that_the_layout_and_the_search_for_reusable_parts_know() -> None:
-    store = Store(None, bucket="b", prefix="p")  # type: ignore[arg-type]
-    encryption = Encryption(RING)
-    part = store.layout.part_key(*encryption.part_names(TABLE, "c" * 40)[0])
-    assert store.layout.kind(part) == "part"
+    layout, encryption = Layout("p"), Encryption(RING)
+    part = layout.part_key(*encryption.part_names(TABLE, "c" * 40)[0])
+    assert layout.kind(part) == "part"
     assert key_of_part(part) == RING.current
-    assert store.layout.kind(store.layout.schema_key(encryption.opaque("d" * 64))) == "schema"
+    assert layout.kind(layout.schema_key(encryption.opaque("d" * 64))) == "schema"
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from mindguard.snapshots.storage.manifest import (
 
 ROOT = Path(__file__).resolve().parents[4]
 GOLDEN = ROOT / "tests" / "golden" / "manifests" / "format-1.json"
+GOLDEN_2 = GOLDEN.with_name("format-2.json")
 SCHEMA = Draft202012Validator(json.loads((ROOT / "docs" / "manifest.schema.json").read_text("utf-8")))
 
 SMALL = Manifest(
@@ -150,11 +151,14 @@ def test_noise_is_refused(stored: bytes) -> None:
     assert "is not a manifest of this package" in refusal(stored)
 
 
-@pytest.mark.parametrize("number", [0, 2, 99, "1", None])
+@pytest.mark.parametrize("number", [0, 3, 99, "1", None])
 def test_another_format_is_named_before_anything_else_is_judged(number: Any) -> None:
     """A later version may compute the digest differently, so the error names the format and not an alteration."""
     message = refusal(json.dumps({"format": number, "digest": "of another kind"}).encode())
-    assert f"has format {number}, this version reads format 1 – use the version of mindguard that wrote it" in message
+    assert (
+        f"has format {number}, this version reads format 1 and 2 – use the version of mindguard that wrote it"
+        in message
+    )
 
 
 Change = Callable[[dict[str, Any]], Any]
@@ -347,8 +351,31 @@ def test_a_manifest_of_format_1_is_readable_for_ever() -> None:
     SCHEMA.validate(json.loads(GOLDEN.read_bytes()))
 
 
-def test_format_1_is_still_written_alike() -> None:
-    assert read(GOLDEN.read_bytes()).to_bytes() == GOLDEN.read_bytes()
+# Format 2, and copies under another prefix
+
+
+def test_format_2_differs_in_its_keys_alone() -> None:
+    first = Manifest.from_bytes(GOLDEN.read_bytes(), origin="", prefix="key-tables")
+    second = first.model_copy(update={"format": 2})
+    assert second.to_bytes() == GOLDEN_2.read_bytes()
+    assert Manifest.from_bytes(GOLDEN_2.read_bytes(), origin="", prefix="key-tables") == second
+    SCHEMA.validate(json.loads(GOLDEN_2.read_bytes()))
+
+
+@pytest.mark.parametrize("golden", [GOLDEN, GOLDEN_2])
+@pytest.mark.parametrize("prefix", ["copy", "key-tables/copy", "a/parts/schema", "parts"])
+def test_keys_are_under_the_prefix_where_the_manifest_lies(golden: Path, prefix: str) -> None:
+    keys = {each.key for each in Manifest.from_bytes(golden.read_bytes(), origin="", prefix=prefix).objects}
+    original = Manifest.from_bytes(golden.read_bytes(), origin="", prefix="key-tables").objects
+    assert keys == {each.key.replace("key-tables", prefix, 1) for each in original}
+
+
+@pytest.mark.parametrize("key", ["../other/parts/x", "notes.txt", "parts/public.t/rows.parquet", ""])
+def test_a_key_that_the_layout_does_not_know_is_refused(key: str) -> None:
+    stored = body()
+    stored["schema_dump"]["key"] = key
+    with pytest.raises(ManifestInvalid, match="which is no key of this package"):
+        Manifest.from_bytes(signed(stored), origin="x", prefix="p")
 
 
 # Fingerprints

@@ -18,7 +18,7 @@ from botocore.stub import Stubber
 
 from mindguard.connections import Connection, s3_client
 from mindguard.snapshots.storage.content import Content
-from mindguard.snapshots.storage.s3_errors import ObjectExists, ObjectMissing, StoreError
+from mindguard.snapshots.storage.s3_errors import NotImplementedByStore, ObjectExists, ObjectMissing, StoreError
 from mindguard.snapshots.storage.store import Store, Stored
 
 BODY = b"rows"
@@ -43,6 +43,10 @@ def answers(client: Any) -> Iterator[Stubber]:
         stubber.assert_no_pending_responses()
 
 
+def listed(key: str) -> dict[str, Any]:
+    return {"Key": key, "Size": 1, "LastModified": datetime(2026, 11, 19, tzinfo=UTC)}
+
+
 def create(store: Store) -> None:
     store.create("key", BODY, CONTENT)
 
@@ -59,7 +63,7 @@ def test_a_write_is_create_only_and_checked_by_the_store(store: Store, answers: 
         "StorageClass": "STANDARD_IA",
         "ServerSideEncryption": "AES256",
     }
-    answers.add_response("put_object", {}, expected)
+    answers.add_response("put_object", {"ETag": "e"}, expected)
     create(store)
 
 
@@ -77,7 +81,7 @@ def test_what_a_single_upload_cannot_hold_is_refused_before_it_is_sent(store: St
         ("InvalidAccessKeyId", StoreError, "correct the access key of the backup connection"),
         ("SignatureDoesNotMatch", StoreError, "correct the secret key of the backup connection"),
         ("ExpiredToken", StoreError, "renew the credentials"),
-        ("NotImplemented", StoreError, "set snapshot.sse: null"),
+        ("NotImplemented", NotImplementedByStore, "set snapshot.sse: null"),
         ("SlowDown", StoreError, "cannot write key: SlowDown two lines"),
     ],
 )
@@ -99,7 +103,7 @@ def test_a_write_that_meets_another_is_tried_again(
     monkeypatch.setattr("mindguard.snapshots.storage.store.time.sleep", lambda seconds: None)
     conflict: Any = {"service_error_code": "ConditionalRequestConflict", "http_status_code": 409}
     answers.add_client_error("put_object", **conflict)
-    answers.add_response("put_object", {})
+    answers.add_response("put_object", {"ETag": "e"})
     create(store)
     for _ in range(4):
         answers.add_client_error("put_object", **conflict)
@@ -108,11 +112,13 @@ def test_a_write_that_meets_another_is_tried_again(
     # A sealed object recognises its own bytes as stored. If nothing is stored, the write has failed.
     for _ in range(4):
         answers.add_client_error("put_object", **conflict)
-    answers.add_response("get_object", {"Body": StreamingBody(BytesIO(BODY), len(BODY))})
+    stored = {"Body": StreamingBody(BytesIO(BODY), len(BODY)), "ContentLength": len(BODY), "ETag": "e"}
+    answers.add_response("get_object", stored)
     store.create_sealed("key", BODY)
     for _ in range(4):
         answers.add_client_error("put_object", **conflict)
-    answers.add_client_error("get_object", service_error_code="NoSuchKey", http_status_code=404)
+    for _ in range(2):
+        answers.add_client_error("get_object", service_error_code="NoSuchKey", http_status_code=404)
     with pytest.raises(ObjectExists, match="another write of it is in progress"):
         store.create_sealed("key", BODY)
 
@@ -127,7 +133,7 @@ def test_looking_up_what_is_not_there(store: Store, answers: Stubber) -> None:
 
 def test_an_object_without_our_digest_is_seen_as_such(store: Store, answers: Stubber) -> None:
     at = datetime(2026, 11, 19, tzinfo=UTC)
-    answers.add_response("head_object", {"ContentLength": 4, "Metadata": {}, "LastModified": at})
+    answers.add_response("head_object", {"ContentLength": 4, "ETag": "e", "Metadata": {}, "LastModified": at})
     assert store.head("key") == Stored("key", 4, None, at)
 
 
@@ -154,15 +160,13 @@ def test_manifests_are_listed_oldest_first_whatever_day_they_are_filed_under(sto
     assert filed[0] == "key-tables/snapshots/2026-11-20/20261119T170000Z-b.json"
     pages: list[dict[str, Any]] = [
         {
-            "Contents": [{"Key": filed[0]}, {"Key": "key-tables/snapshots/notes.txt"}],
+            "Contents": [listed(filed[0]), listed("key-tables/snapshots/notes.txt")],
             "IsTruncated": True,
             "Name": "bucket",
         },
-        {"Contents": [{"Key": filed[1]}, {"Key": filed[2]}], "IsTruncated": False, "Name": "bucket"},
+        {"Contents": [listed(filed[1]), listed(filed[2])], "IsTruncated": False, "Name": "bucket"},
     ]
     pages[0]["NextContinuationToken"] = "next"
-    for each in pages:
-        each["Name"] = "bucket"
     request = {"Bucket": "bucket", "Prefix": "key-tables/snapshots/"}
     answers.add_response("list_objects_v2", pages[0], request)
     answers.add_response("list_objects_v2", pages[1], {**request, "ContinuationToken": "next"})

@@ -1,0 +1,3 @@
+select count(*) as contradicting
+from {table}
+where {condition}

@@ -1,0 +1,1 @@
+alter {kind} {owner} add {constrained}

@@ -1,0 +1,1 @@
+alter {kind} {owner} drop constraint {constraint}

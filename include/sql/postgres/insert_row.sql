@@ -1,0 +1,3 @@
+insert into {table} ({names})
+overriding system value
+values ({values})

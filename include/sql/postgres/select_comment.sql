@@ -1,0 +1,1 @@
+select obj_description({oid}, 'pg_class') as comment

@@ -1,0 +1,1 @@
+comment on constraint {constraint} on {owner} is {comment}

@@ -1,0 +1,1 @@
+comment on schema {namespace} is {comment}

@@ -1,0 +1,1 @@
+alter {kind} {owner} validate constraint {constraint}

@@ -1,0 +1,117 @@
+"""Examines the tables of the settings: whether each can be read whole, and what a snapshot of them does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mindguard.doctor.diagnosis import Diagnosis
+from mindguard.settings.snapshot import TableSettings
+from mindguard.snapshots.export.source import Chosen, SourceSnapshot, open_source
+from mindguard.snapshots.export.source_errors import SourceError
+from mindguard.snapshots.export.source_table import SourceTable
+from mindguard.sql import statement
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+
+def rights(connection: Connection, tables: Sequence[TableSettings]) -> dict[str, dict[str, Any]]:
+    """Return what this connection's role may do with each of the tables that exists, by the table's name."""
+    names = [table.name.partition(".") for table in tables]
+    values = {"schemas": [schema for schema, _, _ in names], "relations": [name for _, _, name in names]}
+    return {row["name"]: row for row in connection.execute(statement("select_rights"), values)}
+
+
+def examine_tables(
+    connection: Connection, conninfo: str, tables: Sequence[TableSettings], role: str
+) -> Iterator[Diagnosis]:
+    """Check that each table can be read whole and restored, and name what a snapshot would not hold.
+
+    Args:
+        connection: a connection to the source.
+        conninfo: connection string of the source.
+        tables: the tables of the settings.
+        role: the role's name, quoted.
+
+    Raises:
+        SourceError: the source cannot be read at all.
+    """
+    found = rights(connection, tables)
+    readable: list[Chosen] = []
+    for table in tables:
+        allowed = found.get(table.name, {"readable": True, "row_security": False})
+        if not allowed["readable"]:
+            grant = f"GRANT pg_read_all_data TO {role}"
+            yield Diagnosis("error", table.name, "read", f"role {role} may not read it – {grant}")
+        elif allowed["row_security"]:
+            text = f"row-level security would hide rows from role {role} – ALTER ROLE {role} BYPASSRLS"
+            yield Diagnosis("error", table.name, "read", text)
+        else:
+            readable.append(Chosen(table.name, table.part_by, table.inherited))
+    with open_source(conninfo, max_age_s=60) as source:
+        sound: list[SourceTable] = []
+        for described in _described(source, readable):
+            if isinstance(described, Diagnosis):
+                yield described
+                continue
+            try:
+                source.probe(described)
+            except SourceError as error:
+                yield Diagnosis("error", described.full_name, "read", str(error))
+                continue
+            sound.append(described)
+            yield from _table(described)
+        for line in source.not_held(sound):
+            yield Diagnosis("warn", line.partition(" ")[0], "not held", line)
+    yield from _unrestored(connection)
+
+
+def _described(source: SourceSnapshot, chosen: Sequence[Chosen]) -> Iterator[SourceTable | Diagnosis]:
+    """Look all tables up at once; if that fails, one by one, and then together those that are sound by themselves."""
+    try:
+        yield from source.describe_all(chosen)
+        return
+    except SourceError as error:
+        together = error
+    sound: list[Chosen] = []
+    for each in chosen:
+        try:
+            source.describe_all([each])
+        except SourceError as error:
+            yield Diagnosis("error", each.name, "read", str(error))
+        else:
+            sound.append(each)
+    if len(sound) == len(chosen):
+        yield Diagnosis("error", "snapshot.tables", "read", str(together))
+    elif sound:
+        yield from _described(source, sound)
+
+
+def _table(table: SourceTable) -> Iterator[Diagnosis]:
+    text = f"readable, {table.bytes / 1e6:,.1f} MB, parts by {table.part_by}"
+    yield Diagnosis("pass", table.full_name, "read", text)
+    if not table.part_by_indexed:
+        text = f"no index begins with {table.part_by}, so each part scans the whole table – index it, or drop part_by"
+        yield Diagnosis("warn", table.full_name, "index", text)
+    if table.children_left_out:
+        text = (
+            f"`inherited: own` leaves out the rows of {', '.join(table.children_left_out)} – name those that you need"
+        )
+        yield Diagnosis("warn", table.full_name, "not held", text)
+    if table.unlogged:
+        text = "it is unlogged: the source itself empties it after a crash – ALTER TABLE … SET LOGGED, if rows matter"
+        yield Diagnosis("warn", table.full_name, "not held", text)
+
+
+def _unrestored(connection: Connection) -> Iterator[Diagnosis]:
+    things = [
+        f"{row['things']} {row['kind']}{'s' if row['things'] > 1 else ''}"
+        for row in connection.execute(statement("select_unrestored"))
+        if row["things"]
+    ]
+    if things:
+        text = f"a restore does not bring back {', '.join(things)} – keep their definitions elsewhere"
+        yield Diagnosis("warn", "snapshot", "not held", text)

@@ -1,0 +1,98 @@
+"""An error of PostgreSQL in words that are safe to show: rows are health records, so no value of a row may be in them.
+
+PostgreSQL quotes values in messages (`invalid input syntax for type integer: "…"`), in details (`Key (id)=(…)`) and in
+contexts (`COPY t, line 1, column c: "…"`), in the language of the server. SQLSTATE and the names of tables, columns and
+constraints say what is wrong without them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psycopg
+
+# Classes of SQLSTATE whose messages name objects, settings and resources, but never a value of a row.
+_ABOUT_OBJECTS = frozenset({"08", "0A", "25", "26", "28", "2B", "34", "3B", "3D", "3F", "40", "42", "53", "54", "55"})
+_ABOUT_THE_SERVER = frozenset({"57", "58"})
+_SYNTAX_ERROR = "42601"  # it quotes a piece of the statement
+_LONGEST = 300
+_ROW_SECURITY = "check_enable_rls"  # the function of PostgreSQL's source that refuses what a policy would filter
+
+
+class DatabaseFault(Exception):
+    """Stands for an error of the database as the cause of another error, so that a traceback shows no row's values."""
+
+
+def described(error: BaseException) -> str:
+    """Return what the database said, in one line without values of rows.
+
+    Args:
+        error: of psycopg or of ADBC. Other errors are described by their first line.
+    """
+    diagnosis = getattr(error, "diag", None)
+    state = str(getattr(error, "sqlstate", None) or "")
+    if not state:  # not from the server, or from before it took the connection
+        return _line(str(error)) or type(error).__name__
+    raised = getattr(diagnosis, "source_function", None) == "exec_stmt_raise"
+    if state[:2] in _ABOUT_OBJECTS | _ABOUT_THE_SERVER and state != _SYNTAX_ERROR and not raised:
+        message = getattr(diagnosis, "message_primary", None) or str(error)
+        return _line(message) or _name(state)
+    line = "a function of the database raised an error" if raised else _name(state)
+    return f"{line} (SQLSTATE {state}){_where(diagnosis)}"
+
+
+def cause(error: BaseException) -> DatabaseFault:
+    """Return an error that can be named as the cause: it has the traceback, but no value of a row."""
+    return DatabaseFault(f"{type(error).__name__}: {described(error)}").with_traceback(error.__traceback__)
+
+
+def hides_rows(error: psycopg.Error) -> bool:
+    """Return whether row-level security refused a query, because a policy would have hidden rows."""
+    return error.sqlstate == "42501" and error.diag.source_function == _ROW_SECURITY
+
+
+def connection_hint(error: psycopg.Error) -> str:
+    """Return what to do about a connection that failed; the error has no SQLSTATE, and the server's own language."""
+    message = str(error)
+    if "authentication" in message:
+        return "correct the user or the password of the connection"
+    if "does not exist" in message:
+        return "correct the user or the database (schema field) of the connection"
+    if "too many" in message or "connection slots" in message:
+        return "free connections there, or lower snapshot.connections"
+    attempt = getattr(error, "pgconn", None)
+    if attempt and attempt.used_password:
+        return "the server answers: correct the user, the password or the database (schema field) of the connection"
+    return "check that it is up and reachable from here"
+
+
+def _name(state: str) -> str:
+    """Return the condition's name in words: `22P02` is `invalid text representation`."""
+    from psycopg.errors import lookup
+
+    try:
+        name = lookup(state).__name__
+    except KeyError:
+        return "an error of its own"
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).lower()
+
+
+def _where(diagnosis: object) -> str:
+    """Return the names that the server gave with the error."""
+    parts = []
+    if constraint := getattr(diagnosis, "constraint_name", None):
+        parts.append(f"constraint {constraint}")
+    if column := getattr(diagnosis, "column_name", None):
+        parts.append(f"column {column}")
+    if table := getattr(diagnosis, "table_name", None):
+        parts.append(f"table {getattr(diagnosis, 'schema_name', None) or '?'}.{table}")
+    elif kind := getattr(diagnosis, "datatype_name", None):
+        parts.append(f"type {kind}")
+    return f": {' of '.join(parts)}" if parts else ""
+
+
+def _line(text: str) -> str:
+    lines = (" ".join("".join(c if c.isprintable() else " " for c in line).split()) for line in text.splitlines())
+    return next((line for line in lines if line), "")[:_LONGEST]

@@ -1,0 +1,88 @@
+"""Compare the schema of a rebuilt database with that of the source, entry by entry.
+
+Equal values do not make an equal database: a key can be missing, an index unattached, a constraint unchecked. So the
+rebuilt database's schema is dumped as the source's was, and every entry of the source's dump must be there again, with
+the same SQL.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from mindguard.snapshots import pgtools
+from mindguard.snapshots.restore import target
+from mindguard.snapshots.restore.schema_dump import ArchiveEntry, SchemaDump
+from mindguard.sql import statement
+
+_DUMP = ["pg_dump", "--schema-only", "--format=custom", "--encoding=UTF8", "--lock-wait-timeout=60s"]
+# Every database has these from its template, so that a dump does not say how they came to be.
+_OF_EVERY_DATABASE = {"SCHEMA public", "COMMENT SCHEMA public"}
+_COLUMNS = ("TABLE", "FOREIGN TABLE", "TYPE")
+# The server writes some expressions in another way once they have been written out and read back.
+_CAST = re.compile(
+    r"::(?:character varying|bit varying|double precision|time(?:stamp)?(?:\(\d\))? with(?:out)? time zone"
+    r'|(?:"[^"]+"|\w+)(?:\.(?:"[^"]+"|\w+))?)(?:\([\d,]+\))?(?:\[\])*'
+)
+_PUNCTUATION = re.compile(r"[()\s]+")
+
+
+def differences(
+    source: SchemaDump,
+    conninfo: str,
+    folder: Path,
+    *,
+    without: Collection[ArchiveEntry],
+    known: Collection[str] = (),
+) -> list[str]:
+    """Return one line for each entry of the source's dump that the rebuilt database lacks or has with other SQL.
+
+    If the dumps are from different major versions of the server or of pg_dump, entries are only looked for, since each
+    version writes its SQL in its own way.
+
+    Args:
+        source: the source's dump.
+        conninfo: libpq connection string of the rebuilt database.
+        folder: an empty folder for the rebuilt database's dump.
+        without: entries of the source that were left out on purpose.
+        known: names of checks that are known not to be as in the source; tables and domains are compared without them.
+
+    Raises:
+        ToolFailed, TargetError: the schemas could not be compared.
+    """
+    file = folder / "rebuilt.dump"
+    file.write_bytes(pgtools.run(_DUMP, conninfo))
+    rebuilt = SchemaDump(file)
+    wanted, found = source.definitions(without=without), rebuilt.definitions()
+    lines = []
+    for key in sorted(wanted.keys() - _OF_EVERY_DATABASE):
+        if key not in found:
+            lines.append(f"{key}: missing")
+        elif source.versions == rebuilt.versions and not _equal(
+            key, _without_checks(wanted[key], known), _without_checks(found[key], known)
+        ):
+            lines.append(f"{key}: differs from the source's")
+    with target.connect(conninfo) as connection:
+        invalid = connection.execute(statement("select_invalid_indexes")).fetchall()
+    return lines + [f"index {row['name']}: not valid, although every partition has its part of it" for row in invalid]
+
+
+def _equal(key: str, wanted: str, found: str) -> bool:
+    if key.startswith(_COLUMNS) and "\nINHERITS (" in wanted:
+        # A child's columns follow its parent's, which have an order of their own after ALTER TABLE.
+        return sorted(_plain(wanted).split(",")) == sorted(_plain(found).split(","))
+    return wanted == found or _plain(wanted) == _plain(found)
+
+
+def _without_checks(sql: str, names: Collection[str]) -> str:
+    if not names:
+        return sql
+    check = re.compile(rf"\s*CONSTRAINT (?:{'|'.join(re.escape(name) for name in names)}) CHECK .*")
+    lines = (line for line in sql.splitlines() if not check.match(line.replace('"', "")))
+    return "\n".join(line.rstrip(",;") for line in lines)
+
+
+def _plain(sql: str) -> str:
+    """Return the SQL without what changes when an expression is written out and read back."""
+    return _PUNCTUATION.sub("", _CAST.sub("", _PUNCTUATION.sub(" ", sql)))

@@ -1,0 +1,160 @@
+"""Garbage: the stored objects that no snapshot needs. A listing that leaves something out must not make any.
+
+docs/adr/0026 explains the three checks: what else names a manifest, how much may be garbage, and that only what was
+planned is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mindguard.snapshots.retention.rules import ExpiryRefused
+from mindguard.snapshots.storage.catalog import left_out, read_manifest
+from mindguard.snapshots.storage.encryption import Unreadable
+from mindguard.snapshots.storage.layout import MANIFEST, Kind, Layout
+from mindguard.snapshots.storage.manifest import ManifestInvalid
+from mindguard.snapshots.storage.s3_errors import ObjectMissing
+from mindguard.snapshots.storage.store import Listed, Store
+
+THREADS = 8
+MOST_ORPHANS = 0.5
+"""The largest size of orphans, as a share of what the kept snapshots need, that is removed without being asked for."""
+
+_COLLECTED: set[Kind | None] = {"part", "schema", "proof", "hold", "probe", "damaged"}
+_ROWS: set[Kind | None] = {"part", "schema"}
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What a run may remove besides manifests.
+
+    Attributes:
+        objects: everything that no kept snapshot needs and that is older than the grace period.
+        orphans: those of them that do not belong to a snapshot which this run removes either.
+    """
+
+    objects: Sequence[Listed] = ()
+    orphans: Sequence[Listed] = ()
+
+    @property
+    def bytes(self) -> int:
+        """Size of the objects."""
+        return sum(each.bytes for each in self.objects)
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.objects)} objects ({self.bytes / 1e6:,.1f} MB), {len(self.orphans)} of them "
+            f"({sum(each.bytes for each in self.orphans) / 1e6:,.1f} MB) left by runs that failed or removals that did"
+        )
+
+
+@dataclass
+class Needs:
+    """The keys that manifests name. Each manifest is read once, because manifests never change."""
+
+    store: Store
+    _named: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def of(self, manifests: Iterable[str]) -> set[str]:
+        """Return the keys of everything that belongs to these snapshots, including their proofs and holds.
+
+        Raises:
+            ObjectMissing: a manifest was listed, and is gone.
+            ManifestInvalid, Unreadable: a manifest does not say what it needs.
+        """
+        keys = list(manifests)
+        unread = [key for key in keys if key not in self._named]
+        with ThreadPoolExecutor(THREADS, "expire") as pool:
+            self._named.update(zip(unread, pool.map(self._read, unread), strict=True))
+        return set[str]().union(*(self._named[key] for key in keys))
+
+    def of_readable(self, manifests: Iterable[str]) -> set[str]:
+        """Return the same of those manifests that can be read."""
+        needed: set[str] = set()
+        for key in manifests:
+            try:
+                needed |= self.of([key])
+            except (ManifestInvalid, ObjectMissing, Unreadable):
+                continue
+        return needed
+
+    def _read(self, manifest: str) -> frozenset[str]:
+        named = {each.key for each in read_manifest(self.store, manifest).objects}
+        return frozenset({Layout.beside(manifest, "proof"), Layout.beside(manifest, "hold"), *named})
+
+
+def listed_manifests(listed: Iterable[Listed]) -> set[str]:
+    """Return the keys of the manifests in a listing, without those that a delete has hidden."""
+    newest: dict[str, Listed] = {}
+    for each in sorted(listed, key=lambda each: (each.written_at, not each.marker)):
+        newest[each.key] = each
+    return {key for key, each in newest.items() if MANIFEST.search(key) and not each.marker}
+
+
+def find_unlisted(store: Store, listed: Iterable[Listed], manifests: set[str]) -> set[str]:
+    """Look up, without a listing, the manifests of all snapshots that any stored object was written for.
+
+    Returns:
+        The keys of manifests that were published in the meantime.
+
+    Raises:
+        ExpiryRefused: a manifest exists that the listings leave out.
+    """
+    found = left_out(store, listed, manifests)
+    if not found:
+        return found
+    if hidden := found.difference(store.manifest_keys()):
+        raise ExpiryRefused(
+            f"the store has {min(hidden)}, but its listings leave it out",
+            hint="the store has a fault, and may leave out more: snapshots must not expire until it is repaired",
+        )
+    return found
+
+
+def plan_garbage(
+    needs: Needs,
+    listed: Sequence[Listed],
+    *,
+    kept: Collection[str],
+    removed: Collection[str],
+    before: datetime,
+    any_orphans: bool,
+) -> Garbage:
+    """Return what becomes garbage when the snapshots that expire are removed.
+
+    Args:
+        needs: says what manifests need.
+        listed: every stored object, from a listing that is older than the reading of the manifests.
+        kept: keys of the manifests that stay.
+        removed: keys of the manifests that are to be removed.
+        before: only older objects are garbage, because a run that is going on may have written the others.
+        any_orphans: accept orphans of any size.
+
+    Raises:
+        ExpiryRefused: the orphans are so large that the listings may well leave out snapshots.
+        ManifestInvalid, ObjectMissing, Unreadable: a kept manifest does not say what it needs.
+    """
+    layout = needs.store.layout
+    needed = needs.of(kept)
+    explained = needs.of_readable(removed)
+    present = {each.key for each in listed if layout.kind(each.key) in _ROWS}
+    spared = needed.union(*(layout.damage_keys(key) for key in present))
+    garbage = [
+        each
+        for each in listed
+        if each.written_at < before and layout.kind(each.key) in _COLLECTED and each.key not in spared
+    ]
+    orphans = [each for each in garbage if each.key not in explained]
+    orphaned = sum(each.bytes for each in orphans if layout.kind(each.key) in _ROWS)
+    used = sum(each.bytes for each in listed if each.key in needed)
+    if orphaned > MOST_ORPHANS * used and not any_orphans:
+        raise ExpiryRefused(
+            f"{orphaned / 1e6:,.1f} MB of stored parts belong to no snapshot, while the kept snapshots need only "
+            f"{used / 1e6:,.1f} MB: the store's listings may leave out snapshots",
+            hint="if `mindguard snapshot list` shows every snapshot that should be there, these parts are left from "
+            "runs that failed: remove them once by `mindguard snapshot expire --apply --orphans`",
+        )
+    return Garbage(garbage, orphans)

@@ -1,0 +1,533 @@
+"""Schemas that real databases have: functions without schemas, constraints that rows contradict, columns in odd order.
+
+Each is taken, drilled and rebuilt. All values come back; what cannot be as it was is said, and never makes the values
+look lost.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from devstack.stack import Stack
+from mindguard.errors import MindGuardError
+from mindguard.snapshots.restore import target
+from mindguard.snapshots.restore.drill import NotAllProven, drill
+from mindguard.snapshots.restore.load import load
+from mindguard.snapshots.restore.tables import RestoreRequest, plan_restore, restore
+from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault
+from mindguard.snapshots.restore.whole import plan_rebuild, rebuild
+from mindguard.snapshots.storage.manifest import Manifest
+from mindguard.snapshots.storage.store import Store
+from tests.integration.restoring import NOW, as_text, empty_database, run, snapshot
+from tests.stored_objects import remove
+
+
+@pytest.fixture
+def scratch(stack: Stack) -> str:
+    """The connection that drills work on."""
+    return stack.postgres_conninfo("mindguard_drill")
+
+
+@pytest.fixture
+def empty(stack: Stack) -> Iterator[str]:
+    with empty_database(stack) as conninfo:
+        yield conninfo
+
+
+def as_superuser(stack: Stack, conninfo: str) -> str:
+    return stack.postgres_conninfo("postgres", str(psycopg.conninfo.conninfo_to_dict(conninfo)["dbname"]))
+
+
+FACTOR = (
+    "create table factor (f int); insert into factor values (2);"
+    "create function scaled(x int) returns int language plpgsql immutable as "
+    "$$ begin return x * (select max(f) from factor); end $$;"
+)
+
+# Statements of the source; what the drill says is not proven, each the beginning of a line.
+SCHEMAS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "a generated column whose function names a table": (
+        FACTOR + "create table t (id int primary key, g int generated always as (scaled(id)) stored);"
+        "insert into t select generate_series(1, 9)",
+        (),
+    ),
+    "a check whose function reads another table": (
+        FACTOR + "create table t (id int primary key check (scaled(id) > 0)); insert into t values (1), (2)",
+        (),
+    ),
+    "a domain whose check reads another table": (
+        FACTOR + "create domain scalable as int check (scaled(value) > 0); create table t (id scalable primary key);"
+        "insert into t values (1), (2)",
+        (),
+    ),
+    "a check that reads a table of the snapshot which is loaded later": (
+        "create table z_allowed (id int primary key); insert into z_allowed values (1);"
+        "create function allowed(x int) returns bool language sql stable as "
+        "$$ select exists (select from z_allowed as a where a.id = x) $$;"
+        "create table t (id int primary key check (allowed(id))); insert into t values (1)",
+        (),
+    ),
+    "an index whose function names a table": (
+        FACTOR + "create table t (id int primary key); create index t_scaled on t (scaled(id));"
+        "insert into t values (1)",
+        ("INDEX public t_scaled: ",),
+    ),
+    "a trigger whose function names a table": (
+        FACTOR + "create function scale_it() returns trigger language plpgsql as "
+        "$$ begin new.v = scaled(new.v); return new; end $$; create table t (id serial primary key, v int);"
+        "create trigger scaling before insert or update on t for each row execute function scale_it();"
+        "insert into t (v) select generate_series(1, 5)",
+        (),
+    ),
+    "a check that was added as NOT VALID": (
+        "create table t (id int primary key, v int); insert into t values (1, -1);"
+        "alter table t add constraint positive check (v > 0) not valid",
+        (),
+    ),
+    "NOT NULL that was added as NOT VALID": (
+        "create table t (id int primary key, v int); insert into t values (1, null);"
+        "alter table t add constraint present not null v not valid",
+        (),
+    ),
+    "a domain's check that was added as NOT VALID": (
+        "create domain small as int; create table t (id int primary key, v small); insert into t values (1, 100);"
+        "alter domain small add constraint below check (value < 10) not valid",
+        (),
+    ),
+    "a foreign key that was added as NOT VALID": (
+        "create table t (id int primary key, t int); insert into t values (1, 7);"
+        "alter table t add constraint up foreign key (t) references t not valid",
+        (),
+    ),
+    "a check that looks at the clock": (
+        "create table t (id int primary key, at timestamptz constraint ahead check (at > now() - interval '1 s'));"
+        "insert into t values (1, now()), (2, now() + interval '1 day'); select pg_sleep(1.1)",
+        ("check ahead of public.t: made as NOT VALID, since 1 row contradicts it",),
+    ),
+    "a check whose function has changed": (
+        "create function fine(x int) returns bool language sql immutable as $$ select x < 10 $$;"
+        "create table t (id int primary key constraint fine check (fine(id))); insert into t values (1), (5), (7);"
+        "create or replace function fine(x int) returns bool language sql immutable as $$ select x < 5 $$",
+        ("check fine of public.t: made as NOT VALID, since 2 rows contradict it",),
+    ),
+    "a check over the whole row": (
+        "create table t (id int primary key, v int);"
+        "create function whole(r t) returns bool language sql immutable as $$ select (r).v > 0 $$;"
+        "alter table t add constraint whole check (whole(t)), add constraint filled check (t is not null);"
+        "insert into t values (1, 1)",
+        (),
+    ),
+    "a child whose columns have another order": (
+        "create table p (a int, z text); create table t (own text) inherits (p); alter table p add column later int;"
+        "insert into t values (1, 'z', 'own', 3); alter table p alter z set default 'q'",
+        (),
+    ),
+    "an identity that kept the sequence of its serial": (
+        "create table t (id serial primary key, v int); insert into t (v) select generate_series(1, 5);"
+        "alter table t alter id drop default; alter table t alter id add generated by default as identity "
+        "(start with 6)",
+        (),
+    ),
+    "a sequence that stood behind its rows in the source": (
+        "create table t (id serial primary key); insert into t values (100), (1)",
+        (),
+    ),
+    "a sequence that was never used": (
+        "create table t (id serial primary key, o int generated by default as identity);"
+        "insert into t values (1, 1), (2, 2)",
+        (),
+    ),
+    "types whose output function is another type's": (
+        "create table t (id int primary key, c refcursor, v oidvector, n int2vector);"
+        "insert into t values (1, 'cursor \"1\"', '1 2', '3 4'), (2, null, null, null), (3, '', '', '')",
+        (),
+    ),
+}
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_all_values_are_proven_and_the_rest_is_as_in_the_source_or_named(
+    schema: str, fresh_database: str, empty: str, store: Store, scratch: str, stack: Stack
+) -> None:
+    statements, not_proven = SCHEMAS[schema]
+    run(fresh_database, statements)
+    source = as_superuser(stack, fresh_database)
+    names = [
+        f"public.{name}"
+        for (name,) in run(
+            source, "select relname from pg_class where relkind = 'r' and relnamespace = 2200 order by 1"
+        )
+        if name in {"t", "factor", "z_allowed"}
+    ]
+    manifest = snapshot(source, store, *reversed(names) if "factor" in names[0] else names)
+    rebuilt = rebuild(manifest, store, empty)
+    assert [any(line.startswith(says) for says in not_proven) for line in rebuilt.not_proven] == [True] * len(
+        not_proven
+    )
+    for table in names:
+        assert sorted(as_text(empty, table)) == sorted(as_text(source, table)) or "order" in schema
+    if not_proven:
+        with pytest.raises(NotAllProven, match=r"all values of .* are proven"):
+            drill(manifest, store, scratch, now=NOW)
+    else:
+        proof = drill(manifest, store, scratch, now=NOW, progress=print)
+        assert proof.not_proven == ()
+
+
+def test_views_on_a_listed_materialized_view_come_back(
+    fresh_database: str, empty: str, store: Store, scratch: str
+) -> None:
+    run(
+        fresh_database,
+        "create table t (id int primary key, v int); insert into t values (1, 2), (2, 3);"
+        "create materialized view seen as select id, v from t; create unique index on seen (id);"
+        "create view above as select * from seen; create materialized view further as select count(*) from above;"
+        "create view topmost as select * from above; comment on materialized view seen is 'seen'; "
+        "comment on view above is 'above'; create function reads() returns bigint "
+        "begin atomic select count(*) from seen; end",
+    )
+    manifest = snapshot(fresh_database, store, "public.seen", "public.t")
+    rebuilt = rebuild(manifest, store, empty)
+    assert rebuilt.not_proven == ()
+    assert rebuilt.skipped == ("MATERIALIZED VIEW public seen: a plain table holds its rows as they were",)
+    assert run(empty, "select * from topmost order by 1") == [(1, 2), (2, 3)]
+    assert run(empty, "select reads()") == [(2,)]
+    assert drill(manifest, store, scratch, now=NOW).not_proven == ()
+
+
+# What has happened to the live table since the snapshot was taken; what a restore says, each the beginning of a note.
+SINCE: dict[str, tuple[str, tuple[str, ...]]] = {
+    "nothing": ("", ()),
+    "a check that old rows violate": (
+        "update t set v = 1; alter table t add constraint positive check (v > 0)",
+        ('check positive of "back"."t": made as NOT VALID, since 2 rows contradict it',),
+    ),
+    "a check for new rows only": ("alter table t add constraint positive check (v > 0) not valid", ()),
+    "NOT NULL": (
+        "update t set note = ''; alter table t alter note set not null",
+        ('NOT NULL of "back"."t".note: left out, since 2 rows contradict it',),
+    ),
+    "a unique index": (
+        "update t set v = id; create unique index once on t (v) where v is not null",
+        ('index once of "back"."t": left out, since 1 values occur in several rows',),
+    ),
+    "a unique constraint on an expression": (
+        "update t set note = id; create unique index lowered on t (lower(note), (v + 1))",
+        (),
+    ),
+    "another primary key": (
+        "update t set v = id; alter table t drop constraint t_pkey, add primary key (v)",
+        ('NOT NULL of "back"."t".v: left out, since 1 row contradicts it', 'index t_pkey of "back"."t": left out'),
+    ),
+    "an exclusion constraint": (
+        "update t set v = id; alter table t add constraint apart exclude using btree (v with =)",
+        ('index apart of "back"."t": left out, since exclusion violation (SQLSTATE 23P01)',),
+    ),
+    "a check whose function names another table": (
+        FACTOR + "alter table t add constraint scaled check (scaled(id) > 0)",
+        (),
+    ),
+    "a check over the whole row": (
+        "create function whole(r t) returns bool language sql immutable as $$ select (r).id > 1 $$;"
+        "delete from t where id = 1; alter table t add constraint whole check (whole(t))",
+        ('check whole of "back"."t": left out, since function public.whole(back.t) does not exist',),
+    ),
+    "an index whose function names another table": (
+        FACTOR + "truncate t; create index t_scaled on t (scaled(id))",
+        ('index t_scaled of "back"."t": left out, since relation "factor" does not exist',),
+    ),
+    "an identity in place of a serial": (
+        "alter table t alter id drop default; alter table t alter id add generated always as identity (start with 6)",
+        (),
+    ),
+}
+
+
+@pytest.mark.parametrize("since", SINCE)
+def test_rows_of_yesterday_come_back_under_the_constraints_of_today(
+    since: str, fresh_database: str, store: Store
+) -> None:
+    """`v` is -1, -1 and null, `note` is null and empty."""
+    run(
+        fresh_database,
+        "create table t (id serial primary key, v int, note text); comment on table t is 'of persons';"
+        "insert into t (v, note) values (-1, null), (-1, ''), (null, null)",
+    )
+    rows = as_text(fresh_database, "public.t")
+    manifest = snapshot(fresh_database, store, "public.t")
+    change, notes = SINCE[since]
+    if change:
+        run(fresh_database, change)
+    done = restore(manifest, store, fresh_database, RestoreRequest(schema="back"))
+    assert as_text(fresh_database, "back.t") == rows
+    assert len(done.notes) == len(notes), done.notes
+    for note, beginning in zip(done.notes, notes, strict=True):
+        assert note.startswith(beginning)
+    assert done.tables["public.t"].shape == "live"
+    assert run(fresh_database, "select obj_description('back.t'::regclass)") == [("of persons",)]
+    next_number = run(fresh_database, "insert into back.t (v, note) values (7, 'x') returning id")
+    assert next_number[0][0] > 3
+    if not any("left out" in note for note in notes):
+        swapped = restore(manifest, store, fresh_database, RestoreRequest(swap=True))
+        assert swapped.tables["public.t"].kept_as
+        assert as_text(fresh_database, "public.t") == rows
+        assert run(fresh_database, "insert into t (v, note) values (9, 'x') returning id")[0][0] > 3
+    else:
+        with pytest.raises(RestoreRefused, match=r"no swap: .*(left out|whole)"):
+            restore(manifest, store, fresh_database, RestoreRequest(swap=True))
+        assert run(fresh_database, "select count(*) from pg_namespace where nspname like 'restored%'") == [(0,)]
+
+
+SECRET = "patient-4711"
+
+# Statements after the snapshot, or None where it is the stored rows that are refused.
+REFUSALS: dict[str, tuple[str, str]] = {
+    "a value that a type refuses": (
+        "create table t (id int primary key, e mood); insert into t values (1, 'patient-4711')",
+        "drop table t; alter type mood rename to other; create type mood as enum ('calm');",
+    ),
+    "a trigger that raises": (
+        "create table t (id int primary key, e text); insert into t values (1, 'patient-4711')",
+        "create function no() returns int language plpgsql immutable as "
+        "$$ begin raise exception 'not %', (select max(e) from t) using errcode = '42P01'; end $$;"
+        "create or replace function checked(x text) returns text language plpgsql immutable as "
+        "$$ begin perform no(); return x; end $$; alter table t alter e set default checked('x');"
+        "create domain strict as text check (checked(value) is not null); alter table t rename to old;"
+        "create table t (id int primary key, e strict)",
+    ),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_no_value_of_a_row_is_in_an_error_or_its_traceback(refusal: str, fresh_database: str, store: Store) -> None:
+    before, after = REFUSALS[refusal]
+    run(fresh_database, f"create type mood as enum ('calm', '{SECRET}')")
+    run(fresh_database, before)
+    manifest = snapshot(fresh_database, store, "public.t")
+    run(fresh_database, after)
+    if "strict" in after:  # the snapshot's column is made to have the live column's type
+        body = manifest.model_dump(mode="json")
+        body["tables"][0]["columns"][1] |= {"type": "public.strict"}
+        manifest = type(manifest).model_validate(body)
+    schemas = run(fresh_database, "select nspname from pg_namespace order by 1")
+    with pytest.raises(MindGuardError, match="the target ") as caught:
+        restore(manifest, store, fresh_database, RestoreRequest())
+    shown = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in shown
+    assert "mindguard/snapshots/restore/load.py" in shown
+    assert run(fresh_database, "select nspname from pg_namespace order by 1") == schemas
+
+
+def test_a_killed_restore_is_marked_and_the_next_one_removes_it(
+    fresh_database: str, store: Store, tmp_path: Path
+) -> None:
+    run(
+        fresh_database,
+        "create table t (id int primary key, v text); insert into t select i, 'v' from "
+        "generate_series(1, 1000) as i; create table u (id int); insert into u values (1)",
+    )
+    manifest = snapshot(fresh_database, store, "public.t", "public.u")
+    with interrupted_restore(manifest, fresh_database, tables=("t", "u")):
+        pass
+    left = "select relname from pg_class where relnamespace::regnamespace::text like 'restored%' and relkind = 'r'"
+    assert {name for (name,) in run(fresh_database, left)} == {"t", "u"}
+    request = RestoreRequest(("t",))
+    plan = plan_restore(manifest, fresh_database, request)
+    assert any(line.startswith(f"first remove schema {plan.schema} with ") for line in plan.lines())
+    done = restore(manifest, store, fresh_database, request)
+    assert run(fresh_database, left) == [("t",)]
+    assert run(
+        fresh_database, f"select count(*), obj_description('{done.schema}.t'::regclass) from {done.schema}.t"
+    ) == [(1000, None)]
+    with pytest.raises(RestoreRefused, match="has t already"):
+        restore(manifest, store, fresh_database, request)
+
+
+def test_a_running_restore_is_not_taken_for_a_killed_one(fresh_database: str, store: Store) -> None:
+    run(fresh_database, "create table t (id int primary key); insert into t values (1)")
+    manifest = snapshot(fresh_database, store, "public.t")
+    refused: list[str] = []
+
+    def another(line: str) -> None:
+        if "rows loaded, part" in line:
+            with pytest.raises(RestoreRefused, match="another restore into schema back is running") as caught:
+                restore(manifest, store, fresh_database, RestoreRequest(schema="back"))
+            refused.append(str(caught.value))
+
+    restore(manifest, store, fresh_database, RestoreRequest(schema="back"), progress=another)
+    assert len(refused) == 1
+    assert run(fresh_database, "select count(*) from back.t") == [(1,)]
+
+
+def test_tables_that_a_killed_restore_left_in_a_schema_of_the_users_are_removed_alone(
+    fresh_database: str, store: Store
+) -> None:
+    run(
+        fresh_database,
+        "create table t (id int primary key); insert into t values (1); create schema mine; create table mine.own ()",
+    )
+    manifest = snapshot(fresh_database, store, "public.t")
+    with interrupted_restore(manifest, fresh_database, schema="mine"):
+        pass
+    restore(manifest, store, fresh_database, RestoreRequest(schema="mine"))
+    assert run(fresh_database, "select count(*) from mine.t") == [(1,)]
+    assert run(fresh_database, "select count(*) from mine.own") == [(0,)]
+
+
+@contextmanager
+def interrupted_restore(
+    manifest: Manifest, conninfo: str, *, tables: tuple[str, ...] = (), schema: str = ""
+) -> Iterator[None]:
+    """Make the tables as a restore does, and end without cleaning up, as a process that is killed does."""
+    from mindguard.snapshots.restore import tables as restores
+
+    request = RestoreRequest(tables, schema=schema)
+    with target.connect(conninfo) as connection:
+        plan = restores._plan(connection, manifest, request)
+        restores._create(connection, manifest, plan, "public")
+    yield
+
+
+def test_what_cannot_be_removed_is_named_with_the_command_that_removes_it(
+    fresh_database: str, store: Store, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(fresh_database, "create table t (id int primary key); insert into t values (1)")
+    manifest = snapshot(fresh_database, store, "public.t")
+    remove(store, manifest.parts[0].key)
+    source = as_superuser(stack, fresh_database)
+
+    def forbid_drops(*arguments: Any, **more: Any) -> Any:
+        run(
+            source,
+            "create function no_drops() returns event_trigger language plpgsql as "
+            "$$ begin raise exception 'no drops'; end $$",
+            "create event trigger no_drops on sql_drop execute function no_drops()",
+        )
+        return load(*arguments, **more)
+
+    def attempt(says: str) -> None:
+        with pytest.raises(SnapshotAtFault, match=says):
+            restore(manifest, store, fresh_database, RestoreRequest(schema="back"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mindguard.snapshots.restore.tables.load", forbid_drops)
+        attempt(
+            r'is missing in the store – schema back with back\.t may be left: DROP SCHEMA "back" CASCADE, or run the'
+        )
+    run(source, "drop event trigger no_drops")
+    attempt(r"is missing in the store$")
+    assert run(source, "select count(*) from pg_namespace where nspname = 'back'") == [(0,)]
+
+
+def test_event_triggers_do_not_block_a_restore_of_a_superuser_and_are_named_to_others(
+    fresh_database: str, store: Store, stack: Stack
+) -> None:
+    source = as_superuser(stack, fresh_database)
+    run(fresh_database, "create table t (id int primary key); insert into t values (1)")
+    manifest = snapshot(fresh_database, store, "public.t")
+    run(
+        source,
+        "create function no_tables() returns event_trigger language plpgsql as "
+        "$$ begin raise exception 'by the migration tool only'; end $$",
+        "create event trigger guarded on ddl_command_start execute function no_tables()",
+    )
+    with pytest.raises(RestoreRefused, match=r"nothing was made: .*event triggers guarded – ALTER EVENT TRIGGER"):
+        restore(manifest, store, fresh_database, RestoreRequest(schema="back"))
+    assert run(source, "select count(*) from pg_namespace where nspname = 'back'") == [(0,)]
+    restore(manifest, store, source, RestoreRequest(schema="back"))
+    assert run(source, "select count(*) from back.t") == [(1,)]
+
+
+def test_an_event_trigger_that_names_a_table_without_its_schema_does_not_block_a_restore(
+    fresh_database: str, store: Store, stack: Stack
+) -> None:
+    source = as_superuser(stack, fresh_database)
+    run(fresh_database, "create table t (id int primary key); insert into t values (1); create table ddl (at text)")
+    manifest = snapshot(fresh_database, store, "public.t")
+    run(
+        source,
+        "create function note_it() returns event_trigger language plpgsql as "
+        "$$ begin insert into ddl values (tg_tag); end $$",
+        "create event trigger audit on ddl_command_end execute function note_it()",
+        "grant all on ddl to public",
+    )
+    restore(manifest, store, fresh_database, RestoreRequest(schema="back"))
+    assert run(source, "select count(*) from back.t") == [(1,)]
+
+
+def test_a_rebuild_that_fails_says_what_is_left_and_how_to_remove_it(
+    fresh_database: str, empty: str, store: Store, stack: Stack
+) -> None:
+    run(fresh_database, "create table t (id int primary key); insert into t values (1)")
+    manifest = snapshot(fresh_database, store, "public.t")
+    remove(store, manifest.parts[0].key)
+    name = str(psycopg.conninfo.conninfo_to_dict(empty)["dbname"])
+    remedy = f'DROP DATABASE "{name}"; CREATE DATABASE "{name}"; then run again'
+    lines: list[str] = []
+    with pytest.raises(SnapshotAtFault, match=f"is missing in the store – database {name} holds part .*{remedy}"):
+        rebuild(manifest, store, empty, progress=lines.append)
+    assert lines[-1].endswith(remedy)
+    with pytest.raises(
+        RestoreRefused, match=f"holds an unfinished restore of snapshot {manifest.snapshot_id}, .*{remedy}"
+    ):
+        plan_rebuild(manifest, empty)
+    admin = stack.postgres_conninfo("postgres", "postgres")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f'drop database "{name}"')
+        connection.execute(f'create database "{name}" owner mindguard_app_owner')
+    manifest = snapshot(fresh_database, store, "public.t")
+    rebuild(manifest, store, empty)
+    assert run(
+        empty, "select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()"
+    ) == [(None,)]
+
+
+LIMITS = ("statement_timeout", "lock_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout")
+
+
+def test_time_limits_of_roles_and_databases_do_not_end_a_restore(
+    fresh_database: str, empty: str, store: Store, scratch: str, stack: Stack
+) -> None:
+    run(
+        fresh_database,
+        "create table t (id int primary key, v text); insert into t select i, 'v' from "
+        "generate_series(1, 20000) as i; create index on t (v)",
+    )
+    manifest = snapshot(fresh_database, store, "public.t")
+    with limited(stack, "mindguard_app_owner"), limited(stack, "mindguard_drill"):
+        assert rebuild(manifest, store, empty).not_proven == ()
+        assert drill(manifest, store, scratch, now=NOW).not_proven == ()
+        restore(manifest, store, fresh_database, RestoreRequest(swap=True))
+
+
+@contextmanager
+def limited(stack: Stack, role: str) -> Iterator[None]:
+    """Let the server end whatever the role's sessions do after a few milliseconds."""
+    admin = stack.postgres_conninfo("postgres", "postgres")
+    names = (*LIMITS, "transaction_timeout")
+    run(admin, *(f"alter role {role} set {name} = '30ms'" for name in names))
+    try:
+        yield
+    finally:
+        run(admin, *(f"alter role {role} reset {name}" for name in names))
+
+
+def test_a_comparison_that_fails_does_not_undo_the_restore(fresh_database: str, store: Store) -> None:
+    """The names are those that the comparison gives to its own columns."""
+    run(
+        fresh_database,
+        "create table t (mindguard_image int primary key, mindguard_present int); insert into t values (1, 2)",
+    )
+    manifest = snapshot(fresh_database, store, "public.t")
+    done = restore(manifest, store, fresh_database, RestoreRequest(schema="back"))
+    assert as_text(fresh_database, "back.t") == ["(1,2)"]
+    assert done.tables["public.t"].difference is None
+    assert [note.partition(":")[0] for note in done.notes] == ["public.t"]
+    assert "could not be compared with the live table" in done.notes[0]
