@@ -81,10 +81,10 @@ def find_key(store: Store, snapshot_id: str) -> str:
     matching = keys[-1:] if snapshot_id == "latest" else [key for key in keys if key.endswith(f"/{snapshot_id}.json")]
     if not matching and is_snapshot_id(snapshot_id):
         matching = _looked_up(store, snapshot_id)
-    if snapshot_id == "latest" and not keys:
+    if not keys and snapshot_id == "latest":
         raise SnapshotMissing(
-            f"there is no snapshot yet under s3://{store.bucket}/{store.prefix}",
-            hint="`mindguard snapshot take` takes one; or correct snapshot.bucket and snapshot.prefix in the settings",
+            f"there is no snapshot under s3://{store.bucket}/{store.prefix}",
+            hint="take one (mindguard snapshot take), or correct snapshot.bucket and snapshot.prefix",
         )
     if not matching:
         raise SnapshotMissing(
