@@ -14,6 +14,7 @@ from mindguard.snapshots.pgtools import ToolFailed
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.constraints import count_orphans
 from mindguard.snapshots.storage.manifest import TableName
+from mindguard.sql import literal, raw, statement
 
 if TYPE_CHECKING:
     import psycopg
@@ -228,7 +229,8 @@ class SchemaDump:
             if error.sqlstate in _EXISTS_ALREADY:
                 return
             if not target.is_about_rows(error):
-                retried.failed[entry] = described(error)
+                if not self._made_under_path(connection, entry, statements):
+                    retried.failed[entry] = described(error)
                 return
             broken = f"restored rows contradict it: {described(error)}"
             if not entry.is_a("FK CONSTRAINT", "CHECK CONSTRAINT"):
@@ -244,6 +246,36 @@ class SchemaDump:
             else:
                 why = count_orphans(connection) if entry.is_a("FK CONSTRAINT") else broken
                 retried.notes.append(f"{entry}: made as NOT VALID, since {why}")
+
+    def _made_under_path(
+        self, connection: psycopg.Connection[dict[str, Any]], entry: ArchiveEntry, statements: str
+    ) -> bool:
+        """Try to make an index or key whose functions need this session's search path; return whether it was made.
+
+        Since version 17 the server builds indexes under a path of its own, whatever the session's is. A path that
+        belongs to the function itself comes before that, so the function gets one for as long as the index is built.
+        """
+        import psycopg
+
+        if not entry.is_a("INDEX", "CONSTRAINT"):
+            return False
+        functions = [each for each in self.entries if each.is_a("FUNCTION")]
+        # The dump names the functions of an index, but not those of an exclusion constraint.
+        needed = [each for each in functions if each.number in self._needs[entry]] or functions
+        names = [each.text.removeprefix("FUNCTION ").partition("(")[0] for each in needed]
+        rows = connection.execute(statement("select_functions", names=literal(names))).fetchall()
+        try:
+            with connection.transaction():
+                for row in rows:
+                    connection.execute(statement("set_function_path", function=raw(row["function"])))
+                connection.execute(statements.encode())
+                for row in rows:
+                    connection.execute(statement("set_function_pathless", function=raw(row["function"])))
+        except psycopg.Error as error:
+            if target.is_about_server(error):
+                raise
+            return False
+        return True
 
 
 def not_for_scratch(entries: Iterable[ArchiveEntry], available_extensions: Iterable[str]) -> dict[ArchiveEntry, str]:
