@@ -578,3 +578,26 @@ def test_the_rows_of_a_child_are_drilled_in_the_order_of_the_source(
     )
     manifest = snapshot(fresh_database, store, "public.t")
     assert drill(manifest, store, scratch, now=NOW).not_proven == ()
+
+
+def test_what_the_scratch_role_may_not_make_is_left_out_with_what_needs_it(
+    fresh_database: str, store: Store, scratch: str, stack: Stack
+) -> None:
+    source = as_superuser(stack, fresh_database)
+    run(
+        source,
+        "create table t (id int primary key); insert into t values (1); create extension pageinspect;"
+        "create view pages as select * from page_header(get_raw_page('t', 0));"
+        "create view above as select * from pages;"
+        "create operator family odd using btree; grant all on t to public",
+    )
+    manifest = snapshot(source, store, "public.t")
+    proof = drill(manifest, store, scratch, now=NOW)
+    assert proof.not_proven == ()
+    assert {line.partition(": ")[0] for line in proof.skipped} == {
+        "EXTENSION pageinspect",
+        "COMMENT EXTENSION pageinspect",
+        "OPERATOR FAMILY public odd",
+        "VIEW public pages",
+        "VIEW public above",
+    }

@@ -203,10 +203,9 @@ create function app.twice(x int) returns int language sql immutable begin atomic
 create function app.is_fine(x int) returns bool language plpgsql as $$
 -- Name: t; Type: TABLE; Schema: public; Owner: -
 begin return x > 0; end $$;
-create procedure app.proc(inout x int) language plpgsql as $$ begin x := 1; end $$;
+create procedure app.proc(out x int) language plpgsql as $$ begin x := 1; end $$;
 create aggregate app.product(int) (sfunc = int4mul, stype = int, initcond = '1');
 create operator app.%% (function = int4mul, leftarg = int, rightarg = int);
-create cast (app.pair as text) with inout;
 create collation app.binary (provider = libc, locale = 'C');
 create text search configuration app.plain (copy = simple);
 create table t (
@@ -221,7 +220,8 @@ create table t (
 );
 comment on constraint "odd Name" on t is 'a check'; comment on constraint t_n_check on t is 'one that is set aside';
 comment on table t is 'with ''quotes'' and
-two lines'; comment on index t_pkey is 'the key'; alter table t cluster on t_pkey; alter table t alter n set statistics 7;
+two lines'; comment on index t_pkey is 'the key'; alter table t cluster on t_pkey;
+alter table t alter n set statistics 7;
 alter table t set (fillfactor = 70, autovacuum_enabled = off); alter table t replica identity full;
 create table "Odd Schema"."Odd Table" ("Odd Column" int primary key, "select" text);
 comment on column "Odd Schema"."Odd Table"."select" is 'a word';
@@ -250,8 +250,10 @@ create rule quiet as on delete to quick do instead nothing; alter table quick di
 alter table t enable row level security; create policy own on t for select to public using (v in ('a', 'b'));
 comment on policy own on t is 'own'; create statistics counted (ndistinct, mcv) on v, n from t;
 create view seen with (security_barrier) as select id, v from t where v in ('a', 'b') with cascaded check option;
-alter view seen alter v set default 'z'; create rule seen_in as on insert to seen do instead insert into t (v) values (new.v);
-create view wide as select t.*, r.pid from t left join refers as r on r.id = t.id where t.v like 'a%' or n between 1 and 2;
+alter view seen alter v set default 'z';
+create rule seen_in as on insert to seen do instead insert into t (v) values (new.v);
+create view wide as select t.*, r.pid from t left join refers as r on r.id = t.id
+where t.v like 'a%' or n between 1 and 2;
 create recursive view counted_up (n) as values (1) union all select n + 1 from counted_up where n < 3;
 create materialized view shelf as select v, count(*) as n from t group by v; create unique index on shelf (v);
 create view by_key as select id, v, n from t group by id;
@@ -260,7 +262,8 @@ alter table quick alter a set default nextval('alone');
 create table parent (a int, b varchar(3) check (b in ('x', 'y')), constraint own check (a > 0) no inherit);
 create table child (own int, check (own in (1, 2))) inherits (parent); alter table parent add c int default 3 not null;
 alter table child add constraint only_child check (a < 9); alter table child alter b set default 'x';
-insert into t (code, n, v) values ('x', 1, 'a'), ('y', 2, null); insert into parted (day) values ('2026-05-05'), ('2030-01-01');
+insert into t (code, n, v) values ('x', 1, 'a'), ('y', 2, null);
+insert into parted (day) values ('2026-05-05'), ('2030-01-01');
 insert into refers values (1, 1, '2026-05-05', null); insert into quick values (1, '[1,2)'), (2, '[5,6)');
 insert into child (a, b, own) values (1, 'x', 1);
 """

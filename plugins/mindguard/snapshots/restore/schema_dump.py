@@ -90,10 +90,12 @@ class Retried(NamedTuple):
 
     Attributes:
         failed: each entry that could not be restored, with the reason.
+        denied: each entry that the role may not make, with the reason.
         notes: one line for each constraint that holds for new rows only, because restored rows contradict it.
     """
 
     failed: dict[ArchiveEntry, str]
+    denied: dict[ArchiveEntry, str]
     notes: list[str]
 
 
@@ -192,7 +194,7 @@ class SchemaDump:
             conninfo: libpq connection string of the database to restore into.
             search_path: the path, as the setting `search_path` has it.
         """
-        retried = Retried({}, [])
+        retried = Retried({}, {}, [])
         with target.connect(conninfo, search_path=search_path) as connection:
             connection.execute("set check_function_bodies = off")
             for entry in entries:
@@ -228,24 +230,38 @@ class SchemaDump:
                 raise
             if error.sqlstate in _EXISTS_ALREADY:
                 return
-            if not target.is_about_rows(error):
-                if not self._made_under_path(connection, entry, statements):
-                    retried.failed[entry] = described(error)
-                return
-            broken = f"restored rows contradict it: {described(error)}"
-            if not entry.is_a("FK CONSTRAINT", "CHECK CONSTRAINT"):
-                retried.failed[entry] = broken
-                return
-            unchecked = _LAST_SEMICOLON.sub(" NOT VALID;", _NOT_OF_AN_ENTRY.sub("", statements))
-            try:
-                connection.execute(unchecked.encode())
-            except psycopg.Error as second:
-                if target.is_about_server(second):
-                    raise
-                retried.failed[entry] = broken
-            else:
-                why = count_orphans(connection) if entry.is_a("FK CONSTRAINT") else broken
-                retried.notes.append(f"{entry}: made as NOT VALID, since {why}")
+            if error.sqlstate == "42501":
+                retried.denied[entry] = described(error)
+            elif target.is_about_rows(error):
+                broken = f"restored rows contradict it: {described(error)}"
+                self._try_unchecked(connection, entry, statements, broken, retried)
+            elif not self._made_under_path(connection, entry, statements):
+                retried.failed[entry] = described(error)
+
+    def _try_unchecked(
+        self,
+        connection: psycopg.Connection[dict[str, Any]],
+        entry: ArchiveEntry,
+        statements: str,
+        broken: str,
+        retried: Retried,
+    ) -> None:
+        """Make a constraint that rows contradict as NOT VALID, if it is of a kind that can be."""
+        import psycopg
+
+        if not entry.is_a("FK CONSTRAINT", "CHECK CONSTRAINT"):
+            retried.failed[entry] = broken
+            return
+        unchecked = _LAST_SEMICOLON.sub(" NOT VALID;", _NOT_OF_AN_ENTRY.sub("", statements))
+        try:
+            connection.execute(unchecked.encode())
+        except psycopg.Error as error:
+            if target.is_about_server(error):
+                raise
+            retried.failed[entry] = broken
+        else:
+            why = count_orphans(connection) if entry.is_a("FK CONSTRAINT") else broken
+            retried.notes.append(f"{entry}: made as NOT VALID, since {why}")
 
     def _made_under_path(
         self, connection: psycopg.Connection[dict[str, Any]], entry: ArchiveEntry, statements: str
