@@ -234,6 +234,23 @@ def test_a_materialized_view_that_is_not_filled_is_refused(source: str, shelf: S
         snapshot(source, shelf, "public.unfilled")
 
 
+@pytest.mark.parametrize("listed", [("mv",), ("mv 2", "mv"), ("mv", "mv 2")])
+def test_a_view_is_not_taken_for_one_whose_name_begins_alike(
+    listed: tuple[str, ...], fresh_database: str, store: Store, stack: Stack
+) -> None:
+    run(
+        fresh_database,
+        'create materialized view mv as select 1 as one; create materialized view "mv 2" as select 2 as two',
+        "comment on materialized view mv is 'one'; comment on materialized view \"mv 2\" is 'two'",
+    )
+    manifest = snapshot(fresh_database, store, *(f"public.{name}" for name in listed))
+    with empty_database(stack) as target:
+        assert rebuild(manifest, store, target).not_proven == ()
+        for name in listed:
+            assert run(target, f'select count(*) from "{name}"') == [(1,)]
+        assert run(target, "select count(*) from pg_class where relkind = 'm'") == [(2 - len(listed),)]
+
+
 def test_a_sequence_at_another_position_is_not_proven(
     fresh_database: str, store: Store, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

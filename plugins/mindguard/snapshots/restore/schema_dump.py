@@ -227,7 +227,7 @@ class SchemaDump:
         begins = list(_HEADING.finditer(script))
         ends = [each.start() for each in begins[1:]] + [len(script)]
         found: dict[str, str] = {}
-        for begin, end in zip(begins, ends, strict=True):
+        for begin, end in zip(begins, ends, strict=False):  # a script without an entry still has an end
             name, kind, schema = begin.groups()
             key = " ".join(part for part in (kind, schema, name) if part != "-")
             found[key] = found.get(key, "") + _NOT_OF_AN_ENTRY.sub("", script[begin.end() : end])
