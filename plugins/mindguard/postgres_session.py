@@ -69,10 +69,13 @@ def connect(conninfo: str, **arguments: Any) -> psycopg.Connection[Any]:
 def unlimited(conninfo: str, connection: psycopg.Connection[Any]) -> str:
     """Return the connection string for other drivers and programs, with the options that were accepted before.
 
+    It leads to the same server, even if several hosts are named, or one name has several addresses.
+
     Args:
         conninfo: libpq connection string.
-        connection: a connection to the same server that `connect` has opened.
+        connection: a connection that `connect` has opened with it.
     """
+    conninfo = _to_same_server(conninfo, connection)
     if _UNLIMITED[0] not in connection.info.options:
         return conninfo
     newer = ("-c transaction_timeout=0",) if connection.info.server_version >= 17_00_00 else ()
@@ -84,6 +87,13 @@ def _with_options(conninfo: str, *options: str) -> str:
 
     given = conninfo_to_dict(conninfo).get("options") or os.environ.get("PGOPTIONS", "")
     return make_conninfo(conninfo, options=" ".join(filter(None, (str(given), *options))))
+
+
+def _to_same_server(conninfo: str, connection: psycopg.Connection[Any]) -> str:
+    from psycopg.conninfo import make_conninfo
+
+    info = connection.info
+    return make_conninfo(conninfo, host=info.host or None, hostaddr=info.hostaddr or None, port=info.port)
 
 
 def limit_transaction(connection: psycopg.Connection[Any], limit_s: float) -> None:
@@ -131,6 +141,7 @@ def require_own_session(connection: psycopg.Connection[Any]) -> None:
         raise NoOwnSession(connection.info.dbname) from None
     lock = {"first": secrets.randbits(31), "second": secrets.randbits(31)}
     conninfo = make_conninfo(connection.info.dsn, password=connection.info.password)
+    conninfo = _to_same_server(conninfo, connection)
     with connect(conninfo, autocommit=True) as visitor:
         with _asking(visitor):
             pid = _one(visitor, "lock_session", **lock)["pid"]

@@ -44,6 +44,12 @@ def snapshot(conninfo: str, store: Store, *tables: str | dict[str, Any], **more:
     return take(conninfo, store, tables=named, **more).manifest
 
 
+def as_settings(quoted_name: str) -> dict[str, Any]:
+    """Return the settings of a hostile or odd table; of the one that has a child, only its own rows are taken."""
+    name = quoted_name.replace('"', "")
+    return {"name": name, "inherited": "own" if name == "public.parent" else None}
+
+
 @contextmanager
 def empty_database(stack: Stack, owner: str = "mindguard_app_owner", *, template: str | None = None) -> Iterator[str]:
     """Make a database, empty or a copy of the template, and drop it when the block ends."""

@@ -429,7 +429,7 @@ def test_a_fit_source_passes(database: str) -> None:
     found = source_of(database)
     assert {finding.status for finding in found.values()} == {"pass"}, found
     assert set(found) == {
-        *("connection", "clock", "export", "pooler", "time limits", "pg_dump", "schema dump", "read"),
+        *("connection", "clock", "export", "pooler", "time limits", "pg_dump", "schema dump", "read", "contents"),
     }
 
 
@@ -508,6 +508,16 @@ HELD = {
         "create table o (photo oid); insert into o values (lo_from_bytea(0, 'x'))",
         [{"name": "public.o"}],
         ("warn", "public.o.photo", "refers to 1 large objects; their content is not in the snapshot"),
+    ),
+    "a materialized view": (
+        "create materialized view v as select 1 as one",
+        [{"name": "public.v"}],
+        ("warn", "public.v", "a rebuild makes it a plain table"),
+    ),
+    "a key to another table": (
+        "create table child (id int references t)",
+        [{"name": "public.child"}],
+        ("warn", "public.child", "child_id_fkey refers to public.t, which the snapshot does not hold"),
     ),
     "a publication": (
         "create publication all_of_t for table t",

@@ -10,8 +10,8 @@ import pytest
 
 from devstack.stack import Stack
 from mindguard.snapshots.export.take import Taken
-from mindguard.snapshots.restore.drill import SnapshotExpired, Unrestorable, drill_stored
-from mindguard.snapshots.storage.catalog import SnapshotMissing, proven
+from mindguard.snapshots.restore.drill import DrillBroke, SnapshotExpired, Unrestorable, drill_stored
+from mindguard.snapshots.storage.catalog import proven
 from mindguard.snapshots.storage.layout import Layout
 from mindguard.snapshots.storage.store import Store
 from tests.integration.expiring import EXPIRE, expire, three_snapshots
@@ -100,5 +100,5 @@ def test_an_old_manifest_that_is_gone_while_nothing_newer_is_proven_is_lost(
 
 
 def test_the_newest_of_an_empty_store_is_none(store: Store, stack: Stack) -> None:
-    with pytest.raises(SnapshotMissing, match="there is no snapshot yet"):
+    with pytest.raises(DrillBroke, match="there is no snapshot under"):
         drill_stored("latest", store, stack.postgres_conninfo("mindguard_drill"), now=datetime.now(UTC))

@@ -211,6 +211,14 @@ def test_a_large_object_that_has_changed_is_not_proven(fresh_database: str, stor
         )
 
 
+def test_a_value_that_is_too_long_is_refused(fresh_database: str, store: Store) -> None:
+    run(fresh_database, "create table t (id int, v text); insert into t values (1, repeat('x', 260000000))")
+    with pytest.raises(SourceError, match=r"^public\.t has a value of 260 MB; above 256 MB, taking or restoring"):
+        snapshot(fresh_database, store, "public.t")
+    run(fresh_database, "update t set v = repeat('x', 1000)")
+    assert snapshot(fresh_database, store, "public.t").rows == 1
+
+
 def test_large_objects_are_named_as_what_the_snapshot_does_not_hold(fresh_database: str, store: Store) -> None:
     run(
         fresh_database,

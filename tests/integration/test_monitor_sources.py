@@ -246,7 +246,7 @@ def keep(store: Store, at: datetime, *, proven: bool) -> str:
         ),
         enums=(),
         sequences=(),
-        schema_dump=StoredObject(key="c", sha256="c3" * 32, bytes=5),
+        schema_dump=StoredObject(key=f"schema/{'c' * 64}.dump", sha256="c3" * 32, bytes=5),
     )
     key = store.layout.manifest_key(at.date(), snapshot_id)
     store.create_sealed(key, manifest.to_bytes())

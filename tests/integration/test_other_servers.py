@@ -8,16 +8,15 @@ import psycopg
 import pytest
 
 from devstack.stack import Stack
+from mindguard.snapshots.export.source_errors import SourceError
 from mindguard.snapshots.restore.drill import DrillBroke, drill
 from mindguard.snapshots.restore.whole import rebuild
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import verify_snapshot
-from tests.integration.debian_postgres import debian_postgres
+from tests.integration.debian_postgres import debian_postgres, standby_of
 from tests.integration.hostile import HOSTILE_SCHEMA, ODD_TABLES
-from tests.integration.restoring import NOW, empty_database, fill_hostile, run, snapshot
-
-TABLES = ["public.hostile", *(name.replace('"', "") for name in ODD_TABLES)]
+from tests.integration.restoring import NOW, as_settings, empty_database, fill_hostile, run, snapshot
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +29,7 @@ def older() -> Iterator[str]:
 
 
 def taken(conninfo: str, store: Store) -> Manifest:
-    asked = [{"name": name, "inherited": "own" if name == "public.parent" else None} for name in TABLES]
-    manifest = snapshot(conninfo, store, *asked)
+    manifest = snapshot(conninfo, store, *map(as_settings, ["public.hostile", *ODD_TABLES]))
     verify_snapshot(manifest, store).check()
     return manifest
 
@@ -74,3 +72,19 @@ def test_a_newer_source_is_not_proven_on_an_older_server_and_no_alarm_is_raised(
     manifest = snapshot(fresh_database, store, "public.t")
     with pytest.raises(DrillBroke, match="says nothing about the snapshot"):
         drill(manifest, store, older, now=NOW)
+
+
+def test_a_standby_can_be_the_source_of_all_but_unlogged_tables(older: str, store: Store) -> None:
+    with psycopg.connect(older, autocommit=True) as connection:
+        connection.execute("create database replicated")
+    primary = psycopg.conninfo.make_conninfo(older, dbname="replicated")
+    run(primary, "create table t (id int primary key); insert into t select generate_series(1, 1000)")
+    run(primary, "create unlogged table u (id int); insert into u values (1)")
+    with standby_of(older) as server:
+        standby = psycopg.conninfo.make_conninfo(server, dbname="replicated")
+        manifest = snapshot(standby, store, "public.t")
+        with pytest.raises(SourceError, match=r"^public\.u is unlogged, and this server is a standby"):
+            snapshot(standby, store, "public.t", "public.u")
+    assert manifest.rows == 1000
+    assert drill(manifest, store, older, now=NOW).tables["public.t"].rows == 1000
+    assert snapshot(primary, store, "public.u").rows == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from devstack.stack import Stack
 from mindguard.alerts.alert import Alert, fingerprint
@@ -176,3 +178,20 @@ def test_everything_else_works_through_a_pool_of_transactions(database: str, sta
             with pytest.raises(NoOwnSession):
                 list(examined(settings, lambda _: connection, lambda: datetime.now(UTC)))
         assert left_behind(port, database) == set()
+
+
+def test_all_connections_of_a_run_lead_to_one_of_several_hosts(database: str, store: Store, stack: Stack) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        gone = silent.getsockname()[1]
+    several = make_conninfo(database, host="127.0.0.1,127.0.0.1", port=f"{gone},{stack.postgres.port}")
+    several = make_conninfo(several, load_balance_hosts="random", target_session_attrs="any")
+    manifest = snapshot(several, store, "public.t", connections=3)
+    with pgbouncer(stack, "transaction") as pooled:
+        mixed = make_conninfo(
+            database, host="127.0.0.1,127.0.0.1", port=f"{pooled},{pooled}", load_balance_hosts="random"
+        )
+        with pytest.raises(NoOwnSession):
+            snapshot(mixed, store, "public.t")
+    with empty_database(stack) as empty:
+        rebuild(manifest, store, make_conninfo(empty, host="127.0.0.1,127.0.0.1", port=f"{gone},{stack.postgres.port}"))
+        assert run(empty, "select count(*) from t") == [(300,)]

@@ -24,7 +24,7 @@ from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.store import Store
 from mindguard.sql import identifier
 from tests.integration.hostile import HOSTILE_ROWS, ODD_TABLES
-from tests.integration.restoring import as_text, empty_database, fill_hostile, fingerprints, run, snapshot
+from tests.integration.restoring import as_settings, as_text, empty_database, fill_hostile, fingerprints, run, snapshot
 
 SMALL_TABLES = {name: ODD_TABLES[name] for name in ('public."表 with space"', "public.wide")}
 
@@ -46,7 +46,7 @@ def test_hostile_values_and_odd_tables_come_back_equal(
     for statements in ODD_TABLES.values():
         run(fresh_database, statements)
     names = [quoted.replace('"', "") for quoted in ("public.hostile", *ODD_TABLES)]
-    manifest = snapshot(fresh_database, store, *names)
+    manifest = snapshot(fresh_database, store, *map(as_settings, ["public.hostile", *ODD_TABLES]))
     rebuilt = rebuild(manifest, store, empty, progress=print)
     assert {name: loaded.rows for name, loaded in rebuilt.tables.items()} == {t.name: t.rows for t in manifest.tables}
     assert fingerprints(empty, *names) == [(table.rows, table.fingerprint) for table in manifest.tables]

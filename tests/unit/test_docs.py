@@ -132,3 +132,19 @@ def test_what_is_there_is_not_reported(tmp_path: Path) -> None:
         "utf-8",
     )
     assert unresolved(page) == []
+
+
+def test_every_line_about_what_a_snapshot_holds_names_a_test_that_there_is() -> None:
+    page = (ROOT / "docs" / "snapshot-contents.md").read_text("utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| what")]
+    tests = {
+        node.name
+        for path in (ROOT / "tests" / "integration").glob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    }
+    for line in lines:
+        named = set(re.findall(r"`(test_\w+)`", line))
+        assert named, f"no test shows it: {line}"
+        assert named <= tests, f"no such test: {sorted(named - tests)}"
+    assert len(lines) > 15

@@ -81,9 +81,11 @@ def test_any_other_refusal_is_not_tried_again(tried: list[Any]) -> None:
     ],
 )
 def test_programs_are_given_the_options_that_were_accepted(version: int, accepted: str, options: str | None) -> None:
-    info = SimpleNamespace(options=accepted, server_version=version)
-    connection: Any = SimpleNamespace(info=info)
-    assert conninfo_to_dict(unlimited("host=h", connection)).get("options") == options
+    where = {"host": "b", "hostaddr": "10.0.0.2", "port": 5433}
+    connection: Any = SimpleNamespace(info=SimpleNamespace(options=accepted, server_version=version, **where))
+    given = conninfo_to_dict(unlimited("host=a,b port=5432,5433 dbname=d", connection))
+    assert given.pop("options", None) == options
+    assert given == {"host": "b", "hostaddr": "10.0.0.2", "port": "5433", "dbname": "d"}
 
 
 # Whose session is it?
@@ -124,7 +126,8 @@ class Client:
         self.pool = pool
         self.own = None if "transactions" in pool.how else pool.take()
         pid = self.own if pool.how == "server" else 7
-        self.info = SimpleNamespace(backend_pid=pid, dbname="app", dsn="host=h", password="p")
+        where = {"host": "h", "hostaddr": "", "port": 5432}
+        self.info = SimpleNamespace(backend_pid=pid, dbname="app", dsn="host=h", password="p", **where)
         self.lent = self.own
 
     @contextmanager

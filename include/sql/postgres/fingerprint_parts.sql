@@ -6,12 +6,14 @@ select
     count(*) as row_count,
     coalesce(sum(hash_record_extended(row(int8send(hash_record_extended(row_value, 1))), 1)), 0) as sum_1,
     coalesce(sum(hash_record_extended(row(int8send(hash_record_extended(row_value, 2))), 2)), 0) as sum_2,
-    coalesce(bool_or(time_out_of_range), false) as times_as_text
+    coalesce(bool_or(time_out_of_range), false) as times_as_text,
+    max(longest) as longest
 from (
     select
         {part} as part,
         row({values}) as row_value,
         {time_out_of_range} as time_out_of_range,
+        {longest} as longest,
         -- A volatile column keeps the planner from merging this subquery into the outer query, where each row would
         -- be turned into text twice, once for each seed. Unlike OFFSET 0, it allows a parallel scan.
         clock_timestamp() as barrier

@@ -66,7 +66,7 @@ def examine_tables(
             yield from _table(described)
         for line in source.not_held(sound):
             yield Diagnosis("warn", line.partition(" ")[0], "not held", line)
-    yield from _unrestored(connection)
+    yield from _contents(connection, sound)
 
 
 def _described(source: SourceSnapshot, chosen: Sequence[Chosen]) -> Iterator[SourceTable | Diagnosis]:
@@ -101,12 +101,25 @@ def _table(table: SourceTable) -> Iterator[Diagnosis]:
             f"`inherited: own` leaves out the rows of {', '.join(table.children_left_out)} – name those that you need"
         )
         yield Diagnosis("warn", table.full_name, "not held", text)
+    if table.kind == "materialized view":
+        text = (
+            "a rebuild makes it a plain table, which holds the rows as they were – refresh it from its own definition"
+        )
+        yield Diagnosis("warn", table.full_name, "not held", text)
     if table.unlogged:
         text = "it is unlogged: the source itself empties it after a crash – ALTER TABLE … SET LOGGED, if rows matter"
         yield Diagnosis("warn", table.full_name, "not held", text)
 
 
-def _unrestored(connection: Connection) -> Iterator[Diagnosis]:
+def _contents(connection: Connection, tables: Sequence[SourceTable]) -> Iterator[Diagnosis]:
+    text = (
+        f"rows of {len(tables)} tables, the schema of the whole database and the positions of its sequences; no roles, "
+        "owners, privileges or rows of other tables (docs/snapshot-contents.md)"
+    )
+    yield Diagnosis("pass", "snapshot", "contents", text)
+    for key in connection.execute(statement("select_loose_keys"), {"tables": [table.oid for table in tables]}):
+        text = f"{key['name']} refers to {key['refers_to']}, which the snapshot does not hold: a rebuild leaves it out"
+        yield Diagnosis("warn", key["relation"], "foreign key", f"{text} – add that table to snapshot.tables")
     things = [
         f"{row['things']} {row['kind']}{'s' if row['things'] > 1 else ''}"
         for row in connection.execute(statement("select_unrestored"))

@@ -209,9 +209,6 @@ class FakeSource:
         self.verdict: Exception | None = None
         self.exports: list[PlannedPart] = []
 
-    def describe_all(self, chosen: Sequence[Chosen]) -> list[SourceTable]:
-        return [source_table() for _ in chosen]
-
     def not_held(self, tables: Sequence[SourceTable]) -> tuple[()]:
         return ()
 
@@ -255,4 +252,5 @@ class FakeSource:
     @contextmanager
     def opened(self, conninfo: str, chosen: Sequence[Chosen], **limits: float) -> Iterator[FakeSource]:
         """Stand in for `open_source`."""
+        self.tables = [source_table() for _ in chosen]
         yield self

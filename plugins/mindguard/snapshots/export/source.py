@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard import postgres_session
@@ -25,7 +26,7 @@ from mindguard.snapshots.export.source_table import (
     SourceColumn,
     SourceTable,
 )
-from mindguard.snapshots.export.statements import digested, part_number, range_test, time_out_of_range
+from mindguard.snapshots.export.statements import digested, longest_value, part_number, range_test, time_out_of_range
 from mindguard.snapshots.export.watch import Watch
 from mindguard.snapshots.pgtools import DumpedSchema
 from mindguard.snapshots.storage import manifest
@@ -45,6 +46,7 @@ _OTHER_KINDS = {"v": "a view", "f": "a foreign table", "S": "a sequence", "i": "
 _MINIMUM_VERSION = 14_00_00
 _TRIES = 3
 _SEQUENCES_AT_ONCE = 500
+_LONGEST_VALUE = 256_000_000  # bytes
 
 
 class TableFingerprint(NamedTuple):
@@ -100,6 +102,8 @@ class SourceSnapshot:
         self._lock_timeout_s = lock_timeout_s
         self._watch = watch
         self._max_age_s = max_age_s
+        self.tables: list[SourceTable] = []
+        """The tables that `open_source` has locked, in the order in which they were asked for."""
         self._connection.execute(self._pin_statement())
         facts = self._one("select_source")
         self.server_version: int = facts["server_version"]
@@ -122,7 +126,7 @@ class SourceSnapshot:
             SourceError: the run had to give up.
         """
         if self._watch and self._watch.verdict:
-            raise self._watch.verdict
+            raise copy(self._watch.verdict)  # several threads raise it, and some add what they were doing
 
     def _pin_statement(self) -> Composed:
         return pinned(self._max_age_s, lock_timeout_s=self._lock_timeout_s)
@@ -482,10 +486,14 @@ class SourceSnapshot:
                 part=part_number(table, boundaries),
                 values=joined(", ", [digested(each, utf8=self._utf8) for each in table.source_columns]),
                 time_out_of_range=time_out_of_range(table.columns),
+                longest=longest_value(table.source_columns),
                 table=table.relation,
                 range=range_test(table, within),
             )
         )
+        rows = found.fetchall()
+        if longest := max((row["longest"] or 0 for row in rows), default=0):
+            _refuse_unrestorable(table, longest)
         return [
             PlannedPart(
                 table=table,
@@ -494,7 +502,7 @@ class SourceSnapshot:
                 fingerprint=manifest.fingerprint(int(row["sum_1"]), int(row["sum_2"])),
                 times_as_text=row["times_as_text"],
             )
-            for row in found
+            for row in rows
         ]
 
     def dump_schema(self) -> DumpedSchema:
@@ -538,6 +546,17 @@ def _trees(connection: psycopg.Connection[dict[str, Any]], oids: Sequence[int]) 
         member = _Member(**{name: row[name] for name in _Member._fields})
         trees[row["top"]].insert(0 if member.oid == row["top"] else len(trees[row["top"]]), member)
     return trees
+
+
+def _refuse_unrestorable(table: SourceTable, longest: int) -> None:
+    """Raise SourceError if a value is too long to be taken and restored in the memory that a run may use."""
+    if longest > _LONGEST_VALUE:
+        most = f"{_LONGEST_VALUE / 1e6:,.0f} MB"
+        raise SourceError(
+            f"{table.full_name} has a value of {longest / 1e6:,.0f} MB; above {most}, taking or restoring it needs "
+            "gigabytes of memory, and may fail",
+            hint=f"keep values above {most} in an object store, or take this table with pg_dump",
+        )
 
 
 def _enums(connection: psycopg.Connection[dict[str, Any]], oids: Sequence[int]) -> tuple[Enum, ...]:
@@ -606,7 +625,10 @@ def open_source(
                 source = SourceSnapshot(
                     conninfo, connection, max_age_s=max_age_s, lock_timeout_s=lock_timeout_s, watch=watch
                 )
-                if not chosen or not (changed := source.changed(source.describe_all(chosen))):
+                if not chosen:
+                    break
+                source.tables = source.describe_all(chosen)
+                if not (changed := source.changed(source.tables)):
                     break
                 connection.rollback()
             else:

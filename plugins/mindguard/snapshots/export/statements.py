@@ -61,6 +61,16 @@ def time_out_of_range(columns: Iterable[Column]) -> Composable:
     return joined(" or ", tests) if tests else raw("false")
 
 
+def longest_value(source_columns: Iterable[SourceColumn]) -> Composable:
+    """Return an expression for the bytes of the row's longest text or bytea; reading it costs no decompression."""
+    lengths = [
+        fragment("octet_length({column})", column=identifier(each.column.name))
+        for each in source_columns
+        if each.column.encoding == "native" and each.column.type.startswith(("text", "character varying", "bytea"))
+    ]
+    return fragment("greatest({lengths})", lengths=joined(", ", lengths)) if lengths else raw("0")
+
+
 def part_number(table: SourceTable, boundaries: list[str]) -> Composable:
     """Return an expression for the number of the part, counted from 0, that a row belongs to.
 

@@ -110,7 +110,8 @@ def take_snapshot(
     _check_key_ring(store, [table.name for table in settings.tables])
     previous = newest_snapshot(store, progress=progress)
     unreadable: list[MindGuardError] = []
-    last_good = newest_snapshot(store, good=True, unreadable=unreadable.append)
+    is_good = previous is not None and not previous.quarantined_for
+    last_good = previous if is_good else newest_snapshot(store, good=True, unreadable=unreadable.append)
     if previous is None:
         _refuse_left_out(store)
     taken_at = now.astimezone(UTC).replace(microsecond=0)
@@ -119,7 +120,7 @@ def take_snapshot(
     chosen = [Chosen(table.name, table.part_by, table.inherited) for table in settings.tables]
     limits = {"max_age_s": settings.max_age_minutes * 60, "lock_timeout_s": settings.lock_timeout_s}
     with open_source(conninfo, chosen, **limits) as source:
-        described = source.describe_all(chosen)
+        described = source.tables
         objects = source.large_objects(described) if settings.large_objects else None
         not_held = () if objects else source.not_held(described)
         for line in not_held:

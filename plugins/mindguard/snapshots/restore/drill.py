@@ -87,17 +87,19 @@ def drill_stored(
 
     Raises:
         SnapshotExpired: it expired, before the drill or during it.
-        SnapshotMissing: `latest` is asked for, and there is no snapshot.
         Unrestorable: see `drill`; also if there is no such snapshot, or its manifest cannot be trusted.
         DrillBroke: see `drill`.
     """
     try:
         with _as_verdict(snapshot_id):
-            manifest = find_snapshot(store, snapshot_id)
+            try:
+                manifest = find_snapshot(store, snapshot_id)
+            except SnapshotMissing as error:
+                if snapshot_id != "latest":
+                    raise
+                raise DrillBroke(error.message, hint=error.hint) from error  # there is nothing that could be lost
         return drill(manifest, store, scratch_conninfo, now=now, connections=connections, progress=progress)
     except (Unrestorable, DrillBroke) as error:
-        if snapshot_id == "latest" and isinstance(error.__cause__, SnapshotMissing):
-            raise error.__cause__ from None
         if isinstance(error, DrillBroke) and not isinstance(error.__cause__, ObjectMissing):
             raise
         with suppress(StoreError):  # then the verdict stays

@@ -14,6 +14,7 @@ from mindguard.snapshots.pgtools import ToolFailed
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.constraints import count_orphans
 from mindguard.snapshots.storage.manifest import TableName
+from mindguard.sql import literal, raw, statement
 
 if TYPE_CHECKING:
     import psycopg
@@ -92,10 +93,12 @@ class Retried(NamedTuple):
 
     Attributes:
         failed: each entry that could not be restored, with the reason.
+        denied: each entry that the role may not make, with the reason.
         notes: one line for each constraint that holds for new rows only, because restored rows contradict it.
     """
 
     failed: dict[ArchiveEntry, str]
+    denied: dict[ArchiveEntry, str]
     notes: list[str]
 
 
@@ -214,7 +217,7 @@ class SchemaDump:
             conninfo: libpq connection string of the database to restore into.
             search_path: the path, as the setting `search_path` has it.
         """
-        retried = Retried({}, [])
+        retried = Retried({}, {}, [])
         with target.connect(conninfo, search_path=search_path) as connection:
             connection.execute("set check_function_bodies = off")
             for entry in entries:
@@ -250,23 +253,68 @@ class SchemaDump:
                 raise
             if error.sqlstate in _EXISTS_ALREADY:
                 return
-            if not target.is_about_rows(error):
+            if error.sqlstate == "42501":
+                retried.denied[entry] = described(error)
+            elif target.is_about_rows(error):
+                broken = f"restored rows contradict it: {described(error)}"
+                self._try_unchecked(connection, entry, statements, broken, retried)
+            elif not self._made_under_path(connection, entry, statements):
                 retried.failed[entry] = described(error)
-                return
-            broken = f"restored rows contradict it: {described(error)}"
-            if not entry.is_a("FK CONSTRAINT", "CHECK CONSTRAINT"):
-                retried.failed[entry] = broken
-                return
-            unchecked = _LAST_SEMICOLON.sub(" NOT VALID;", _NOT_OF_AN_ENTRY.sub("", statements))
-            try:
-                connection.execute(unchecked.encode())
-            except psycopg.Error as second:
-                if target.is_about_server(second):
-                    raise
-                retried.failed[entry] = broken
-            else:
-                why = count_orphans(connection) if entry.is_a("FK CONSTRAINT") else broken
-                retried.notes.append(f"{entry}: made as NOT VALID, since {why}")
+
+    def _try_unchecked(
+        self,
+        connection: psycopg.Connection[dict[str, Any]],
+        entry: ArchiveEntry,
+        statements: str,
+        broken: str,
+        retried: Retried,
+    ) -> None:
+        """Make a constraint that rows contradict as NOT VALID, if it is of a kind that can be."""
+        import psycopg
+
+        if not entry.is_a("FK CONSTRAINT", "CHECK CONSTRAINT"):
+            retried.failed[entry] = broken
+            return
+        unchecked = _LAST_SEMICOLON.sub(" NOT VALID;", _NOT_OF_AN_ENTRY.sub("", statements))
+        try:
+            connection.execute(unchecked.encode())
+        except psycopg.Error as error:
+            if target.is_about_server(error):
+                raise
+            retried.failed[entry] = broken
+        else:
+            why = count_orphans(connection) if entry.is_a("FK CONSTRAINT") else broken
+            retried.notes.append(f"{entry}: made as NOT VALID, since {why}")
+
+    def _made_under_path(
+        self, connection: psycopg.Connection[dict[str, Any]], entry: ArchiveEntry, statements: str
+    ) -> bool:
+        """Try to make an index or key whose functions need this session's search path; return whether it was made.
+
+        Since version 17 the server builds indexes under a path of its own, whatever the session's is. A path that
+        belongs to the function itself comes before that, so the function gets one for as long as the index is built.
+        """
+        import psycopg
+
+        if not entry.is_a("INDEX", "CONSTRAINT"):
+            return False
+        functions = [each for each in self.entries if each.is_a("FUNCTION")]
+        # The dump names the functions of an index, but not those of an exclusion constraint.
+        needed = [each for each in functions if each.number in self._needs[entry]] or functions
+        names = [each.text.removeprefix("FUNCTION ").partition("(")[0] for each in needed]
+        rows = connection.execute(statement("select_functions", names=literal(names))).fetchall()
+        try:
+            with connection.transaction():
+                for row in rows:
+                    connection.execute(statement("set_function_path", function=raw(row["function"])))
+                connection.execute(statements.encode())
+                for row in rows:
+                    connection.execute(statement("set_function_pathless", function=raw(row["function"])))
+        except psycopg.Error as error:
+            if target.is_about_server(error):
+                raise
+            return False
+        return True
 
 
 def not_for_scratch(entries: Iterable[ArchiveEntry], available_extensions: Iterable[str]) -> dict[ArchiveEntry, str]:

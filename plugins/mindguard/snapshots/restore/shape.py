@@ -171,6 +171,26 @@ def set_identities(
             )
 
 
+def advance_sequences(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, table: Table) -> None:
+    """Let the live sequences in the columns' defaults continue after the restored rows.
+
+    A live sequence can be behind them: TRUNCATE … RESTART IDENTITY moves it back.
+    """
+    defaults = {column.default for column in table.columns}
+    for sequence in manifest.sequences:
+        there = connection.execute(statement("select_sequence", sequence=literal(sequence.name))).fetchone()
+        if _nextval(sequence.name) in defaults and there and there["there"]:
+            connection.execute(
+                statement(
+                    "set_sequence_forward",
+                    sequence=raw(sequence.name),
+                    label=literal(sequence.name),
+                    value=literal(sequence.last_value),
+                    called=literal(sequence.is_called),
+                )
+            )
+
+
 def _definition(column: Column) -> Composable:
     """Return the column's definition for CREATE TABLE. Types and expressions are SQL as the catalog spells it.
 

@@ -71,13 +71,12 @@ def differences(
 def _equal(key: str, wanted: str, found: str) -> bool:
     if key.startswith(_COLUMNS) and "\nINHERITS (" in wanted:
         # A child's columns follow its parent's, which have an order of their own after ALTER TABLE.
-        return _columns(wanted) == _columns(found)
+        return _lines(wanted) == _lines(found)
     return wanted == found or _plain(wanted) == _plain(found)
 
 
-def _columns(sql: str) -> list[str]:
-    """Return what stands between the commas of CREATE TABLE, sorted."""
-    return sorted(_plain(sql.replace(" (\n", ",\n", 1).replace("\n)\n", ",\n", 1)).split(","))
+def _lines(sql: str) -> list[str]:
+    return sorted(_plain(line.rstrip(",")) for line in sql.splitlines())
 
 
 def _without_checks(sql: str, names: Collection[str]) -> str:

@@ -299,6 +299,8 @@ def restore(
                     _unmark(connection, plan)
                 if plan.swap:
                     swap.refuse_obstacles([note for note in notes if LEFT_OUT in note])
+                    for each in plan.tables:
+                        shape.advance_sequences(connection, manifest, each.table)
                     moved = {each.name: each.table for each in plan.tables}
                     kept = swap.swap(connection, moved, plan.schema, plan.snapshot_id, progress, search_path=path)
         if plan.swap and not plan.schema_exists:

@@ -16,7 +16,7 @@ from mindguard.snapshots.database_errors import described
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.constraints import add_check, set_aside
 from mindguard.snapshots.restore.load import Job, Loaded, fetch, load
-from mindguard.snapshots.restore.schema_dump import ArchiveEntry, SchemaDump, not_for_scratch
+from mindguard.snapshots.restore.schema_dump import ArchiveEntry, Retried, SchemaDump, not_for_scratch
 from mindguard.snapshots.restore.shape import create_from_manifest
 from mindguard.snapshots.restore.structure import differences
 from mindguard.snapshots.restore.target import TargetError
@@ -178,7 +178,7 @@ def rebuild_unmarked(
             not_proven += create_from_manifest(connection, manifest, table, *table.table_name)
             skipped.append(f"{entry}: a plain table holds its rows as they were")
         retried = dump.retry(failed, conninfo, path)
-        filled = _filled(connection, manifest, dump, retried.failed)
+        filled = _filled(connection, manifest, dump, _unmade(retried))
         checks = set_aside(connection)
         jobs = [Job(table, identifier(*table.table_name), table.parts) for table in manifest.tables]
         computed = {TableName(**row) for row in connection.execute(statement("select_computed_tables"))}
@@ -195,17 +195,24 @@ def rebuild_unmarked(
             f"foreign key {key.name} of {key.table}: the snapshot does not hold {'.'.join(key.points_at)}"
             for key in loose.values()
         ]
-        without |= {*loose, *retried.failed}
+        without |= {*loose, *_unmade(retried)}
         with _unforced(connection):
             failed = dump.restore("post-data", programs, without=without, jobs=connections)
             again = dump.retry(failed, conninfo, path)
             with target.under_path(connection, path):
                 unchecked = {check.name: note for check in checks if (note := add_check(connection, check))}
-        not_proven += [f"{entry}: {why}" for entry, why in (retried.failed | again.failed).items()]
+        denied = retried.denied | again.denied
+        consequences = {*denied, *dump.depending_on(denied)}
+        skipped += [
+            f"{entry}: {why}" for entry, why in (_unmade(retried) | _unmade(again)).items() if entry in consequences
+        ]
+        not_proven += [
+            f"{entry}: {why}" for entry, why in (retried.failed | again.failed).items() if entry not in consequences
+        ]
         not_proven += [*retried.notes, *again.notes, *unchecked.values()]
         not_proven += _set_sequences(connection, manifest)
         seconds = time.monotonic() - began
-        without |= {*again.failed}
+        without |= {*_unmade(again)}
         not_proven += _differences(dump, programs, folder, without, unchecked, not_proven)
     for line in skipped:
         progress(f"left out: {line}")
@@ -261,6 +268,10 @@ def _set_sequences(connection: psycopg.Connection[dict[str, Any]], manifest: Man
         except psycopg.errors.ProgrammingError as error:
             lines.append(f"sequence {sequence.name}: {described(error)}")
     return lines
+
+
+def _unmade(retried: Retried) -> dict[ArchiveEntry, str]:
+    return retried.denied | retried.failed
 
 
 def _is_listed(entry: ArchiveEntry, manifest: Manifest) -> bool:

@@ -96,8 +96,8 @@ def find_key(store: Store, snapshot_id: str) -> str:
     keys = manifest_keys(store)
     if snapshot_id == "latest" and not keys:
         raise SnapshotMissing(
-            f"there is no snapshot yet under s3://{store.bucket}/{store.prefix}",
-            hint="`mindguard snapshot take` takes one; or correct snapshot.bucket and snapshot.prefix in the settings",
+            f"there is no snapshot under s3://{store.bucket}/{store.prefix}",
+            hint="take one (mindguard snapshot take), or correct snapshot.bucket and snapshot.prefix",
         )
     if snapshot_id == "latest":
         good = next((key for key in reversed(keys) if not read_manifest(store, key).quarantined_for), None)

@@ -59,7 +59,11 @@ def run_of(snapshot_id: str) -> str:
 
 def is_snapshot_id(text: str) -> bool:
     """Return whether the text may be the id of a snapshot."""
-    return bool(_ID.fullmatch(text))
+    try:
+        time_in(text)
+    except ValueError:
+        return False
+    return True
 
 
 def time_in(snapshot_id: str) -> datetime:
@@ -94,8 +98,11 @@ class Layout:
 
     def possible_manifest_keys(self, snapshot_id: str) -> set[str]:
         """Return the keys of a snapshot's manifest in all time zones."""
-        day = time_in(snapshot_id).date()
-        return {self.manifest_key(day + timedelta(days=days), snapshot_id) for days in (-1, 0, 1)}
+        try:
+            day = time_in(snapshot_id).date()
+            return {self.manifest_key(day + timedelta(days=days), snapshot_id) for days in (-1, 0, 1)}
+        except (ValueError, OverflowError):  # nobody took a snapshot at such a time
+            return set()
 
     def written_for(self, key: str) -> str | None:
         """Return the id of the snapshot that an object belongs to, or for which it was written first.

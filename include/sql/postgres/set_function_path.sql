@@ -1,0 +1,1 @@
+alter function {function} set search_path from current

@@ -1,0 +1,1 @@
+alter function {function} reset search_path
