@@ -281,6 +281,38 @@ def test_a_swap_keeps_the_old_table_and_everything_that_hangs_on_it(
     assert done.schema not in {name for (name,) in schemas(library)}
 
 
+@pytest.mark.parametrize("name", ["n" * 63, "心" * 21])
+def test_a_swap_of_a_table_with_a_long_name(name: str, fresh_database: str, store: Store) -> None:
+    run(
+        fresh_database,
+        f'create table "{name}" (id int generated always as identity primary key, v text unique, o serial)',
+        f"insert into \"{name}\" (v) values ('x')",
+    )
+    done = restore(snapshot(fresh_database, store, f"public.{name}"), store, fresh_database, RestoreRequest(swap=True))
+    kept = done.tables[f"public.{name}"].kept_as
+    assert kept
+    for each in (name, kept.removeprefix("public.")):
+        assert run(fresh_database, f'select id, v, o from "{each}"') == [(1, "x", 1)]
+    run(fresh_database, f"insert into \"{name}\" (v) values ('y')")
+
+
+def test_a_swap_keeps_options_and_replica_identity(fresh_database: str, store: Store) -> None:
+    run(
+        fresh_database,
+        "create table t (id int primary key, v text unique not null) "
+        "with (fillfactor = 50, autovacuum_enabled = off, toast.autovacuum_enabled = off)",
+        "alter table t replica identity using index t_v_key; insert into t values (1, 'x')",
+    )
+    asked = (
+        "select c.reloptions, c.relreplident, i.indexrelid::regclass::text, "
+        "(select reloptions from pg_class where oid = c.reltoastrelid) from pg_class as c "
+        "join pg_index as i on i.indrelid = c.oid and i.indisreplident where c.oid = 'public.t'::regclass"
+    )
+    before = run(fresh_database, asked)
+    restore(snapshot(fresh_database, store, "public.t"), store, fresh_database, RestoreRequest(swap=True))
+    assert run(fresh_database, asked) == before
+
+
 def test_a_swap_that_breaks_a_foreign_key_changes_nothing(library: str, books: Manifest, shelf: Store) -> None:
     run(library, "insert into book (title) values ('late')", "insert into outsider values (99, 12001)")
     before = shape(library, "public.book"), as_text(library, "public.book"), schemas(library)
@@ -295,6 +327,10 @@ def test_a_swap_that_breaks_a_foreign_key_changes_nothing(library: str, books: M
     [
         ("create view v as select id from book", r"view public\.v reads it"),
         ("create function f() returns bigint return (select count(*) from book)", r"function public\.f\(\) uses it"),
+        ("create table shelf (b book)", r"column b of table public\.shelf has its row type"),
+        ("create table shelves (b book[])", r"column b of table public\.shelves has its row type"),
+        ("create domain good_book as book check (value is not null)", r"type public\.good_book has its row type"),
+        ("create rule kept as on delete to book where old.id < 0 do instead nothing", "rule kept is on it"),
         ("alter table book enable row level security", "row-level security is on"),
         ("create policy p on book", "policy p protects it"),
         ("create table more () inherits (book)", "in an inheritance tree"),

@@ -23,6 +23,20 @@ from (
             )
         )
     union
+    select format('%s has its row type', pg_describe_object(d.classid, d.objid, d.objsubid))
+    from pg_depend as d
+    inner join pg_type as t on d.refobjid = t.oid and d.refclassid = 'pg_type'::regclass
+    left join pg_type as element on t.typelem = element.oid
+    where {oid} in (t.typrelid, element.typrelid) and d.classid <> 'pg_proc'::regclass and d.deptype = 'n'
+    union
+    select format('rule %I is on it', r.rulename)
+    from pg_rewrite as r
+    where r.ev_class = {oid} and r.rulename <> '_RETURN'
+    union
+    select format('type %s gives its columns', c.reloftype::regtype)
+    from pg_class as c
+    where c.oid = {oid} and c.reloftype <> 0
+    union
     select format('policy %I protects it', p.polname)
     from pg_policy as p
     where p.polrelid = {oid}

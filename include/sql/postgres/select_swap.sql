@@ -61,19 +61,32 @@ from (
     union all
     select
         3,
-        format('alter index %s rename to %I', i.indexrelid::regclass, left(c.relname, {room}) || {suffix})
+        format(
+            'alter index %s rename to %I', i.indexrelid::regclass,
+            case
+                when octet_length(c.relname::text) <= {room} then c.relname
+                -- Names that are cut must not become equal. A character has up to four bytes.
+                else left(c.relname, ({room} - 9) / 4) || '_' || left(md5(c.relname), 8)
+            end || {suffix}
+        )
     from pg_index as i
     inner join pg_class as c on i.indexrelid = c.oid
     where i.indrelid = {oid}
     union all
     select
         3,
-        format('alter sequence %s rename to %I', i.oid::regclass, left(i.old_name, {room}) || {suffix})
+        format(
+            'alter sequence %s rename to %I', i.oid::regclass,
+            case
+                when octet_length(i.old_name::text) <= {room} then i.old_name
+                else left(i.old_name, ({room} - 9) / 4) || '_' || left(md5(i.old_name), 8)
+            end || {suffix}
+        )
     from identities as i
     union all
     select
         4,
-        format('alter table %s rename to %I', l.relation, left(l.name, {room}) || {suffix})
+        format('alter table %s rename to %I', l.relation, {kept})
     from live as l
     union all
     -- The new owner of a table must have the right to create tables in the table's schema.
@@ -151,6 +164,43 @@ from (
     inner join pg_attribute as a on l.oid = a.attrelid
     cross join lateral aclexplode(a.attacl) as g
     where not a.attisdropped
+    union all
+    select
+        9,
+        format('alter table %s set (%s)', l.relation, options.list)
+    from live as l
+    inner join pg_class as c on l.oid = c.oid
+    left join pg_class as toast on c.reltoastrelid = toast.oid
+    cross join
+        lateral (
+            select string_agg(format('%s = %L', o.name, o.value), ', ') as list
+            from (
+                select
+                    option_name as name,
+                    option_value as value
+                from pg_options_to_table(c.reloptions)
+                union all
+                select
+                    'toast.' || option_name as name,
+                    option_value as value
+                from pg_options_to_table(toast.reloptions)
+            ) as o
+        ) as options
+    where options.list is not null
+    union all
+    select
+        9,
+        format(
+            'alter table %s replica identity %s', l.relation,
+            case c.relreplident
+                when 'n' then 'nothing' when 'f' then 'full' else format('using index %I', identity_index.relname)
+            end
+        )
+    from live as l
+    inner join pg_class as c on l.oid = c.oid
+    left join pg_index as x on l.oid = x.indrelid and x.indisreplident
+    left join pg_class as identity_index on x.indexrelid = identity_index.oid
+    where c.relreplident in ('n', 'f') or (c.relreplident = 'i' and identity_index.oid is not null)
     union all
     select
         10,

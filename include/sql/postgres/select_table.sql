@@ -6,6 +6,7 @@ select
     c.oid::bigint as oid,
     c.relkind::text as kind,
     c.relpersistence::text as persistence,
+    c.relispopulated as filled,
     has_table_privilege(c.oid, 'select') as readable,
     (
         select e.extname

@@ -33,7 +33,10 @@ class TableSettings(Section):
     @classmethod
     def _qualified(cls, name: str) -> str:
         if not _QUALIFIED_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is not schema-qualified; write for instance public.checkins")
+            raise ValueError(
+                f"{name!r} is not schema-qualified; write for instance public.checkins (a name that has a dot or a "
+                "line break itself cannot be taken)"
+            )
         return name
 
 

@@ -234,6 +234,12 @@ class SourceSnapshot:
             )
         if not found["readable"]:
             raise SourceError(f"no right to read {name}", hint="GRANT pg_read_all_data to the connection's role")
+        if not found["filled"]:
+            raise SourceError(
+                f"{name} is a materialized view that is not filled",
+                hint=f"REFRESH MATERIALIZED VIEW {identifier(found['schema'], found['name']).as_string()}, "
+                "or remove it from snapshot.tables",
+            )
         if found["extension"]:
             raise SourceError(
                 f"{name} belongs to extension {found['extension']}, which fills it itself when it is created; "

@@ -54,6 +54,8 @@ def count_difference(
         live: quoted name of the live table.
     """
     columns = joined(", ", [identifier(column.name) for column in table.columns])
+    if table.kind != "partitioned table" and table.inherited != "all":
+        live = fragment("only {table}", table=live)
     parts = {"columns": columns, "table": restored, "live": live, "range": _condition(row_filter)}
     if table.primary_key:
         key = joined(", ", map(identifier, table.primary_key))

@@ -145,8 +145,10 @@ def drill(
             verify_snapshot(manifest, store, progress=progress).check()
             raise
         tables, server_version = _compare(manifest, conninfo, progress)
+        with target.connect(conninfo) as connection:  # with an empty path, names have their schema as in the manifest
+            misplaced = _misplaced(connection, manifest)
         with target.connect(conninfo, search_path=target.source_path(manifest)) as connection:
-            not_proven = [*rebuilt.not_proven, *_misplaced(connection, manifest)]
+            not_proven = [*rebuilt.not_proven, *misplaced]
             recorded = {sequence.name for sequence in manifest.sequences}
             for table in manifest.tables:
                 _prove_sequences(connection, table, recorded, progress)

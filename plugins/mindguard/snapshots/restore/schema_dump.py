@@ -140,6 +140,26 @@ class SchemaDump:
             waiting = [entry for entry in waiting if entry not in depending]
         return depending
 
+    def comments_on(self, entries: Iterable[ArchiveEntry], kind: str) -> list[ArchiveEntry]:
+        """Return the comments on these objects of a kind, without those on their columns."""
+        numbers = {entry.number for entry in entries}
+        return [
+            entry
+            for entry in self.entries
+            if entry.is_a("COMMENT") and f" {kind} " in entry.text and self._needs[entry] & numbers
+        ]
+
+    def causes(self, table: TableName, failed: Collection[ArchiveEntry]) -> list[ArchiveEntry]:
+        """Return the failed entries for which a table is missing: those that failed for no other's sake."""
+        numbers = {entry.number: entry for entry in failed}
+        behind: dict[ArchiveEntry, None] = {}
+        waiting = [entry for entry in failed if entry.text.startswith(f"TABLE {table.schema} {table.name} ")]
+        while waiting:
+            behind |= dict.fromkeys(waiting)
+            needed = (numbers[number] for entry in waiting for number in self._needs[entry] & numbers.keys())
+            waiting = [entry for entry in needed if entry not in behind]
+        return [entry for entry in behind if not self._needs[entry] & numbers.keys()]
+
     def foreign_keys(self) -> list[ForeignKey]:
         """Return every foreign key, in the dump's order."""
         entries = [entry for entry in self.entries if entry.is_a("FK CONSTRAINT")]
@@ -210,7 +230,7 @@ class SchemaDump:
         begins = list(_HEADING.finditer(script))
         ends = [each.start() for each in begins[1:]] + [len(script)]
         found: dict[str, str] = {}
-        for begin, end in zip(begins, ends, strict=True):
+        for begin, end in zip(begins, ends, strict=False):  # a script without an entry still has an end
             name, kind, schema = begin.groups()
             key = " ".join(part for part in (kind, schema, name) if part != "-")
             found[key] = found.get(key, "") + _NOT_OF_AN_ENTRY.sub("", script[begin.end() : end])

@@ -30,7 +30,7 @@ class _Step(NamedTuple):
 def kept_name(name: str, snapshot_id: str) -> str:
     """Return the live table's name after a swap; a long name is cut to PostgreSQL's 63 bytes."""
     suffix = _suffix(snapshot_id)
-    return name[: _LONGEST_NAME - len(suffix)] + suffix
+    return name.encode()[: _LONGEST_NAME - len(suffix)].decode(errors="ignore") + suffix
 
 
 def name_part(snapshot_id: str) -> str:
@@ -110,6 +110,7 @@ def swap(
                     oid=literal(live.oid),
                     together=literal([each.oid for each in lives]),
                     relation=literal(new.as_string()),
+                    kept=literal(kept_name(bare, snapshot_id)),
                     suffix=literal(suffix),
                     room=literal(_LONGEST_NAME - len(suffix)),
                 )

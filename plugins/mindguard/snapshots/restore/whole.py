@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -168,17 +168,17 @@ def rebuild_unmarked(
             for entry, needed in dump.depending_on(refused).items()
             if not _is_listed(entry, manifest)
         }
-        views = {entry: table for table in manifest.tables for entry in dump.entries if _is_view(entry, table)}
+        views = _views(dump, manifest)
         progress(f"schema: {len(dump.entries)} objects, {len(refused)} left out")
         skipped = [f"{entry}: {why}" for entry, why in refused.items()]
-        without = {*refused, *views, *(entry for entry in dump.entries if _is_comment_on(entry, views.values()))}
+        without = {*refused, *views, *dump.comments_on(views, "MATERIALIZED VIEW")}
         failed = dump.restore("pre-data", programs, without=without)
         not_proven: list[str] = []
         for entry, table in views.items():
             not_proven += create_from_manifest(connection, manifest, table, *table.table_name)
             skipped.append(f"{entry}: a plain table holds its rows as they were")
         retried = dump.retry(failed, conninfo, path)
-        filled = _filled(connection, manifest, [f"{entry}: {why}" for entry, why in _unmade(retried).items()])
+        filled = _filled(connection, manifest, dump, _unmade(retried))
         checks = set_aside(connection)
         jobs = [Job(table, identifier(*table.table_name), table.parts) for table in manifest.tables]
         computed = {TableName(**row) for row in connection.execute(statement("select_computed_tables"))}
@@ -279,14 +279,6 @@ def _is_listed(entry: ArchiveEntry, manifest: Manifest) -> bool:
     return any(entry.text.startswith(f"TABLE {table.name.replace('.', ' ', 1)} ") for table in manifest.tables)
 
 
-def _is_comment_on(entry: ArchiveEntry, views: Iterable[Table]) -> bool:
-    """Return whether the entry is the comment on one of these materialized views, each of which becomes a table."""
-    return any(
-        entry.text.startswith(f"COMMENT {view.table_name.schema} MATERIALIZED VIEW {view.table_name.name} ")
-        for view in views
-    )
-
-
 def remains(conninfo: str) -> str:
     """Return what a rebuild that was stopped has left in its database, and how to get rid of it.
 
@@ -302,12 +294,25 @@ def remains(conninfo: str) -> str:
     return f"database {database} is filled in part ({found['example']}{more}): drop it and create it again"
 
 
-def _is_view(entry: ArchiveEntry, table: Table) -> bool:
-    name = f"{table.name.replace('.', ' ', 1)} "
-    return table.kind == "materialized view" and entry.text.startswith(f"MATERIALIZED VIEW {name}")
+def _views(dump: SchemaDump, manifest: Manifest) -> dict[ArchiveEntry, Table]:
+    """Return the entries that make the snapshot's materialized views."""
+    found: dict[ArchiveEntry, Table] = {}
+    for table in manifest.tables:
+        if table.kind == "materialized view":
+            text = f"MATERIALIZED VIEW {table.name.replace('.', ' ', 1)}"
+            # The owner's name comes last, and both names can have spaces.
+            named = [entry for entry in dump.entries if entry.text.startswith(f"{text} ")]
+            exactly = [entry for entry in named if entry.text.rpartition(" ")[0] == text]
+            found |= dict.fromkeys(exactly or named, table)
+    return found
 
 
-def _filled(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, skipped: list[str]) -> set[TableName]:
+def _filled(
+    connection: psycopg.Connection[dict[str, Any]],
+    manifest: Manifest,
+    dump: SchemaDump,
+    failed: dict[ArchiveEntry, str],
+) -> set[TableName]:
     """Return every table that will have rows: the snapshot's tables and their partitions.
 
     Raises:
@@ -321,9 +326,11 @@ def _filled(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, 
     filled = {TableName(row["schema"], row["name"]) for row in rows}
     for table in manifest.tables:
         if table.table_name not in filled:
+            causes = dump.causes(table.table_name, failed) or list(failed)
             raise TargetError(
-                f"{table.name} could not be created: {'; '.join(skipped[-3:])}",
-                hint="install on the target's server what it lacks, then run again in an empty database",
+                f"{table.name} could not be created: {'; '.join(f'{each}: {failed[each]}' for each in causes[:3])}",
+                hint="install on the target's server what it lacks, or connect as a role that may create it, "
+                "then run again in an empty database",
             )
     return filled
 
