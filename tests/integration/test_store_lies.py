@@ -155,7 +155,7 @@ def test_a_read_that_something_else_answers_says_nothing_about_the_snapshot(
         if within != MANIFEST:
             with pytest.raises(StoreError, match="cannot read"):
                 verify_snapshot(manifest, faulty)
-        with pytest.raises(DrillBroke, match="says nothing about the snapshot: cannot read"):
+        with pytest.raises(DrillBroke, match=r"says nothing about the snapshot: (public\.t: )?cannot read"):
             drill_stored("latest", faulty, stack.postgres_conninfo("mindguard_drill"), now=NOW)
     assert store.keys("damaged/") == []
     assert proven(store) == {}
@@ -277,7 +277,7 @@ def test_a_manifest_that_only_some_listings_leave_out_keeps_its_parts(
     database: str, store: Store, behind: Behind
 ) -> None:
     ids = [each.manifest.snapshot_id for each in three_snapshots(database, store)]
-    for number in range(7):
+    for number in range(6):
         fault = Some(without(rf"/{ids[1]}\.json"), "GET", "list-type", after=number, times=1)
         with behind(fault) as faulty:
             expired = expire(faulty, store, **EXPIRE)
