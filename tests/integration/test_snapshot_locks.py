@@ -13,7 +13,7 @@ import pytest
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.export.source import Chosen, open_source
 from mindguard.snapshots.export.source_errors import SourceError, Stopped
-from mindguard.snapshots.export.watch import Blocking
+from mindguard.snapshots.export.watch import Blocking, Watch
 from mindguard.snapshots.storage.store import Store
 from tests.integration.restoring import fingerprints, run, snapshot, take
 from tests.waiting import wait_until
@@ -209,6 +209,14 @@ def test_a_snapshot_whose_watch_was_ended_gives_up(database: str, store: Store) 
     with pytest.raises(SourceError, match="terminating connection"):
         take(database, store, tables=[{"name": "public.first"}, {"name": "public.small"}], progress=progress)
     assert store.manifest_keys() == []
+
+
+def test_a_session_that_the_watch_would_not_recognise_is_refused(database: str) -> None:
+    with Watch(database, lock_timeout_s=1, max_age_s=60) as watch:
+        name = psycopg.conninfo.conninfo_to_dict(watch.conninfo)["application_name"]
+        watch.require_sight(f"{name} - 10.0.0.1:5432")  # as pgbouncer's application_name_add_host writes it
+        with pytest.raises(SourceError, match="a pooler replaces application_name"):
+            watch.require_sight("pgbouncer")
 
 
 def end_the_watch(conninfo: str) -> list[Any]:

@@ -3,6 +3,7 @@ select
     current_database() as database,
     current_setting('server_version_num')::int as server_version,
     current_setting('server_encoding') as encoding,
+    current_setting('application_name') as application_name,
     pg_is_in_recovery() as standby,
     -- What a session of this role has by default; `pin_session` has changed it for this one.
     (

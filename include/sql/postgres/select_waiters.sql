@@ -1,9 +1,9 @@
 -- Sessions that have waited longest for a lock on a table, because one of this run's sessions has or awaits a lock.
--- Sessions of the run itself do not count: they have a lock timeout.
+-- Sessions of the run itself do not count: they have a lock timeout. A pooler may add to the name of a session.
 with own as materialized (
     select a.pid
     from pg_stat_activity as a
-    where a.application_name = %(run)s and a.usename = current_user
+    where starts_with(a.application_name, %(run)s) and a.usename = session_user
 ),
 
 waiting as materialized (

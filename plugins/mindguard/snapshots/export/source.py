@@ -108,6 +108,8 @@ class SourceSnapshot:
         facts = self._one("select_source")
         self.server_version: int = facts["server_version"]
         _refuse_unfit(facts)
+        if watch:
+            watch.require_sight(facts["application_name"])
         self._utf8 = facts["encoding"] == "UTF8"
         self._standby: bool = facts["standby"]
         self.identity = manifest.SourceIdentity(

@@ -79,11 +79,25 @@ class Watch:
                 self.verdict = self._give_up_for(overdue=time.monotonic() > deadline)
                 if self.verdict:
                     self._execute("terminate_sessions")
-        except psycopg.Error as error:
-            # Without the watch, the application might wait for a run that nobody ends.
+        except Exception as error:  # noqa: BLE001 - without the watch, nobody would end a run that others wait for
             if not self._ended.is_set():
-                self.verdict = explained(error)
+                is_known = isinstance(error, psycopg.Error)
+                self.verdict = (
+                    explained(error) if is_known else SourceError(f"the watch failed: {type(error).__name__}")
+                )
                 self._end_from_elsewhere()
+
+    def require_sight(self, application_name: str) -> None:
+        """Make sure that the watch recognises a session of the run by the name that the server has for it.
+
+        Raises:
+            SourceError: something between here and the server drops or replaces the name.
+        """
+        if not application_name.startswith(self._run):
+            raise SourceError(
+                "a pooler replaces application_name, so a snapshot could not be stopped from blocking the application",
+                hint="connect to the server itself, or let the pooler pass application_name on",
+            )
 
     def _give_up_for(self, *, overdue: bool) -> SourceError | None:
         if overdue:
