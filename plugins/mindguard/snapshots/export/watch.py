@@ -81,10 +81,10 @@ class Watch:
                     self._execute("terminate_sessions")
         except Exception as error:  # noqa: BLE001 - without the watch, nobody would end a run that others wait for
             if not self._ended.is_set():
-                is_known = isinstance(error, psycopg.Error)
-                self.verdict = (
-                    explained(error) if is_known else SourceError(f"the watch failed: {type(error).__name__}")
-                )
+                if isinstance(error, psycopg.Error):
+                    self.verdict = explained(error)
+                else:
+                    self.verdict = SourceError(f"the watch failed: {type(error).__name__}")
                 self._end_from_elsewhere()
 
     def require_sight(self, application_name: str) -> None:
