@@ -11,7 +11,7 @@ from mindguard import postgres_session
 from mindguard.connections import Resolve, postgres_conninfo
 from mindguard.doctor.diagnosis import Diagnosis, clock, tried
 from mindguard.doctor.tables import examine_tables, rights
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, first_few
 from mindguard.postgres_session import NoOwnSession
 from mindguard.settings import Settings
 from mindguard.snapshots import pgtools
@@ -193,9 +193,8 @@ def _programs(conn_id: str, limits: dict[str, Any]) -> Iterator[Diagnosis]:
 def _schema_dump(conn_id: str, connection: Connection, limits: dict[str, Any]) -> Iterator[Diagnosis]:
     refused = [row["relation"] for row in connection.execute(statement("select_undumpable"))]
     if refused:
-        more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
         role = identifier(limits["role"]).as_string()
-        text = f"there is no right to read {refused[0]}{more}, but the dump covers the schema of the whole database"
+        text = f"there is no right to read {first_few(refused)}, but the dump covers the schema of the whole database"
         yield Diagnosis("error", conn_id, "schema dump", f"{text} – GRANT pg_read_all_data TO {role}")
         return
     yield Diagnosis("pass", conn_id, "schema dump", "every table and sequence of the database may be read")
@@ -235,7 +234,7 @@ def _against_source(
     offered = {(row["kind"], row["name"]) for row in drill.execute(statement("select_offers"))}
     missing = [f"{kind} {name}" for kind, name in sorted(needed - offered)]
     if missing:
-        text = f"it lacks {', '.join(missing)}, which the source uses: a drill cannot rebuild what depends on it"
+        text = f"it lacks {first_few(missing)}, which the source uses: a drill cannot rebuild what depends on it"
         yield Diagnosis("warn", conn_id, "same means", f"{text} – install it there")
     else:
         yield Diagnosis("pass", conn_id, "same means", "it has the extensions and collations that the source uses")

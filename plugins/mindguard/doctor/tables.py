@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mindguard.doctor.diagnosis import Diagnosis
+from mindguard.errors import first_few
 from mindguard.settings.snapshot import TableSettings
 from mindguard.snapshots.export.source import Chosen, SourceSnapshot, open_source
 from mindguard.snapshots.export.source_errors import SourceError
@@ -98,7 +99,7 @@ def _table(table: SourceTable) -> Iterator[Diagnosis]:
         yield Diagnosis("warn", table.full_name, "index", text)
     if table.children_left_out:
         text = (
-            f"`inherited: own` leaves out the rows of {', '.join(table.children_left_out)} – name those that you need"
+            f"`inherited: own` leaves out the rows of {first_few(table.children_left_out)} – name those that you need"
         )
         yield Diagnosis("warn", table.full_name, "not held", text)
     if table.kind == "materialized view":

@@ -9,7 +9,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard import postgres_session
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, first_few
 from mindguard.postgres_session import pinned
 from mindguard.snapshots import pgtools
 from mindguard.snapshots.database_errors import cause
@@ -180,7 +180,7 @@ class SourceSnapshot:
             known = [row["name"] for row in columns.get(oid, ())]
             if each.part_by and each.part_by not in known:
                 raise ColumnMissing(
-                    f"{each.name} has no column {each.part_by!r}", hint=f"part_by can be one of {', '.join(known)}"
+                    f"{each.name} has no column {each.part_by!r}", hint=f"part_by can be one of {first_few(known)}"
                 )
             if key := each.part_by or next(iter(primary_keys.get(oid, ())), None):
                 keys[oid] = key
@@ -573,9 +573,8 @@ def _grown(then: Enum, now: Iterable[Enum]) -> bool:
 
 def _inherited_unsaid(name: str, tree: Sequence[_Member]) -> SourceError:
     children = [member.name for member in tree[1:]]
-    more = f" and {len(children) - 3} more" if len(children) > 3 else ""
     return SourceError(
-        f"other tables inherit from {name}, so its rows may be in them: {', '.join(children[:3])}{more}",
+        f"other tables inherit from {name}, so its rows may be in them: {first_few(children, most=3)}",
         hint="set `inherited: own` for it and name the children as tables, or `inherited: all` to take all as its rows",
     )
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, first_few
 from mindguard.snapshots.database_errors import cause, described
 from mindguard.snapshots.restore import shape, swap, target
 from mindguard.snapshots.restore.constraints import LEFT_OUT, add_live_constraints
@@ -365,7 +365,7 @@ def choose_tables(manifest: Manifest, names: Sequence[str]) -> list[Table]:
         if len(found) != 1:
             raise RestoreRefused(
                 f"snapshot {manifest.snapshot_id} has {'no' if not found else 'more than one'} table {name}",
-                hint=f"it has {', '.join(table.name for table in manifest.tables)}",
+                hint=f"it has {first_few([table.name for table in manifest.tables])}",
             )
         chosen.update(found)
     return [table for table in manifest.tables if table.name in chosen]
@@ -375,8 +375,8 @@ def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, re
     where = parse_where(request.where)
     tables = choose_tables(manifest, request.tables)
     names = [table.table_name.name for table in tables]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise RestoreRefused(f"two tables called {', '.join(twice)}", hint="restore them one after the other")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise RestoreRefused(f"two tables called {first_few(twice)}", hint="restore them one after the other")
     if request.swap and where:
         raise RestoreRefused("a swap with chosen rows would lose all others", hint="swap whole tables only")
     schema = _schema(manifest, request)
@@ -391,7 +391,8 @@ def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, re
     )
     if relations := [row["name"] for row in taken if row["name"] and row["name"] not in unfinished.tables]:
         raise RestoreRefused(
-            f"schema {schema} has {', '.join(relations)} already", hint="name another schema, or drop that one"
+            f"schema {schema} has {first_few(relations)} already",
+            hint="name another schema, or drop this one if only an earlier restore is in it",
         )
     planned = []
     for table in tables:
@@ -473,7 +474,7 @@ def _create(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, 
         if not names:
             raise
         raise RestoreRefused(
-            f"nothing was made: {described(error)}; it may come from the database's event triggers {', '.join(names)}",
+            f"nothing was made: {described(error)}; it may come from the database's event triggers {first_few(names)}",
             hint="ALTER EVENT TRIGGER … DISABLE while you restore, or connect as a superuser of PostgreSQL 17 or newer",
         ) from cause(error)
     return notes

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindguard import postgres_session
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, first_few
 from mindguard.snapshots.database_errors import described
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.constraints import add_check, set_aside
@@ -326,9 +326,9 @@ def _filled(
     filled = {TableName(row["schema"], row["name"]) for row in rows}
     for table in manifest.tables:
         if table.table_name not in filled:
-            causes = dump.causes(table.table_name, failed) or list(failed)
+            causes = [f"{each}: {failed[each]}" for each in dump.causes(table.table_name, failed) or failed]
             raise TargetError(
-                f"{table.name} could not be created: {'; '.join(f'{each}: {failed[each]}' for each in causes[:3])}",
+                f"{table.name} could not be created: {first_few(causes, most=3, separator='; ')}",
                 hint="install on the target's server what it lacks, or connect as a role that may create it, "
                 "then run again in an empty database",
             )
