@@ -18,13 +18,13 @@ import pytest
 from tests.waiting import wait_until
 
 _VERSION = 15
-_BIN = Path(f"/usr/lib/postgresql/{_VERSION}/bin")
+PROGRAMS = Path(f"/usr/lib/postgresql/{_VERSION}/bin")
 
 
 @contextmanager
 def debian_postgres() -> Iterator[str]:
     """Start a server of its own; yield the superuser's connection string to its database `postgres`."""
-    if not (_BIN / "postgres").exists():
+    if not (PROGRAMS / "postgres").exists():
         pytest.skip(f"Debian's package postgresql-{_VERSION} is not installed")
     with _folder() as folder:
         options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
@@ -60,7 +60,7 @@ def _user() -> str | None:
 
 
 def _run(program: str, *arguments: str | Path) -> None:
-    subprocess.run([_BIN / program, *arguments], user=_user(), cwd="/", check=True, capture_output=True)
+    subprocess.run([PROGRAMS / program, *arguments], user=_user(), cwd="/", check=True, capture_output=True)
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def _serving(folder: Path) -> Iterator[str]:
     arguments = [f"--{name}={value}" for name, value in settings.items()]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
-            [_BIN / "postgres", "-D", folder / "data", *arguments], user=_user(), cwd="/", stdout=log, stderr=log
+            [PROGRAMS / "postgres", "-D", folder / "data", *arguments], user=_user(), cwd="/", stdout=log, stderr=log
         )
     conninfo = f"host=127.0.0.1 port={port} user=postgres dbname=postgres connect_timeout=5"
     try:
