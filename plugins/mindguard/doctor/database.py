@@ -15,6 +15,7 @@ from mindguard.errors import MindGuardError, first_few
 from mindguard.postgres_session import NoOwnSession
 from mindguard.settings import Settings
 from mindguard.snapshots import pgtools
+from mindguard.snapshots.database_errors import cause
 from mindguard.snapshots.export.source import open_source
 from mindguard.snapshots.restore import target
 from mindguard.sql import identifier, statement
@@ -131,7 +132,7 @@ def examine_ops(settings: Settings, resolve: Resolve, now: Callable[[], datetime
             connection.execute(postgres_session.pinned(10))
             limits = _limits(connection)
     except psycopg.Error as error:
-        raise target.explained(error) from error
+        raise target.explained(error) from cause(error)
     yield from _reached(conn_id, limits, now)
 
 
@@ -155,9 +156,9 @@ def _writable(conn_id: str, limits: dict[str, Any]) -> Diagnosis:
 
 
 def _pooler(conn_id: str, connection: Connection) -> Diagnosis:
-    """Say what was found out when the connection was opened, which a pooler of transactions would have prevented."""
+    """Say whether there is a pooler; one that shares connections would have been refused when this one was opened."""
     if connection.info.backend_pid == connection.execute(statement("select_backend")).fetchall()[0]["pid"]:
-        return Diagnosis("pass", conn_id, "pooler", "none detected: the client is told the server's own process id")
+        return Diagnosis("pass", conn_id, "pooler", "none detected: the client knows the server's own process id")
     return Diagnosis("pass", conn_id, "pooler", "there is one, which gives each client a whole session and resets it")
 
 

@@ -118,7 +118,7 @@ def _contents(connection: Connection, tables: Sequence[SourceTable]) -> Iterator
         "owners, privileges or rows of other tables (docs/snapshot-contents.md)"
     )
     yield Diagnosis("pass", "snapshot", "contents", text)
-    for key in connection.execute(statement("select_loose_keys"), {"tables": [table.oid for table in tables]}):
+    for key in connection.execute(statement("select_dangling_keys"), {"tables": [table.oid for table in tables]}):
         text = f"{key['name']} refers to {key['refers_to']}, which the snapshot does not hold: a rebuild leaves it out"
         yield Diagnosis("warn", key["relation"], "foreign key", f"{text} – add that table to snapshot.tables")
     things = [

@@ -56,7 +56,7 @@ def hides_rows(error: psycopg.Error) -> bool:
 
 
 def connection_hint(error: psycopg.Error) -> str:
-    """Return what to do about a connection that failed; the error has no SQLSTATE, and the server's own language."""
+    """Return what to do about a connection that failed; its error has no SQLSTATE, and is in the server's language."""
     message = str(error)
     if "authentication" in message:
         return "correct the user or the password of the connection"

@@ -109,7 +109,7 @@ class SourceSnapshot:
         self.server_version: int = facts["server_version"]
         _refuse_unfit(facts)
         if watch:
-            watch.require_sight(facts["application_name"])
+            watch.require_name(facts["application_name"])
         self._utf8 = facts["encoding"] == "UTF8"
         self._standby: bool = facts["standby"]
         self.identity = manifest.SourceIdentity(
@@ -197,7 +197,7 @@ class SourceSnapshot:
             key_row = next((row for row in rows if oid in orders and row["name"] == keys[oid]), None)
             has_children = found[each.name]["kind"] == "r" and len(trees[oid]) > 1
             if has_children and not each.inherited:
-                raise _inherited_unsaid(each.name, trees[oid])
+                raise _inherited_not_set(each.name, trees[oid])
             described.append(
                 SourceTable(
                     schema=found[each.name]["schema"],
@@ -571,7 +571,7 @@ def _grown(then: Enum, now: Iterable[Enum]) -> bool:
     return any(each.name == then.name and set(then.labels) <= set(each.labels) for each in now)
 
 
-def _inherited_unsaid(name: str, tree: Sequence[_Member]) -> SourceError:
+def _inherited_not_set(name: str, tree: Sequence[_Member]) -> SourceError:
     children = [member.name for member in tree[1:]]
     return SourceError(
         f"other tables inherit from {name}, so its rows may be in them: {first_few(children, most=3)}",

@@ -87,7 +87,7 @@ class Watch:
                     self.verdict = SourceError(f"the watch failed: {type(error).__name__}")
                 self._end_from_elsewhere()
 
-    def require_sight(self, application_name: str) -> None:
+    def require_name(self, application_name: str) -> None:
         """Make sure that the watch recognises a session of the run by the name that the server has for it.
 
         Raises:

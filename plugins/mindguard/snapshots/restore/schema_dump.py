@@ -102,6 +102,11 @@ class Retried(NamedTuple):
     denied: dict[ArchiveEntry, str]
     notes: list[str]
 
+    @property
+    def not_made(self) -> dict[ArchiveEntry, str]:
+        """Every entry that is not in the database, with the reason."""
+        return self.denied | self.failed
+
 
 class SchemaDump:
     """A `pg_dump --schema-only -Fc` file.

@@ -281,13 +281,13 @@ def restore(
         plan = _plan(connection, manifest, request)
         for line in plan.lines():
             progress(line)
-        _refuse_second(connection, plan.schema)
-        with _audit_off(connection):
+        _refuse_concurrent(connection, plan.schema)
+        with _no_event_triggers(connection):
             notes += _create(connection, manifest, plan, path)
         with _undone_on_error(connection, conninfo, plan, path, progress):
             jobs = [Job(each.table, each.relation(plan.schema), each.parts, each.row_filter) for each in plan.tables]
             loaded = load(jobs, store, conninfo, connections=connections, progress=progress, search_path=path)
-            with _audit_off(connection):
+            with _no_event_triggers(connection):
                 for each in plan.tables:
                     notes += _finish(connection, manifest, plan, each, path)
             differences = {each.table.name: _compared(connection, plan, each, notes) for each in plan.tables}
@@ -295,7 +295,7 @@ def restore(
                 progress(f"{name}: {difference or 'not compared with a live table'}")
             kept = {}
             with connection.transaction():
-                with _audit_off(connection), target.under_path(connection, path):
+                with _no_event_triggers(connection), target.under_path(connection, path):
                     _unmark(connection, plan)
                 if plan.swap:
                     swap.refuse_obstacles([note for note in notes if LEFT_OUT in note])
@@ -422,7 +422,7 @@ def _is_reshaped(planned: PlannedTable) -> bool:
     return planned.live is not None and not planned.live.same_columns
 
 
-def _refuse_second(connection: psycopg.Connection[dict[str, Any]], schema: str) -> None:
+def _refuse_concurrent(connection: psycopg.Connection[dict[str, Any]], schema: str) -> None:
     """Raise RestoreRefused if another session restores into this schema; keep others out while this one lives."""
     row = connection.execute(statement("lock_restore", schema=literal(schema))).fetchone()
     if row and not row["locked"]:
@@ -432,10 +432,10 @@ def _refuse_second(connection: psycopg.Connection[dict[str, Any]], schema: str) 
 
 
 @contextmanager
-def _audit_off(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[None]:
+def _no_event_triggers(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[None]:
     """Keep the database's event triggers out of what is made in the new schema, where the role may do that."""
-    can = connection.info.server_version >= _EVENT_TRIGGERS_SETTING
-    row = connection.execute(statement("set_event_triggers", value=literal("off"))).fetchone() if can else None
+    supported = connection.info.server_version >= _EVENT_TRIGGERS_SETTING
+    row = connection.execute(statement("set_event_triggers", value=literal("off"))).fetchone() if supported else None
     yield
     if row:
         connection.execute(statement("set_event_triggers", value=literal("on")))
@@ -547,7 +547,11 @@ def _undone_on_error(
         )
         connection.close()  # it may be broken, or in the middle of a statement
         try:
-            with target.connect(conninfo, search_path=path) as another, _audit_off(another), another.transaction():
+            with (
+                target.connect(conninfo, search_path=path) as another,
+                _no_event_triggers(another),
+                another.transaction(),
+            ):
                 _remove(another, made)
         except MindGuardError:  # the first error is the one to read
             left = f"{made} may be left: {made.remedy}, or run the same restore again, which removes it first"

@@ -87,7 +87,7 @@ def explained(doing: str, *, bucket: str, locking: bool) -> Iterator[None]:
         ) from None
 
 
-def _missing_right(doing: str) -> str:
+def _right_to(doing: str) -> str:
     if doing.startswith("list uploads"):
         return "s3:ListBucketMultipartUploads, which only expiry needs"
     if doing.startswith("find out"):
@@ -96,7 +96,7 @@ def _missing_right(doing: str) -> str:
     return f"the right to put, get and list under this prefix{more}"
 
 
-def _without_it(doing: str) -> str:
+def _hint_without_request(doing: str) -> str:
     if doing.startswith("write"):
         return "set snapshot.sse: null if the store has no server-side encryption"
     more = "; let a lifecycle rule abort unfinished uploads" if doing.startswith("list uploads") else ""
@@ -119,7 +119,7 @@ def _refusal(doing: str, error: ClientError, bucket: str, *, locking: bool) -> S
     trouble = "the store itself has a fault: run again when it works again"
     hints = {
         "NoSuchBucket": f"create the bucket {bucket}, or correct snapshot.bucket in the settings",
-        "AccessDenied": f"give the connection's key {_missing_right(doing)}",
+        "AccessDenied": f"give the connection's key {_right_to(doing)}",
         "InvalidAccessKeyId": "correct the access key of the backup connection",
         "SignatureDoesNotMatch": "correct the secret key of the backup connection",
         "ExpiredToken": renew,
@@ -127,7 +127,7 @@ def _refusal(doing: str, error: ClientError, bucket: str, *, locking: bool) -> S
         "400": f"if it worked before, {renew}",
         "403": f"if it worked before, {renew}; else give its key the right to get objects under this prefix",
         **dict.fromkeys(("InternalError", "ServiceUnavailable", "SlowDown", "500", "502", "503", "504"), trouble),
-        "NotImplemented": _without_it(doing),
+        "NotImplemented": _hint_without_request(doing),
     }
     if locking:
         hints["InvalidRequest"] = "set snapshot.object_lock: null, unless the bucket has object lock enabled"
