@@ -54,5 +54,6 @@ def explained(error: psycopg.Error) -> SourceError:
         if isinstance(error, kind):
             return SourceError(line, hint=hint)
     if isinstance(error, psycopg.OperationalError):
-        return SourceError(f"the database failed: {line}", hint=connection_hint(error))
+        hint = "run again when the source's server works again, and has enough memory and disk space"
+        return SourceError(f"the database failed: {line}", hint=hint if error.sqlstate else connection_hint(error))
     return SourceError(f"the database refused: {line}")
