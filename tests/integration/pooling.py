@@ -21,7 +21,7 @@ from tests.waiting import wait_until
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 POOL = 6
-# What pgbouncer itself sets for each client to whom it lends a server connection.
+# What pgbouncer itself sets for each client to which it gives a server connection.
 _ITS_OWN = ("application_name", "client_encoding", "DateStyle", "TimeZone", "standard_conforming_strings")
 _LEFT = """
 select name from pg_settings where source = 'session' and not name = any(%s)
