@@ -80,7 +80,7 @@ def explained(doing: str, *, bucket: str, locking: bool) -> Iterator[None]:
     except ForeignAnswer as error:
         raise ForeignAnswer(f"cannot {doing}: {error.message}") from error
     except (ResponseParserError, LookupError, TypeError, ValueError) as error:
-        # It is no XML, has a time that is none, or lacks what every such answer has. The error can quote all of it.
+        # It is not XML, has a malformed time, or lacks what every such answer has. The error can quote all of it.
         raise StoreFault(
             f"cannot {doing}: the store's answer cannot be understood ({type(error).__name__})",
             hint="the store itself, or a proxy before it, has a fault: run again when it works again",
