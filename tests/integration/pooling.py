@@ -16,6 +16,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from devstack.stack import Stack
+from tests.connections import answers
 from tests.processes import free_port
 from tests.waiting import wait_until
 
@@ -82,7 +83,7 @@ def pgbouncer(
             try:
                 address = stack.postgres_conninfo("postgres", "postgres")
                 wait_until(
-                    lambda: _answers(through(port, address)), 20, lambda: (folder / "log").read_text(), poll_s=0.05
+                    lambda: answers(through(port, address)), 20, lambda: (folder / "log").read_text(), poll_s=0.05
                 )
                 yield port
             finally:
@@ -90,14 +91,6 @@ def pgbouncer(
                 process.wait()
     finally:
         shutil.rmtree(folder)
-
-
-def _answers(conninfo: str) -> bool:
-    try:
-        psycopg.connect(conninfo).close()
-    except psycopg.OperationalError:
-        return False
-    return True
 
 
 def through(port: int, conninfo: str) -> str:
