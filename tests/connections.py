@@ -1,4 +1,4 @@
-"""Turn libpq connection strings into the package's connections, and these into environment variables."""
+"""Turn libpq connection strings into the package's connections, and these into environment variables; try them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from mindguard.connections import Connection
@@ -37,3 +38,12 @@ def as_variable(connection: Connection) -> dict[str, str]:
     fields = ("conn_type", "host", "port", "login", "password", "schema", "extra")
     record = {name: value for name in fields if (value := getattr(connection, name))}
     return {f"AIRFLOW_CONN_{connection.conn_id.upper()}": json.dumps(record)}
+
+
+def answers(conninfo: str) -> bool:
+    """Return whether a server takes a connection."""
+    try:
+        psycopg.connect(conninfo).close()
+    except psycopg.OperationalError:
+        return False
+    return True

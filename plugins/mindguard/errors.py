@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from itertools import islice
+
+_LONGEST_LINE = 300
 
 
 class MindGuardError(Exception):
@@ -33,6 +36,18 @@ def about(subject: str) -> Iterator[None]:
         if not error.message.startswith(subject):
             error.message = f"{subject}: {error.message}"
         raise
+
+
+def one_line(text: str) -> str:
+    """Return the first line of a text that somebody else wrote, without control characters and of limited length."""
+    lines = (" ".join("".join(c if c.isprintable() else " " for c in line).split()) for line in text.splitlines())
+    return next((line for line in lines if line), "")[:_LONGEST_LINE]
+
+
+def first_few(items: Collection[str], *, most: int = 5, separator: str = ", ") -> str:
+    """Return the first items in one line, and the number of the others, for an error that must not grow with them."""
+    more = [f"and {len(items) - most} more"] if len(items) > most else []
+    return separator.join([*islice(items, most), *more])
 
 
 class SettingsError(MindGuardError):

@@ -1,7 +1,7 @@
 """Connections to PostgreSQL: free of other people's time limits, and leaving nothing behind in a pooler.
 
 A role or a database can have settings that end a long statement, an idle transaction or an idle session. A pooler can
-lend one server connection to many clients in turn; what one of them sets in its session, the others inherit.
+give one server connection to many clients in turn; what one of them sets in its session, the others find there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _RESET_WAIT_S = 5.0
 
 
 class NoOwnSession(MindGuardError):
-    """A pooler lends the server connection to others, so what is set on it would not last, or would reach them."""
+    """A pooler shares the server connection with others, so what is set on it would not last, or would reach them."""
 
     def __init__(self, database: str) -> None:
         super().__init__(
@@ -118,24 +118,24 @@ def pinned(limit_s: float, *, lock_timeout_s: float = 10, local: bool = True) ->
 
 
 def require_own_session(connection: psycopg.Connection[Any]) -> None:
-    """Make sure that the connection has a server session of its own, which nobody gets as it leaves it.
+    """Make sure that the connection has a server session of its own, or one that a pooler resets before others get it.
 
-    A client that is told the process id of its server has one. A pooler tells another number. Then a second
-    connection takes an advisory lock for its session and closes. The server says whether the lock is gone, whoever
-    uses that session now: a lock that stays shows that a session's settings would stay too.
+    Without a pooler, the client knows the process id of its server session; a pooler gives it another number. Then a
+    second connection takes an advisory lock for its session and closes. The server says whether the lock is gone,
+    whoever uses that session now: a lock that stays shows that a session's settings would stay too.
 
     Args:
         connection: an idle connection in autocommit mode.
 
     Raises:
-        NoOwnSession: a pooler lends out sessions as their last user left them.
+        NoOwnSession: a pooler passes sessions on as their last client left them.
     """
     import psycopg
     from psycopg.conninfo import make_conninfo
 
     try:
-        with _asking(connection):
-            if _one(connection, "select_backend")["pid"] == connection.info.backend_pid:
+        with _transaction(connection):
+            if _row(connection, "select_backend")["pid"] == connection.info.backend_pid:
                 return
     except psycopg.errors.ProtocolViolation:  # a pooler that shares them between statements allows no transaction
         raise NoOwnSession(connection.info.dbname) from None
@@ -143,23 +143,23 @@ def require_own_session(connection: psycopg.Connection[Any]) -> None:
     conninfo = make_conninfo(connection.info.dsn, password=connection.info.password)
     conninfo = _to_same_server(conninfo, connection)
     with connect(conninfo, autocommit=True) as visitor:
-        with _asking(visitor):
-            pid = _one(visitor, "lock_session", **lock)["pid"]
-        with _asking(visitor):
-            kept = _one(visitor, "select_backend")["pid"] == pid and pid in _holders(visitor, lock)
-    stays = _outlasts(connection, lock)
+        with _transaction(visitor):
+            pid = _row(visitor, "lock_session", **lock)["pid"]
+        with _transaction(visitor):
+            kept = _row(visitor, "select_backend")["pid"] == pid and pid in _holders(visitor, lock)
+    stays = _lock_stays(connection, lock)
     if stays or not kept:
         raise NoOwnSession(connection.info.dbname)
 
 
-def _outlasts(connection: psycopg.Connection[Any], lock: dict[str, int]) -> bool:
-    """Return whether the lock outlasts its connection. Release it when this connection is lent the session."""
+def _lock_stays(connection: psycopg.Connection[Any], lock: dict[str, int]) -> bool:
+    """Return whether the lock outlasts its connection. Release it if this connection gets that session."""
     deadline = time.monotonic() + _RESET_WAIT_S
     while True:
-        with _asking(connection):
+        with _transaction(connection):
             if not (holders := _holders(connection, lock)):
                 return False
-            if _one(connection, "select_backend")["pid"] in holders:
+            if _row(connection, "select_backend")["pid"] in holders:
                 connection.execute(statement("unlock_session"), lock)
                 return True
         if time.monotonic() > deadline:
@@ -168,13 +168,14 @@ def _outlasts(connection: psycopg.Connection[Any], lock: dict[str, int]) -> bool
 
 
 @contextmanager
-def _asking(connection: psycopg.Connection[Any]) -> Iterator[None]:
+def _transaction(connection: psycopg.Connection[Any]) -> Iterator[None]:
     with connection.transaction():
         connection.execute(pinned(10))
         yield
 
 
-def _one(connection: psycopg.Connection[Any], name: str, **values: Any) -> dict[str, Any]:
+def _row(connection: psycopg.Connection[Any], name: str, **values: Any) -> dict[str, Any]:
+    """Return the only row that the SQL file of this name gives."""
     from psycopg.rows import dict_row
 
     return connection.cursor(row_factory=dict_row).execute(statement(name), values).fetchall()[0]
@@ -182,5 +183,5 @@ def _one(connection: psycopg.Connection[Any], name: str, **values: Any) -> dict[
 
 def _holders(connection: psycopg.Connection[Any], lock: dict[str, int]) -> list[int]:
     """Return the process ids of the sessions that hold the lock."""
-    holders: list[int] = _one(connection, "select_lock_holders", **lock)["pids"]
+    holders: list[int] = _row(connection, "select_lock_holders", **lock)["pids"]
     return holders

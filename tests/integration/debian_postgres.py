@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,16 +14,18 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.connections import answers
+from tests.processes import free_port
 from tests.waiting import wait_until
 
 _VERSION = 15
-_BIN = Path(f"/usr/lib/postgresql/{_VERSION}/bin")
+PROGRAMS = Path(f"/usr/lib/postgresql/{_VERSION}/bin")
 
 
 @contextmanager
 def debian_postgres() -> Iterator[str]:
     """Start a server of its own; yield the superuser's connection string to its database `postgres`."""
-    if not (_BIN / "postgres").exists():
+    if not (PROGRAMS / "postgres").exists():
         pytest.skip(f"Debian's package postgresql-{_VERSION} is not installed")
     with _folder() as folder:
         options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
@@ -60,31 +61,22 @@ def _user() -> str | None:
 
 
 def _run(program: str, *arguments: str | Path) -> None:
-    subprocess.run([_BIN / program, *arguments], user=_user(), cwd="/", check=True, capture_output=True)
+    subprocess.run([PROGRAMS / program, *arguments], user=_user(), cwd="/", check=True, capture_output=True)
 
 
 @contextmanager
 def _serving(folder: Path) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off"}
     arguments = [f"--{name}={value}" for name, value in settings.items()]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
-            [_BIN / "postgres", "-D", folder / "data", *arguments], user=_user(), cwd="/", stdout=log, stderr=log
+            [PROGRAMS / "postgres", "-D", folder / "data", *arguments], user=_user(), cwd="/", stdout=log, stderr=log
         )
     conninfo = f"host=127.0.0.1 port={port} user=postgres dbname=postgres connect_timeout=5"
     try:
-        wait_until(lambda: _answers(conninfo), 60, lambda: (folder / "log").read_text("utf-8"))
+        wait_until(lambda: answers(conninfo), 60, lambda: (folder / "log").read_text("utf-8"))
         yield conninfo
     finally:
         server.send_signal(signal.SIGINT)  # a "fast" shutdown, which does not wait for clients
         server.wait(60)
-
-
-def _answers(conninfo: str) -> bool:
-    try:
-        psycopg.connect(conninfo).close()
-    except psycopg.OperationalError:
-        return False
-    return True

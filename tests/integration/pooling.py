@@ -16,12 +16,13 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from devstack.stack import Stack
+from tests.connections import answers
 from tests.processes import free_port
 from tests.waiting import wait_until
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 POOL = 6
-# What pgbouncer itself sets for each client to whom it lends a server connection.
+# What pgbouncer itself sets for each client to which it gives a server connection.
 _ITS_OWN = ("application_name", "client_encoding", "DateStyle", "TimeZone", "standard_conforming_strings")
 _LEFT = """
 select name from pg_settings where source = 'session' and not name = any(%s)
@@ -82,7 +83,7 @@ def pgbouncer(
             try:
                 address = stack.postgres_conninfo("postgres", "postgres")
                 wait_until(
-                    lambda: _answers(through(port, address)), 20, lambda: (folder / "log").read_text(), poll_s=0.05
+                    lambda: answers(through(port, address)), 20, lambda: (folder / "log").read_text(), poll_s=0.05
                 )
                 yield port
             finally:
@@ -90,14 +91,6 @@ def pgbouncer(
                 process.wait()
     finally:
         shutil.rmtree(folder)
-
-
-def _answers(conninfo: str) -> bool:
-    try:
-        psycopg.connect(conninfo).close()
-    except psycopg.OperationalError:
-        return False
-    return True
 
 
 def through(port: int, conninfo: str) -> str:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -23,53 +19,22 @@ from mindguard.snapshots.restore.tables import RestoreRequest, restore
 from mindguard.snapshots.restore.target import RestoreRefused
 from mindguard.snapshots.restore.whole import rebuild
 from mindguard.snapshots.storage.store import Store
+from tests.integration.debian_postgres import PROGRAMS, debian_postgres
 from tests.integration.hostile import HOSTILE_ROWS, HOSTILE_SCHEMA
 from tests.integration.restoring import NOW, as_text, empty_database, run, snapshot
-
-PROGRAMS = Path("/usr/lib/postgresql/15/bin")
-pytestmark = pytest.mark.skipif(not (PROGRAMS / "postgres").exists(), reason="PostgreSQL 15 is not installed")
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """Connection string of a superuser of a new PostgreSQL 15."""
-    # Not a folder of pytest's, which other users may not pass.
-    with tempfile.TemporaryDirectory(prefix="postgres-15-", ignore_cleanup_errors=True) as folder:
-        yield from started(Path(folder))
-
-
-def started(folder: Path) -> Iterator[str]:
-    become: list[str] = []
-    if os.geteuid() == 0:  # the server refuses to run as root
-        user = pwd.getpwnam("postgres")
-        shutil.chown(folder, user.pw_name)
-        become = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-    data = str(folder / "data")
-    locales = folder / "locales"
-    locales.mkdir()
-    make = ["localedef", "-i", "zh_CN", "-f", "UTF-8", str(locales / "zh_CN.UTF-8")]
-    subprocess.run(make, check=False, capture_output=True)
-
-    def call(*command: str) -> None:
-        subprocess.run(
-            [*become, str(PROGRAMS / command[0]), *command[1:]],
-            check=True,
-            capture_output=True,
-            cwd=folder,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "LOCPATH": str(locales)},
-        )
-
-    call("initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
-    options = f"-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
-    call("pg_ctl", "-D", data, "-o", options, "-l", str(folder / "log"), "-w", "start")
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("LOCPATH", str(locales))
-            yield f"host=127.0.0.1 port={port} user=postgres dbname=postgres"
-    finally:
-        call("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+    """Connection string of a superuser of a new PostgreSQL 15, which has a Chinese locale where it can be made."""
+    # Not a folder of pytest's, which the server's user may not pass.
+    with tempfile.TemporaryDirectory(prefix="locales-") as folder, pytest.MonkeyPatch.context() as patch:
+        Path(folder).chmod(0o755)
+        make = ["localedef", "-i", "zh_CN", "-f", "UTF-8", f"{folder}/zh_CN.UTF-8"]
+        subprocess.run(make, check=False, capture_output=True)
+        patch.setenv("LOCPATH", folder)
+        with debian_postgres() as conninfo:
+            yield conninfo
 
 
 @pytest.fixture

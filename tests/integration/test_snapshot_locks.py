@@ -214,9 +214,9 @@ def test_a_snapshot_whose_watch_was_ended_gives_up(database: str, store: Store) 
 def test_a_session_that_the_watch_would_not_recognise_is_refused(database: str) -> None:
     with Watch(database, lock_timeout_s=1, max_age_s=60) as watch:
         name = psycopg.conninfo.conninfo_to_dict(watch.conninfo)["application_name"]
-        watch.require_sight(f"{name} - 10.0.0.1:5432")  # as pgbouncer's application_name_add_host writes it
+        watch.require_name(f"{name} - 10.0.0.1:5432")  # as pgbouncer's application_name_add_host writes it
         with pytest.raises(SourceError, match="a pooler replaces application_name"):
-            watch.require_sight("pgbouncer")
+            watch.require_name("pgbouncer")
 
 
 def end_the_watch(conninfo: str) -> list[Any]:

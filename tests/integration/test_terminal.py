@@ -174,8 +174,8 @@ def test_a_drill_of_nothing_says_that_there_is_nothing(environment: dict[str, st
         ended = mindguard(environment, "snapshot", verb, "latest")
         assert ended.returncode == 1
         assert ended.stderr.splitlines() == [
-            f"mindguard: there is no snapshot yet under s3://{store.bucket}/{store.prefix} – "
-            "`mindguard snapshot take` takes one; or correct snapshot.bucket and snapshot.prefix in the settings"
+            f"mindguard: there is no snapshot under s3://{store.bucket}/{store.prefix} – "
+            "take one (mindguard snapshot take), or correct snapshot.bucket and snapshot.prefix"
         ]
 
 

@@ -94,7 +94,7 @@ How = Literal["server", "sessions", "sessions not reset", "transactions", "busy 
 
 
 class Pool:
-    """A server's sessions, the locks that they hold, and how a pooler lends them. `server` is no pooler at all."""
+    """A server's sessions, the locks that they hold, and how a pooler hands them out. `server` is no pooler at all."""
 
     def __init__(self, how: How) -> None:
         self.how = how
@@ -128,24 +128,24 @@ class Client:
         pid = self.own if pool.how == "server" else 7
         where = {"host": "h", "hostaddr": "", "port": 5432}
         self.info = SimpleNamespace(backend_pid=pid, dbname="app", dsn="host=h", password="p", **where)
-        self.lent = self.own
+        self.current = self.own
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        self.lent = self.own or self.pool.take()
+        self.current = self.own or self.pool.take()
         yield
         if self.own is None:
-            self.pool.give_back(self.lent, reset=self.pool.how == "reset transactions")
+            self.pool.give_back(self.current, reset=self.pool.how == "reset transactions")
 
     def execute(self, query: Any, values: dict[str, int] | None = None) -> Any:
         text = query.as_string()
-        assert self.lent is not None
+        assert self.current is not None
         lock = tuple((values or {}).values())
-        row: dict[str, Any] = {"pid": self.lent}
+        row: dict[str, Any] = {"pid": self.current}
         if "pg_advisory_lock" in text:
-            self.pool.locks[self.lent].add(lock)
+            self.pool.locks[self.current].add(lock)
         elif "pg_advisory_unlock" in text:
-            self.pool.locks[self.lent].discard(lock)
+            self.pool.locks[self.current].discard(lock)
         elif "pg_locks" in text:
             row = {"pids": [pid for pid, locks in self.pool.locks.items() if lock in locks]}
         return SimpleNamespace(fetchall=lambda: [row])

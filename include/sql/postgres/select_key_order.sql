@@ -7,8 +7,8 @@ with recursive keys as (
         a.attname,
         a.attcollation,
         a.atttypid as type_oid
-    from unnest(%(tables)s::oid[], %(names)s::text[]) as wanted (oid, name)
-    inner join pg_attribute as a on wanted.oid = a.attrelid and wanted.name = a.attname
+    from unnest(%(tables)s::oid[], %(names)s::text[]) as requested (oid, name)
+    inner join pg_attribute as a on requested.oid = a.attrelid and requested.name = a.attname
     union all
     select
         keys.attrelid,

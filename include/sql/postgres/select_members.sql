@@ -2,9 +2,9 @@
 select
     n.nspname as schema,
     c.relname as name
-from unnest(%(schemas)s::text[], %(relations)s::text[]) as wanted (schema, name)
-inner join pg_namespace as top_schema on wanted.schema = top_schema.nspname
-inner join pg_class as top on top_schema.oid = top.relnamespace and wanted.name = top.relname
+from unnest(%(schemas)s::text[], %(relations)s::text[]) as requested (schema, name)
+inner join pg_namespace as top_schema on requested.schema = top_schema.nspname
+inner join pg_class as top on top_schema.oid = top.relnamespace and requested.name = top.relname
 inner join lateral (
     select top.oid as relid
     union

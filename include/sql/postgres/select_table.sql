@@ -1,8 +1,8 @@
 -- One row for each of the named tables that exists. Size covers partitions, which the parent itself does not hold. It
 -- leaves out the maps that vacuum makes, because the table is cut by its size, and a retry must cut it equally.
 select
-    wanted.schema,
-    wanted.name,
+    requested.schema,
+    requested.name,
     c.oid::bigint as oid,
     c.relkind::text as kind,
     c.relpersistence::text as persistence,
@@ -23,6 +23,6 @@ select
         ) as member
         inner join pg_class as file on member.oid = file.oid
     )::bigint as bytes
-from unnest(%(schemas)s::text[], %(relations)s::text[]) as wanted (schema, name)
-inner join pg_namespace as n on wanted.schema = n.nspname
-inner join pg_class as c on n.oid = c.relnamespace and wanted.name = c.relname
+from unnest(%(schemas)s::text[], %(relations)s::text[]) as requested (schema, name)
+inner join pg_namespace as n on requested.schema = n.nspname
+inner join pg_class as c on n.oid = c.relnamespace and requested.name = c.relname

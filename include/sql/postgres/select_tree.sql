@@ -2,9 +2,9 @@
 -- is being detached is no longer read through its parent.
 with recursive tree as (
     select
-        wanted.oid as top,
-        wanted.oid as member
-    from unnest(%(tables)s::oid[]) as wanted (oid)
+        requested.oid as top,
+        requested.oid as member
+    from unnest(%(tables)s::oid[]) as requested (oid)
     union
     select
         tree.top,

@@ -20,7 +20,7 @@ from mindguard.cli.output import (
     progress_lines,
     settings_and_store,
 )
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,7 +108,7 @@ def list_(*, as_json: AsJson = False) -> None:
     if unreadable:
         raise MindGuardError(
             f"{len(unreadable)} of {len(listed)} snapshots cannot be read: "
-            + ", ".join(each["snapshot_id"] for each in unreadable),
+            + first_few([str(each["snapshot_id"]) for each in unreadable]),
             hint="keep damaged snapshots for analysis; put a missing key back into the key ring",
         )
 

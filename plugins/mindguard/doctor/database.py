@@ -11,10 +11,11 @@ from mindguard import postgres_session
 from mindguard.connections import Resolve, postgres_conninfo
 from mindguard.doctor.diagnosis import Diagnosis, clock, tried
 from mindguard.doctor.tables import examine_tables, rights
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, first_few
 from mindguard.postgres_session import NoOwnSession
 from mindguard.settings import Settings
 from mindguard.snapshots import pgtools
+from mindguard.snapshots.database_errors import cause
 from mindguard.snapshots.export.source import open_source
 from mindguard.snapshots.restore import target
 from mindguard.sql import identifier, statement
@@ -131,7 +132,7 @@ def examine_ops(settings: Settings, resolve: Resolve, now: Callable[[], datetime
             connection.execute(postgres_session.pinned(10))
             limits = _limits(connection)
     except psycopg.Error as error:
-        raise target.explained(error) from error
+        raise target.explained(error) from cause(error)
     yield from _reached(conn_id, limits, now)
 
 
@@ -155,9 +156,9 @@ def _writable(conn_id: str, limits: dict[str, Any]) -> Diagnosis:
 
 
 def _pooler(conn_id: str, connection: Connection) -> Diagnosis:
-    """Say what was found out when the connection was opened, which a pooler of transactions would have prevented."""
+    """Say whether there is a pooler; one that shares connections would have been refused when this one was opened."""
     if connection.info.backend_pid == connection.execute(statement("select_backend")).fetchall()[0]["pid"]:
-        return Diagnosis("pass", conn_id, "pooler", "none detected: the client is told the server's own process id")
+        return Diagnosis("pass", conn_id, "pooler", "none detected: the client knows the server's own process id")
     return Diagnosis("pass", conn_id, "pooler", "there is one, which gives each client a whole session and resets it")
 
 
@@ -193,9 +194,8 @@ def _programs(conn_id: str, limits: dict[str, Any]) -> Iterator[Diagnosis]:
 def _schema_dump(conn_id: str, connection: Connection, limits: dict[str, Any]) -> Iterator[Diagnosis]:
     refused = [row["relation"] for row in connection.execute(statement("select_undumpable"))]
     if refused:
-        more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
         role = identifier(limits["role"]).as_string()
-        text = f"there is no right to read {refused[0]}{more}, but the dump covers the schema of the whole database"
+        text = f"there is no right to read {first_few(refused)}, but the dump covers the schema of the whole database"
         yield Diagnosis("error", conn_id, "schema dump", f"{text} – GRANT pg_read_all_data TO {role}")
         return
     yield Diagnosis("pass", conn_id, "schema dump", "every table and sequence of the database may be read")
@@ -235,7 +235,7 @@ def _against_source(
     offered = {(row["kind"], row["name"]) for row in drill.execute(statement("select_offers"))}
     missing = [f"{kind} {name}" for kind, name in sorted(needed - offered)]
     if missing:
-        text = f"it lacks {', '.join(missing)}, which the source uses: a drill cannot rebuild what depends on it"
+        text = f"it lacks {first_few(missing)}, which the source uses: a drill cannot rebuild what depends on it"
         yield Diagnosis("warn", conn_id, "same means", f"{text} – install it there")
     else:
         yield Diagnosis("pass", conn_id, "same means", "it has the extensions and collations that the source uses")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mindguard.doctor.diagnosis import Diagnosis
+from mindguard.errors import first_few
 from mindguard.settings.snapshot import TableSettings
 from mindguard.snapshots.export.source import Chosen, SourceSnapshot, open_source
 from mindguard.snapshots.export.source_errors import SourceError
@@ -98,7 +99,7 @@ def _table(table: SourceTable) -> Iterator[Diagnosis]:
         yield Diagnosis("warn", table.full_name, "index", text)
     if table.children_left_out:
         text = (
-            f"`inherited: own` leaves out the rows of {', '.join(table.children_left_out)} – name those that you need"
+            f"`inherited: own` leaves out the rows of {first_few(table.children_left_out)} – name those that you need"
         )
         yield Diagnosis("warn", table.full_name, "not held", text)
     if table.kind == "materialized view":
@@ -117,7 +118,7 @@ def _contents(connection: Connection, tables: Sequence[SourceTable]) -> Iterator
         "owners, privileges or rows of other tables (docs/snapshot-contents.md)"
     )
     yield Diagnosis("pass", "snapshot", "contents", text)
-    for key in connection.execute(statement("select_loose_keys"), {"tables": [table.oid for table in tables]}):
+    for key in connection.execute(statement("select_dangling_keys"), {"tables": [table.oid for table in tables]}):
         text = f"{key['name']} refers to {key['refers_to']}, which the snapshot does not hold: a rebuild leaves it out"
         yield Diagnosis("warn", key["relation"], "foreign key", f"{text} – add that table to snapshot.tables")
     things = [

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from mindguard.errors import one_line
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 _ABOUT_OBJECTS = frozenset({"08", "0A", "25", "26", "28", "2B", "34", "3B", "3D", "3F", "40", "42", "53", "54", "55"})
 _ABOUT_THE_SERVER = frozenset({"57", "58"})
 _SYNTAX_ERROR = "42601"  # it quotes a piece of the statement
-_LONGEST = 300
 _ROW_SECURITY = "check_enable_rls"  # the function of PostgreSQL's source that refuses what a policy would filter
 
 
@@ -34,13 +35,14 @@ def described(error: BaseException) -> str:
     diagnosis = getattr(error, "diag", None)
     state = str(getattr(error, "sqlstate", None) or "")
     if not state:  # not from the server, or from before it took the connection
-        return _line(str(error)) or type(error).__name__
+        return one_line(str(error)) or type(error).__name__
     raised = getattr(diagnosis, "source_function", None) == "exec_stmt_raise"
     if state[:2] in _ABOUT_OBJECTS | _ABOUT_THE_SERVER and state != _SYNTAX_ERROR and not raised:
         message = getattr(diagnosis, "message_primary", None) or str(error)
-        return _line(message) or _name(state)
-    line = "a function of the database raised an error" if raised else _name(state)
-    return f"{line} (SQLSTATE {state}){_where(diagnosis)}"
+        return one_line(message) or _name(state)
+    if raised:  # its message and its names are whatever the function says
+        return f"a function of the database raised an error (SQLSTATE {state})"
+    return one_line(" ".join(f"{_name(state)} (SQLSTATE {state}){_objects(diagnosis)}".split()))
 
 
 def cause(error: BaseException) -> DatabaseFault:
@@ -54,7 +56,7 @@ def hides_rows(error: psycopg.Error) -> bool:
 
 
 def connection_hint(error: psycopg.Error) -> str:
-    """Return what to do about a connection that failed; the error has no SQLSTATE, and the server's own language."""
+    """Return what to do about a connection that failed; its error has no SQLSTATE, and is in the server's language."""
     message = str(error)
     if "authentication" in message:
         return "correct the user or the password of the connection"
@@ -79,8 +81,8 @@ def _name(state: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).lower()
 
 
-def _where(diagnosis: object) -> str:
-    """Return the names that the server gave with the error."""
+def _objects(diagnosis: object) -> str:
+    """Return the constraint, column, table or type that the server names with the error."""
     parts = []
     if constraint := getattr(diagnosis, "constraint_name", None):
         parts.append(f"constraint {constraint}")
@@ -91,8 +93,3 @@ def _where(diagnosis: object) -> str:
     elif kind := getattr(diagnosis, "datatype_name", None):
         parts.append(f"type {kind}")
     return f": {' of '.join(parts)}" if parts else ""
-
-
-def _line(text: str) -> str:
-    lines = (" ".join("".join(c if c.isprintable() else " " for c in line).split()) for line in text.splitlines())
-    return next((line for line in lines if line), "")[:_LONGEST]

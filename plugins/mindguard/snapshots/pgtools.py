@@ -14,7 +14,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, one_line
 
 # Lines that differ between two dumps of one schema: the programs' versions, and PostgreSQL's random \restrict key.
 _CHANGING_LINES = re.compile(rb"^(-- Dumped (from|by) .*|\\(un)?restrict .*)\n", re.MULTILINE)
@@ -98,7 +98,7 @@ def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"", 
     if done.returncode:
         lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
         raise ToolFailed(
-            f"{command[0]} failed: {lines[0] if lines else f'status {done.returncode}'}",
+            f"{command[0]} failed: {one_line(lines[0]) if lines else f'status {done.returncode}'}",
             hint=_hint(" ".join(lines)),
         )
     return done.stdout

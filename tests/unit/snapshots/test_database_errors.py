@@ -50,6 +50,14 @@ def raised(kind: type[psycopg.Error], message: str, **fields: str) -> psycopg.Er
             raised(errors.UndefinedTable, f"no {SECRET}", source_function="exec_stmt_raise"),
             "a function of the database raised an error (SQLSTATE 42P01)",
         ),
+        (
+            raised(errors.CheckViolation, "x", source_function="exec_stmt_raise", column_name=SECRET),
+            "a function of the database raised an error (SQLSTATE 23514)",
+        ),
+        (
+            raised(errors.CheckViolation, "x", constraint_name="a\x1b[31m\nb"),
+            "check violation (SQLSTATE 23514): constraint a [31m b",
+        ),
         (raised(errors.SyntaxError, f'syntax error at or near "{SECRET}"'), "syntax error (SQLSTATE 42601)"),
         (raised(errors.UndefinedTable, 'relation "x"\x1b[31m does\nnot exist'), 'relation "x" [31m does'),
         (raised(errors.DiskFull, "no space"), "no space"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mindguard.errors import first_few
 from mindguard.settings.snapshot import GateSettings
 from mindguard.snapshots.storage.manifest import Manifest, Table
 
@@ -44,5 +45,5 @@ def _of_table(now: Table, before: Table, gate: GateSettings) -> list[str]:
     gone = [f"{name} {kind}" for name, kind in shape_before if (name, kind) not in shape_now]
     new = [f"{name} {kind}" for name, kind in shape_now if (name, kind) not in shape_before]
     if gone or new:
-        found.append(f"{now.name} has other columns: gone {', '.join(gone) or 'none'}; new {', '.join(new) or 'none'}")
+        found.append(f"{now.name} has other columns: gone {first_few(gone) or 'none'}; new {first_few(new) or 'none'}")
     return found

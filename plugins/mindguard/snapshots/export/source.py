@@ -9,7 +9,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard import postgres_session
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, first_few
 from mindguard.postgres_session import pinned
 from mindguard.snapshots import pgtools
 from mindguard.snapshots.database_errors import cause
@@ -109,7 +109,7 @@ class SourceSnapshot:
         self.server_version: int = facts["server_version"]
         _refuse_unfit(facts)
         if watch:
-            watch.require_sight(facts["application_name"])
+            watch.require_name(facts["application_name"])
         self._utf8 = facts["encoding"] == "UTF8"
         self._standby: bool = facts["standby"]
         self.identity = manifest.SourceIdentity(
@@ -180,7 +180,7 @@ class SourceSnapshot:
             known = [row["name"] for row in columns.get(oid, ())]
             if each.part_by and each.part_by not in known:
                 raise ColumnMissing(
-                    f"{each.name} has no column {each.part_by!r}", hint=f"part_by can be one of {', '.join(known)}"
+                    f"{each.name} has no column {each.part_by!r}", hint=f"part_by can be one of {first_few(known)}"
                 )
             if key := each.part_by or next(iter(primary_keys.get(oid, ())), None):
                 keys[oid] = key
@@ -197,7 +197,7 @@ class SourceSnapshot:
             key_row = next((row for row in rows if oid in orders and row["name"] == keys[oid]), None)
             has_children = found[each.name]["kind"] == "r" and len(trees[oid]) > 1
             if has_children and not each.inherited:
-                raise _inherited_unsaid(each.name, trees[oid])
+                raise _inherited_not_set(each.name, trees[oid])
             described.append(
                 SourceTable(
                     schema=found[each.name]["schema"],
@@ -571,11 +571,10 @@ def _grown(then: Enum, now: Iterable[Enum]) -> bool:
     return any(each.name == then.name and set(then.labels) <= set(each.labels) for each in now)
 
 
-def _inherited_unsaid(name: str, tree: Sequence[_Member]) -> SourceError:
+def _inherited_not_set(name: str, tree: Sequence[_Member]) -> SourceError:
     children = [member.name for member in tree[1:]]
-    more = f" and {len(children) - 3} more" if len(children) > 3 else ""
     return SourceError(
-        f"other tables inherit from {name}, so its rows may be in them: {', '.join(children[:3])}{more}",
+        f"other tables inherit from {name}, so its rows may be in them: {first_few(children, most=3)}",
         hint="set `inherited: own` for it and name the children as tables, or `inherited: all` to take all as its rows",
     )
 

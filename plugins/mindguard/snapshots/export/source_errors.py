@@ -38,7 +38,7 @@ def explained(error: psycopg.Error) -> SourceError:
         (psycopg.errors.InvalidCatalogName, "correct the database (schema field) of the connection"),
         (
             psycopg.errors.LockNotAvailable,
-            "a lock was held for 10 s, probably by a migration; run again when that is done",
+            "a lock was held longer than snapshot.lock_timeout_s, probably by a migration; run again when that is done",
         ),
         (psycopg.errors.QueryCanceled, "raise snapshot.max_age_minutes or find out why the source is slow"),
         (psycopg.errors.UndefinedFunction, "choose another part_by: this column's type cannot be ordered"),
@@ -54,5 +54,6 @@ def explained(error: psycopg.Error) -> SourceError:
         if isinstance(error, kind):
             return SourceError(line, hint=hint)
     if isinstance(error, psycopg.OperationalError):
-        return SourceError(f"the database failed: {line}", hint=connection_hint(error))
+        hint = "run again when the source's server works again, and has enough memory and disk space"
+        return SourceError(f"the database failed: {line}", hint=hint if error.sqlstate else connection_hint(error))
     return SourceError(f"the database refused: {line}")

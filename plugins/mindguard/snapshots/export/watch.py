@@ -81,14 +81,13 @@ class Watch:
                     self._execute("terminate_sessions")
         except Exception as error:  # noqa: BLE001 - without the watch, nobody would end a run that others wait for
             if not self._ended.is_set():
-                self.verdict = (
-                    explained(error)
-                    if isinstance(error, psycopg.Error)
-                    else SourceError(f"the watch over the run's sessions failed: {type(error).__name__}")
-                )
+                if isinstance(error, psycopg.Error):
+                    self.verdict = explained(error)
+                else:
+                    self.verdict = SourceError(f"the watch failed: {type(error).__name__}")
                 self._end_from_elsewhere()
 
-    def require_sight(self, application_name: str) -> None:
+    def require_name(self, application_name: str) -> None:
         """Make sure that the watch recognises a session of the run by the name that the server has for it.
 
         Raises:

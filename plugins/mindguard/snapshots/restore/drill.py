@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, first_few
 from mindguard.snapshots.export.source import open_source
 from mindguard.snapshots.export.source_table import SourceTable
 from mindguard.snapshots.progress import Step
@@ -39,7 +39,6 @@ _MARK = "mindguard_drill_"
 _COMMENT = "mindguard: scratch database of a drill"
 _MAX_SCAN_S = 6 * 3600
 _MOST_LINES = 500  # of a proof
-_SHOWN_LINES = 5
 
 
 class Unrestorable(MindGuardError):
@@ -169,8 +168,7 @@ def drill(
     if lines := proof.not_proven:
         raise NotAllProven(
             f"all values of {manifest.snapshot_id} are proven, but a database that is rebuilt from it differs: "
-            + "; ".join(lines[:_SHOWN_LINES])
-            + (f"; and {len(lines) - _SHOWN_LINES} more" if len(lines) > _SHOWN_LINES else ""),
+            + first_few(lines, separator="; "),
             hint="correct it in the source, or know what to do by hand after a restore; the proof lists all",
         )
     return proof

@@ -11,7 +11,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from mindguard.errors import MindGuardError, about
+from mindguard.errors import MindGuardError, about, one_line
 from mindguard.snapshots.database_errors import cause
 from mindguard.snapshots.progress import Progress, Step
 from mindguard.snapshots.restore import target
@@ -241,7 +241,7 @@ def open_part(part: Part, file: BinaryIO, encryption: Encryption) -> pq.ParquetF
     try:
         return pq.ParquetFile(file, page_checksum_verification=True, decryption_properties=encryption.reading(part.key))
     except (pa.ArrowException, OSError) as error:
-        raise SnapshotAtFault(f"{part.key} is not Parquet: {error}") from error
+        raise SnapshotAtFault(f"{part.key} is not Parquet: {one_line(str(error))}") from error
 
 
 def loadable(columns: Iterable[Column]) -> list[Column]:
@@ -305,7 +305,7 @@ def _decoded(stored: pq.ParquetFile, groups: list[int], part: Part) -> Iterator[
         # Parts are decoded in parallel already, and waking a thread for a column costs more than decoding most columns.
         yield from stored.iter_batches(batch_size=_CHUNK_ROWS, row_groups=groups, use_threads=False)
     except (pa.ArrowException, OSError) as error:
-        raise SnapshotAtFault(f"{part.key} cannot be decoded: {error}") from error
+        raise SnapshotAtFault(f"{part.key} cannot be decoded: {one_line(str(error))}") from error
 
 
 def _csv(batches: Iterable[pa.RecordBatch], job: Job) -> Iterator[memoryview]:

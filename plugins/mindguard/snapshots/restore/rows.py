@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mindguard.errors import first_few
 from mindguard.snapshots.database_errors import cause, described
 from mindguard.snapshots.restore.target import RestoreRefused
 from mindguard.snapshots.storage.manifest import Column, Part, Table
@@ -138,7 +139,7 @@ def choose(connection: psycopg.Connection[dict[str, Any]], table: Table, where: 
     choices, parts = [], table.parts
     for name, texts in where.items():
         if name not in columns:
-            raise RestoreRefused(f"{table.name} has no column {name!r}", hint=f"it has {', '.join(columns)}")
+            raise RestoreRefused(f"{table.name} has no column {name!r}", hint=f"it has {first_few(columns)}")
         column = columns[name]
         if column.encoding != "native" or column.type.startswith(("real", "double")):
             raise RestoreRefused(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from mindguard.errors import one_line
 from mindguard.snapshots import pgtools
 from mindguard.snapshots.database_errors import described
 from mindguard.snapshots.pgtools import ToolFailed
@@ -100,6 +101,11 @@ class Retried(NamedTuple):
     failed: dict[ArchiveEntry, str]
     denied: dict[ArchiveEntry, str]
     notes: list[str]
+
+    @property
+    def not_made(self) -> dict[ArchiveEntry, str]:
+        """Every entry that is not in the database, with the reason."""
+        return self.denied | self.failed
 
 
 class SchemaDump:
@@ -309,7 +315,7 @@ class SchemaDump:
                     connection.execute(statement("set_function_path", function=raw(row["function"])))
                 connection.execute(statements.encode())
                 for row in rows:
-                    connection.execute(statement("set_function_pathless", function=raw(row["function"])))
+                    connection.execute(statement("reset_function_path", function=raw(row["function"])))
         except psycopg.Error as error:
             if target.is_about_server(error):
                 raise
@@ -339,8 +345,9 @@ def _failing_entries(command: list[str], conninfo: str) -> set[int]:
     done = pgtools.call(command, conninfo)
     output = done.stderr.decode(errors="replace")
     if done.returncode and "errors ignored on restore" not in output:
-        lines = [line for line in output.splitlines() if "error:" in line] or output.splitlines()
-        raise ToolFailed(f"pg_restore failed: {lines[-1] if lines else f'status {done.returncode}'}")
+        # What the server says about a statement can quote a row.
+        lines = [line for line in output.splitlines() if "error:" in line and "could not execute query" not in line]
+        raise ToolFailed(f"pg_restore failed: {one_line(lines[-1]) if lines else f'status {done.returncode}'}")
     return {int(number) for number in _FAILED.findall(_SETTING_FAILED.sub("", output))}
 
 

@@ -54,13 +54,13 @@ def differences(
     file = folder / "rebuilt.dump"
     file.write_bytes(pgtools.run(_DUMP, conninfo))
     rebuilt = SchemaDump(file)
-    wanted, found = source.definitions(without=without), rebuilt.definitions()
+    expected, found = source.definitions(without=without), rebuilt.definitions()
     lines = []
-    for key in sorted(wanted.keys() - _OF_EVERY_DATABASE):
+    for key in sorted(expected.keys() - _OF_EVERY_DATABASE):
         if key not in found:
             lines.append(f"{key}: missing")
         elif source.versions == rebuilt.versions and not _equal(
-            key, _without_checks(wanted[key], known), _without_checks(found[key], known)
+            key, _without_checks(expected[key], known), _without_checks(found[key], known)
         ):
             lines.append(f"{key}: differs from the source's")
     with target.connect(conninfo) as connection:
@@ -68,11 +68,11 @@ def differences(
     return lines + [f"index {row['name']}: not valid, although every partition has its part of it" for row in invalid]
 
 
-def _equal(key: str, wanted: str, found: str) -> bool:
-    if key.startswith(_COLUMNS) and "\nINHERITS (" in wanted:
+def _equal(key: str, expected: str, found: str) -> bool:
+    if key.startswith(_COLUMNS) and "\nINHERITS (" in expected:
         # A child's columns follow its parent's, which have an order of their own after ALTER TABLE.
-        return _lines(wanted) == _lines(found)
-    return wanted == found or _plain(wanted) == _plain(found)
+        return _lines(expected) == _lines(found)
+    return expected == found or _plain(expected) == _plain(found)
 
 
 def _lines(sql: str) -> list[str]:

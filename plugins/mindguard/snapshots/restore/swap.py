@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mindguard.errors import first_few
 from mindguard.snapshots.database_errors import cause, described
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.shape import Live, find_live
@@ -52,7 +53,7 @@ def refuse_obstacles(lines: list[str]) -> None:
     """Raise RestoreRefused if there are any obstacles."""
     if lines:
         raise RestoreRefused(
-            f"no swap: {'; '.join(lines)}",
+            f"no swap: {first_few(lines, separator='; ')}",
             hint="restore without a swap, then move the rows with INSERT … SELECT from the new schema",
         )
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, first_few
 from mindguard.snapshots.database_errors import cause, described
 from mindguard.snapshots.restore import shape, swap, target
 from mindguard.snapshots.restore.constraints import LEFT_OUT, add_live_constraints
@@ -281,13 +281,13 @@ def restore(
         plan = _plan(connection, manifest, request)
         for line in plan.lines():
             progress(line)
-        _refuse_second(connection, plan.schema)
-        with _audit_off(connection):
+        _refuse_concurrent(connection, plan.schema)
+        with _no_event_triggers(connection):
             notes += _create(connection, manifest, plan, path)
         with _undone_on_error(connection, conninfo, plan, path, progress):
             jobs = [Job(each.table, each.relation(plan.schema), each.parts, each.row_filter) for each in plan.tables]
             loaded = load(jobs, store, conninfo, connections=connections, progress=progress, search_path=path)
-            with _audit_off(connection):
+            with _no_event_triggers(connection):
                 for each in plan.tables:
                     notes += _finish(connection, manifest, plan, each, path)
             differences = {each.table.name: _compared(connection, plan, each, notes) for each in plan.tables}
@@ -295,7 +295,7 @@ def restore(
                 progress(f"{name}: {difference or 'not compared with a live table'}")
             kept = {}
             with connection.transaction():
-                with _audit_off(connection), target.under_path(connection, path):
+                with _no_event_triggers(connection), target.under_path(connection, path):
                     _unmark(connection, plan)
                 if plan.swap:
                     swap.refuse_obstacles([note for note in notes if LEFT_OUT in note])
@@ -365,7 +365,7 @@ def choose_tables(manifest: Manifest, names: Sequence[str]) -> list[Table]:
         if len(found) != 1:
             raise RestoreRefused(
                 f"snapshot {manifest.snapshot_id} has {'no' if not found else 'more than one'} table {name}",
-                hint=f"it has {', '.join(table.name for table in manifest.tables)}",
+                hint=f"it has {first_few([table.name for table in manifest.tables])}",
             )
         chosen.update(found)
     return [table for table in manifest.tables if table.name in chosen]
@@ -375,8 +375,8 @@ def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, re
     where = parse_where(request.where)
     tables = choose_tables(manifest, request.tables)
     names = [table.table_name.name for table in tables]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise RestoreRefused(f"two tables called {', '.join(twice)}", hint="restore them one after the other")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise RestoreRefused(f"two tables called {first_few(twice)}", hint="restore them one after the other")
     if request.swap and where:
         raise RestoreRefused("a swap with chosen rows would lose all others", hint="swap whole tables only")
     schema = _schema(manifest, request)
@@ -391,7 +391,8 @@ def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, re
     )
     if relations := [row["name"] for row in taken if row["name"] and row["name"] not in unfinished.tables]:
         raise RestoreRefused(
-            f"schema {schema} has {', '.join(relations)} already", hint="name another schema, or drop that one"
+            f"schema {schema} has {first_few(relations)} already",
+            hint="name another schema, or drop this one if only an earlier restore is in it",
         )
     planned = []
     for table in tables:
@@ -421,7 +422,7 @@ def _is_reshaped(planned: PlannedTable) -> bool:
     return planned.live is not None and not planned.live.same_columns
 
 
-def _refuse_second(connection: psycopg.Connection[dict[str, Any]], schema: str) -> None:
+def _refuse_concurrent(connection: psycopg.Connection[dict[str, Any]], schema: str) -> None:
     """Raise RestoreRefused if another session restores into this schema; keep others out while this one lives."""
     row = connection.execute(statement("lock_restore", schema=literal(schema))).fetchone()
     if row and not row["locked"]:
@@ -431,10 +432,10 @@ def _refuse_second(connection: psycopg.Connection[dict[str, Any]], schema: str) 
 
 
 @contextmanager
-def _audit_off(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[None]:
+def _no_event_triggers(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[None]:
     """Keep the database's event triggers out of what is made in the new schema, where the role may do that."""
-    can = connection.info.server_version >= _EVENT_TRIGGERS_SETTING
-    row = connection.execute(statement("set_event_triggers", value=literal("off"))).fetchone() if can else None
+    supported = connection.info.server_version >= _EVENT_TRIGGERS_SETTING
+    row = connection.execute(statement("set_event_triggers", value=literal("off"))).fetchone() if supported else None
     yield
     if row:
         connection.execute(statement("set_event_triggers", value=literal("on")))
@@ -473,7 +474,7 @@ def _create(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, 
         if not names:
             raise
         raise RestoreRefused(
-            f"nothing was made: {described(error)}; it may come from the database's event triggers {', '.join(names)}",
+            f"nothing was made: {described(error)}; it may come from the database's event triggers {first_few(names)}",
             hint="ALTER EVENT TRIGGER … DISABLE while you restore, or connect as a superuser of PostgreSQL 17 or newer",
         ) from cause(error)
     return notes
@@ -546,7 +547,11 @@ def _undone_on_error(
         )
         connection.close()  # it may be broken, or in the middle of a statement
         try:
-            with target.connect(conninfo, search_path=path) as another, _audit_off(another), another.transaction():
+            with (
+                target.connect(conninfo, search_path=path) as another,
+                _no_event_triggers(another),
+                another.transaction(),
+            ):
                 _remove(another, made)
         except MindGuardError:  # the first error is the one to read
             left = f"{made} may be left: {made.remedy}, or run the same restore again, which removes it first"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mindguard import postgres_session
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, one_line
 from mindguard.snapshots.database_errors import cause, connection_hint, described
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.sql import identifier, literal, statement
@@ -134,7 +134,7 @@ def refuse_source(connection: psycopg.Connection[dict[str, Any]], manifest: Mani
         )
 
 
-def anew(database: str) -> str:
+def sql_to_empty(database: str) -> str:
     """Return the SQL that makes a database empty again."""
     name = identifier(database).as_string()
     return f"DROP DATABASE {name}; CREATE DATABASE {name}; then run again"
@@ -147,7 +147,9 @@ def refuse_filled(connection: psycopg.Connection[dict[str, Any]]) -> None:
         marked = connection.execute(statement("select_database_comment")).fetchone()
         name = connection.info.dbname
         if marked and (marked["comment"] or "").startswith(MARK):
-            raise RestoreRefused(f"database {name} holds an {marked['comment'].partition(': ')[2]}", hint=anew(name))
+            raise RestoreRefused(
+                f"database {name} holds an {one_line(marked['comment']).partition(': ')[2]}", hint=sql_to_empty(name)
+            )
         raise RestoreRefused(
             f"database {connection.info.dbname} is not empty: it holds {found['example']}"
             + (f" and {found['things'] - 1} more" if found["things"] > 1 else ""),

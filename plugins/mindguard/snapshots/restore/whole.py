@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindguard import postgres_session
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, first_few
 from mindguard.snapshots.database_errors import described
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.constraints import add_check, set_aside
 from mindguard.snapshots.restore.load import Job, Loaded, fetch, load
-from mindguard.snapshots.restore.schema_dump import ArchiveEntry, Retried, SchemaDump, not_for_scratch
+from mindguard.snapshots.restore.schema_dump import ArchiveEntry, SchemaDump, not_for_scratch
 from mindguard.snapshots.restore.shape import create_from_manifest
 from mindguard.snapshots.restore.structure import differences
 from mindguard.snapshots.restore.target import TargetError
@@ -122,7 +122,7 @@ def _marked(conninfo: str, manifest: Manifest, progress: Callable[[str], None]) 
     try:
         yield
     except BaseException as error:
-        left = f"database {name} holds part of the snapshot now: {target.anew(name)}"
+        left = f"database {name} holds part of the snapshot now: {target.sql_to_empty(name)}"
         progress(left)
         if isinstance(error, MindGuardError):
             error.hint = "; ".join(filter(None, [error.hint, left]))
@@ -178,7 +178,7 @@ def rebuild_unmarked(
             not_proven += create_from_manifest(connection, manifest, table, *table.table_name)
             skipped.append(f"{entry}: a plain table holds its rows as they were")
         retried = dump.retry(failed, conninfo, path)
-        filled = _filled(connection, manifest, dump, _unmade(retried))
+        filled = _filled(connection, manifest, dump, retried.not_made)
         checks = set_aside(connection)
         jobs = [Job(table, identifier(*table.table_name), table.parts) for table in manifest.tables]
         computed = {TableName(**row) for row in connection.execute(statement("select_computed_tables"))}
@@ -190,12 +190,12 @@ def rebuild_unmarked(
         if manifest.large_objects:
             _create_objects(connection, manifest.large_objects, store, conninfo, connections, progress)
         progress(f"{sum(each.rows for each in loaded.values()):,} rows loaded; building indexes and constraints")
-        loose = {key.entry: key for key in dump.foreign_keys() if key.points_at not in filled}
+        dangling = {key.entry: key for key in dump.foreign_keys() if key.points_at not in filled}
         skipped += [
             f"foreign key {key.name} of {key.table}: the snapshot does not hold {'.'.join(key.points_at)}"
-            for key in loose.values()
+            for key in dangling.values()
         ]
-        without |= {*loose, *_unmade(retried)}
+        without |= {*dangling, *retried.not_made}
         with _unforced(connection):
             failed = dump.restore("post-data", programs, without=without, jobs=connections)
             again = dump.retry(failed, conninfo, path)
@@ -204,7 +204,7 @@ def rebuild_unmarked(
         denied = retried.denied | again.denied
         consequences = {*denied, *dump.depending_on(denied)}
         skipped += [
-            f"{entry}: {why}" for entry, why in (_unmade(retried) | _unmade(again)).items() if entry in consequences
+            f"{entry}: {why}" for entry, why in (retried.not_made | again.not_made).items() if entry in consequences
         ]
         not_proven += [
             f"{entry}: {why}" for entry, why in (retried.failed | again.failed).items() if entry not in consequences
@@ -212,7 +212,7 @@ def rebuild_unmarked(
         not_proven += [*retried.notes, *again.notes, *unchecked.values()]
         not_proven += _set_sequences(connection, manifest)
         seconds = time.monotonic() - began
-        without |= {*_unmade(again)}
+        without |= again.not_made.keys()
         not_proven += _differences(dump, programs, folder, without, unchecked, not_proven)
     for line in skipped:
         progress(f"left out: {line}")
@@ -270,10 +270,6 @@ def _set_sequences(connection: psycopg.Connection[dict[str, Any]], manifest: Man
     return lines
 
 
-def _unmade(retried: Retried) -> dict[ArchiveEntry, str]:
-    return retried.denied | retried.failed
-
-
 def _is_listed(entry: ArchiveEntry, manifest: Manifest) -> bool:
     """Return whether the entry is a table of the snapshot, which must not be left out quietly."""
     return any(entry.text.startswith(f"TABLE {table.name.replace('.', ' ', 1)} ") for table in manifest.tables)
@@ -326,9 +322,9 @@ def _filled(
     filled = {TableName(row["schema"], row["name"]) for row in rows}
     for table in manifest.tables:
         if table.table_name not in filled:
-            causes = dump.causes(table.table_name, failed) or list(failed)
+            causes = [f"{each}: {failed[each]}" for each in dump.causes(table.table_name, failed) or failed]
             raise TargetError(
-                f"{table.name} could not be created: {'; '.join(f'{each}: {failed[each]}' for each in causes[:3])}",
+                f"{table.name} could not be created: {first_few(causes, most=3, separator='; ')}",
                 hint="install on the target's server what it lacks, or connect as a role that may create it, "
                 "then run again in an empty database",
             )

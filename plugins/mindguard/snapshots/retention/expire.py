@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, first_few
 from mindguard.settings.snapshot import RetentionSettings
 from mindguard.snapshots.progress import Progress
 from mindguard.snapshots.retention.garbage import (
@@ -74,9 +74,8 @@ class Expired:
     def check(self) -> None:
         """Raise ExpiryIncomplete, naming the first faults, unless everything that was decided was done."""
         if self.faults:
-            more = f" (and {len(self.faults) - 3} more)" if len(self.faults) > 3 else ""
             raise ExpiryIncomplete(
-                f"expiry is not complete: {'; '.join(self.faults[:3])}{more}",
+                f"expiry is not complete: {first_few(self.faults, most=3, separator='; ')}",
                 hint="the next run tries again; nothing that a snapshot needs is gone",
             )
 

@@ -1,7 +1,7 @@
 """Garbage: the stored objects that no snapshot needs. A listing that leaves something out must not make any.
 
-docs/adr/0026 explains the three checks: what else names a manifest, how much may be garbage, and that only what was
-planned is removed.
+docs/adr/0026 explains the checks: what else names a manifest, how much may be garbage, and that only what was planned
+is removed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ROWS: set[Kind | None] = {"part", "schema"}
 
 @dataclass(frozen=True)
 class Garbage:
-    """What a run may remove besides manifests.
+    """The objects that a run may remove besides manifests.
 
     Attributes:
         objects: everything that no kept snapshot needs and that is older than the grace period.
@@ -72,7 +72,7 @@ class Needs:
         return set[str]().union(*(self._named[key] for key in keys))
 
     def of_readable(self, manifests: Iterable[str]) -> set[str]:
-        """Return the same of those manifests that can be read."""
+        """Return the keys of everything that belongs to those of these snapshots whose manifests can be read."""
         needed: set[str] = set()
         for key in manifests:
             try:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, first_few
 from mindguard.snapshots.storage.encryption import KeyMissing, Unreadable
 from mindguard.snapshots.storage.layout import MANIFEST, is_snapshot_id, time_in
 from mindguard.snapshots.storage.manifest import Manifest, ManifestInvalid
@@ -80,7 +80,7 @@ def find_snapshot(store: Store, snapshot_id: str, *, quarantined: bool = True) -
     store.encryption.require(found.keys, f"snapshot {found.snapshot_id}")
     if found.quarantined_for and not quarantined:
         raise SnapshotQuarantined(
-            f"snapshot {found.snapshot_id} is quarantined: {'; '.join(found.quarantined_for)}",
+            f"snapshot {found.snapshot_id} is quarantined: {first_few(found.quarantined_for, separator='; ')}",
             hint="choose `latest`, the newest good one, or accept it as it is (--quarantined, or the form's switch)",
         )
     return found

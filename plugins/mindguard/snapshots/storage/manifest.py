@@ -235,7 +235,8 @@ class Manifest(_Record):
             manifest = cls.model_validate(body)
         except ValidationError as error:
             fault = error.errors()[0]
-            raise ManifestInvalid(f"manifest {origin}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+            # The original error quotes what it was given, such as the keys at which a table is cut.
+            raise ManifestInvalid(f"manifest {origin}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
         manifest.check_sums(origin)
         return manifest
 

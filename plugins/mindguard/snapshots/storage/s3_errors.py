@@ -6,15 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, one_line
 from mindguard.fetch import FetchFailed
 from mindguard.snapshots.storage.encryption import Unreadable
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
-
-
-_QUOTED = 300  # characters of what a store says
 
 
 class StoreError(MindGuardError):
@@ -71,7 +68,7 @@ def explained(doing: str, *, bucket: str, locking: bool) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise _refusal(doing, error, bucket, locking=locking) from error
+        raise _refusal(doing, error, bucket, locking=locking) from None
     except FetchFailed as error:
         raise NoAnswer(
             f"cannot {doing}: {error.message}", hint="the store or the network is too slow: run again when it works"
@@ -83,14 +80,14 @@ def explained(doing: str, *, bucket: str, locking: bool) -> Iterator[None]:
     except ForeignAnswer as error:
         raise ForeignAnswer(f"cannot {doing}: {error.message}") from error
     except (ResponseParserError, LookupError, TypeError, ValueError) as error:
-        # It is no XML, has a time that is none, or lacks what every such answer has.
+        # It is not XML, has a malformed time, or lacks what every such answer has. The error can quote all of it.
         raise StoreFault(
             f"cannot {doing}: the store's answer cannot be understood ({type(error).__name__})",
             hint="the store itself, or a proxy before it, has a fault: run again when it works again",
-        ) from error
+        ) from None
 
 
-def _missing_right(doing: str) -> str:
+def _right_to(doing: str) -> str:
     if doing.startswith("list uploads"):
         return "s3:ListBucketMultipartUploads, which only expiry needs"
     if doing.startswith("find out"):
@@ -99,7 +96,7 @@ def _missing_right(doing: str) -> str:
     return f"the right to put, get and list under this prefix{more}"
 
 
-def _without_it(doing: str) -> str:
+def _hint_without_request(doing: str) -> str:
     if doing.startswith("write"):
         return "set snapshot.sse: null if the store has no server-side encryption"
     more = "; let a lifecycle rule abort unfinished uploads" if doing.startswith("list uploads") else ""
@@ -108,7 +105,7 @@ def _without_it(doing: str) -> str:
 
 def _refusal(doing: str, error: ClientError, bucket: str, *, locking: bool) -> StoreError:
     response: Any = error.response
-    code = str(response.get("Error", {}).get("Code", "unknown"))[:_QUOTED]
+    code = one_line(str(response.get("Error", {}).get("Code", "unknown")))
     # Only the answer to a HEAD request has no body; any other 404 without S3's own code is not the store's.
     missing = {"NoSuchKey", "NoSuchVersion", "NoSuchUpload"}
     asks_for_one = not error.operation_name.startswith("List")
@@ -122,7 +119,7 @@ def _refusal(doing: str, error: ClientError, bucket: str, *, locking: bool) -> S
     trouble = "the store itself has a fault: run again when it works again"
     hints = {
         "NoSuchBucket": f"create the bucket {bucket}, or correct snapshot.bucket in the settings",
-        "AccessDenied": f"give the connection's key {_missing_right(doing)}",
+        "AccessDenied": f"give the connection's key {_right_to(doing)}",
         "InvalidAccessKeyId": "correct the access key of the backup connection",
         "SignatureDoesNotMatch": "correct the secret key of the backup connection",
         "ExpiredToken": renew,
@@ -130,10 +127,10 @@ def _refusal(doing: str, error: ClientError, bucket: str, *, locking: bool) -> S
         "400": f"if it worked before, {renew}",
         "403": f"if it worked before, {renew}; else give its key the right to get objects under this prefix",
         **dict.fromkeys(("InternalError", "ServiceUnavailable", "SlowDown", "500", "502", "503", "504"), trouble),
-        "NotImplemented": _without_it(doing),
+        "NotImplemented": _hint_without_request(doing),
     }
     if locking:
         hints["InvalidRequest"] = "set snapshot.object_lock: null, unless the bucket has object lock enabled"
-    message = " ".join(str(response.get("Error", {}).get("Message", "")).split())[:_QUOTED]
+    message = one_line(" ".join(str(response.get("Error", {}).get("Message", "")).split()))
     kinds = {"InternalError": StoreFault, "500": StoreFault, "NotImplemented": NotImplementedByStore}
     return kinds.get(code, StoreError)(f"cannot {doing}: {code} {message}".rstrip(), hint=hints.get(code, ""))

@@ -255,7 +255,8 @@ class Store:
             found = self.digest(key, expected=written)
         except ObjectMissing as error:
             raise StoreError(
-                f"the store accepted {key} and does not have it", hint="do not use this store, or run again"
+                f"the store accepted {key} and does not have it",
+                hint="run again; if it happens again, do not use this store",
             ) from error
         if found != written:
             raise StoreError(f"the store returns {found} for {key}, {written} were written", hint="run again")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, first_few
 from mindguard.snapshots.progress import Step
 from mindguard.snapshots.storage.encryption import Unreadable
 from mindguard.snapshots.storage.manifest import Manifest, Part, StoredObject, Table
@@ -46,9 +46,8 @@ class Verified:
     def check(self) -> None:
         """Raise SnapshotDamaged, naming the first faults, unless the snapshot is whole."""
         if self.faults:
-            more = f" (and {len(self.faults) - 3} more)" if len(self.faults) > 3 else ""
             raise SnapshotDamaged(
-                f"snapshot {self.snapshot_id} is damaged: {'; '.join(self.faults[:3])}{more}",
+                f"snapshot {self.snapshot_id} is damaged: {first_few(self.faults, most=3, separator='; ')}",
                 hint="keep it for analysis and take a new one now: mindguard snapshot take",
             )
 

@@ -187,7 +187,7 @@ def test_an_unfit_server_or_database_is_refused(facts: dict[str, Any], message: 
     [
         (psycopg.errors.InvalidPassword("no\nmore"), "no – correct the password of the connection"),
         (psycopg.errors.InsufficientPrivilege("no"), "no – GRANT pg_read_all_data to the connection's role"),
-        (psycopg.errors.LockNotAvailable("no"), "no – a lock was held for 10 s, probably by a migration; run again"),
+        (psycopg.errors.LockNotAvailable("no"), "no – a lock was held longer than snapshot.lock_timeout_s"),
         (
             psycopg.errors.InsufficientPrivilege("x", info={DiagnosticField.SOURCE_FUNCTION: b"check_enable_rls"}),
             "row-level security would hide rows: x",
@@ -196,6 +196,7 @@ def test_an_unfit_server_or_database_is_refused(facts: dict[str, Any], message: 
             psycopg.OperationalError("\n"),
             "the database failed: OperationalError – check that it is up and reachable from here",
         ),
+        (psycopg.errors.DiskFull("no"), "the database failed: no – run again when the source's server works again"),
         (psycopg.errors.WrongObjectType("no"), "the database refused: no"),
     ],
 )

@@ -94,7 +94,7 @@ def test_a_failure_of_pg_restore_itself_is_an_error(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found", "equal"),
+    ("expected", "found", "equal"),
     [
         (
             "CHECK (((v)::text = ANY ((ARRAY['a'::character varying, 'b'::character varying])::text[])))",
@@ -111,5 +111,5 @@ def test_a_failure_of_pg_restore_itself_is_an_error(tmp_path: Path, monkeypatch:
         ),
     ],
 )
-def test_sql_that_the_server_writes_in_two_ways_is_equal(wanted: str, found: str, *, equal: bool) -> None:
-    assert _equal("TABLE public t", wanted, found) == equal
+def test_sql_that_the_server_writes_in_two_ways_is_equal(expected: str, found: str, *, equal: bool) -> None:
+    assert _equal("TABLE public t", expected, found) == equal

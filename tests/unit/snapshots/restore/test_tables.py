@@ -41,6 +41,16 @@ def test_an_unclear_or_unknown_name_is_refused(name: str, why: str, manifest: Ma
         choose_tables(manifest, [name])
 
 
+def test_an_error_names_only_the_first_of_many_tables(manifest: Manifest) -> None:
+    many = [manifest.tables[0].model_copy(update={"name": f"{s}.t{n}"}) for n in range(300) for s in ("a", "b")]
+    manifest = manifest.model_copy(update={"tables": tuple(many)})
+    with pytest.raises(RestoreRefused, match=r"it has a.t0, b.t0, a.t1, b.t1, a.t2, and 595 more$"):
+        choose_tables(manifest, ["v"])
+    nobody: Any = None
+    with pytest.raises(RestoreRefused, match="two tables called t0, t1, t10, t100, t101, and 295 more"):
+        tables._plan(nobody, manifest, RestoreRequest())
+
+
 @pytest.mark.parametrize(
     ("request_", "why"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -190,6 +191,14 @@ def test_a_signed_manifest_that_breaks_the_format_is_refused_with_the_place(chan
     change(broken)
     assert place in refusal(signed(broken))
     assert not SCHEMA.is_valid(json.loads(signed(broken))) or "timezone" in place
+
+
+def test_a_traceback_of_a_refusal_shows_no_key_of_a_row() -> None:
+    changed = body()
+    changed["tables"][0]["parts"][0] |= {"lower": ["patient-4711"]}
+    with pytest.raises(ManifestInvalid) as caught:
+        read(signed(changed))
+    assert "patient-4711" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(

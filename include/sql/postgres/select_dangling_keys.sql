@@ -1,7 +1,7 @@
 -- Foreign keys of these tables that refer to a table outside of them, or outside of their partitions and children.
 with recursive held as (
-    select wanted.oid as member
-    from unnest(%(tables)s::oid[]) as wanted (oid)
+    select requested.oid as member
+    from unnest(%(tables)s::oid[]) as requested (oid)
     union
     select i.inhrelid as member
     from held
