@@ -169,7 +169,7 @@ def drill(
         raise NotAllProven(
             f"all values of {manifest.snapshot_id} are proven, but a database that is rebuilt from it differs: "
             + first_few(lines, separator="; "),
-            hint="correct it in the source, or know what to do by hand after a restore; the proof lists all",
+            hint="correct it in the source, or note what to do by hand after a restore; the proof lists all",
         )
     return proof
 

@@ -37,10 +37,11 @@ def parse_where(pairs: Sequence[str]) -> dict[str, tuple[str, ...]]:
         RestoreRefused: a pair has no `=`, or nothing before it.
     """
     where: dict[str, tuple[str, ...]] = {}
-    for pair in pairs:
+    for number, pair in enumerate(pairs, 1):
         column, separator, value = pair.partition("=")
         if not (column and separator):
-            raise RestoreRefused(f"{pair!r} is not COLUMN=VALUE", hint="for instance user_id=42")
+            # It is not quoted: it may be a value that identifies a person.
+            raise RestoreRefused(f"condition {number} is not COLUMN=VALUE", hint="for instance user_id=42")
         where[column] = (*where.get(column, ()), value)
     return where
 

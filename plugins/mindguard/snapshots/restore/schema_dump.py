@@ -315,7 +315,7 @@ class SchemaDump:
                     connection.execute(statement("set_function_path", function=raw(row["function"])))
                 connection.execute(statements.encode())
                 for row in rows:
-                    connection.execute(statement("reset_function_path", function=raw(row["function"])))
+                    connection.execute(statement("drop_function_path", function=raw(row["function"])))
         except psycopg.Error as error:
             if target.is_about_server(error):
                 raise

@@ -56,7 +56,7 @@ def test_an_error_names_only_the_first_of_many_tables(manifest: Manifest) -> Non
     [
         (RestoreRequest(), "two tables called t – restore them one after the other"),
         (RestoreRequest(("u",), ("id=1",), swap=True), "a swap with chosen rows would lose all others"),
-        (RestoreRequest(("u",), ("id",)), "'id' is not COLUMN=VALUE"),
+        (RestoreRequest(("u",), ("id",)), "condition 1 is not COLUMN=VALUE"),
     ],
 )
 def test_a_contradictory_request_is_refused_before_the_target_is_asked(
