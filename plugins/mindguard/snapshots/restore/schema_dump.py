@@ -39,6 +39,7 @@ _FOREIGN_KEY = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 # SQLSTATEs that mean that the object exists already, as schema public does.
+_WRONG_OBJECT_TYPE = "42809"
 _EXISTS_ALREADY = {"42P06", "42P07", "42710", "42723"}
 
 _NOT_FOR_SCRATCH = {
@@ -259,6 +260,8 @@ class SchemaDump:
                 raise
             if error.sqlstate in _EXISTS_ALREADY:
                 return
+            if entry.is_a("TABLE ATTACH") and error.sqlstate == _WRONG_OBJECT_TYPE:
+                return  # it is a partition already; if it is not, the comparison of the schemas says so
             if error.sqlstate == "42501":
                 retried.denied[entry] = described(error)
             elif target.is_about_rows(error):
