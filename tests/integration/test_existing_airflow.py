@@ -101,7 +101,7 @@ def bare_airflow(
         family = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGINT)  # to all of them, as a terminal's Ctrl-C
         with suppress(subprocess.TimeoutExpired):
-            process.wait(60)
+            process.wait(15)
         process.kill()
         process.wait()
         _, left = psutil.wait_procs(family, timeout=5)

@@ -236,7 +236,7 @@ def test_a_lock_held_by_a_migration_is_named(database: str, store: Store, monkey
     with psycopg.connect(database) as migration:
         migration.execute("lock table public.t in access exclusive mode")
         with pytest.raises(MindGuardError, match=r"probably by a migration|max_age_minutes"):
-            take(database, store, max_age_minutes=1)
+            take(database, store, lock_timeout_s=1)
 
 
 def test_a_store_object_that_is_there_already_is_never_overwritten(database: str, store: Store) -> None:
