@@ -17,7 +17,7 @@ from mindguard.snapshots.export.reuse import Reuse
 from mindguard.snapshots.export.source import Chosen, open_source
 from mindguard.snapshots.progress import Progress
 from mindguard.snapshots.storage import manifest
-from mindguard.snapshots.storage.catalog import id_of, left_out, newest_snapshot, read_manifest
+from mindguard.snapshots.storage.catalog import find_unlisted, id_of, newest_snapshot, read_manifest
 from mindguard.snapshots.storage.encryption import KeyMissing, KeyRingInvalid, Unreadable, sealed_with
 from mindguard.snapshots.storage.layout import run_of
 from mindguard.snapshots.storage.manifest import Manifest, ManifestInvalid
@@ -200,11 +200,8 @@ def _refuse_left_out(store: Store) -> None:
         StoreError: there is an earlier snapshot, with which the gate would have to compare.
     """
     manifests = store.manifest_keys()
-    if found := left_out(store, store.listing(), manifests).difference(store.manifest_keys()):
-        raise StoreError(
-            f"the store has {min(found)}, but its listings leave it out",
-            hint="the store has a fault: take a snapshot when it is repaired",
-        )
+    hint = "the store has a fault: take a snapshot when it is repaired"
+    find_unlisted(store, store.listing(), manifests, refuse=lambda wrong: StoreError(wrong, hint=hint))
 
 
 def publish(snapshot: Manifest, store: Store, zone: ZoneInfo) -> str:

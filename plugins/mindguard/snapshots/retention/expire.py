@@ -22,13 +22,13 @@ from mindguard.snapshots.retention.garbage import (
     THREADS,
     Garbage,
     Needs,
-    find_unlisted,
+    hidden_manifest,
     listed_manifests,
     plan_garbage,
 )
 from mindguard.snapshots.retention.holds import held_for, versions_of
 from mindguard.snapshots.retention.rules import Decision, Kept, plan_expiry
-from mindguard.snapshots.storage.catalog import id_of, proven, read_manifest
+from mindguard.snapshots.storage.catalog import find_unlisted, id_of, proven, read_manifest
 from mindguard.snapshots.storage.encryption import Unreadable
 from mindguard.snapshots.storage.layout import Layout
 from mindguard.snapshots.storage.manifest import ManifestInvalid
@@ -132,7 +132,7 @@ def expire_snapshots(
     listed = store.listing(versions=True)
     snapshots = kept_snapshots(store)
     manifests = {each.key for each in snapshots} | listed_manifests(listed) | {*store.manifest_keys()}
-    manifests |= find_unlisted(store, listed, manifests)
+    manifests |= find_unlisted(store, listed, manifests, refuse=hidden_manifest)
     decisions = plan_expiry(snapshots, now=now, store_now=store_now, retention=retention)
     expired = Expired(decisions, applied=apply)
     expired.foreign = sorted({each.key for each in listed if store.layout.kind(each.key) is None})

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mindguard.snapshots.retention.rules import ExpiryRefused
-from mindguard.snapshots.storage.catalog import left_out, read_manifest
+from mindguard.snapshots.storage.catalog import read_manifest
 from mindguard.snapshots.storage.encryption import Unreadable
 from mindguard.snapshots.storage.layout import MANIFEST, Kind, Layout
 from mindguard.snapshots.storage.manifest import ManifestInvalid
@@ -94,24 +94,11 @@ def listed_manifests(listed: Iterable[Listed]) -> set[str]:
     return {key for key, each in newest.items() if MANIFEST.search(key) and not each.marker}
 
 
-def find_unlisted(store: Store, listed: Iterable[Listed], manifests: set[str]) -> set[str]:
-    """Look up, without a listing, the manifests of all snapshots that any stored object was written for.
-
-    Returns:
-        The keys of manifests that were published in the meantime.
-
-    Raises:
-        ExpiryRefused: a manifest exists that the listings leave out.
-    """
-    found = left_out(store, listed, manifests)
-    if not found:
-        return found
-    if hidden := found.difference(store.manifest_keys()):
-        raise ExpiryRefused(
-            f"the store has {min(hidden)}, but its listings leave it out",
-            hint="the store has a fault, and may leave out more: snapshots must not expire until it is repaired",
-        )
-    return found
+def hidden_manifest(wrong: str) -> ExpiryRefused:
+    """Return the refusal for a manifest that the listings leave out."""
+    return ExpiryRefused(
+        wrong, hint="the store has a fault, and may leave out more: snapshots must not expire until it is repaired"
+    )
 
 
 def plan_garbage(

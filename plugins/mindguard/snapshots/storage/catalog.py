@@ -179,24 +179,32 @@ def _proof_keys(store: Store) -> list[str]:
     return [key for key in store.keys("snapshots/") if key.endswith(_PROOF)]
 
 
-def left_out(store: Store, listed: Iterable[Listed], manifests: Collection[str]) -> set[str]:
-    """Return the keys of manifests that exist and are not known, of all snapshots that any object was written for.
-
-    They are looked up without a listing. Either the store's listings leave them out, or they have just been published.
+def find_unlisted(
+    store: Store, listed: Iterable[Listed], manifests: Collection[str], *, refuse: Callable[[str], MindGuardError]
+) -> set[str]:
+    """Look up, without a listing, the manifests of all snapshots that any stored object was written for.
 
     Args:
         store: where the snapshots are.
         listed: objects whose keys tell which snapshot they were written for.
         manifests: keys of all manifests that are known.
+        refuse: makes the error from what is wrong.
+
+    Returns:
+        The keys of manifests that were published in the meantime.
 
     Raises:
+        MindGuardError: what `refuse` makes, if a manifest exists that the listings leave out.
         StoreError: the store could not be asked.
     """
     known = {id_of(key) for key in manifests}
     ids = {store.layout.written_for(each.key) for each in listed if not each.marker} - known
     asked = [key for each in ids if each for key in store.layout.possible_manifest_keys(each)]
     with ThreadPoolExecutor(_THREADS, "look-up") as pool:
-        return {key for key, head in zip(asked, pool.map(store.head, asked), strict=True) if head}
+        found = {key for key, head in zip(asked, pool.map(store.head, asked), strict=True) if head}
+    if found and (hidden := found.difference(store.manifest_keys())):
+        raise refuse(f"the store has {min(hidden)}, but its listings leave it out")
+    return found
 
 
 def newest_snapshot(
