@@ -11,6 +11,7 @@ from mindguard.settings.snapshot import TableSettings
 from mindguard.snapshots.export.source import Chosen, SourceSnapshot, open_source
 from mindguard.snapshots.export.source_errors import SourceError
 from mindguard.snapshots.export.source_table import SourceTable
+from mindguard.snapshots.storage.manifest import as_arrays
 from mindguard.sql import statement
 
 if TYPE_CHECKING:
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
 
 def rights(connection: Connection, tables: Sequence[TableSettings]) -> dict[str, dict[str, Any]]:
     """Return what this connection's role may do with each of the tables that exists, by the table's name."""
-    names = [table.name.partition(".") for table in tables]
-    values = {"schemas": [schema for schema, _, _ in names], "relations": [name for _, _, name in names]}
-    return {row["name"]: row for row in connection.execute(statement("select_rights"), values)}
+    names = as_arrays(table.name for table in tables)
+    return {row["name"]: row for row in connection.execute(statement("select_rights"), names)}
 
 
 def examine_tables(

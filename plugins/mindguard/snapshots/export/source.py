@@ -160,12 +160,10 @@ class SourceSnapshot:
             ColumnMissing: a table has no column `part_by`.
             SourceError: the role may not read a table, or its rows cannot be taken and restored as asked.
         """
-        names = [each.name.partition(".") for each in chosen]
         found = {
             f"{row['schema']}.{row['name']}": row
             for row in self._connection.execute(
-                statement("select_table"),
-                {"schemas": [schema for schema, _, _ in names], "relations": [name for _, _, name in names]},
+                statement("select_table"), manifest.as_arrays(each.name for each in chosen)
             )
         }
         for each in chosen:
@@ -658,10 +656,8 @@ def _lock(connection: psycopg.Connection[dict[str, Any]], chosen: Sequence[Chose
 
     if not chosen:
         return
-    names = [each.name.partition(".") for each in chosen]
     found = connection.execute(
-        statement("select_lockable"),
-        {"schemas": [schema for schema, _, _ in names], "relations": [name for _, _, name in names]},
+        statement("select_lockable"), manifest.as_arrays(each.name for each in chosen)
     ).fetchall()
     connection.rollback()
     inherited = {each.name: each.inherited for each in chosen}

@@ -10,7 +10,7 @@ from mindguard.snapshots.database_errors import cause, described
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.constraints import LEFT_OUT, add_not_null, count_shared, drop_not_null
 from mindguard.snapshots.restore.target import RestoreRefused
-from mindguard.snapshots.storage.manifest import Column, Manifest, Sequence, Table
+from mindguard.snapshots.storage.manifest import Column, Manifest, Sequence, Table, as_arrays
 from mindguard.sql import fragment, identifier, joined, literal, raw, statement
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ class Live:
 
 def find_live(connection: psycopg.Connection[dict[str, Any]], table: Table) -> Live | None:
     """Return the live table, or None if there is none."""
-    schema, name = table.table_name
-    found = connection.execute(statement("select_table"), {"schemas": [schema], "relations": [name]}).fetchone()
+    found = connection.execute(statement("select_table"), as_arrays([table.name])).fetchone()
     if not found:
         return None
     columns = connection.execute(statement("select_columns"), {"tables": [found["oid"]]}).fetchall()

@@ -20,7 +20,7 @@ from mindguard.snapshots.restore.schema_dump import ArchiveEntry, SchemaDump, no
 from mindguard.snapshots.restore.shape import create_from_manifest
 from mindguard.snapshots.restore.structure import differences
 from mindguard.snapshots.restore.target import TargetError
-from mindguard.snapshots.storage.manifest import Manifest, Table, TableName
+from mindguard.snapshots.storage.manifest import Manifest, Table, TableName, as_arrays
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.tempdisk import temporary_folder
 from mindguard.sql import identifier, literal, raw, statement
@@ -314,11 +314,7 @@ def _filled(
     Raises:
         TargetError: a table of the snapshot could not be created.
     """
-    names = [table.table_name for table in manifest.tables]
-    rows = connection.execute(
-        statement("select_members"),
-        {"schemas": [each.schema for each in names], "relations": [each.name for each in names]},
-    )
+    rows = connection.execute(statement("select_members"), as_arrays(table.name for table in manifest.tables))
     filled = {TableName(row["schema"], row["name"]) for row in rows}
     for table in manifest.tables:
         if table.table_name not in filled:

@@ -81,6 +81,12 @@ class TableName(NamedTuple):
     name: str
 
 
+def as_arrays(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return names of the form `schema.table` as the two arrays that the statements for many tables bind."""
+    parts = [name.partition(".") for name in names]
+    return {"schemas": [schema for schema, _, _ in parts], "relations": [relation for _, _, relation in parts]}
+
+
 class Table(_Record):
     """One table of the snapshot; its rows are those of its parts, each exactly once."""
 
