@@ -29,6 +29,22 @@ identities as (
     where a.attrelid = {oid} and a.attidentity <> ''
 ),
 
+renamed as (
+    select
+        'index' as kind,
+        c.oid,
+        c.relname::text as old_name
+    from pg_index as i
+    inner join pg_class as c on i.indexrelid = c.oid
+    where i.indrelid = {oid}
+    union all
+    select
+        'sequence' as kind,
+        i.oid,
+        i.old_name::text
+    from identities as i
+),
+
 foreign_keys as (
     select
         k.conname as name,
@@ -62,27 +78,14 @@ from (
     select
         3,
         format(
-            'alter index %s rename to %I', i.indexrelid::regclass,
+            'alter %s %s rename to %I', r.kind, r.oid::regclass,
             case
-                when octet_length(c.relname::text) <= {room} then c.relname
+                when octet_length(r.old_name) <= {room} then r.old_name
                 -- Names that are cut must not become equal. A character has up to four bytes.
-                else left(c.relname, ({room} - 9) / 4) || '_' || left(md5(c.relname), 8)
+                else left(r.old_name, ({room} - 9) / 4) || '_' || left(md5(r.old_name), 8)
             end || {suffix}
         )
-    from pg_index as i
-    inner join pg_class as c on i.indexrelid = c.oid
-    where i.indrelid = {oid}
-    union all
-    select
-        3,
-        format(
-            'alter sequence %s rename to %I', i.oid::regclass,
-            case
-                when octet_length(i.old_name::text) <= {room} then i.old_name
-                else left(i.old_name, ({room} - 9) / 4) || '_' || left(md5(i.old_name), 8)
-            end || {suffix}
-        )
-    from identities as i
+    from renamed as r
     union all
     select
         4,
