@@ -17,6 +17,7 @@ from devstack.stack import Stack
 from mindguard.connections import Connection, from_environment
 from mindguard.snapshots.storage.store import Store
 from tests.integration.delivery_site import Site, delivery_site
+from tests.integration.restoring import empty_database
 from tests.sandbox import Running
 
 
@@ -76,6 +77,19 @@ def fresh_database(stack: Stack) -> Iterator[str]:
     admin("CREATE DATABASE {} OWNER mindguard_app_owner")
     yield stack.postgres_conninfo("mindguard_app_owner", name)
     admin("DROP DATABASE {} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty(stack: Stack) -> Iterator[str]:
+    """Connection string of a new, empty database to restore into."""
+    with empty_database(stack) as conninfo:
+        yield conninfo
+
+
+@pytest.fixture
+def scratch(stack: Stack) -> str:
+    """The connection that drills work on."""
+    return stack.postgres_conninfo("mindguard_drill")
 
 
 @pytest.fixture

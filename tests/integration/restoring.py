@@ -44,6 +44,11 @@ def snapshot(conninfo: str, store: Store, *tables: str | dict[str, Any], **more:
     return take(conninfo, store, tables=named, **more).manifest
 
 
+def as_superuser(stack: Stack, conninfo: str) -> str:
+    """Return the superuser's connection string to the same database of the stack."""
+    return stack.postgres_conninfo("postgres", str(psycopg.conninfo.conninfo_to_dict(conninfo)["dbname"]))
+
+
 def as_settings(quoted_name: str) -> dict[str, Any]:
     """Return the settings of a hostile or odd table; of the one that has a child, only its own rows are taken."""
     name = quoted_name.replace('"', "")

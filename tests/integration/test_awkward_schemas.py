@@ -25,25 +25,8 @@ from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault, 
 from mindguard.snapshots.restore.whole import plan_rebuild, rebuild
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.store import Store
-from tests.integration.restoring import NOW, as_text, empty_database, run, snapshot
+from tests.integration.restoring import NOW, as_superuser, as_text, run, snapshot
 from tests.stored_objects import remove
-
-
-@pytest.fixture
-def scratch(stack: Stack) -> str:
-    """The connection that drills work on."""
-    return stack.postgres_conninfo("mindguard_drill")
-
-
-@pytest.fixture
-def empty(stack: Stack) -> Iterator[str]:
-    with empty_database(stack) as conninfo:
-        yield conninfo
-
-
-def as_superuser(stack: Stack, conninfo: str) -> str:
-    return stack.postgres_conninfo("postgres", str(psycopg.conninfo.conninfo_to_dict(conninfo)["dbname"]))
-
 
 FACTOR = (
     "create table factor (f int); insert into factor values (2);"

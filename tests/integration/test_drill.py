@@ -26,7 +26,7 @@ from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.proof import Proof
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import verify_snapshot
-from tests.integration.restoring import NOW, empty_database, fingerprints, run, snapshot
+from tests.integration.restoring import NOW, as_superuser, empty_database, fingerprints, run, snapshot
 from tests.stored_objects import copy_objects, flipped, overwrite, remove
 
 TABLES = """
@@ -39,12 +39,6 @@ insert into child (parent, w) select i, repeat('w', 20) from generate_series(1, 
 alter table parent force row level security; alter table parent enable row level security;
 create policy none on parent using (false);
 """
-
-
-@pytest.fixture
-def scratch(stack: Stack) -> str:
-    """The connection that drills work on."""
-    return stack.postgres_conninfo("mindguard_drill")
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +56,6 @@ def original(stack: Stack) -> tuple[Manifest, Store]:
 def manifest(original: tuple[Manifest, Store], store: Store) -> Manifest:
     copy_objects(original[1], store)
     return original[0]
-
-
-def as_superuser(stack: Stack, conninfo: str) -> str:
-    """Forced row-level security binds the tables' owner."""
-    return stack.postgres_conninfo("postgres", str(psycopg.conninfo.conninfo_to_dict(conninfo)["dbname"]))
 
 
 def drill_databases(stack: Stack) -> list[tuple[Any, ...]]:

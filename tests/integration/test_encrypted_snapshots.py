@@ -63,11 +63,6 @@ def vault(stack: Stack, bucket: str) -> Bucket:
 
 
 @pytest.fixture
-def scratch(stack: Stack) -> str:
-    return stack.postgres_conninfo("mindguard_drill")
-
-
-@pytest.fixture
 def database(fresh_database: str) -> str:
     """A table of several parts whose names and values are easy to find, and one that never changes."""
     run(

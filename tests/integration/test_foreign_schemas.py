@@ -15,7 +15,7 @@ from mindguard.snapshots.restore.drill import Unrestorable, drill
 from mindguard.snapshots.restore.whole import rebuild
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import verify_snapshot
-from tests.integration.restoring import NOW, empty_database, run, snapshot
+from tests.integration.restoring import NOW, as_superuser, empty_database, run, snapshot
 
 PARTED = (
     "create table parted (id int, v text) partition by list (id);"
@@ -26,10 +26,6 @@ INHERITED = (
     "create table m (id int, v text); create table m1 (more int) inherits (m); create table m2 () inherits (m1);"
     "insert into m1 values (1, 'x', 7); insert into m2 values (2, 'y', 8);"
 )
-
-
-def superuser(stack: Stack, conninfo: str) -> str:
-    return stack.postgres_conninfo("postgres", str(psycopg.conninfo.conninfo_to_dict(conninfo)["dbname"]))
 
 
 REFUSED = {
@@ -110,7 +106,7 @@ def test_a_partition_whose_rows_are_in_another_database_is_refused(
 ) -> None:
     run(fresh_database, PARTED)
     run(
-        superuser(stack, fresh_database),
+        as_superuser(stack, fresh_database),
         "create extension postgres_fdw; create server elsewhere foreign data wrapper postgres_fdw",
         "create foreign table away partition of parted for values in (3) server elsewhere",
     )
@@ -121,7 +117,7 @@ def test_a_partition_whose_rows_are_in_another_database_is_refused(
 
 def test_a_table_that_an_extension_fills_is_refused(fresh_database: str, store: Store, stack: Stack) -> None:
     run(fresh_database, "create table filled (id int)")
-    run(superuser(stack, fresh_database), "create extension citext; alter extension citext add table filled")
+    run(as_superuser(stack, fresh_database), "create extension citext; alter extension citext add table filled")
     with pytest.raises(SourceError, match=r"^public\.filled belongs to extension citext, which fills it itself"):
         snapshot(fresh_database, store, "public.filled")
 
@@ -154,14 +150,14 @@ def test_whatever_feeds_a_table_goes_on_after_its_rows(fresh_database: str, stor
 def test_many_sequences_are_read_and_a_far_one_without_rights_is_no_obstacle(
     fresh_database: str, store: Store, stack: Stack
 ) -> None:
-    with psycopg.connect(superuser(stack, fresh_database)) as connection:
+    with psycopg.connect(as_superuser(stack, fresh_database)) as connection:
         connection.execute("create schema closed; create sequence closed.secret")
         connection.execute("do $$ begin for i in 1..1100 loop execute 'create sequence s' || i; end loop; end $$")
         connection.execute("grant select on all sequences in schema public to mindguard_app_owner")
     run(fresh_database, "create table t (id int)")
     manifest = snapshot(fresh_database, store, "public.t")
     assert len(manifest.sequences) == 1100
-    run(superuser(stack, fresh_database), "revoke select on sequence s7 from mindguard_app_owner")
+    run(as_superuser(stack, fresh_database), "revoke select on sequence s7 from mindguard_app_owner")
     with pytest.raises(SourceError, match="permission denied for sequence s7 – GRANT pg_read_all_data"):
         snapshot(fresh_database, store, "public.t")
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from devstack.stack import Stack
@@ -17,23 +15,7 @@ from mindguard.snapshots.restore.whole import rebuild
 from mindguard.snapshots.storage.catalog import proven
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.store import Store
-from tests.integration.restoring import NOW, empty_database, run, snapshot
-
-
-@pytest.fixture
-def scratch(stack: Stack) -> str:
-    """The connection that drills work on."""
-    return stack.postgres_conninfo("mindguard_drill")
-
-
-@pytest.fixture
-def empty(stack: Stack) -> Iterator[str]:
-    with empty_database(stack) as conninfo:
-        yield conninfo
-
-
-def as_superuser(stack: Stack, conninfo: str) -> str:
-    return stack.postgres_conninfo("postgres", str(psycopg.conninfo.conninfo_to_dict(conninfo)["dbname"]))
+from tests.integration.restoring import NOW, as_superuser, empty_database, run, snapshot
 
 
 def partitioned(levels: int, leaves: int) -> str:

@@ -29,12 +29,6 @@ from tests.integration.restoring import as_settings, as_text, empty_database, fi
 SMALL_TABLES = {name: ODD_TABLES[name] for name in ('public."表 with space"', "public.wide")}
 
 
-@pytest.fixture
-def empty(stack: Stack) -> Iterator[str]:
-    with empty_database(stack) as conninfo:
-        yield conninfo
-
-
 @pytest.mark.parametrize("wide_bytes", [WIDE_BYTES, 1, 400], ids=["as CSV", "one by one", "by turns"])
 def test_hostile_values_and_odd_tables_come_back_equal(
     wide_bytes: int, fresh_database: str, empty: str, store: Store, monkeypatch: pytest.MonkeyPatch
