@@ -207,12 +207,55 @@ def test_a_large_object_that_has_changed_is_not_proven(fresh_database: str, stor
         )
 
 
-def test_a_value_that_is_too_long_is_refused(fresh_database: str, store: Store) -> None:
-    run(fresh_database, "create table t (id int, v text); insert into t values (1, repeat('x', 260000000))")
-    with pytest.raises(SourceError, match=r"^public\.t has a value of 260 MB; above 256 MB, taking or restoring"):
+@pytest.mark.parametrize(
+    ("type_name", "value"),
+    [
+        ("text", "repeat('x', 65000000)"),
+        ("varchar", "repeat('x', 65000000)"),
+        ("bytea", "repeat('x', 65000000)::bytea"),
+        ("json", "to_json(repeat('x', 65000000))"),
+        ("jsonb", "to_jsonb(repeat('x', 65000000))"),
+        ("int[]", "array_fill(1234567890, array[6000000])"),
+        ("short[]", "array_fill('x'::short, array[33000000])"),
+        ("bit varying", "repeat('1', 65000000)::varbit"),
+        ("pair", "row(1, repeat('x', 65000000))::pair"),
+    ],
+)
+def test_a_row_that_is_too_large_is_refused(fresh_database: str, store: Store, type_name: str, value: str) -> None:
+    run(
+        fresh_database,
+        "create domain short as text check (length(value) < 2); create type pair as (number int, note text)",
+        f"create table t (id int, v {type_name})",
+        f"insert into t values (1, {value})",
+    )
+    with pytest.raises(SourceError, match=r"^public\.t has a row of 6\d MB or more; above 64 MB, taking or restoring"):
         snapshot(fresh_database, store, "public.t")
-    run(fresh_database, "update t set v = repeat('x', 1000)")
+    run(fresh_database, "update t set v = null")
     assert snapshot(fresh_database, store, "public.t").rows == 1
+
+
+def test_the_largest_row_comes_back_and_a_larger_one_is_refused(fresh_database: str, empty: str, store: Store) -> None:
+    run(
+        fresh_database,
+        "create table t (id int, a text, b text, c bytea)",
+        "insert into t values (1, repeat('x', 30000000), repeat('y', 30000000), repeat('z', 3000000)::bytea)",
+    )
+    rebuild(snapshot(fresh_database, store, "public.t"), store, empty)
+    content = "select id, md5(a), md5(b), md5(c) from t"
+    assert run(empty, content) == run(fresh_database, content)
+    run(fresh_database, "update t set c = repeat('z', 5000000)::bytea")
+    with pytest.raises(SourceError, match=r"^public\.t has a row of 65 MB or more"):
+        snapshot(fresh_database, store, "public.t")
+
+
+def test_a_large_object_that_is_too_large_is_refused(fresh_database: str, store: Store) -> None:
+    run(
+        fresh_database,
+        "create table photos (photo oid); insert into photos select lo_from_bytea(0, repeat('x', 70000000)::bytea)",
+    )
+    assert snapshot(fresh_database, store, "public.photos").rows == 1
+    with pytest.raises(SourceError, match=r"^pg_catalog\.pg_largeobject has a row of 64 MB or more"):
+        snapshot(fresh_database, store, "public.photos", large_objects=True)
 
 
 def test_large_objects_are_named_as_what_the_snapshot_does_not_hold(fresh_database: str, store: Store) -> None:

@@ -26,7 +26,7 @@ from mindguard.snapshots.export.source_table import (
     SourceColumn,
     SourceTable,
 )
-from mindguard.snapshots.export.statements import digested, longest_value, part_number, range_test, time_out_of_range
+from mindguard.snapshots.export.statements import digested, part_number, range_test, row_bytes, time_out_of_range
 from mindguard.snapshots.export.watch import Watch
 from mindguard.snapshots.pgtools import DumpedSchema
 from mindguard.snapshots.storage import manifest
@@ -46,7 +46,7 @@ _OTHER_KINDS = {"v": "a view", "f": "a foreign table", "S": "a sequence", "i": "
 _MINIMUM_VERSION = 14_00_00
 _TRIES = 3
 _SEQUENCES_AT_ONCE = 500
-_LONGEST_VALUE = 256_000_000  # bytes
+_LARGEST_ROW = 64_000_000  # bytes
 
 
 class TableFingerprint(NamedTuple):
@@ -375,9 +375,10 @@ class SourceSnapshot:
         if not references:
             return None
         size = self._one("measure_objects")["bytes"]
-        return SourceTable(
-            **LARGE_OBJECTS, bytes=size, query=statement("select_objects", references=joined(" union all ", references))
+        query = statement(
+            "select_objects", most=literal(_LARGEST_ROW + 1), references=joined(" union all ", references)
         )
+        return SourceTable(**LARGE_OBJECTS, bytes=size, query=query)
 
     def not_held(self, tables: Sequence[SourceTable]) -> tuple[str, ...]:
         """Return a line for each column of the tables that refers to large objects, which no part holds."""
@@ -486,14 +487,13 @@ class SourceSnapshot:
                 part=part_number(table, boundaries),
                 values=joined(", ", [digested(each, utf8=self._utf8) for each in table.source_columns]),
                 time_out_of_range=time_out_of_range(table.columns),
-                longest=longest_value(table.source_columns),
+                row_bytes=row_bytes(table.source_columns),
                 table=table.relation,
                 range=range_test(table, within),
             )
         )
         rows = found.fetchall()
-        if longest := max((row["longest"] or 0 for row in rows), default=0):
-            _refuse_unrestorable(table, longest)
+        _refuse_unrestorable(table, max((row["largest_row"] for row in rows), default=0))
         return [
             PlannedPart(
                 table=table,
@@ -548,14 +548,14 @@ def _trees(connection: psycopg.Connection[dict[str, Any]], oids: Sequence[int]) 
     return trees
 
 
-def _refuse_unrestorable(table: SourceTable, longest: int) -> None:
-    """Raise SourceError if a value is too long to be taken and restored in the memory that a run may use."""
-    if longest > _LONGEST_VALUE:
-        most = f"{_LONGEST_VALUE / 1e6:,.0f} MB"
+def _refuse_unrestorable(table: SourceTable, largest_row: int) -> None:
+    """Raise SourceError if a row is too large to be taken and restored in the memory that a run may use."""
+    if largest_row > _LARGEST_ROW:
+        most = f"{_LARGEST_ROW / 1e6:,.0f} MB"
         raise SourceError(
-            f"{table.full_name} has a value of {longest / 1e6:,.0f} MB; above {most}, taking or restoring it needs "
-            "gigabytes of memory, and may fail",
-            hint=f"keep values above {most} in an object store, or take this table with pg_dump",
+            f"{table.full_name} has a row of {largest_row / 1e6:,.0f} MB or more; above {most}, taking or restoring it "
+            "needs gigabytes of memory, and may fail",
+            hint="keep such values in an object store, or take this table with pg_dump",
         )
 
 

@@ -14,6 +14,8 @@ from mindguard.sql import fragment, identifier, joined, literal, raw, statement
 if TYPE_CHECKING:
     from psycopg.sql import Composable, Composed
 
+_MEASURED_FROM = 4_000  # stored bytes
+
 
 def _as_text(source_column: SourceColumn) -> Composable:
     """Return the value as the type's own output function writes it, which is what COPY would write.
@@ -61,14 +63,29 @@ def time_out_of_range(columns: Iterable[Column]) -> Composable:
     return joined(" or ", tests) if tests else raw("false")
 
 
-def longest_value(source_columns: Iterable[SourceColumn]) -> Composable:
-    """Return an expression for the bytes of the row's longest text or bytea; reading it costs no decompression."""
-    lengths = [
-        fragment("octet_length({column})", column=identifier(each.column.name))
-        for each in source_columns
-        if each.column.encoding == "native" and each.column.type.startswith(("text", "character varying", "bytea"))
-    ]
-    return fragment("greatest({lengths})", lengths=joined(", ", lengths)) if lengths else raw("0")
+def row_bytes(source_columns: Iterable[SourceColumn]) -> Composable:
+    """Return an expression for the bytes of the row's values that can be long, as they are read.
+
+    A text or bytea tells its length without being decompressed. Any other value is measured as text, but only where its
+    stored form is large enough that the text could matter: compression shrinks no value to less than 1/255.
+    """
+    lengths = []
+    for each in source_columns:
+        column = identifier(each.column.name)
+        if each.column.encoding == "text":
+            text = _as_text(each)
+            length = fragment(
+                "case when pg_column_size({column}) > {least} then octet_length({text}) end",
+                column=column,
+                least=literal(_MEASURED_FROM),
+                text=text,
+            )
+        elif each.column.type.startswith(("text", "character varying", "bytea")):
+            length = fragment("octet_length({column})", column=column)
+        else:
+            continue
+        lengths.append(fragment("coalesce({length}, 0)", length=length))
+    return joined(" + ", lengths) if lengths else raw("0")
 
 
 def part_number(table: SourceTable, boundaries: list[str]) -> Composable:

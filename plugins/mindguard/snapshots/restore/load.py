@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from psycopg.sql import Composable, Composed
 
 _CHUNK_ROWS = 16_384
-WIDE_BYTES = 128_000_000
-"""Rows from this size on are not sent as CSV."""
+WIDE_BYTES = 32_000_000
+"""Rows from this size on are not sent as CSV, which would hold them in memory several times."""
 
 
 class Halted(MindGuardError):
@@ -283,7 +283,8 @@ def _chosen(batches: Iterable[pa.RecordBatch], job: Job) -> Iterator[pa.RecordBa
 def _sorted_by_width(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[bool, pa.RecordBatch]]:
     """Yield the rows with whether they are too wide for CSV, and if so one at a time.
 
-    PostgreSQL reads a row of CSV into a buffer of at most 1 GB, in which a byte of a bytea takes two.
+    A byte of a bytea takes two in CSV, and a row of more than 1 GB cannot be read. Snapshots that were taken before
+    rows were limited may hold such rows.
     """
     for batch in batches:
         if batch.nbytes < WIDE_BYTES:
