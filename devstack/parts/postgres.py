@@ -80,11 +80,11 @@ class PostgreSQL(Part):
 
     def _become_other_user(self) -> None:
         """Run the server as another user: PostgreSQL refuses to run as root."""
-        self.user = _system_user()
+        self.user = system_user()
         entry = pwd.getpwnam(self.user)
         os.chown(self.folder, entry.pw_uid, entry.pw_gid)
-        _let_through(self.folder)
-        _let_through(self._bin)
+        let_through(self.folder)
+        let_through(self._bin)
         if not (self._bin / "postgres").stat().st_mode & stat.S_IXOTH:
             for path in (self._bin.parent, *self._bin.parent.rglob("*")):
                 mode = stat.S_IMODE(path.stat().st_mode)
@@ -176,7 +176,7 @@ class PostgreSQL(Part):
         return next((name for name, owner in self.databases.items() if owner == role), "mindguard")
 
 
-def _system_user() -> str:
+def system_user() -> str:
     """Return the user that PostgreSQL runs as under root; the user is created when missing."""
     try:
         # Two stacks may start at the same time: the second one waits until the first has created the user.
@@ -198,7 +198,7 @@ def _works_in(process: psutil.Process, folder: Path) -> bool:
         return False
 
 
-def _let_through(path: Path) -> None:
+def let_through(path: Path) -> None:
     """Let other users pass through the folders above a path; they may pass only, not list."""
     for folder in path.resolve().parents:
         mode = folder.stat().st_mode

@@ -8,7 +8,7 @@ from devstack.stack import Stack
 from mindguard.snapshots.export.source import Chosen, open_source
 from mindguard.snapshots.restore.drill import drill
 from mindguard.snapshots.storage.store import Store
-from tests.integration.debian_postgres import debian_postgres
+from tests.integration.other_postgres import other_postgres
 from tests.integration.restoring import NOW, run, snapshot
 
 ROWS = 20_000
@@ -138,7 +138,7 @@ ICU = {"root": "und-x-icu", "swedish": "sv-x-icu", "loose": "loose"}
 
 def test_a_table_is_cut_by_keys_in_an_order_of_icu(store: Store) -> None:
     """On the PostgreSQL of Debian: the embedded one has no ICU. Its drill is on the same server, in a new database."""
-    with debian_postgres() as server:
+    with other_postgres() as server:
         run(server, "create collation loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
         for table, collation in ICU.items():
             fill(server, ("", f'text collate "{collation}"', MIXED), table)

@@ -19,8 +19,8 @@ from mindguard.snapshots.restore.tables import RestoreRequest, restore
 from mindguard.snapshots.restore.target import RestoreRefused
 from mindguard.snapshots.restore.whole import rebuild
 from mindguard.snapshots.storage.store import Store
-from tests.integration.debian_postgres import PROGRAMS, debian_postgres
 from tests.integration.hostile import HOSTILE_ROWS, HOSTILE_SCHEMA
+from tests.integration.other_postgres import DEBIAN_PROGRAMS, other_postgres
 from tests.integration.restoring import NOW, as_text, empty_database, run, snapshot
 
 
@@ -33,7 +33,7 @@ def server() -> Iterator[str]:
         make = ["localedef", "-i", "zh_CN", "-f", "UTF-8", f"{folder}/zh_CN.UTF-8"]
         subprocess.run(make, check=False, capture_output=True)
         patch.setenv("LOCPATH", folder)
-        with debian_postgres() as conninfo:
+        with other_postgres() as conninfo:
             yield conninfo
 
 
@@ -116,7 +116,7 @@ def test_constraints_of_an_older_server_are_added_after_the_rows(source: str, st
 def test_a_chinese_server_and_a_chinese_worker_change_no_verdict_and_no_advice(
     source: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MINDGUARD_PG_BIN", str(PROGRAMS))
+    monkeypatch.setenv("MINDGUARD_PG_BIN", str(DEBIAN_PROGRAMS))
     for name in ("LC_ALL", "LANG", "LANGUAGE"):
         monkeypatch.setenv(name, "zh_CN.UTF-8")
     try:

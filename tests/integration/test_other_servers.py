@@ -14,16 +14,16 @@ from mindguard.snapshots.restore.whole import rebuild
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import verify_snapshot
-from tests.integration.debian_postgres import debian_postgres, standby_of
 from tests.integration.hostile import HOSTILE_SCHEMA, ODD_TABLES
+from tests.integration.other_postgres import DEBIAN, other_postgres, standby_of
 from tests.integration.restoring import NOW, as_settings, empty_database, fill_hostile, run, snapshot
 
 TABLES = ("public.no_columns", "public.nothing", "public.parted", "public.null_keys", "public.parent", "odd.collated")
 
 
-@pytest.fixture(scope="module")
-def older() -> Iterator[str]:
-    with debian_postgres() as conninfo:
+@pytest.fixture(scope="module", params=[14, DEBIAN, 16, 17])
+def older(request: pytest.FixtureRequest) -> Iterator[str]:
+    with other_postgres(request.param) as conninfo:
         fill_hostile(conninfo, HOSTILE_SCHEMA.replace("virtual", "stored"))
         for name in TABLES:
             run(conninfo, ODD_TABLES[name])
@@ -76,6 +76,7 @@ def test_a_newer_source_is_not_proven_on_an_older_server_and_no_alarm_is_raised(
         drill(manifest, store, older, now=NOW)
 
 
+@pytest.mark.parametrize("older", [DEBIAN], indirect=True)
 def test_a_standby_can_be_the_source_of_all_but_unlogged_tables(older: str, store: Store) -> None:
     with psycopg.connect(older, autocommit=True) as connection:
         connection.execute("create database replicated")

@@ -22,4 +22,6 @@ select
     -- If row security were on, a role that a policy applies to would export only some of the rows, without an error.
     set_config('row_security', 'off', {local}),
     -- Fingerprints have few groups, but the planner would still sort whole rows to form them.
-    set_config('enable_sort', 'off', {local})
+    set_config('enable_sort', 'off', {local}),
+    -- Compiling a fingerprint's many expressions takes longer than it saves.
+    set_config('jit', 'off', {local})
