@@ -519,6 +519,11 @@ HELD = {
         [{"name": "public.child"}],
         ("warn", "public.child", "child_id_fkey refers to public.t, which the snapshot does not hold"),
     ),
+    "a setting of the database": (
+        "do $$ begin execute format('alter database %I set search_path = public', current_database()); end $$",
+        [{"name": "public.t"}],
+        ("warn", "snapshot", "a restore does not bring back 1 database setting"),
+    ),
     "a publication": (
         "create publication all_of_t for table t",
         [{"name": "public.t"}],
@@ -536,6 +541,20 @@ def test_what_a_snapshot_would_not_hold_is_said_before_the_first_run(case: str, 
     (fault,) = [finding for finding in found if finding.status != "pass"]
     assert (fault.status, fault.what) == (status, what)
     assert text in fault.text
+
+
+def test_large_objects_that_the_settings_include_must_be_readable(database: str, role: Role) -> None:
+    owner_runs(database, "create table o (photo oid)", "insert into o values (lo_from_bytea(7777, 'x'))")
+    snapshot = {"bucket": "x", "tables": [{"name": "public.o"}], "large_objects": True}
+    settings = Settings.model_validate({"snapshot": snapshot})
+    reader = role("in role pg_read_all_data")
+    found = source_of(reader, settings)
+    assert found["large objects"].status == "error"
+    assert "no right to read 1 of the large objects" in found["large objects"].text
+    assert "not held" not in found
+    owner_runs(database, f'grant select on large object 7777 to "{name_of(reader)}"')
+    assert source_of(reader, settings)["large objects"].status == "pass"
+    owner_runs(database, f'revoke select on large object 7777 from "{name_of(reader)}"')
 
 
 def test_one_unfit_table_does_not_hide_what_is_found_about_the_others(database: str) -> None:
@@ -667,6 +686,13 @@ def test_restoring_as_a_reader(database: str, role: Role) -> None:
     assert f'TO "{name_of(reader)}"' in found["new schema"].text
     assert found["live table"].status == "warn"
     assert "not swapped in" in found["live table"].text
+
+
+def test_restoring_as_an_owner_who_may_not_create_in_the_schema(database: str) -> None:
+    owner_runs(database, "revoke create on schema public from pg_database_owner")
+    found = restore_of(database)["live table"]
+    assert found.status == "warn"
+    assert "compared, not swapped in – GRANT CREATE ON SCHEMA public TO" in found.text
 
 
 def test_restoring_where_the_tables_are_not(stack: Stack) -> None:

@@ -16,7 +16,7 @@ from mindguard.connections import Connection, s3_client
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.export.take import publish
 from mindguard.snapshots.restore.drill import DrillBroke, drill_stored
-from mindguard.snapshots.retention.holds import hold
+from mindguard.snapshots.retention.holds import hold, release
 from mindguard.snapshots.retention.rules import ExpiryRefused
 from mindguard.snapshots.storage.catalog import find_snapshot, list_snapshots, proven
 from mindguard.snapshots.storage.layout import Layout
@@ -510,6 +510,15 @@ def test_a_hold_that_a_listing_leaves_out_still_holds(database: str, store: Stor
     with behind(Some(without(r"\.hold\.json"), "GET", "list-type")) as faulty:
         assert expire(faulty, store, **EXPIRE).snapshots == []
     assert set(store.keys()) == before
+
+
+def test_a_second_hold_says_how_to_change_the_reason(database: str, store: Store) -> None:
+    snapshot_id = take(database, store).manifest.snapshot_id
+    hold(store, snapshot_id, reason="auditors", now=NOW)
+    with pytest.raises(MindGuardError, match=rf"is held already – .*release {snapshot_id}"):
+        hold(store, snapshot_id, reason="others", now=NOW)
+    release(store, snapshot_id)
+    hold(store, snapshot_id, reason="others", now=NOW)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])

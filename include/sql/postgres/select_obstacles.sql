@@ -1,4 +1,5 @@
--- One line for each object that depends on the table's identity and would go on using the old table after a swap.
+-- One line for each thing that stands against a swap: objects that would go on using the old table, rights that are
+-- missing, a name that is taken.
 select found.what
 from (
     select format('view %s reads it', r.ev_class::regclass) as what
@@ -65,5 +66,18 @@ from (
     select 'it is a materialized view'
     from pg_class as c
     where c.oid = {oid} and c.relkind = 'm'
+    union
+    select
+        format(
+            'role %1$I may not create in schema %2$s (GRANT CREATE ON SCHEMA %2$s TO %1$I)',
+            current_user, c.relnamespace::regnamespace
+        )
+    from pg_class as c
+    where c.oid = {oid} and not has_schema_privilege(c.relnamespace, 'create')
+    union
+    select format('%s is there already, from an earlier swap (rename or drop it)', kept.oid::regclass)
+    from pg_class as c
+    inner join pg_class as kept on c.relnamespace = kept.relnamespace and kept.relname = {kept}
+    where c.oid = {oid}
 ) as found
 order by found.what

@@ -23,4 +23,20 @@ select
     'foreign table' as kind,
     count(*) as things
 from pg_foreign_table
+union all
+select
+    'user mapping' as kind,
+    count(*) as things
+from pg_user_mappings
+union all
+select
+    'database setting' as kind,
+    count(*) as things
+from pg_db_role_setting as s
+cross join lateral unnest(s.setconfig)
+where
+    s.setdatabase = (
+        select d.oid from pg_database as d
+        where d.datname = current_database()
+    )
 order by kind

@@ -57,7 +57,7 @@ def examine_source(settings: Settings, resolve: Resolve, now: Callable[[], datet
             text = f"the role may open {limits['connection_limit']} connections, a run opens {needed} – "
             yield Diagnosis("error", conn_id, "connections", f"{text}ALTER ROLE {role} CONNECTION LIMIT {needed}")
         role = identifier(limits["role"]).as_string()
-        yield from tried(conn_id, "tables", examine_tables(connection, conninfo, settings.snapshot.tables, role))
+        yield from tried(conn_id, "tables", examine_tables(connection, conninfo, settings.snapshot, role))
 
 
 def examine_drill(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
@@ -112,6 +112,10 @@ def examine_restore(settings: Settings, resolve: Resolve, now: Callable[[], date
                 yield Diagnosis(
                     "warn", conn_id, "live table", f"{text} – connect as the owner, or GRANT that role to {role}"
                 )
+            elif not found[table.name]["schema_writable"]:
+                grant = f"GRANT CREATE ON SCHEMA {found[table.name]['quoted_schema']} TO {role}"
+                text = f"role {limits['role']} may not create in the schema of {table.name}: a restored table can be"
+                yield Diagnosis("warn", conn_id, "live table", f"{text} compared, not swapped in – {grant}")
             else:
                 yield Diagnosis("pass", conn_id, "live table", f"{table.name} can be compared and swapped")
 

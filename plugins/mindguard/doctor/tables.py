@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mindguard.doctor.diagnosis import Diagnosis
 from mindguard.errors import first_few
-from mindguard.settings.snapshot import TableSettings
+from mindguard.settings.snapshot import SnapshotSettings, TableSettings
 from mindguard.snapshots.export.source import Chosen, SourceSnapshot, open_source
 from mindguard.snapshots.export.source_errors import SourceError
 from mindguard.snapshots.export.source_table import SourceTable
@@ -26,20 +26,19 @@ def rights(connection: Connection, tables: Sequence[TableSettings]) -> dict[str,
     return {row["name"]: row for row in connection.execute(statement("select_rights"), names)}
 
 
-def examine_tables(
-    connection: Connection, conninfo: str, tables: Sequence[TableSettings], role: str
-) -> Iterator[Diagnosis]:
+def examine_tables(connection: Connection, conninfo: str, settings: SnapshotSettings, role: str) -> Iterator[Diagnosis]:
     """Check that each table can be read whole and restored, and name what a snapshot would not hold.
 
     Args:
         connection: a connection to the source.
         conninfo: connection string of the source.
-        tables: the tables of the settings.
+        settings: the settings of the snapshot, which name the tables.
         role: the role's name, quoted.
 
     Raises:
         SourceError: the source cannot be read at all.
     """
+    tables = settings.tables
     found = rights(connection, tables)
     readable: list[Chosen] = []
     for table in tables:
@@ -65,8 +64,11 @@ def examine_tables(
                 continue
             sound.append(described)
             yield from _table(described)
-        for line in source.not_held(sound):
-            yield Diagnosis("warn", line.partition(" ")[0], "not held", line)
+        if settings.large_objects:
+            yield from _large_objects(source, sound)
+        else:
+            for line in source.not_held(sound):
+                yield Diagnosis("warn", line.partition(" ")[0], "not held", line)
     yield from _contents(connection, sound)
 
 
@@ -110,6 +112,16 @@ def _table(table: SourceTable) -> Iterator[Diagnosis]:
     if table.unlogged:
         text = "it is unlogged: the source itself empties it after a crash – ALTER TABLE … SET LOGGED, if rows matter"
         yield Diagnosis("warn", table.full_name, "not held", text)
+
+
+def _large_objects(source: SourceSnapshot, tables: Sequence[SourceTable]) -> Iterator[Diagnosis]:
+    try:
+        found = source.large_objects(tables)
+    except SourceError as error:
+        yield Diagnosis("error", "snapshot", "large objects", str(error))
+    else:
+        text = "those that the tables refer to may be read" if found else "no column of the tables could refer to one"
+        yield Diagnosis("pass", "snapshot", "large objects", text)
 
 
 def _contents(connection: Connection, tables: Sequence[SourceTable]) -> Iterator[Diagnosis]:

@@ -365,6 +365,9 @@ class SourceSnapshot:
 
         Returns:
             None if no column could refer to one.
+
+        Raises:
+            SourceError: the role may not read all of them.
         """
         references = [
             fragment("select {column}::oid from {table}", column=identifier(each.column.name), table=table.relation)
@@ -374,6 +377,15 @@ class SourceSnapshot:
         ]
         if not references:
             return None
+        unreadable = self._connection.execute(
+            statement("count_unreadable_objects", references=joined(" union all ", references))
+        ).fetchall()[0]["objects"]
+        if unreadable:
+            raise SourceError(
+                f"there is no right to read {unreadable:,} of the large objects that the tables refer to",
+                hint="GRANT the role that owns them to the connection's role, GRANT SELECT ON LARGE OBJECT … for each, "
+                "or take snapshot.large_objects out of the settings; pg_read_all_data does not cover large objects",
+            )
         size = self._one("measure_objects")["bytes"]
         query = statement(
             "select_objects", most=literal(_LARGEST_ROW + 1), references=joined(" union all ", references)

@@ -47,6 +47,9 @@ def find_live(connection: psycopg.Connection[dict[str, Any]], table: Table) -> L
 def create_like(connection: psycopg.Connection[dict[str, Any]], live: Live, relation: Composable) -> None:
     """Create a table with the live one's columns and defaults. What can refuse rows is added after them."""
     connection.execute(statement("create_table_like", table=relation, live=live.relation))
+    types = statement("select_identity_types", oid=literal(live.oid), relation=literal(relation.as_string()))
+    for row in connection.execute(types).fetchall():
+        connection.execute(raw(row["step"]))
     drop_not_null(connection, relation)
 
 

@@ -43,9 +43,10 @@ def _suffix(snapshot_id: str) -> str:
     return f"_before_{name_part(snapshot_id)}"
 
 
-def obstacles(connection: psycopg.Connection[dict[str, Any]], table: Table, live: Live) -> list[str]:
-    """Return the reasons against a swap: one line for each object that would continue to use the former table."""
-    found = connection.execute(statement("select_obstacles", oid=literal(live.oid)))
+def obstacles(connection: psycopg.Connection[dict[str, Any]], table: Table, live: Live, snapshot_id: str) -> list[str]:
+    """Return the reasons against a swap, for instance each object that would continue to use the former table."""
+    kept = kept_name(table.table_name.name, snapshot_id)
+    found = connection.execute(statement("select_obstacles", oid=literal(live.oid), kept=literal(kept)))
     return [f"{table.name}: {row['what']}" for row in found]
 
 
@@ -104,7 +105,7 @@ def swap(
                 move = fragment("alter table {table} set schema {schema}", table=new, schema=identifier(home))
                 steps.append(_Step(_MOVE, move.as_string()))
                 continue
-            refuse_obstacles(obstacles(connection, table, live))
+            refuse_obstacles(obstacles(connection, table, live, snapshot_id))
             found = connection.execute(
                 statement(
                     "select_swap",

@@ -400,7 +400,12 @@ def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, re
         planned.append(PlannedTable(table, chosen.parts, chosen.row_filter, shape.find_live(connection, table)))
     if request.swap:
         swap.refuse_obstacles(
-            [line for each in planned if each.live for line in swap.obstacles(connection, each.table, each.live)]
+            [
+                line
+                for each in planned
+                if each.live
+                for line in swap.obstacles(connection, each.table, each.live, manifest.snapshot_id)
+            ]
         )
         swap.refuse_obstacles(
             [f"{each.table.name} has other columns than in the snapshot" for each in planned if _is_reshaped(each)]

@@ -134,6 +134,17 @@ def refuse_source(connection: psycopg.Connection[dict[str, Any]], manifest: Mani
         )
 
 
+def refuse_unwritable(connection: psycopg.Connection[dict[str, Any]]) -> None:
+    """Raise RestoreRefused if the role may not create what a rebuild consists of."""
+    limits = connection.execute(statement("select_limits")).fetchall()[0]
+    if not limits["may_create_schemas"]:
+        role, database = (identifier(limits[name]).as_string() for name in ("role", "database"))
+        raise RestoreRefused(
+            f"role {limits['role']} may not create schemas in database {limits['database']}",
+            hint=f"GRANT CREATE ON DATABASE {database} TO {role}, or connect as the role that owns the database",
+        )
+
+
 def sql_to_empty(database: str) -> str:
     """Return the SQL that makes a database empty again."""
     name = identifier(database).as_string()

@@ -63,11 +63,12 @@ def plan_rebuild(manifest: Manifest, conninfo: str) -> list[str]:
     """Return the plan of a rebuild, as lines for a person; change nothing.
 
     Raises:
-        RestoreRefused: the database is not empty, or is the source.
+        RestoreRefused: the database is not empty, is the source, or the role may not create anything in it.
     """
     with target.connect(conninfo) as connection:
         target.refuse_source(connection, manifest)
         target.refuse_filled(connection)
+        target.refuse_unwritable(connection)
         return [
             f"snapshot {manifest.snapshot_id} into the empty database {connection.info.dbname}",
             *(
@@ -99,7 +100,7 @@ def rebuild(
         progress: called with one line for each step.
 
     Raises:
-        RestoreRefused: the database is not empty, or is the source.
+        RestoreRefused: the database is not empty, is the source, or the role may not create anything in it.
         KeyMissing: the key ring lacks a key; nothing was connected to.
         SnapshotAtFault, SealBroken: the tables cannot be rebuilt from the stored objects.
         TargetError, StoreError, ToolFailed, DiskFull: something else is at fault.
@@ -108,6 +109,7 @@ def rebuild(
     with target.connect(conninfo) as connection:
         target.refuse_source(connection, manifest)
         target.refuse_filled(connection)
+        target.refuse_unwritable(connection)
     with _marked(conninfo, manifest, progress):
         return rebuild_unmarked(manifest, store, conninfo, connections=connections, progress=progress)
 
@@ -122,13 +124,23 @@ def _marked(conninfo: str, manifest: Manifest, progress: Callable[[str], None]) 
     try:
         yield
     except BaseException as error:
-        left = f"database {name} holds part of the snapshot now: {target.sql_to_empty(name)}"
+        left = _left(conninfo, name)
         progress(left)
         if isinstance(error, MindGuardError):
             error.hint = "; ".join(filter(None, [error.hint, left]))
         raise
     with target.connect(conninfo) as connection:
         _comment(connection, None)
+
+
+def _left(conninfo: str, name: str) -> str:
+    """Return what a rebuild that failed has left. A database that cannot be asked may hold part of the snapshot."""
+    with suppress(MindGuardError), target.connect(conninfo) as connection:
+        found = connection.execute(statement("select_contents")).fetchone()
+        if not found or not found["things"]:
+            _comment(connection, None)
+            return f"database {name} is empty, as before"
+    return f"database {name} holds part of the snapshot now: {target.sql_to_empty(name)}"
 
 
 def _comment(connection: psycopg.Connection[dict[str, Any]], text: str | None) -> None:

@@ -9,7 +9,7 @@ from mindguard.errors import MindGuardError
 from mindguard.snapshots.storage.catalog import SnapshotMissing, find_key, id_of
 from mindguard.snapshots.storage.encryption import Unreadable
 from mindguard.snapshots.storage.layout import Layout
-from mindguard.snapshots.storage.s3_errors import ObjectMissing
+from mindguard.snapshots.storage.s3_errors import ObjectExists, ObjectMissing
 from mindguard.snapshots.storage.store import Listed, Store
 
 
@@ -24,11 +24,17 @@ def hold(store: Store, snapshot_id: str, *, reason: str, now: datetime) -> str:
 
     Raises:
         SnapshotMissing: there is no such snapshot, or it expired at this moment.
-        ObjectExists: the snapshot is held already.
+        MindGuardError: the snapshot is held already.
     """
     key = find_key(store, snapshot_id)
     body = json.dumps({"reason": reason, "held_at": now.astimezone(UTC).isoformat()}, ensure_ascii=False).encode()
-    store.create_sealed(Layout.beside(key, "hold"), body)
+    try:
+        store.create_sealed(Layout.beside(key, "hold"), body)
+    except ObjectExists as error:
+        raise MindGuardError(
+            f"snapshot {id_of(key)} is held already",
+            hint=f"to give another reason, run `mindguard snapshot release {id_of(key)}` first",
+        ) from error
     # An expiry that saw no hold may just have removed the manifest. A later one sees the hold.
     if store.head(key) is None:
         remove_hold(store, key)
