@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -79,6 +79,13 @@ class _Member(NamedTuple):
     kind: str
     persistence: str
     name: str
+
+
+class _TypeState(NamedTuple):
+    """A label of an enum, or the attributes of a composite type, in a form that changes if they do."""
+
+    name: str
+    state: str
 
 
 class SourceSnapshot:
@@ -285,7 +292,8 @@ class SourceSnapshot:
         """Return what has changed since this snapshot's instant, although the snapshot should not have seen it.
 
         TRUNCATE and a rewrite of the table are not subject to the snapshot: afterwards it sees no rows, or others. A
-        partition or child that is attached brings its old rows along. A label of an enum is written as it is now.
+        partition or child that is attached brings its old rows along. A label of an enum is written as it is now, and a
+        composite value with the attributes of now.
 
         Returns:
             The name of a relation or type that has changed; None if all are as they were.
@@ -293,10 +301,10 @@ class SourceSnapshot:
         from psycopg.rows import dict_row
 
         oids = [table.oid for table in tables]
-        then, enums_then = self._trees(oids), set(_enums(self._connection, oids))
+        then, types_then = self._trees(oids), _type_states(self._connection, oids)
         with postgres_session.connect(self._conninfo, row_factory=dict_row) as connection:
             connection.execute(self._pin_statement())
-            now, enums_now = _trees(connection, oids), set(_enums(connection, oids))
+            now, types_now = _trees(connection, oids), _type_states(connection, oids)
         for table in tables:
             read_then, read_now = (
                 set(trees.get(table.oid, ())[: None if table.has_rows_below else 1]) for trees in (then, now)
@@ -304,8 +312,8 @@ class SourceSnapshot:
             if read_then != read_now:
                 return min(member.name for member in read_then ^ read_now)
         # A label that was added is in no row of the snapshot.
-        renamed = [each.name for each in enums_then if not _grown(each, enums_now)]
-        return f"type {min(renamed)}" if renamed else None
+        altered = types_then - types_now
+        return f"type {min(altered).name}" if altered else None
 
     def check_unchanged(self, tables: Sequence[SourceTable]) -> None:
         """Check, after the last row was read, that what was read is what was locked.
@@ -564,9 +572,8 @@ def _enums(connection: psycopg.Connection[dict[str, Any]], oids: Sequence[int]) 
     return tuple(Enum(name=row["name"], labels=tuple(row["labels"])) for row in found)
 
 
-def _grown(then: Enum, now: Iterable[Enum]) -> bool:
-    """Return whether the enum still has every label that it had."""
-    return any(each.name == then.name and set(then.labels) <= set(each.labels) for each in now)
+def _type_states(connection: psycopg.Connection[dict[str, Any]], oids: Sequence[int]) -> set[_TypeState]:
+    return {_TypeState(**row) for row in connection.execute(statement("select_type_states"), {"tables": list(oids)})}
 
 
 def _inherited_not_set(name: str, tree: Sequence[_Member]) -> SourceError:
