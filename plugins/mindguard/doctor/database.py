@@ -57,7 +57,9 @@ def examine_source(settings: Settings, resolve: Resolve, now: Callable[[], datet
             text = f"the role may open {limits['connection_limit']} connections, a run opens {needed} – "
             yield Diagnosis("error", conn_id, "connections", f"{text}ALTER ROLE {role} CONNECTION LIMIT {needed}")
         role = identifier(limits["role"]).as_string()
-        yield from tried(conn_id, "tables", examine_tables(connection, conninfo, settings.snapshot.tables, role))
+        chosen, large = settings.snapshot.tables, settings.snapshot.large_objects
+        examined = examine_tables(connection, conninfo, chosen, role, large_objects=large)
+        yield from tried(conn_id, "tables", examined)
 
 
 def examine_drill(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:

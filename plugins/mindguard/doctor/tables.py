@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mindguard.doctor.diagnosis import Diagnosis
-from mindguard.errors import first_few
 from mindguard.settings.snapshot import TableSettings
 from mindguard.snapshots.export.source import Chosen, SourceSnapshot, open_source
 from mindguard.snapshots.export.source_errors import SourceError
@@ -27,7 +26,7 @@ def rights(connection: Connection, tables: Sequence[TableSettings]) -> dict[str,
 
 
 def examine_tables(
-    connection: Connection, conninfo: str, tables: Sequence[TableSettings], role: str
+    connection: Connection, conninfo: str, tables: Sequence[TableSettings], role: str, *, large_objects: bool
 ) -> Iterator[Diagnosis]:
     """Check that each table can be read whole and restored, and name what a snapshot would not hold.
 
@@ -36,6 +35,7 @@ def examine_tables(
         conninfo: connection string of the source.
         tables: the tables of the settings.
         role: the role's name, quoted.
+        large_objects: whether the settings say that large objects are taken.
 
     Raises:
         SourceError: the source cannot be read at all.
@@ -65,8 +65,9 @@ def examine_tables(
                 continue
             sound.append(described)
             yield from _table(described)
-        for line in source.not_held(sound):
-            yield Diagnosis("warn", line.partition(" ")[0], "not held", line)
+        for line in source.not_held(sound, large_objects=large_objects):
+            first = line.partition(" ")[0].rstrip(":")
+            yield Diagnosis("warn", "snapshot" if first == "the" else first, "not held", line)
     yield from _contents(connection, sound)
 
 
@@ -97,11 +98,6 @@ def _table(table: SourceTable) -> Iterator[Diagnosis]:
     if not table.part_by_indexed:
         text = f"no index begins with {table.part_by}, so each part scans the whole table – index it, or drop part_by"
         yield Diagnosis("warn", table.full_name, "index", text)
-    if table.children_left_out:
-        text = (
-            f"`inherited: own` leaves out the rows of {first_few(table.children_left_out)} – name those that you need"
-        )
-        yield Diagnosis("warn", table.full_name, "not held", text)
     if table.kind == "materialized view":
         text = (
             "a rebuild makes it a plain table, which holds the rows as they were – refresh it from its own definition"

@@ -35,7 +35,7 @@ from mindguard.sql import fragment, identifier, joined, literal, raw, statement
 
 if TYPE_CHECKING:
     import psycopg
-    from psycopg.sql import Composed
+    from psycopg.sql import Composable, Composed
 
 _KINDS: dict[str, Literal["table", "partitioned table", "materialized view"]] = {
     "r": "table",
@@ -43,6 +43,7 @@ _KINDS: dict[str, Literal["table", "partitioned table", "materialized view"]] = 
     "m": "materialized view",
 }
 _OTHER_KINDS = {"v": "a view", "f": "a foreign table", "S": "a sequence", "i": "an index", "c": "a type"}
+_SYSTEM_SCHEMAS = ("pg_catalog", "information_schema", "pg_toast")
 _MINIMUM_VERSION = 14_00_00
 _TRIES = 3
 _SEQUENCES_AT_ONCE = 500
@@ -241,6 +242,11 @@ class SourceSnapshot:
             )
         if not found["readable"]:
             raise SourceError(f"no right to read {name}", hint="GRANT pg_read_all_data to the connection's role")
+        if found["schema"] in _SYSTEM_SCHEMAS:
+            raise TableMissing(
+                f"{name} is a table of PostgreSQL itself, which a restore could not fill",
+                hint="name the application's tables in snapshot.tables",
+            )
         if not found["filled"]:
             raise SourceError(
                 f"{name} is a materialized view that is not filled",
@@ -374,12 +380,7 @@ class SourceSnapshot:
         Returns:
             None if no column could refer to one.
         """
-        references = [
-            fragment("select {column}::oid from {table}", column=identifier(each.column.name), table=table.relation)
-            for table in tables
-            for each in table.source_columns
-            if each.may_be_large_object
-        ]
+        references = _references(tables)
         if not references:
             return None
         size = self._one("measure_objects")["bytes"]
@@ -387,11 +388,20 @@ class SourceSnapshot:
             **LARGE_OBJECTS, bytes=size, query=statement("select_objects", references=joined(" union all ", references))
         )
 
-    def not_held(self, tables: Sequence[SourceTable]) -> tuple[str, ...]:
-        """Return a line for each column of the tables that refers to large objects, which no part holds."""
+    def not_held(self, tables: Sequence[SourceTable], *, large_objects: bool = False) -> tuple[str, ...]:
+        """Return a line for each thing that a reader of the snapshot would miss.
+
+        Args:
+            tables: the tables of the snapshot.
+            large_objects: whether the snapshot holds those that columns of type oid or lo refer to.
+        """
         lines = []
         for table in tables:
-            for each in table.source_columns:
+            if table.children_left_out:
+                lines.append(
+                    f"{table.full_name}: `inherited: own` leaves out the rows of {first_few(table.children_left_out)}"
+                )
+            for each in () if large_objects else table.source_columns:
                 if not each.may_be_large_object:
                     continue
                 found = self._connection.execute(
@@ -402,6 +412,20 @@ class SourceSnapshot:
                         f"{table.full_name}.{each.column.name} refers to {found['objects']:,} large objects; "
                         "their content is not in the snapshot"
                     )
+        references = _references(tables) or [fragment("select null::oid")]
+        others = self._connection.execute(
+            statement("count_other_objects", references=joined(" union all ", references))
+        ).fetchone()
+        if others and others["objects"]:
+            lines.append(
+                f"the database has {others['objects']:,} large objects to which no column of type oid or lo of these "
+                "tables refers; their content is not in the snapshot"
+            )
+        closed = [row["name"] for row in self._connection.execute(statement("select_closed_sequences"))]
+        if closed:
+            lines.append(
+                f"the position of {first_few(closed)} cannot be read by this role, so a restored sequence begins anew"
+            )
         return tuple(lines)
 
     def plan(self, table: SourceTable, previous: list[str], part_bytes: int) -> list[PlannedPart]:
@@ -532,6 +556,16 @@ class SourceSnapshot:
                 pinned(self._max_age_s),
             ),
         )
+
+
+def _references(tables: Sequence[SourceTable]) -> list[Composable]:
+    """Return a query for each column that may refer to large objects."""
+    return [
+        fragment("select {column}::oid from {table}", column=identifier(each.column.name), table=table.relation)
+        for table in tables
+        for each in table.source_columns
+        if each.may_be_large_object
+    ]
 
 
 def _refuse_unfit(facts: dict[str, Any]) -> None:

@@ -48,6 +48,11 @@ def explained(error: psycopg.Error) -> SourceError:
             f"row-level security would hide rows: {line}",
             hint="ALTER ROLE … BYPASSRLS for the connection's role, else the snapshot would be incomplete",
         )
+    if error.diag.source_function == "inv_open":  # which pg_read_all_data does not cover
+        return SourceError(
+            line,
+            hint="GRANT SELECT ON LARGE OBJECT … to the connection's role for each, or connect as their owner",
+        )
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return SourceError(line, hint="GRANT pg_read_all_data to the connection's role")
     for kind, hint in hints:
