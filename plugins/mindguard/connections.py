@@ -241,6 +241,13 @@ _SESSION_KWARGS = {
 }
 
 
+_S3_CONFIG = {
+    *("addressing_style", "payload_signing_enabled", "us_east_1_regional_endpoint", "use_accelerate_endpoint"),
+    *("use_arn_region", "use_dualstack_endpoint", "disable_s3_express_session_auth"),
+    "s3_disable_multiregion_access_points",
+}
+
+
 def s3_client(connection: Connection) -> S3Client:
     """Return a boto3 client for an `aws` connection.
 
@@ -264,6 +271,14 @@ def s3_client(connection: Connection) -> S3Client:
         for name in set(services.get(service, {})) - {"endpoint_url", "bucket_name"}:
             raise ExtraNotUnderstood(connection, f"service_config.{service}.{name}")
     kwargs = _object(connection, "config_kwargs", extra.get("config_kwargs", {}))
+    # Botocore takes any name here, and ignores those that it does not know.
+    for name in set(_object(connection, "config_kwargs.s3", kwargs.get("s3") or {})) - _S3_CONFIG:
+        close = get_close_matches(name, _S3_CONFIG, 1)
+        hint = f"did you mean {close[0]}?" if close else "correct or remove it"
+        raise ExtraNotUnderstood(connection, f"config_kwargs.s3.{name}", hint=hint)
+    for name in ("assume_role_method", "assume_role_kwargs"):
+        if extra.get(name) and not extra.get("role_arn"):
+            raise ExtraNotUnderstood(connection, name, hint="it needs role_arn")
     if kwargs.get("signature_version") == "unsigned":
         kwargs = kwargs | {"signature_version": UNSIGNED}
     defaults = Config(

@@ -174,7 +174,7 @@ def test_large_objects_are_taken_and_restored_if_the_settings_say_so(
         "select lo_from_bytea(0, 'nobody refers to it')",
     )
     manifest = snapshot(fresh_database, store, "public.photos", large_objects=True)
-    assert manifest.not_held == ()
+    assert [line.partition(" to which")[0] for line in manifest.not_held] == ["the database has 1 large objects"]
     assert manifest.large_objects
     assert manifest.large_objects.rows == 101
     assert len(manifest.large_objects.parts) > 2
@@ -316,3 +316,39 @@ def test_a_database_in_another_encoding_is_proven_on_a_server_in_utf8(
     proof = drill(manifest, store, stack.postgres_conninfo("mindguard_drill"), now=NOW)
     assert proof.tables[f"public.{table}"].rows == 20000
     assert len(manifest.tables[0].parts) > 2
+
+
+def test_what_a_snapshot_leaves_out_is_said_by_take(fresh_database: str, store: Store, stack: Stack) -> None:
+    """Also with the setting that takes large objects: only columns of type oid or lo are known to refer to them."""
+    run(
+        fresh_database,
+        "create table t (as_text text, listed oid[]); create table t1 () inherits (t); create table p (photo oid);"
+        "insert into t values (lo_from_bytea(0, 'x')::text, array[lo_from_bytea(0, 'y')]);"
+        "insert into p values (lo_from_bytea(0, 'z'))",
+    )
+    run(as_superuser(stack, fresh_database), "create schema closed; create sequence closed.secret")
+    tables = ({"name": "public.t", "inherited": "own"}, "public.p")
+    always = (
+        "the database has 2 large objects to which no column of type oid or lo of these tables refers; "
+        "their content is not in the snapshot",
+        "the position of closed.secret cannot be read by this role, so a restored sequence begins anew",
+    )
+    children = "public.t: `inherited: own` leaves out the rows of public.t1"
+    assert snapshot(fresh_database, store, *tables, large_objects=True).not_held == (children, *always)
+    photo = "public.p.photo refers to 1 large objects; their content is not in the snapshot"
+    assert snapshot(fresh_database, store, *tables).not_held == (children, photo, *always)
+
+
+def test_a_large_object_that_the_role_may_not_read_is_refused_with_advice_that_helps(
+    fresh_database: str, store: Store, stack: Stack
+) -> None:
+    """The role may read all data, which does not cover large objects."""
+    run(fresh_database, "create table p (photo oid); insert into p values (lo_from_bytea(0, 'x'))")
+    database = str(psycopg.conninfo.conninfo_to_dict(fresh_database)["dbname"])
+    with pytest.raises(SourceError, match="no right to read 1 of the large objects .* GRANT SELECT ON LARGE OBJECT"):
+        snapshot(stack.postgres_conninfo("mindguard_reader", database), store, "public.p", large_objects=True)
+
+
+def test_a_table_of_postgresql_itself_is_refused(fresh_database: str, store: Store) -> None:
+    with pytest.raises(SourceError, match=r"^pg_catalog\.pg_class is a table of PostgreSQL itself"):
+        snapshot(fresh_database, store, "pg_catalog.pg_class")

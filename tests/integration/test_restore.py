@@ -457,3 +457,21 @@ def test_loaded_rows_survive_a_crash_of_the_server(library: str, books: Manifest
     stack.kill("postgres")
     stack.wait_ready()
     assert run(library, "select count(*) from durable") == [(100,)]
+
+
+def test_a_swap_names_a_sequence_that_stands_before_the_restored_rows(fresh_database: str, store: Store) -> None:
+    """A function or trigger may feed the table from it: then the first insert after the swap would fail."""
+    run(
+        fresh_database,
+        "create sequence hidden; create sequence turning maxvalue 9 cycle; create function next_no() returns bigint "
+        "language sql as $$ select nextval('public.hidden') $$",
+        "create table t (id bigint default next_no() primary key)",
+        "insert into t select from generate_series(1, 5); select nextval('turning')",
+    )
+    manifest = snapshot(fresh_database, store, "public.t")
+    run(fresh_database, "truncate t; select setval('hidden', 1, false), setval('turning', 1, false)")
+    done = restore(manifest, store, fresh_database, RestoreRequest(swap=True))
+    note = "sequence public.hidden stands before its position in the snapshot"
+    assert [each.partition(";")[0] for each in done.notes] == [note]
+    run(fresh_database, done.notes[0].rpartition(": ")[2])
+    assert run(fresh_database, "insert into t default values returning id") == [(6,)]

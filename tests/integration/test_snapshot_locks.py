@@ -30,10 +30,15 @@ SCHEMA = (
     "create table public.parent (id int, v text); create table public.child () inherits (public.parent);"
     "insert into public.child values (1, 'of the child');"
     "create table public.stray (id int, v text); insert into public.stray values (2, 'old');"
-    "create type public.mood as enum ('calm'); alter table public.small add mood public.mood;"
+    "create type public.mood as enum ('calm', 'low'); alter table public.small add mood public.mood;"
+    "create type public.moods as range (subtype = public.mood); create type public.pair as (x int);"
+    "create type public.kept as enum ('one'); create type public.nested as (k public.kept);"
+    "create table public.typed (m public.moods, p public.pair, n public.nested[]);"
+    "insert into public.typed values ('[calm,low]', row(1), array[row('one')::public.nested]);"
     "create materialized view public.seen as select * from public.small;"
 )
-TABLES = ("public.first", "public.small", "public.parted", {"name": "public.parent", "inherited": "all"}, "public.seen")
+PARENT = {"name": "public.parent", "inherited": "all"}
+TABLES = ("public.first", "public.small", "public.parted", PARENT, "public.seen", "public.typed")
 
 
 @pytest.fixture
@@ -93,6 +98,7 @@ def test_a_table_that_is_read_later_cannot_be_emptied_or_rewritten_before(
         "public.parted": 2,
         "public.parent": 1,
         "public.seen": 3,
+        "public.typed": 1,
     }
     assert fingerprints(database, "public.small", "public.parted") == before
 
@@ -105,6 +111,14 @@ NOT_STOPPED = {
     "a child with old rows": ("alter table public.stray inherit public.parent", "public.stray"),
     "a refreshed view": ("refresh materialized view public.seen", "public.seen"),
     "a renamed label": ("alter type public.mood rename value 'calm' to 'still'", "type public.mood"),
+    "labels that change places": (
+        "alter type public.mood rename value 'calm' to 'x'; alter type public.mood rename value 'low' to 'calm';"
+        "alter type public.mood rename value 'x' to 'low'",
+        "type public.mood",
+    ),
+    "a renamed label inside other types": ("alter type public.kept rename value 'one' to 'two'", "type public.kept"),
+    "an attribute that is added": ("alter type public.pair add attribute y int", "type public.pair"),
+    "an attribute that is dropped": ("alter type public.pair drop attribute x", "type public.pair"),
 }
 
 
@@ -115,6 +129,11 @@ def test_what_no_lock_stops_is_noticed_before_anything_is_published(change: str,
         snapshot(database, store, *TABLES, progress=during_the_first_table(database, statement))
     assert store.manifest_keys() == []
     assert snapshot(database, store, *TABLES).rows > 0
+
+
+def test_a_label_that_is_added_does_not_end_a_snapshot(database: str, store: Store) -> None:
+    adding = during_the_first_table(database, "alter type public.mood add value 'new' before 'calm'")
+    assert snapshot(database, store, *TABLES, progress=adding).rows > 0
 
 
 def test_a_migration_that_commits_while_the_snapshot_waits_for_its_lock_is_in_it(database: str, store: Store) -> None:
@@ -129,7 +148,11 @@ def test_a_migration_that_commits_while_the_snapshot_waits_for_its_lock_is_in_it
 
 
 def waiting_sessions(conninfo: str) -> list[Any]:
-    return run(conninfo, "select pid from pg_locks where not granted and locktype = 'relation'")
+    return _waiting(conninfo, "relation")
+
+
+def _waiting(conninfo: str, locktype: str) -> list[Any]:
+    return run(conninfo, f"select pid from pg_locks where not granted and locktype = '{locktype}'")
 
 
 def test_a_session_that_waits_for_the_snapshot_ends_it_and_reads_go_on(database: str, store: Store) -> None:
@@ -154,12 +177,44 @@ def test_a_session_that_waits_for_the_snapshot_ends_it_and_reads_go_on(database:
 
         with pytest.raises(
             Blocking,
-            match=r"^session \d+ of role mindguard_app_owner waited \d+ s for public\.small, which this snapshot had "
-            r"locked for reading; nothing was published – take the snapshot when no migration runs$",
+            match=r"^session \d+ of role mindguard_app_owner waited \d+ s for public\.small because of this snapshot; "
+            r"nothing was published – take the snapshot when no migration runs$",
         ):
             snapshot(database, store, *TABLES, progress=progress, lock_timeout_s=1)
     assert store.manifest_keys() == []
     assert not run(database, "select pid from pg_stat_activity where application_name like 'mindguard-snapshot-%'")
+
+
+def test_a_session_that_waits_for_whoever_waits_for_the_snapshot_ends_it(database: str, store: Store) -> None:
+    """The new index waits for older snapshots, an ALTER of the same table for the index, and reads for the ALTER."""
+    run(database, "create table public.other (id int)")
+    read = threading.Event()
+
+    def index() -> None:
+        with psycopg.connect(database, autocommit=True) as migration:
+            migration.execute("create index concurrently on public.other (id)")
+
+    def alter() -> None:
+        run(database, "alter table public.other add added int")
+
+    def count() -> None:
+        run(database, "select count(*) from public.other")
+        read.set()
+
+    with ThreadPoolExecutor(3) as pool:
+
+        def progress(line: str) -> None:
+            if line.startswith("public.first:") and "fingerprinted" in line:
+                pool.submit(index)
+                wait_until(lambda: _waiting(database, "virtualxid"), 30, "the new index does not wait")
+                pool.submit(alter)
+                wait_until(lambda: _waiting(database, "relation"), 30, "the ALTER does not wait")
+                pool.submit(count)
+                assert read.wait(60), "the application's read waits as long as the snapshot lives"
+
+        with pytest.raises(Blocking, match=r"waited \d+ s for public\.other because of this snapshot"):
+            snapshot(database, store, *TABLES, progress=progress, lock_timeout_s=1)
+    assert store.manifest_keys() == []
 
 
 def test_a_lock_on_a_table_outside_the_settings_does_not_hang_the_schema_dump(database: str, store: Store) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mindguard.doctor.diagnosis import Diagnosis
-from mindguard.errors import first_few
 from mindguard.settings.snapshot import SnapshotSettings, TableSettings
 from mindguard.snapshots.export.source import Chosen, SourceSnapshot, open_source
 from mindguard.snapshots.export.source_errors import SourceError
@@ -66,9 +65,9 @@ def examine_tables(connection: Connection, conninfo: str, settings: SnapshotSett
             yield from _table(described)
         if settings.large_objects:
             yield from _large_objects(source, sound)
-        else:
-            for line in source.not_held(sound):
-                yield Diagnosis("warn", line.partition(" ")[0], "not held", line)
+        for line in source.not_held(sound, large_objects=settings.large_objects):
+            first = line.partition(" ")[0].rstrip(":")
+            yield Diagnosis("warn", "snapshot" if first == "the" else first, "not held", line)
     yield from _contents(connection, sound)
 
 
@@ -99,11 +98,6 @@ def _table(table: SourceTable) -> Iterator[Diagnosis]:
     if not table.part_by_indexed:
         text = f"no index begins with {table.part_by}, so each part scans the whole table – index it, or drop part_by"
         yield Diagnosis("warn", table.full_name, "index", text)
-    if table.children_left_out:
-        text = (
-            f"`inherited: own` leaves out the rows of {first_few(table.children_left_out)} – name those that you need"
-        )
-        yield Diagnosis("warn", table.full_name, "not held", text)
     if table.kind == "materialized view":
         text = (
             "a rebuild makes it a plain table, which holds the rows as they were – refresh it from its own definition"

@@ -209,7 +209,7 @@ class FakeSource:
         self.verdict: Exception | None = None
         self.exports: list[PlannedPart] = []
 
-    def not_held(self, tables: Sequence[SourceTable]) -> tuple[()]:
+    def not_held(self, tables: Sequence[SourceTable], *, large_objects: bool) -> tuple[()]:
         return ()
 
     def check_open(self) -> None:

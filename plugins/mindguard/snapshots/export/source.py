@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -35,7 +35,7 @@ from mindguard.sql import fragment, identifier, joined, literal, raw, statement
 
 if TYPE_CHECKING:
     import psycopg
-    from psycopg.sql import Composed
+    from psycopg.sql import Composable, Composed
 
 _KINDS: dict[str, Literal["table", "partitioned table", "materialized view"]] = {
     "r": "table",
@@ -43,6 +43,7 @@ _KINDS: dict[str, Literal["table", "partitioned table", "materialized view"]] = 
     "m": "materialized view",
 }
 _OTHER_KINDS = {"v": "a view", "f": "a foreign table", "S": "a sequence", "i": "an index", "c": "a type"}
+_SYSTEM_SCHEMAS = ("pg_catalog", "information_schema", "pg_toast")
 _MINIMUM_VERSION = 14_00_00
 _TRIES = 3
 _SEQUENCES_AT_ONCE = 500
@@ -79,6 +80,13 @@ class _Member(NamedTuple):
     kind: str
     persistence: str
     name: str
+
+
+class _TypeState(NamedTuple):
+    """A label of an enum, or the attributes of a composite type, in a form that changes if they do."""
+
+    name: str
+    state: str
 
 
 class SourceSnapshot:
@@ -234,6 +242,11 @@ class SourceSnapshot:
             )
         if not found["readable"]:
             raise SourceError(f"no right to read {name}", hint="GRANT pg_read_all_data to the connection's role")
+        if found["schema"] in _SYSTEM_SCHEMAS:
+            raise TableMissing(
+                f"{name} is a table of PostgreSQL itself, which a restore could not fill",
+                hint="name the application's tables in snapshot.tables",
+            )
         if not found["filled"]:
             raise SourceError(
                 f"{name} is a materialized view that is not filled",
@@ -285,7 +298,8 @@ class SourceSnapshot:
         """Return what has changed since this snapshot's instant, although the snapshot should not have seen it.
 
         TRUNCATE and a rewrite of the table are not subject to the snapshot: afterwards it sees no rows, or others. A
-        partition or child that is attached brings its old rows along. A label of an enum is written as it is now.
+        partition or child that is attached brings its old rows along. A label of an enum is written as it is now, and a
+        composite value with the attributes of now.
 
         Returns:
             The name of a relation or type that has changed; None if all are as they were.
@@ -293,10 +307,10 @@ class SourceSnapshot:
         from psycopg.rows import dict_row
 
         oids = [table.oid for table in tables]
-        then, enums_then = self._trees(oids), set(_enums(self._connection, oids))
+        then, types_then = self._trees(oids), _type_states(self._connection, oids)
         with postgres_session.connect(self._conninfo, row_factory=dict_row) as connection:
             connection.execute(self._pin_statement())
-            now, enums_now = _trees(connection, oids), set(_enums(connection, oids))
+            now, types_now = _trees(connection, oids), _type_states(connection, oids)
         for table in tables:
             read_then, read_now = (
                 set(trees.get(table.oid, ())[: None if table.has_rows_below else 1]) for trees in (then, now)
@@ -304,8 +318,8 @@ class SourceSnapshot:
             if read_then != read_now:
                 return min(member.name for member in read_then ^ read_now)
         # A label that was added is in no row of the snapshot.
-        renamed = [each.name for each in enums_then if not _grown(each, enums_now)]
-        return f"type {min(renamed)}" if renamed else None
+        altered = types_then - types_now
+        return f"type {min(altered).name}" if altered else None
 
     def check_unchanged(self, tables: Sequence[SourceTable]) -> None:
         """Check, after the last row was read, that what was read is what was locked.
@@ -369,12 +383,7 @@ class SourceSnapshot:
         Raises:
             SourceError: the role may not read all of them.
         """
-        references = [
-            fragment("select {column}::oid from {table}", column=identifier(each.column.name), table=table.relation)
-            for table in tables
-            for each in table.source_columns
-            if each.may_be_large_object
-        ]
+        references = _references(tables)
         if not references:
             return None
         unreadable = self._connection.execute(
@@ -392,11 +401,20 @@ class SourceSnapshot:
         )
         return SourceTable(**LARGE_OBJECTS, bytes=size, query=query)
 
-    def not_held(self, tables: Sequence[SourceTable]) -> tuple[str, ...]:
-        """Return a line for each column of the tables that refers to large objects, which no part holds."""
+    def not_held(self, tables: Sequence[SourceTable], *, large_objects: bool = False) -> tuple[str, ...]:
+        """Return a line for each thing that a reader of the snapshot would miss.
+
+        Args:
+            tables: the tables of the snapshot.
+            large_objects: whether the snapshot holds those that columns of type oid or lo refer to.
+        """
         lines = []
         for table in tables:
-            for each in table.source_columns:
+            if table.children_left_out:
+                lines.append(
+                    f"{table.full_name}: `inherited: own` leaves out the rows of {first_few(table.children_left_out)}"
+                )
+            for each in () if large_objects else table.source_columns:
                 if not each.may_be_large_object:
                     continue
                 found = self._connection.execute(
@@ -407,6 +425,20 @@ class SourceSnapshot:
                         f"{table.full_name}.{each.column.name} refers to {found['objects']:,} large objects; "
                         "their content is not in the snapshot"
                     )
+        references = _references(tables) or [fragment("select null::oid")]
+        others = self._connection.execute(
+            statement("count_other_objects", references=joined(" union all ", references))
+        ).fetchone()
+        if others and others["objects"]:
+            lines.append(
+                f"the database has {others['objects']:,} large objects to which no column of type oid or lo of these "
+                "tables refers; their content is not in the snapshot"
+            )
+        closed = [row["name"] for row in self._connection.execute(statement("select_closed_sequences"))]
+        if closed:
+            lines.append(
+                f"the position of {first_few(closed)} cannot be read by this role, so a restored sequence begins anew"
+            )
         return tuple(lines)
 
     def plan(self, table: SourceTable, previous: list[str], part_bytes: int) -> list[PlannedPart]:
@@ -538,6 +570,16 @@ class SourceSnapshot:
         )
 
 
+def _references(tables: Sequence[SourceTable]) -> list[Composable]:
+    """Return a query for each column that may refer to large objects."""
+    return [
+        fragment("select {column}::oid from {table}", column=identifier(each.column.name), table=table.relation)
+        for table in tables
+        for each in table.source_columns
+        if each.may_be_large_object
+    ]
+
+
 def _refuse_unfit(facts: dict[str, Any]) -> None:
     """Raise SourceError if snapshots of this server or database would be impossible or worthless."""
     if facts["server_version"] < _MINIMUM_VERSION:
@@ -576,9 +618,8 @@ def _enums(connection: psycopg.Connection[dict[str, Any]], oids: Sequence[int]) 
     return tuple(Enum(name=row["name"], labels=tuple(row["labels"])) for row in found)
 
 
-def _grown(then: Enum, now: Iterable[Enum]) -> bool:
-    """Return whether the enum still has every label that it had."""
-    return any(each.name == then.name and set(then.labels) <= set(each.labels) for each in now)
+def _type_states(connection: psycopg.Connection[dict[str, Any]], oids: Sequence[int]) -> set[_TypeState]:
+    return {_TypeState(**row) for row in connection.execute(statement("select_type_states"), {"tables": list(oids)})}
 
 
 def _inherited_not_set(name: str, tree: Sequence[_Member]) -> SourceError:

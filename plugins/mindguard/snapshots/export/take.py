@@ -122,7 +122,7 @@ def take_snapshot(
     with open_source(conninfo, chosen, **limits) as source:
         described = source.tables
         objects = source.large_objects(described) if settings.large_objects else None
-        not_held = () if objects else source.not_held(described)
+        not_held = source.not_held(described, large_objects=bool(objects))
         for line in not_held:
             progress(line)
         exporter = Exporter(source, store, settings, previous, reuse, progress=progress)

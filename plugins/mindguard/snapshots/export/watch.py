@@ -110,8 +110,8 @@ class Watch:
             return None
         who = f"session {waiter['pid']} of role {waiter['role']}"
         return Blocking(
-            f"{who} waited {waiter['seconds']:.0f} s for {waiter['relation']}, "
-            "which this snapshot had locked for reading; nothing was published",
+            f"{who} waited {waiter['seconds']:.0f} s for {waiter['relation']} because of this snapshot; "
+            "nothing was published",
             hint="take the snapshot when no migration runs",
         )
 

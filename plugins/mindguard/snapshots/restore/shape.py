@@ -193,6 +193,35 @@ def advance_sequences(connection: psycopg.Connection[dict[str, Any]], manifest: 
             )
 
 
+def sequences_behind(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest) -> list[str]:
+    """Return one line for each live sequence that stands before its position in the snapshot.
+
+    A function, a trigger or the application may feed the restored tables from it. It is not moved, because it may
+    as well feed others.
+    """
+    import psycopg
+
+    lines = []
+    for sequence in manifest.sequences:
+        there = connection.execute(statement("select_sequence", sequence=literal(sequence.name))).fetchone()
+        if not (there and there["there"]):
+            continue
+        name, value, called = (literal(each) for each in (sequence.name, sequence.last_value, sequence.is_called))
+        behind = statement("select_behind", sequence=raw(sequence.name), label=name, value=value, called=called)
+        try:
+            with connection.transaction():
+                found = connection.execute(behind).fetchone()
+        except psycopg.errors.InsufficientPrivilege:
+            continue  # then this role does not own what it feeds
+        if found:
+            setval = f"SELECT setval({name.as_string()}, {sequence.last_value}, {str(sequence.is_called).lower()})"
+            lines.append(
+                f"sequence {sequence.name} stands before its position in the snapshot; if a function, a trigger or "
+                f"the application feeds the restored tables from it: {setval}"
+            )
+    return lines
+
+
 def _definition(column: Column) -> Composable:
     """Return the column's definition for CREATE TABLE. Types and expressions are SQL as the catalog spells it.
 

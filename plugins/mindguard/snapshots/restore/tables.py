@@ -303,6 +303,7 @@ def restore(
                         shape.advance_sequences(connection, manifest, each.table)
                     moved = {each.name: each.table for each in plan.tables}
                     kept = swap.swap(connection, moved, plan.schema, plan.snapshot_id, progress, search_path=path)
+                    notes += shape.sequences_behind(connection, manifest)
         if plan.swap and not plan.schema_exists:
             with target.under_path(connection, path):
                 _drop_schema(connection, plan.schema)
