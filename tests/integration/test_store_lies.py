@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -20,6 +21,7 @@ from mindguard.snapshots.retention.holds import hold, release
 from mindguard.snapshots.retention.rules import ExpiryRefused
 from mindguard.snapshots.storage.catalog import find_snapshot, list_snapshots, proven
 from mindguard.snapshots.storage.layout import Layout
+from mindguard.snapshots.storage.manifest import ManifestInvalid
 from mindguard.snapshots.storage.s3_errors import NoAnswer, ObjectMissing, StoreError, StoreFault
 from mindguard.snapshots.storage.store import Listed, Store
 from mindguard.snapshots.storage.verify import note_damage, verify_snapshot
@@ -187,6 +189,48 @@ def test_a_listing_that_breaks_off_is_not_whole(database: str, store: Store, beh
                 ask()
 
 
+def test_a_listing_that_does_not_say_whether_there_is_more_is_not_whole(
+    database: str, store: Store, behind: Behind
+) -> None:
+    """boto3 takes everything but `true` for the end."""
+    take(database, store)
+    for said in (b"True", b"1", b""):
+        changed = partial(re.sub, rb"<IsTruncated>[^<]*", b"<IsTruncated>" + said)
+        odd = Some(changed, "GET", "list-type")
+        with behind(odd) as faulty, pytest.raises(StoreError, match="does not say whether there is more"):
+            faulty.listing()
+
+
+def test_the_listing_of_another_folder_is_none_of_this_one(database: str, store: Store, behind: Behind) -> None:
+    """A cache that ignores what was asked gives one. There would be no snapshot, and the next one the first."""
+    taken = take(database, store).manifest
+    renamed = Some(lambda body: body.replace(b"/snapshots/", b"/parts/"), "GET", "prefix=key-tables/snapshots/")
+    with behind(renamed) as faulty:
+        asked: list[Callable[[], object]] = [
+            lambda: find_snapshot(faulty, "latest"),
+            lambda: expire(faulty, store),
+            lambda: take(database, faulty),
+        ]
+        for ask in asked:
+            with pytest.raises(StoreError, match="the listing of something else than was asked for"):
+                ask()
+    assert list_snapshots(store) == [taken]
+
+
+def test_a_manifest_under_the_key_of_another_is_not_taken_for_it(database: str, store: Store) -> None:
+    """Else a restore would bring back other rows than were asked for, and expiry remove the parts of these."""
+    taken = three_snapshots(database, store)
+    parts, manifest = set(store.keys("parts/")), store.read(taken[2].key)
+    overwrite(store, taken[2].key, store.read(taken[1].key))
+    for snapshot_id in ("latest", taken[2].manifest.snapshot_id):
+        with pytest.raises(ManifestInvalid, match=f"is that of snapshot {taken[1].manifest.snapshot_id}"):
+            find_snapshot(store, snapshot_id)
+    assert "no part is removed" in expire(store, store, **EXPIRE).faults[0]
+    assert set(store.keys("parts/")) == parts
+    overwrite(store, taken[2].key, manifest)
+    assert find_snapshot(store, "latest") == taken[2].manifest
+
+
 def test_what_a_store_says_is_cut_short(store: Store, behind: Behind) -> None:
     with behind(Some((400, "Odd" * 9999), "GET")) as faulty, pytest.raises(StoreError) as caught:
         faulty.listing()
@@ -206,7 +250,9 @@ def test_a_time_that_is_none_in_a_listing_is_the_stores_fault(database: str, sto
     broken = [
         lambda body: re.sub(rb"<LastModified>[^<]*", b"<LastModified>yesterday", body),
         lambda body: re.sub(rb"<LastModified>[^<]*</LastModified>", b"", body),
+        lambda body: re.sub(rb"<LastModified>[^<]*", b"<LastModified>2026-11-01T00:00:00", body),  # in which zone?
         lambda body: re.sub(rb"<Size>[^<]*", b"<Size>many", body),
+        lambda body: re.sub(rb"<Size>[^<]*", b"<Size>-1", body),
         lambda body: body.replace(b"</Contents>", b""),
     ]
     for change in broken:

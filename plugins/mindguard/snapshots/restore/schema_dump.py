@@ -199,7 +199,8 @@ class SchemaDump:
         Raises:
             ToolFailed: pg_restore could not work at all.
         """
-        included = [entry for entry in self.entries if entry not in set(without)]
+        in_section = self._numbers_in(section)
+        included = [entry for entry in self.entries if entry not in set(without) and entry.number in in_section]
         keys = [entry for entry in included if entry.is_a("FK CONSTRAINT")]
         slow = [entry for entry in included if entry.is_a("INDEX", "CONSTRAINT")]
         others = [entry for entry in included if entry not in {*keys, *slow}]
@@ -242,6 +243,15 @@ class SchemaDump:
             key = " ".join(part for part in (kind, schema, name) if part != "-")
             found[key] = found.get(key, "") + _NOT_OF_AN_ENTRY.sub("", script[begin.end() : end])
         return {key: sql for key, sql in found.items() if sql.strip()}
+
+    def _numbers_in(self, section: str) -> set[int]:
+        """Return the numbers of the entries that belong to a section.
+
+        A comment belongs to the section of the entry before it. In a list of entries to restore, that can be one of
+        another section than in the dump, and then pg_restore would pass the comment over.
+        """
+        listing = pgtools.run(["pg_restore", "--list", f"--section={section}", str(self._file)]).decode()
+        return {int(number) for number, _, _ in _ENTRY.findall(listing)}
 
     def _script(self, entries: Sequence[ArchiveEntry]) -> str:
         with _List(self._file, entries) as listed:

@@ -22,6 +22,8 @@ _ROOTS = {
 }
 _WITH_ETAG = {"PutObject", "GetObject", "HeadObject"}
 _SEARCHED = 1000
+# botocore takes everything but "true" for false, and the listing would end there.
+_ODD_END = re.compile(rb"<(?:\w+:)?IsTruncated>(?!\s*(?:true|false)\s*<)")
 
 
 def refuse_foreign(client: S3Client) -> None:
@@ -41,6 +43,8 @@ def _check(http_response: Any, parsed: dict[str, Any], model: Any, **_: Any) -> 
         return
     if model.name in _WITH_ETAG and not parsed.get("ETag"):
         raise ForeignAnswer(f"the answer to {model.name} has no ETag")
+    if model.name.startswith("List") and _ODD_END.search(http_response.content):
+        raise ForeignAnswer(f"the answer to {model.name} does not say whether there is more")
     root = _ROOTS.get(model.name)
     if root and not re.search(rf"<(\w+:)?{root}[\s/>]".encode(), http_response.content[:_SEARCHED]):
         raise ForeignAnswer(f"the answer to {model.name} is no {root}")

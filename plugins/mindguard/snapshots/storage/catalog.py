@@ -246,8 +246,20 @@ def read_manifest(store: Store, key: str) -> Manifest:
         ObjectMissing, StoreError: see `Store.read`.
     """
     try:
-        return Manifest.from_bytes(store.read_sealed(key), origin=key, prefix=store.prefix)
+        return _read_once(store, key)
     except KeyMissing:
         raise
     except (ManifestInvalid, Unreadable):
-        return Manifest.from_bytes(store.read_sealed(key), origin=key, prefix=store.prefix)
+        return _read_once(store, key)
+
+
+def _read_once(store: Store, key: str) -> Manifest:
+    found = Manifest.from_bytes(store.read_sealed(key), origin=key, prefix=store.prefix)
+    if found.snapshot_id != id_of(key):
+        # It may be sound in itself. Whoever took it for this snapshot would restore other rows than were asked for,
+        # and expiry would remove the parts that only this snapshot names.
+        raise ManifestInvalid(
+            f"manifest {key} is that of snapshot {found.snapshot_id}",
+            hint="it was copied there, or the store mixes up objects",
+        )
+    return found

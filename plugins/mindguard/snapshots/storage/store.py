@@ -42,6 +42,7 @@ _SINGLE_PUT_LIMIT = 5 * 1024**3
 _NO_CONTENT = 204
 _DEADLINE_S = 120.0
 _SLOWEST_BYTES_PER_S = 100_000
+_ENTRIES = ("Contents", "Versions", "DeleteMarkers", "Uploads")
 
 
 @dataclass(frozen=True)
@@ -308,7 +309,7 @@ class Store:
         """
         answer = self._list_one()
         try:
-            return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+            return _aware(parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]))
         except (KeyError, ValueError):
             raise StoreError("the store does not tell its time", hint="its answers need a Date header") from None
 
@@ -416,15 +417,15 @@ class Store:
         with self._explained(f"list s3://{self.bucket}/{self.prefix}"):
             if not versioned_bucket:
                 for page in self._pages("list_objects_v2", request):
-                    found += [Listed(o["Key"], o["Size"], o["LastModified"]) for o in page.get("Contents", ())]
+                    found += [Listed(o["Key"], _size(o), _aware(o["LastModified"])) for o in page.get("Contents", ())]
                 return found
             for versioned in self._pages("list_object_versions", request):
                 found += [
-                    Listed(v["Key"], v["Size"], v["LastModified"], v["VersionId"])
+                    Listed(v["Key"], _size(v), _aware(v["LastModified"]), v["VersionId"])
                     for v in versioned.get("Versions", ())
                 ]
                 found += [
-                    Listed(m["Key"], 0, m["LastModified"], m["VersionId"], marker=True)
+                    Listed(m["Key"], 0, _aware(m["LastModified"]), m["VersionId"], marker=True)
                     for m in versioned.get("DeleteMarkers", ())
                 ]
         return found
@@ -473,7 +474,7 @@ class Store:
         found: list[Upload] = []
         with self._explained(f"list uploads in s3://{self.bucket}/{self.prefix}"):
             for page in self._pages("list_multipart_uploads", {"Bucket": self.bucket, "Prefix": f"{self.prefix}/"}):
-                found += [Upload(u["Key"], u["UploadId"], u["Initiated"]) for u in page.get("Uploads", ())]
+                found += [Upload(u["Key"], u["UploadId"], _aware(u["Initiated"])) for u in page.get("Uploads", ())]
         return found
 
     def abort(self, upload: Upload) -> None:
@@ -515,6 +516,9 @@ class Store:
         goes_on = False
         while (page := within(self._deadline_s, lambda: next(pages, None))) is not None:
             self._require_listing(page)
+            for entry in (each for name in _ENTRIES for each in page.get(name, ())):
+                if not entry["Key"].startswith(request["Prefix"]):
+                    raise ForeignAnswer("the answer is the listing of something else than was asked for")
             goes_on = page["IsTruncated"]
             yield page
         if goes_on:
@@ -547,3 +551,18 @@ class Store:
 
     def _explained(self, doing: str) -> AbstractContextManager[None]:
         return explained(doing, bucket=self.bucket, locking="ObjectLockMode" in self._written_as)
+
+
+def _aware(time: datetime) -> datetime:
+    """Return a time that the store gave; one without a zone cannot be compared, and raises ValueError."""
+    if time.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return time
+
+
+def _size(entry: Any) -> int:
+    """Return the size in an entry of a listing; one below zero raises ValueError."""
+    size: int = entry["Size"]
+    if size < 0:
+        raise ValueError("a size below zero")
+    return size
