@@ -54,9 +54,9 @@ unit: $(INSTALLED) ## unit and DAG tests alone, without lint (under a minute)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/dags tests/unit $(PYTEST)
 
 test: lint ## lint, types, then all tests against the embedded stack
-	@# Two workers, each with a stack of its own: integration tests mostly wait. They come first, file by file; the many
-	@# short unit tests at the end keep both workers busy.
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	@# Three workers, each with a stack of its own: integration tests often wait. They come first, file by file; the many
+	@# short unit tests at the end keep all workers busy.
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 bench: $(INSTALLED) ## measure side by side (half an hour) and write docs/benchmarks.md
 	$(BIN)/python bench/parse_cost.py

@@ -345,7 +345,7 @@ def test_a_large_object_that_the_role_may_not_read_is_refused_with_advice_that_h
     """The role may read all data, which does not cover large objects."""
     run(fresh_database, "create table p (photo oid); insert into p values (lo_from_bytea(0, 'x'))")
     database = str(psycopg.conninfo.conninfo_to_dict(fresh_database)["dbname"])
-    with pytest.raises(SourceError, match="no right to read 1 of the large objects .* GRANT SELECT ON LARGE OBJECT"):
+    with pytest.raises(SourceError, match=r"no right to read 1 of the large objects .* GRANT SELECT ON LARGE OBJECT"):
         snapshot(stack.postgres_conninfo("mindguard_reader", database), store, "public.p", large_objects=True)
 
 
