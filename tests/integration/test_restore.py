@@ -319,6 +319,47 @@ def test_a_swap_keeps_options_and_replica_identity(fresh_database: str, store: S
     assert run(fresh_database, asked) == before
 
 
+SETTLED = {
+    "persistence": "select relpersistence from pg_class where oid = 't'::regclass",
+    "statistics targets": "select attrelid::regclass::text, attname, attstattarget from pg_attribute "
+    "where attstattarget >= 0 and attnum > 0 and attrelid::regclass::text in ('t', 't_lower') order by 1, 2",
+    "column options": "select attname, attoptions from pg_attribute where attrelid = 't'::regclass and attnum > 0 "
+    "order by attnum",
+    "storage": "select attname, attstorage, attcompression from pg_attribute where attrelid = 't'::regclass "
+    "and attnum > 0 order by attnum",
+    "cluster": "select indexrelid::regclass::text from pg_index where indrelid = 't'::regclass and indisclustered",
+    "comments": "select pg_describe_object(classoid, objoid, objsubid), description from pg_description "
+    "where description like 'about %' and pg_describe_object(classoid, objoid, objsubid) not like '%_before_%' "
+    "order by 1",
+    "statistics": "select stxname, pg_get_statisticsobjdef(oid), stxstattarget from pg_statistic_ext "
+    "where stxrelid = 't'::regclass order by 1",
+}
+
+
+def test_a_swap_keeps_what_the_rows_do_not_show(fresh_database: str, store: Store) -> None:
+    run(
+        fresh_database,
+        "create unlogged table t (id int primary key, v text unique not null, w text, "
+        "day date check (day > '2000-01-01'))",
+        "create index t_lower on t (lower(v)); alter table t cluster on t_lower",
+        "create function f() returns trigger language plpgsql as 'begin return new; end'",
+        "create trigger fires before update on t for each row execute function f()",
+        "create statistics together on v, w from t; create statistics again (ndistinct) on w, day from t",
+        "alter statistics together set statistics 50",
+        "alter table t alter v set statistics 7, alter w set statistics 0, alter w set storage external, "
+        "alter w set compression pglz, alter v set (n_distinct = -0.5)",
+        "alter index t_lower alter column 1 set statistics 9",
+        "comment on table t is 'about t''s'; comment on column t.v is 'about v'",
+        "comment on index t_lower is 'about it'",
+        "comment on constraint t_day_check on t is 'about days'; comment on constraint t_pkey on t is 'about keys'",
+        "comment on trigger fires on t is 'about updates'; comment on statistics together is 'about both'",
+        "insert into t values (1, 'x', 'y', '2026-01-01')",
+    )
+    before = {name: run(fresh_database, query) for name, query in SETTLED.items()}
+    restore(snapshot(fresh_database, store, "public.t"), store, fresh_database, RestoreRequest(swap=True))
+    assert {name: run(fresh_database, query) for name, query in SETTLED.items()} == before
+
+
 def test_a_swap_keeps_the_type_of_an_identitys_sequence(fresh_database: str, store: Store, stack: Stack) -> None:
     run(
         fresh_database,

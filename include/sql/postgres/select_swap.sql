@@ -1,6 +1,6 @@
 -- The statements that put a restored table in the place of a live one, in order. All of them are composed before the
 -- first is executed, and they refer to tables by name, so what is created after the move belongs to the new table.
--- noqa: disable=AL03
+-- noqa: disable=AL03,ST09
 with live as (
     select
         c.oid,
@@ -12,6 +12,29 @@ with live as (
     from pg_class as c
     inner join pg_namespace as n on c.relnamespace = n.oid
     where c.oid = {oid}
+),
+
+-- The table itself, and its indexes under their names after the swap.
+objects as (
+    select
+        l.oid,
+        l.name,
+        'r' as relkind,
+        c.reltablespace,
+        format('table %s', l.relation) as object
+    from live as l
+    inner join pg_class as c on l.oid = c.oid
+    union all
+    select
+        c.oid,
+        c.relname,
+        c.relkind,
+        c.reltablespace,
+        format('index %I.%I', l.schema, c.relname) as object
+    from live as l
+    inner join pg_index as i on l.oid = i.indrelid
+    inner join pg_class as c on i.indexrelid = c.oid
+    where i.indisvalid
 ),
 
 identities as (
@@ -29,10 +52,41 @@ identities as (
     where a.attrelid = {oid} and a.attidentity <> ''
 ),
 
+listed as (
+    select
+        s.stxrelid as table_oid,
+        n.nspname as schema,
+        s.stxname as name,
+        s.stxkind as kinds,
+        s.stxstattarget as target,
+        pg_get_statisticsobjdef_columns(s.oid) as columns,
+        row_number() over (
+            partition by s.stxrelid, s.stxkind, pg_get_statisticsobjdef_columns(s.oid)
+            order by s.stxname
+        ) as number
+    from pg_statistic_ext as s
+    inner join pg_namespace as n on s.stxnamespace = n.oid
+    where s.stxrelid in ({oid}, {relation}::regclass)
+),
+
+-- Extended statistics of the live table, and those that were made like them, under names that PostgreSQL chose.
+statistics as (
+    select
+        old.schema,
+        old.name as old_name,
+        old.target,
+        new.schema as new_schema,
+        new.name as new_name
+    from listed as old
+    inner join listed as new
+        on old.kinds = new.kinds and old.columns = new.columns and old.number = new.number
+    where old.table_oid = {oid} and new.table_oid = {relation}::regclass
+),
+
 renamed as (
     select
         'index' as kind,
-        c.oid,
+        c.oid::regclass::text as object,
         c.relname::text as old_name
     from pg_index as i
     inner join pg_class as c on i.indexrelid = c.oid
@@ -40,9 +94,15 @@ renamed as (
     union all
     select
         'sequence' as kind,
-        i.oid,
+        i.oid::regclass::text as object,
         i.old_name::text
     from identities as i
+    union all
+    select
+        'statistics' as kind,
+        format('%I.%I', s.schema, s.old_name) as object,
+        s.old_name::text
+    from statistics as s
 ),
 
 foreign_keys as (
@@ -78,7 +138,7 @@ from (
     select
         3,
         format(
-            'alter %s %s rename to %I', r.kind, r.oid::regclass,
+            'alter %s %s rename to %I', r.kind, r.object,
             case
                 when octet_length(r.old_name) <= {room} then r.old_name
                 -- Names that are cut must not become equal. A character has up to four bytes.
@@ -118,6 +178,23 @@ from (
         6,
         format('alter table %s set schema %I', {relation}, l.schema)
     from live as l
+    union all
+    select
+        7,
+        format('alter statistics %I.%I rename to %I', s.new_schema, s.new_name, s.old_name)
+    from statistics as s
+    where s.new_name <> s.old_name
+    union all
+    select
+        8,
+        format('alter statistics %I.%I set schema %I', s.new_schema, s.old_name, s.schema)
+    from statistics as s
+    union all
+    select
+        9,
+        format('alter statistics %I.%I set statistics %s', s.schema, s.old_name, s.target)
+    from statistics as s
+    where s.target >= 0
     union all
     select
         7,
@@ -204,6 +281,64 @@ from (
     left join pg_index as x on l.oid = x.indrelid and x.indisreplident
     left join pg_class as identity_index on x.indexrelid = identity_index.oid
     where c.relreplident in ('n', 'f') or (c.relreplident = 'i' and identity_index.oid is not null)
+    union all
+    select
+        9,
+        format('alter table %s set unlogged', l.relation)
+    from live as l
+    inner join pg_class as c on l.oid = c.oid
+    where c.relpersistence = 'u'
+    union all
+    select
+        9,
+        format('alter %s set tablespace %I', own.object, space.spcname)
+    from objects as own
+    inner join pg_tablespace as space on own.reltablespace = space.oid
+    union all
+    select
+        9,
+        format(
+            'alter %s alter column %s set statistics %s',
+            own.object, case own.relkind when 'i' then a.attnum::text else quote_ident(a.attname) end, a.attstattarget
+        )
+    from objects as own
+    inner join pg_attribute as a on own.oid = a.attrelid
+    where a.attnum > 0 and not a.attisdropped and a.attstattarget >= 0
+    union all
+    select
+        9,
+        format('alter table %s alter column %I set (%s)', l.relation, a.attname, array_to_string(a.attoptions, ', '))
+    from live as l
+    inner join pg_attribute as a on l.oid = a.attrelid
+    where a.attnum > 0 and not a.attisdropped and a.attoptions is not null
+    union all
+    select
+        9,
+        format('alter table %s cluster on %I', l.relation, own.name)
+    from live as l
+    inner join pg_index as mark on l.oid = mark.indrelid
+    inner join objects as own on mark.indexrelid = own.oid
+    where mark.indisclustered
+    union all
+    select
+        11,
+        format('comment on %s is %L', own.object, obj_description(own.oid, 'pg_class'))
+    from objects as own
+    where obj_description(own.oid, 'pg_class') is not null
+    union all
+    select
+        11,
+        format('comment on constraint %I on %s is %L', k.conname, l.relation, obj_description(k.oid, 'pg_constraint'))
+    from live as l
+    inner join pg_constraint as k on l.oid = k.conrelid
+    where obj_description(k.oid, 'pg_constraint') is not null
+    union all
+    select
+        11,
+        format('comment on trigger %I on %s is %L', t.tgname, l.relation, obj_description(t.oid, 'pg_trigger'))
+    from live as l
+    inner join pg_trigger as t on l.oid = t.tgrelid
+    where not t.tgisinternal and obj_description(t.oid, 'pg_trigger') is not null
     union all
     select
         10,
