@@ -21,6 +21,7 @@ def finding(
     occurrence: str = "",
     parent: str = "",
     value: str = "",
+    about: datetime | None = None,
 ) -> Finding:
     """Return a finding about the subject, whose recovery key is `test:` and the subject.
 
@@ -31,6 +32,7 @@ def finding(
         occurrence: what tells this event from another one of the same kind; reported twice, it counts once.
         parent: recovery key of the finding that explains this one.
         value: what was measured; the finding has no facts without it.
+        about: the start of the day or run that was judged; aware.
     """
     alert = Alert(
         title=f"{subject} is slow",
@@ -40,4 +42,6 @@ def finding(
         fingerprint=fingerprint("test", subject),
         facts=(Fact("latency", value),) if value else (),
     )
-    return Finding(alert, source="test", recovery_key=f"test:{subject}", occurrence=occurrence, parent=parent)
+    return Finding(
+        alert, source="test", recovery_key=f"test:{subject}", occurrence=occurrence, parent=parent, about=about
+    )

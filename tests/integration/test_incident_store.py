@@ -9,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
 from devstack.parts.base import ROOT
 from mindguard.alerts.finding import Recovery
 from mindguard.alerts.incidents.store import ActionItem, IncidentMissing, IncidentStateError, IncidentStore
 from mindguard.alerts.severity import Severity
-from mindguard.database.session import StoreUnavailable
+from mindguard.database.session import OpsDatabase, StoreUnavailable
 from tests.connections import connection_of
 from tests.incidents import MINUTE, NOW, finding
 
@@ -134,6 +135,39 @@ def test_a_recovery_from_before_the_last_failure_ends_nothing(incidents: Inciden
     incidents.record([finding(at=NOW + 2 * MINUTE)], now=NOW + 2 * MINUTE)
     assert incidents.recover([Recovery("test:api", at=NOW + MINUTE)], now=NOW + 3 * MINUTE) == []
     assert incidents.list()[0].state == "open"
+
+
+DAY = 24 * 60 * MINUTE
+
+
+def test_a_recovery_ends_only_what_it_judged(incidents: IncidentStore) -> None:
+    """A day's recovery may have the very moment at which the next day's findings begin."""
+    incidents.record([finding(at=NOW, about=NOW)], now=NOW + MINUTE)
+    yesterday = Recovery("test:api", at=NOW, about=NOW - DAY)
+    assert incidents.recover([yesterday], now=NOW + 2 * MINUTE) == []
+    incidents.recover([Recovery("test:api", at=NOW + 2 * MINUTE, about=NOW)], now=NOW + 2 * MINUTE)
+    assert incidents.list() == []
+
+
+def test_an_older_run_that_succeeds_late_does_not_end_the_incident_of_a_newer_one(incidents: IncidentStore) -> None:
+    newer = NOW + 5 * MINUTE
+    incidents.record([finding(at=newer, about=newer)], now=newer)
+    incidents.record([finding(at=newer + MINUTE, about=NOW)], now=newer + MINUTE)  # an older one fails after it
+    for older in (Recovery("test:api", at=newer + 2 * MINUTE, about=NOW), Recovery("test:api", at=NOW, about=newer)):
+        assert incidents.recover([older], now=newer + 3 * MINUTE) == []
+    both = [Recovery("test:api", at=newer + 3 * MINUTE, about=about) for about in (newer, NOW)]
+    assert [incident.name for incident in incidents.recover(both, now=newer + 3 * MINUTE)] == ["I-1"]
+
+
+def test_an_incident_from_before_the_order_of_reports_ends_as_before(fresh_database: str) -> None:
+    store = IncidentStore.of(connection_of(fresh_database))
+    store.record([finding(at=NOW)], now=NOW)
+    with store.database.engine.begin() as connection:  # as an older version of the package left it
+        connection.execute(text("alter table mindguard.incidents drop column last_failure_about"))
+        connection.execute(text("update mindguard.alembic_version set version_num = '0003'"))
+    store = IncidentStore(OpsDatabase(store.database.engine))
+    assert store.recover([Recovery("test:api", at=NOW - MINUTE)], now=NOW) == []
+    assert len(store.recover([Recovery("test:api", at=NOW + MINUTE)], now=NOW + MINUTE)) == 1
 
 
 def test_what_an_open_incident_explains_notifies_nobody_until_that_is_over(incidents: IncidentStore) -> None:

@@ -67,7 +67,7 @@ class FeishuNotifier(BaseNotifier):
             _run(context),
             task_instance.task_id,
             severity=self._severity(context),
-            happened_at=datetime.now(UTC),
+            happened_at=_ended_at(task_instance),
             log_url=task_instance.log_url,
             locale=settings.locale,
             error=_one_line(error),
@@ -88,7 +88,7 @@ class FeishuNotifier(BaseNotifier):
         ended = EndedRun(
             run,
             failed=reason != "success",
-            ended_at=datetime.now(UTC),
+            ended_at=_ended_at(context.get("dag_run")),
             tasks=self._tasks(context),
             severity=self._severity(context),
             reason=reason,
@@ -154,7 +154,7 @@ class RecoveryNotifier(FeishuNotifier):
         task_instance: Any = context["ti"]
         if task_instance.map_index >= 0:
             return  # Another instance of the task may have failed; only the run's callback sees all instances.
-        recovered = success(_run(context), task_instance.task_id, at=datetime.now(UTC))
+        recovered = success(_run(context), task_instance.task_id, at=_ended_at(task_instance))
         self._report([], [recovered], load_settings())
 
 
@@ -202,7 +202,13 @@ def _run(context: Context) -> Run:
         run_type=str(dag_run.run_type.value) if dag_run else run_id.partition("__")[0],
         started_at=dag_run.start_date if dag_run else None,
         scheduled=dag.schedule is not None,
+        run_after=getattr(dag_run, "run_after", None),
     )
+
+
+def _ended_at(record: Any) -> datetime:
+    """Return when a run or task ended; a callback may come much later."""
+    return getattr(record, "end_date", None) or datetime.now(UTC)
 
 
 def _failed_before(context: Context) -> bool:

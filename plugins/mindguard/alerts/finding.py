@@ -37,6 +37,20 @@ class RecoveryKey(NamedTuple):
         return tuple(part for part in self.about.split(":") if part) or ("",)
 
 
+class Order(NamedTuple):
+    """The order of reports about one subject: that a day or a run went well says nothing about a later one.
+
+    Reports may arrive in another order: an old day is judged again, or the callback of an older run comes late.
+
+    Attributes:
+        about: the start of what was judged, aware.
+        at: when it was so, aware; it decides between two reports about the same.
+    """
+
+    about: datetime
+    at: datetime
+
+
 @dataclass(frozen=True)
 class Finding:
     """Somebody reports that something is wrong, or still is.
@@ -48,6 +62,7 @@ class Finding:
             `RecoveryKey`.
         occurrence: the same for all reports of one event; only the first of them counts. Empty: every report counts.
         parent: recovery key of an incident that would explain this one. While it lasts, nobody is notified of this one.
+        about: the start of what was judged (a day, a run), aware; None: the moment at which the alert happened.
     """
 
     alert: Alert
@@ -55,6 +70,12 @@ class Finding:
     recovery_key: str
     occurrence: str = ""
     parent: str = ""
+    about: datetime | None = None
+
+    @property
+    def order(self) -> Order:
+        """The place of this report among others about the same subject."""
+        return Order(self.about or self.alert.happened_at, self.alert.happened_at)
 
 
 @dataclass(frozen=True)
@@ -62,14 +83,21 @@ class Recovery:
     """Somebody reports that all is well again.
 
     Attributes:
-        recovery_key: ends every unresolved incident with this key that began before `at`.
+        recovery_key: ends every unresolved incident with this key, unless its last finding is later in `order`.
         at: when it recovered, aware.
         note: text for the timeline.
+        about: the start of what was judged (a day, a run), aware; None: the moment of recovery.
     """
 
     recovery_key: str
     at: datetime
     note: str = ""
+    about: datetime | None = None
+
+    @property
+    def order(self) -> Order:
+        """The place of this report among others about the same subject."""
+        return Order(self.about or self.at, self.at)
 
 
 class Outcome(NamedTuple):

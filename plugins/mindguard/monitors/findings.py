@@ -197,6 +197,7 @@ class _FindingWriter:
             recovery_key("source", conn_id),
             severity=min(Severity(monitor.severity) for monitor, _ in failures),
             since=since,
+            measured_at=max(result.at for _, result in failures),
             facts=(
                 Fact(self.text("reason"), first.note or self.text("no_connection"), wrong=True),
                 Fact(self.text("for"), _span(first.at - since)),
@@ -225,6 +226,7 @@ class _FindingWriter:
             facts=(*facts, *owner),
             runbook=monitor.runbook,
             parent=parent,
+            measured_at=result.at,
         )
 
     def finding(
@@ -238,6 +240,7 @@ class _FindingWriter:
         facts: Sequence[Fact],
         runbook: str | None = None,
         parent: str = "",
+        measured_at: datetime | None = None,
     ) -> Finding:
         """Return one finding. The key is its identity, so that all findings about one subject are one incident."""
         links = [Link(self.text("log"), self._log_url)] if self._log_url else []
@@ -252,7 +255,7 @@ class _FindingWriter:
             facts=tuple(facts),
             links=tuple(links),
         )
-        return Finding(alert, source=SOURCE, recovery_key=key, parent=parent)
+        return Finding(alert, source=SOURCE, recovery_key=key, parent=parent, about=measured_at)
 
 
 def _amount(value: float, unit: str) -> str:

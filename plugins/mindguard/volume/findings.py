@@ -96,9 +96,8 @@ def recoveries(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, cont
     recovered = [recovery_key(suite.name, key) for key, row in rows.items() if key not in failed and _in_order(row)]
     if context.closed and not any(row.get("investigate") and not row["folded_into"] for row in rows.values()):
         recovered.append(_unconfirmed_key(suite))
-    # A day that is judged again long afterwards says nothing about the days after it.
     at = min(context.as_of, day_start(context.day + timedelta(days=1), context.zone))
-    return [Recovery(key, at) for key in [*recovered, recovery_key(suite.name, ())]]
+    return [Recovery(key, at, about=context.day_start) for key in [*recovered, recovery_key(suite.name, ())]]
 
 
 class RowKey(NamedTuple):
@@ -181,6 +180,7 @@ def _finding(
         # A running day is judged every hour: it is reported once, and again if it got worse.
         occurrence=f"{context.day} {severity}",
         parent=_parent(suite, row),
+        about=context.day_start,
     )
 
 
@@ -254,7 +254,9 @@ def _unconfirmed_finding(suite: Suite, rows: Sequence[Mapping[Any, Any]], contex
             ),
         ),
     )
-    return Finding(alert, source=SOURCE, recovery_key=_unconfirmed_key(suite), occurrence=str(context.day))
+    return Finding(
+        alert, source=SOURCE, recovery_key=_unconfirmed_key(suite), occurrence=str(context.day), about=context.day_start
+    )
 
 
 def _event_name(row: Mapping[Any, Any], context: Context) -> str:

@@ -119,6 +119,9 @@ def test_a_day_that_is_judged_again_later_ends_nothing_that_began_after_it() -> 
     for as_of, at in ((timedelta(days=9), timedelta(days=1)), (timedelta(hours=10), timedelta(hours=10))):
         ended = recoveries(suite, judged, frame, replace(CONTEXT, as_of=START + as_of))
         assert {each.at for each in ended} == {START + at}
+        assert {each.about for each in ended} == {START}
+    found = findings(suite, validate(suite, events(world(submit=0.5))), events(world(submit=0.5)), CONTEXT)
+    assert {each.about for each in found} == {START}
 
 
 def test_those_that_another_fall_explains_are_not_among_them() -> None:

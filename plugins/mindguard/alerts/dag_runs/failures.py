@@ -27,6 +27,8 @@ class Run:
         run_type: its type as Airflow names it, for instance `scheduled`.
         started_at: when it started, aware; None before the start. A run that is cleared gets a new time.
         scheduled: whether the DAG has a schedule; without one, each run is a request by itself.
+        run_after: the earliest time at which Airflow may start it, aware, by which runs of a DAG have an order; None if
+            it is not known.
     """
 
     dag_id: str
@@ -34,6 +36,7 @@ class Run:
     run_type: str
     started_at: datetime | None
     scheduled: bool
+    run_after: datetime | None = None
 
     @property
     def occurrence(self) -> str:
@@ -108,7 +111,9 @@ def task_failure(
         detail=detail,
         links=(Link(TEXTS.say("open_log", locale), log_url),),
     )
-    return Finding(alert, source=SOURCE, recovery_key=run.recovery_key(task_id), occurrence=run.occurrence)
+    return Finding(
+        alert, source=SOURCE, recovery_key=run.recovery_key(task_id), occurrence=run.occurrence, about=run.run_after
+    )
 
 
 def run_failure(
@@ -125,9 +130,11 @@ def run_failure(
         facts=(Fact(TEXTS.say("error", locale), reason, wrong=True), Fact(TEXTS.say("run", locale), run.run_id)),
         links=(Link(TEXTS.say("open_run", locale), run_url),),
     )
-    return Finding(alert, source=SOURCE, recovery_key=run.recovery_key(), occurrence=run.occurrence)
+    return Finding(
+        alert, source=SOURCE, recovery_key=run.recovery_key(), occurrence=run.occurrence, about=run.run_after
+    )
 
 
 def success(run: Run, task_id: str = "", *, at: datetime) -> Recovery:
     """Return the recovery of a task; without a task, of the run itself."""
-    return Recovery(recovery_key=run.recovery_key(task_id), at=at)
+    return Recovery(recovery_key=run.recovery_key(task_id), at=at, about=run.run_after)

@@ -13,7 +13,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from mindguard.alerts.dag_runs.failures import Run, run_failure, success, task_failure
-from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.finding import Finding, Order, Recovery
 from mindguard.alerts.severity import Severity
 from mindguard.texts import Locale
 
@@ -103,21 +103,22 @@ def recoveries(runs: Iterable[EndedRun]) -> list[Recovery]:
     Args:
         runs: the ended runs with all task instances. A task that did not run (skipped, upstream failed) has no outcome.
     """
-    newest: dict[str, tuple[datetime, Recovery | None]] = {}
+    newest: dict[str, tuple[Order, Recovery | None]] = {}
 
-    def note(key: str, at: datetime, outcome: Recovery | None) -> None:
-        if key not in newest or at >= newest[key][0]:
-            newest[key] = (at, outcome)
+    def note(ended: EndedRun, task_id: str, at: datetime, *, failed: bool) -> None:
+        recovery = success(ended.run, task_id, at=at)
+        key, order = recovery.recovery_key, recovery.order
+        if key not in newest or order >= newest[key][0]:
+            newest[key] = (order, None if failed else recovery)
 
     for ended in runs:
-        recovered = None if ended.failed else success(ended.run, at=ended.ended_at)
-        note(ended.run.recovery_key(), ended.ended_at, recovered)
+        note(ended, "", ended.ended_at, failed=ended.failed)
         for task_id, tasks in _by_task(ended).items():
             at = max(task.ended_at or ended.ended_at for task in tasks)
             if any(map(_failed, tasks)):
-                note(ended.run.recovery_key(task_id), at, None)
+                note(ended, task_id, at, failed=True)
             elif "success" in (states := {task.state for task in tasks}) and states <= {"success", "skipped"}:
-                note(ended.run.recovery_key(task_id), at, success(ended.run, task_id, at=at))
+                note(ended, task_id, at, failed=False)
     return [outcome for _, outcome in newest.values() if outcome]
 
 

@@ -229,6 +229,7 @@ def _run(run: _Json, facts: DagFacts) -> Run:
         run_type=run["run_type"],
         started_at=_moment(run["start_date"]),
         scheduled=facts.scheduled,
+        run_after=_moment(run["run_after"]),
     )
 
 

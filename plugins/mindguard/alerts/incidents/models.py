@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
 from mindguard.alerts.alert import Alert
+from mindguard.alerts.finding import Order
 from mindguard.database.base import Base
 
 EntryKind = Literal[
@@ -51,7 +52,9 @@ class Incident(Base):
     Attributes:
         state: `open`, `acknowledged` or `resolved`.
         alert: the alert as last reported; its `happened_at` stays that of the first report.
-        last_failure_at: when it last happened, by the reporter's clock. An older recovery does not end the incident.
+        last_failure_at: when it last happened, by the reporter's clock.
+        last_failure_about: the start of what was judged then (a day, a run). A recovery that is earlier in order, by
+            this moment and then by `last_failure_at`, does not end the incident.
         inhibited: whether another unresolved incident explains this one, so that nobody is notified of it.
         ladder_from: since when people have known of the incident; the times of the escalation ladder count from here.
         escalation_step: number of steps of the ladder that have been taken.
@@ -78,6 +81,7 @@ class Incident(Base):
     opened_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
     last_failure_at: Mapped[datetime]
+    last_failure_about: Mapped[datetime]
     occurrences: Mapped[int] = mapped_column(default=1)
     inhibited: Mapped[bool] = mapped_column(default=False)
     acknowledged_by: Mapped[str] = mapped_column(default="")
@@ -95,6 +99,11 @@ class Incident(Base):
     review_reminders: Mapped[int] = mapped_column(default=0)
     actions: Mapped[list[dict[str, str]]] = mapped_column(default=list)
     timeline: Mapped[list[TimelineEntry]] = relationship(order_by="TimelineEntry.id", lazy="raise")
+
+    @property
+    def last_failure(self) -> Order:
+        """The place of the last finding among the reports about the same subject."""
+        return Order(self.last_failure_about, self.last_failure_at)
 
     @property
     def name(self) -> str:

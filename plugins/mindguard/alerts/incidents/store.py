@@ -98,7 +98,7 @@ class IncidentStore:
         if not recoveries:
             return []
         latest: dict[str, Recovery] = {}
-        for recovery in sorted(recoveries, key=lambda each: each.at):
+        for recovery in sorted(recoveries, key=lambda each: each.order):
             latest[recovery.recovery_key] = recovery
         ended: list[Incident] = []
         with self.database.session() as session:
@@ -110,7 +110,7 @@ class IncidentStore:
             )
             for incident in session.scalars(unresolved):
                 recovery = latest[incident.recovery_key]
-                if recovery.at >= incident.last_failure_at:
+                if recovery.order >= incident.last_failure:
                     end_incident(session, incident, at=recovery.at, by="", text=recovery.note, now=now)
                     ended.append(incident)
         return ended

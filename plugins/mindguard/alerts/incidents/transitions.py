@@ -86,7 +86,8 @@ def record_finding(session: Session, finding: Finding, now: datetime) -> Inciden
                 alert=alert,
                 opened_at=alert.happened_at,
                 last_seen_at=now,
-                last_failure_at=alert.happened_at,
+                last_failure_at=finding.order.at,
+                last_failure_about=finding.order.about,
                 ladder_from=now,
                 inhibited=_explained(session, finding.parent),
             )
@@ -136,7 +137,8 @@ def _repeat(session: Session, incident: Incident, finding: Finding, now: datetim
     raised = worse.value != incident.severity
     incident.occurrences += 1
     incident.last_seen_at = max(incident.last_seen_at, now)
-    incident.last_failure_at = max(incident.last_failure_at, finding.alert.happened_at)
+    last = max(incident.last_failure, finding.order)
+    incident.last_failure_about, incident.last_failure_at = last
     incident.alert = replace(finding.alert, severity=worse, happened_at=incident.alert.happened_at)
     if raised:
         text = raised_text(incident.severity, worse.value)

@@ -121,3 +121,11 @@ def test_a_task_that_did_not_run_has_no_outcome() -> None:
 def test_a_recovery_has_the_time_of_the_success() -> None:
     run = a_run(a_task("load", "success"), failed=False)
     assert {recovery.at for recovery in recoveries([run])} == {AT + timedelta(seconds=20), AT + timedelta(seconds=30)}
+
+
+def test_the_newest_run_counts_and_not_the_one_that_ended_last() -> None:
+    older = a_run(a_task("load", "success", minute=9), failed=False, minute=9, run_after=AT)
+    newer = a_run(a_task("load", "failed", minute=5), minute=5, run_after=AT + timedelta(minutes=5))
+    assert ended(older, newer) == set()
+    again = a_run(a_task("load", "success", minute=12), failed=False, minute=12, run_after=newer.run.run_after)
+    assert ended(older, newer, again) == {"airflow:etl", "airflow:etl.load"}

@@ -11,7 +11,13 @@ from mindguard.alerts.dag_runs.rest_api import AirflowRest, DagFacts
 from mindguard.alerts.severity import Severity
 
 NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
-RUN = {"dag_id": "d", "dag_run_id": "r", "run_type": "manual", "start_date": NOW.isoformat()}
+RUN = {
+    "dag_id": "d",
+    "dag_run_id": "r",
+    "run_type": "manual",
+    "start_date": NOW.isoformat(),
+    "run_after": NOW.isoformat(),
+}
 
 
 def failed_since(run_now: dict[str, Any]) -> list[str]:
