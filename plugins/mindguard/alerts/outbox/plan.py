@@ -135,7 +135,8 @@ def _messages(
         cards = sum(each.form == "card" for each in recent)
         storm = len(fresh) > 1 and len(fresh) + cards > limits.storm_threshold
         singles = [each for each in due if each not in fresh] if storm else due
-        for send in sorted(_grouped(singles), key=lambda each: (each.severity, each.ids)):
+        # What was tried before comes after what was not: one message that fails must not hold up its equals.
+        for send in sorted(_grouped(singles), key=lambda each: (each.severity, bool(each.batch), each.ids)):
             yield send, quiet_until
         if storm:
             gap = limits.urgent_digest_gap if urgent else limits.digest_gap

@@ -35,6 +35,11 @@ _LEASE = timedelta(seconds=45)
 """The length of a claim: more than the transport needs for one message, including all retries."""
 
 _LONGEST_BACKOFF_S = 60.0
+_LONGEST_BACKOFF_P0_S = 15.0
+"""So that each minute's delivery tries P0 first, and Feishu's recovery is noticed by a P0."""
+
+_AWAY_AFTER = 3
+"""Different messages that fail one after the other, after which Feishu counts as away."""
 
 _SENDER_LOCK = 7_305_114_602
 
@@ -84,6 +89,23 @@ class Delivered:
             "dead": len(self.dead),
             "busy": self.busy,
         }
+
+
+@dataclass
+class _Run:
+    """One delivery.
+
+    Attributes:
+        deadline: when its budget ends, aware.
+        delivered: its result so far.
+        failed: numbers of notifications that Feishu did not take. They are not tried again in this delivery.
+        failures: messages that failed since the last one that arrived.
+    """
+
+    deadline: datetime
+    delivered: Delivered = field(default_factory=Delivered)
+    failed: set[int] = field(default_factory=set)
+    failures: int = 0
 
 
 Enrich = Callable[[Alert, Incident], Alert]
@@ -139,7 +161,9 @@ class Sender:
     jitter: Callable[[], float] = random.random
 
     def deliver_due(self, *, budget_s: float) -> Delivered:
-        """Send the due notifications, P0 first, until none is left, Feishu does not answer, or the budget is spent.
+        """Send the due notifications, P0 first, until none is left, Feishu is away, or the budget is spent.
+
+        A message that Feishu does not take now is tried again later, and holds up no other.
 
         Only one sender works at a time; a second one waits for it within its own budget.
 
@@ -149,50 +173,58 @@ class Sender:
         Raises:
             StoreUnavailable: the outbox cannot be read.
         """
-        delivered = Delivered()
-        deadline = self.clock() + timedelta(seconds=budget_s)
-        with self._alone(deadline) as alone:
-            delivered.busy = not alone
-            while alone and self.clock() < deadline and self._step(delivered, deadline):
+        run = _Run(self.clock() + timedelta(seconds=budget_s))
+        with self._alone(run.deadline) as alone:
+            run.delivered.busy = not alone
+            while alone and self.clock() < run.deadline and run.failures < _AWAY_AFTER and self._step(run):
                 pass
-        return delivered
+        return run.delivered
 
-    def _step(self, delivered: Delivered, deadline: datetime) -> bool:
+    def _step(self, run: _Run) -> bool:
         """Send one message, or wait once. Return whether to continue."""
         now = self.clock()
-        plan = plan_delivery(*self._due(now), now, self.limits)
+        due, past = self._due(now)
+        pending = [each for each in due if each.id not in run.failed]
+        if run.failed:
+            # What was never tried shows whether Feishu is away, or only does not take some messages.
+            pending = [each for each in pending if not each.batch] or pending
+        plan = plan_delivery(pending, past, now, self.limits)
         if not plan:
             return False
         action = plan[0]
         if isinstance(action, Wait):
-            if action.until >= deadline:
+            if action.until >= run.deadline:
                 return False
             # A new urgent alert must not wait behind others: look again within a quarter of a second.
             self.sleep(min((action.until - now).total_seconds(), 0.25))
             return True
-        return self._deliver(action, delivered)
+        self._deliver(action, run)
+        return True
 
-    def _deliver(self, action: Send | Gather, delivered: Delivered) -> bool:
-        """Claim, send and mark one message. Return False if Feishu does not answer, so that trying more is useless."""
+    def _deliver(self, action: Send | Gather, run: _Run) -> None:
+        """Claim, send and mark one message."""
+        delivered = run.delivered
         claim = self._claim(action)
         if claim is None:
-            return True
+            return
         try:
             sent = self._send(action, claim.batch)
         except self.retry_on as error:
             self._retry_later(action, claim.request, error)
             delivered.later += 1
-            return False
+            run.failed.update(action.ids)
+            run.failures += 1
+            return
         except Exception as error:  # noqa: BLE001 - one message that cannot be made must not stop all others
             text = str(error) if isinstance(error, MindGuardError) else f"{type(error).__name__}: {error}"
             reason = mask_secrets(text)
             self._mark_dead(action, claim.request, reason)
             delivered.dead.append(reason)
-            return True
+            return
         self._mark_sent(action, claim.request, sent)
+        run.failures = 0
         delivered.sent += 1
         delivered.notifications += len(action.ids)
-        return True
 
     @contextmanager
     def _alone(self, deadline: datetime) -> Iterator[bool]:
@@ -339,7 +371,8 @@ class Sender:
         with self.store.database.session() as session:
             rows = session.scalars(select(Notification).where(Notification.id.in_(action.ids)).with_for_update())
             for row in rows:
-                wait_s = min(2.0 ** min(row.tries, 10), _LONGEST_BACKOFF_S) * (0.5 + self.jitter() / 2)
+                longest_s = _LONGEST_BACKOFF_P0_S if action.severity is Severity.P0 else _LONGEST_BACKOFF_S
+                wait_s = min(2.0 ** min(row.tries, 10), longest_s) * (0.5 + self.jitter() / 2)
                 row.lease_until = now + timedelta(seconds=wait_s)
                 row.error = mask_secrets(str(error))[:500]
             session.execute(update(SentRequest).where(SentRequest.id == request).values(at=now))
