@@ -7,6 +7,7 @@ is not recognised.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import unicodedata
@@ -69,6 +70,18 @@ def printable(text: str) -> str:
     """Return the text without terminal escapes, control characters, bidirectional overrides and lone surrogates."""
     text = _ANSI_ESCAPE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     return _UNPRINTABLE.sub("", text).encode("utf-8", "replace").decode("utf-8")
+
+
+def name_of(text: str, limit: int = 200) -> str:
+    """Return a foreign text as a name that can be kept and indexed: one printable line of limited length.
+
+    A name that had to be changed ends in a digest of the original, so that different texts stay different.
+    """
+    name = " ".join(printable(text).split())
+    if name == text and len(name) <= limit:
+        return name
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{name[: limit - len(digest) - 1]}~{digest}"
 
 
 def mask_secrets(text: str, secrets: Iterable[str] = ()) -> str:

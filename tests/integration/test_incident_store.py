@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import text
 
 from devstack.parts.base import ROOT
@@ -247,3 +249,22 @@ def test_old_incidents_are_forgotten_with_all_that_belongs_to_them(incidents: In
     with pytest.raises(IncidentMissing):
         incidents.get(old.id)
     assert incidents.get(lasting.id).state == "open"
+
+
+FOREIGN = st.text(st.characters(codec=None, exclude_categories=()), max_size=40).map(lambda text: text * 99)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(FOREIGN, min_size=6, max_size=6))
+@example(["a\0", "\ud800", "x" * 6_000, "\0", "\udfff" * 5_000, "\r\n"])
+def test_no_foreign_text_costs_another_finding(incidents: IncidentStore, texts: list[str]) -> None:
+    subject, value, occurrence, parent, by, said = texts
+    hostile = finding(subject, value=value, occurrence=occurrence, parent=parent)
+    for each in incidents.record([hostile, finding("harmless")], now=NOW):
+        incidents.note(each.id, by=by, text=said, now=NOW)
+        incidents.resolve(each.id, by=by, cause=said, remedy=said, impact=said, now=NOW)
+        incidents.review(each.id, by=by, now=NOW, actions=[ActionItem(said, by)])
+        incidents.get(each.id)
+    incidents.record([replace(hostile, occurrence=""), finding("harmless")], now=NOW)
+    incidents.recover([Recovery(hostile.recovery_key, at=NOW), Recovery("test:harmless", at=NOW)], now=NOW)
+    assert incidents.list() == []

@@ -224,6 +224,13 @@ def test_expressions(promql: str, results: dict[str, tuple[Any, ...]], prometheu
     assert {each.dimension: (each.status, each.reason, each.value) for each in found} == results, found
 
 
+def test_more_series_than_people_can_look_at_are_one_unknown(prometheus: Connection) -> None:
+    promql = " or ".join(f'label_replace(vector(1), "n", "{number}", "", "")' for number in range(201))
+    (result,) = measured(prometheus, kind="rate", source="prometheus", promql=promql, error_above=0.01)
+    assert (result.status, result.reason) == ("unknown", "failed")
+    assert "more than 200 dimensions" in result.note
+
+
 def test_an_age_by_prometheus(prometheus: Connection) -> None:
     (result,) = measured(prometheus, kind="freshness", source="prometheus", promql="vector(time() - (time() - 301))")
     assert (result.status, result.value) == ("error", 301)

@@ -21,10 +21,12 @@ from devstack.data.sample_data import load_tables
 from devstack.kafka_broker import KafkaBroker
 from devstack.stack import Stack
 from mindguard.connections import Connection, Resolve, from_environment
+from mindguard.database.session import OpsDatabase
 from mindguard.doctor.monitors import examine_monitors
 from mindguard.monitors.deadline import latest_due
 from mindguard.monitors.result import Result
 from mindguard.monitors.run import choose, run_monitors
+from mindguard.monitors.store import MonitorStore
 from mindguard.resources import include_dir
 from mindguard.settings import Settings, load_settings
 from tests.connections import connection_of
@@ -270,6 +272,28 @@ def test_what_a_query_may_do(
     result = measure(settings=settings)["m"]
     assert (result.status, result.reason) == (status, reason), result.note
     assert words in result.note
+
+
+def test_texts_that_no_store_can_keep_cost_no_monitor_its_result(
+    resolve: Resolve, fresh_database: str, tmp_path: Path
+) -> None:
+    hostile = (
+        "SELECT 1 AS value, concat('/api', char(0), {end}) AS dimension, concat(char(0), repeat('n', 5000)) AS note"
+    )
+    text = " UNION ALL ".join(hostile.format(end=end) for end in ("'a'", "'b'", "repeat('x', 6000)", "char(255)"))
+    plain = {"kind": "rate", "source": "clickhouse", "error_above": 0.5}
+    monitors = [{"name": "hostile", **plain, "query": query(tmp_path, text)}]
+    (tmp_path / "harmless").mkdir()
+    harmless = query(tmp_path / "harmless", "SELECT 1 AS value, toFixedString('/b', 4) AS dimension")
+    monitors.append({"name": "harmless", **plain, "query": harmless})
+    snapshot = {"bucket": "b", "tables": [{"name": "public.t"}]}
+    settings = Settings.model_validate({"snapshot": snapshot, "monitors": monitors})
+    store = MonitorStore(OpsDatabase.of(connection_of(fresh_database)), keep=timedelta(days=1))
+    results = run_monitors(settings, resolve, now=datetime.now(UTC), memory=store)
+    assert [result.status for result in results] == ["error"] * 5, results
+    assert max(len(result.dimension) for result in results) == 200
+    assert store.latest(since=datetime.now(UTC) - timedelta(hours=1)) != []
+    assert {key.monitor for key in store.states()} == {"hostile", "harmless"}
 
 
 def test_a_source_with_another_clock_is_judged_by_it_and_the_difference_told(measure: Measure, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindguard.masking import fold, mask_secrets, printable
+from mindguard.masking import fold, mask_secrets, name_of, printable
 
 SECRET = "s3cr3t-Value"
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -109,3 +109,21 @@ def test_fold_keeps_the_end_of_a_long_text() -> None:
 @given(st.text(), st.integers(0, 400))
 def test_fold_keeps_its_limit(text: str, limit: int) -> None:
     assert len(fold(text, limit)) <= limit or fold(text, limit) == text
+
+
+FOREIGN = st.text(st.characters(codec=None, exclude_categories=()), max_size=400)
+"""Texts with any character that Python knows, lone surrogates and NUL included."""
+
+
+@given(FOREIGN)
+def test_a_name_is_one_line_that_a_database_can_keep(text: str) -> None:
+    name = name_of(text, 50)
+    assert len(name) <= 50
+    assert name_of(name, 50) == name
+    assert name == " ".join(name.split())
+    assert "\0" not in name.encode("utf-8").decode("utf-8")
+
+
+def test_different_texts_have_different_names() -> None:
+    texts = ["a", "a ", "a\0", "a\ud800", "a\udfff", "x" * 60, "x" * 61, "x" * 6_000, "a\nb", "a b"]
+    assert len({name_of(text, 50) for text in texts}) == len(texts)

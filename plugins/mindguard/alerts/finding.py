@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
 from mindguard.alerts.alert import Alert
+from mindguard.errors import one_line
+from mindguard.masking import name_of, printable
+
+_LONGEST_KEY = 500  # characters: an index of PostgreSQL refuses rows above 2.7 kB
 
 
 class RecoveryKey(NamedTuple):
@@ -72,6 +76,13 @@ class Finding:
     parent: str = ""
     about: datetime | None = None
 
+    def __post_init__(self) -> None:
+        # Names of events, endpoints and runs come from elsewhere, and one that the store cannot keep would cost others.
+        for name in ("recovery_key", "occurrence", "parent"):
+            object.__setattr__(self, name, name_of(getattr(self, name), _LONGEST_KEY))
+        title, subject = one_line(printable(self.alert.title)), name_of(self.alert.subject)
+        object.__setattr__(self, "alert", replace(self.alert, title=title, subject=subject))
+
     @property
     def order(self) -> Order:
         """The place of this report among others about the same subject."""
@@ -93,6 +104,9 @@ class Recovery:
     at: datetime
     note: str = ""
     about: datetime | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "recovery_key", name_of(self.recovery_key, _LONGEST_KEY))
 
     @property
     def order(self) -> Order:

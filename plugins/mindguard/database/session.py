@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -63,9 +63,8 @@ class OpsDatabase:
             if error.connection_invalidated:
                 raise _unavailable(error) from None
             reason = mask_secrets(str(error.orig or "").partition("\n")[0])
-            raise StoreUnavailable(
-                f"the incident store refused: {reason}", hint="the user of connections.ops must own its database"
-            ) from None
+            hint = "" if isinstance(error, DataError) else "the user of connections.ops must own its database"
+            raise StoreUnavailable(f"the incident store refused: {reason}", hint=hint) from None
 
     def migrated(self) -> bool:
         """Return whether the schema is up to date. This changes nothing."""

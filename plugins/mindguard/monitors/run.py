@@ -17,13 +17,13 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from mindguard.connections import Resolve
-from mindguard.errors import MindGuardError
-from mindguard.masking import mask_secrets
+from mindguard.errors import MindGuardError, one_line
+from mindguard.masking import mask_secrets, printable
 from mindguard.monitors.deadline import Due, lateness, latest_due
 from mindguard.monitors.judge import Reading, Reason, State, judge, unknown
 from mindguard.monitors.result import Key, Memory, Result
 from mindguard.monitors.sources import connection_id, prepare
-from mindguard.monitors.sources.base import MonitorSource, Row, SourceTimeout, SourceUnreachable, readings
+from mindguard.monitors.sources.base import MonitorSource, Row, SourceTimeout, SourceUnreachable, cleaned, readings
 from mindguard.settings import Settings
 from mindguard.settings.monitors import DeadlineMonitor, Monitor
 
@@ -144,7 +144,8 @@ def _judge(
     """Return a result and the state to remember for each dimension; `known` holds the states before, by dimension."""
     at = now + timedelta(seconds=measurement.at_s)
     if measurement.reason:
-        verdicts = {"": unknown(measurement.reason, known.get("", State()), now=at, note=measurement.note)}
+        note = one_line(printable(measurement.note))
+        verdicts = {"": unknown(measurement.reason, known.get("", State()), now=at, note=note)}
     else:
         verdicts = {
             reading.dimension: judge(monitor, reading, known.get(reading.dimension, State()), now=at)
@@ -217,7 +218,7 @@ class _Run:
                 measurement = replace(measurement, reason="failed", note=mask_secrets(str(error)))
             except Exception as error:  # noqa: BLE001 - one monitor's failure must not affect others
                 note = mask_secrets(f"{type(error).__name__}: {error}")
-                measurement = replace(measurement, reason="failed", note=" ".join(note.split())[:300])
+                measurement = replace(measurement, reason="failed", note=note)
             ended_s = self.elapsed_s()
             self.finished.put(replace(measurement, at_s=ended_s, took_s=ended_s - began_s))
         if source:
@@ -232,7 +233,7 @@ class _Run:
             at = self.now + timedelta(seconds=self.elapsed_s())
             return [lateness(due, state=row.get("state", ""), rows=row.get("rows"), now=at)]
         if measured and isinstance(measured[0], Reading):
-            return measured  # type: ignore[return-value]
+            return [cleaned(each) for each in measured]  # type: ignore[arg-type]
         return readings(measured)  # type: ignore[arg-type]
 
     def overdue(self, monitor: Monitor) -> bool:

@@ -13,6 +13,9 @@ from sqlalchemy.types import TypeDecorator
 from mindguard.alerts.alert import Alert
 from mindguard.alerts.finding import Order
 from mindguard.database.base import Base
+from mindguard.masking import fold, name_of, printable
+
+_LONGEST_TEXT = 4000
 
 EntryKind = Literal[
     "opened",
@@ -140,7 +143,7 @@ class TimelineEntry(Base):
             by: who did it; empty if nobody did.
             text: further details.
         """
-        return cls(incident_id=incident_id, kind=kind, at=at, by=by, text=text)
+        return cls(incident_id=incident_id, kind=kind, at=at, by=name_of(by), text=fold(printable(text), _LONGEST_TEXT))
 
 
 class Occurrence(Base):

@@ -21,6 +21,7 @@ from mindguard.alerts.incidents.transitions import end_incident, enqueue, record
 from mindguard.alerts.severity import Severity
 from mindguard.database.session import OpsDatabase
 from mindguard.errors import MindGuardError
+from mindguard.masking import name_of, printable
 
 if TYPE_CHECKING:
     from mindguard.connections import Connection
@@ -127,7 +128,8 @@ class IncidentStore:
             if incident.state == "resolved":
                 raise IncidentStateError(f"{incident.name} is resolved already", hint="there is nothing to take over")
             if incident.state == "open":
-                incident.state, incident.acknowledged_by, incident.acknowledged_at = "acknowledged", by, now
+                incident.state, incident.acknowledged_at = "acknowledged", now
+                incident.acknowledged_by = name_of(by)
                 session.add(TimelineEntry.of(incident.id, "acknowledged", at=now, by=by))
                 enqueue(session, incident, "acknowledged", now=now)
             return incident
@@ -144,7 +146,7 @@ class IncidentStore:
         with self.database.session() as session:
             incident = _locked(session, incident_id)
             texts: dict[EntryKind, str] = {"cause": cause, "remedy": remedy, "impact": impact}
-            given = {kind: text for kind, text in texts.items() if text}
+            given = {kind: printable(text) for kind, text in texts.items() if text}
             if incident.state == "resolved" and not given:
                 raise IncidentStateError(
                     f"{incident.name} is resolved already", hint="add a cause, a remedy or an impact"
@@ -153,7 +155,7 @@ class IncidentStore:
                 setattr(incident, kind, text)
                 session.add(TimelineEntry.of(incident.id, kind, at=now, by=by, text=text))
             if incident.state != "resolved":
-                end_incident(session, incident, at=now, by=by, text="", now=now)
+                end_incident(session, incident, at=now, by=name_of(by), text="", now=now)
             return incident
 
     def note(self, incident_id: int | str, *, by: str, text: str, now: datetime) -> Incident:
@@ -174,8 +176,8 @@ class IncidentStore:
             incident = _locked(session, incident_id)
             if incident.state != "resolved":
                 raise IncidentStateError(f"{incident.name} still lasts", hint="resolve it before its review")
-            incident.reviewed_by, incident.reviewed_at = by, now
-            incident.actions = [asdict(action) for action in actions]
+            incident.reviewed_by, incident.reviewed_at = name_of(by), now
+            incident.actions = [{key: printable(text) for key, text in asdict(action).items()} for action in actions]
             text = "; ".join(f"{action.text} ({action.owner})" for action in actions)
             session.add(TimelineEntry.of(incident.id, "reviewed", at=now, by=by, text=text))
             return incident

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any, Protocol
 
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, one_line
+from mindguard.masking import name_of, printable
 from mindguard.monitors.judge import Reading
 from mindguard.resources import include_dir
 from mindguard.settings.monitors import Monitor
@@ -105,7 +107,9 @@ def readings(rows: Iterable[Row]) -> list[Reading]:
     Raises:
         MeasurementFailed: Two rows have the same dimension.
     """
-    found = [Reading(**row) for row in rows]
+    found = [cleaned(Reading(**row)) for row in rows]
+    if len(found) > MAX_ROWS:
+        raise MeasurementFailed(f"there are more than {MAX_ROWS} dimensions", hint="return one or a few")
     names = [reading.dimension for reading in found]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise MeasurementFailed(
@@ -114,8 +118,15 @@ def readings(rows: Iterable[Row]) -> list[Reading]:
     return found or [Reading(base=0)]
 
 
+def cleaned(reading: Reading) -> Reading:
+    """Return the reading with texts that can be kept and shown, whatever the source sent."""
+    return replace(reading, dimension=name_of(reading.dimension), note=one_line(printable(reading.note)))
+
+
 def _value(name: str, value: Any) -> Any:
     if name in _TEXT_COLUMNS:
+        if isinstance(value, bytes | bytearray | memoryview):
+            return bytes(value).decode("utf-8", "replace")
         return "" if value is None else str(value)
     if value is None:
         return None
