@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from mindguard.errors import MindGuardError
 
+if TYPE_CHECKING:
+    import httpx
+
 TIMEOUT_S = 3.0
+_LARGEST = 5_000_000  # bytes
 
 Fetched = TypeVar("Fetched")
 
@@ -50,8 +54,27 @@ def within(timeout_s: float, fetch: Callable[[], Fetched]) -> Fetched:
     return result  # type: ignore[return-value]  # None only if `fetch` returned None
 
 
+def read(answer: httpx.Response, *, most: int = _LARGEST) -> bytes:
+    """Return the content of an answer whose body is still to be read.
+
+    Args:
+        answer: an answer that `httpx` streams.
+        most: the largest number of bytes.
+
+    Raises:
+        FetchFailed: it is larger.
+        httpx.HTTPError: the connection broke.
+    """
+    content = b""
+    for piece in answer.iter_bytes():
+        content += piece
+        if len(content) > most:
+            raise FetchFailed(f"the answer is larger than {most / 1e6:g} MB")
+    return content
+
+
 def download(url: str, *, timeout_s: float = TIMEOUT_S) -> bytes:
-    """Return the content at an http or https address.
+    """Return the content at an http or https address, of at most 5 MB.
 
     Args:
         url: the address; redirects are followed.
@@ -63,7 +86,8 @@ def download(url: str, *, timeout_s: float = TIMEOUT_S) -> bytes:
     import httpx
 
     def get() -> bytes:
-        return httpx.get(url, timeout=timeout_s, follow_redirects=True).raise_for_status().content
+        with httpx.stream("GET", url, timeout=timeout_s, follow_redirects=True) as answer:
+            return read(answer.raise_for_status())
 
     host = urlsplit(url).hostname
     try:

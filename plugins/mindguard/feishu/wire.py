@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from mindguard.connections import Connection, http_address
 from mindguard.errors import MindGuardError
 from mindguard.feishu.answers import FeishuRefused, FeishuUnreachable, code_and_msg, error_of, parsed
+from mindguard.fetch import FetchFailed, within
 from mindguard.masking import fold, mask_secrets, printable
 
 if TYPE_CHECKING:
@@ -112,7 +114,11 @@ class Wire:
 
         remaining_s = max(deadline - self._clock(), 0.1)
         try:
-            status, answer = self._send(request, min(self._timeout_s, remaining_s), deadline)
+            # The time limit of the client begins anew with each byte of the headers.
+            send = partial(self._send, request, min(self._timeout_s, remaining_s), deadline)
+            status, answer = within(remaining_s, send)
+        except FetchFailed as error:
+            return FeishuUnreachable(self._host, str(error), tries)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             return FeishuUnreachable(self._host, self._masked(f"{type(error).__name__} {error}"), tries)
         code, msg = code_and_msg(answer)

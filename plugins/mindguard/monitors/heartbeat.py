@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from mindguard.fetch import FetchFailed, within
 from mindguard.settings import Settings
+
+_TIMEOUT_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +24,14 @@ def beat(settings: Settings, dag: str) -> None:
     if settings.watch.heartbeat_url:
         import httpx
 
+        def call(url: str = settings.watch.heartbeat_url.replace("{dag}", dag)) -> None:
+            with httpx.stream("GET", url, timeout=_TIMEOUT_S) as answer:  # nobody reads what it says
+                answer.raise_for_status()
+
         try:
-            answer = httpx.get(settings.watch.heartbeat_url.replace("{dag}", dag), timeout=5)
-            answer.raise_for_status()
+            within(_TIMEOUT_S, call)
+        except FetchFailed as error:
+            log.warning("watch.heartbeat_url: %s", error)
         except httpx.HTTPStatusError as error:
             log.warning("watch.heartbeat_url answered HTTP %s", error.response.status_code)
         except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -14,6 +14,7 @@ from mindguard.alerts.dag_runs.outcomes import EndedRun, EndedTask
 from mindguard.alerts.severity import Severity
 from mindguard.connections import Connection, http_address
 from mindguard.errors import MindGuardError
+from mindguard.fetch import FetchFailed, within
 
 if TYPE_CHECKING:
     import httpx
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _PAGE = 100  # Airflow's default of [api] maximum_page_limit
 _RECENT_RUNS = 10
 _RUNS_A_CALL = 50
+_CALL_S = 30.0  # for one call as a whole
 
 _Json = dict[str, Any]
 
@@ -177,10 +179,11 @@ class AirflowRest:
         import httpx
 
         try:
-            answer = self._client.request(method, path, **arguments)
-        except httpx.HTTPError as error:
+            answer = within(_CALL_S, lambda: self._client.request(method, path, **arguments))
+        except (FetchFailed, httpx.HTTPError) as error:
+            reason = str(error) if isinstance(error, FetchFailed) else type(error).__name__
             raise AirflowUnreachable(
-                f"Airflow's API at {self._url} gave no answer to {path}: {type(error).__name__}",
+                f"Airflow's API at {self._url} gave no answer to {path}: {reason}",
                 hint="check the host and port of `connections.airflow`, and that the API server runs",
             ) from None
         if answer.status_code in (401, 403):
