@@ -184,7 +184,8 @@ def test_views_on_a_listed_materialized_view_come_back(
         "create table t (id int primary key, v int); insert into t values (1, 2), (2, 3);"
         "create materialized view seen as select id, v from t; create unique index on seen (id);"
         "create view above as select * from seen; create materialized view further as select count(*) from above;"
-        "create view topmost as select * from above; comment on materialized view seen is 'seen'; "
+        "create view topmost as select * from above; comment on materialized view seen is 'seen\n\n-- by id'; "
+        "comment on column seen.v is 'a number'; comment on index seen_id_idx is 'of ids'; "
         "comment on view above is 'above'; create function reads() returns bigint "
         "begin atomic select count(*) from seen; end",
     )
@@ -193,8 +194,103 @@ def test_views_on_a_listed_materialized_view_come_back(
     assert rebuilt.not_proven == ()
     assert rebuilt.skipped == ("MATERIALIZED VIEW public seen: a plain table holds its rows as they were",)
     assert run(empty, "select * from topmost order by 1") == [(1, 2), (2, 3)]
+    assert run(empty, "select * from further") == [(2,)]
+    assert run(
+        empty,
+        "select obj_description('seen'::regclass), col_description('seen'::regclass, 2), "
+        "obj_description('seen_id_idx'::regclass)",
+    ) == [("seen\n\n-- by id", "a number", "of ids")]
     assert run(empty, "select reads()") == [(2,)]
     assert drill(manifest, store, scratch, now=NOW).not_proven == ()
+
+
+MATERIALIZED = (
+    "create table t (id int primary key, v int); insert into t values (1, 2), (2, 3);"
+    "create table other (id int); insert into other values (7);"
+    "create table parent (id int); create table child () inherits (parent); insert into child values (1);"
+    "create table kept (id int); insert into kept values (1); alter table kept enable row level security;"
+    "create function adds(x int) returns int language sql immutable return x + 1;"
+    "create function reads() returns bigint language sql as $$ select count(*) from public.other $$;"
+    "create function known() returns bigint language sql begin atomic select count(*) from t; end;"
+)
+# The view's query; whether the rebuild fills it; the beginning of the line that names it.
+FILLED: dict[str, tuple[str, str]] = {
+    "a held table": ("select count(*) from t", ""),
+    "a held table through a view and an operator": ("select id || 'x' as x from v_t", ""),
+    "a function whose body is known": ("select adds(id), known() from t", ""),
+    "no table": ("select 1 as one", ""),
+    "a table that is not held": (
+        "select * from other",
+        "rows of materialized view public.m: it reads public.other, whose rows the snapshot does not hold; "
+        "when all is there: REFRESH MATERIALIZED VIEW public.m",
+    ),
+    "a table that is not held through a view": (
+        "select * from v_other",
+        "rows of materialized view public.m: it reads public.other, whose rows",
+    ),
+    "a parent whose child is not held": (
+        "select * from parent",
+        "rows of materialized view public.m: it reads public.child, whose rows",
+    ),
+    "a function that may read anything": (
+        "select reads()",
+        "rows of materialized view public.m: it calls public.reads(), which may read",
+    ),
+    "a table whose rows were hidden": (
+        "select * from kept",
+        "rows of materialized view public.m: it reads public.kept, of which row-level security",
+    ),
+    "a view that is not filled": (
+        "select * from unfilled",
+        "rows of materialized view public.m: it reads public.unfilled, which has none either",
+    ),
+}
+
+
+@pytest.mark.parametrize("reads", FILLED)
+def test_a_materialized_view_is_refreshed_if_all_that_it_reads_is_held_and_else_named(
+    reads: str, fresh_database: str, empty: str, store: Store
+) -> None:
+    query, named = FILLED[reads]
+    run(fresh_database, MATERIALIZED)
+    run(fresh_database, "create view v_t as select * from t; create view v_other as select * from other")
+    run(fresh_database, "create materialized view unfilled as select * from other")
+    # The one that reads another comes first by its name, and last by what it needs.
+    run(fresh_database, f"create materialized view m as {query}; create materialized view a as select * from m")
+    tables = [{"name": "public.parent", "inherited": "own"}, {"name": "public.kept"}, {"name": "public.t"}]
+    manifest = snapshot(fresh_database, store, *tables)
+    progress: list[str] = []
+    rebuilt = rebuild(manifest, store, empty, progress=progress.append)
+    assert rebuilt.not_proven == ()
+    lines = [line for line in rebuilt.skipped if line.startswith("rows of materialized view public.m:")]
+    above = [line for line in rebuilt.skipped if line.startswith("rows of materialized view public.a:")]
+    if named:
+        assert [line[: len(named)] for line in lines] == [named]
+        assert ["public.m" in line or "public.other" in line or "public.k" in line for line in above] == [True]
+    else:
+        assert (lines, above) == ([], [])
+        assert "refreshed: public.m, public.a" in progress
+        assert run(empty, "select * from a") == run(fresh_database, "select * from a")
+
+
+def test_a_refresh_that_fails_is_named_and_no_value_is_in_it(
+    fresh_database: str, empty: str, store: Store, scratch: str
+) -> None:
+    run(
+        fresh_database,
+        "create table t (id int primary key, v text); insert into t values (1, '4711');"
+        "create materialized view m as select v::int from t; create view above as select * from m;"
+        f"update t set v = '{SECRET}'",
+    )
+    manifest = snapshot(fresh_database, store, "public.t")
+    rebuilt = rebuild(manifest, store, empty)
+    assert len(rebuilt.not_proven) == 1
+    assert rebuilt.not_proven[0].startswith(
+        "materialized view public.m: it has no rows, since its refresh failed: invalid text representation"
+    )
+    assert SECRET not in rebuilt.not_proven[0]
+    with pytest.raises(NotAllProven, match="its refresh failed"):
+        drill(manifest, store, scratch, now=NOW)
 
 
 # What has happened to the live table since the snapshot was taken; what a restore says, each the beginning of a note.

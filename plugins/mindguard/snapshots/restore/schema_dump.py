@@ -156,6 +156,14 @@ class SchemaDump:
             if entry.is_a("COMMENT") and f" {kind} " in entry.text and self._needs[entry] & numbers
         ]
 
+    def comment_on_tables(
+        self, connection: psycopg.Connection[dict[str, Any]], comments: Iterable[ArchiveEntry]
+    ) -> None:
+        """Make these comments on materialized views, in whose place there are tables now."""
+        for entry in comments:
+            on_view = self._script([entry]).partition("COMMENT ON MATERIALIZED VIEW ")[2]
+            connection.execute(f"COMMENT ON TABLE {_META_COMMAND.sub('', on_view)}".encode())
+
     def causes(self, table: TableName, failed: Collection[ArchiveEntry]) -> list[ArchiveEntry]:
         """Return the failed entries for which a table is missing: those that failed for no other's sake."""
         numbers = {entry.number: entry for entry in failed}

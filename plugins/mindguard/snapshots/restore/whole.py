@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mindguard import postgres_session
 from mindguard.errors import MindGuardError, first_few
 from mindguard.snapshots.database_errors import described
-from mindguard.snapshots.restore import target
+from mindguard.snapshots.restore import materialized, target
 from mindguard.snapshots.restore.constraints import add_check, set_aside
 from mindguard.snapshots.restore.load import Job, Loaded, fetch, load
 from mindguard.snapshots.restore.schema_dump import ArchiveEntry, SchemaDump, not_for_scratch
@@ -183,12 +183,14 @@ def rebuild_unmarked(
         views = _views(dump, manifest)
         progress(f"schema: {len(dump.entries)} objects, {len(refused)} left out")
         skipped = [f"{entry}: {why}" for entry, why in refused.items()]
-        without = {*refused, *views, *dump.comments_on(views, "MATERIALIZED VIEW")}
+        comments = dump.comments_on(views, "MATERIALIZED VIEW")
+        without = {*refused, *views, *comments}
         failed = dump.restore("pre-data", programs, without=without)
         not_proven: list[str] = []
         for entry, table in views.items():
             not_proven += create_from_manifest(connection, manifest, table, *table.table_name)
             skipped.append(f"{entry}: a plain table holds its rows as they were")
+        dump.comment_on_tables(connection, comments)
         retried = dump.retry(failed, conninfo, path)
         filled = _filled(connection, manifest, dump, retried.not_made)
         checks = set_aside(connection)
@@ -223,6 +225,12 @@ def rebuild_unmarked(
         ]
         not_proven += [*retried.notes, *again.notes, *unchecked.values()]
         not_proven += _set_sequences(connection, manifest)
+        foreign_tables = any(entry.is_a("FOREIGN TABLE") for entry in refused)
+        views_filled = materialized.fill(connection, manifest, filled, path, foreign_tables=foreign_tables)
+        if views_filled.refreshed:
+            progress(f"refreshed: {first_few(views_filled.refreshed)}")
+        skipped += views_filled.unfilled
+        not_proven += views_filled.failed
         seconds = time.monotonic() - began
         without |= again.not_made.keys()
         not_proven += _differences(dump, programs, folder, without, unchecked, not_proven)
