@@ -16,7 +16,9 @@ import psycopg
 import pytest
 
 from devstack.stack import Stack
+from mindguard.doctor.database import examine_restore
 from mindguard.errors import MindGuardError
+from mindguard.settings import Settings
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.drill import NotAllProven, drill
 from mindguard.snapshots.restore.load import load
@@ -25,8 +27,12 @@ from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault, 
 from mindguard.snapshots.restore.whole import plan_rebuild, rebuild
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.store import Store
+from tests.connections import connection_of
+from tests.integration.other_postgres import DEBIAN, other_postgres
 from tests.integration.restoring import NOW, as_superuser, as_text, run, snapshot
 from tests.stored_objects import remove
+
+SETTINGS = Settings.model_validate({"snapshot": {"bucket": "x", "tables": [{"name": "public.t"}]}})
 
 FACTOR = (
     "create table factor (f int); insert into factor values (2);"
@@ -481,7 +487,7 @@ def interrupted_restore(
     request = RestoreRequest(tables, schema=schema)
     with target.connect(conninfo) as connection:
         plan = restores._plan(connection, manifest, request)
-        restores._create(connection, manifest, plan, "public")
+        restores._create(connection, manifest, plan, "public", avoided=False)
     yield
 
 
@@ -533,6 +539,62 @@ def test_event_triggers_do_not_block_a_restore_of_a_superuser_and_are_named_to_o
     assert run(source, "select count(*) from pg_namespace where nspname = 'back'") == [(0,)]
     restore(manifest, store, source, RestoreRequest(schema="back"))
     assert run(source, "select count(*) from back.t") == [(1,)]
+
+
+GUARDED = (
+    "create function no_tables() returns event_trigger language plpgsql as "
+    "$$ begin raise exception 'by the migration tool only' using errcode = '42501'; end $$",
+    "create event trigger guarded on ddl_command_start execute function no_tables()",
+)
+
+
+@pytest.mark.parametrize("version", [14, DEBIAN, 16, 17])
+def test_event_triggers_of_older_servers_do_not_block_a_restore_of_a_superuser(version: int, store: Store) -> None:
+    with other_postgres(version) as conninfo:
+        run(conninfo, "create table t (id int primary key, v int not null); insert into t values (1, 2)")
+        manifest = snapshot(conninfo, store, "public.t")
+        run(conninfo, *GUARDED)
+        found = {each.check: each for each in examine_restore(SETTINGS, lambda _: connection_of(conninfo), lambda: NOW)}
+        assert "run when a swap alters" in found["event triggers"].text
+        restore(manifest, store, conninfo, RestoreRequest(schema="back"))
+        assert as_text(conninfo, "back.t") == ["(1,2)"]
+        run(conninfo, "drop event trigger guarded; create role other login; grant create on database postgres to other")
+        run(conninfo, "grant select on t to other", GUARDED[1])
+        other = psycopg.conninfo.make_conninfo(conninfo, user="other")
+        found = {each.check: each for each in examine_restore(SETTINGS, lambda _: connection_of(other), lambda: NOW)}
+        assert found["event triggers"].text.endswith("while you restore, or connect as a superuser")
+        says = r"event triggers guarded – ALTER EVENT TRIGGER … DISABLE while you restore, or connect as a superuser$"
+        with pytest.raises(RestoreRefused, match=says):
+            restore(manifest, store, other, RestoreRequest(schema="again"))
+        run(conninfo, "alter event trigger guarded enable always")
+        with pytest.raises(RestoreRefused, match=r"SQLSTATE 42501\); .*guarded – ALTER .* while you restore"):
+            restore(manifest, store, other, RestoreRequest(schema="again"))
+        assert run(conninfo, "show session_replication_role") == [("origin",)]
+
+
+def test_a_swap_that_event_triggers_forbid_says_so(fresh_database: str, store: Store, stack: Stack) -> None:
+    source = as_superuser(stack, fresh_database)
+    run(fresh_database, "create table t (id int primary key); insert into t values (1)")
+    manifest = snapshot(fresh_database, store, "public.t")
+    run(source, *GUARDED)
+    found = {each.check: each for each in examine_restore(SETTINGS, lambda _: connection_of(source), lambda: NOW)}
+    assert found["event triggers"].status == "warn"
+    says = r"swap undone, nothing has changed: .*42501.* guarded – ALTER EVENT TRIGGER … DISABLE while you swap$"
+    with pytest.raises(TargetError, match=says):
+        restore(manifest, store, source, RestoreRequest(swap=True))
+    assert run(source, "select count(*) from pg_namespace where nspname like 'restored%'") == [(0,)]
+    run(source, "drop event trigger guarded")
+    run(
+        source,
+        "create or replace function no_tables() returns event_trigger language plpgsql as $$ begin if exists (select "
+        "from pg_event_trigger_dropped_objects() where object_type = 'schema') then raise 'no'; end if; end $$",
+        "create event trigger guarded on sql_drop execute function no_tables()",
+    )
+    run(source, "grant create on schema public to mindguard_app_owner")
+    done = restore(manifest, store, fresh_database, RestoreRequest(swap=True))
+    assert done.swapped
+    assert len(done.notes) == 1
+    assert done.notes[0].endswith(f': DROP SCHEMA "{done.schema}"')
 
 
 def test_an_event_trigger_that_names_a_table_without_its_schema_does_not_block_a_restore(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mindguard.errors import first_few
-from mindguard.snapshots.database_errors import cause, described
+from mindguard.snapshots.database_errors import cause, described, is_raised
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.shape import Live, find_live
 from mindguard.snapshots.restore.target import RestoreRefused, TargetError
@@ -119,12 +119,19 @@ def swap(
             )
             steps += [_Step(row["number"], row["step"]) for row in found]
             kept[table.name] = f"{home}.{kept_name(bare, snapshot_id)}"
+        watching = target.event_triggers(connection)
         with target.under_path(connection, search_path):
             for step in sorted(steps):
                 progress(f"swap: {step.sql}")
                 try:
                     connection.execute(raw(step.sql))
                 except psycopg.Error as error:
+                    if watching and (is_raised(error) or not _is_explained(error)):
+                        raise TargetError(
+                            f"swap undone, nothing has changed: {described(error)}; it may come from the database's "
+                            f"event triggers {first_few(watching)}",
+                            hint="ALTER EVENT TRIGGER … DISABLE while you swap",
+                        ) from cause(error)
                     if target.is_about_rows(error):
                         raise TargetError(
                             f"swap undone, nothing has changed: {described(error)}",
@@ -132,3 +139,8 @@ def swap(
                         ) from cause(error)
                     raise
     return kept
+
+
+def _is_explained(error: psycopg.Error) -> bool:
+    """Return whether the error says by itself what to do about it."""
+    return target.is_about_rows(error) or target.is_about_server(error) or error.sqlstate in {"42501", "55P03"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mindguard import postgres_session
 from mindguard.errors import MindGuardError, one_line
-from mindguard.snapshots.database_errors import cause, connection_hint, described
+from mindguard.snapshots.database_errors import cause, connection_hint, described, is_raised
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.sql import identifier, literal, statement
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MARK = "mindguard: unfinished restore"
 """The comment on what a restore makes begins with this until the restore is finished."""
+
+_EVENT_TRIGGERS_SETTING = 17_00_00  # the server's version that can leave event triggers out
 
 
 class RestoreRefused(MindGuardError):
@@ -98,6 +100,40 @@ def is_about_server(error: psycopg.Error) -> bool:
     return not error.sqlstate or error.sqlstate[:2] in {"08", "53", "57", "58"}
 
 
+@contextmanager
+def without_event_triggers(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[bool]:
+    """Keep event triggers out of the DDL of the block, and yield whether the role may do that.
+
+    Before version 17, the session acts as a replica for that, which turns ordinary triggers off too. So the block must
+    write no rows: it makes, alters or drops what no application uses yet.
+    """
+    import psycopg
+
+    newer = connection.info.server_version >= _EVENT_TRIGGERS_SETTING
+    name, off, on = ("event_triggers", "off", "on") if newer else ("session_replication_role", "replica", "origin")
+    try:
+        with connection.transaction():
+            connection.execute(statement("set_setting", setting=literal(name), value=literal(off)))
+    except psycopg.errors.InsufficientPrivilege:
+        yield False
+        return
+    yield True
+    connection.execute(statement("set_setting", setting=literal(name), value=literal(on)))
+
+
+def event_triggers(connection: psycopg.Connection[dict[str, Any]], *, avoided: bool = False) -> list[str]:
+    """Return the names of the event triggers that DDL runs into.
+
+    Args:
+        connection: a connection to the target.
+        avoided: whether the DDL is in a block of `without_event_triggers`, of a role that may keep them out.
+    """
+    if avoided and connection.info.server_version >= _EVENT_TRIGGERS_SETTING:
+        return []
+    enabled = ["A", "R"] if avoided else ["A", "O"]  # always; on a replica; elsewhere
+    return [row["name"] for row in connection.execute(statement("select_event_triggers", enabled=literal(enabled)))]
+
+
 def explained(error: psycopg.Error) -> MindGuardError:
     """Return the database's error as one line that says what to do."""
     message = described(error)
@@ -115,6 +151,8 @@ def explained(error: psycopg.Error) -> MindGuardError:
     hint = hints.get(state) or hints.get(state[:2], "")
     if not state:
         hint = connection_hint(error)
+    elif is_raised(error):
+        hint = "find the trigger, or the event trigger of DDL, that raises it, and disable it while you restore"
     return TargetError(f"the target database failed: {message}", hint=hint)
 
 
