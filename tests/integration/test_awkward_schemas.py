@@ -299,6 +299,26 @@ def test_a_refresh_that_fails_is_named_and_no_value_is_in_it(
         drill(manifest, store, scratch, now=NOW)
 
 
+@pytest.mark.parametrize("path", ['app, public, "$user", "Odd ""name"', "''"])
+def test_a_rebuild_says_how_to_give_the_database_the_sources_search_path(
+    path: str, fresh_database: str, empty: str, store: Store
+) -> None:
+    name, copy = (str(psycopg.conninfo.conninfo_to_dict(each)["dbname"]) for each in (fresh_database, empty))
+    run(fresh_database, "create table t (id int primary key); insert into t values (1)")
+    run(fresh_database, f'alter database "{name}" set search_path = {path}')
+    manifest = snapshot(fresh_database, store, "public.t")
+    (note,) = rebuild(manifest, store, empty).notes
+    _, found, statement = note.partition("schema need it: ")
+    assert found
+    assert statement.startswith(f'ALTER DATABASE "{copy}" SET search_path = ')
+    run(empty, statement)
+    with psycopg.connect(empty) as there, psycopg.connect(fresh_database) as here:
+        show = "select current_schemas(false), string_to_array(replace(current_setting('search_path'), '\"', ''), ', ')"
+        assert there.execute(show).fetchall() == here.execute(show).fetchall()
+        with target.connect(empty) as connection:
+            assert target.other_path(connection, manifest) == ""
+
+
 # What has happened to the live table since the snapshot was taken; what a restore says, each the beginning of a note.
 SINCE: dict[str, tuple[str, tuple[str, ...]]] = {
     "nothing": ("", ()),

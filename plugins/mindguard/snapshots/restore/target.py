@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 MARK = "mindguard: unfinished restore"
 """The comment on what a restore makes begins with this until the restore is finished."""
 
+_PATH_WORD = re.compile(r'"(?:[^"]|"")*"|[^\s,"]+')
 _EVENT_TRIGGERS_SETTING = 17_00_00  # the server's version that can leave event triggers out
 
 
@@ -79,6 +81,30 @@ def source_path(manifest: Manifest) -> str:
         return manifest.source.search_path
     schemas = dict.fromkeys(["public", *(table.table_name.schema for table in manifest.tables)])
     return ", ".join(['"$user"', *(identifier(schema).as_string() for schema in schemas)])
+
+
+def other_path(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest) -> str:
+    """Return a line with the statement that gives the database the source's search path; nothing if it has that."""
+    recorded = manifest.source.search_path
+    found = connection.execute(statement("select_default_path")).fetchone()
+    here = (found["search_path"] if found else None) or ""
+    if recorded is None or _schemas_of(recorded) == _schemas_of(here):
+        return ""
+    path = ", ".join(identifier(name).as_string() if name else "''" for name in _schemas_of(recorded))
+    database = identifier(connection.info.dbname).as_string()
+    return (
+        f"search_path of the source was {recorded or 'empty'}, here it is {here or 'empty'}; functions and triggers that "
+        f"name things without their schema need it: ALTER DATABASE {database} SET search_path = {path}"
+    )
+
+
+def _schemas_of(search_path: str) -> tuple[str, ...]:
+    """Return the names in a search path; a path that holds nothing is the empty name alone."""
+    names = [
+        word[1:-1].replace('""', '"') if word.startswith('"') else word.lower()
+        for word in _PATH_WORD.findall(search_path)
+    ]
+    return tuple(names) or ("",)
 
 
 def _set_path(connection: psycopg.Connection[dict[str, Any]], search_path: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,7 @@ class Rebuilt:
         skipped: one line for each object that was left out on purpose, with the reason.
         seconds: duration of the rebuild.
         not_proven: one line for each object that is not as it was in the source.
+        notes: one line for each thing that is left to do.
     """
 
     snapshot_id: str
@@ -46,6 +47,7 @@ class Rebuilt:
     skipped: tuple[str, ...]
     seconds: float
     not_proven: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """Return plain values for JSON and XCom."""
@@ -56,6 +58,7 @@ class Rebuilt:
         lines = [f"{name}: {loaded.rows:,} rows from {loaded.parts} parts" for name, loaded in self.tables.items()]
         lines += [f"left out: {line}" for line in self.skipped]
         lines += [f"not as in the source: {line}" for line in self.not_proven]
+        lines += self.notes
         return [*lines, f"snapshot {self.snapshot_id} rebuilt in {self.seconds:.1f} s"]
 
 
@@ -111,7 +114,12 @@ def rebuild(
         target.refuse_filled(connection)
         target.refuse_unwritable(connection)
     with _marked(conninfo, manifest, progress):
-        return rebuild_unmarked(manifest, store, conninfo, connections=connections, progress=progress)
+        rebuilt = rebuild_unmarked(manifest, store, conninfo, connections=connections, progress=progress)
+    with target.connect(conninfo) as connection:
+        note = target.other_path(connection, manifest)
+    if note:
+        progress(note)
+    return replace(rebuilt, notes=(note,) if note else ())
 
 
 @contextmanager
