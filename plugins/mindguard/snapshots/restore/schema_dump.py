@@ -13,7 +13,7 @@ from mindguard.snapshots import pgtools
 from mindguard.snapshots.database_errors import described
 from mindguard.snapshots.pgtools import ToolFailed
 from mindguard.snapshots.restore import target
-from mindguard.snapshots.restore.constraints import count_orphans
+from mindguard.snapshots.restore.constraints import KEY_BROKEN, count_broken_by, count_orphans
 from mindguard.snapshots.storage.manifest import TableName
 from mindguard.sql import literal, raw, statement
 
@@ -283,7 +283,8 @@ class SchemaDump:
             if error.sqlstate == "42501":
                 retried.denied[entry] = described(error)
             elif target.is_about_rows(error):
-                broken = f"restored rows contradict it: {described(error)}"
+                counted = error.sqlstate in KEY_BROKEN and count_broken_by(connection, error, statements)
+                broken = f"restored rows contradict it: {counted or described(error)}"
                 self._try_unchecked(connection, entry, statements, broken, retried)
             elif not self._made_under_path(connection, entry, statements):
                 retried.failed[entry] = described(error)

@@ -209,7 +209,7 @@ class Restored:
         tables: the restored tables by name.
         swapped: whether the tables took the place of the live ones.
         seconds: duration of the restore.
-        notes: one line for each thing that could not be restored.
+        notes: one line for each thing that is left out, is not as in the live table, or is left to do.
     """
 
     snapshot_id: str
@@ -227,7 +227,7 @@ class Restored:
         """Return the result as lines for a person."""
         where = "swapped in" if self.swapped else f"in schema {self.schema}"
         lines = [f"{name}: {table}" for name, table in self.tables.items()]
-        lines += [f"left out: {note}" for note in self.notes]
+        lines += [f"note: {note}" for note in self.notes]
         return [*lines, f"snapshot {self.snapshot_id}: {len(self.tables)} tables {where}, {self.seconds:.1f} s"]
 
 

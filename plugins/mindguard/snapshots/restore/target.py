@@ -93,8 +93,8 @@ def other_path(connection: psycopg.Connection[dict[str, Any]], manifest: Manifes
     path = ", ".join(identifier(name).as_string() if name else "''" for name in _schemas_of(recorded))
     database = identifier(connection.info.dbname).as_string()
     return (
-        f"search_path of the source was {recorded or 'empty'}, here it is {here or 'empty'}; functions and triggers that "
-        f"name things without their schema need it: ALTER DATABASE {database} SET search_path = {path}"
+        f"search_path of the source was {recorded or 'empty'}, here it is {here or 'empty'}; functions and triggers "
+        f"that name things without their schema need it: ALTER DATABASE {database} SET search_path = {path}"
     )
 
 
