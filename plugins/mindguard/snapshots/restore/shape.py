@@ -35,7 +35,8 @@ class Live:
 
 def find_live(connection: psycopg.Connection[dict[str, Any]], table: Table) -> Live | None:
     """Return the live table, or None if there is none."""
-    found = connection.execute(statement("select_table"), as_arrays([table.name])).fetchone()
+    with target.locking(table.name):
+        found = connection.execute(statement("select_table"), as_arrays([table.name])).fetchone()
     if not found:
         return None
     columns = connection.execute(statement("select_columns"), {"tables": [found["oid"]]}).fetchall()

@@ -96,7 +96,8 @@ def swap(
         places = {name: (table, find_live(connection, table)) for name, table in restored.items()}
         lives = [live for _, live in places.values() if live]
         for each in lives:
-            connection.execute(statement("lock_table", table=each.relation))
+            with target.locking(each.relation.as_string()):
+                connection.execute(statement("lock_table", table=each.relation))
         steps: list[_Step] = []
         for name, (table, live) in places.items():
             home, bare = table.table_name
@@ -124,7 +125,8 @@ def swap(
             for step in sorted(steps):
                 progress(f"swap: {step.sql}")
                 try:
-                    connection.execute(raw(step.sql))
+                    with target.locking(f"a table of this step: {step.sql}"):
+                        connection.execute(raw(step.sql))
                 except psycopg.Error as error:
                     if watching and (is_raised(error) or not _is_explained(error)):
                         raise TargetError(
@@ -143,4 +145,4 @@ def swap(
 
 def _is_explained(error: psycopg.Error) -> bool:
     """Return whether the error says by itself what to do about it."""
-    return target.is_about_rows(error) or target.is_about_server(error) or error.sqlstate in {"42501", "55P03"}
+    return target.is_about_rows(error) or target.is_about_server(error) or error.sqlstate == "42501"

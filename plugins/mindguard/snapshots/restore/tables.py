@@ -298,7 +298,8 @@ def restore(
                 if plan.swap:
                     swap.refuse_obstacles([note for note in notes if LEFT_OUT in note])
                     for each in plan.tables:
-                        shape.advance_sequences(connection, manifest, each.table)
+                        with target.locking(f"a sequence of {each.table.name}"):
+                            shape.advance_sequences(connection, manifest, each.table)
                     moved = {each.name: each.table for each in plan.tables}
                     kept = swap.swap(connection, moved, plan.schema, plan.snapshot_id, progress, search_path=path)
                     notes += shape.sequences_behind(connection, manifest)
@@ -394,7 +395,7 @@ def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, re
         )
     planned = []
     for table in tables:
-        chosen = choose(connection, table, where)
+        chosen = choose(connection, table, where, manifest.enums)
         planned.append(PlannedTable(table, chosen.parts, chosen.row_filter, shape.find_live(connection, table)))
     if request.swap:
         swap.refuse_obstacles(
@@ -458,7 +459,8 @@ def _create(
             for each in plan.tables:
                 relation = each.relation(plan.schema)
                 if each.shape == "live" and each.live:
-                    shape.create_like(connection, each.live, relation)
+                    with target.locking(each.table.name):
+                        shape.create_like(connection, each.live, relation)
                 else:
                     notes += shape.create_from_manifest(connection, manifest, each.table, plan.schema, each.name)
                 connection.execute(statement("set_table_comment", table=relation, comment=literal(mark)))

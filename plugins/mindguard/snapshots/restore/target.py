@@ -111,6 +111,27 @@ def _set_path(connection: psycopg.Connection[dict[str, Any]], search_path: str) 
     connection.execute(statement("set_search_path", search_path=literal(search_path)))
 
 
+@contextmanager
+def locking(name: str) -> Iterator[None]:
+    """Let an error say on what the block could not get a lock in time, for the server's message does not.
+
+    Args:
+        name: of the table, or another object or step.
+
+    Raises:
+        TargetError: the lock was held by another session.
+    """
+    import psycopg
+
+    try:
+        yield
+    except psycopg.errors.LockNotAvailable as error:
+        raise TargetError(
+            f"the lock on {name} was not free within 10 s",
+            hint="pg_locks and pg_stat_activity show which session holds it; run again when it is released",
+        ) from cause(error)
+
+
 def is_about_rows(error: psycopg.Error) -> bool:
     """Return whether the rows themselves caused the error.
 
