@@ -16,7 +16,9 @@ import psycopg
 import pytest
 
 from devstack.stack import Stack
+from mindguard.doctor.database import examine_restore
 from mindguard.errors import MindGuardError
+from mindguard.settings import Settings
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.drill import NotAllProven, drill
 from mindguard.snapshots.restore.load import load
@@ -25,8 +27,12 @@ from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault, 
 from mindguard.snapshots.restore.whole import plan_rebuild, rebuild
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.store import Store
+from tests.connections import connection_of
+from tests.integration.other_postgres import DEBIAN, other_postgres
 from tests.integration.restoring import NOW, as_superuser, as_text, run, snapshot
 from tests.stored_objects import remove
+
+SETTINGS = Settings.model_validate({"snapshot": {"bucket": "x", "tables": [{"name": "public.t"}]}})
 
 FACTOR = (
     "create table factor (f int); insert into factor values (2);"
@@ -112,6 +118,17 @@ SCHEMAS: dict[str, tuple[str, tuple[str, ...]]] = {
         "create or replace function fine(x int) returns bool language sql immutable as $$ select x < 5 $$",
         ("check fine of public.t: made as NOT VALID, since 2 rows contradict it",),
     ),
+    "unique keys whose function has changed": (
+        "create function same(x int) returns int language sql immutable as $$ select x $$;"
+        "create table t (id int primary key, r int4range); create unique index t_same on t (same(id)) where id > 0;"
+        "alter table t add constraint apart exclude using gist (int4range(same(id), same(id), '[]') with &&);"
+        "insert into t values (1), (2), (3);"
+        "create or replace function same(x int) returns int language sql immutable as $$ select x / 2 $$",
+        (
+            "CONSTRAINT public t apart: restored rows contradict it: 2 rows conflict with another row",
+            "INDEX public t_same: restored rows contradict it: 1 value occurs in several rows",
+        ),
+    ),
     "a check over the whole row": (
         "create table t (id int primary key, v int);"
         "create function whole(r t) returns bool language sql immutable as $$ select (r).v > 0 $$;"
@@ -184,7 +201,8 @@ def test_views_on_a_listed_materialized_view_come_back(
         "create table t (id int primary key, v int); insert into t values (1, 2), (2, 3);"
         "create materialized view seen as select id, v from t; create unique index on seen (id);"
         "create view above as select * from seen; create materialized view further as select count(*) from above;"
-        "create view topmost as select * from above; comment on materialized view seen is 'seen'; "
+        "create view topmost as select * from above; comment on materialized view seen is 'seen\n\n-- by id'; "
+        "comment on column seen.v is 'a number'; comment on index seen_id_idx is 'of ids'; "
         "comment on view above is 'above'; create function reads() returns bigint "
         "begin atomic select count(*) from seen; end",
     )
@@ -193,8 +211,123 @@ def test_views_on_a_listed_materialized_view_come_back(
     assert rebuilt.not_proven == ()
     assert rebuilt.skipped == ("MATERIALIZED VIEW public seen: a plain table holds its rows as they were",)
     assert run(empty, "select * from topmost order by 1") == [(1, 2), (2, 3)]
+    assert run(empty, "select * from further") == [(2,)]
+    assert run(
+        empty,
+        "select obj_description('seen'::regclass), col_description('seen'::regclass, 2), "
+        "obj_description('seen_id_idx'::regclass)",
+    ) == [("seen\n\n-- by id", "a number", "of ids")]
     assert run(empty, "select reads()") == [(2,)]
     assert drill(manifest, store, scratch, now=NOW).not_proven == ()
+
+
+MATERIALIZED = (
+    "create table t (id int primary key, v int); insert into t values (1, 2), (2, 3);"
+    "create table other (id int); insert into other values (7);"
+    "create table parent (id int); create table child () inherits (parent); insert into child values (1);"
+    "create table kept (id int); insert into kept values (1); alter table kept enable row level security;"
+    "create function adds(x int) returns int language sql immutable return x + 1;"
+    "create function reads() returns bigint language sql as $$ select count(*) from public.other $$;"
+    "create function known() returns bigint language sql begin atomic select count(*) from t; end;"
+)
+# The view's query; whether the rebuild fills it; the beginning of the line that names it.
+FILLED: dict[str, tuple[str, str]] = {
+    "a held table": ("select count(*) from t", ""),
+    "a held table through a view and an operator": ("select id || 'x' as x from v_t", ""),
+    "a function whose body is known": ("select adds(id), known() from t", ""),
+    "no table": ("select 1 as one", ""),
+    "a table that is not held": (
+        "select * from other",
+        "rows of materialized view public.m: it reads public.other, whose rows the snapshot does not hold; "
+        "when all is there: REFRESH MATERIALIZED VIEW public.m",
+    ),
+    "a table that is not held through a view": (
+        "select * from v_other",
+        "rows of materialized view public.m: it reads public.other, whose rows",
+    ),
+    "a parent whose child is not held": (
+        "select * from parent",
+        "rows of materialized view public.m: it reads public.child, whose rows",
+    ),
+    "a function that may read anything": (
+        "select reads()",
+        "rows of materialized view public.m: it calls public.reads(), which may read",
+    ),
+    "a table whose rows were hidden": (
+        "select * from kept",
+        "rows of materialized view public.m: it reads public.kept, of which row-level security",
+    ),
+    "a view that is not filled": (
+        "select * from unfilled",
+        "rows of materialized view public.m: it reads public.unfilled, which has none either",
+    ),
+}
+
+
+@pytest.mark.parametrize("reads", FILLED)
+def test_a_materialized_view_is_refreshed_if_all_that_it_reads_is_held_and_else_named(
+    reads: str, fresh_database: str, empty: str, store: Store
+) -> None:
+    query, named = FILLED[reads]
+    run(fresh_database, MATERIALIZED)
+    run(fresh_database, "create view v_t as select * from t; create view v_other as select * from other")
+    run(fresh_database, "create materialized view unfilled as select * from other")
+    # The one that reads another comes first by its name, and last by what it needs.
+    run(fresh_database, f"create materialized view m as {query}; create materialized view a as select * from m")
+    tables = [{"name": "public.parent", "inherited": "own"}, {"name": "public.kept"}, {"name": "public.t"}]
+    manifest = snapshot(fresh_database, store, *tables)
+    progress: list[str] = []
+    rebuilt = rebuild(manifest, store, empty, progress=progress.append)
+    assert rebuilt.not_proven == ()
+    lines = [line for line in rebuilt.skipped if line.startswith("rows of materialized view public.m:")]
+    above = [line for line in rebuilt.skipped if line.startswith("rows of materialized view public.a:")]
+    if named:
+        assert [line[: len(named)] for line in lines] == [named]
+        assert ["public.m" in line or "public.other" in line or "public.k" in line for line in above] == [True]
+    else:
+        assert (lines, above) == ([], [])
+        assert "refreshed: public.m, public.a" in progress
+        assert run(empty, "select * from a") == run(fresh_database, "select * from a")
+
+
+def test_a_refresh_that_fails_is_named_and_no_value_is_in_it(
+    fresh_database: str, empty: str, store: Store, scratch: str
+) -> None:
+    run(
+        fresh_database,
+        "create table t (id int primary key, v text); insert into t values (1, '4711');"
+        "create materialized view m as select v::int from t; create view above as select * from m;"
+        f"update t set v = '{SECRET}'",
+    )
+    manifest = snapshot(fresh_database, store, "public.t")
+    rebuilt = rebuild(manifest, store, empty)
+    assert len(rebuilt.not_proven) == 1
+    assert rebuilt.not_proven[0].startswith(
+        "materialized view public.m: it has no rows, since its refresh failed: invalid text representation"
+    )
+    assert SECRET not in rebuilt.not_proven[0]
+    with pytest.raises(NotAllProven, match="its refresh failed"):
+        drill(manifest, store, scratch, now=NOW)
+
+
+@pytest.mark.parametrize("path", ['app, public, "$user", "Odd ""name"', "''"])
+def test_a_rebuild_says_how_to_give_the_database_the_sources_search_path(
+    path: str, fresh_database: str, empty: str, store: Store
+) -> None:
+    name, copy = (str(psycopg.conninfo.conninfo_to_dict(each)["dbname"]) for each in (fresh_database, empty))
+    run(fresh_database, "create table t (id int primary key); insert into t values (1)")
+    run(fresh_database, f'alter database "{name}" set search_path = {path}')
+    manifest = snapshot(fresh_database, store, "public.t")
+    (note,) = rebuild(manifest, store, empty).notes
+    _, found, statement = note.partition("schema need it: ")
+    assert found
+    assert statement.startswith(f'ALTER DATABASE "{copy}" SET search_path = ')
+    run(empty, statement)
+    with psycopg.connect(empty) as there, psycopg.connect(fresh_database) as here:
+        show = "select current_schemas(false), string_to_array(replace(current_setting('search_path'), '\"', ''), ', ')"
+        assert there.execute(show).fetchall() == here.execute(show).fetchall()
+        with target.connect(empty) as connection:
+            assert target.other_path(connection, manifest) == ""
 
 
 # What has happened to the live table since the snapshot was taken; what a restore says, each the beginning of a note.
@@ -211,7 +344,7 @@ SINCE: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "a unique index": (
         "update t set v = id; create unique index once on t (v) where v is not null",
-        ('index once of "back"."t": left out, since 1 values occur in several rows',),
+        ('index once of "back"."t": left out, since 1 value occurs in several rows',),
     ),
     "a unique constraint on an expression": (
         "update t set note = id; create unique index lowered on t (lower(note), (v + 1))",
@@ -223,7 +356,7 @@ SINCE: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "an exclusion constraint": (
         "update t set v = id; alter table t add constraint apart exclude using btree (v with =)",
-        ('index apart of "back"."t": left out, since exclusion violation (SQLSTATE 23P01)',),
+        ('index apart of "back"."t": left out, since 2 rows conflict with another row',),
     ),
     "a check whose function names another table": (
         FACTOR + "alter table t add constraint scaled check (scaled(id) > 0)",
@@ -267,6 +400,7 @@ def test_rows_of_yesterday_come_back_under_the_constraints_of_today(
     for note, beginning in zip(done.notes, notes, strict=True):
         assert note.startswith(beginning)
     assert done.tables["public.t"].shape == "live"
+    assert [line for line in done.lines() if "made as NOT VALID" in line and "left out" in line] == []
     assert run(fresh_database, "select obj_description('back.t'::regclass)") == [("of persons",)]
     if not any("left out" in note for note in notes):
         swapped = restore(manifest, store, fresh_database, RestoreRequest(swap=True))
@@ -385,7 +519,7 @@ def interrupted_restore(
     request = RestoreRequest(tables, schema=schema)
     with target.connect(conninfo) as connection:
         plan = restores._plan(connection, manifest, request)
-        restores._create(connection, manifest, plan, "public")
+        restores._create(connection, manifest, plan, "public", avoided=False)
     yield
 
 
@@ -437,6 +571,62 @@ def test_event_triggers_do_not_block_a_restore_of_a_superuser_and_are_named_to_o
     assert run(source, "select count(*) from pg_namespace where nspname = 'back'") == [(0,)]
     restore(manifest, store, source, RestoreRequest(schema="back"))
     assert run(source, "select count(*) from back.t") == [(1,)]
+
+
+GUARDED = (
+    "create function no_tables() returns event_trigger language plpgsql as "
+    "$$ begin raise exception 'by the migration tool only' using errcode = '42501'; end $$",
+    "create event trigger guarded on ddl_command_start execute function no_tables()",
+)
+
+
+@pytest.mark.parametrize("version", [14, DEBIAN, 16, 17])
+def test_event_triggers_of_older_servers_do_not_block_a_restore_of_a_superuser(version: int, store: Store) -> None:
+    with other_postgres(version) as conninfo:
+        run(conninfo, "create table t (id int primary key, v int not null); insert into t values (1, 2)")
+        manifest = snapshot(conninfo, store, "public.t")
+        run(conninfo, *GUARDED)
+        found = {each.check: each for each in examine_restore(SETTINGS, lambda _: connection_of(conninfo), lambda: NOW)}
+        assert "run when a swap alters" in found["event triggers"].text
+        restore(manifest, store, conninfo, RestoreRequest(schema="back"))
+        assert as_text(conninfo, "back.t") == ["(1,2)"]
+        run(conninfo, "drop event trigger guarded; create role other login; grant create on database postgres to other")
+        run(conninfo, "grant select on t to other", GUARDED[1])
+        other = psycopg.conninfo.make_conninfo(conninfo, user="other")
+        found = {each.check: each for each in examine_restore(SETTINGS, lambda _: connection_of(other), lambda: NOW)}
+        assert found["event triggers"].text.endswith("while you restore, or connect as a superuser")
+        says = r"event triggers guarded – ALTER EVENT TRIGGER … DISABLE while you restore, or connect as a superuser$"
+        with pytest.raises(RestoreRefused, match=says):
+            restore(manifest, store, other, RestoreRequest(schema="again"))
+        run(conninfo, "alter event trigger guarded enable always")
+        with pytest.raises(RestoreRefused, match=r"SQLSTATE 42501\); .*guarded – ALTER .* while you restore"):
+            restore(manifest, store, other, RestoreRequest(schema="again"))
+        assert run(conninfo, "show session_replication_role") == [("origin",)]
+
+
+def test_a_swap_that_event_triggers_forbid_says_so(fresh_database: str, store: Store, stack: Stack) -> None:
+    source = as_superuser(stack, fresh_database)
+    run(fresh_database, "create table t (id int primary key); insert into t values (1)")
+    manifest = snapshot(fresh_database, store, "public.t")
+    run(source, *GUARDED)
+    found = {each.check: each for each in examine_restore(SETTINGS, lambda _: connection_of(source), lambda: NOW)}
+    assert found["event triggers"].status == "warn"
+    says = r"swap undone, nothing has changed: .*42501.* guarded – ALTER EVENT TRIGGER … DISABLE while you swap$"
+    with pytest.raises(TargetError, match=says):
+        restore(manifest, store, source, RestoreRequest(swap=True))
+    assert run(source, "select count(*) from pg_namespace where nspname like 'restored%'") == [(0,)]
+    run(source, "drop event trigger guarded")
+    run(
+        source,
+        "create or replace function no_tables() returns event_trigger language plpgsql as $$ begin if exists (select "
+        "from pg_event_trigger_dropped_objects() where object_type = 'schema') then raise 'no'; end if; end $$",
+        "create event trigger guarded on sql_drop execute function no_tables()",
+    )
+    run(source, "grant create on schema public to mindguard_app_owner")
+    done = restore(manifest, store, fresh_database, RestoreRequest(swap=True))
+    assert done.swapped
+    assert len(done.notes) == 1
+    assert done.notes[0].endswith(f': DROP SCHEMA "{done.schema}"')
 
 
 def test_an_event_trigger_that_names_a_table_without_its_schema_does_not_block_a_restore(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from devstack.stack import Stack
+from mindguard import postgres_session
 from mindguard.cli import app
 from mindguard.errors import MindGuardError
 from mindguard.snapshots.restore import whole
@@ -21,7 +23,7 @@ from mindguard.snapshots.restore.drill import drill
 from mindguard.snapshots.restore.load import WIDE_BYTES, Job, load
 from mindguard.snapshots.restore.swap import kept_name
 from mindguard.snapshots.restore.tables import RestoreRequest, plan_restore, restore
-from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault
+from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault, TargetError
 from mindguard.snapshots.restore.whole import plan_rebuild, rebuild
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.store import Store
@@ -193,6 +195,53 @@ def test_rows_by_another_column_and_several_values(library: str, books: Manifest
         run(library, "select 1 + count(*), 7, 7, 8, 8 from book where user_id in (7, 8) and author = 8")[0]
     ]
     assert done.tables["public.book"].difference == Difference(only_restored=1, only_live=0, changed=1, equal=10)
+
+
+def test_rows_by_an_enum_read_only_the_parts_that_can_hold_them(fresh_database: str, store: Store) -> None:
+    run(
+        fresh_database,
+        "create type state as enum ('new', 'open', 'closed', 'bad');"
+        "create table t (id int primary key, s state, f text);"
+        "insert into t select i, (enum_range(null::state))[1 + i / 1000], repeat(md5(i::text), 30) "
+        "from generate_series(0, 2999) as i; insert into t values (-1, null, ''); create index on t (s)",
+    )
+    manifest = snapshot(fresh_database, store, {"name": "public.t", "part_by": "s"})
+    done = restore(manifest, store, fresh_database, RestoreRequest(("t",), ("s=open",), "one"))
+    (table,) = done.tables.values()
+    assert run(fresh_database, "select count(*), min(id), max(id) from one.t") == [(1000, 1000, 1999)]
+    assert table.difference == Difference(only_restored=0, only_live=0, changed=0, equal=1000)
+    assert table.read.parts < table.parts_in_all
+    request = RestoreRequest(("t",), ("s=new", "s=closed", "s=bad"), "two")
+    restore(manifest, store, fresh_database, request)
+    assert run(fresh_database, "select count(*) from two.t") == [(2000,)]
+    # The labels have changed places since then.
+    run(fresh_database, "alter table t alter s type text; drop schema one, two cascade; drop type state")
+    run(fresh_database, "create type state as enum ('closed', 'bad', 'open', 'new')")
+    restore(manifest, store, fresh_database, RestoreRequest(("t",), ("s=open", "s=closed"), "three"))
+    assert run(fresh_database, "select count(*), min(id), max(id) from three.t") == [(2000, 1000, 2999)]
+    with pytest.raises(RestoreRefused, match="which has no such label – it has new, open, closed"):
+        restore(manifest, store, fresh_database, RestoreRequest(("t",), ("s=other",), "four"))
+
+
+def test_a_lock_that_is_not_free_is_named(fresh_database: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(fresh_database, "create table t (id int primary key); create table child (t int references t)")
+    run(fresh_database, "insert into t values (1)")
+    manifest = snapshot(fresh_database, store, "public.t")
+    monkeypatch.setattr(postgres_session, "pinned", partial(postgres_session.pinned, lock_timeout_s=0.3))
+    for locked, request, says in [
+        ("t in access exclusive", RestoreRequest(), r"the lock on public\.t was not free within 10 s – pg_locks"),
+        ("t in share", RestoreRequest(swap=True), r'the lock on "public"\."t" was not free'),
+        (
+            "child in share",
+            RestoreRequest(swap=True),
+            r"the lock on a table of this step: alter table .*child .*not free",
+        ),
+    ]:
+        with psycopg.connect(fresh_database) as other:
+            other.execute(f"lock table {locked} mode")
+            with pytest.raises(TargetError, match=says):
+                restore(manifest, store, fresh_database, request)
+    assert run(fresh_database, "select count(*) from pg_namespace where nspname like 'restored%'") == [(0,)]
 
 
 @pytest.mark.parametrize(

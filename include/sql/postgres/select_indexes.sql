@@ -23,7 +23,15 @@ select
         select pg_get_indexdef(i.indexrelid, number, true)
         from generate_series(1, i.indnkeyatts) as number
     ) as keys,
-    pg_get_expr(i.indpred, i.indrelid) as predicate
+    pg_get_expr(i.indpred, i.indrelid) as predicate,
+    -- Of an exclusion constraint, one for each key.
+    array(
+        select format('operator(%I.%s)', n.nspname, o.oprname)
+        from unnest(k.conexclop) with ordinality as excluding (operator_oid, number)
+        inner join pg_operator as o on excluding.operator_oid = o.oid
+        inner join pg_namespace as n on o.oprnamespace = n.oid
+        order by excluding.number
+    ) as operators
 from pg_index as i
 inner join pg_class as c on i.indexrelid = c.oid
 left join pg_constraint as k

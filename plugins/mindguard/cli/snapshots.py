@@ -275,7 +275,7 @@ def expire(
         _print_plan(expired.decisions, settings)
         for line in (*expired.locked, *(f"not of this package, left alone: {key}" for key in expired.foreign)):
             typer.echo(line)
-        typer.echo(f"no snapshot needs {expired.planned}")
+        typer.echo(str(expired.planned))
         typer.echo(
             f"expired {len(expired.snapshots)} snapshots, deleted {expired.objects} objects "
             f"({expired.bytes / 1e6:,.1f} MB), aborted {expired.uploads} uploads"

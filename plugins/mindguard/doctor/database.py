@@ -100,6 +100,7 @@ def examine_restore(settings: Settings, resolve: Resolve, now: Callable[[], date
         else:
             text = f"the role may not create one to restore into – GRANT CREATE ON DATABASE {database} TO {role}"
             yield Diagnosis("error", conn_id, "new schema", text)
+        yield _event_triggers(conn_id, connection)
         found = rights(connection, settings.snapshot.tables)
         for table in settings.snapshot.tables:
             if table.name not in found:
@@ -118,6 +119,23 @@ def examine_restore(settings: Settings, resolve: Resolve, now: Callable[[], date
                 yield Diagnosis("warn", conn_id, "live table", f"{text} compared, not swapped in – {grant}")
             else:
                 yield Diagnosis("pass", conn_id, "live table", f"{table.name} can be compared and swapped")
+
+
+def _event_triggers(conn_id: str, connection: Connection) -> Diagnosis:
+    """Say which event triggers a restore or a swap runs into; each may raise an error, and then nothing is made."""
+    with target.without_event_triggers(connection) as avoided:
+        in_the_way = target.event_triggers(connection, avoided=avoided)
+    if in_the_way:
+        remedy = "ALTER EVENT TRIGGER … DISABLE while you restore"
+        if not avoided and not target.event_triggers(connection, avoided=True):
+            remedy += ", or connect as a superuser"
+        text = f"{first_few(in_the_way)} run when a restore makes its schema and tables, and can forbid it"
+        return Diagnosis("warn", conn_id, "event triggers", f"{text} – if they do: {remedy}")
+    if others := target.event_triggers(connection):
+        text = f"{first_few(others)} run when a swap alters the live tables, and can forbid it"
+        remedy = "ALTER EVENT TRIGGER … DISABLE while you swap"
+        return Diagnosis("warn", conn_id, "event triggers", f"{text} – if they do: {remedy}")
+    return Diagnosis("pass", conn_id, "event triggers", "none that a restore runs into")
 
 
 def examine_ops(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:

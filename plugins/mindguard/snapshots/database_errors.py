@@ -36,13 +36,18 @@ def described(error: BaseException) -> str:
     state = str(getattr(error, "sqlstate", None) or "")
     if not state:  # not from the server, or from before it took the connection
         return one_line(str(error)) or type(error).__name__
-    raised = getattr(diagnosis, "source_function", None) == "exec_stmt_raise"
+    raised = is_raised(error)
     if state[:2] in _ABOUT_OBJECTS | _ABOUT_THE_SERVER and state != _SYNTAX_ERROR and not raised:
         message = getattr(diagnosis, "message_primary", None) or str(error)
         return one_line(message) or _name(state)
     if raised:  # its message and its names are whatever the function says
         return f"a function of the database raised an error (SQLSTATE {state})"
     return one_line(" ".join(f"{_name(state)} (SQLSTATE {state}){_objects(diagnosis)}".split()))
+
+
+def is_raised(error: BaseException) -> bool:
+    """Return whether a function of the database raised the error itself, with whatever SQLSTATE."""
+    return getattr(getattr(error, "diag", None), "source_function", None) == "exec_stmt_raise"
 
 
 def cause(error: BaseException) -> DatabaseFault:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mindguard import postgres_session
 from mindguard.snapshots.database_errors import described
 from mindguard.snapshots.restore import target
 from mindguard.sql import fragment, identifier, joined, literal, raw, statement
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 
 LEFT_OUT = "left out"
+
+_ASIDE = "mindguard_aside"
+_MAX_COUNT_S = 60
+KEY_BROKEN = ("23505", "23P01")
+"""SQLSTATEs of a unique key and of an exclusion constraint that rows contradict."""
 
 
 @dataclass(frozen=True)
@@ -164,29 +170,77 @@ def count_orphans(connection: psycopg.Connection[dict[str, Any]]) -> str:
     return _contradicting(next(iter(row.values())) if row else None)
 
 
-def count_shared(
-    connection: psycopg.Connection[dict[str, Any]], relation: Composable, keys: list[str], predicate: str | None
+def count_broken(
+    connection: psycopg.Connection[dict[str, Any]],
+    relation: Composable,
+    keys: list[str],
+    predicate: str | None,
+    operators: list[str],
 ) -> str:
-    """Return how many values of a key several rows share.
+    """Return how many values of a key several rows share, or how many rows another one excludes.
 
     Args:
         connection: a connection to the target.
         relation: quoted name of the table.
         keys: the key's columns or expressions, as SQL.
         predicate: the condition of a partial index, as SQL.
+        operators: those of an exclusion constraint, one for each key; empty for a unique key.
     """
     import psycopg
 
     condition = joined(" and ", [raw(predicate or "true"), *(raw(f"({key}) is not null") for key in keys)])
+    named = joined(", ", [raw(f"({key}) as k{number}") for number, key in enumerate(keys)])
+    pairs = joined(" and ", [raw(f"one.k{number} {sign} other.k{number}") for number, sign in enumerate(operators)])
+    query = (
+        statement("count_excluded", table=relation, keys=named, condition=condition, pairs=pairs)
+        if operators
+        else statement("count_shared", table=relation, keys=joined(", ", map(raw, keys)), condition=condition)
+    )
     try:
-        row = connection.execute(
-            statement("count_shared", table=relation, keys=joined(", ", map(raw, keys)), condition=condition)
-        ).fetchone()
+        with connection.transaction():
+            postgres_session.limit_transaction(connection, _MAX_COUNT_S)  # overlaps are looked for without an index
+            row = connection.execute(query).fetchone()
+    except psycopg.errors.QueryCanceled:
+        row = None
     except psycopg.Error as error:
         if target.is_about_server(error):
             raise
         row = None
-    return f"{row['shared']:,} values occur in several rows" if row else "values occur in several rows"
+    count = next(iter(row.values())) if row else 0
+    what, verb = ("row", "conflict") if operators else ("value", "occur")
+    rest = "with another row" if operators else "in several rows"
+    if not count:
+        return f"{what}s {verb} {rest}"
+    return f"1 {what} {verb}s {rest}" if count == 1 else f"{count:,} {what}s {verb} {rest}"
+
+
+def count_broken_by(
+    connection: psycopg.Connection[dict[str, Any]], error: psycopg.Error, statements: str
+) -> str | None:
+    """Return `count_broken` of the key that these statements could not make; None if its table is not known.
+
+    The key is made on an empty table in the place of the one with the rows, and read there; then all is rolled back.
+    """
+    import psycopg
+
+    schema, name = error.diag.schema_name, error.diag.table_name
+    if not (schema and name):
+        return None
+    relation = identifier(schema, name)
+    oid = fragment("{relation}::regclass", relation=literal(relation.as_string()))
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute(statement("set_table_name", table=relation, kept=identifier(_ASIDE)))
+            connection.execute(statement("create_table_copy", table=relation, live=identifier(schema, _ASIDE)))
+            connection.execute(statements.encode())
+            found = connection.execute(
+                statement("select_indexes", oid=oid, relation=literal(relation.as_string()))
+            ).fetchone()
+    except psycopg.Error as failure:
+        if target.is_about_server(failure):
+            raise
+        return None
+    return count_broken(connection, relation, found["keys"], found["predicate"], found["operators"]) if found else None
 
 
 def _count(connection: psycopg.Connection[dict[str, Any]], table: Composable, condition: Composable) -> str:

@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard.errors import MindGuardError, first_few
+from mindguard.snapshots.database_errors import cause
 from mindguard.snapshots.export.source import open_source
 from mindguard.snapshots.export.source_table import SourceTable
 from mindguard.snapshots.progress import Step
@@ -214,6 +215,7 @@ def _scratch_database(manifest: Manifest, conninfo: str) -> Iterator[str]:
     Its name is made from the snapshot's id, so a second drill of the same snapshot at the same time is refused. One
     that a killed drill left is dropped first.
     """
+    import psycopg
     from psycopg.conninfo import make_conninfo
 
     name = _MARK + re.sub(r"[^a-z0-9]", "_", manifest.snapshot_id.lower())
@@ -230,7 +232,13 @@ def _scratch_database(manifest: Manifest, conninfo: str) -> Iterator[str]:
             )
         if found:
             connection.execute(statement("drop_database", database=database))
-        connection.execute(statement("create_database", database=database))
+        try:
+            connection.execute(statement("create_database", database=database))
+        except psycopg.errors.InsufficientPrivilege as error:
+            role = identifier(connection.info.user).as_string()
+            raise RestoreRefused(
+                f"role {connection.info.user} may not create a scratch database", hint=f"ALTER ROLE {role} CREATEDB"
+            ) from cause(error)
         connection.execute(statement("set_database_comment", database=database, comment=literal(_COMMENT)))
         try:
             yield make_conninfo(conninfo, dbname=name)

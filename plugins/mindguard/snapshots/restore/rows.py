@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mindguard.errors import first_few
 from mindguard.snapshots.database_errors import cause, described
 from mindguard.snapshots.restore.target import RestoreRefused
-from mindguard.snapshots.storage.manifest import Column, Part, Table
+from mindguard.snapshots.storage.manifest import Column, Enum, Part, Table
 from mindguard.sql import fragment, literal, raw, statement
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # The order of these types depends on the source's collation, which the target may lack, so key ranges exclude nothing.
 _COLLATED = ("text", "character varying")
+_DIFFERING = ("real", "double", "numeric", "jsonb", "interval", "character(")
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,12 @@ class Chosen(NamedTuple):
     parts: tuple[Part, ...]
 
 
-def choose(connection: psycopg.Connection[dict[str, Any]], table: Table, where: dict[str, tuple[str, ...]]) -> Chosen:
+def choose(
+    connection: psycopg.Connection[dict[str, Any]],
+    table: Table,
+    where: dict[str, tuple[str, ...]],
+    enums: Iterable[Enum] = (),
+) -> Chosen:
     """Find the rows of a table that have the given values.
 
     The target's server normalises the values (` 7` → `7`, `2026-01-01` → `2026-01-01 00:00:00+00`) and compares
@@ -129,6 +135,7 @@ def choose(connection: psycopg.Connection[dict[str, Any]], table: Table, where: 
         connection: a connection to the target.
         table: the snapshot's table.
         where: accepted values by column name, as text; empty: all rows.
+        enums: the snapshot's enum types. Their labels are compared as they were then, whatever the target has now.
 
     Raises:
         RestoreRefused: the table lacks a column, stores it in a form in which equal values can differ, or a value
@@ -137,14 +144,29 @@ def choose(connection: psycopg.Connection[dict[str, Any]], table: Table, where: 
     if not where:
         return Chosen(None, table.parts)
     columns = {column.name: column for column in table.columns}
+    known = {enum.name: enum.labels for enum in enums}
     choices, parts = [], table.parts
     for name, texts in where.items():
         if name not in columns:
             raise RestoreRefused(f"{table.name} has no column {name!r}", hint=f"it has {first_few(columns)}")
         column = columns[name]
+        if labels := known.get(column.type):
+            if not set(texts) <= set(labels):
+                raise RestoreRefused(
+                    f"{name} is of type {column.type}, which has no such label", hint=f"it has {first_few(labels)}"
+                )
+            choices.append(Choice(column, texts))
+            if name == table.part_by:
+                parts = _in_label_range(labels, texts, parts)
+            continue
         if column.encoding != "native" or column.type.startswith(("real", "double")):
+            why = (
+                f"equal values of {column.type} can differ as text"
+                if column.type.startswith(_DIFFERING)
+                else f"{column.type} is compared as text here, and equal values need not have equal text"
+            )
             raise RestoreRefused(
-                f"rows of {table.name} cannot be chosen by {name}: equal values of {column.type} can differ as text",
+                f"rows of {table.name} cannot be chosen by {name}: {why}",
                 hint="restore the table and choose in SQL",
             )
         values = _normalised(connection, column, texts)
@@ -180,6 +202,19 @@ def _in_range(
     )
     numbers = {row["number"] for row in found}
     return tuple(part for number, part in enumerate(parts, 1) if number in numbers)
+
+
+def _in_label_range(labels: Sequence[str], values: Sequence[str], parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Return the parts whose range can hold one of these labels, in the order that they had in the source."""
+    order = {label: number for number, label in enumerate(labels)}
+    wanted = [order[value] for value in values]
+
+    def may_hold(part: Part) -> bool:
+        low = order.get(part.lower or "", -1)
+        high = order.get(part.upper or "", len(labels))  # a bound that is no label any longer excludes nothing
+        return any(low <= number < high for number in wanted)
+
+    return tuple(part for part in parts if may_hold(part))
 
 
 def _texts(values: Sequence[str | None]) -> Composable:

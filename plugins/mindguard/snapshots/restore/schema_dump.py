@@ -13,7 +13,7 @@ from mindguard.snapshots import pgtools
 from mindguard.snapshots.database_errors import described
 from mindguard.snapshots.pgtools import ToolFailed
 from mindguard.snapshots.restore import target
-from mindguard.snapshots.restore.constraints import count_orphans
+from mindguard.snapshots.restore.constraints import KEY_BROKEN, count_broken_by, count_orphans
 from mindguard.snapshots.storage.manifest import TableName
 from mindguard.sql import literal, raw, statement
 
@@ -156,6 +156,14 @@ class SchemaDump:
             if entry.is_a("COMMENT") and f" {kind} " in entry.text and self._needs[entry] & numbers
         ]
 
+    def comment_on_tables(
+        self, connection: psycopg.Connection[dict[str, Any]], comments: Iterable[ArchiveEntry]
+    ) -> None:
+        """Make these comments on materialized views, in whose place there are tables now."""
+        for entry in comments:
+            on_view = self._script([entry]).partition("COMMENT ON MATERIALIZED VIEW ")[2]
+            connection.execute(f"COMMENT ON TABLE {_META_COMMAND.sub('', on_view)}".encode())
+
     def causes(self, table: TableName, failed: Collection[ArchiveEntry]) -> list[ArchiveEntry]:
         """Return the failed entries for which a table is missing: those that failed for no other's sake."""
         numbers = {entry.number: entry for entry in failed}
@@ -275,7 +283,8 @@ class SchemaDump:
             if error.sqlstate == "42501":
                 retried.denied[entry] = described(error)
             elif target.is_about_rows(error):
-                broken = f"restored rows contradict it: {described(error)}"
+                counted = error.sqlstate in KEY_BROKEN and count_broken_by(connection, error, statements)
+                broken = f"restored rows contradict it: {counted or described(error)}"
                 self._try_unchecked(connection, entry, statements, broken, retried)
             elif not self._made_under_path(connection, entry, statements):
                 retried.failed[entry] = described(error)

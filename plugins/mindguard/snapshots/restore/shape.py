@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mindguard.snapshots.database_errors import cause, described
 from mindguard.snapshots.restore import target
-from mindguard.snapshots.restore.constraints import LEFT_OUT, add_not_null, count_shared, drop_not_null
+from mindguard.snapshots.restore.constraints import KEY_BROKEN, LEFT_OUT, add_not_null, count_broken, drop_not_null
 from mindguard.snapshots.restore.target import RestoreRefused
 from mindguard.snapshots.storage.manifest import Column, Manifest, Sequence, Table, as_arrays
 from mindguard.sql import fragment, identifier, joined, literal, raw, statement
@@ -35,7 +35,8 @@ class Live:
 
 def find_live(connection: psycopg.Connection[dict[str, Any]], table: Table) -> Live | None:
     """Return the live table, or None if there is none."""
-    found = connection.execute(statement("select_table"), as_arrays([table.name])).fetchone()
+    with target.locking(table.name):
+        found = connection.execute(statement("select_table"), as_arrays([table.name])).fetchone()
     if not found:
         return None
     columns = connection.execute(statement("select_columns"), {"tables": [found["oid"]]}).fetchall()
@@ -81,8 +82,8 @@ def add_indexes(
                 if target.is_about_server(error):
                     raise
                 why = described(error)
-                if error.sqlstate == "23505":
-                    why = count_shared(connection, relation, step["keys"], step["predicate"])
+                if error.sqlstate in KEY_BROKEN:
+                    why = count_broken(connection, relation, step["keys"], step["predicate"], step["operators"])
                 notes.append(f"index {step['name']} of {relation.as_string()}: {LEFT_OUT}, since {why}")
     return notes
 
@@ -127,7 +128,7 @@ def create_from_manifest(
                         statement("set_default", table=relation, column=identifier(column.name), default=raw(default))
                     )
             except psycopg.errors.ProgrammingError as error:
-                lost.append(f"default of {table.name}.{column.name}: {described(error)}")
+                lost.append(f"default of {table.name}.{column.name}: not set, since {described(error)}")
     return lost
 
 
@@ -146,7 +147,11 @@ def add_recorded_constraints(
         except psycopg.Error as error:
             if target.is_about_server(error):
                 raise
-            notes.append(f"primary key of {table.name}: {LEFT_OUT}, since {described(error)}")
+            why = described(error)
+            if error.sqlstate in KEY_BROKEN:
+                keys = [identifier(name).as_string() for name in table.primary_key]
+                why = count_broken(connection, relation, keys, None, [])
+            notes.append(f"primary key of {table.name}: {LEFT_OUT}, since {why}")
     return notes
 
 

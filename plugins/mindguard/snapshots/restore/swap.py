@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mindguard.errors import first_few
-from mindguard.snapshots.database_errors import cause, described
+from mindguard.snapshots.database_errors import cause, described, is_raised
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.shape import Live, find_live
 from mindguard.snapshots.restore.target import RestoreRefused, TargetError
@@ -96,7 +96,8 @@ def swap(
         places = {name: (table, find_live(connection, table)) for name, table in restored.items()}
         lives = [live for _, live in places.values() if live]
         for each in lives:
-            connection.execute(statement("lock_table", table=each.relation))
+            with target.locking(each.relation.as_string()):
+                connection.execute(statement("lock_table", table=each.relation))
         steps: list[_Step] = []
         for name, (table, live) in places.items():
             home, bare = table.table_name
@@ -119,12 +120,20 @@ def swap(
             )
             steps += [_Step(row["number"], row["step"]) for row in found]
             kept[table.name] = f"{home}.{kept_name(bare, snapshot_id)}"
+        watching = target.event_triggers(connection)
         with target.under_path(connection, search_path):
             for step in sorted(steps):
                 progress(f"swap: {step.sql}")
                 try:
-                    connection.execute(raw(step.sql))
+                    with target.locking(f"a table of this step: {step.sql}"):
+                        connection.execute(raw(step.sql))
                 except psycopg.Error as error:
+                    if watching and (is_raised(error) or not _is_explained(error)):
+                        raise TargetError(
+                            f"swap undone, nothing has changed: {described(error)}; it may come from the database's "
+                            f"event triggers {first_few(watching)}",
+                            hint="ALTER EVENT TRIGGER … DISABLE while you swap",
+                        ) from cause(error)
                     if target.is_about_rows(error):
                         raise TargetError(
                             f"swap undone, nothing has changed: {described(error)}",
@@ -132,3 +141,8 @@ def swap(
                         ) from cause(error)
                     raise
     return kept
+
+
+def _is_explained(error: psycopg.Error) -> bool:
+    """Return whether the error says by itself what to do about it."""
+    return target.is_about_rows(error) or target.is_about_server(error) or error.sqlstate == "42501"

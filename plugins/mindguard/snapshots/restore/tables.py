@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from mindguard.errors import MindGuardError, first_few
-from mindguard.snapshots.database_errors import cause, described
+from mindguard.snapshots.database_errors import cause, described, is_raised
 from mindguard.snapshots.restore import shape, swap, target
 from mindguard.snapshots.restore.constraints import LEFT_OUT, add_live_constraints
 from mindguard.snapshots.restore.difference import Difference, count_difference
@@ -28,8 +28,6 @@ from mindguard.sql import identifier, literal, statement
 if TYPE_CHECKING:
     import psycopg
     from psycopg.sql import Composable
-
-_EVENT_TRIGGERS_SETTING = 17_00_00  # the server's version that can leave event triggers out
 
 
 @dataclass(frozen=True)
@@ -211,7 +209,7 @@ class Restored:
         tables: the restored tables by name.
         swapped: whether the tables took the place of the live ones.
         seconds: duration of the restore.
-        notes: one line for each thing that could not be restored.
+        notes: one line for each thing that is left out, is not as in the live table, or is left to do.
     """
 
     snapshot_id: str
@@ -229,7 +227,7 @@ class Restored:
         """Return the result as lines for a person."""
         where = "swapped in" if self.swapped else f"in schema {self.schema}"
         lines = [f"{name}: {table}" for name, table in self.tables.items()]
-        lines += [f"left out: {note}" for note in self.notes]
+        lines += [f"note: {note}" for note in self.notes]
         return [*lines, f"snapshot {self.snapshot_id}: {len(self.tables)} tables {where}, {self.seconds:.1f} s"]
 
 
@@ -282,12 +280,12 @@ def restore(
         for line in plan.lines():
             progress(line)
         _refuse_concurrent(connection, plan.schema)
-        with _no_event_triggers(connection):
-            notes += _create(connection, manifest, plan, path)
+        with target.without_event_triggers(connection) as avoided:
+            notes += _create(connection, manifest, plan, path, avoided=avoided)
         with _undone_on_error(connection, conninfo, plan, path, progress):
             jobs = [Job(each.table, each.relation(plan.schema), each.parts, each.row_filter) for each in plan.tables]
             loaded = load(jobs, store, conninfo, connections=connections, progress=progress, search_path=path)
-            with _no_event_triggers(connection):
+            with target.without_event_triggers(connection):
                 for each in plan.tables:
                     notes += _finish(connection, manifest, plan, each, path)
             differences = {each.table.name: _compared(connection, plan, each, notes) for each in plan.tables}
@@ -295,18 +293,18 @@ def restore(
                 progress(f"{name}: {difference or 'not compared with a live table'}")
             kept = {}
             with connection.transaction():
-                with _no_event_triggers(connection), target.under_path(connection, path):
+                with target.without_event_triggers(connection), target.under_path(connection, path):
                     _unmark(connection, plan)
                 if plan.swap:
                     swap.refuse_obstacles([note for note in notes if LEFT_OUT in note])
                     for each in plan.tables:
-                        shape.advance_sequences(connection, manifest, each.table)
+                        with target.locking(f"a sequence of {each.table.name}"):
+                            shape.advance_sequences(connection, manifest, each.table)
                     moved = {each.name: each.table for each in plan.tables}
                     kept = swap.swap(connection, moved, plan.schema, plan.snapshot_id, progress, search_path=path)
                     notes += shape.sequences_behind(connection, manifest)
         if plan.swap and not plan.schema_exists:
-            with target.under_path(connection, path):
-                _drop_schema(connection, plan.schema)
+            notes += _drop_after_swap(connection, plan.schema, path)
     tables = {
         each.table.name: RestoredTable(
             each.shape,
@@ -397,7 +395,7 @@ def _plan(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, re
         )
     planned = []
     for table in tables:
-        chosen = choose(connection, table, where)
+        chosen = choose(connection, table, where, manifest.enums)
         planned.append(PlannedTable(table, chosen.parts, chosen.row_filter, shape.find_live(connection, table)))
     if request.swap:
         swap.refuse_obstacles(
@@ -437,17 +435,9 @@ def _refuse_concurrent(connection: psycopg.Connection[dict[str, Any]], schema: s
         )
 
 
-@contextmanager
-def _no_event_triggers(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[None]:
-    """Keep the database's event triggers out of what is made in the new schema, where the role may do that."""
-    supported = connection.info.server_version >= _EVENT_TRIGGERS_SETTING
-    row = connection.execute(statement("set_event_triggers", value=literal("off"))).fetchone() if supported else None
-    yield
-    if row:
-        connection.execute(statement("set_event_triggers", value=literal("on")))
-
-
-def _create(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, plan: Plan, path: str) -> list[str]:
+def _create(
+    connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, plan: Plan, path: str, *, avoided: bool
+) -> list[str]:
     """Create the schema and the empty tables in one transaction, each marked as unfinished.
 
     Returns:
@@ -469,19 +459,22 @@ def _create(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, 
             for each in plan.tables:
                 relation = each.relation(plan.schema)
                 if each.shape == "live" and each.live:
-                    shape.create_like(connection, each.live, relation)
+                    with target.locking(each.table.name):
+                        shape.create_like(connection, each.live, relation)
                 else:
                     notes += shape.create_from_manifest(connection, manifest, each.table, plan.schema, each.name)
                 connection.execute(statement("set_table_comment", table=relation, comment=literal(mark)))
     except psycopg.Error as error:
-        if target.is_about_server(error) or error.sqlstate == "42501":
+        if not is_raised(error) and (target.is_about_server(error) or error.sqlstate == "42501"):
             raise
-        names = [row["name"] for row in connection.execute(statement("select_event_triggers"))]
+        names = target.event_triggers(connection, avoided=avoided)
         if not names:
             raise
+        can_be_avoided = not avoided and not target.event_triggers(connection, avoided=True)
         raise RestoreRefused(
             f"nothing was made: {described(error)}; it may come from the database's event triggers {first_few(names)}",
-            hint="ALTER EVENT TRIGGER … DISABLE while you restore, or connect as a superuser of PostgreSQL 17 or newer",
+            hint="ALTER EVENT TRIGGER … DISABLE while you restore"
+            + (", or connect as a superuser" if can_be_avoided else ""),
         ) from cause(error)
     return notes
 
@@ -555,7 +548,7 @@ def _undone_on_error(
         try:
             with (
                 target.connect(conninfo, search_path=path) as another,
-                _no_event_triggers(another),
+                target.without_event_triggers(another),
                 another.transaction(),
             ):
                 _remove(another, made)
@@ -581,6 +574,21 @@ def _remove(connection: psycopg.Connection[dict[str, Any]], unfinished: Unfinish
 
 def _comment_schema(connection: psycopg.Connection[dict[str, Any]], schema: str, text: str | None) -> None:
     connection.execute(statement("set_schema_comment", namespace=identifier(schema), comment=literal(text)))
+
+
+def _drop_after_swap(connection: psycopg.Connection[dict[str, Any]], schema: str, path: str) -> list[str]:
+    """Drop the schema that the tables have left. The swap is complete, so a failure is only noted."""
+    import psycopg
+
+    try:
+        with target.without_event_triggers(connection), target.under_path(connection, path):
+            _drop_schema(connection, schema)
+    except psycopg.Error as error:
+        if not is_raised(error) and target.is_about_server(error):
+            raise
+        remedy = f"DROP SCHEMA {identifier(schema).as_string()}"
+        return [f"schema {schema} is empty, and could not be dropped, since {described(error)}: {remedy}"]
+    return []
 
 
 def _drop_schema(connection: psycopg.Connection[dict[str, Any]], schema: str) -> None:

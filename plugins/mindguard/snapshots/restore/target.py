@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mindguard import postgres_session
 from mindguard.errors import MindGuardError, one_line
-from mindguard.snapshots.database_errors import cause, connection_hint, described
+from mindguard.snapshots.database_errors import cause, connection_hint, described, is_raised
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.sql import identifier, literal, statement
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 MARK = "mindguard: unfinished restore"
 """The comment on what a restore makes begins with this until the restore is finished."""
+
+_PATH_WORD = re.compile(r'"(?:[^"]|"")*"|[^\s,"]+')
+_EVENT_TRIGGERS_SETTING = 17_00_00  # the server's version that can leave event triggers out
 
 
 class RestoreRefused(MindGuardError):
@@ -79,8 +83,53 @@ def source_path(manifest: Manifest) -> str:
     return ", ".join(['"$user"', *(identifier(schema).as_string() for schema in schemas)])
 
 
+def other_path(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest) -> str:
+    """Return a line with the statement that gives the database the source's search path; nothing if it has that."""
+    recorded = manifest.source.search_path
+    found = connection.execute(statement("select_default_path")).fetchone()
+    here = (found["search_path"] if found else None) or ""
+    if recorded is None or _schemas_of(recorded) == _schemas_of(here):
+        return ""
+    path = ", ".join(identifier(name).as_string() if name else "''" for name in _schemas_of(recorded))
+    database = identifier(connection.info.dbname).as_string()
+    return (
+        f"search_path of the source was {recorded or 'empty'}, here it is {here or 'empty'}; functions and triggers "
+        f"that name things without their schema need it: ALTER DATABASE {database} SET search_path = {path}"
+    )
+
+
+def _schemas_of(search_path: str) -> tuple[str, ...]:
+    """Return the names in a search path; a path that holds nothing is the empty name alone."""
+    names = [
+        word[1:-1].replace('""', '"') if word.startswith('"') else word.lower()
+        for word in _PATH_WORD.findall(search_path)
+    ]
+    return tuple(names) or ("",)
+
+
 def _set_path(connection: psycopg.Connection[dict[str, Any]], search_path: str) -> None:
     connection.execute(statement("set_search_path", search_path=literal(search_path)))
+
+
+@contextmanager
+def locking(name: str) -> Iterator[None]:
+    """Let an error say on what the block could not get a lock in time, for the server's message does not.
+
+    Args:
+        name: of the table, or another object or step.
+
+    Raises:
+        TargetError: the lock was held by another session.
+    """
+    import psycopg
+
+    try:
+        yield
+    except psycopg.errors.LockNotAvailable as error:
+        raise TargetError(
+            f"the lock on {name} was not free within 10 s",
+            hint="pg_locks and pg_stat_activity show which session holds it; run again when it is released",
+        ) from cause(error)
 
 
 def is_about_rows(error: psycopg.Error) -> bool:
@@ -96,6 +145,40 @@ def is_about_rows(error: psycopg.Error) -> bool:
 def is_about_server(error: psycopg.Error) -> bool:
     """Return whether the server or the connection failed, rather than the statement: nothing else will work either."""
     return not error.sqlstate or error.sqlstate[:2] in {"08", "53", "57", "58"}
+
+
+@contextmanager
+def without_event_triggers(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[bool]:
+    """Keep event triggers out of the DDL of the block, and yield whether the role may do that.
+
+    Before version 17, the session acts as a replica for that, which turns ordinary triggers off too. So the block must
+    write no rows: it makes, alters or drops what no application uses yet.
+    """
+    import psycopg
+
+    newer = connection.info.server_version >= _EVENT_TRIGGERS_SETTING
+    name, off, on = ("event_triggers", "off", "on") if newer else ("session_replication_role", "replica", "origin")
+    try:
+        with connection.transaction():
+            connection.execute(statement("set_setting", setting=literal(name), value=literal(off)))
+    except psycopg.errors.InsufficientPrivilege:
+        yield False
+        return
+    yield True
+    connection.execute(statement("set_setting", setting=literal(name), value=literal(on)))
+
+
+def event_triggers(connection: psycopg.Connection[dict[str, Any]], *, avoided: bool = False) -> list[str]:
+    """Return the names of the event triggers that DDL runs into.
+
+    Args:
+        connection: a connection to the target.
+        avoided: whether the DDL is in a block of `without_event_triggers`, of a role that may keep them out.
+    """
+    if avoided and connection.info.server_version >= _EVENT_TRIGGERS_SETTING:
+        return []
+    enabled = ["A", "R"] if avoided else ["A", "O"]  # always; on a replica; elsewhere
+    return [row["name"] for row in connection.execute(statement("select_event_triggers", enabled=literal(enabled)))]
 
 
 def explained(error: psycopg.Error) -> MindGuardError:
@@ -115,6 +198,8 @@ def explained(error: psycopg.Error) -> MindGuardError:
     hint = hints.get(state) or hints.get(state[:2], "")
     if not state:
         hint = connection_hint(error)
+    elif is_raised(error):
+        hint = "find the trigger, or the event trigger of DDL, that raises it, and disable it while you restore"
     return TargetError(f"the target database failed: {message}", hint=hint)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mindguard import postgres_session
 from mindguard.errors import MindGuardError, first_few
 from mindguard.snapshots.database_errors import described
-from mindguard.snapshots.restore import target
+from mindguard.snapshots.restore import materialized, target
 from mindguard.snapshots.restore.constraints import add_check, set_aside
 from mindguard.snapshots.restore.load import Job, Loaded, fetch, load
 from mindguard.snapshots.restore.schema_dump import ArchiveEntry, SchemaDump, not_for_scratch
@@ -39,6 +39,7 @@ class Rebuilt:
         skipped: one line for each object that was left out on purpose, with the reason.
         seconds: duration of the rebuild.
         not_proven: one line for each object that is not as it was in the source.
+        notes: one line for each thing that is left to do.
     """
 
     snapshot_id: str
@@ -46,6 +47,7 @@ class Rebuilt:
     skipped: tuple[str, ...]
     seconds: float
     not_proven: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """Return plain values for JSON and XCom."""
@@ -56,6 +58,7 @@ class Rebuilt:
         lines = [f"{name}: {loaded.rows:,} rows from {loaded.parts} parts" for name, loaded in self.tables.items()]
         lines += [f"left out: {line}" for line in self.skipped]
         lines += [f"not as in the source: {line}" for line in self.not_proven]
+        lines += self.notes
         return [*lines, f"snapshot {self.snapshot_id} rebuilt in {self.seconds:.1f} s"]
 
 
@@ -111,7 +114,12 @@ def rebuild(
         target.refuse_filled(connection)
         target.refuse_unwritable(connection)
     with _marked(conninfo, manifest, progress):
-        return rebuild_unmarked(manifest, store, conninfo, connections=connections, progress=progress)
+        rebuilt = rebuild_unmarked(manifest, store, conninfo, connections=connections, progress=progress)
+    with target.connect(conninfo) as connection:
+        note = target.other_path(connection, manifest)
+    if note:
+        progress(note)
+    return replace(rebuilt, notes=(note,) if note else ())
 
 
 @contextmanager
@@ -183,12 +191,14 @@ def rebuild_unmarked(
         views = _views(dump, manifest)
         progress(f"schema: {len(dump.entries)} objects, {len(refused)} left out")
         skipped = [f"{entry}: {why}" for entry, why in refused.items()]
-        without = {*refused, *views, *dump.comments_on(views, "MATERIALIZED VIEW")}
+        comments = dump.comments_on(views, "MATERIALIZED VIEW")
+        without = {*refused, *views, *comments}
         failed = dump.restore("pre-data", programs, without=without)
         not_proven: list[str] = []
         for entry, table in views.items():
             not_proven += create_from_manifest(connection, manifest, table, *table.table_name)
             skipped.append(f"{entry}: a plain table holds its rows as they were")
+        dump.comment_on_tables(connection, comments)
         retried = dump.retry(failed, conninfo, path)
         filled = _filled(connection, manifest, dump, retried.not_made)
         checks = set_aside(connection)
@@ -223,6 +233,12 @@ def rebuild_unmarked(
         ]
         not_proven += [*retried.notes, *again.notes, *unchecked.values()]
         not_proven += _set_sequences(connection, manifest)
+        foreign_tables = any(entry.is_a("FOREIGN TABLE") for entry in refused)
+        views_filled = materialized.fill(connection, manifest, filled, path, foreign_tables=foreign_tables)
+        if views_filled.refreshed:
+            progress(f"refreshed: {first_few(views_filled.refreshed)}")
+        skipped += views_filled.unfilled
+        not_proven += views_filled.failed
         seconds = time.monotonic() - began
         without |= again.not_made.keys()
         not_proven += _differences(dump, programs, folder, without, unchecked, not_proven)

@@ -147,7 +147,7 @@ def expire_snapshots(
         expired.faults.append(f"no part is removed, because a manifest cannot be read: {error}")
     for each in decisions:
         progress(f"{each.action} {each.snapshot.snapshot_id}: {each.reason}")
-    progress(f"no snapshot needs {expired.planned}")
+    progress(str(expired.planned))
     if apply:
         for each in decisions:
             if each.action == "expire":

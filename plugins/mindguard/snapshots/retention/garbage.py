@@ -45,10 +45,17 @@ class Garbage:
         return sum(each.bytes for each in self.objects)
 
     def __str__(self) -> str:
-        return (
-            f"{len(self.objects)} objects ({self.bytes / 1e6:,.1f} MB), {len(self.orphans)} of them "
-            f"({sum(each.bytes for each in self.orphans) / 1e6:,.1f} MB) left by runs that failed or removals that did"
-        )
+        if not self.objects:
+            return "there are no other objects to remove"
+        line = f"no snapshot needs {_counted(self.objects)}"
+        if self.orphans:
+            line += f"; left by runs that failed, or removals that did: {_counted(self.orphans)}"
+        return line
+
+
+def _counted(objects: Sequence[Listed]) -> str:
+    size = sum(each.bytes for each in objects) / 1e6
+    return f"{len(objects):,} object{'' if len(objects) == 1 else 's'} ({size:,.1f} MB)"
 
 
 @dataclass

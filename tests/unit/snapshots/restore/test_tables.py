@@ -99,7 +99,7 @@ class Database:
         text = query.as_string()
         if "steps.number" in text:
             return [{"number": number, "step": step} for number, step in self.steps]
-        if "found.what" in text:
+        if "found.what" in text or "pg_event_trigger" in text:
             return []
         if text == self.refused:
             raise psycopg.errors.ForeignKeyViolation("broken")

@@ -67,6 +67,15 @@ def test_an_expired_snapshot_goes_with_its_objects_and_no_others(kept: Kept) -> 
     assert expire(store).objects == 0
 
 
+def test_the_plan_says_in_words_what_goes(kept: Kept) -> None:
+    store, _, old = kept
+    planned = str(expire(store, apply=False).planned)
+    assert planned.startswith(f"no snapshot needs {len(old.objects)} object")
+    assert "left by runs" not in planned
+    expire(store)
+    assert str(expire(store).planned) == "there are no other objects to remove"
+
+
 def test_an_object_that_no_snapshot_names_outlives_its_grace_period_only(kept: Kept) -> None:
     store, client, _ = kept
     expire(store)
