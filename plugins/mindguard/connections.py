@@ -125,6 +125,34 @@ class ExtraNotUnderstood(MindGuardError):
         super().__init__(f"connection {connection.conn_id!r}: extra {extra!r} is not understood", hint=hint)
 
 
+class WrongType(MindGuardError):
+    """A connection is of another type than is needed, or has a field that this type does not use."""
+
+
+def _require_type(connection: Connection, *types: str) -> None:
+    """Refuse a connection of another type: its host and login would be tried as if it were of the right one.
+
+    Args:
+        connection: the connection; one that names no type is accepted.
+        types: the type that is needed, and others that mean the same.
+    """
+    if connection.conn_type not in ("", *types):
+        raise WrongType(
+            f"connection {connection.conn_id!r} is of type {connection.conn_type}, "
+            f"and one of type {types[0]} is needed",
+            hint="name another connection, or correct its type",
+        )
+
+
+def _require_aws(connection: Connection) -> None:
+    _require_type(connection, "aws", "s3")
+    if connection.host or connection.port:
+        raise WrongType(
+            f"connection {connection.conn_id!r}: host and port of an aws connection have no effect",
+            hint="write the store's address as extra endpoint_url",
+        )
+
+
 def _given(connection: Connection, understood: Collection[str], ignored: Collection[str] = ()) -> dict[str, Any]:
     """Return the extras that have a value, and refuse those that would have no effect.
 
@@ -186,11 +214,13 @@ def postgres_conninfo(connection: Connection) -> str:
     may be lists (`a,b`, `5432,5433`).
 
     Raises:
+        WrongType: it is no `postgres` connection.
         ExtraNotUnderstood: an extra is no option of libpq, or has a value that no option can have.
     """
     from psycopg.conninfo import make_conninfo
     from psycopg.pq import Conninfo
 
+    _require_type(connection, "postgres")
     for name in _TOKENS_FOR_POSTGRES:
         if connection.extra.get(name):
             raise ExtraNotUnderstood(
@@ -255,12 +285,14 @@ def s3_client(connection: Connection) -> S3Client:
     (environment, profile, instance role) finds the credentials. With `role_arn`, these credentials assume that role.
 
     Raises:
+        WrongType: it is no `aws` connection, or has a host.
         ExtraNotUnderstood: an extra would have no effect.
         MindGuardError: boto3 cannot create a client from the connection.
     """
     from botocore import UNSIGNED
     from botocore.config import Config
 
+    _require_aws(connection)
     extra = _given(connection, _S3_EXTRAS)
     services = {
         name: _object(connection, "service_config", value)
@@ -311,7 +343,13 @@ def s3_client(connection: Connection) -> S3Client:
 
 
 def refuse_aws_extras(connection: Connection) -> None:
-    """Raise ExtraNotUnderstood for an extra that Airflow's own hook, which is used inside Airflow, would not use."""
+    """Refuse what Airflow's own hook, which is used inside Airflow, would not use.
+
+    Raises:
+        WrongType: it is no `aws` connection, or has a host.
+        ExtraNotUnderstood: an extra would have no effect.
+    """
+    _require_aws(connection)
     _given(connection, {*_S3_EXTRAS, "assume_role_with_saml", *_WEB_IDENTITY})
 
 
@@ -374,8 +412,10 @@ def kafka_config(connection: Connection) -> dict[str, Any]:
     """Return the librdkafka settings of a `kafka` connection: its extras without callbacks. They may hold passwords.
 
     Raises:
+        WrongType: it is no `kafka` connection.
         MindGuardError: no broker is named.
     """
+    _require_type(connection, "kafka")
     config = {key: value for key, value in connection.extra.items() if not key.endswith("_cb")}
     if not config.get("bootstrap.servers"):
         raise MindGuardError(
@@ -403,12 +443,14 @@ def clickhouse_client(connection: Connection, **limits: int) -> Client:
         **limits: extras that take precedence over those of the connection, for instance `connect_timeout`.
 
     Raises:
+        WrongType: it is no `clickhouse` connection.
         ExtraNotUnderstood: an extra would have no effect.
         MindGuardError: the server cannot be reached or refuses the login.
     """
     import clickhouse_connect
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
+    _require_type(connection, "clickhouse")
     extra = _given(connection, _CLICKHOUSE_EXTRAS, _IGNORED_BY_CLICKHOUSE)
     client_kwargs, settings = (
         _object(connection, name, _decoded(extra.get(name, {}))) for name in ("client_kwargs", "session_settings")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 3.0
 _LARGEST = 5_000_000  # bytes
+_LOOK_S = 0.5
 
 Fetched = TypeVar("Fetched")
 
@@ -23,7 +25,11 @@ class FetchFailed(MindGuardError):
     """Something could not be fetched, or not in time."""
 
 
-def within(timeout_s: float, fetch: Callable[[], Fetched]) -> Fetched:
+class Abandoned(MindGuardError):
+    """Nobody waits for the answer any more; the error that ended the work is the one to read."""
+
+
+def within(timeout_s: float, fetch: Callable[[], Fetched], ended: Event | None = None) -> Fetched:
     """Return the result of `fetch`, which runs in a thread of its own that is abandoned when time runs out.
 
     The time limits of clients are not enough, because they start again for each address and each read.
@@ -31,9 +37,11 @@ def within(timeout_s: float, fetch: Callable[[], Fetched]) -> Fetched:
     Args:
         timeout_s: time limit in seconds.
         fetch: the function to call.
+        ended: set when the answer is not wanted any more.
 
     Raises:
         FetchFailed: time ran out.
+        Abandoned: `ended` was set.
         Exception: whatever `fetch` raised.
     """
     answer: SimpleQueue[tuple[Fetched | None, Exception | None]] = SimpleQueue()
@@ -45,10 +53,17 @@ def within(timeout_s: float, fetch: Callable[[], Fetched]) -> Fetched:
             answer.put((None, error))
 
     Thread(target=work, name="fetch", daemon=True).start()
-    try:
-        result, error = answer.get(timeout=timeout_s)
-    except Empty:
-        raise FetchFailed(f"no answer within {timeout_s:g} s") from None
+    deadline = time.monotonic() + timeout_s
+    while True:
+        if ended and ended.is_set():
+            raise Abandoned("stopped")
+        left_s = max(deadline - time.monotonic(), 0)
+        try:
+            result, error = answer.get(timeout=min(left_s, _LOOK_S) if ended else left_s)
+            break
+        except Empty:
+            if time.monotonic() >= deadline:
+                raise FetchFailed(f"no answer within {timeout_s:g} s") from None
     if error:
         raise error
     return result  # type: ignore[return-value]  # None only if `fetch` returned None

@@ -74,6 +74,7 @@ def test_a_quarantined_snapshot_is_named_as_one_by_every_command(
     for_people = mindguard(environment, "snapshot", "take")
     assert (for_people.returncode, for_people.stderr.count(f"does not count as good: {why}")) == (3, 1)
     assert f"QUARANTINED: {why}" in for_people.stderr, "the progress says so as well"
+    assert f"{why} – check the table; accept the change by snapshot.gate.expected" in for_people.stderr
 
     listed = json.loads(mindguard(environment, "snapshot", "list", "--json").stdout)
     assert [each["quarantined_for"] for each in listed] == [[], [why], [why]]

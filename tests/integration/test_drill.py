@@ -192,7 +192,7 @@ def test_a_scratch_server_that_cannot_be_used_is_not_the_snapshots_fault(
     for conninfo, says in [
         (psycopg.conninfo.make_conninfo(scratch, port=9), "reachable"),
         (psycopg.conninfo.make_conninfo(scratch, password="wrong"), "password"),
-        (psycopg.conninfo.make_conninfo(scratch, dbname="none"), "correct the user or the database"),
+        (psycopg.conninfo.make_conninfo(scratch, dbname="none"), "the password or the database"),
         (without_rights, 'mindguard_ops may not create a scratch database – ALTER ROLE "mindguard_ops" CREATEDB'),
     ]:
         with pytest.raises(DrillBroke, match=says) as caught:

@@ -221,6 +221,12 @@ def test_missing_rights_and_row_level_security_are_named(database: str, store: S
         ({"password": "wrong"}, "correct the user or the password"),
         ({"dbname": "no_such"}, "correct the database|does not exist"),
         ({"port": "9"}, "check that it is up and reachable"),
+        ({"password": ""}, "asks for a password: add the connection's"),
+        ({"require_auth": "md5"}, "check that it offers what the connection's require_auth asks for"),
+        ({"channel_binding": "require"}, "check that it offers what the connection's channel_binding asks for"),
+        ({"sslmode": "require"}, "not with the connection's sslmode: correct it"),
+        ({"service": "nowhere"}, "correct the options of the connection"),
+        ({"target_session_attrs": "standby"}, "offers what the connection's target_session_attrs asks for"),
     ],
 )
 def test_a_source_that_cannot_be_reached_says_what_to_correct(

@@ -21,7 +21,7 @@ from devstack.stack import Stack
 from mindguard.snapshots.restore.tables import RestoreRequest, remains, restore
 from mindguard.snapshots.storage.store import Store
 from tests.connections import as_variable, connection_of
-from tests.integration.fault_proxy import s3_proxy
+from tests.integration.fault_proxy import Some, s3_proxy
 from tests.integration.restoring import empty_database, run, snapshot
 from tests.processes import MINDGUARD, mindguard, plain_environment
 from tests.terminal import in_terminal
@@ -140,6 +140,42 @@ def test_ctrl_c_in_a_restore_says_what_is_left(environment: dict[str, str], stac
                 f"mindguard: interrupted; database {name} is filled in part (public.心情记录): "
                 "drop it and create it again"
             )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("arguments", "left"),
+    [
+        (("verify", "latest"), "nothing was changed"),
+        (
+            ("restore", "latest", "--to", "mindguard_app"),
+            "live tables are unchanged, and nothing is left of what was restored",
+        ),
+        (("drill", "latest"), "the scratch database is dropped"),
+        (("take",), "nothing was published"),
+        (("expire",), "nothing was removed"),
+    ],
+    ids=lambda each: each[0] if isinstance(each, tuple) else "",
+)
+def test_a_store_that_stalls_does_not_hold_up_an_interrupt(
+    arguments: tuple[str, ...], left: str, number: signal.Signals, environment: dict[str, str], stack: Stack
+) -> None:
+    assert arguments[0] == "take" or mindguard(environment, "snapshot", "take").returncode == 0
+    method, within = {"take": ("PUT", "/parts/"), "expire": ("GET", ".json")}.get(arguments[0], ("GET", "/parts/"))
+    stalling = Some("stall", method, within)
+    with s3_proxy(stack.seaweedfs.endpoint, stalling) as endpoint:
+        backup = json.loads(environment["AIRFLOW_CONN_MINDGUARD_BACKUP"])
+        backup["extra"] = {**backup["extra"], "endpoint_url": endpoint}
+        stalled = environment | {"AIRFLOW_CONN_MINDGUARD_BACKUP": json.dumps(backup)}
+        command = ["env", "--default-signal=INT", *MINDGUARD, "snapshot", *arguments]
+        with subprocess.Popen(command, env=stalled, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ours:
+            try:
+                wait_until(lambda: stalling.happened, 60, lambda: "no request has stalled")
+                ours.send_signal(number)
+                _, err = ours.communicate(timeout=30)  # the store's own deadline is four times as long
+            finally:
+                ours.kill()
+    assert (ours.returncode, err.splitlines()[-1]) == (130, f"mindguard: interrupted; {left}")
 
 
 def test_what_a_stopped_restore_has_left_is_named(fresh_database: str, store: Store) -> None:

@@ -21,7 +21,9 @@ from mindguard.connections import (
     ExtraNotUnderstood,
     clickhouse_client,
     from_environment,
+    kafka_config,
     postgres_conninfo,
+    refuse_aws_extras,
     s3_client,
 )
 from mindguard.errors import ConnectionMissing, MindGuardError
@@ -344,7 +346,7 @@ def test_an_extra_that_would_have_no_effect_is_one_line(
     client: Callable[[Connection], object], extra: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ExtraNotUnderstood) as caught:
-        client(Connection("c", "x", host="h", password=SECRET, extra=extra))
+        client(Connection("c", "", host="" if client is s3_client else "h", password=SECRET, extra=extra))
     assert said in str(caught.value)
     assert SECRET not in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
@@ -472,6 +474,34 @@ def test_s3_without_keys_leaves_them_to_boto3s_chain(no_aws_environment: pytest.
     no_aws_environment.setenv("AWS_SECRET_ACCESS_KEY", "x")
     client: Any = s3_client(Connection("c", "aws", extra={"endpoint_url": "http://s3.example"}))
     assert client._request_signer._credentials.access_key == "FROM-ENVIRONMENT"
+
+
+@pytest.mark.parametrize(
+    ("client", "value", "needed"),
+    [
+        (postgres_conninfo, "mysql://u:p@h:3306/app", "mysql, and one of type postgres"),
+        (postgres_conninfo, "aws://?endpoint_url=http%3A%2F%2Fh", "aws, and one of type postgres"),
+        (s3_client, "postgresql://u:p@h/app", "postgres, and one of type aws"),
+        (refuse_aws_extras, "http://h", "http, and one of type aws"),
+        (clickhouse_client, "http://h", "http, and one of type clickhouse"),
+        (kafka_config, "redis://h", "redis, and one of type kafka"),
+    ],
+)
+def test_a_connection_of_another_type_is_refused(
+    client: Callable[[Connection], object], value: str, needed: str
+) -> None:
+    with pytest.raises(MindGuardError) as caught:
+        client(read(value))
+    assert str(caught.value) == (
+        f"connection 'c' is of type {needed} is needed – name another connection, or correct its type"
+    )
+
+
+@pytest.mark.parametrize("client", [s3_client, refuse_aws_extras])
+@pytest.mark.parametrize("field", [{"host": "s3.example"}, {"port": 9000}])
+def test_a_host_that_s3_would_ignore_is_refused(client: Callable[[Connection], object], field: dict[str, Any]) -> None:
+    with pytest.raises(MindGuardError, match="have no effect – write the store's address as extra endpoint_url"):
+        client(Connection("c", "aws", **field))
 
 
 def test_the_page_lists_every_extra() -> None:

@@ -116,6 +116,10 @@ def refusal(path: Path) -> str:
         ("snapshot.retention.days", True, "snapshot.retention.days: Input should be a valid integer"),
         ("snapshot.retention.days", "30", "snapshot.retention.days: Input should be a valid integer"),
         ("snapshot.gate.max_shrink", True, "snapshot.gate.max_shrink: Input should be a valid number"),
+        ("snapshot.gate.expected", ["t"], "'t' is not among snapshot.tables: did you mean public.t?"),
+        ("snapshot.gate.expected", ["public.tt"], "'public.tt' is not among snapshot.tables: did you mean public.t?"),
+        ("snapshot.gate.expected", ["other"], "'other' is not among snapshot.tables: write the name as it is there"),
+        ("snapshot.gate.expected", ["pg_catalog.pg_largeobject"], "pg_largeobject' is not among snapshot.tables"),
         ("snapshot.retention.minimum", 0, "snapshot.retention.minimum: Input should be greater than or equal to 1"),
         ("snapshot.retention.max_expire_per_run", 0, "max_expire_per_run: Input should be greater than or equal to 1"),
         ("snapshot.bucket", None, "snapshot.bucket: Input should be a valid string"),
@@ -127,6 +131,12 @@ def refusal(path: Path) -> str:
 )
 def test_a_broken_rule_is_one_line_that_names_the_place(place: str, value: Any, said: str, tmp_path: Path) -> None:
     assert said in refusal(file_with(tmp_path, changed(place, value)))
+
+
+def test_the_gate_may_expect_every_table_that_is_taken(tmp_path: Path) -> None:
+    settings = changed("snapshot.gate.expected", ["public.t", "pg_catalog.pg_largeobject"])
+    settings["snapshot"]["large_objects"] = True
+    assert load_settings(file_with(tmp_path, settings)).snapshot.gate.expected[0] == "public.t"
 
 
 def test_every_fault_is_named_at_once(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ SnapshotId = Annotated[str, typer.Argument(metavar="ID", help="A snapshot's id, 
 
 
 class Interrupted(MindGuardError):
-    """Somebody has pressed Ctrl-C; the message says what is left of the work."""
+    """Somebody has pressed Ctrl-C, or sent SIGTERM; the message says what is left of the work."""
 
 
 @contextmanager

@@ -6,6 +6,7 @@ line; 2 if the command was called wrongly.
 
 from __future__ import annotations
 
+import signal
 import sys
 from datetime import UTC, datetime
 from typing import Annotated
@@ -39,6 +40,7 @@ app.add_typer(suites.volume_app, name="volume")
 def main() -> None:
     """Run the command. Print an expected error as one line, unless --debug asks for its traceback."""
     debug = "--debug" in sys.argv
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: tidies up and says what is left
     try:
         app([argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="mindguard")
     except MindGuardError as error:

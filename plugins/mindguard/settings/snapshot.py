@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -12,6 +13,8 @@ from mindguard.settings.section import Section, distinct_names
 RUN_MARGIN_MINUTES = 15
 """Minutes beyond max_age_minutes that the last request of a snapshot, its manifest, may take with all retries."""
 
+LARGE_OBJECTS = "pg_catalog.pg_largeobject"
+"""The name under which large objects are in a snapshot and in what the gate says."""
 
 _QUALIFIED_NAME = re.compile(r"[^.\n]+\.[^.\n]+")
 
@@ -147,6 +150,17 @@ class SnapshotSettings(Section):
     def _distinct(cls, tables: tuple[TableSettings, ...]) -> tuple[TableSettings, ...]:
         distinct_names(table.name for table in tables)
         return tables
+
+    @model_validator(mode="after")
+    def _expected_tables_are_taken(self) -> SnapshotSettings:
+        # A name that the gate never meets would have no effect, and the next snapshot would be quarantined again.
+        names = [table.name for table in self.tables] + ([LARGE_OBJECTS] if self.large_objects else [])
+        for name in self.gate.expected:
+            if name not in names:
+                close = [each for each in names if each.partition(".")[2] == name] or get_close_matches(name, names, 1)
+                advice = f"did you mean {close[0]}?" if close else "write the name as it is there"
+                raise ValueError(f"gate.expected: {name!r} is not among snapshot.tables: {advice}")
+        return self
 
     @model_validator(mode="after")
     def _grace_outlasts_a_run(self) -> SnapshotSettings:

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 _ABOUT_OBJECTS = frozenset({"08", "0A", "25", "26", "28", "2B", "34", "3B", "3D", "3F", "40", "42", "53", "54", "55"})
 _ABOUT_THE_SERVER = frozenset({"57", "58"})
 _SYNTAX_ERROR = "42601"  # it quotes a piece of the statement
+_PING_S = "3"
+# Options of libpq with which a client refuses a server that answers, and the values with which it does not.
+_DEMANDS = {
+    "sslmode": {"disable", "allow", "prefer"},
+    "gssencmode": {"disable", "prefer"},
+    "channel_binding": {"disable", "prefer"},
+    "require_auth": set[str](),
+    "target_session_attrs": {"any", "prefer-standby"},
+}
 _ROW_SECURITY = "check_enable_rls"  # the function of PostgreSQL's source that refuses what a policy would filter
 
 
@@ -61,18 +70,43 @@ def hides_rows(error: psycopg.Error) -> bool:
 
 
 def connection_hint(error: psycopg.Error) -> str:
-    """Return what to do about a connection that failed; its error has no SQLSTATE, and is in the server's language."""
-    message = str(error)
-    if "authentication" in message:
-        return "correct the user or the password of the connection"
-    if "does not exist" in message:
-        return "correct the user or the database (schema field) of the connection"
-    if "too many" in message or "connection slots" in message:
-        return "free connections there, or lower snapshot.connections"
+    """Return what to do about a connection that failed, or nothing where that is not certain.
+
+    Such an error has no SQLSTATE, and its text is in the server's or libpq's language. So libpq is asked instead:
+    whether it takes the connection's options, and whether the server answers with them and without them.
+    """
+    from psycopg.conninfo import make_conninfo
+    from psycopg.pq import PGconn, Ping
+
     attempt = getattr(error, "pgconn", None)
-    if attempt and attempt.used_password:
-        return "the server answers: correct the user, the password or the database (schema field) of the connection"
-    return "check that it is up and reachable from here"
+    if attempt is None:  # it was lost, or there was no address to connect to
+        return "check that it is up and reachable from here"
+    given = {each.keyword.decode(): each.val.decode() for each in attempt.info if each.val}
+
+    def pinged(**changed: str) -> int:
+        # Without its password, which may be wrong: a server may count failures.
+        options = {name: value for name, value in given.items() if name not in {"password", "replication"}}
+        return PGconn.ping(make_conninfo("", **{**options, "connect_timeout": _PING_S, **changed}).encode())
+
+    answer = pinged() if given else Ping.NO_ATTEMPT
+    if answer == Ping.NO_ATTEMPT:
+        return "correct the options of the connection (its extras, or the service that it names)"
+    demands = [name for name, values in _DEMANDS.items() if given.get(name) and given[name] not in values]
+    asked_for = " and ".join(demands)
+    if answer == Ping.NO_RESPONSE:
+        if not demands or pinged(sslmode="disable", gssencmode="disable") == Ping.NO_RESPONSE:
+            return "check that it is up and reachable from here"
+        return f"the server answers, but not with the connection's {asked_for}: correct it, or set up the server for it"
+    if answer == Ping.REJECT:
+        return "the server is starting or stopping: run again when it is up"
+    if attempt.needs_password or (attempt.used_password and not attempt.password):
+        return "the server asks for a password: add the connection's"
+    if attempt.used_password and not {"channel_binding", "target_session_attrs"}.intersection(demands):
+        return (
+            "the server answers: correct the user or the password or the database (schema field) of the connection, "
+            "or free connections there"
+        )
+    return f"the server answers: check that it offers what the connection's {asked_for} asks for" if demands else ""
 
 
 def _name(state: str) -> str:

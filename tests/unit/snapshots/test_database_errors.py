@@ -86,13 +86,21 @@ def test_row_security_is_known_by_its_place_in_the_server_not_by_words() -> None
     assert not hides_rows(raised(errors.InsufficientPrivilege, "row-level security", source_function="aclcheck_error"))
 
 
+def test_no_advice_is_guessed_from_words() -> None:
+    for said in ("FATAL:  password authentication failed", "Datenbank existiert nicht"):
+        assert connection_hint(psycopg.OperationalError(said)) == "check that it is up and reachable from here"
+
+
 @pytest.mark.parametrize(
-    ("message", "hint"),
+    ("extra", "hint"),
     [
-        ("FATAL:  password authentication failed", "correct the user or the password"),
-        ('FATAL:  database "x" does not exist', "correct the user or the database"),
-        ("connection refused", "check that it is up"),
+        ("service=nowhere", "correct the options of the connection"),
+        ("sslmode=bogus", "correct the options of the connection"),
+        ("sslmode=require", "check that it is up and reachable from here"),
+        ("", "check that it is up and reachable from here"),
     ],
 )
-def test_a_failed_connection_says_what_to_correct(message: str, hint: str) -> None:
-    assert connection_hint(psycopg.OperationalError(message)).startswith(hint)
+def test_a_failed_connection_says_what_to_correct(extra: str, hint: str) -> None:
+    with pytest.raises(psycopg.OperationalError) as caught:
+        psycopg.connect(f"host=127.0.0.1 port=1 {extra}")
+    assert connection_hint(caught.value).startswith(hint)

@@ -225,4 +225,11 @@ def test_a_lock_that_a_dump_waited_for_is_named_by_what_pg_dump_asked(program: P
         "pg_dump", "echo 'pg_dump: error: query failed: 错误' >&2; echo 'Query was: LOCK TABLE public.t' >&2; exit 1"
     )
     with pytest.raises(ToolFailed, match="another session holds a lock on a table"):
-        dump_schema(CONNINFO, "00000003-0000001B-1")
+        dump_schema(CONNINFO, "00000003-0000001B-1", lock_timeout_s=0)
+
+
+@pytest.mark.parametrize("said", ["LOCK TABLE public.t", "cache lookup failed for relation 1"])
+def test_a_table_that_went_during_a_dump_is_no_lock(program: Program, said: str) -> None:
+    program("pg_dump", f"echo 'pg_dump: error: query failed: 错误' >&2; echo '{said}' >&2; exit 1")
+    with pytest.raises(ToolFailed, match=r"was dropped, renamed or moved meanwhile.*run again when no migration runs"):
+        dump_schema(CONNINFO, "00000003-0000001B-1", lock_timeout_s=600)

@@ -101,12 +101,12 @@ class Exporter:
         progress: Progress,
     ) -> None:
         self._source = source
-        self._store = store
+        self._stopped = threading.Event()
+        self._store = store.until(self._stopped)
         self._settings = settings
         self._previous = {table.name: table for table in previous.contents} if previous else {}
         self._reuse = reuse
         self._progress = progress
-        self._stopped = threading.Event()
         self._rate = ReadRate(settings.max_mb_per_s, self._check_going_on, sleep=self._stopped.wait)
         self._thread = threading.local()
         self._readers: list[Reader] = []

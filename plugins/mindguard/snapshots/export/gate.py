@@ -8,6 +8,12 @@ from mindguard.errors import first_few
 from mindguard.settings.snapshot import GateSettings
 from mindguard.snapshots.storage.manifest import Manifest, Table
 
+ADVICE = (
+    "check the table; accept the change by snapshot.gate.expected and take a new snapshot, "
+    "or restore this one with --quarantined"
+)
+"""What to do about a quarantined snapshot."""
+
 
 def suspicions(
     tables: Sequence[Table], last_good: Manifest | None, gate: GateSettings, *, unreadable: bool = False

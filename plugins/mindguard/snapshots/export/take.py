@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from mindguard.errors import MindGuardError
 from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.export.exporter import Exporter, TableProgress
-from mindguard.snapshots.export.gate import suspicions
+from mindguard.snapshots.export.gate import ADVICE, suspicions
 from mindguard.snapshots.export.reuse import Reuse
 from mindguard.snapshots.export.source import Chosen, open_source
 from mindguard.snapshots.progress import Progress
@@ -155,7 +155,7 @@ def take_snapshot(
     source_bytes = sum(table.bytes for table in described)
     taken = Taken(result, key, time.monotonic() - started, exporter.tables, source_bytes)
     for reason in result.quarantined_for:
-        progress(f"QUARANTINED: {reason}")
+        progress(f"QUARANTINED: {reason} – {ADVICE}")
     progress(
         f"published {result.snapshot_id}: {result.rows:,} rows, {len(result.parts)} parts, "
         f"{result.stored_bytes / 1e6:,.1f} MB stored, {taken.seconds:.1f} s, {taken.mb_per_s:,.0f} MB/s of source"

@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from mindguard.errors import MindGuardError, about, one_line
+from mindguard.fetch import Abandoned
 from mindguard.snapshots.database_errors import cause
 from mindguard.snapshots.progress import Progress, Step
 from mindguard.snapshots.restore import target
@@ -135,7 +136,7 @@ def load(
         done, _ = wait(everything, return_when=FIRST_EXCEPTION)
         errors = [error for future in done if (error := future.exception())]
         if errors:
-            raise next((error for error in errors if not isinstance(error, Halted)), errors[0])
+            raise next((error for error in errors if not isinstance(error, Halted | Abandoned)), errors[0])
     finally:
         loader.stopped.set()
         pool.shutdown(wait=True, cancel_futures=True)
@@ -153,7 +154,7 @@ class _Loader:
         self, store: Store, conninfo: str, progress: Progress, parts: Sequence[Part], *, search_path: str
     ) -> None:
         self.stopped = threading.Event()
-        self._store = store
+        self._store = store.until(self.stopped)
         self._conninfo = conninfo
         self._progress = progress
         self._search_path = search_path

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,7 +32,7 @@ from mindguard.snapshots.storage.encryption import Unreadable
 from mindguard.snapshots.storage.layout import Layout
 from mindguard.snapshots.storage.manifest import ManifestInvalid
 from mindguard.snapshots.storage.s3_errors import ObjectMissing, StoreError
-from mindguard.snapshots.storage.store import Listed, Store
+from mindguard.snapshots.storage.store import Listed, Store, in_parallel
 
 _TAKEN_AT = re.compile(r"/(\d{8}T\d{6}Z)-[0-9a-f]+\.json$")
 
@@ -174,8 +173,9 @@ def kept_snapshots(store: Store) -> list[Kept]:
         StoreError: the store could not be read.
     """
     keys, proofs = set(store.keys("snapshots/")), proven(store)
-    with ThreadPoolExecutor(THREADS, "expire") as pool:
-        found = list(pool.map(lambda key: _kept(store, key, keys), store.manifest_keys()))
+    found = in_parallel(
+        store, lambda store, key: _kept(store, key, keys), store.manifest_keys(), threads=THREADS, name="expire"
+    )
     return [replace(each, proven=each.snapshot_id in proofs) for each in found if each]
 
 
@@ -263,8 +263,9 @@ def _remove_garbage(needs: Needs, manifests: set[str], expired: Expired) -> None
         expired.faults.append(f"no part is removed, because a manifest cannot be read: {error}")
         return
     garbage = [each for each in expired.planned.objects if each.key not in needed]
-    with ThreadPoolExecutor(THREADS, "expire") as pool:
-        results = list(pool.map(lambda each: _remove(store, each, expired), garbage))
+    results = in_parallel(
+        store, lambda store, each: _remove(store, each, expired), garbage, threads=THREADS, name="expire"
+    )
     done = [each for each, is_gone in zip(garbage, results, strict=True) if is_gone]
     expired.objects += len(done)
     expired.bytes += sum(each.bytes for each in done)

@@ -7,7 +7,6 @@ is removed.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,7 +16,7 @@ from mindguard.snapshots.storage.encryption import Unreadable
 from mindguard.snapshots.storage.layout import MANIFEST, Kind, Layout
 from mindguard.snapshots.storage.manifest import ManifestInvalid
 from mindguard.snapshots.storage.s3_errors import ObjectMissing
-from mindguard.snapshots.storage.store import Listed, Store
+from mindguard.snapshots.storage.store import Listed, Store, in_parallel
 
 THREADS = 8
 MOST_ORPHANS = 0.5
@@ -74,8 +73,8 @@ class Needs:
         """
         keys = list(manifests)
         unread = [key for key in keys if key not in self._named]
-        with ThreadPoolExecutor(THREADS, "expire") as pool:
-            self._named.update(zip(unread, pool.map(self._read, unread), strict=True))
+        read = in_parallel(self.store, _named_by, unread, threads=THREADS, name="expire")
+        self._named.update(zip(unread, read, strict=True))
         return set[str]().union(*(self._named[key] for key in keys))
 
     def of_readable(self, manifests: Iterable[str]) -> set[str]:
@@ -88,9 +87,10 @@ class Needs:
                 continue
         return needed
 
-    def _read(self, manifest: str) -> frozenset[str]:
-        named = {each.key for each in read_manifest(self.store, manifest).objects}
-        return frozenset({Layout.beside(manifest, "proof"), Layout.beside(manifest, "hold"), *named})
+
+def _named_by(store: Store, manifest: str) -> frozenset[str]:
+    named = {each.key for each in read_manifest(store, manifest).objects}
+    return frozenset({Layout.beside(manifest, "proof"), Layout.beside(manifest, "hold"), *named})
 
 
 def listed_manifests(listed: Iterable[Listed]) -> set[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 
@@ -13,7 +12,7 @@ from mindguard.snapshots.storage.layout import MANIFEST, is_snapshot_id, time_in
 from mindguard.snapshots.storage.manifest import Manifest, ManifestInvalid
 from mindguard.snapshots.storage.proof import Proof, read_proof
 from mindguard.snapshots.storage.s3_errors import ObjectMissing
-from mindguard.snapshots.storage.store import Listed, Store
+from mindguard.snapshots.storage.store import Listed, Store, in_parallel
 
 _THREADS = 8
 _PROOF, _HOLD = ".proof.json", ".hold.json"
@@ -200,8 +199,8 @@ def find_unlisted(
     known = {id_of(key) for key in manifests}
     ids = {store.layout.written_for(each.key) for each in listed if not each.marker} - known
     asked = [key for each in ids if each for key in store.layout.possible_manifest_keys(each)]
-    with ThreadPoolExecutor(_THREADS, "look-up") as pool:
-        found = {key for key, head in zip(asked, pool.map(store.head, asked), strict=True) if head}
+    heads = in_parallel(store, Store.head, asked, threads=_THREADS, name="look-up")
+    found = {key for key, head in zip(asked, heads, strict=True) if head}
     if found and (hidden := found.difference(store.manifest_keys())):
         raise refuse(f"the store has {min(hidden)}, but its listings leave it out")
     return found

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
 from mindguard.fetch import within
 from mindguard.settings.snapshot import SnapshotSettings
@@ -34,6 +36,9 @@ from mindguard.snapshots.storage.s3_errors import (
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+
+_Item = TypeVar("_Item")
+_Done = TypeVar("_Done")
 
 _CHUNK = 1024 * 1024
 _READ_TRIES = 4
@@ -102,12 +107,13 @@ class _Waiting:
     """The time that may be spent on waiting for the store; that of whoever uses its answers does not count."""
 
     left_s: float
+    ended: threading.Event | None
 
     def until_done(self, call: Callable[[], Any]) -> Any:
         """Return the call's result, unless the time runs out."""
         began = time.monotonic()
         try:
-            return within(max(self.left_s, 0), call)
+            return within(max(self.left_s, 0), call, self.ended)
         finally:
             self.left_s -= time.monotonic() - began
 
@@ -142,6 +148,7 @@ class Store:
         refuse_foreign(client)
         self._client = client
         self._deadline_s = deadline_s
+        self._ended: threading.Event | None = None
         self.bucket = bucket
         self.prefix = prefix
         self.layout = Layout(prefix)
@@ -274,6 +281,15 @@ class Store:
         locking._written_as = self._written_as | {"ObjectLockMode": mode, "ObjectLockRetainUntilDate": until}
         return locking
 
+    def until(self, ended: threading.Event) -> Store:
+        """Return the same store, except that its requests end with `Abandoned` as soon as `ended` is set.
+
+        Threads that wait for a store that stalls would otherwise outlast a Ctrl-C by minutes.
+        """
+        ending = copy(self)
+        ending._ended = ended
+        return ending
+
     def extend_lock(self, key: str) -> None:
         """Lock a stored object at least as long as new ones; do nothing unless `locking` made this store."""
         until = self._written_as.get("ObjectLockRetainUntilDate")
@@ -325,7 +341,7 @@ class Store:
 
         request: Any = {"Bucket": self.bucket, "Key": key}
         position, tries = 0, 0
-        waiting = _Waiting(self._deadline_s)
+        waiting = _Waiting(self._deadline_s, self._ended)
         with self._explained(f"read {key}"):
             while True:
                 answer = waiting.until_done(partial(self._client.get_object, **request))
@@ -514,7 +530,7 @@ class Store:
         """
         pages = iter(self._client.get_paginator(operation).paginate(**request))
         goes_on = False
-        while (page := within(self._deadline_s, lambda: next(pages, None))) is not None:
+        while (page := within(self._deadline_s, lambda: next(pages, None), self._ended)) is not None:
             self._require_listing(page)
             for entry in (each for name in _ENTRIES for each in page.get(name, ())):
                 if not entry["Key"].startswith(request["Prefix"]):
@@ -547,10 +563,25 @@ class Store:
         """
         seconds = self._deadline_s + transferred / _SLOWEST_BYTES_PER_S
         with self._explained(doing):
-            return within(seconds, partial(operation, **{"Bucket": self.bucket, **request}))
+            return within(seconds, partial(operation, **{"Bucket": self.bucket, **request}), self._ended)
 
     def _explained(self, doing: str) -> AbstractContextManager[None]:
         return explained(doing, bucket=self.bucket, locking="ObjectLockMode" in self._written_as)
+
+
+def in_parallel(
+    store: Store, work: Callable[[Store, _Item], _Done], items: Iterable[_Item], *, threads: int, name: str
+) -> list[_Done]:
+    """Return the results of `work` for all items, in their order; after an error or Ctrl-C no request is waited for."""
+    ended = threading.Event()
+    pool = ThreadPoolExecutor(threads, name)
+    try:
+        return list(pool.map(partial(work, store.until(ended)), items))
+    except BaseException:
+        ended.set()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _aware(time: datetime) -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -74,6 +75,8 @@ def verify_snapshot(
     """
     store.encryption.require(manifest.keys, f"snapshot {manifest.snapshot_id}")
     began = time.monotonic()
+    stopped = threading.Event()
+    store = store.until(stopped)
     faults: list[str] = []
     sound, withheld = 0, list[str]()
     checks = {part.key: partial(_fault, table, part, store) for table in manifest.contents for part in table.parts}
@@ -108,7 +111,9 @@ def verify_snapshot(
             else:
                 record(futures[future], fault)
     finally:
+        stopped.set()  # after an error or Ctrl-C, threads must not wait for a store that stalls
         pool.shutdown(wait=True, cancel_futures=True)
+    stopped.clear()
     for key in withheld:
         try:
             fault = checks[key]()
