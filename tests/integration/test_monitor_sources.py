@@ -139,7 +139,16 @@ class FakePrometheus(BaseHTTPRequestHandler):
     """Answers as its query says."""
 
     def do_GET(self) -> None:
-        asked = parse_qs(urlsplit(self.path).query)["query"][0]
+        parameters = parse_qs(urlsplit(self.path).query)
+        asked = parameters["query"][0]
+        if asked.startswith("{"):
+            said: dict[str, Any] = {"status": "success", "data": {"resultType": "scalar", "result": [0, "0.001"]}}
+            self.send_response(200)
+            self.end_headers()
+            if (parameters.get("partial_response"), parameters.get("deny_partial_response")) != (["false"], ["1"]):
+                said["warnings"] = ["nobody asked for the whole"]
+            self.wfile.write(json.dumps(said | json.loads(asked)).encode())
+            return
         if asked == "slow":
             time.sleep(0.6)
         self.send_response(200 if asked != "refused" else 401)
@@ -148,6 +157,40 @@ class FakePrometheus(BaseHTTPRequestHandler):
 
     def log_message(self, *arguments: Any) -> None:
         pass
+
+
+@pytest.fixture
+def fake_prometheus() -> Iterator[Connection]:
+    server = HTTPServer(("127.0.0.1", 0), FakePrometheus)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Connection("p", "http", host="127.0.0.1", port=server.server_port)
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"warnings": ["fetching series from store 10.0.0.7: connection refused"]}, "store 10.0.0.7"),
+        ({"warnings": ["PromQL warning: encountered a mix of histograms and floats", "b" * 900]}, "a mix of"),
+        ({"warnings": "results truncated"}, "partial"),
+        ({"isPartial": True}, "isPartial"),
+    ],
+    ids=["thanos", "annotation", "text", "victoriametrics"],
+)
+def test_a_partial_answer_is_neither_good_nor_bad(
+    more: dict[str, Any], words: str, fake_prometheus: Connection
+) -> None:
+    (result,) = measured(fake_prometheus, kind="rate", source="prometheus", promql=json.dumps(more), error_above=0.01)
+    assert (result.status, result.reason) == ("unknown", "partial")
+    assert words in result.note
+    assert len(result.note) < 400
+
+
+def test_a_whole_answer_is_asked_for_and_remarks_do_not_make_it_partial(fake_prometheus: Connection) -> None:
+    more = {"infos": ["PromQL info: metric might not be a counter"], "isPartial": False}
+    (result,) = measured(fake_prometheus, kind="rate", source="prometheus", promql=json.dumps(more), error_above=0.01)
+    assert (result.status, result.value) == ("pass", 0.001)
 
 
 @pytest.mark.parametrize(

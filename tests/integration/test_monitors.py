@@ -263,6 +263,14 @@ def test_a_quiet_night_is_unknown_and_not_false(client: Client, measure: Measure
         ("clickhouse", "SELECT now64(3, 'Asia/Shanghai') AS newest", "pass", "", ""),
         ("clickhouse", "SELECT now() AS newest, now() AS source_now", "pass", "", ""),
         ("postgres", "select 'NaN'::numeric as value", "unknown", "no_value", ""),
+        (
+            "clickhouse",
+            "SELECT count() AS value FROM numbers(1000000)\n"
+            "SETTINGS max_rows_to_read = 10, read_overflow_mode = 'break'",
+            "unknown",
+            "failed",
+            "read_overflow_mode = 'break' makes its answer partial",
+        ),
     ],
 )
 def test_what_a_query_may_do(

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -339,6 +340,14 @@ def test_several_hosts_may_have_a_port_each(value: str) -> None:
         (clickhouse_client, {"Secure": True}, "'Secure' is not understood – did you mean secure?"),
         (clickhouse_client, {"client_kwargs": SECRET}, "'client_kwargs' is not understood – write a JSON object"),
         (clickhouse_client, {"session_settings": SECRET}, "'session_settings' is not understood"),
+        (
+            clickhouse_client,
+            {"session_settings": {"read_overflow_mode": "break"}},
+            "session_settings.read_overflow_mode",
+        ),
+        (clickhouse_client, {"session_settings": {"group_by_overflow_mode": "any"}}, "what is judged must be a whole"),
+        (clickhouse_client, {"session_settings": {"limit": 10}}, "'session_settings.limit' is not understood"),
+        (clickhouse_client, {"session_settings": {"skip_unavailable_shards": 1}}, "skip_unavailable_shards"),
     ],
 )
 @pytest.mark.usefixtures("no_aws_environment")
@@ -516,3 +525,44 @@ def test_the_page_lists_every_extra() -> None:
     assert named(cells["clickhouse"][2]) == connections._IGNORED_BY_CLICKHOUSE
     assert named(cells["postgres"][2]) == connections._IGNORED_BY_POSTGRES
     assert named(cells["postgres"][3]) == {*connections._TOKENS_FOR_POSTGRES, *connections._NOT_FOR_POSTGRES}
+
+
+class ProfileOfClickHouse:
+    """A client as far as settings go, whose user has a profile."""
+
+    def __init__(self, readonly: int, **profile: str) -> None:
+        self.server_settings = {
+            name: SimpleNamespace(value=value, readonly=readonly) for name, value in profile.items()
+        }
+        self.asked: dict[str, str] = {}
+
+    def set_client_setting(self, key: str, value: str) -> None:
+        self.asked[key] = value
+
+    def close(self) -> None:
+        pass
+
+
+CUTS = {
+    "read_overflow_mode": "break",
+    "timeout_overflow_mode_leaf": "break",
+    "group_by_overflow_mode": "any",
+    "result_overflow_mode": "break",
+    "skip_unavailable_shards": "1",
+    "limit": "10",
+}
+
+
+def test_a_profile_that_cuts_answers_is_overruled(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ProfileOfClickHouse(0, **CUTS, sort_overflow_mode="throw", max_rows_to_read="10", limit_fields="3")
+    monkeypatch.setattr("clickhouse_connect.get_client", lambda **kwargs: server)
+    clickhouse_client(Connection("c", "clickhouse", host="h"))
+    assert server.asked == {name: "0" if name in {"limit", "skip_unavailable_shards"} else "throw" for name in CUTS}
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_a_profile_that_fixes_partial_answers_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ProfileOfClickHouse(1, **{name: CUTS[name]})
+    monkeypatch.setattr("clickhouse_connect.get_client", lambda **kwargs: server)
+    with pytest.raises(MindGuardError, match=rf"fixes {name} = {CUTS[name]}, so that answers can be partial"):
+        clickhouse_client(Connection("c", "clickhouse", host="h"))

@@ -30,15 +30,24 @@ _DAY_HELP = "The day to judge. Default: yesterday."
 def lint(*, as_json: AsJson = False) -> None:
     """Check every file in expectations/ as Great Expectations will read it. Needs no connection."""
     from mindguard.settings import load_settings
-    from mindguard.volume.suites import build, load_suites, suites_dir
+    from mindguard.volume.suites import Suite, SuiteUnsound, build, read_suite, suite_files, suites_dir
 
-    suites = load_suites(suites_dir(load_settings()))
-    for suite in suites:
-        build(suite)
+    suites: list[Suite] = []
+    wrong: list[str] = []
+    for path in suite_files(suites_dir(load_settings())):
+        try:
+            suite = read_suite(path)
+            build(suite)
+        except MindGuardError as error:
+            wrong.append(str(error))
+        else:
+            suites.append(suite)
     if as_json:
         print_json([{"suite": each.name, "expectations": len(each.expectations)} for each in suites])
     else:
         print_table(("suite", "expectations"), [(each.name, str(len(each.expectations))) for each in suites])
+    if wrong:
+        raise SuiteUnsound("; ".join(wrong))
 
 
 @app.command()

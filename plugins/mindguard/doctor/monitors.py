@@ -13,7 +13,7 @@ from mindguard.monitors.result import Result
 from mindguard.monitors.run import run_monitors
 from mindguard.settings import Settings
 
-_NOT_MEASURED = ("failed", "unreachable", "timeout")
+_NOT_MEASURED = ("failed", "partial", "unreachable", "timeout")
 _UNUSUAL: dict[Reason, tuple[str, str]] = {
     "empty": (
         "there are no rows",

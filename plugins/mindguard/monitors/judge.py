@@ -26,6 +26,7 @@ Reason = Literal[
     "negative",  # below zero, which no age or share can be
     "future",  # the newest row lies in the future, so its age would hide a stall
     "unreachable",  # the source cannot be reached
+    "partial",  # the source left something out of its answer
     "timeout",  # the source did not answer in time
     "failed",  # the query or the answer is wrong
 ]

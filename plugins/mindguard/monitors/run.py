@@ -23,7 +23,15 @@ from mindguard.monitors.deadline import Due, lateness, latest_due
 from mindguard.monitors.judge import Reading, Reason, State, judge, unknown
 from mindguard.monitors.result import Key, Memory, Result
 from mindguard.monitors.sources import connection_id, prepare
-from mindguard.monitors.sources.base import MonitorSource, Row, SourceTimeout, SourceUnreachable, cleaned, readings
+from mindguard.monitors.sources.base import (
+    MonitorSource,
+    PartialAnswer,
+    Row,
+    SourceTimeout,
+    SourceUnreachable,
+    cleaned,
+    readings,
+)
 from mindguard.settings import Settings
 from mindguard.settings.monitors import DeadlineMonitor, Monitor
 
@@ -214,6 +222,8 @@ class _Run:
                 measurement = replace(measurement, reason="unreachable", note=str(error))
             except SourceTimeout as error:
                 measurement = replace(measurement, reason="timeout", note=str(error))
+            except PartialAnswer as error:
+                measurement = replace(measurement, reason="partial", note=mask_secrets(str(error)))
             except MindGuardError as error:
                 measurement = replace(measurement, reason="failed", note=mask_secrets(str(error)))
             except Exception as error:  # noqa: BLE001 - one monitor's failure must not affect others

@@ -8,14 +8,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mindguard.alerts.finding import Finding, Outcome, Recovery
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, one_line
+from mindguard.masking import mask_secrets
 from mindguard.settings import Settings
 from mindguard.volume.days import Moment
 from mindguard.volume.details import EventDetails
 from mindguard.volume.findings import Context, findings, recoveries
 from mindguard.volume.frames import Frames
 from mindguard.volume.page.render import Section, section, unchecked
-from mindguard.volume.suites import Suite, SuiteUnsound, ValidationResult, find_suite, suites_dir, validate
+from mindguard.volume.suites import (
+    Suite,
+    SuiteUnchecked,
+    SuiteUnsound,
+    ValidationResult,
+    find_suite,
+    suites_dir,
+    validate,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +106,10 @@ def run_suites(names: Collection[str], frames: Frames) -> Run:
         except MindGuardError as error:
             log.error("%s: %s", name, error)
             broken[name] = error
+            continue
+        except Exception as error:  # noqa: BLE001 - one suite's failure must not affect others
+            broken[name] = SuiteUnchecked(f"{name}: {mask_secrets(one_line(f'{type(error).__name__}: {error}'))}")
+            log.error("%s", broken[name])
             continue
         for failure in judged.result.failures:
             about = "/".join(failure.key) or "all rows"

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, one_line
+from mindguard.masking import mask_secrets
 from mindguard.resources import include_dir
 from mindguard.settings import Settings
+from mindguard.volume.refute import irrefutable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,8 +156,16 @@ def load_suites(folder: Path | None = None) -> list[Suite]:
     Raises:
         SuiteUnsound: There is no suite, or one would not check what it declares.
     """
-    folder = folder or suites_dir()
-    found = [read_suite(path) for path in sorted(folder.glob("*.yaml"))]
+    return [read_suite(path) for path in suite_files(folder or suites_dir())]
+
+
+def suite_files(folder: Path) -> list[Path]:
+    """Return the files of all suites of the folder, sorted by name.
+
+    Raises:
+        SuiteUnsound: There is none.
+    """
+    found = sorted(folder.glob("*.yaml"))
     if not found:
         raise SuiteUnsound(f"{folder} contains no suite")
     return found
@@ -226,7 +239,21 @@ def build(suite: Suite) -> ExpectationSuite:
         raise SuiteUnsound(
             f"{suite.name}: Great Expectations accepted {len(built.expectations)} of {len(declared)} expectations"
         )
+    _refuse_what_refutes_nothing(suite, built, declared)
     return built
+
+
+def _refuse_what_refutes_nothing(suite: Suite, built: ExpectationSuite, declared: list[dict[str, Any]]) -> None:
+    batch = _batches()
+    try:
+        passing = irrefutable(built, declared, lambda tried, frame: batch(frame).validate(tried))
+    except Exception as error:
+        raise SuiteUnsound(f"{suite.name}: it cannot be tried: {_line(error)}") from error
+    for number in passing:
+        kind = suite.expectations[number].type
+        raise SuiteUnsound(
+            f"{suite.name}: expectations.{number}: {kind} would pass on any data", hint="add or correct its arguments"
+        )
 
 
 def _refuse_what_always_passes(where: str, entry: DeclaredExpectation) -> None:
@@ -239,6 +266,21 @@ def _refuse_what_always_passes(where: str, entry: DeclaredExpectation) -> None:
         value = entry.kwargs.get(name)
         if isinstance(value, float) and not math.isfinite(value):
             raise SuiteUnsound(f"{where}: {name} {value} is not a bound")
+        if isinstance(value, str) and _is_number(value):
+            raise SuiteUnsound(f"{where}: {name} {value!r} is a text", hint="write the number without quotes")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _line(error: Exception) -> str:
+    """Return an error of Great Expectations or pandas as one short line."""
+    return mask_secrets(one_line(f"{type(error).__name__}: {error}"))
 
 
 def validate(suite: Suite, frame: pd.DataFrame) -> ValidationResult:
@@ -246,15 +288,27 @@ def validate(suite: Suite, frame: pd.DataFrame) -> ValidationResult:
 
     Raises:
         SuiteUnsound: The suite is not valid; see `build`.
-        SuiteUnchecked: The frame is empty or too large; an expectation names a column that does not exist, a column
-            with nulls or infinite numbers, or a row condition that no row meets; or an expectation raised an error.
+        SuiteUnchecked: The frame is empty or too large, or has a column twice; an expectation names a column that does
+            not exist, a column with nulls or infinite numbers, or a row condition that no row meets; or anything
+            raised an error.
     """
+    try:
+        return _validated(suite, frame)
+    except MindGuardError:
+        raise
+    except Exception as error:  # its kind is known only to Great Expectations, pandas or a custom expectation
+        raise SuiteUnchecked(f"{suite.name}: {_line(error)}") from error
+
+
+def _validated(suite: Suite, frame: pd.DataFrame) -> ValidationResult:
     built = build(suite)
+    if repeated := sorted({str(name) for name in frame.columns[frame.columns.duplicated()]}):
+        raise SuiteUnchecked(f"{suite.name}: the frame has the column {repeated[0]!r} twice")
     if not 0 < len(frame) <= _MAX_ROWS:
         raise SuiteUnchecked(f"{suite.name}: the frame has {len(frame):,} rows, and must have 1 to {_MAX_ROWS:,}")
     for expectation in built.expectations:
         _require_checkable(suite, expectation, frame)
-    answer = _batch(frame).validate(
+    answer = _batches()(frame).validate(
         built,
         result_format={
             "result_format": "COMPLETE",
@@ -294,14 +348,15 @@ def _disable_telemetry() -> None:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
 
-def _batch(frame: pd.DataFrame) -> Batch:
+def _batches() -> Callable[[pd.DataFrame], Batch]:
+    """Return a function that makes a frame known to Great Expectations."""
     import great_expectations
 
     context = great_expectations.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}  # type: ignore[assignment] # as its documentation writes it
     asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
     definition = asset.add_batch_definition_whole_dataframe("whole")
-    return definition.get_batch(batch_parameters={"dataframe": frame.reset_index(drop=True)})
+    return lambda frame: definition.get_batch(batch_parameters={"dataframe": frame.reset_index(drop=True)})
 
 
 def _require_checkable(suite: Suite, expectation: Expectation, frame: pd.DataFrame) -> None:
@@ -314,6 +369,8 @@ def _require_checkable(suite: Suite, expectation: Expectation, frame: pd.DataFra
             raise SuiteUnchecked(f"{where}: the frame has no column {column!r}")
         if kind not in _ABOUT_NULLS:
             _require_values(where, column, part)
+    if kind == "expect_column_values_to_not_be_in_set":
+        _require_same_kind(where, expectation, part)
 
 
 def _rows(where: str, condition: Any, frame: pd.DataFrame) -> pd.DataFrame:
@@ -342,8 +399,30 @@ def _require_values(where: str, column: str, part: pd.DataFrame) -> None:
     invalid = values.isna()
     if pd.api.types.is_numeric_dtype(values):
         invalid |= ~np.isfinite(values.astype(float))
+    else:  # numeric of PostgreSQL is an object
+        invalid |= values.map(lambda each: isinstance(each, float | Decimal) and not math.isfinite(each))
     if invalid.any():
         raise SuiteUnchecked(f"{where}: {column!r} is null or infinite in {int(invalid.sum())} of {len(part)} rows")
+
+
+def _require_same_kind(where: str, expectation: Expectation, part: pd.DataFrame) -> None:
+    """Refuse forbidden values that cannot occur because the column has others: 2 is never equal to '2'."""
+    column = str(getattr(expectation, "column", ""))
+    present = {_kind(value) for value in part[column]}
+    forbidden = {_kind(value) for value in getattr(expectation, "value_set", None) or ()}
+    if len(present) > 1:
+        raise SuiteUnchecked(f"{where}: {column!r} mixes {' and '.join(sorted(present))}")
+    # A text may stand for a time.
+    if absent := sorted(forbidden - present) if "times" not in present else []:
+        raise SuiteUnchecked(f"{where}: value_set holds {absent[0]}, and {column!r} {', '.join(present)}")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, str):
+        return "texts"
+    if isinstance(value, date | datetime):
+        return "times"
+    return "numbers" if isinstance(value, Number) or hasattr(value, "dtype") else f"values of {type(value).__name__}"
 
 
 def _exception(info: Mapping[str, Any] | None) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -11,6 +13,7 @@ import pytest
 from great_expectations.expectations.core import ExpectColumnValuesToBeInSet
 from ruamel.yaml import YAML
 
+from mindguard.volume.run import run_suites
 from mindguard.volume.suites import (
     Suite,
     SuiteUnchecked,
@@ -25,6 +28,7 @@ from mindguard.volume.suites import (
 from .worlds import DAY, history
 from .worlds import judge as judged_frame
 
+FORBIDDEN = {"type": "expect_column_values_to_not_be_in_set"}
 TRACKED = {"row_condition": 'state == "tracked"', "condition_parser": "pandas"}
 BETWEEN = {"type": "expect_column_values_to_be_between", "kwargs": {"column": "ratio", "min_value": 0.8}}
 
@@ -46,6 +50,12 @@ def write(folder: Path, **changed: Any) -> Path:
     with path.open("w", encoding="utf-8") as opened:
         YAML().dump({key: value for key, value in content.items() if value is not None}, opened)
     return path
+
+
+AGGREGATES = ("max", "min", "mean", "median", "sum", "stdev", "unique_value_count")
+OPEN_QUANTILES = {"quantiles": [0.5, 0.9], "value_ranges": [[None, None], [None, None]]}
+
+CLOSED_QUANTILES = {"quantiles": [0.5, 0.9], "value_ranges": [[None, None], [None, 0.5]]}
 
 
 def test_a_row_that_fails_is_named() -> None:
@@ -76,11 +86,83 @@ def test_what_is_about_the_whole_frame_names_no_row() -> None:
         ("expect_column_values_to_be_between", {"column": "ratio", "min_value": -math.inf}),
         ("expect_column_values_to_be_between", {"column": "ratio", "min_value": 0.8, "mostly": 0}),
         ("expect_column_values_to_be_in_set", {"column": "state", "value_set": []}),
+        *((f"expect_column_{name}_to_be_between", {"column": "ratio"}) for name in AGGREGATES),
+        ("expect_column_quantile_values_to_be_between", {"column": "ratio", "quantile_ranges": OPEN_QUANTILES}),
+        ("expect_column_proportion_of_unique_values_to_be_between", {"column": "ratio", "max_value": 1}),
+        ("expect_table_row_count_to_be_between", {}),
+        ("expect_table_row_count_to_be_between", {"min_value": 0}),
+        ("expect_table_column_count_to_be_between", {}),
+        ("expect_column_values_to_be_between", {"column": "ratio", "min_value": 0.8, "mostly": "0"}),
+        ("expect_column_values_to_be_between", {"column": "ratio", "min_value": "-Infinity"}),
+        ("expect_column_values_to_be_between", {"column": "ratio", "min_value": "0.8"}),
+        ("expect_column_values_to_be_between", {"column": "ratio", "min_value": -1e308}),
+        ("expect_column_values_to_be_between", {"column": "ratio", "max_value": {"$PARAMETER": "most"}}),
+        ("expect_column_values_to_match_regex", {"column": "state", "regex": ""}),
+        ("expect_column_values_to_match_regex", {"column": "state", "regex": "[^x]*|.*"}),
+        ("expect_column_values_to_match_regex_list", {"column": "state", "regex_list": ["", "a"]}),
+        ("expect_column_value_z_scores_to_be_less_than", {"column": "ratio", "threshold": 1e9, "double_sided": True}),
+        ("expect_column_values_to_be_in_type_list", {"column": "state"}),
+        ("expect_column_values_to_match_json_schema", {"column": "state", "json_schema": {}}),
+        (
+            "expect_column_kl_divergence_to_be_less_than",
+            {"column": "state", "partition_object": {"values": ["new"], "weights": [1.0]}, "threshold": None},
+        ),
     ],
 )
 def test_an_expectation_that_would_check_nothing_is_unsound(kind: str, kwargs: dict[str, Any]) -> None:
     with pytest.raises(SuiteUnsound):
         build(suite(BETWEEN, {"type": kind, "kwargs": kwargs}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "kwargs"),
+    [
+        *((f"expect_column_{name}_to_be_between", {"column": "ratio", "min_value": 0}) for name in AGGREGATES[:-3]),
+        *((f"expect_column_{name}_to_be_between", {"column": "ratio", "max_value": 9}) for name in AGGREGATES),
+        ("expect_column_quantile_values_to_be_between", {"column": "ratio", "quantile_ranges": CLOSED_QUANTILES}),
+        ("expect_table_row_count_to_be_between", {"min_value": 1}),
+        ("expect_table_row_count_to_be_between", {"max_value": 500}),
+        ("expect_table_row_count_to_equal", {"value": 3}),
+        ("expect_table_column_count_to_equal", {"value": 3}),
+        ("expect_table_columns_to_match_set", {"column_set": ["ratio"], "exact_match": False}),
+        ("expect_column_to_exist", {"column": "ratio"}),
+        ("expect_column_values_to_not_be_null", {"column": "ratio", "mostly": 0.5}),
+        ("expect_column_values_to_be_null", {"column": "ratio"}),
+        ("expect_column_proportion_of_non_null_values_to_be_between", {"column": "ratio", "min_value": 0.9}),
+        ("expect_column_values_to_be_unique", {"column": "event_name"}),
+        ("expect_column_values_to_not_be_in_set", {"column": "state", "value_set": ["gone", "lost"]}),
+        ("expect_column_values_to_not_match_regex", {"column": "state", "regex": "^error [0-9]+ timeout$"}),
+        ("expect_column_values_to_not_match_regex_list", {"column": "state", "regex_list": ["^error [0-9]+$"]}),
+        ("expect_column_values_to_match_regex", {"column": "state", "regex": "^[a-z]+$"}),
+        ("expect_column_values_to_match_regex", {"column": "state", "regex": "^.{0,200}$"}),
+        ("expect_column_value_lengths_to_be_between", {"column": "state", "min_value": 1}),
+        ("expect_column_value_lengths_to_be_between", {"column": "state", "max_value": 1000}),
+        ("expect_column_values_to_be_of_type", {"column": "ratio", "type_": "float64"}),
+        ("expect_column_values_to_be_in_type_list", {"column": "ratio", "type_list": ["float64", "int64"]}),
+        ("expect_column_values_to_be_increasing", {"column": "ratio"}),
+        ("expect_column_values_to_be_decreasing", {"column": "ratio"}),
+        ("expect_column_value_z_scores_to_be_less_than", {"column": "ratio", "threshold": 4, "double_sided": True}),
+        ("expect_column_pair_values_to_be_equal", {"column_A": "ratio", "column_B": "other"}),
+        ("expect_column_pair_values_a_to_be_greater_than_b", {"column_A": "ratio", "column_B": "other"}),
+        (
+            "expect_column_pair_values_a_to_be_greater_than_b",
+            {"column_A": "other", "column_B": "ratio", "or_equal": True},
+        ),
+        ("expect_compound_columns_to_be_unique", {"column_list": ["ratio", "state"]}),
+        ("expect_select_column_values_to_be_unique_within_record", {"column_list": ["ratio", "state"]}),
+        ("expect_multicolumn_sum_to_equal", {"column_list": ["ratio", "other"], "sum_total": 1}),
+        ("expect_column_distinct_values_to_contain_set", {"column": "state", "value_set": ["new"]}),
+        ("expect_column_distinct_values_to_be_in_set", {"column": "state", "value_set": ["new", "tracked"]}),
+        ("expect_column_most_common_value_to_be_in_set", {"column": "state", "value_set": ["tracked"]}),
+        ("expect_column_values_to_be_dateutil_parseable", {"column": "state"}),
+        ("expect_column_values_to_match_strftime_format", {"column": "state", "strftime_format": "%Y"}),
+        ("expect_column_values_to_be_json_parseable", {"column": "state"}),
+        ("expect_column_values_to_match_json_schema", {"column": "state", "json_schema": {"type": "object"}}),
+        ("expect_event_volume_falls_unconfirmed", {**TRACKED}),
+    ],
+)
+def test_an_expectation_that_some_data_refutes_is_sound(kind: str, kwargs: dict[str, Any]) -> None:
+    build(suite({"type": kind, "kwargs": kwargs}))
 
 
 @pytest.mark.parametrize(
@@ -148,6 +230,11 @@ def test_a_folder_without_suites_is_no_pass(tmp_path: Path) -> None:
             {"other": [0.0, math.nan, 0.0]},
             "'other' is null",
         ),
+        (BETWEEN, {"ratio": [Decimal(1), Decimal("Infinity"), Decimal(1)]}, "null or infinite in 1 of 3"),
+        (BETWEEN, {"ratio": [Decimal(1), Decimal("NaN"), Decimal(1)]}, "null or infinite in 1 of 3"),
+        (FORBIDDEN | {"kwargs": {"column": "other", "value_set": [2]}}, {"other": [1, "2", 3]}, "mixes numbers and t"),
+        (FORBIDDEN | {"kwargs": {"column": "ratio", "value_set": ["0.5"]}}, {}, "holds texts, and 'ratio' numbers"),
+        (FORBIDDEN | {"kwargs": {"column": "state", "value_set": ["new", 1]}}, {}, "holds numbers, and 'state' texts"),
         (
             {
                 "type": "unexpected_rows_expectation",
@@ -161,6 +248,40 @@ def test_a_folder_without_suites_is_no_pass(tmp_path: Path) -> None:
 def test_what_cannot_be_checked_is_no_pass(expectation: dict[str, Any], columns: dict[str, Any], why: str) -> None:
     with pytest.raises(SuiteUnchecked, match=why):
         validate(suite(expectation), frame(**columns))
+
+
+def test_a_forbidden_value_is_found_in_a_column_of_its_kind() -> None:
+    forbidden = FORBIDDEN | {"kwargs": {"column": "ratio", "value_set": [0.5, 7]}}
+    assert [each.key for each in validate(suite(forbidden), frame()).failures] == [("b",)]
+    assert [each.key for each in validate(suite(forbidden), frame(ratio=[Decimal("0.5"), 1, 2])).failures] == [("a",)]
+
+
+def test_a_column_that_comes_twice_is_no_pass() -> None:
+    twice = frame()
+    twice.columns = pd.Index(["event_name", "ratio", "ratio"])
+    with pytest.raises(SuiteUnchecked, match="the column 'ratio' twice"):
+        validate(suite(), twice)
+
+
+def test_anything_that_a_suite_raises_leaves_the_other_suites_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Answers:
+        settings = SimpleNamespace(suites=None)
+        moment = None
+
+        def of(self, asked: Suite) -> pd.DataFrame:
+            if asked.name == "checkins":
+                raise KeyError("no such parameter")
+            return frame()
+
+        def details(self, asked: Suite) -> dict[str, Any]:
+            return {}
+
+    monkeypatch.setattr(
+        "mindguard.volume.run.find_suite", lambda name, folder: suite().model_copy(update={"name": name})
+    )
+    done = run_suites(["checkins", "funnels"], Answers())  # type: ignore[arg-type]
+    assert [each.suite.name for each in done.checked] == ["funnels"]
+    assert str(done.broken["checkins"]) == "checkins: KeyError: 'no such parameter'"
 
 
 def test_numbers_outside_the_condition_may_be_missing() -> None:

@@ -45,6 +45,13 @@ class SourceTimeout(MindGuardError):
         super().__init__(message, hint="raise `timeout_s`, or make the query faster")
 
 
+class PartialAnswer(MindGuardError):
+    """The source says that its answer lacks something, so the answer proves neither a failure nor a recovery."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"the answer is partial: {message}"[:300], hint="see the source's own log")
+
+
 class MeasurementFailed(MindGuardError):
     """The query fails, or its result cannot be read as a measurement."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from mindguard.connections import Connection, clickhouse_client
+from mindguard.connections import Connection, clickhouse_client, setting_that_cuts
 from mindguard.errors import MindGuardError
 from mindguard.masking import mask_secrets
 from mindguard.monitors.sources.base import MeasurementFailed, Row, SourceTimeout, SourceUnreachable, query_text, table
@@ -25,13 +25,15 @@ class ClickHouse:
         try:
             self._client = clickhouse_client(connection, **limits)
         except MindGuardError as error:
-            raise SourceUnreachable(mask_secrets(error.message)) from None
+            raise SourceUnreachable(mask_secrets(error.message), hint=error.hint) from None
 
     def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Row]:
         """See MonitorSource."""
         from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
         text = query_text(str(monitor.query))
+        if cuts := setting_that_cuts(text):
+            raise MeasurementFailed(f"the query's {cuts} makes its answer partial", hint="remove that setting")
         # Only parameters that the server binds: with any other, the client would take each % in the query as a
         # placeholder.
         bound = {name: value for name, value in {**monitor.params, **params}.items() if f"{{{name}:" in text}

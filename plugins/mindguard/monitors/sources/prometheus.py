@@ -6,8 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mindguard.connections import Connection, http_address
-from mindguard.monitors.sources.base import MeasurementFailed, Row, SourceTimeout, SourceUnreachable
+from mindguard.monitors.sources.base import MeasurementFailed, PartialAnswer, Row, SourceTimeout, SourceUnreachable
 from mindguard.settings.monitors import Monitor
+
+# Thanos and VictoriaMetrics answer with what they have if a store is away, unless they are asked not to. Prometheus
+# itself ignores both.
+_WHOLE = {"partial_response": "false", "deny_partial_response": "1"}
 
 
 class Prometheus:
@@ -26,7 +30,7 @@ class Prometheus:
         try:
             answer = self._client.get(
                 "/api/v1/query",
-                params={"query": str(monitor.promql), "timeout": f"{round(monitor.timeout_s * 1000)}ms"},
+                params={**_WHOLE, "query": str(monitor.promql), "timeout": f"{round(monitor.timeout_s * 1000)}ms"},
                 timeout=monitor.timeout_s,
             )
             if answer.status_code in (401, 403):
@@ -34,6 +38,8 @@ class Prometheus:
             content = answer.json()
             if content["status"] != "success":
                 raise MeasurementFailed(f"Prometheus: {content['errorType']}: {content['error']}"[:300])
+            if left_out := content.get("warnings") or (["isPartial"] if content.get("isPartial") else []):
+                raise PartialAnswer("; ".join(map(str, left_out)))
             return _rows(content["data"])
         except httpx.ConnectError as error:
             raise SourceUnreachable(f"Prometheus: {type(error).__name__}") from None
