@@ -15,7 +15,12 @@ class MindGuardError(Exception):
     Args:
         message: what is wrong, with the facts; never contains a secret.
         hint: what the reader can do about it.
+
+    Attributes:
+        severity: the severity of a task that fails with this error, such as `P0`; None if it depends on the task.
     """
+
+    severity: str | None = None
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

@@ -7,12 +7,14 @@ which the incident store counts once (docs/adr/0013). `alert_delivery` finds the
 
 from __future__ import annotations
 
-import traceback
+import logging
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
+from mindguard.airflow.exception_text import text_of
 from mindguard.alerts.dag_runs.approval import approval_request
 from mindguard.alerts.dag_runs.failures import Run, success, task_failure
 from mindguard.alerts.dag_runs.outcomes import EndedRun, EndedTask, failures, recoveries
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
 
 SENT_DIRECTLY = "mindguard_sent_directly"
 """XCom key under which a task stores its occurrence if its alert was sent without the incident store."""
+
+log = logging.getLogger(__name__)
+
+_SEVERITIES = frozenset(each.value for each in Severity)
+_MAPPED_INSTANCE = re.compile(r"(.+)_(\d+)", re.DOTALL)
 
 BUDGET_S = 12.0
 """Time limit in seconds of one callback, which Airflow kills after 20 s."""
@@ -62,7 +69,7 @@ class FeishuNotifier(BaseNotifier):
 
         settings = load_settings()
         task_instance: Any = context["ti"]
-        error = context.get("exception")
+        error = text_of(context.get("exception"), settings.locale)
         finding = task_failure(
             _run(context),
             task_instance.task_id,
@@ -70,12 +77,15 @@ class FeishuNotifier(BaseNotifier):
             happened_at=_ended_at(task_instance),
             log_url=task_instance.log_url,
             locale=settings.locale,
-            error=_one_line(error),
-            detail=_traceback(error),
+            error=error.line,
+            detail=error.traceback,
             tries=task_instance.try_number,
         )
         if self._report([finding], [], settings):
-            task_instance.xcom_push(SENT_DIRECTLY, finding.occurrence)
+            try:
+                task_instance.xcom_push(SENT_DIRECTLY, finding.occurrence)
+            except Exception:  # the alert is sent; without the mark, the run's callback sends it once more
+                self.log.exception("the mark of an alert that was sent directly was not stored")
 
     def _report_run(self, context: Context) -> None:
         """Report how a run and each of its tasks ended, successes as well as failures."""
@@ -106,8 +116,10 @@ class FeishuNotifier(BaseNotifier):
         states = RuntimeTaskInstance.get_task_states(dag_id=dag.dag_id, run_ids=[run_id]).get(run_id, {})
         tasks: list[EndedTask] = []
         for name, state in states.items():
-            # Airflow calls an instance of a mapped task `<task_id>_<map index>` here.
-            task_id, _, index = (name, "", "-1") if name in dag.task_ids else name.rpartition("_")
+            # Airflow calls an instance of a mapped task `<task_id>_<map index>` here. A task that is no longer in the
+            # DAG may have any name.
+            mapped = None if name in dag.task_ids else _MAPPED_INSTANCE.fullmatch(name)
+            task_id, index = (mapped[1], mapped[2]) if mapped else (name, "-1")
             own = None if _asked_severity(context) else _own_severity(dag, task_id)
             tasks.append(EndedTask(task_id, str(state or ""), None, severity=own, map_index=int(index)))
         return tuple(tasks)
@@ -115,7 +127,9 @@ class FeishuNotifier(BaseNotifier):
     def _severity(self, context: Context) -> Severity:
         """Return the severity of a Param named `severity`, else that of the error, else the notifier's own."""
         error = context.get("exception")
-        return Severity(_asked_severity(context) or getattr(error, "severity", None) or self.severity)
+        # Exceptions of others may have an attribute of this name with another meaning, such as asyncpg's `ERROR`.
+        own = _severity_or_none(error.severity) if isinstance(error, MindGuardError) else None
+        return _asked_severity(context) or own or self.severity
 
     def _report(self, findings: Sequence[Finding], recovered: Sequence[Recovery], settings: Settings) -> bool:
         """Report to the store and to Feishu. Return whether alerts were sent without the store."""
@@ -145,8 +159,8 @@ class RecoveryNotifier(FeishuNotifier):
                 self._report_run(context)
             else:
                 self._report_task_success(context)
-        except MindGuardError as error:
-            self.log.warning("the recovery was not reported: %s", error)
+        except Exception as error:  # noqa: BLE001 - the work is done
+            self.log.warning("the recovery was not reported: %s", text_of(error).line)
 
     def _report_task_success(self, context: Context) -> None:
         from mindguard.settings import load_settings
@@ -180,8 +194,8 @@ class ApprovalNotifier(FeishuNotifier):
         )
         try:
             self._send(alert, settings)
-        except MindGuardError as error:
-            self.log.warning("the request for approval did not reach Feishu: %s", error)
+        except Exception as error:  # noqa: BLE001 - the task waits for the answer, whoever was told
+            self.log.warning("the request for approval did not reach Feishu: %s", text_of(error).line)
 
     def _send(self, alert: Any, settings: Settings) -> None:
         """Send an alert that is not an incident."""
@@ -212,44 +226,50 @@ def _ended_at(record: Any) -> datetime:
 
 
 def _failed_before(context: Context) -> bool:
-    """Return whether the previous run failed."""
+    """Return whether the previous run failed; False if Airflow does not say, since one alert too many is better."""
     task_instance: Any = context.get("ti")
-    previous = task_instance.get_previous_dagrun() if task_instance else None
+    try:
+        previous = task_instance.get_previous_dagrun() if task_instance else None
+    except Exception:
+        log.exception("Airflow does not say how the previous run ended")
+        return False
     return previous is not None and previous.state == "failed"
 
 
-def _asked_severity(context: Context) -> str | None:
-    return (context.get("params") or {}).get("severity")
+def _asked_severity(context: Context) -> Severity | None:
+    """Return the severity that the run's Params ask for; None if they do not, or mean something else by the name."""
+    try:
+        return _severity_or_none((context.get("params") or {}).get("severity"))
+    except Exception:
+        log.exception("the run's Params cannot be read")
+        return None
+
+
+def _severity_or_none(value: object) -> Severity | None:
+    return Severity(value) if isinstance(value, str) and value in _SEVERITIES else None
 
 
 def _own_severity(dag: Any, task_id: str) -> Severity | None:
-    callbacks = dag.get_task(task_id).on_failure_callback if task_id in dag.task_ids else []
-    return next((callback.severity for callback in callbacks if isinstance(callback, FeishuNotifier)), None)
+    callbacks = dag.get_task(task_id).on_failure_callback if task_id in dag.task_ids else ()
+    return next((callback.severity for callback in callbacks or () if isinstance(callback, FeishuNotifier)), None)
 
 
 def _was_sent_directly(run: Run, finding: Finding, tasks: Sequence[EndedTask]) -> bool:
     """Return whether the task's own callback has already sent this failure, because the store was down."""
-    from airflow.sdk.execution_time.xcom import XCom
-
     return any(
-        XCom.get_one(
-            key=SENT_DIRECTLY, dag_id=run.dag_id, task_id=task.task_id, run_id=run.run_id, map_index=task.map_index
-        )
-        == finding.occurrence
+        _mark_of(run, task) == finding.occurrence
         for task in tasks
         if task.state == "failed" and run.fingerprint(task.task_id) == finding.alert.fingerprint
     )
 
 
-def _one_line(error: object) -> str:
-    """Return the whole error in one line. It is not shortened here, since the renderer must mask secrets first."""
-    if error is None:
-        return ""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if isinstance(error, BaseException) else text
+def _mark_of(run: Run, task: EndedTask) -> object:
+    from airflow.sdk.execution_time.xcom import XCom
 
-
-def _traceback(error: object) -> str:
-    if isinstance(error, BaseException):
-        return "".join(traceback.format_exception(error))
-    return ""
+    try:
+        return XCom.get_one(
+            key=SENT_DIRECTLY, dag_id=run.dag_id, task_id=task.task_id, run_id=run.run_id, map_index=task.map_index
+        )
+    except Exception:
+        log.exception("Airflow does not say whether the alert was sent directly")
+        return None

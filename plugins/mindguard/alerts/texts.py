@@ -27,8 +27,16 @@ TEXTS = Texts(
         "run": {"zh": "运行", "en": "Run"},
         "tries": {"zh": "尝试次数", "en": "Tries"},
         "no_error": {
-            "zh": "任务没有留下错误：进程可能被强制结束，或被人标记为失败",
-            "en": "the task left no error: its process was probably killed, or someone marked it failed",
+            "zh": "未知：失败未随错误上报，请看任务日志",
+            "en": "not known here: the failure was reported without its error; see the task's log",
+        },
+        "error_text_late": {
+            "zh": "（{seconds} 秒内未能取得其说明）",
+            "en": "(its text did not come within {seconds} s)",
+        },
+        "error_text_failed": {
+            "zh": "（无法取得其说明：{failure}）",
+            "en": "(its text cannot be read: {failure})",
         },
         "open_log": {"zh": "打开失败任务的日志", "en": "Open the failing task's log"},
         "open_run": {"zh": "查看本次运行", "en": "Open the run"},

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from airflow.sdk.execution_time.xcom import XCom
 
+from mindguard.airflow import exception_text
 from mindguard.airflow.notifier import ApprovalNotifier, FeishuNotifier, RecoveryNotifier
 from mindguard.alerts.alert import Alert
 from mindguard.alerts.finding import Finding, Recovery
@@ -88,6 +92,113 @@ def test_an_error_may_say_how_bad_it_is(context: dict[str, Any], severity: Sever
     assert [finding.alert.severity for finding in reports.findings] == [severity]
 
 
+class ForeignError(Exception):
+    """As asyncpg's errors, it has an attribute with the name of one of ours."""
+
+    severity = "ERROR"
+
+
+class UnreadableError(Exception):
+    """Its class cannot say what it means."""
+
+    def __str__(self) -> str:
+        raise TypeError("%d format: a number is required")
+
+
+class HangingError(Exception):
+    """Its class asks something that does not answer."""
+
+    def __str__(self) -> str:
+        threading.Event().wait(20)
+        return "late"
+
+
+class UnprintableParams(dict[str, Any]):
+    """As Airflow's, it validates a value when it is read."""
+
+    def get(self, *_: Any) -> Any:
+        raise ValueError("the param is not valid")
+
+
+@pytest.mark.parametrize(
+    ("context", "line"),
+    [
+        ({"exception": ForeignError("deadlock detected")}, "ForeignError: deadlock detected"),
+        ({"exception": UnreadableError()}, "UnreadableError: （无法取得其说明：TypeError）"),
+        ({"exception": HangingError()}, "HangingError: （0.1 秒内未能取得其说明）"),
+        ({"exception": ValueError("x"), "params": {"severity": "high"}}, "ValueError: x"),
+        ({"exception": ValueError("x"), "params": {"severity": ["P0"]}}, "ValueError: x"),
+        ({"exception": ValueError("x"), "params": {"severity": 1}}, "ValueError: x"),
+        ({"exception": ValueError("x"), "params": UnprintableParams()}, "ValueError: x"),
+        ({"exception": "heartbeat timeout"}, "heartbeat timeout"),
+        ({"exception": KeyError("\ud800\x00")}, "KeyError: '\\ud800\\x00'"),
+    ],
+)
+def test_whatever_an_exception_is_the_failure_is_reported_with_it(
+    context: dict[str, Any], line: str, reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exception_text, "_TIMEOUT_S", 0.1)
+    FeishuNotifier(severity="P1").notify(a_context(**context))
+    (finding,) = reports.findings
+    assert (finding.alert.severity, finding.alert.facts[0].value) == (Severity.P1, line)
+    assert Alert.from_json(finding.alert.to_json()).facts
+
+
+def test_a_cause_that_cannot_be_printed_hides_no_error(reports: Reports) -> None:
+    error = ValueError("no such table")
+    error.__cause__ = UnreadableError()
+    FeishuNotifier(severity="P1").notify(a_context(exception=error))
+    (finding,) = reports.findings
+    assert finding.alert.facts[0].value == "ValueError: no such table"
+    assert "no such table" in finding.alert.detail
+
+
+def test_a_very_long_error_keeps_its_beginning_and_its_end(reports: Reports) -> None:
+    FeishuNotifier(severity="P1").notify(a_context(exception=ValueError(f"head {'x ' * 5_000_000}tail")))
+    (finding,) = reports.findings
+    value, detail = finding.alert.facts[0].value, finding.alert.detail
+    assert value.startswith("ValueError: head")
+    assert value.endswith("tail")
+    assert len(value) + len(detail) < 200_000
+
+
+def test_airflow_that_does_not_say_how_the_previous_run_ended_hides_no_failure(reports: Reports) -> None:
+    def broken() -> None:
+        raise RuntimeError("the API server is away")
+
+    context = a_context(ti=a_task_instance(get_previous_dagrun=broken))
+    FeishuNotifier(severity="P1", repeats=False).notify(context)
+    assert len(reports.findings) == 1
+
+
+def test_a_mark_that_cannot_be_stored_does_not_fail_the_callback(monkeypatch: pytest.MonkeyPatch) -> None:
+    push = create_autospec(print, side_effect=RuntimeError("the API server is away"))
+    monkeypatch.setattr(FeishuNotifier, "_report", lambda *_: True)
+    FeishuNotifier(severity="P1").notify(a_context(ti=a_task_instance(xcom_push=push)))
+    push.assert_called_once()
+
+
+@pytest.mark.parametrize("mark", ["", RuntimeError("the API server is away")])
+def test_a_task_that_is_no_longer_in_the_dag_does_not_hide_the_others(
+    mark: Any, reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = {"manual__1": {"approve_restore": "failed", "old_task": "failed", "mapped_3": "failed"}}
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **_: states)
+    monkeypatch.setattr(XCom, "get_one", create_autospec(XCom.get_one, side_effect=[mark] * 3))
+    dag = SimpleNamespace(
+        dag_id="restore_tables",
+        schedule=None,
+        task_ids=["approve_restore", "mapped"],
+        get_task=lambda _: SimpleNamespace(on_failure_callback=None),
+    )
+    FeishuNotifier(severity="P1").notify(a_context(dag=dag, reason="task_failure"))
+    assert sorted(finding.alert.subject.rpartition(".")[2] for finding in reports.findings) == [
+        "approve_restore",
+        "mapped",
+        "old_task",
+    ]
+
+
 def test_a_success_is_a_recovery_of_the_same_task(reports: Reports) -> None:
     FeishuNotifier(severity="P1").notify(a_context())
     RecoveryNotifier(severity="P1").notify(a_context())
@@ -101,8 +212,9 @@ def test_one_instance_of_a_mapped_task_does_not_end_the_incident(reports: Report
     assert reports.recoveries == []
 
 
-def test_a_recovery_that_cannot_be_reported_is_only_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    report = create_autospec(FeishuNotifier._report, side_effect=MindGuardError("the store is down"))
+@pytest.mark.parametrize("error", [MindGuardError("the store is down"), UnreadableError()])
+def test_a_recovery_that_cannot_be_reported_is_only_logged(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = create_autospec(FeishuNotifier._report, side_effect=error)
     monkeypatch.setattr(FeishuNotifier, "_report", report)
     RecoveryNotifier(severity="P1").notify(a_context())
     report.assert_called_once()
@@ -131,8 +243,9 @@ def test_a_request_for_approval_links_to_the_page_that_takes_it(sent: list[Alert
     assert datetime.now(UTC) >= alert.happened_at
 
 
-def test_without_feishu_the_approval_can_still_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    send = create_autospec(ApprovalNotifier._send, side_effect=MindGuardError("Feishu is down"))
+@pytest.mark.parametrize("error", [MindGuardError("Feishu is down"), UnreadableError()])
+def test_without_feishu_the_approval_can_still_be_given(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    send = create_autospec(ApprovalNotifier._send, side_effect=error)
     monkeypatch.setattr(ApprovalNotifier, "_send", send)
     operator = SimpleNamespace(subject="restore all tables", body=None)
     ApprovalNotifier(severity="P2").notify(a_context(task=operator))
