@@ -86,8 +86,14 @@ def store_and_deliver(
             raise
         log.warning("%s; sending directly", error)
         direct = transport()
+        failures: list[Exception] = []
         for finding in findings:
-            direct.send(_with_notice(finding.alert, locale), uuid=finding.alert.fingerprint, now=now)
+            try:
+                direct.send(_with_notice(finding.alert, locale), uuid=finding.alert.fingerprint, now=now)
+            except Exception as failure:  # noqa: BLE001 - the other alerts are sent first
+                failures.append(failure)
+        if failures:
+            raise failures[0] from None
         return Reported(direct=True)
     try:
         escalate(incidents, ladders, on_duty, now=now)

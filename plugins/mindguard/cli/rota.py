@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _SHOWN_IN_LINE = 5
 
+_WORK_S = 30.0
+"""Processor time in seconds for a calendar: more than an alert has, since a year may be asked for."""
+
 app = typer.Typer(no_args_is_help=True, help="Show who is on duty, and check that somebody always is.")
 
 
@@ -106,7 +109,7 @@ def _rota() -> Rota:
     from mindguard.alerts.rota.ical import load_rota
     from mindguard.settings import load_settings
 
-    rota = load_rota(load_settings())
+    rota = load_rota(load_settings(), work_s=_WORK_S)
     if rota is None:
         raise SettingsError("the settings have no rota", hint="write one as docs/rota.md shows")
     return rota

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import TypeVar
 
 from mindguard.alerts import pipeline
 from mindguard.alerts.acknowledgement import sign
@@ -23,10 +24,13 @@ from mindguard.alerts.releases import latest_releases
 from mindguard.alerts.reminders import hand_over, remind_of_reviews
 from mindguard.alerts.rota.ical import load_rota
 from mindguard.alerts.rota.rota import Rota, handover_moments, next_in_line, on_duty
+from mindguard.alerts.severity import Severity
 from mindguard.connections import Resolve
-from mindguard.errors import MindGuardError
+from mindguard.database.session import StoreUnavailable
+from mindguard.errors import MindGuardError, one_line
 from mindguard.feishu.answers import FeishuThrottled, FeishuUnreachable
 from mindguard.feishu.transport import transport_of
+from mindguard.masking import mask_secrets
 from mindguard.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,6 +41,8 @@ BUDGET_S = 50.0
 _HANDOVER_WITHIN = timedelta(hours=1)
 
 _EVERYONE = Person("@all", feishu_id="all")
+
+Answer = TypeVar("Answer")
 
 
 def report(
@@ -91,12 +97,28 @@ def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: fl
     """
     store = IncidentStore.of(resolve(settings.connections.ops))
     callers = Callers(settings)
-    pipeline.escalate(store, ladders(settings.escalation), callers, now=now)
-    if moment := callers.last_handover(now):
-        hand_over(store, moment, callers.on_duty(now), locale=settings.locale, now=now)
+
+    def digest_of_handover() -> None:
+        if moment := callers.last_handover(now):
+            hand_over(store, moment, callers.on_duty(now), locale=settings.locale, now=now)
+
     within = timedelta(hours=settings.alerts.review_hours)
-    remind_of_reviews(store, within=within, locale=settings.locale, now=now)
+    failures: list[Exception] = []
+    for before in (
+        lambda: pipeline.escalate(store, ladders(settings.escalation), callers, now=now),
+        digest_of_handover,
+        lambda: remind_of_reviews(store, within=within, locale=settings.locale, now=now),
+    ):
+        try:
+            before()
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # what is due is sent first
+            log.exception("a step before the delivery failed")
+            failures.append(error)
     delivered = _sender(store, settings, resolve, callers, _running_from(now)).deliver_due(budget_s=budget_s)
+    if failures:
+        raise failures[0]
     store.forget(before=now - timedelta(days=settings.alerts.resolved_keep_days))
     return delivered
 
@@ -109,29 +131,49 @@ class Callers:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.unreadable = False
+        """Whether the settings have a rota that could not be read, or that could not answer."""
 
     @cached_property
     def _rota(self) -> Rota | None:
+        return self._asked(lambda: load_rota(self._settings))
+
+    def _asked(self, ask: Callable[[], Answer]) -> Answer | None:
+        """Return the rota's answer. Whatever is wrong with the rota must not cost anybody an alert."""
+        if self.unreadable:
+            return None
         try:
-            return load_rota(self._settings)
-        except MindGuardError as error:
-            log.warning("%s", error)
+            return ask()
+        except Exception as error:  # noqa: BLE001 - calendars are written by others
+            log.warning("the rota cannot be used, so the whole group is called: %s", _words(error))
+            self.unreadable = True
             return None
 
     def __call__(self, at: datetime, position: int) -> tuple[Person, ...]:
         """Return whom to call at a moment (aware): 0 is the person on duty, 1 the next in line, and so on."""
-        if self._rota is None:
-            return (_EVERYONE,) if position else ()
-        return next_in_line(self._rota, at, position) or (_EVERYONE,)
+        rota = self._rota
+        line = self._asked(lambda: next_in_line(rota, at, position)) if rota else None
+        if line is None:
+            return (_EVERYONE,) if position or self.unreadable else ()
+        return line or (_EVERYONE,)
 
     def on_duty(self, at: datetime) -> tuple[Person, ...]:
         """Return everybody who is on duty at a moment (aware): primary first, then backups."""
-        return on_duty(self._rota, at).people if self._rota else ()
+        rota = self._rota
+        duty = self._asked(lambda: on_duty(rota, at)) if rota else None
+        return duty.people if duty else ()
 
     def last_handover(self, now: datetime) -> datetime | None:
         """Return when somebody took over within the last hour; None otherwise, as a later digest would be useless."""
-        moments = handover_moments(self._rota, now - _HANDOVER_WITHIN, now + timedelta(seconds=1)) if self._rota else ()
+        rota = self._rota
+        end = now + timedelta(seconds=1)
+        moments = self._asked(lambda: handover_moments(rota, now - _HANDOVER_WITHIN, end)) if rota else None
         return moments[-1] if moments else None
+
+
+def _words(error: Exception) -> str:
+    text = str(error) if isinstance(error, MindGuardError) else f"{type(error).__name__}: {error}"
+    return one_line(mask_secrets(text))
 
 
 def _sender(
@@ -164,16 +206,33 @@ class _Enrichment:
         return latest_releases(self._settings, self._resolve)
 
     def __call__(self, alert: Alert, incident: Incident) -> Alert:
-        now, settings = self._clock(), self._settings.alerts
         if incident.state == "resolved":
             return alert
-        alert = replace(alert, known_at=incident.ladder_from, duty=self._callers.on_duty(now), releases=self._releases)
+        alert = replace(alert, known_at=incident.ladder_from)
+        additions: dict[str, Callable[[], Alert]] = {
+            "people": lambda: replace(alert, duty=self._duty(alert)),
+            "releases": lambda: replace(alert, releases=self._releases),
+            "link to take it": lambda: replace(alert, acknowledge_url=self._acknowledge_url(incident)),
+        }
+        for what, add in additions.items():
+            try:
+                alert = add()
+            except Exception as error:  # noqa: BLE001 - the alert matters more than what is added to it
+                log.warning("%s has no %s on its card: %s", incident.name, what, _words(error))
+        return alert
+
+    def _duty(self, alert: Alert) -> tuple[Person, ...]:
+        people = self._callers.on_duty(self._clock())
+        # A trend need not wake everybody.
+        return (_EVERYONE,) if self._callers.unreadable and alert.severity is not Severity.P2 else people
+
+    def _acknowledge_url(self, incident: Incident) -> str:
+        settings = self._settings.alerts
         if not settings.acknowledge_base_url or incident.state != "open":
-            return alert
-        expires = now + timedelta(hours=settings.acknowledge_hours)
+            return ""
+        expires = self._clock() + timedelta(hours=settings.acknowledge_hours)
         token = sign(incident.id, self._settings, self._resolve, expires=expires)
-        base = settings.acknowledge_base_url.rstrip("/")
-        return replace(alert, acknowledge_url=f"{base}/mindguard/acknowledge?token={token}")
+        return f"{settings.acknowledge_base_url.rstrip('/')}/mindguard/acknowledge?token={token}"
 
 
 def _running_from(now: datetime) -> Callable[[], datetime]:

@@ -8,6 +8,7 @@ killed between Feishu's answer and the mark, one card is shown twice.
 from __future__ import annotations
 
 import json
+import logging
 import random
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,8 @@ from mindguard.alerts.texts import TEXTS
 from mindguard.errors import MindGuardError
 from mindguard.masking import mask_secrets
 from mindguard.texts import Locale
+
+log = logging.getLogger(__name__)
 
 _LEASE = timedelta(seconds=45)
 """The length of a claim: more than the transport needs for one message, including all retries."""
@@ -316,12 +319,19 @@ class Sender:
                 session.add(TimelineEntry.of(incident.id, "called", at=now, by=names, text=result))
             return None
         calls = notification.kind in ("opened", "raised", "escalated") and incident.state == "open"
-        alert = replace(self.enrich(present(incident), incident), mention=calls)
+        alert = replace(self._enriched(present(incident), incident), mention=calls)
         if people:
             alert = replace(alert, duty=tuple(people))
         if own_card and self.transport.updates:
             return self.transport.update(own_card, alert, now=now)
         return self.transport.send(alert, uuid=batch, now=now)
+
+    def _enriched(self, alert: Alert, incident: Incident) -> Alert:
+        try:
+            return self.enrich(alert, incident)
+        except Exception:  # the alert matters more than what is added to it
+            log.exception("the card of %s is sent as it was reported", incident.name)
+            return alert
 
     def _rows(self, ids: tuple[int, ...]) -> list[_Row]:
         with self.store.database.session() as session:

@@ -7,18 +7,31 @@ An event names people as attendees (by `CN` or the person's `email`) or otherwis
 from __future__ import annotations
 
 import re
+import time as clock
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.rota.rota import Plan, Rota, Slot, duties
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, one_line
 from mindguard.fetch import FetchFailed, download
 from mindguard.settings import Settings, settings_path
 from mindguard.settings.rota import PersonSettings
+from mindguard.work_limit import within_work
 
 _DAY = timedelta(days=1)
+WORK_S = 2.0
+"""Processor time in seconds for all days of a calendar, while an alert waits for it. To read it may take twice that,
+which is enough for some 8,000 events."""
+
+_MOST_A_DAY = 96
+"""Number of events that may overlap one day: more than any rota has, and what a gap check can compare."""
+
+_SEARCH_S = 0.3
+"""Processor time in seconds for each event, when one is at fault and the search for it goes through them."""
+
 _BETWEEN_NAMES = re.compile(r"[,，、;；/]")
 _BEFORE_NAMES = re.compile(r"[:：]")
 
@@ -27,18 +40,22 @@ class RotaUnreadable(MindGuardError):
     """The calendar in `rota.ical` cannot be read or is not a valid one."""
 
 
-def load_rota(settings: Settings) -> Rota | None:
+def load_rota(settings: Settings, *, work_s: float = WORK_S) -> Rota | None:
     """Return the rota that the settings describe, or None if they have none. A calendar is read again each time.
 
+    Args:
+        settings: the settings.
+        work_s: see `plan_of`.
+
     Raises:
-        RotaUnreadable: its calendar cannot be read.
+        RotaUnreadable: its calendar cannot be read. The rota's own questions raise it too; see `plan_of`.
     """
     rota = settings.rota
     if rota is None:
         return None
     if rota.ical is None:
         return Rota.of(rota, settings.zone)
-    return Rota.of(rota, settings.zone, plan_of(_read(rota.ical), rota.people, settings.zone))
+    return Rota.of(rota, settings.zone, plan_of(_read(rota.ical), rota.people, settings.zone, work_s=work_s))
 
 
 def _read(place: str) -> bytes:
@@ -56,40 +73,97 @@ def _read(place: str) -> bytes:
         ) from error
 
 
-def plan_of(ical: bytes, people: Iterable[PersonSettings], zone: ZoneInfo) -> Plan:
+def plan_of(ical: bytes, people: Iterable[PersonSettings], zone: ZoneInfo, *, work_s: float = WORK_S) -> Plan:
     """Return the plan in a calendar, including recurring events. If events overlap, the shortest one counts.
+
+    Some events show only on some days that they cannot be expanded. The plan then raises `RotaUnreadable`, which names
+    the event, for that day and, since the library may be stuck after it, for every other day.
 
     Args:
         ical: content of the calendar.
         people: the people who may be named.
         zone: time zone of whole days and of times without a zone.
+        work_s: processor time in seconds for all days together; reading the calendar may take twice that.
 
     Raises:
         RotaUnreadable: it is not a valid calendar, or one of its events has no valid time.
     """
-    from icalendar import Calendar
-    from recurring_ical_events import of
-
     emails = {person.email.casefold(): person.name for person in people if person.email}
     known = {person.name: person.name for person in people} | emails
     try:
-        calendar: Any = Calendar.from_ical(ical)
-        events = of(calendar)
-        for event in calendar.walk("VEVENT"):
-            _moment(event.start, zone), _moment(event.end, zone)
+        events, calendar = within_work(2 * work_s, lambda: _opened(ical, zone))
     except Exception as error:  # An invalid file can fail anywhere inside the two libraries.
         # It must fail here, not while an alert is being sent.
         raise RotaUnreadable(
-            f"rota.ical: not a valid calendar: {error}", hint="export it again as iCal (.ics)"
+            f"rota.ical: not a valid calendar: {one_line(str(error))}", hint="export it again as iCal (.ics)"
         ) from error
+    left_s = work_s
+    failed: RotaUnreadable | None = None
 
     def planned(day: date) -> list[Slot]:
-        begins, ends = (_moment(each, zone) for each in (day, day + _DAY))
-        # One more day on either side, since the library compares times without a zone as if they had the other's zone.
-        slots = [_slot(event, known, zone) for event in events.between(begins - _DAY, ends + _DAY)]
-        return [slot for slot in slots if slot and slot.begins < ends and slot.ends > begins]
+        nonlocal left_s, failed
+        if failed:
+            raise failed
+        began = clock.thread_time()
+        try:
+            return within_work(left_s, lambda: _of_day(events, known, zone, day))
+        except Exception as error:
+            # The library keeps a lock when an expansion fails, so it must not be asked again.
+            failed = RotaUnreadable(
+                f"rota.ical: {_culprit(calendar, known, zone, day) or 'the events'} cannot be expanded "
+                f"for {day}: {one_line(str(error)) or type(error).__name__}",
+                hint="correct the event's times or its recurrence rule",
+            )
+            raise failed from error
+        finally:
+            left_s -= clock.thread_time() - began
 
     return planned
+
+
+def _opened(ical: bytes, zone: ZoneInfo) -> tuple[Any, Any]:
+    """Return the query for a calendar's events, and the calendar."""
+    from icalendar import Calendar
+    from recurring_ical_events import of
+
+    calendar: Any = Calendar.from_ical(ical)
+    for event in calendar.walk("VEVENT"):
+        _moment(event.start, zone), _moment(event.end, zone)
+    return of(calendar), calendar
+
+
+def _of_day(events: Any, known: Mapping[str, str], zone: ZoneInfo, day: date) -> list[Slot]:
+    begins, ends = (_moment(each, zone) for each in (day, day + _DAY))
+    # One more day on either side, since the library compares times without a zone as if they had the other's zone.
+    slots = [_slot(event, known, zone) for event in events.between(begins - _DAY, ends + _DAY)]
+    found = [slot for slot in slots if slot and slot.begins < ends and slot.ends > begins]
+    if len(found) > _MOST_A_DAY:
+        raise RotaUnreadable(f"{len(found)} events on one day, and at most {_MOST_A_DAY} are compared")
+    return found
+
+
+def _culprit(calendar: Any, known: Mapping[str, str], zone: ZoneInfo, day: date) -> str:
+    """Return the name of the event that cannot be expanded by itself; empty if there is none."""
+    from icalendar import Calendar
+    from recurring_ical_events import of
+
+    series: dict[str, list[Any]] = defaultdict(list)
+    for event in calendar.walk("VEVENT"):
+        series[str(event.get("UID", ""))].append(event)
+    began = clock.thread_time()
+    for uid, events in series.items():
+        alone = Calendar()
+        if "X-WR-TIMEZONE" in calendar:
+            alone["X-WR-TIMEZONE"] = calendar["X-WR-TIMEZONE"]
+        for event in events:
+            alone.add_component(event)
+        try:
+            within_work(_SEARCH_S, lambda of_one=alone: _of_day(of(of_one), known, zone, day))  # type: ignore[misc]
+        except Exception:  # noqa: BLE001 - this is what is looked for
+            return f"the event “{one_line(str(events[0].get('SUMMARY', ''))) or one_line(uid)}”"
+        if clock.thread_time() - began > WORK_S:
+            break
+    return ""
 
 
 def _slot(event: Any, known: Mapping[str, str], zone: ZoneInfo) -> Slot | None:

@@ -10,7 +10,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import combinations
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -296,12 +295,23 @@ def gaps(rota: Rota, start: datetime, days: int = 7) -> tuple[Gap, ...]:
         if unknown := [name for name in slot.names if name not in rota.people]:
             text = f"{slot.shift or 'an event'} names people who are not in rota.people: {', '.join(unknown)}"
             found.append(_gap(rota, "unknown person", slot.begins, slot.ends, text))
-    for one, other in combinations(slots, 2):
+    for one, other in _overlapping(slots):
         begins, ends = max(one.begins, other.begins), min(one.ends, other.ends)
-        if begins < ends:
-            both = " and ".join(slot.shift or ", ".join(slot.names) for slot in (one, other))
-            found.append(_gap(rota, "overlap", begins, ends, f"{both} overlap; the first counts"))
+        both = " and ".join(slot.shift or ", ".join(slot.names) for slot in (one, other))
+        found.append(_gap(rota, "overlap", begins, ends, f"{both} overlap; the first counts"))
     return tuple(sorted(found, key=lambda gap: (gap.begins, gap.kind)))
+
+
+def _overlapping(slots: Sequence[Slot]) -> Iterator[tuple[Slot, Slot]]:
+    """Yield the pairs of slots that overlap, the one that counts first; only slots of the same time are compared."""
+    places = {slot: place for place, slot in enumerate(slots)}
+    lasting: list[Slot] = []
+    for slot in sorted(slots, key=lambda each: each.begins):
+        lasting = [each for each in lasting if each.ends > slot.begins]
+        for each in lasting:
+            one, other = sorted((each, slot), key=places.__getitem__)
+            yield one, other
+        lasting.append(slot)
 
 
 def unpublished_years(rota: Rota, start: datetime, days: int = 7) -> list[int]:

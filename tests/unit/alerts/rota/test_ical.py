@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import thread_time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -168,6 +169,65 @@ def test_overrides_apply_to_calendars_too() -> None:
 def test_an_event_without_a_valid_time_is_refused_at_once(event: str) -> None:
     with pytest.raises(RotaUnreadable, match="not a valid calendar"):
         rota_of(calendar(event))
+
+
+HEALTHY = MONDAY + "RRULE:FREQ=WEEKLY\nSUMMARY:值班B"
+HOUR = "DTSTART;TZID=Asia/Shanghai:20260101T090000\nDTEND;TZID=Asia/Shanghai:20260101T100000\n"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "DTSTART;VALUE=DATE:20261101\nDTEND;VALUE=DATE:45000901\n",
+        "DTSTART;VALUE=DATE:20261101\nDTEND;VALUE=DATE:45000901\nRRULE:FREQ=DAILY\n",
+        HOUR + "RRULE:FREQ=DAILY;INTERVAL=0\n",
+        HOUR + "RRULE:FREQ=YEARLY;INTERVAL=0\n",
+        HOUR + "RRULE:FREQ=SECONDLY\n",
+        HOUR + "RRULE:FREQ=MINUTELY;INTERVAL=5\n",
+        HOUR + "RRULE:FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30\n",
+        "DTSTART:19700101T000000\nDURATION:PT1M\nRRULE:FREQ=MINUTELY\n",
+        HOUR + "RRULE:FREQ=DAILY\nEXDATE;VALUE=DATE:00010101\nRDATE:99991231T235959\nDURATION:P9999999D\n",
+    ],
+)
+def test_an_event_that_cannot_be_expanded_is_named_in_time(event: str) -> None:
+    """And each later question has the same answer: the library holds a lock after such an error."""
+    settings = RotaSettings.model_validate({"people": PEOPLE, "ical": "rota.ics"})
+    began = thread_time()
+    with pytest.raises(RotaUnreadable, match=r"值班A|not a valid calendar") as refused:
+        gaps(
+            Rota.of(
+                settings,
+                SHANGHAI,
+                plan_of(calendar(HEALTHY, f"{event}SUMMARY:值班A"), settings.people, SHANGHAI, work_s=0.5),
+            ),
+            at("2026-11-23T09:00"),
+            7,
+        )
+    assert thread_time() - began < 5, "the time of this thread, whatever else the machine does"
+    assert "值班B" not in str(refused.value)
+
+
+def test_after_an_event_that_cannot_be_expanded_every_day_gives_the_same_error() -> None:
+    broken = "DTSTART;VALUE=DATE:20261101\nDTEND;VALUE=DATE:45000901\nRRULE:FREQ=DAILY\nSUMMARY:值班A"
+    rota = rota_of(calendar(HEALTHY, broken))
+    texts = set()
+    for day in ("2026-11-23T12:00", "2026-11-24T12:00", "2026-11-23T12:00"):
+        with pytest.raises(RotaUnreadable) as refused:
+            on_duty(rota, at(day))
+        texts.add(str(refused.value))
+    assert len(texts) == 1
+
+
+def test_a_year_of_a_busy_calendar_is_checked_in_time() -> None:
+    daily = [
+        f"DTSTART:20240101T{hour:02}0000\nDTEND:20240101T{hour:02}3000\nRRULE:FREQ=DAILY\nSUMMARY:值班A"
+        for hour in range(24)
+    ]
+    began = thread_time()
+    settings = RotaSettings.model_validate({"people": PEOPLE, "ical": "rota.ics"})
+    rota = Rota.of(settings, SHANGHAI, plan_of(calendar(*daily), settings.people, SHANGHAI, work_s=60))
+    assert len(gaps(rota, at("2026-11-23T00:00"), 60)) == 60 * 24
+    assert thread_time() - began < 30
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>login</html>", b"\xff\xfe", b"BEGIN:VCALENDAR"])
