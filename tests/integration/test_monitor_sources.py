@@ -274,6 +274,60 @@ def test_more_series_than_people_can_look_at_are_one_unknown(prometheus: Connect
     assert "more than 200 dimensions" in result.note
 
 
+PATHS = 'label_replace(vector({a}), "path", "/a", "", "") or label_replace(vector({b}), "path", "/b", "", "")'
+
+
+@pytest.mark.parametrize(
+    ("promql", "base_promql", "results"),
+    [
+        ("vector(0) / 0", "vector(0)", {"": ("unknown", "low_base", None)}),
+        ("vector(0) / 0", "vector(500)", {"": ("unknown", "no_value", None)}),
+        ("vector(0.5)", "2", {"": ("unknown", "low_base", 0.5)}),
+        ("vector(0.5)", "vector(100)", {"": ("error", "above", 0.5)}),
+        ("vector(0.5)", "vector(0) / 0", {"": ("unknown", "no_value", 0.5)}),
+        ("no_such_metric", "vector(3)", {"": ("unknown", "low_base", None)}),
+        ("no_such_metric", "vector(300)", {"": ("unknown", "no_value", None)}),
+        ("vector(0.5)", "no_such_metric", {"": ("unknown", "failed", None)}),
+        (
+            PATHS.format(a=0.5, b=0.5),
+            PATHS.format(a=99, b=100),
+            {"path=/a": ("unknown", "low_base", 0.5), "path=/b": ("error", "above", 0.5)},
+        ),
+        (
+            PATHS.format(a=0.5, b=0.5),
+            "vector(100)",
+            {"path=/a": ("error", "above", 0.5), "path=/b": ("error", "above", 0.5)},
+        ),
+        (
+            'label_replace(vector(0.5), "path", "/a", "", "")',
+            'label_replace(vector(500), "host", "h", "", "")',
+            {"": ("unknown", "failed", None)},
+        ),
+    ],
+)
+def test_a_base_of_its_own(
+    promql: str, base_promql: str, results: dict[str, tuple[Any, ...]], prometheus: Connection
+) -> None:
+    found = measured(
+        prometheus,
+        kind="rate",
+        source="prometheus",
+        promql=promql,
+        base_promql=base_promql,
+        min_base=100,
+        error_above=0.01,
+    )
+    values = {
+        each.dimension: (
+            each.status,
+            each.reason,
+            None if each.value is None or each.value != each.value else each.value,
+        )
+        for each in found
+    }
+    assert values == results, found
+
+
 def test_an_age_by_prometheus(prometheus: Connection) -> None:
     (result,) = measured(prometheus, kind="freshness", source="prometheus", promql="vector(time() - (time() - 301))")
     assert (result.status, result.value) == ("error", 301)

@@ -263,6 +263,7 @@ def test_a_quiet_night_is_unknown_and_not_false(client: Client, measure: Measure
         ("clickhouse", "SELECT now64(3, 'Asia/Shanghai') AS newest", "pass", "", ""),
         ("clickhouse", "SELECT now() AS newest, now() AS source_now", "pass", "", ""),
         ("postgres", "select 'NaN'::numeric as value", "unknown", "no_value", ""),
+        ("postgres", "select 0 as value, 'NaN'::numeric as base", "unknown", "no_value", ""),
         (
             "clickhouse",
             "SELECT count() AS value FROM numbers(1000000)\n"
@@ -302,6 +303,24 @@ def test_texts_that_no_store_can_keep_cost_no_monitor_its_result(
     assert max(len(result.dimension) for result in results) == 200
     assert store.latest(since=datetime.now(UTC) - timedelta(hours=1)) != []
     assert {key.monitor for key in store.states()} == {"hostile", "harmless"}
+
+
+@pytest.mark.parametrize("source", ["postgres", "clickhouse"])
+@pytest.mark.parametrize(
+    ("text", "facts", "reason", "words"),
+    [
+        ("select 400 as value", {"min_base": 5}, "failed", "min_base has no effect"),
+        ("select 400 as value, null as base", {"min_base": 5}, "low_base", ""),
+        ("select 400 as value", {"params": {"hours": 2}}, "failed", "does not use the parameter hours"),
+    ],
+)
+def test_a_setting_that_a_query_would_ignore(
+    source: str, text: str, facts: dict[str, Any], reason: str, words: str, measure: Measure, tmp_path: Path
+) -> None:
+    settings = with_monitor(kind="freshness", source=source, query=query(tmp_path, text), **facts)
+    result = measure(settings=settings)["m"]
+    assert (result.status, result.reason) == ("unknown", reason), result.note
+    assert words in result.note
 
 
 def test_a_source_with_another_clock_is_judged_by_it_and_the_difference_told(measure: Measure, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ SMALLEST: dict[str, Any] = {"snapshot": {"bucket": "b", "tables": [{"name": "pub
 MONITOR = {"name": "api", "kind": "rate", "source": "postgres", "query": "m.sql", "error_above": 0.01}
 HEARTBEAT = {"name": "agent", "kind": "heartbeat", "url": "https://agent.example.com/health"}
 KAFKA = {"name": "group", "kind": "freshness", "source": "kafka", "group": "g", "topics": ["t"]}
+PROMETHEUS = {"name": "p", "kind": "rate", "source": "prometheus", "promql": "up", "error_above": 0.01}
+SNAPSHOTS = {"name": "s", "kind": "freshness", "source": "snapshots"}
 SHIPPED = include_dir() / "config" / "mindguard.yaml"
 
 
@@ -92,6 +94,23 @@ def refusal(path: Path) -> str:
         ("monitors", [{**HEARTBEAT, "url": "https://"}], "monitors.0.heartbeat.url: Input should be a valid URL"),
         ("monitors", [{**HEARTBEAT, "url": "https://a:port/"}], "monitors.0.heartbeat.url: Input should be a valid"),
         ("monitors", [{**HEARTBEAT, "url": "ftp://a/"}], "monitors.0.heartbeat.url: URL scheme should be 'http'"),
+        ("monitors", [{**PROMETHEUS, "min_base": 5}], "Value error, min_base and base_promql need each other"),
+        ("monitors", [{**PROMETHEUS, "base_promql": "up"}], "Value error, min_base and base_promql need each other"),
+        ("monitors", [{**PROMETHEUS, "params": {"a": 1}}], "Value error, source prometheus does not use params"),
+        ("monitors", [{**PROMETHEUS, "error_above": 5.0}], "a share is never above 1: write 0.05 for 5 %"),
+        ("monitors", [{**MONITOR, "escalate_above": 1.0}], "a share is never above 1"),
+        ("monitors", [{**MONITOR, "base_promql": "up"}], "Value error, source postgres does not use base_promql"),
+        ("monitors", [{**HEARTBEAT, "connection": "c"}], "Value error, source http does not use connection"),
+        ("monitors", [{**HEARTBEAT, "params": {"a": 1}}], "Value error, source http does not use params"),
+        ("monitors", [{**KAFKA, "min_base": 1}], "Value error, source kafka does not use min_base"),
+        ("monitors", [{**KAFKA, "params": {"a": 1}}], "Value error, source kafka does not use params"),
+        ("monitors", [{**SNAPSHOTS, "min_base": 1}], "Value error, source snapshots does not use min_base"),
+        ("monitors", [{**SNAPSHOTS, "params": {"a": 1}}], "Value error, source snapshots does not use params"),
+        (
+            "monitors",
+            [{**SNAPSHOTS, "source": "prometheus", "promql": "up", "max_future_s": 5}],
+            "Value error, source prometheus does not use max_future_s",
+        ),
         ("monitors", [{**KAFKA, "topics": []}], "Value error, source kafka needs topics"),
         ("monitors", [{**KAFKA, "group": None}], "Value error, source kafka needs group"),
         ("timezone", "Asia/Peking", "timezone: Value error, 'Asia/Peking' is not a known time zone"),

@@ -172,6 +172,8 @@ def _value(monitor: Monitor, reading: Reading, now: datetime) -> tuple[float | N
     """Return the value and the reason why it cannot be judged by the thresholds; an empty reason if it can."""
     value, reason = _measured(monitor, reading, now)
     # This comes before every other reason: with too little traffic, an old or missing row means nothing.
+    if reading.base is not None and math.isnan(reading.base):
+        return value, "no_value"
     if reading.base is not None and reading.base < monitor.base:
         return value, "low_base"
     return value, reason

@@ -18,6 +18,15 @@ NEEDS = {
 }
 """The keys that say what to measure, for each source."""
 
+HONOURED = {
+    "params": ("clickhouse", "postgres"),
+    "connection": ("clickhouse", "postgres", "prometheus", "kafka", "snapshots"),
+    "base_promql": ("prometheus",),
+    "min_base": ("clickhouse", "postgres", "prometheus"),
+    "max_future_s": ("clickhouse", "postgres", "kafka", "snapshots"),
+}
+"""For each other key that not every source honours, the sources that do. Elsewhere it would have no effect."""
+
 Unit = Literal["s", "ratio", "count"]
 
 
@@ -36,6 +45,9 @@ class _Monitor(Section):
     connection: str | None = Field(None, description="connection id; default: the connection for this kind of source")
     query: str | None = Field(None, description="for clickhouse and postgres: SQL file, absolute or below `include`")
     promql: str | None = Field(None, description="for prometheus: expression")
+    base_promql: str | None = Field(
+        None, description="for prometheus: expression of the base that `min_base` is compared with"
+    )
     url: Annotated[str, AfterValidator(_address)] | None = Field(None, description="for http: http(s) address")
     group: str | None = Field(None, description="for kafka: consumer group")
     topics: tuple[str, ...] = Field((), strict=False, description="for kafka: the topics that the group reads")
@@ -85,6 +97,13 @@ class _Monitor(Section):
             given = bool(getattr(self, key))
             if given != (key in needed):
                 raise ValueError(f"source {self.source} {'needs' if key in needed else 'does not use'} {key}")
+        for key, sources in HONOURED.items():
+            field = type(self).model_fields.get(key)
+            default = field.get_default(call_default_factory=True) if field else None
+            if field and self.source not in sources and getattr(self, key) != default:
+                raise ValueError(f"source {self.source} does not use {key}")
+        if self.source == "prometheus" and bool(self.base) != bool(self.base_promql):
+            raise ValueError("min_base and base_promql need each other")
         return self
 
     @model_validator(mode="after")
@@ -170,6 +189,12 @@ class RateMonitor(_Above):
 
     kind: Literal["rate"]
     source: Literal["clickhouse", "postgres", "prometheus"]
+
+    @model_validator(mode="after")
+    def _shares(self) -> RateMonitor:
+        if any(level is not None and level >= 1 for level in (self.warn, self.error, self.escalate)):
+            raise ValueError("a share is never above 1: write 0.05 for 5 %")
+        return self
 
 
 class LatencyMonitor(_Above):

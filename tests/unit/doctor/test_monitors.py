@@ -19,7 +19,7 @@ SETTINGS = Settings.model_validate(
     {
         "snapshot": {"bucket": "b", "tables": [{"name": "public.t"}]},
         "monitors": [
-            {"name": "api", "kind": "rate", "source": "postgres", "query": "m.sql", "error_above": 1, "min_base": 1}
+            {"name": "api", "kind": "rate", "source": "postgres", "query": "m.sql", "error_above": 0.01, "min_base": 1}
         ],
     }
 )

@@ -268,7 +268,7 @@ def test_a_bad_endpoint_without_traffic_for_a_day_is_forgotten(script: dict[str,
     ],
 )
 def test_columns_are_checked_even_without_a_row(kind: str, columns: list[str], message: str) -> None:
-    more = {"deadline": {"at": "09:00"}, "freshness": {}}.get(kind, {"error_above": 1})
+    more = {"deadline": {"at": "09:00"}, "freshness": {}}.get(kind, {"error_above": 0.01})
     entry = {"name": "m", "kind": kind, "source": "postgres", "query": "m.sql", **more}
     asked = Settings.model_validate(
         {"snapshot": {"bucket": "b", "tables": [{"name": "public.t"}]}, "monitors": [entry]}

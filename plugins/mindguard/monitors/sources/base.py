@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -100,12 +100,24 @@ def table(monitor: Monitor, columns: Sequence[str], rows: Iterable[Sequence[Any]
         raise MeasurementFailed(f"the query returns the column {repeated[0]} twice", hint="name each column once")
     if not set(required) & set(columns):
         raise MeasurementFailed(f"the query does not return {' or '.join(required)}", hint="give its column that name")
+    if monitor.base and "base" not in columns:
+        raise MeasurementFailed("min_base has no effect, since the query does not return base", hint="return the base")
     checked: list[Row] = []
     for row in rows:
         checked.append({name: _value(name, value) for name, value in zip(columns, row, strict=True)})
         if len(checked) > MAX_ROWS:
             raise MeasurementFailed(f"the query returns more than {MAX_ROWS} rows", hint="return one or a few rows")
     return checked
+
+
+def require_used(params: Iterable[str], used: Callable[[str], bool]) -> None:
+    """Refuse parameters of the settings that would have no effect.
+
+    Raises:
+        MeasurementFailed: The query does not contain one of them.
+    """
+    if unused := [name for name in params if not used(name)]:
+        raise MeasurementFailed(f"the query does not use the parameter {unused[0]}", hint="correct `params`")
 
 
 def readings(rows: Iterable[Row]) -> list[Reading]:
@@ -136,7 +148,7 @@ def _value(name: str, value: Any) -> Any:
             return bytes(value).decode("utf-8", "replace")
         return "" if value is None else str(value)
     if value is None:
-        return None
+        return 0.0 if name == "base" else None  # the sum of no rows is NULL
     if name in _TIME_COLUMNS:
         if not isinstance(value, datetime) or value.tzinfo is None:
             message = f"{name} is not a time with a time zone: {value!r}"

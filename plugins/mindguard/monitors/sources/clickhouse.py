@@ -9,7 +9,15 @@ from typing import Any
 from mindguard.connections import Connection, clickhouse_client, setting_that_cuts
 from mindguard.errors import MindGuardError
 from mindguard.masking import mask_secrets
-from mindguard.monitors.sources.base import MeasurementFailed, Row, SourceTimeout, SourceUnreachable, query_text, table
+from mindguard.monitors.sources.base import (
+    MeasurementFailed,
+    Row,
+    SourceTimeout,
+    SourceUnreachable,
+    query_text,
+    require_used,
+    table,
+)
 from mindguard.settings.monitors import Monitor
 
 _TIMEOUTS = ("TIMEOUT_EXCEEDED", "code 159")
@@ -34,6 +42,7 @@ class ClickHouse:
         text = query_text(str(monitor.query))
         if cuts := setting_that_cuts(text):
             raise MeasurementFailed(f"the query's {cuts} makes its answer partial", hint="remove that setting")
+        require_used(monitor.params, lambda name: f"{{{name}:" in text)
         # Only parameters that the server binds: with any other, the client would take each % in the query as a
         # placeholder.
         bound = {name: value for name, value in {**monitor.params, **params}.items() if f"{{{name}:" in text}

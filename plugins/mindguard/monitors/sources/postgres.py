@@ -15,6 +15,7 @@ from mindguard.monitors.sources.base import (
     SourceTimeout,
     SourceUnreachable,
     query_text,
+    require_used,
     table,
 )
 from mindguard.settings.monitors import Monitor
@@ -41,6 +42,7 @@ class Postgres:
         import psycopg
 
         text = query_text(str(monitor.query))
+        require_used(monitor.params, lambda name: f"%({name})" in text)
         try:
             with self._connection.transaction():
                 postgres_session.limit_transaction(self._connection, monitor.timeout_s)

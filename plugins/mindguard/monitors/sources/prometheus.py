@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mindguard.connections import Connection, http_address
 from mindguard.monitors.sources.base import MeasurementFailed, PartialAnswer, Row, SourceTimeout, SourceUnreachable
 from mindguard.settings.monitors import Monitor
+
+_NO_SERIES = "the expression returns no series"
+_NO_SERIES_HINT = "check its names, or add `or vector(0)`"
 
 # Thanos and VictoriaMetrics answer with what they have if a store is away, unless they are asked not to. Prometheus
 # itself ignores both.
@@ -25,13 +29,23 @@ class Prometheus:
 
     def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Row]:
         """See MonitorSource. A series is a row; its labels are the dimension."""
+        ends = time.monotonic() + monitor.timeout_s
+        rows = self._asked(str(monitor.promql), monitor, ends)
+        if monitor.base_promql:
+            return _with_base(rows, self._asked(monitor.base_promql, monitor, ends))
+        if not rows:
+            raise MeasurementFailed(_NO_SERIES, hint=_NO_SERIES_HINT)
+        return rows
+
+    def _asked(self, promql: str, monitor: Monitor, ends: float) -> list[Row]:
         import httpx
 
+        remaining_s = max(0.01, ends - time.monotonic())
         try:
             answer = self._client.get(
                 "/api/v1/query",
-                params={**_WHOLE, "query": str(monitor.promql), "timeout": f"{round(monitor.timeout_s * 1000)}ms"},
-                timeout=monitor.timeout_s,
+                params={**_WHOLE, "query": promql, "timeout": f"{round(remaining_s * 1000)}ms"},
+                timeout=remaining_s,
             )
             if answer.status_code in (401, 403):
                 raise MeasurementFailed(f"Prometheus: HTTP {answer.status_code}", hint="check login and password")
@@ -53,6 +67,26 @@ class Prometheus:
         self._client.close()
 
 
+def _with_base(rows: Sequence[Row], bases: Sequence[Row]) -> list[Row]:
+    """Give each row the base with the same labels, or the only base if that has none.
+
+    A series without a base had no traffic, and so had a base without a series, if it is low.
+    """
+    if not bases:
+        raise MeasurementFailed(f"base_promql: {_NO_SERIES}", hint=_NO_SERIES_HINT)
+    values = {row.get("dimension", ""): row["value"] for row in rows}
+    found = {row.get("dimension", ""): row["value"] for row in bases}
+    if set(found) == {""}:
+        return [{"dimension": each, "value": values.get(each), "base": found[""]} for each in values or found]
+    if values and not set(values) & set(found):
+        raise MeasurementFailed(
+            "no series of base_promql has the labels of a series of promql", hint="group both by the same labels"
+        )
+    return [
+        {"dimension": each, "value": values.get(each), "base": found.get(each, 0.0)} for each in {**values, **found}
+    ]
+
+
 def _rows(data: Any) -> list[Row]:
     if data["resultType"] == "scalar":
         return [{"value": float(data["result"][1])}]
@@ -60,8 +94,6 @@ def _rows(data: Any) -> list[Row]:
         raise MeasurementFailed(
             f"the expression returns a {data['resultType']}", hint="make it return a vector or a scalar"
         )
-    if not data["result"]:
-        raise MeasurementFailed("the expression returns no series", hint="check its names, or add `or vector(0)`")
     return [
         {
             "dimension": ",".join(
