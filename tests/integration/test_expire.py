@@ -225,7 +225,7 @@ def test_a_held_snapshot_stays_until_it_is_released(database: str, store: Simula
     taken = [take(database, store, day) for day in range(7)]
     first = taken[0].manifest.snapshot_id
     assert hold(store, first, reason="asked for by the auditors", now=START) == first
-    with pytest.raises(MindGuardError, match="exists already"):
+    with pytest.raises(MindGuardError, match="is held already"):
         hold(store, first, reason="twice", now=START)
     held = expire(store, 6).decisions[0]
     assert (held.action, held.reason) == ("keep", "held: asked for by the auditors")

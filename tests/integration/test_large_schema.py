@@ -83,9 +83,9 @@ CATALOG = {
     "configurations": "select cfgname, maptokentype, mapseqno, mapdict::regdictionary::text from pg_ts_config_map "
     "join pg_ts_config as c on c.oid = mapcfg where c.oid > 16384",
     "inheritance": "select inhrelid::regclass::text, inhparent::regclass::text, inhseqno from pg_inherits",
-    "comments": "select o.type, o.identity, description from pg_description, pg_identify_object(classoid, objoid, "
-    "objsubid) as o where objoid > 16384 and o.type not in ('event trigger', 'publication', 'materialized view') "
-    "and o.identity <> 'public.mv.id'",
+    "comments": "select replace(o.type, 'materialized view', 'table'), o.identity, description from pg_description, "
+    "pg_identify_object(classoid, objoid, objsubid) as o where objoid > 16384 "
+    "and o.type not in ('event trigger', 'publication')",
     "views": "select schemaname, viewname, definition from pg_views where schemaname !~ '^pg_|^information_schema'",
     "schemas and extensions": "select nspname::text from pg_namespace union all select extname from pg_extension",
 }
