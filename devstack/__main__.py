@@ -86,6 +86,8 @@ def _exec(arguments: argparse.Namespace) -> int:
 
 
 def _up(arguments: argparse.Namespace) -> int:
+    if not arguments.no_airflow and "postgres" not in arguments.only:
+        raise StackError("Airflow needs postgres: add it to --only, or give --no-airflow as well")
     began = time.monotonic()
     with Stack(arguments.state, airflow=not arguments.no_airflow, parts=arguments.only) as stack:
         print(_table(process_table(stack.state)))

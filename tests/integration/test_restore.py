@@ -491,6 +491,7 @@ def test_a_swap_that_breaks_a_foreign_key_changes_nothing(library: str, books: M
         ("create domain good_book as book check (value is not null)", r"type public\.good_book has its row type"),
         ("create rule kept as on delete to book where old.id < 0 do instead nothing", "rule kept is on it"),
         ("alter table book enable row level security", "row-level security is on"),
+        ("alter table book force row level security", "row-level security is forced for its owner, although it is off"),
         ("create policy p on book", "policy p protects it"),
         ("create table more () inherits (book)", "in an inheritance tree"),
         ("alter table book add column extra int", "has other columns than in the snapshot"),

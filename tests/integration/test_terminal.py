@@ -215,6 +215,17 @@ def test_a_drill_of_nothing_says_that_there_is_nothing(environment: dict[str, st
         ]
 
 
+def test_parts_without_manifests_are_no_empty_store(environment: dict[str, str], store: Store) -> None:
+    assert mindguard(environment, "snapshot", "take").returncode == 0
+    for key in store.keys("snapshots/"):
+        store._client.delete_object(Bucket=store.bucket, Key=key)
+    for arguments in (("list",), ("list", "--json"), ("drill", "latest"), ("show", "latest")):
+        ended = mindguard(environment, "snapshot", *arguments)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert "lists no snapshot under" in ended.stderr
+        assert "its answer is doubtful" in ended.stderr
+
+
 def test_the_module_is_the_command(environment: dict[str, str]) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "mindguard", "snapshot", "--help"],

@@ -42,7 +42,11 @@ from (
     from pg_policy as p
     where p.polrelid = {oid}
     union
-    select 'row-level security is on'
+    select
+        case
+            when c.relrowsecurity then 'row-level security is on'
+            else 'row-level security is forced for its owner, although it is off'
+        end
     from pg_class as c
     where c.oid = {oid} and (c.relrowsecurity or c.relforcerowsecurity)
     union

@@ -70,7 +70,7 @@ def take(*, verbose: Verbose = False, as_json: AsJson = False) -> None:
 @app.command("list")
 def list_(*, as_json: AsJson = False) -> None:
     """List all snapshots, oldest first. The exit status is 1 if one cannot be read."""
-    from mindguard.snapshots.storage.catalog import id_of, list_snapshots
+    from mindguard.snapshots.storage.catalog import id_of, list_snapshots, refuse_lost_listing
 
     settings, store = settings_and_store()
     unreadable: list[dict[str, Any]] = []
@@ -92,6 +92,8 @@ def list_(*, as_json: AsJson = False) -> None:
         }
         for each in list_snapshots(store, unreadable=note_unreadable)
     ]
+    if not readable and not unreadable:
+        refuse_lost_listing(store)
     listed = sorted([*readable, *unreadable], key=lambda each: str(each["snapshot_id"]))
     if as_json:
         print_json(listed)

@@ -77,6 +77,13 @@ class PlannedTable:
         """The model of the new table: the live table, or the manifest if it is missing or has other columns."""
         return "live" if self.live and self.live.same_columns else "manifest"
 
+    @property
+    def uncompared(self) -> str:
+        """Why a restored table is not compared with the live one, if it is not."""
+        if not self.live:
+            return "there is no live table"
+        return "the comparison failed" if self.live.same_columns else "the live table has other columns"
+
     def __str__(self) -> str:
         rows = sum(part.rows for part in self.parts)
         return (
@@ -289,8 +296,9 @@ def restore(
                 for each in plan.tables:
                     notes += _finish(connection, manifest, plan, each, path)
             differences = {each.table.name: _compared(connection, plan, each, notes) for each in plan.tables}
+            uncompared = {each.table.name: each.uncompared for each in plan.tables}
             for name, difference in differences.items():
-                progress(f"{name}: {difference or 'not compared with a live table'}")
+                progress(f"{name}: {difference or f'not compared, because {uncompared[name]}'}")
             kept = {}
             with connection.transaction():
                 with target.without_event_triggers(connection), target.under_path(connection, path):

@@ -11,7 +11,7 @@ from mindguard.snapshots.storage.encryption import KeyMissing, Unreadable
 from mindguard.snapshots.storage.layout import MANIFEST, is_snapshot_id, time_in
 from mindguard.snapshots.storage.manifest import Manifest, ManifestInvalid
 from mindguard.snapshots.storage.proof import Proof, read_proof
-from mindguard.snapshots.storage.s3_errors import ObjectMissing
+from mindguard.snapshots.storage.s3_errors import ObjectMissing, StoreError
 from mindguard.snapshots.storage.store import Listed, Store, in_parallel
 
 _THREADS = 8
@@ -78,9 +78,10 @@ def find_snapshot(store: Store, snapshot_id: str, *, quarantined: bool = True) -
     found = read_manifest(store, find_key(store, snapshot_id))
     store.encryption.require(found.keys, f"snapshot {found.snapshot_id}")
     if found.quarantined_for and not quarantined:
+        others = "choose `latest`, the newest good one, or " if newest_snapshot(store, good=True) else ""
         raise SnapshotQuarantined(
             f"snapshot {found.snapshot_id} is quarantined: {first_few(found.quarantined_for, separator='; ')}",
-            hint="choose `latest`, the newest good one, or accept it as it is (--quarantined, or the form's switch)",
+            hint=f"{others}accept it as it is (--quarantined, or the form's switch)",
         )
     return found
 
@@ -94,6 +95,7 @@ def find_key(store: Store, snapshot_id: str) -> str:
     """
     keys = manifest_keys(store)
     if snapshot_id == "latest" and not keys:
+        refuse_lost_listing(store)
         raise SnapshotMissing(
             f"there is no snapshot under s3://{store.bucket}/{store.prefix}",
             hint="take one (mindguard snapshot take), or correct snapshot.bucket and snapshot.prefix",
@@ -110,11 +112,26 @@ def find_key(store: Store, snapshot_id: str) -> str:
     if not matching and is_snapshot_id(snapshot_id):
         matching = _looked_up(store, snapshot_id)
     if not matching:
+        if not keys:
+            refuse_lost_listing(store)
         raise SnapshotMissing(
             f"there is no snapshot {snapshot_id} under s3://{store.bucket}/{store.prefix}",
             hint="`mindguard snapshot list` shows all",
         )
     return matching[0]
+
+
+def refuse_lost_listing(store: Store) -> None:
+    """Refuse to say that there are no snapshots while parts remain: a store that leaves out one may leave out all.
+
+    Raises:
+        StoreError: there are parts.
+    """
+    if key := store.first_key("parts/"):
+        raise StoreError(
+            f"the store lists no snapshot under s3://{store.bucket}/{store.prefix}, but parts such as {key}",
+            hint="its answer is doubtful, unless the first snapshot was interrupted: ask again, or look in the store",
+        )
 
 
 def _looked_up(store: Store, snapshot_id: str) -> list[str]:

@@ -514,10 +514,16 @@ class Store:
         """Return every key under the prefix that continues with `below`."""
         return [each.key for each in self.listing(below)]
 
-    def _list_one(self) -> Any:
+    def first_key(self, below: str) -> str | None:
+        """Return the first key under the prefix that continues with `below`, or None; only one is listed."""
+        found = self._list_one(below).get("Contents") or [{"Key": None}]
+        key: str | None = found[0]["Key"]
+        return key
+
+    def _list_one(self, below: str = "") -> Any:
         """Return the answer to the smallest listing, of at most one key."""
         doing = f"list s3://{self.bucket}/{self.prefix}"
-        answer = self._asked(doing, self._client.list_objects_v2, Prefix=f"{self.prefix}/", MaxKeys=1)
+        answer = self._asked(doing, self._client.list_objects_v2, Prefix=f"{self.prefix}/{below}", MaxKeys=1)
         with self._explained(doing):
             self._require_listing(answer)
         return answer
