@@ -182,7 +182,7 @@ def test_a_session_that_waits_for_the_snapshot_ends_it_and_reads_go_on(database:
         ):
             snapshot(database, store, *TABLES, progress=progress, lock_timeout_s=1)
     assert store.manifest_keys() == []
-    wait_until(lambda: not own_sessions(database), 30, "a session of the snapshot is left")
+    wait_until(lambda: not sessions(database), 30, "a session of the snapshot is left")
 
 
 def test_a_session_that_waits_for_whoever_waits_for_the_snapshot_ends_it(database: str, store: Store) -> None:
