@@ -112,7 +112,7 @@ def find_key(store: Store, snapshot_id: str) -> str:
     if not matching and is_snapshot_id(snapshot_id):
         matching = _looked_up(store, snapshot_id)
     if not matching:
-        if not keys:
+        if not keys and not is_snapshot_id(snapshot_id):  # that one was asked for without a listing
             refuse_lost_listing(store)
         raise SnapshotMissing(
             f"there is no snapshot {snapshot_id} under s3://{store.bucket}/{store.prefix}",
