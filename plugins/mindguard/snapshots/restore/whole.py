@@ -115,11 +115,11 @@ def rebuild(
         target.refuse_unwritable(connection)
     with _marked(conninfo, manifest, progress):
         rebuilt = rebuild_unmarked(manifest, store, conninfo, connections=connections, progress=progress)
-    with target.connect(conninfo) as connection:
-        note = target.other_path(connection, manifest)
-    if note:
-        progress(note)
-    return replace(rebuilt, notes=(note,) if note else ())
+    with suppress(MindGuardError), target.connect(conninfo) as connection:  # the restore is complete without it
+        if note := target.other_path(connection, manifest):
+            progress(note)
+            return replace(rebuilt, notes=(note,))
+    return rebuilt
 
 
 @contextmanager
