@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import ssl
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -17,12 +20,17 @@ if TYPE_CHECKING:
 TIMEOUT_S = 3.0
 _LARGEST = 5_000_000  # bytes
 _LOOK_S = 0.5
+_DEEPEST = 10
 
 Fetched = TypeVar("Fetched")
 
 
 class FetchFailed(MindGuardError):
     """Something could not be fetched, or not in time."""
+
+
+class AnswerTooLarge(FetchFailed):
+    """The answer is larger than anybody needs."""
 
 
 class Abandoned(MindGuardError):
@@ -77,15 +85,43 @@ def read(answer: httpx.Response, *, most: int = _LARGEST) -> bytes:
         most: the largest number of bytes.
 
     Raises:
-        FetchFailed: it is larger.
+        AnswerTooLarge: it is larger.
         httpx.HTTPError: the connection broke.
     """
     content = b""
     for piece in answer.iter_bytes():
         content += piece
         if len(content) > most:
-            raise FetchFailed(f"the answer is larger than {most / 1e6:g} MB")
+            raise AnswerTooLarge(f"the answer is larger than {most / 1e6:g} MB")
     return content
+
+
+def in_words(error: Exception) -> str:
+    """Return why a call failed, in words that name no address.
+
+    Args:
+        error: an error of `httpx`.
+    """
+    import httpx
+
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) and len(causes) < _DEEPEST:
+        causes.append(cause)
+    for kind, words in (
+        (httpx.TimeoutException, "no answer in time"),
+        (httpx.InvalidURL, "the address is not valid"),
+        (httpx.UnsupportedProtocol, "the address does not begin with http:// or https://"),
+        (socket.gaierror, "its host name is not known"),
+        (ConnectionRefusedError, "the connection is refused: nothing listens there"),
+        (ConnectionResetError, "the connection was reset"),
+        (ssl.SSLCertVerificationError, "its certificate is not trusted"),
+        (ssl.SSLError, "there is no TLS connection to it"),
+        (httpx.RemoteProtocolError, "it does not speak HTTP, or closed the connection"),
+        (json.JSONDecodeError, "its answer is not JSON"),
+    ):
+        if any(isinstance(each, kind) for each in causes):
+            return words
+    return type(error).__name__
 
 
 def download(url: str, *, timeout_s: float = TIMEOUT_S) -> bytes:
@@ -112,4 +148,4 @@ def download(url: str, *, timeout_s: float = TIMEOUT_S) -> bytes:
     except httpx.HTTPStatusError as error:
         raise FetchFailed(f"{host}: HTTP {error.response.status_code}", hint="open it in a browser") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise FetchFailed(f"{host}: {type(error).__name__}", hint="open it in a browser") from None
+        raise FetchFailed(f"{host}: {in_words(error)}", hint="open it in a browser") from None

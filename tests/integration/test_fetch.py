@@ -91,3 +91,25 @@ def test_a_question_to_airflow_ends_in_time(dripping: Server, monkeypatch: pytes
     monkeypatch.setattr(rest_api, "_CALL_S", 0.3)
     with pytest.raises(AirflowUnreachable, match=r"no answer within 0\.3 s"), AirflowRest(dripping.url, "u", "p"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.0.1:9/", "the connection is refused"),
+        ("http://no-such-host.invalid/", "its host name is not known"),
+        ("ftp://127.0.0.1/", "the address does not begin with http"),
+        ("http://127.0.0.1:x/", "the address is not valid"),
+    ],
+)
+def test_why_a_call_failed_is_said_in_words(url: str, words: str) -> None:
+    with pytest.raises(FetchFailed, match=words):
+        download(url, timeout_s=10)
+
+
+def test_a_server_without_http_or_tls_is_named_as_one() -> None:
+    with closing(Server(b"220 mail ready\r\n\r\n", pause_s=0)) as server:
+        with pytest.raises(FetchFailed, match="it does not speak HTTP"):
+            download(server.url, timeout_s=5)
+        with pytest.raises(FetchFailed, match="there is no TLS connection to it"):
+            download(server.url.replace("http:", "https:"), timeout_s=5)

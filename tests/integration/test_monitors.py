@@ -396,7 +396,7 @@ FINE = "select now() as newest, now() as source_now"
             None,
             {"source": "http", "kind": "heartbeat", "query": None, "url": "http://127.0.0.1:9/up"},
             "warn",
-            "ConnectError – correct `url` or `expect`, unless it really is down",
+            "the connection is refused: nothing listens there – correct `url` or `expect`, unless it really is down",
         ),
     ],
 )
@@ -429,13 +429,27 @@ def test_a_monitor_is_some_settings_and_one_file_and_doctor_says_in_a_line_what_
     assert "\n" not in line
 
 
+PAGES = {
+    "/up": ("text/plain", b"operational"),
+    "/gbk": ("text/html; charset=gbk", "正常".encode("gbk")),
+    "/meta": ("text/html", '<meta charset="gb18030"><p>正常'.encode("gb18030")),
+    "/utf-16": ("text/plain", "正常".encode("utf-16")),
+    "/json": ("application/json", json.dumps({"status": "正常"}).encode()),
+    "/odd": ("text/plain; charset=no-such-code", "正常".encode()),
+    "/large": ("text/plain", b"x" * 1_500_000 + "正常".encode()),
+    "/other": ("text/html; charset=gbk", "维护".encode("gbk")),
+}
+
+
 class Answers(BaseHTTPRequestHandler):
     """Some addresses of a dependency."""
 
     def do_GET(self) -> None:
         self.send_response(503 if self.path == "/down" else 200)
+        kind, body = PAGES.get(self.path, ("text/plain", b"maintenance"))
+        self.send_header("Content-Type", kind)
         self.end_headers()
-        self.wfile.write(b"operational" if self.path == "/up" else b"maintenance")
+        self.wfile.write(body)
 
     def log_message(self, *arguments: Any) -> None:
         pass
@@ -465,9 +479,24 @@ def test_a_heartbeat(path: str, status: str, note: str, dependency: str) -> None
     assert (result.status, result.note) == (status, note)
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "note"),
+    [
+        *((path, "pass", "") for path in ("/gbk", "/meta", "/utf-16", "/json", "/odd")),
+        ("/other", "error", "the answer does not contain '正常'"),
+        ("/large", "unknown", "the answer is larger than 1 MB, and '正常' is not in this part"),
+    ],
+)
+def test_a_heartbeat_is_read_as_it_says(path: str, status: str, note: str, dependency: str) -> None:
+    settings = with_monitor(kind="heartbeat", url=dependency + path, expect="正常")
+    (result,) = run_monitors(settings, from_environment, now=datetime.now(UTC), memory=None)
+    assert (result.status, result.note.partition(" – ")[0]) == (status, note)
+
+
 def test_a_dependency_without_listener_is_down() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         settings = with_monitor(kind="heartbeat", url=f"http://127.0.0.1:{free.getsockname()[1]}/key=secret")
         (result,) = run_monitors(settings, from_environment, now=datetime.now(UTC), memory=None)
-    assert (result.status, result.reason, result.note) == ("error", "down", "ConnectError")
+    assert (result.status, result.reason) == ("error", "down")
+    assert result.note == "the connection is refused: nothing listens there"

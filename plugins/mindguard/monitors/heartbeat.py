@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from mindguard.fetch import FetchFailed, within
+from mindguard.fetch import FetchFailed, in_words, within
 from mindguard.settings import Settings
 
 _TIMEOUT_S = 5.0
@@ -36,4 +36,4 @@ def beat(settings: Settings, dag: str) -> None:
             log.warning("watch.heartbeat_url answered HTTP %s", error.response.status_code)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # With most services the address is a credential, so it is not logged.
-            log.warning("cannot call watch.heartbeat_url: %s", type(error).__name__)
+            log.warning("cannot call watch.heartbeat_url: %s", in_words(error))

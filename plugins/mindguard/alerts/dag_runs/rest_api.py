@@ -14,7 +14,7 @@ from mindguard.alerts.dag_runs.outcomes import EndedRun, EndedTask
 from mindguard.alerts.severity import Severity
 from mindguard.connections import Connection, http_address
 from mindguard.errors import MindGuardError
-from mindguard.fetch import FetchFailed, within
+from mindguard.fetch import FetchFailed, in_words, within
 
 if TYPE_CHECKING:
     import httpx
@@ -181,7 +181,7 @@ class AirflowRest:
         try:
             answer = within(_CALL_S, lambda: self._client.request(method, path, **arguments))
         except (FetchFailed, httpx.HTTPError) as error:
-            reason = str(error) if isinstance(error, FetchFailed) else type(error).__name__
+            reason = str(error) if isinstance(error, FetchFailed) else in_words(error)
             raise AirflowUnreachable(
                 f"Airflow's API at {self._url} gave no answer to {path}: {reason}",
                 hint="check the host and port of `connections.airflow`, and that the API server runs",

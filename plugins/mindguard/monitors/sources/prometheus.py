@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mindguard.connections import Connection, http_address
+from mindguard.fetch import AnswerTooLarge, FetchFailed, in_words, read, within
 from mindguard.monitors.sources.base import MeasurementFailed, PartialAnswer, Row, SourceTimeout, SourceUnreachable
 from mindguard.settings.monitors import Monitor
 
@@ -42,25 +44,36 @@ class Prometheus:
 
         remaining_s = max(0.01, ends - time.monotonic())
         try:
-            answer = self._client.get(
-                "/api/v1/query",
-                params={**_WHOLE, "query": promql, "timeout": f"{round(remaining_s * 1000)}ms"},
-                timeout=remaining_s,
-            )
-            if answer.status_code in (401, 403):
-                raise MeasurementFailed(f"Prometheus: HTTP {answer.status_code}", hint="check login and password")
-            content = answer.json()
+            status, body = within(remaining_s, lambda: self._get(promql, remaining_s))
+            if status in (401, 403):
+                raise MeasurementFailed(f"Prometheus: HTTP {status}", hint="check login and password")
+            if status >= 500 and not body.startswith(b"{"):  # a proxy says so
+                raise MeasurementFailed(
+                    f"Prometheus: HTTP {status}", hint="see its log, or that of the proxy before it"
+                )
+            content = json.loads(body)
             if content["status"] != "success":
                 raise MeasurementFailed(f"Prometheus: {content['errorType']}: {content['error']}"[:300])
             if left_out := content.get("warnings") or (["isPartial"] if content.get("isPartial") else []):
                 raise PartialAnswer("; ".join(map(str, left_out)))
             return _rows(content["data"])
         except httpx.ConnectError as error:
-            raise SourceUnreachable(f"Prometheus: {type(error).__name__}") from None
-        except httpx.TimeoutException:
+            raise SourceUnreachable(f"Prometheus: {in_words(error)}") from None
+        except AnswerTooLarge as error:
+            raise MeasurementFailed(f"Prometheus: {error}", hint="make the expression return fewer series") from None
+        except (httpx.TimeoutException, FetchFailed):
             raise SourceTimeout(f"no answer within {monitor.timeout_s:g} s") from None
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            raise MeasurementFailed(f"not an answer of Prometheus: {type(error).__name__}") from None
+        except httpx.HTTPError as error:
+            raise MeasurementFailed(f"Prometheus: {in_words(error)}") from None
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            raise MeasurementFailed(
+                "not an answer of Prometheus", hint="check host and port of the connection"
+            ) from None
+
+    def _get(self, promql: str, timeout_s: float) -> tuple[int, bytes]:
+        asked = {**_WHOLE, "query": promql, "timeout": f"{round(timeout_s * 1000)}ms"}
+        with self._client.stream("GET", "/api/v1/query", params=asked, timeout=timeout_s) as answer:
+            return answer.status_code, read(answer)
 
     def close(self) -> None:
         """See MonitorSource."""
