@@ -94,8 +94,9 @@ def find_key(store: Store, snapshot_id: str) -> str:
         ManifestInvalid, Unreadable: `latest` was asked for, and a newer manifest does not say whether it is good.
     """
     keys = manifest_keys(store)
-    if snapshot_id == "latest" and not keys:
+    if not keys and not is_snapshot_id(snapshot_id):  # a whole id is looked up without a listing
         refuse_lost_listing(store)
+    if snapshot_id == "latest" and not keys:
         raise SnapshotMissing(
             f"there is no snapshot under s3://{store.bucket}/{store.prefix}",
             hint="take one (mindguard snapshot take), or correct snapshot.bucket and snapshot.prefix",
@@ -112,8 +113,6 @@ def find_key(store: Store, snapshot_id: str) -> str:
     if not matching and is_snapshot_id(snapshot_id):
         matching = _looked_up(store, snapshot_id)
     if not matching:
-        if not keys and not is_snapshot_id(snapshot_id):  # that one was asked for without a listing
-            refuse_lost_listing(store)
         raise SnapshotMissing(
             f"there is no snapshot {snapshot_id} under s3://{store.bucket}/{store.prefix}",
             hint="`mindguard snapshot list` shows all",
