@@ -84,6 +84,7 @@ class Keeper(threading.Thread):
                 self._after_death(line)
 
     def _start_once(self) -> None:
+        self._pause(0)  # a stop does not wait for a thread that had not begun, so such a thread must do nothing
         self._set("waiting")
         while not self._may_start():
             self._pause(0.05)

@@ -242,6 +242,18 @@ def test_interrupt_at_any_moment_stops_everything(folder: Path, delay_s: float) 
     assert processes_in(folder) == []
 
 
+def test_a_stop_that_comes_before_a_thread_has_begun_starts_nothing(folder: Path) -> None:
+    """A stop joins only threads that have begun; one that begins later must see the stop before it does anything."""
+    stack = Stack(folder, airflow=False, parts=("postgres",))
+    with stack:
+        keeper = stack._keeper(stack.postgres)
+    shutil.rmtree(stack.postgres.folder)
+    keeper.start()
+    keeper.join()
+    assert not stack.postgres.folder.exists()
+    assert processes_in(folder) == []
+
+
 def test_nothing_survives_a_killed_supervisor(folder: Path) -> None:
     supervisor = start_up(folder)
     wait_ready(supervisor)
