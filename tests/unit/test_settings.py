@@ -102,6 +102,7 @@ def refusal(path: Path) -> str:
         ("monitors", [{**MONITOR, "base_promql": "up"}], "Value error, source postgres does not use base_promql"),
         ("monitors", [{**HEARTBEAT, "connection": "c"}], "Value error, source http does not use connection"),
         ("monitors", [{**HEARTBEAT, "params": {"a": 1}}], "Value error, source http does not use params"),
+        ("monitors", [{**MONITOR, "min_base": 0.5}], "Value error, min_base of a rate is a number of events: with"),
         ("monitors", [{**KAFKA, "min_base": 1}], "Value error, source kafka does not use min_base"),
         ("monitors", [{**KAFKA, "params": {"a": 1}}], "Value error, source kafka does not use params"),
         ("monitors", [{**SNAPSHOTS, "min_base": 1}], "Value error, source snapshots does not use min_base"),

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,8 +29,12 @@ _DAY_HELP = "The day to judge. Default: yesterday."
 
 @app.command()
 def lint(*, as_json: AsJson = False) -> None:
-    """Check every file in expectations/ as Great Expectations will read it. Needs no connection."""
+    """Check every file in expectations/ as Great Expectations will read it. Needs no connection.
+
+    A warning does not change the exit status.
+    """
     from mindguard.settings import load_settings
+    from mindguard.volume.shares import shares_without_base
     from mindguard.volume.suites import Suite, SuiteUnsound, build, read_suite, suite_files, suites_dir
 
     suites: list[Suite] = []
@@ -42,10 +47,18 @@ def lint(*, as_json: AsJson = False) -> None:
             wrong.append(str(error))
         else:
             suites.append(suite)
+    warnings = {each.name: list(shares_without_base(each)) for each in suites}
     if as_json:
-        print_json([{"suite": each.name, "expectations": len(each.expectations)} for each in suites])
+        print_json(
+            [
+                {"suite": each.name, "expectations": len(each.expectations), "warnings": warnings[each.name]}
+                for each in suites
+            ]
+        )
     else:
         print_table(("suite", "expectations"), [(each.name, str(len(each.expectations))) for each in suites])
+        for line in chain.from_iterable(warnings.values()):
+            typer.echo(f"warning: {line}", err=True)
     if wrong:
         raise SuiteUnsound("; ".join(wrong))
 

@@ -11,17 +11,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from mindguard.settings.monitors import FreshnessMonitor, Monitor
+from mindguard.settings.monitors import FreshnessMonitor, Monitor, RateMonitor
 
 Level = Literal["pass", "warn", "error"]
 Status = Literal["pass", "warn", "error", "unknown"]
+_LEVELS = ("pass", "warn", "error")
 Reason = Literal[
     "",
     "above",  # above a threshold
     "empty",  # nothing was loaded as far back as the query looks: later than any threshold
     "down",  # a dependency does not answer
     "holding",  # above or below a threshold, but not long enough to change the status
-    "low_base",  # too little traffic to judge
+    "low_base",  # too little traffic to judge, or too little to tell from chance
     "no_value",  # the query returned NULL, NaN or infinity
     "negative",  # below zero, which no age or share can be
     "future",  # the newest row lies in the future, so its age would hide a stall
@@ -47,7 +48,8 @@ class Reading:
         dimension: the subject of the row, for instance an endpoint; empty if there is only one row.
         value: in the monitor's unit; None if there is no value.
         newest: when the newest row was loaded, aware. The value is then its age by the source's own clock.
-        base: the denominator, or the usual traffic at this time of day. None: not known, so it is never too low.
+        base: the denominator, a number of events, or the usual traffic at this time of day. None: not known, so it is
+            never too low.
         source_now: the present time by the source's clock, aware.
         upstream_newest: the time of the newest row upstream, aware. It distinguishes a silent source from a late
             pipeline.
@@ -99,7 +101,7 @@ class Verdict:
         value: the value that was judged; None if there is none.
         reason: the reason why the status differs from what the thresholds alone would give.
         cause: the reason why a value is late, if it is known.
-        escalated: whether it is an error with a value above the monitor's `escalate`.
+        escalated: whether it is an error with a value, or of a share the least one, above the monitor's `escalate`.
         skew_s: seconds by which the source's clock is ahead of this machine's, if more than tolerated.
         note: a remark for people.
         state: the state to remember for the next run.
@@ -126,8 +128,14 @@ def judge(monitor: Monitor, reading: Reading, state: State, *, now: datetime) ->
     """
     skew_s = _skew(reading, now)
     value, reason = _value(monitor, reading, now)
+    least = _least(monitor, reading, value)
+    raw = _raw(monitor, value, reason)
+    if not reason and least != value:
+        shown = _shown(monitor, raw, least, state.level)
+        # A few events can lie above a threshold by chance: they begin no level, and end none either.
+        reason = "low_base" if shown == "pass" != raw else ""
+        raw = shown
     if reason in ("", "empty", "down"):
-        raw = _raw(monitor, value, reason)
         gap = state.measured_at is not None and now - state.measured_at > CHECKER_LATE
         after = _advance(monitor, raw, _without_holds(state) if gap else state, now=now)
         holding = after.level != raw
@@ -136,7 +144,7 @@ def judge(monitor: Monitor, reading: Reading, state: State, *, now: datetime) ->
             value=value,
             reason="holding" if holding else reason or ("above" if raw != "pass" else ""),
             cause="checker_late" if gap else _cause(monitor, reading, raw),
-            escalated=_escalated(monitor, value, after.level),
+            escalated=_escalated(monitor, least, after.level),
             skew_s=skew_s,
             note=reading.note,
             state=after,
@@ -199,6 +207,32 @@ def _raw(monitor: Monitor, value: float | None, reason: Reason) -> Level:
     if reason in ("empty", "down") or value is None or value > monitor.error:
         return "error"
     return "warn" if monitor.warn is not None and value > monitor.warn else "pass"
+
+
+def _least(monitor: Monitor, reading: Reading, value: float | None) -> float | None:
+    """Return the value; of a share whose base is known, the lower bound of what it may be."""
+    if value is None or not isinstance(monitor, RateMonitor) or not reading.base or not 0 <= value <= 1:
+        return value
+    return share_at_least(value * reading.base, reading.base)
+
+
+def _shown(monitor: Monitor, raw: Level, least: float | None, present: Level) -> Level:
+    """Return the level of a share: it begins by the lower bound, and lasts while the share is above a threshold."""
+    return max(_raw(monitor, least, ""), min(raw, present, key=_LEVELS.index), key=_LEVELS.index)
+
+
+def share_at_least(k: float, n: float) -> float:
+    """Return the lower bound of the share that k of n events show, at most k / n.
+
+    It is that of the Wilson score interval with a correction for continuity, one-sided with a confidence of 99 percent.
+    From R. G. Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17 (1998),
+    857-872, method 4.
+    """
+    if k <= 0:
+        return 0.0
+    z = 2.3263
+    spread = z**2 - 2 - 1 / n + 4 * k * (n - k + 1) / n
+    return max(0.0, (2 * k + z**2 - 1 - z * math.sqrt(max(0.0, spread))) / (2 * (n + z**2)))
 
 
 def _without_holds(state: State) -> State:

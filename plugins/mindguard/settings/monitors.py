@@ -183,7 +183,7 @@ class _Above(_Monitor):
 
 
 class RateMonitor(_Above):
-    """A share: 0.01 is 1 %."""
+    """A share of a number of events: 0.01 is 1 %. With a base, a level begins once chance alone does not explain it."""
 
     unit: ClassVar[Unit] = "ratio"
 
@@ -194,6 +194,8 @@ class RateMonitor(_Above):
     def _shares(self) -> RateMonitor:
         if any(level is not None and level >= 1 for level in (self.warn, self.error, self.escalate)):
             raise ValueError("a share is never above 1: write 0.05 for 5 %")
+        if 0 < self.min_base < 1:
+            raise ValueError("min_base of a rate is a number of events: with Prometheus, use increase(), not rate()")
         return self
 
 

@@ -18,8 +18,22 @@ RUN = CliRunner()
 
 def test_lint_lists_what_great_expectations_will_check() -> None:
     done = RUN.invoke(app, ["suites", "lint", "--json"], catch_exceptions=False)
-    found = {each["suite"]: each["expectations"] for each in json.loads(done.stdout)}
-    assert found["event_volume"] == 3
+    found = {each["suite"]: each for each in json.loads(done.stdout)}
+    assert found["event_volume"]["expectations"] == 3
+    assert [line for each in found.values() for line in each["warnings"]] == []
+    assert done.stderr == ""
+
+
+def test_lint_warns_of_a_share_of_any_number_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own.yaml").write_text(
+        "name: own\nmeta: {frame: funnels}\nexpectations:\n"
+        "- {type: expect_column_values_to_be_between, severity: info, kwargs: {column: error_rate, max_value: 0.1}}\n",
+        "utf-8",
+    )
+    monkeypatch.setattr("mindguard.volume.suites.suites_dir", lambda settings: tmp_path)
+    done = RUN.invoke(app, ["suites", "lint"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert done.stderr.startswith("warning: own: expectations.0: `error_rate` is a share of any number of rows")
 
 
 def test_a_new_key_event_is_one_more_line_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

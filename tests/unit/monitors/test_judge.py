@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from mindguard.monitors.judge import Reading, State, Verdict, judge, unknown
+from mindguard.monitors.judge import Reading, State, Verdict, judge, share_at_least, unknown
 from mindguard.settings.monitors import Monitor
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
@@ -97,6 +97,43 @@ def test_a_quiet_night_hides_neither_an_old_row_nor_a_missing_one_behind_an_alar
     for reading in (old(9000, base=2), Reading(base=0)):
         verdict = judge(monitor(min_base=50), reading, State(), now=NOW)
         assert (verdict.status, verdict.reason) == ("unknown", "low_base")
+
+
+@pytest.mark.parametrize(
+    ("failed", "base", "status"),
+    [
+        (0, 100, "pass"),
+        (1, 100, "pass"),  # not above 1 %
+        (2, 100, "unknown"),  # 2 %, but two failures say little about 1 %
+        (4, 100, "error"),
+        (15, 1000, "unknown"),
+        (19, 1000, "error"),
+        (100, 100, "error"),
+    ],
+)
+def test_a_share_above_its_threshold_must_be_more_than_chance(failed: int, base: int, status: str) -> None:
+    verdict = judge(rate(), Reading(value=failed / base, base=base), State(), now=NOW)
+    assert verdict.status == status
+    assert verdict.reason == {"pass": "", "unknown": "low_base", "error": "above"}[status]
+
+
+def test_a_share_that_chance_may_explain_ends_no_level_and_hides_no_warning() -> None:
+    rule = rate(warn_above=0.001, escalate_above=0.05)
+    shown = judge(rule, Reading(value=0.05, base=100), State(), now=NOW)
+    assert (shown.status, shown.escalated) == ("error", False)
+    few = judge(rule, Reading(value=0.02, base=100), shown.state, now=NOW + MINUTE)
+    assert few.status == "error"
+    assert judge(rule, Reading(value=0.02, base=100), State(), now=NOW).status == "warn"
+    assert judge(rule, Reading(value=0.0, base=100), few.state, now=NOW + 2 * MINUTE).status == "pass"
+    assert judge(rule, Reading(value=0.2, base=100), State(), now=NOW).escalated
+
+
+def test_the_lower_bound_of_a_share() -> None:
+    """The queries of the data-quality suites write the same formula in SQL."""
+    assert share_at_least(0, 10) == 0
+    assert share_at_least(2, 19) == pytest.approx(0.0147, abs=1e-4)
+    assert share_at_least(1, 1) == pytest.approx(0.0406, abs=1e-4)
+    assert 0.99 < share_at_least(10_000, 10_000) < 1
 
 
 def test_a_level_must_hold_for_its_time() -> None:
