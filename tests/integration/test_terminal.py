@@ -71,6 +71,7 @@ def test_a_line_for_each_part_only_where_it_is_asked_for(environment: dict[str, 
         assert not [frame for frame in terminal.frames() if "object 1/" in frame or "part 1/" in frame]
         piped = mindguard(environment, "snapshot", *arguments)
         assert "object 1/" in piped.stderr or "part 1/" in piped.stderr
+    assert mindguard(environment, "snapshot", "list").stdout.rstrip().endswith("good, proven")
 
 
 def test_ctrl_c_in_a_terminal_gives_the_cursor_back(environment: dict[str, str], store: Store) -> None:

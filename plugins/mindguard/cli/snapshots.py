@@ -70,9 +70,11 @@ def take(*, verbose: Verbose = False, as_json: AsJson = False) -> None:
 @app.command("list")
 def list_(*, as_json: AsJson = False) -> None:
     """List all snapshots, oldest first. The exit status is 1 if one cannot be read."""
-    from mindguard.snapshots.storage.catalog import id_of, list_snapshots, refuse_lost_listing
+    from mindguard.snapshots.retention.holds import held
+    from mindguard.snapshots.storage.catalog import id_of, list_snapshots, proven, refuse_lost_listing
 
     settings, store = settings_and_store()
+    proofs, holds = proven(store), held(store)
     unreadable: list[dict[str, Any]] = []
 
     def note_unreadable(key: str, error: MindGuardError) -> None:
@@ -83,6 +85,8 @@ def list_(*, as_json: AsJson = False) -> None:
             "snapshot_id": each.snapshot_id,
             "status": "quarantined" if each.quarantined_for else "readable",
             "quarantined_for": list(each.quarantined_for),
+            "proven": each.snapshot_id in proofs,
+            "held": each.snapshot_id in holds,
             "not_held": list(each.not_held),
             "taken_at": each.taken_at.isoformat(),
             "tables": len(each.tables),
@@ -98,7 +102,7 @@ def list_(*, as_json: AsJson = False) -> None:
     if as_json:
         print_json(listed)
     else:
-        heads = ("snapshot", "status", f"taken ({settings.timezone})", "tables", "rows", "parts", "MB")
+        heads = ("snapshot", f"taken ({settings.timezone})", "rows", "MB", "status")
         print_table(heads, [_row(each, settings.zone) for each in listed])
         for each in listed:
             for reason in each.get("quarantined_for", ()):
@@ -324,15 +328,14 @@ def _print_notes(manifest: Manifest) -> None:
 
 def _row(listed: dict[str, Any], zone: ZoneInfo) -> tuple[str, ...]:
     if listed["status"] == "unreadable":
-        return (listed["snapshot_id"], "unreadable", *[""] * 5)
+        return (listed["snapshot_id"], *[""] * 3, "unreadable")
+    marks = ["quarantined" if listed["quarantined_for"] else "good", *(m for m in ("proven", "held") if listed[m])]
     return (
         listed["snapshot_id"],
-        listed["status"],
         f"{datetime.fromisoformat(listed['taken_at']).astimezone(zone):%Y-%m-%d %H:%M}",
-        str(listed["tables"]),
         f"{listed['rows']:,}",
-        str(listed["parts"]),
         f"{listed['bytes'] / 1e6:,.1f}",
+        ", ".join(marks),
     )
 
 

@@ -67,6 +67,11 @@ def versions_of(store: Store, key: str) -> list[Listed]:
     return [each for each in store.listing(key[len(store.prefix) + 1 :], versions=True) if each.key == key]
 
 
+def held(store: Store) -> set[str]:
+    """Return the ids of all snapshots that the store lists a hold for."""
+    return {id_of(key).removesuffix(".hold") for key in store.keys("snapshots/") if key.endswith(".hold.json")}
+
+
 def held_for(store: Store, manifest_key: str, keys: set[str]) -> str | None:
     """Return the reason of a snapshot's hold, or None if it has no hold. A hold that cannot be read is still a hold.
 
