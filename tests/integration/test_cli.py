@@ -50,6 +50,7 @@ def test_take_list_show_verify(environment: dict[str, str]) -> None:
     assert [(each["snapshot_id"], each["status"]) for each in listed] == [(summary["snapshot_id"], "readable")]
     shown = json.loads(mindguard(environment, "snapshot", "show", "latest", "--json").stdout)
     assert [table["name"] for table in shown["tables"]] == ["public.t", "public.empty_one"]
+    assert (shown["status"], shown["proven_at"], shown["held"]) == ("good", None, False)
     verified = mindguard(environment, "snapshot", "verify", summary["snapshot_id"], "--json")
     assert verified.returncode == 0
     assert json.loads(verified.stdout)["verified"] is True

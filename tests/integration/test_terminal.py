@@ -72,6 +72,9 @@ def test_a_line_for_each_part_only_where_it_is_asked_for(environment: dict[str, 
         piped = mindguard(environment, "snapshot", *arguments)
         assert "object 1/" in piped.stderr or "part 1/" in piped.stderr
     assert mindguard(environment, "snapshot", "list").stdout.rstrip().endswith("good, proven")
+    assert re.search(
+        r"^proven    2\d{3}-.* rebuilt in", mindguard(environment, "snapshot", "show", "latest").stdout, re.M
+    )
 
 
 def test_ctrl_c_in_a_terminal_gives_the_cursor_back(environment: dict[str, str], store: Store) -> None:

@@ -122,15 +122,25 @@ def list_(*, as_json: AsJson = False) -> None:
 @app.command()
 def show(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
     """Show the tables of one snapshot, or with --json its whole manifest."""
-    from mindguard.snapshots.storage.catalog import find_snapshot
+    from mindguard.snapshots.retention.holds import held
+    from mindguard.snapshots.storage.catalog import find_snapshot, proven
 
     settings, store = settings_and_store()
     found = find_snapshot(store, snapshot_id)
+    proof = proven(store).get(found.snapshot_id)
+    is_held = found.snapshot_id in held(store)
     if as_json:
-        print_json(found.model_dump(mode="json") | {"status": found.status})
+        marks = {"status": found.status, "proven_at": proof and proof.proven_at.isoformat(), "held": is_held}
+        print_json(found.model_dump(mode="json") | marks)
         return
     typer.echo(f"snapshot  {found.snapshot_id}")
-    typer.echo(f"status    {found.status}")
+    typer.echo(f"status    {found.status}{', held' if is_held else ''}")
+    typer.echo(
+        f"proven    {proof.proven_at.astimezone(settings.zone):%Y-%m-%d %H:%M:%S} {settings.timezone}, rebuilt in "
+        f"{proof.seconds:.1f} s"
+        if proof
+        else "proven    no: no restore drill has rebuilt it"
+    )
     typer.echo(f"taken     {found.taken_at.astimezone(settings.zone):%Y-%m-%d %H:%M:%S} {settings.timezone}")
     typer.echo(f"source    {found.source.database}, PostgreSQL {found.source.server_version // 10_000}")
     rows = [
