@@ -57,7 +57,7 @@ def _moment(settings: Settings) -> Moment:
 @dag(
     schedule=CronTriggerTimetable("30 * * * *", timezone=ZONE.key),
     dagrun_timeout=timedelta(minutes=50),
-    params={"date": Param("", type="string", pattern=r"^(\d{4}-\d{2}-\d{2})?$", description="Judge this day.")},
+    params={"date": Param(None, type=["null", "string"], format="date", description="Judge this day.")},
     # P2: nothing is known to be wrong. The suites' findings have a severity of their own.
     **dag_defaults(severity=Severity.P2, doc=__doc__, tags=("events",)),
 )

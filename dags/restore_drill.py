@@ -44,7 +44,9 @@ log = logging.getLogger(__name__)
     schedule=SNAPSHOT,
     dagrun_timeout=timedelta(hours=12),
     params={
-        "snapshot_id": Param("", type="string", description="Drill just this one. Empty: the newest and a sample.")
+        "snapshot_id": Param(
+            None, type=["null", "string"], description="Drill just this one. Empty: the newest and a sample."
+        )
     },
     # P2: a drill that broke. An unrestorable snapshot raises an error whose own severity is P0.
     **dag_defaults(severity=Severity.P2, doc=__doc__, tags=("snapshots",)),

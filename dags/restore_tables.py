@@ -32,8 +32,8 @@ from mindguard.airflow.notifier import ApprovalNotifier
 from mindguard.alerts.severity import Severity
 
 log = logging.getLogger(__name__)
-
 _Job = namedtuple("_Job", "manifest store conninfo request")  # a snapshot, its store, the target, what to restore
+TEXT = ["null", "string"]  # may be left empty
 FORM = {
     "snapshot_id": Param("latest", type="string", title="Snapshot", description="Its id, or `latest`."),
     "tables": Param(
@@ -50,10 +50,10 @@ FORM = {
         title="Only rows with",
         description="COLUMN=VALUE, one per line, for instance user_id=42. Empty: all rows.",
     ),
-    "into": Param("", type="string", title="Into schema", description="A new schema. Empty: restored_<snapshot id>."),
+    "into": Param(None, type=TEXT, title="Into schema", description="A new one. Empty: restored_<snapshot id>."),
     "swap": Param(default=False, type="boolean", title="Swap", description="Put them in the live tables' places."),
     "quarantined": Param(default=False, type="boolean", title="Quarantined", description="Accept a quarantined one."),
-    "connection": Param("", type="string", title="Target", description="Connection id. Empty: connections.restore."),
+    "connection": Param(None, type=TEXT, title="Target", description="Its id. Empty: connections.restore."),
 }
 
 
@@ -112,7 +112,7 @@ def _job(params: Any) -> _Job:
     settings = load_settings()
     store = backup_store(settings)
     conninfo = postgres_conninfo(connection(params["connection"] or settings.connections.restore))
-    request = RestoreRequest(tuple(params["tables"]), tuple(params["where_key"]), params["into"], params["swap"])
+    request = RestoreRequest(tuple(params["tables"]), tuple(params["where_key"]), params["into"] or "", params["swap"])
     found = find_snapshot(store, params["snapshot_id"], quarantined=params["quarantined"])
     return _Job(found, store, conninfo, request)
 

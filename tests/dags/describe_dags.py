@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.exceptions import ParamValidationError
 
 
 def names(callbacks: Any) -> list[str]:
@@ -31,6 +32,21 @@ def task_facts(task: Any) -> dict[str, Any]:
     }
 
 
+def refused_params(dag: Any) -> list[str]:
+    """Names of the form's fields whose default is refused, by the schema or, as Airflow's form does, by being empty."""
+    refused = []
+    for name, param in dag.params.items():
+        empty = param.value in (None, "")
+        may_be_empty = "null" in param.schema.get("type", [])
+        try:
+            param.resolve()
+        except ParamValidationError:
+            refused.append(name)
+        else:
+            refused += [name] if empty and not may_be_empty else []
+    return refused
+
+
 def dag_facts(dag: Any) -> dict[str, Any]:
     return {
         "file": Path(dag.fileloc).name,
@@ -39,6 +55,7 @@ def dag_facts(dag: Any) -> dict[str, Any]:
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
         "timeout": seconds(dag.dagrun_timeout),
+        "refused_params": refused_params(dag),
         "notifiers": names(dag.on_failure_callback),
         "recoveries": names(dag.on_success_callback),
         "tasks": {task.task_id: task_facts(task) for task in dag.tasks},

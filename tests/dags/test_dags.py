@@ -90,6 +90,7 @@ def test_every_dag_keeps_the_policy(dag_id: str, loaded: dict[str, Any]) -> None
     assert dag["catchup"] is False
     assert dag["max_active_runs"] == 1
     assert dag["timeout"], "without dagrun_timeout a stuck run would hold the next ones back for ever"
+    assert dag["refused_params"] == [], "the form cannot be sent as it opens"
     assert dag["notifiers"] == ["FeishuNotifier"]
     assert dag["recoveries"] == ["RecoveryNotifier"]
 
