@@ -14,7 +14,9 @@ what is left: what Feishu throttled, what failed while Feishu was down, and call
 first is reported.
 
 1. `deliver_alerts` says *store*: `connections.ops` cannot be reached. Failures are still sent directly, but without
-   escalation, and repeats are not recognised. Bring PostgreSQL back; the next sweep reports what was missed.
+   escalation, and repeats are not recognised. Bring PostgreSQL back: the next run opens the incidents of what was sent,
+   without new cards, and the next sweep reports what was missed. Until then each machine keeps what it sent in
+   `alerts.spool_folder`.
 2. `deliver_alerts` says *Feishu refused*: the token, secret, allowlist or keyword is wrong; the error says which.
    Correct `connections.feishu`; `mindguard incidents list` shows what was not delivered.
 3. `sweep_missed_callbacks` fails: `connections.airflow` is wrong, or the API server does not answer. Alerts still

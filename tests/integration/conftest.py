@@ -14,6 +14,7 @@ from psycopg import sql
 
 from devstack.parts.base import ROOT
 from devstack.stack import Stack
+from mindguard.alerts.direct import Spool
 from mindguard.connections import Connection, from_environment
 from mindguard.snapshots.storage.store import Store
 from tests.integration.delivery_site import Site, delivery_site
@@ -42,7 +43,7 @@ def stack() -> Iterator[Stack]:
             shipped = (ROOT / "include/config/mindguard.yaml").read_text("utf-8")
             slower = shipped.replace("  retention:", "  part_mb: 1\n  connections: 1\n  retention:")
             # A test provokes a dozen failures at once and expects a dozen cards instead of one digest.
-            settings.write_text(f"{slower}\nalerts: {{storm_threshold: 100}}\n", "utf-8")
+            settings.write_text(f"{slower}\nalerts: {{storm_threshold: 100, spool_folder: {folder}/spool}}\n", "utf-8")
             with Stack(
                 folder / "state",
                 airflow=False,
@@ -61,6 +62,14 @@ def airflow_stack(stack: Stack) -> Stack:
     """The same stack with Airflow, whose tasks count as dead after 30 s without heartbeat."""
     stack.start_airflow()
     return stack
+
+
+@pytest.fixture(autouse=True)
+def own_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the test's own for what this process reports while an incident store is away."""
+    folder = tmp_path / "spool"
+    monkeypatch.setattr("mindguard.jobs.alerting.spool_of", lambda _: Spool(folder))
+    return folder
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from mindguard.alerts.dag_runs import rest_api as airflow_rest
 from mindguard.alerts.dag_runs.rest_api import AirflowRefused, AirflowRest, AirflowUnreachable
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.connections import Connection, from_environment
+from mindguard.settings import load_settings
 from mindguard.snapshots.pgtools import tool
 from tests.cards import as_text, colour, messages
 from tests.integration.outage import incident_store_down
@@ -49,6 +50,7 @@ INCIDENTS = {
     "event_mapped": "event_mapped.work",
 }
 QUIET = "event_killed_once"  # its retry succeeds
+OUTAGE = "event_outage"  # it fails when PostgreSQL is away
 DELIVERY = "alert_delivery"
 WITHIN_S = 120
 
@@ -108,7 +110,7 @@ def events(airflow_stack: Stack) -> Iterator[Events]:
     api = airflow_stack.airflow_api()
     ops = from_environment("mindguard_ops", airflow_stack.environment())
     started = Events(api, airflow_stack, IncidentStore.of(ops))
-    api.wait_for_dags(*INCIDENTS, QUIET, DELIVERY)
+    api.wait_for_dags(*INCIDENTS, QUIET, OUTAGE, DELIVERY)
     api.set_paused(DELIVERY, paused=False)
     for dag_id in (QUIET, *INCIDENTS):
         if dag_id == "event_run_marked_failed_early":
@@ -205,21 +207,52 @@ def colours_of(events: Events, dag_id: str) -> list[str]:
     return [colour(card) for card in events.cards(dag_id)]
 
 
-def test_with_the_store_down_a_failure_is_sent_directly_once_and_recorded_afterwards(ended: Events) -> None:
-    """Two callbacks and the sweep give two cards: one says that it was sent directly, one is the incident's."""
-    dag_id = "demo_failure"
-    before = len(ended.messages())
+def test_what_is_sent_directly_while_the_store_is_away_is_recorded_afterwards_without_a_new_card(ended: Events) -> None:
+    """First all of PostgreSQL is killed, Airflow's own tables too; then the store alone is away.
+
+    Of the first failure only the disk knows; of the second only the task's record, as if the sweep ran elsewhere.
+    """
+    errors = {OUTAGE: "RuntimeError: PostgreSQL is away", "demo_failure": "RuntimeError: demo failure"}
+    runs = {OUTAGE: ended.api.trigger(OUTAGE)}
+
+    def sent(dag_id: str) -> list[str]:
+        return [text for text in map(as_text, ended.messages()) if runs[dag_id] in text]
+
+    def has_begun() -> bool:
+        return any(each["key"] == OUTAGE for each in ended.api.call("GET", "/variables")["variables"])
+
+    wait_until(has_begun, 60, "the task does not begin")
+    with ended.stack.down("postgres"):
+        wait_until(lambda: sent(OUTAGE), 30, "nothing was sent directly")
     with incident_store_down(ended.stack):
-        run_id = ended.api.trigger(dag_id)
-        assert ended.api.wait_for_run(dag_id, run_id) == "failed"
-        sent = lambda: [each for each in ended.messages()[before:] if run_id in as_text(each)]  # noqa: E731
-        wait_until(sent, 30, "nothing was sent directly")
+        runs["demo_failure"] = ended.api.trigger("demo_failure")
+        assert ended.api.wait_for_run("demo_failure", runs["demo_failure"]) == "failed"
+        wait_until(lambda: sent("demo_failure"), 30, "nothing was sent directly")
         # The DAG's callback comes some seconds after the task's, and leaves no trace while the store is down.
         time.sleep(8)
-        assert len(sent()) == 1
-    (incident,) = wait_until(lambda: ended.incidents(dag_id), WITHIN_S, "the sweep did not record it")
-    assert incident.state == "open"
-    wait_until(lambda: len(sent()) == 2, WITHIN_S, lambda: f"{len(sent())} cards")
+        kept = {path: path.read_text("utf-8") for path in spooled(ended)}
+        assert [dag_id for dag_id in errors if not any(dag_id in text for text in kept.values())] == []
+        for path, text in kept.items():
+            if "demo_failure" in text:
+                path.unlink()
+    for dag_id, error in errors.items():
+        assert ended.api.wait_for_run(dag_id, runs[dag_id], timeout_s=WITHIN_S) == "failed"
+        (incident,) = wait_until(lambda dag_id=dag_id: ended.incidents(dag_id), WITHIN_S, f"nobody recorded {dag_id}")
+        assert (incident.state, incident.occurrences) == ("open", 1)
+        assert incident.alert.facts[0].value.startswith(error)
+    sweep = ended.api.trigger(DELIVERY)
+    assert ended.api.wait_for_run(DELIVERY, sweep, timeout_s=WITHIN_S) == "success"
+    for dag_id, error in errors.items():
+        (card,) = sent(dag_id)
+        assert error in card
+    assert spooled(ended) == []
+
+
+def spooled(events: Events) -> list[Path]:
+    """Return the files that the stack's processes keep for the incident store."""
+    settings = load_settings(Path(events.stack.environment()["MINDGUARD_SETTINGS"]))
+    assert settings.alerts.spool_folder
+    return list(Path(settings.alerts.spool_folder).glob("*"))
 
 
 def test_no_generated_secret_is_written_anywhere(ended: Events) -> None:
@@ -260,10 +293,10 @@ def test_every_page_of_a_long_answer_is_read(
     monkeypatch.setattr(airflow_rest, "_PAGE", 2)
     with AirflowRest.of(airflow) as api:
         dags = api.dags("event_table")
-        assert set(dags) == {*INCIDENTS, QUIET}
+        assert set(dags) == {*INCIDENTS, QUIET, OUTAGE}
         assert all(facts.severity == "P1" and not facts.scheduled for facts in dags.values())
         recent = {each.run.dag_id: each for each in api.recent(dags)}
-        assert set(recent) == {*INCIDENTS, QUIET}
+        assert set(recent) == {*INCIDENTS, QUIET, OUTAGE}
         assert {task.map_index for task in recent["event_mapped"].tasks} == {0, 1, 2}
         assert api.failed_since(datetime.now(UTC) + timedelta(hours=1), dags) == []
         assert api.dags("snapshots")["snapshot_tables"].scheduled

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import signal
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from devstack.parts.base import ROOT
 from devstack.stack import Stack
+from mindguard.alerts.alert import Fact
 from mindguard.alerts.finding import Recovery
 from mindguard.connections import Connection, from_environment
 from mindguard.database.session import StoreUnavailable
+from mindguard.feishu.answers import FeishuUnreachable
 from mindguard.jobs.alerting import deliver, report
 from mindguard.settings import load_settings
-from tests.cards import as_text, messages
+from tests.cards import as_text, colour, messages
 from tests.incidents import MINUTE, NOW
 from tests.integration.delivery_site import STEPS, Site, findings
 from tests.integration.outage import incident_store_down
@@ -78,4 +82,35 @@ def test_without_the_store_an_alert_is_sent_directly_and_says_so(stack: Stack) -
     assert "直接发送" in json.dumps(card, ensure_ascii=False)
     again = report(lost, [], settings=load_settings(), resolve=resolve, now=not_sharp(now), budget_s=10)
     assert not again.direct
-    assert len(again.changed) == 1
+    assert {incident.alert.subject for incident in again.changed} == {"direct"}
+    assert len(messages(stack.feishu.url)) == before + 1, "what was sent directly does not come again"
+
+
+@pytest.mark.parametrize("feishu_too", [False, True])
+def test_an_alert_from_an_outage_is_one_card_that_the_store_knows_afterwards(site: Site, *, feishu_too: bool) -> None:
+    """The app's card changes in place: it gets the incident's name, and loses the notice of the outage."""
+    (lost,) = findings("direct", at=NOW)
+    lost = replace(lost, occurrence="run 1", alert=replace(lost.alert, facts=(Fact("error", "ValueError: x"),)))
+    unknown = replace(lost.alert, facts=(Fact("error", "not known"),), error_unknown=True)
+
+    def away(conn_id: str) -> Connection:
+        if conn_id == "mindguard_ops":
+            raise ConnectionError("Airflow does not say where the store is")
+        return site.resolve(conn_id)
+
+    settings = load_settings()
+    site.sandbox.fail("http500", 1000 if feishu_too else 0)
+    with pytest.raises(FeishuUnreachable) if feishu_too else nullcontext():
+        report([lost], [], settings=settings, resolve=away, now=NOW, budget_s=5)
+    site.sandbox.fail("http500", 0)
+    assert len(site.shown()) == (0 if feishu_too else 1)
+    later = NOW + MINUTE
+    report([replace(lost, alert=unknown)], [], settings=settings, resolve=site.resolve, now=later, budget_s=5)
+    (incident,) = site.store.list()
+    assert incident.occurrences == 1
+    (card,) = site.shown()
+    assert incident.name in as_text(card)
+    assert "ValueError: x" in as_text(card)
+    assert "直接发送" not in as_text(card)
+    report([], [Recovery("test:direct", at=later)], settings=settings, resolve=site.resolve, now=later, budget_s=5)
+    assert [colour(each) for each in site.shown()] == ["green"]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from devstack.parts.base import ROOT
-from mindguard.alerts.finding import Recovery
+from mindguard.alerts.direct import Told, Unstored
+from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.store import ActionItem, IncidentMissing, IncidentStateError, IncidentStore
 from mindguard.alerts.severity import Severity
 from mindguard.database.session import OpsDatabase, StoreUnavailable
@@ -99,6 +101,78 @@ def test_one_event_reported_twice_counts_once_even_after_its_end(incidents: Inci
     assert incidents.list() == []
     (again,) = incidents.record([finding(occurrence="run 2", at=NOW + 2 * MINUTE)], now=NOW + 2 * MINUTE)
     assert again.occurrences == 1
+
+
+def failure(*, error: str = "", occurrence: str = "run 1", at: datetime = NOW) -> Finding:
+    """A failed task, reported with or without its error."""
+    known = finding(value=error or "not known", occurrence=occurrence, at=at, about=at)
+    return replace(known, alert=replace(known.alert, error_unknown=not error))
+
+
+TOLD = Told(NOW, "om_1")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 1, 0, 1)])
+def test_whichever_report_of_a_failure_comes_first_its_error_is_kept(
+    incidents: IncidentStore, order: tuple[int, ...]
+) -> None:
+    reports = failure(), failure(error="ValueError: x")
+    for number in order:
+        incidents.record([reports[number]], now=NOW)
+    (incident,) = incidents.list()
+    assert (incident.alert.facts[0].value, incident.occurrences) == ("ValueError: x", 1)
+    assert waiting(incidents) == [(incident.id, "opened")], "one card, which shows the error"
+
+
+def test_an_error_that_comes_after_the_card_is_told(incidents: IncidentStore) -> None:
+    (incident,) = incidents.record([failure()], now=NOW)
+    with incidents.database.session() as session:
+        session.execute(text("update mindguard.notifications set state = 'sent'"))
+    for _ in range(2):
+        assert incidents.record([failure(error="ValueError: x")], now=NOW) == []
+    assert waiting(incidents) == [(incident.id, "explained")]
+    incidents.record([failure(occurrence="run 2", at=NOW + MINUTE)], now=NOW + MINUTE)
+    incidents.record([failure(error="ValueError: old")], now=NOW)
+    assert incidents.list()[0].alert.facts[0].value == "not known", "an older run says nothing about the newest"
+
+
+@pytest.mark.parametrize("first", ["direct", "sweep"])
+def test_what_was_sent_directly_is_adopted_without_a_new_card(incidents: IncidentStore, first: str) -> None:
+    unstored = Unstored(failure(error="ValueError: x"), TOLD)
+    later = NOW + 5 * MINUTE
+    for each in (first, *({"direct", "sweep"} - {first}), "direct"):
+        if each == "direct":
+            incidents.adopt(unstored, now=later)
+        else:
+            incidents.record([failure()], now=later)
+    (incident,) = incidents.list()
+    assert (incident.alert.facts[0].value, incident.occurrences) == ("ValueError: x", 1)
+    assert waiting(incidents) == [(incident.id, "updated")], "the card that was sent changes, if it can"
+    with incidents.database.session() as session:
+        found = session.execute(text("select incident_id, message_id, form from mindguard.messages")).all()
+    assert found == [(incident.id, "om_1", "card")]
+    if first == "direct":
+        assert incident.ladder_from == NOW, "the time to respond counts from the card"
+
+
+def test_what_nobody_was_told_is_adopted_with_a_card(incidents: IncidentStore) -> None:
+    incident = incidents.adopt(Unstored(failure(error="ValueError: x")), now=NOW)
+    assert incident
+    assert waiting(incidents) == [(incident.id, "opened")]
+
+
+def test_an_older_failure_that_is_adopted_late_does_not_hide_the_newest(incidents: IncidentStore) -> None:
+    incidents.record([failure(error="new", occurrence="run 2", at=NOW + MINUTE)], now=NOW + MINUTE)
+    incidents.adopt(Unstored(failure(error="old"), TOLD), now=NOW + 2 * MINUTE)
+    (incident,) = incidents.list()
+    assert (incident.alert.facts[0].value, incident.occurrences) == ("new", 2)
+    assert incident.last_failure.about == NOW + MINUTE
+
+
+def test_only_what_was_not_counted_is_unknown(incidents: IncidentStore) -> None:
+    known, unknown = failure(), failure(occurrence="run 2")
+    incidents.record([known], now=NOW)
+    assert incidents.uncounted([known, unknown]) == [unknown]
 
 
 def test_a_repeat_brings_its_facts_and_keeps_the_beginning(incidents: IncidentStore) -> None:

@@ -120,7 +120,7 @@ def test_what_is_bad_for_minutes_is_one_incident_and_one_card_and_ends(runs: Run
     assert runs.incidents() == []
     runs.value = "0.2"
     for _ in range(3):
-        assert runs.run().summary() == {"pass": 0, "warn": 0, "error": 1, "unknown": 0, "sent_directly": []}
+        assert runs.run().summary() == {"pass": 0, "warn": 0, "error": 1, "unknown": 0, "sent_directly": {}}
     (incident,) = runs.incidents()
     assert (incident.state, incident.occurrences, incident.source) == ("open", 3, "monitor")
     assert len(runs.messages()) == before + 1
@@ -174,10 +174,34 @@ def test_without_the_store_people_are_told_once_and_the_store_knows_afterwards(r
     first = runs.run()
     second = runs.run(before=first)
     assert len(runs.messages()) == before + 1
-    assert first.sent_directly == second.sent_directly != ()
+    assert first.sent_directly == second.sent_directly != {}
     runs.ops = there
-    assert runs.run(before=second).sent_directly == ()
+    assert runs.run(before=second).sent_directly == {}
     assert states(runs) == {"api:": "open"}
+    assert len(runs.messages()) == before + 1, "what was sent directly does not come again"
+
+
+def test_a_run_on_another_machine_knows_what_was_sent_directly(runs: Runs, own_spool: Path) -> None:
+    runs.value = "0.2"
+    there, before = runs.ops, len(runs.messages())
+    runs.ops = replace(there, port=9)
+    first = runs.run()
+    shutil.rmtree(own_spool)
+    runs.ops = there
+    assert runs.run(before=first).sent_directly == {}
+    assert states(runs) == {"api:": "open"}
+    assert len(runs.messages()) == before + 1
+
+
+def test_what_ends_while_the_store_is_away_turns_green_afterwards(runs: Runs) -> None:
+    runs.value = "0.2"
+    there, before = runs.ops, len(runs.messages())
+    runs.ops = replace(there, port=9)
+    first = runs.run()
+    runs.value, runs.ops = "0.0", there
+    runs.run(before=first)
+    assert states(runs) == {"api:": "resolved"}
+    assert [colour(each) for each in runs.messages()[before:]][-1] == "green"
 
 
 def test_prometheus_sees_monitors_incidents_and_the_outbox(runs: Runs) -> None:

@@ -313,6 +313,7 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "acknowledge_hours": 72,
             "review_hours": 48,
             "resolved_keep_days": 400,
+            "spool_folder": None,
             "storm_threshold": 10,
         },
         "volume": {

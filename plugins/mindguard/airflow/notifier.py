@@ -18,8 +18,10 @@ from mindguard.airflow.exception_text import text_of
 from mindguard.alerts.dag_runs.approval import approval_request
 from mindguard.alerts.dag_runs.failures import Run, success, task_failure
 from mindguard.alerts.dag_runs.outcomes import EndedRun, EndedTask, failures, recoveries
+from mindguard.alerts.direct import KEY_OF_UNSTORED, Unstored
 from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
+from mindguard.fetch import within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     from mindguard.alerts.finding import Finding, Recovery
     from mindguard.settings import Settings
 
-SENT_DIRECTLY = "mindguard_sent_directly"
-"""XCom key under which a task stores its occurrence if its alert was sent without the incident store."""
-
 log = logging.getLogger(__name__)
 
 _SEVERITIES = frozenset(each.value for each in Severity)
@@ -39,6 +38,8 @@ _MAPPED_INSTANCE = re.compile(r"(.+)_(\d+)", re.DOTALL)
 
 BUDGET_S = 12.0
 """Time limit in seconds of one callback, which Airflow kills after 20 s."""
+
+_XCOM_S = 4.0
 
 
 class FeishuNotifier(BaseNotifier):
@@ -81,11 +82,13 @@ class FeishuNotifier(BaseNotifier):
             detail=error.traceback,
             tries=task_instance.try_number,
         )
-        if self._report([finding], [], settings):
-            try:
-                task_instance.xcom_push(SENT_DIRECTLY, finding.occurrence)
-            except Exception:  # the alert is sent; without the mark, the run's callback sends it once more
-                self.log.exception("the mark of an alert that was sent directly was not stored")
+        try:
+            unstored = self._report([finding], [], settings)
+        except Exception:
+            _keep_with_task(task_instance, Unstored(finding))
+            raise
+        for each in unstored:
+            _keep_with_task(task_instance, each)
 
     def _report_run(self, context: Context) -> None:
         """Report how a run and each of its tasks ended, successes as well as failures."""
@@ -104,8 +107,9 @@ class FeishuNotifier(BaseNotifier):
             reason=reason,
         )
         found = failures([ended], base_url=airflow_pages(), locale=settings.locale)
-        unsent = [finding for finding in found if not _was_sent_directly(run, finding, ended.tasks)]
-        self._report(unsent, recoveries([ended]), settings)
+        kept = [_kept_with_task(run, finding, ended.tasks) for finding in found]
+        fresh = [finding for finding, unstored in zip(found, kept, strict=True) if unstored is None]
+        self._report(fresh, recoveries([ended]), settings, [unstored for unstored in kept if unstored])
 
     def _tasks(self, context: Context) -> tuple[EndedTask, ...]:
         """Return the run's task instances, each with the severity of its own notifier."""
@@ -131,17 +135,29 @@ class FeishuNotifier(BaseNotifier):
         own = _severity_or_none(error.severity) if isinstance(error, MindGuardError) else None
         return _asked_severity(context) or own or self.severity
 
-    def _report(self, findings: Sequence[Finding], recovered: Sequence[Recovery], settings: Settings) -> bool:
-        """Report to the store and to Feishu. Return whether alerts were sent without the store."""
+    def _report(
+        self,
+        findings: Sequence[Finding],
+        recovered: Sequence[Recovery],
+        settings: Settings,
+        unstored: Sequence[Unstored] = (),
+    ) -> Sequence[Unstored]:
+        """Report to the store and to Feishu. Return the findings that the store could not take."""
         from mindguard.airflow.clients import connection
         from mindguard.alerts.unresolved import ends_an_incident
 
-        if not findings and not ends_an_incident(recovered, connection(settings.connections.ops)):
-            return False  # Most successes end no incident, and loading the store takes half a second.
+        if not findings and not unstored and not ends_an_incident(recovered, connection(settings.connections.ops)):
+            return ()  # Most successes end no incident, and loading the store takes half a second.
         from mindguard.jobs.alerting import report
 
         reported = report(
-            findings, recovered, settings=settings, resolve=connection, now=datetime.now(UTC), budget_s=BUDGET_S
+            findings,
+            recovered,
+            settings=settings,
+            resolve=connection,
+            now=datetime.now(UTC),
+            budget_s=BUDGET_S,
+            unstored=unstored,
         )
         return reported.direct
 
@@ -254,22 +270,34 @@ def _own_severity(dag: Any, task_id: str) -> Severity | None:
     return next((callback.severity for callback in callbacks or () if isinstance(callback, FeishuNotifier)), None)
 
 
-def _was_sent_directly(run: Run, finding: Finding, tasks: Sequence[EndedTask]) -> bool:
-    """Return whether the task's own callback has already sent this failure, because the store was down."""
-    return any(
-        _mark_of(run, task) == finding.occurrence
-        for task in tasks
-        if task.state == "failed" and run.fingerprint(task.task_id) == finding.alert.fingerprint
-    )
+def _keep_with_task(task_instance: Any, unstored: Unstored) -> None:
+    """Keep a failure in the task's own record, which other machines can read."""
+    try:
+        # Airflow's client repeats for minutes if its own database is away too.
+        within(_XCOM_S, lambda: task_instance.xcom_push(KEY_OF_UNSTORED, unstored.to_text()))
+    except Exception as error:  # noqa: BLE001 - this machine's disk keeps it too
+        log.warning("a failure is not kept in the task's record: %s", text_of(error).line)
 
 
-def _mark_of(run: Run, task: EndedTask) -> object:
+def _kept_with_task(run: Run, finding: Finding, tasks: Sequence[EndedTask]) -> Unstored | None:
+    """Return what the task's own callback knew of this failure, if the store was down."""
     from airflow.sdk.execution_time.xcom import XCom
 
-    try:
-        return XCom.get_one(
-            key=SENT_DIRECTLY, dag_id=run.dag_id, task_id=task.task_id, run_id=run.run_id, map_index=task.map_index
-        )
-    except Exception:
-        log.exception("Airflow does not say whether the alert was sent directly")
-        return None
+    for task in tasks:
+        if task.state != "failed" or run.fingerprint(task.task_id) != finding.alert.fingerprint:
+            continue
+        try:
+            kept = XCom.get_one(
+                key=KEY_OF_UNSTORED,
+                dag_id=run.dag_id,
+                task_id=task.task_id,
+                run_id=run.run_id,
+                map_index=task.map_index,
+            )
+            unstored = Unstored.from_text(kept) if isinstance(kept, str) else None
+        except Exception as error:  # noqa: BLE001 - the failure is reported without what the task knew
+            log.warning("what the task knew of its failure cannot be read: %s", text_of(error).line)
+            continue
+        if unstored and unstored.is_about(finding):
+            return unstored
+    return None

@@ -101,6 +101,7 @@ class Alert:
         releases: the latest releases, newest first.
         table: further rows, for instance the causes of a fall.
         chart: the development of the value.
+        error_unknown: whether the reporter does not know the error; a report of the same event that does replaces it.
 
     Raises:
         ValueError: a time has no time zone, so it would be shown wrong by hours.
@@ -128,6 +129,7 @@ class Alert:
     table: Table | None = None
     chart: Chart | None = None
     known_at: datetime | None = None
+    error_unknown: bool = False
 
     def __post_init__(self) -> None:
         moments = (self.happened_at, self.resolved_at, self.acknowledged_at, self.last_seen_at, self.known_at)

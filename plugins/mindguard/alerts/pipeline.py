@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, false, or_, select
 from sqlalchemy.orm import Session
 
 from mindguard.alerts.alert import Alert, Fact, Person
+from mindguard.alerts.direct import Spool, Told, Unstored, replaces
 from mindguard.alerts.escalation import Step, due_steps
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.models import Incident, Notification, TimelineEntry
@@ -36,13 +37,13 @@ class Reported:
         changed: incidents that were opened, or to which a finding was added.
         ended: incidents that recovered.
         delivered: the result of the delivery; None if nothing could be sent.
-        direct: whether the alerts were sent without the store, because it could not be used.
+        direct: the findings that the store could not take, and how people were told of them.
     """
 
     changed: tuple[Incident, ...] = ()
     ended: tuple[Incident, ...] = ()
     delivered: Delivered | None = None
-    direct: bool = False
+    direct: tuple[Unstored, ...] = ()
 
 
 def store_and_deliver(
@@ -57,6 +58,8 @@ def store_and_deliver(
     locale: Locale,
     now: datetime,
     budget_s: float,
+    spool: Spool,
+    unstored: Sequence[Unstored] = (),
 ) -> Reported:
     """Store a report, then deliver what is due while the budget lasts. The next delivery sends the rest.
 
@@ -71,30 +74,25 @@ def store_and_deliver(
         locale: language of the messages.
         now: the present time, aware.
         budget_s: seconds for the delivery.
+        spool: the folder for what the store does not take.
+        unstored: findings that were reported while the store was away, from other memories than the spool.
 
     Raises:
         MindGuardError: neither the store nor Feishu took the findings, or the store did not take the recoveries.
     """
-    if not findings and not recoveries:
+    if not findings and not recoveries and not unstored:
         return Reported()
     try:
         incidents = store()
-        changed = incidents.record(findings, now=now)
+        adopted = adopt(incidents, spool, unstored, now=now)
+        changed = [*adopted, *incidents.record(findings, now=now)]
         ended = incidents.recover(recoveries, now=now)
     except StoreUnavailable as error:
-        if not findings:
+        if not findings and not unstored:
             raise
         log.warning("%s; sending directly", error)
-        direct = transport()
-        failures: list[Exception] = []
-        for finding in findings:
-            try:
-                direct.send(_with_notice(finding.alert, locale), uuid=finding.alert.fingerprint, now=now)
-            except Exception as failure:  # noqa: BLE001 - the other alerts are sent first
-                failures.append(failure)
-        if failures:
-            raise failures[0] from None
-        return Reported(direct=True)
+        everything = [*unstored, *(Unstored(finding) for finding in findings)]
+        return Reported(direct=_send_directly(everything, transport, spool, locale, now))
     try:
         escalate(incidents, ladders, on_duty, now=now)
         delivered = sender(incidents).deliver_due(budget_s=budget_s)
@@ -104,6 +102,77 @@ def store_and_deliver(
     for reason in delivered.dead:
         log.error("not delivered: %s", reason)
     return Reported(tuple(changed), tuple(ended), delivered)
+
+
+def adopt(store: IncidentStore, spool: Spool, unstored: Sequence[Unstored] = (), *, now: datetime) -> list[Incident]:
+    """Bring to the store what was reported while it was away, and return the incidents that changed.
+
+    Raises:
+        StoreUnavailable: the store cannot be used.
+    """
+    changed: list[Incident] = []
+    for each in sorted([*spool.all(), *unstored], key=lambda each: each.finding.order):
+        try:
+            if incident := store.adopt(each, now=now):
+                changed.append(incident)
+        except Exception as error:  # noqa: BLE001 - what one finding says must not keep the others from the store
+            with store.database.session():
+                pass  # raises StoreUnavailable unless it is this finding that the store refuses
+            log.warning("the incident store does not take a finding that was kept for it: %s", error)
+        else:
+            spool.remove(each)
+    return changed
+
+
+def _send_directly(
+    unstored: Sequence[Unstored], transport: Callable[[], Transport], spool: Spool, locale: Locale, now: datetime
+) -> tuple[Unstored, ...]:
+    """Send what nobody was told yet, and return how people were told of each finding.
+
+    Raises:
+        Exception: why the first finding that could not be sent was not.
+    """
+    # An event without an identity may have happened again since the last report of it.
+    known = [spool.find(each.finding) if each.finding.occurrence else None for each in unstored]
+    results = [_with_what_is_known(each, before) for each, before in zip(unstored, known, strict=True)]
+    for each in results:
+        spool.keep(each)  # before anything is sent, since this process may be killed while it sends
+    direct = transport()
+    failures: list[Exception] = []
+    for number, (each, before) in enumerate(zip(results, known, strict=True)):
+        if each.told:
+            continue
+        try:
+            told = _tell(each.finding.alert, before.told if before else None, direct, locale, now)
+        except Exception as failure:  # noqa: BLE001 - the other alerts are sent first
+            failures.append(failure)
+        else:
+            results[number] = Unstored(each.finding, told)
+            spool.keep(results[number])
+    if failures:
+        raise failures[0] from None
+    return tuple(results)
+
+
+def _with_what_is_known(reported: Unstored, known: Unstored | None) -> Unstored:
+    """Return the better report of one event; `told` is None if people must be told of it, perhaps again."""
+    if known is None:
+        return reported
+    if replaces(known.finding.alert, reported.finding.alert):
+        return known
+    if replaces(reported.finding.alert, known.finding.alert):
+        return reported
+    return Unstored(reported.finding, reported.told or known.told)
+
+
+def _tell(alert: Alert, told: Told | None, direct: Transport, locale: Locale, now: datetime) -> Told:
+    """Send an alert; if people have seen it without its error, and the channel allows it, change that card."""
+    shown = _with_notice(alert, locale)
+    if told and told.message_id and direct.updates:
+        sent = direct.update(told.message_id, shown, now=now)
+    else:
+        sent = direct.send(shown, uuid=alert.fingerprint, now=now)
+    return Told(now, sent.message_id or "", sent.form)
 
 
 def _with_notice(alert: Alert, locale: Locale) -> Alert:

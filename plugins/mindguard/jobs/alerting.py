@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import TypeVar
 
 from mindguard.alerts import pipeline
 from mindguard.alerts.acknowledgement import sign
 from mindguard.alerts.alert import Alert, Person, Release
+from mindguard.alerts.direct import Spool, Unstored
 from mindguard.alerts.escalation import ladders
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.models import Incident
@@ -31,7 +36,7 @@ from mindguard.errors import MindGuardError, one_line
 from mindguard.feishu.answers import FeishuThrottled, FeishuUnreachable
 from mindguard.feishu.transport import transport_of
 from mindguard.masking import mask_secrets
-from mindguard.settings import Settings
+from mindguard.settings import Settings, settings_path
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +58,7 @@ def report(
     resolve: Resolve,
     now: datetime,
     budget_s: float,
+    unstored: Sequence[Unstored] = (),
 ) -> Reported:
     """Store a report and notify people within the budget; see `pipeline.store_and_deliver`.
 
@@ -63,6 +69,7 @@ def report(
         resolve: gives a connection by its id.
         now: the present time, aware.
         budget_s: seconds for the delivery.
+        unstored: findings that were reported while the store was away, from other memories than this machine's disk.
 
     Raises:
         MindGuardError: neither the store nor Feishu accepted the report.
@@ -72,7 +79,7 @@ def report(
     return pipeline.store_and_deliver(
         findings,
         recoveries,
-        store=lambda: IncidentStore.of(resolve(settings.connections.ops)),
+        store=lambda: _store(settings, resolve),
         transport=lambda: transport_of(settings, resolve),
         sender=lambda store: _sender(store, settings, resolve, callers, clock),
         on_duty=callers,
@@ -80,7 +87,41 @@ def report(
         locale=settings.locale,
         now=now,
         budget_s=budget_s,
+        spool=spool_of(settings),
+        unstored=unstored,
     )
+
+
+def _store(settings: Settings, resolve: Resolve) -> IncidentStore:
+    """Return the store; if Airflow, for instance, does not say where it is, the store counts as away."""
+    try:
+        return IncidentStore.of(resolve(settings.connections.ops))
+    except Exception as error:
+        reason = f"the incident store is not known: {_words(error)}"
+        raise StoreUnavailable(reason, hint=getattr(error, "hint", "")) from error
+
+
+def spool_of(settings: Settings) -> Spool:
+    """Return this machine's folder for findings that the store has not taken."""
+    if settings.alerts.spool_folder:
+        return Spool(Path(settings.alerts.spool_folder))
+    try:
+        temporary = Path(tempfile.gettempdir())
+    except OSError:  # nothing can be written anywhere; `Spool` then keeps nothing
+        temporary = Path("/nonexistent")
+    # Another installation on this machine has other settings, and another store.
+    site = f"{settings_path().absolute()} {settings.connections.ops}"
+    return Spool(temporary / f"mindguard-{os.geteuid()}-{hashlib.sha256(site.encode()).hexdigest()[:12]}")
+
+
+def adopt_unstored(settings: Settings, resolve: Resolve, *, now: datetime) -> None:
+    """Bring to the store what this machine reported while the store was away; an error is only logged."""
+    try:
+        spool = spool_of(settings)
+        if spool.all():
+            pipeline.adopt(IncidentStore.of(resolve(settings.connections.ops)), spool, now=now)
+    except Exception as error:  # noqa: BLE001 - the next report or delivery tries again
+        log.warning("what was reported without the incident store is not stored yet: %s", _words(error))
 
 
 def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: float = BUDGET_S) -> Delivered:
@@ -97,6 +138,7 @@ def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: fl
     """
     store = IncidentStore.of(resolve(settings.connections.ops))
     callers = Callers(settings)
+    adopt_unstored(settings, resolve, now=now)
 
     def digest_of_handover() -> None:
         if moment := callers.last_handover(now):

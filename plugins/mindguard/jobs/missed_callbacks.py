@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from mindguard.alerts.dag_runs.failures import SOURCE, is_key_of
-from mindguard.alerts.dag_runs.outcomes import failures, recoveries
+from mindguard.alerts.dag_runs.outcomes import EndedRun, failures, recoveries
 from mindguard.alerts.dag_runs.rest_api import AirflowRest
+from mindguard.alerts.direct import KEY_OF_UNSTORED, Unstored
+from mindguard.alerts.finding import Finding
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.connections import Resolve
-from mindguard.jobs.alerting import report
+from mindguard.jobs.alerting import adopt_unstored, report
 from mindguard.settings import Settings
 
 TAG = "mindguard"
@@ -22,6 +26,10 @@ OVERLAP = timedelta(minutes=5)
 """The overlap of two sweeps: a run that ended before a sweep may be committed after it, and clocks differ."""
 
 BUDGET_S = 60.0
+
+_MOST_KEPT = 100
+_KEPT_WITHIN_S = 20.0
+"""A sweep asks so many tasks what they knew of their failure, for so long; after an outage there may be many."""
 
 
 def look_back_to(swept_until: datetime | None, *, now: datetime) -> datetime:
@@ -48,12 +56,38 @@ def sweep(settings: Settings, resolve: Resolve, *, base_url: str, swept_until: d
         MindGuardError: Airflow's API or the incident store cannot be used. The next sweep then looks back further.
     """
     since = look_back_to(swept_until, now=now)
+    adopt_unstored(settings, resolve, now=now)
     store = IncidentStore.of(resolve(settings.connections.ops))
     unresolved = {incident.recovery_key for incident in store.list() if incident.source == SOURCE}
     with AirflowRest.of(resolve(settings.connections.airflow)) as api:
         dags = api.dags(TAG)
-        found = failures(api.failed_since(since, dags), base_url=base_url, locale=settings.locale)
+        runs = api.failed_since(since, dags)
+        found = failures(runs, base_url=base_url, locale=settings.locale)
+        kept = _kept_with_tasks(api, runs, store.uncounted(found))
         failed = {dag_id: facts for dag_id, facts in dags.items() if any(is_key_of(key, dag_id) for key in unresolved)}
         recovered = [recovery for recovery in recoveries(api.recent(failed)) if recovery.recovery_key in unresolved]
-    report(found, recovered, settings=settings, resolve=resolve, now=now, budget_s=BUDGET_S)
+    report(found, recovered, settings=settings, resolve=resolve, now=now, budget_s=BUDGET_S, unstored=kept)
     return f"{len(dags)} DAGs since {since:%H:%M:%S}: {len(found)} failures, {len(recovered)} recoveries"
+
+
+def _kept_with_tasks(api: AirflowRest, runs: Sequence[EndedRun], unknown: Sequence[Finding]) -> list[Unstored]:
+    """Return what failed tasks kept in their own records, because the store was away when they failed."""
+    wanted = {(finding.alert.fingerprint, finding.occurrence) for finding in unknown}
+    failed = [
+        (ended.run, task)
+        for ended in runs
+        for task in ended.tasks
+        if task.state == "failed" and (ended.run.fingerprint(task.task_id), ended.run.occurrence) in wanted
+    ]
+    kept: list[Unstored] = []
+    deadline = time.monotonic() + _KEPT_WITHIN_S
+    for run, task in failed[:_MOST_KEPT]:
+        if time.monotonic() > deadline:
+            break
+        try:
+            unstored = Unstored.from_text(api.xcom(run, task, KEY_OF_UNSTORED))
+        except ValueError:
+            continue  # the task kept nothing
+        if (unstored.finding.alert.fingerprint, unstored.finding.occurrence) in wanted:
+            kept.append(unstored)
+    return kept

@@ -79,6 +79,11 @@ class AlertsSettings(Section):
         48, ge=1, description="hours within which a P0 or P1 must be reviewed (operations document, section 6.3)"
     )
     resolved_keep_days: int = Field(400, ge=1, description="days for which resolved incidents are kept")
+    spool_folder: str | None = Field(
+        None,
+        description="folder on each machine's disk, for its user alone, that keeps what was sent while the incident "
+        "store was away; default: one in the temporary folder",
+    )
     storm_threshold: int = Field(
         10, ge=2, description="number of cards within a minute above which digests are sent instead"
     )

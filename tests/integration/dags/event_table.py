@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Variable, dag, get_current_context, task
 
+from mindguard.airflow.clients import connection
 from mindguard.airflow.dag_defaults import dag_defaults
 from mindguard.alerts.severity import Severity
 
@@ -41,6 +43,17 @@ def kill_the_first_try() -> None:
 def wait() -> None:
     if not healed():
         time.sleep(LONG_S)
+
+
+def fail_when_postgres_is_away() -> None:
+    server = connection("mindguard_ops")
+    Variable.set("event_outage", "begun")
+    while True:
+        try:
+            socket.create_connection((server.host, server.port or 5432), timeout=5).close()
+        except OSError:
+            raise RuntimeError("PostgreSQL is away") from None
+        time.sleep(0.2)
 
 
 def one_task(dag_id: str, work: Any, *, run_limit_s: float | None = None, **task_options: Any) -> None:
@@ -86,6 +99,7 @@ def mapped() -> None:
 
 one_task("event_exception", fail)
 one_task("event_execution_timeout", wait, execution_timeout=timedelta(seconds=3))
+one_task("event_outage", fail_when_postgres_is_away)
 one_task("event_killed", kill_this_process)
 one_task("event_killed_twice", kill_this_process, retries=1, retry_delay=timedelta(seconds=20))
 one_task("event_killed_once", kill_the_first_try, retries=1, retry_delay=timedelta(seconds=1))

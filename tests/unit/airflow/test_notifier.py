@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +14,10 @@ import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.sdk.execution_time.xcom import XCom
 
-from mindguard.airflow import exception_text
+from mindguard.airflow import exception_text, notifier
 from mindguard.airflow.notifier import ApprovalNotifier, FeishuNotifier, RecoveryNotifier
 from mindguard.alerts.alert import Alert
+from mindguard.alerts.direct import KEY_OF_UNSTORED, Told, Unstored
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
@@ -53,11 +56,13 @@ class Reports:
     def __init__(self) -> None:
         self.findings: list[Finding] = []
         self.recoveries: list[Recovery] = []
+        self.unstored: list[Unstored] = []
 
-    def take(self, _: Any, findings: Any, recoveries: Any, settings: Any) -> bool:
+    def take(self, _: Any, findings: Any, recoveries: Any, settings: Any, unstored: Any = ()) -> tuple[()]:
         self.findings += findings
         self.recoveries += recoveries
-        return False
+        self.unstored += unstored
+        return ()
 
 
 @pytest.fixture
@@ -173,9 +178,54 @@ def test_airflow_that_does_not_say_how_the_previous_run_ended_hides_no_failure(r
 
 def test_a_mark_that_cannot_be_stored_does_not_fail_the_callback(monkeypatch: pytest.MonkeyPatch) -> None:
     push = create_autospec(print, side_effect=RuntimeError("the API server is away"))
-    monkeypatch.setattr(FeishuNotifier, "_report", lambda *_: True)
+    monkeypatch.setattr(FeishuNotifier, "_report", lambda _, findings, *__: [Unstored(findings[0])])
     FeishuNotifier(severity="P1").notify(a_context(ti=a_task_instance(xcom_push=push)))
     push.assert_called_once()
+
+
+def test_a_record_that_does_not_answer_does_not_hold_up_the_callback(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(notifier, "_XCOM_S", 0.1)
+    monkeypatch.setattr(FeishuNotifier, "_report", lambda _, findings, *__: [Unstored(findings[0])])
+    began = time.monotonic()
+    FeishuNotifier(severity="P1").notify(a_context(ti=a_task_instance(xcom_push=lambda *_: released.wait(20))))
+    released.set()
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("told", [Told(STARTED, "om_1"), None])
+def test_what_the_task_knew_of_its_failure_reaches_the_runs_callback(
+    told: Told | None, reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task's callback could not reach the store, nor, if nobody was told, Feishu."""
+    kept: dict[str, str] = {}
+
+    def away(_: Any, findings: Any, *__: Any) -> list[Unstored]:
+        if told is None:
+            raise MindGuardError("Feishu is away too")
+        return [Unstored(findings[0], told)]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FeishuNotifier, "_report", away)
+        context = a_context(ti=a_task_instance(xcom_push=kept.__setitem__), exception=ValueError("no such table"))
+        with nullcontext() if told else pytest.raises(MindGuardError, match="away too"):
+            FeishuNotifier(severity="P1").notify(context)
+    states = {"manual__1": {"approve_restore": "failed", "other": "failed"}}
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **_: states)
+    texts = [kept[KEY_OF_UNSTORED], None]
+    monkeypatch.setattr(XCom, "get_one", create_autospec(XCom.get_one, side_effect=texts))
+    dag = SimpleNamespace(
+        dag_id="restore_tables",
+        schedule=None,
+        task_ids=["approve_restore", "other"],
+        get_task=lambda _: SimpleNamespace(on_failure_callback=None),
+    )
+    FeishuNotifier(severity="P1").notify(a_context(dag=dag, reason="task_failure"))
+    (unstored,), (finding,) = reports.unstored, reports.findings
+    assert unstored.told == told
+    assert unstored.finding.alert.facts[0].value == "ValueError: no such table"
+    assert finding.alert.subject == "restore_tables.other"
+    assert finding.alert.error_unknown
 
 
 @pytest.mark.parametrize("mark", ["", RuntimeError("the API server is away")])

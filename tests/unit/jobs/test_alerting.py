@@ -14,6 +14,7 @@ import pytest
 
 from mindguard.alerts import pipeline
 from mindguard.alerts.alert import Alert, Person, Release
+from mindguard.alerts.direct import Spool
 from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.outbox.sender import Delivered, Sender
@@ -133,13 +134,14 @@ def test_a_sender_whose_enrichment_fails_sends_the_alert_as_it_was_reported() ->
     assert sender._enriched(incident.alert, incident) == incident.alert
 
 
-def test_an_alert_that_cannot_be_sent_directly_does_not_hold_up_the_others() -> None:
+def test_an_alert_that_cannot_be_sent_directly_does_not_hold_up_the_others(tmp_path: Path) -> None:
     sent: list[str] = []
 
-    def send(alert: Alert, **_: Any) -> None:
+    def send(alert: Alert, **_: Any) -> Any:
         if alert.subject == "bad":
             raise ValueError("cannot be rendered")
         sent.append(alert.subject)
+        return SimpleNamespace(message_id=None, form="card")
 
     def away() -> IncidentStore:
         raise StoreUnavailable("the store is away")
@@ -158,6 +160,7 @@ def test_an_alert_that_cannot_be_sent_directly_does_not_hold_up_the_others() -> 
             locale="zh",
             now=NOW,
             budget_s=5,
+            spool=Spool(tmp_path / "spool"),
         )
     assert sent == ["one", "two"]
 

@@ -110,6 +110,7 @@ def task_failure(
         facts=tuple(facts),
         detail=detail,
         links=(Link(TEXTS.say("open_log", locale), log_url),),
+        error_unknown=not error,
     )
     return Finding(
         alert, source=SOURCE, recovery_key=run.recovery_key(task_id), occurrence=run.occurrence, about=run.run_after

@@ -146,6 +146,16 @@ class AirflowRest:
         ]
         return _ended(runs, self._task_instances([_run_key(run) for run in runs]), dags)
 
+    def xcom(self, run: Run, task: EndedTask, key: str) -> str:
+        """Return a text that a task instance has kept under this key; empty if there is none, or it may not be read."""
+        names = [quote(name, safe="") for name in (run.dag_id, run.run_id, task.task_id, key)]
+        path = "/api/v2/dags/{}/dagRuns/{}/taskInstances/{}/xcomEntries/{}".format(*names)
+        try:
+            value = self._call("GET", path, params={"map_index": task.map_index, "stringify": True})["value"]
+        except (AirflowRefused, AirflowUnreachable, KeyError):
+            return ""
+        return value if isinstance(value, str) else ""
+
     def _task_instances(self, runs: list[_RunKey], *, state: list[str] | None = None) -> Iterator[_Json]:
         for first in range(0, len(runs), _RUNS_A_CALL):
             part = runs[first : first + _RUNS_A_CALL]

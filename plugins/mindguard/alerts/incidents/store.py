@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session, selectinload
 
+from mindguard.alerts.direct import Unstored
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.models import EntryKind, Incident, Notification, Occurrence, TimelineEntry
 from mindguard.alerts.incidents.transitions import end_incident, enqueue, record_finding
@@ -93,6 +94,26 @@ class IncidentStore:
                 for finding in sorted(findings, key=lambda each: each.alert.fingerprint)
                 if (incident := record_finding(session, finding, now))
             ]
+
+    def adopt(self, unstored: Unstored, *, now: datetime) -> Incident | None:
+        """Record a finding that was reported while the store was away; people who were told get no further card.
+
+        Returns:
+            The incident, or None if this occurrence was counted before.
+        """
+        with self.database.session() as session:
+            return record_finding(session, unstored.to_store, now, unstored.told)
+
+    def uncounted(self, findings: Sequence[Finding]) -> list[Finding]:
+        """Return the findings whose occurrence was not counted yet."""
+        if not findings:
+            return []
+        fingerprints = {finding.alert.fingerprint for finding in findings}
+        with self.database.session() as session:
+            counted = select(Occurrence.fingerprint, Occurrence.occurrence)
+            rows = session.execute(counted.where(Occurrence.fingerprint.in_(fingerprints)))
+            known = {(fingerprint, occurrence) for fingerprint, occurrence in rows}
+        return [each for each in findings if (each.alert.fingerprint, each.occurrence) not in known]
 
     def recover(self, recoveries: Sequence[Recovery], *, now: datetime) -> list[Incident]:
         """End the unresolved incidents with each recovery's key, and return those that ended."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from mindguard.alerts.direct import Told, replaces
 from mindguard.alerts.finding import Finding
-from mindguard.alerts.incidents.models import Incident, Notification, Occurrence, TimelineEntry
+from mindguard.alerts.incidents.models import Incident, Message, Notification, Occurrence, TimelineEntry
 from mindguard.alerts.incidents.timeline import opened_text, raised_text
 from mindguard.alerts.severity import Severity
 
@@ -19,7 +20,7 @@ _RELEASE_AFTER = timedelta(minutes=2)
 
 
 # If more happens before a pending notification is sent, it gets the kind that comes first here.
-_STRENGTH = ("opened", "raised", "resolved", "acknowledged", "updated")
+_STRENGTH = ("opened", "raised", "resolved", "explained", "acknowledged", "updated")
 
 
 def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, due_at: datetime | None = None) -> None:
@@ -48,8 +49,14 @@ def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, d
     )
 
 
-def record_finding(session: Session, finding: Finding, now: datetime) -> Incident | None:
+def record_finding(session: Session, finding: Finding, now: datetime, told: Told | None = None) -> Incident | None:
     """Open an incident for a finding, or add the finding to the unresolved incident with its fingerprint.
+
+    Args:
+        session: an open transaction.
+        finding: the finding.
+        now: the present time, aware.
+        told: how people were told of it without the store; then there is no further card.
 
     Returns:
         The incident, or None if this occurrence was counted before.
@@ -63,16 +70,11 @@ def record_finding(session: Session, finding: Finding, now: datetime) -> Inciden
             .returning(Occurrence.at)
         ).first()
         if not new:
+            _complete(session, finding, now, told)
             return None
-    unresolved = (
-        select(Incident)
-        .where(Incident.fingerprint == alert.fingerprint, Incident.state != "resolved")
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
     while True:
-        if incident := session.scalar(unresolved):
-            _repeat(session, incident, finding, now)
+        if incident := session.scalar(_unresolved(alert.fingerprint)):
+            _repeat(session, incident, finding, now, told)
             return incident
         # Another process may open it between the two statements; the next round then adds this finding to it.
         opened: Incident | None = session.scalar(
@@ -88,15 +90,47 @@ def record_finding(session: Session, finding: Finding, now: datetime) -> Inciden
                 last_seen_at=now,
                 last_failure_at=finding.order.at,
                 last_failure_about=finding.order.about,
-                ladder_from=now,
+                ladder_from=told.at if told else now,
                 inhibited=_explained(session, finding.parent),
             )
             .on_conflict_do_nothing()
             .returning(Incident)
         )
         if opened:
-            _opened(session, opened, now)
+            _opened(session, opened, now, told)
             return opened
+
+
+def _unresolved(fingerprint: str) -> Select[Incident]:
+    found = select(Incident).where(Incident.fingerprint == fingerprint, Incident.state != "resolved")
+    return found.with_for_update().execution_options(populate_existing=True)
+
+
+def _complete(session: Session, finding: Finding, now: datetime, told: Told | None) -> None:
+    """Add to a counted occurrence what its first reporter did not know: its error, or that people were told of it."""
+    incident = session.scalar(_unresolved(finding.alert.fingerprint))
+    if not incident or incident.last_failure_about != finding.order.about:
+        return
+    if replaces(finding.alert, incident.alert):
+        incident.alert = replace(
+            finding.alert, severity=Severity(incident.severity), happened_at=incident.alert.happened_at
+        )
+        enqueue(session, incident, "updated" if told else "explained", now=now)
+    if told:
+        _keep_message(session, incident, told)
+        # The card that nobody has sent yet would tell the same again.
+        session.execute(
+            update(Notification)
+            .where(
+                Notification.incident_id == incident.id, Notification.state == "pending", Notification.kind == "opened"
+            )
+            .values(kind="updated")
+        )
+
+
+def _keep_message(session: Session, incident: Incident, told: Told) -> None:
+    if told.message_id:
+        session.merge(Message(incident_id=incident.id, message_id=told.message_id, form=told.form, sent_at=told.at))
 
 
 def _explained(session: Session, parent: str) -> bool:
@@ -107,14 +141,16 @@ def _explained(session: Session, parent: str) -> bool:
     return session.scalar(explaining) is not None
 
 
-def _opened(session: Session, incident: Incident, now: datetime) -> None:
+def _opened(session: Session, incident: Incident, now: datetime, told: Told | None) -> None:
     former = session.scalar(
         select(func.max(Incident.id)).where(Incident.fingerprint == incident.fingerprint, Incident.id < incident.id)
     )
     session.add(TimelineEntry.of(incident.id, "opened", at=now, text=opened_text(incident.alert.title, former)))
     if incident.inhibited:
         session.add(TimelineEntry.of(incident.id, "inhibited", at=now, text=incident.parent))
-    enqueue(session, incident, "opened", now=now)
+    if told:
+        _keep_message(session, incident, told)
+    enqueue(session, incident, "updated" if told else "opened", now=now)
     # Incidents that this one explains need no notification, if theirs has not been sent yet.
     hidden = select(Incident.id).where(Incident.parent == incident.recovery_key, Incident.state != "resolved")
     silenced = session.scalars(
@@ -132,20 +168,23 @@ def _opened(session: Session, incident: Incident, now: datetime) -> None:
         )
 
 
-def _repeat(session: Session, incident: Incident, finding: Finding, now: datetime) -> None:
+def _repeat(session: Session, incident: Incident, finding: Finding, now: datetime, told: Told | None) -> None:
     worse = Severity(min(incident.severity, finding.alert.severity.value))
     raised = worse.value != incident.severity
     incident.occurrences += 1
     incident.last_seen_at = max(incident.last_seen_at, now)
+    newest = incident.alert if told and finding.order < incident.last_failure else finding.alert
     last = max(incident.last_failure, finding.order)
     incident.last_failure_about, incident.last_failure_at = last
-    incident.alert = replace(finding.alert, severity=worse, happened_at=incident.alert.happened_at)
+    incident.alert = replace(newest, severity=worse, happened_at=incident.alert.happened_at)
+    if told:
+        _keep_message(session, incident, told)
     if raised:
         text = raised_text(incident.severity, worse.value)
         session.add(TimelineEntry.of(incident.id, "raised", at=now, text=text))
         # The ladder of the worse severity starts from its first step, unless somebody already takes care of it.
         incident.severity, incident.escalation_step, incident.ladder_from = worse.value, 0, now
-    enqueue(session, incident, "raised" if raised else "updated", now=now)
+    enqueue(session, incident, "raised" if raised and not told else "updated", now=now)
 
 
 def end_incident(session: Session, incident: Incident, *, at: datetime, by: str, text: str, now: datetime) -> None:
