@@ -26,6 +26,7 @@ Reason = Literal[
     "no_value",  # the query returned NULL, NaN or infinity
     "negative",  # below zero, which no age or share can be
     "future",  # the newest row lies in the future, so its age would hide a stall
+    "position",  # a consumer group's position is outside of what its topic holds
     "unreachable",  # the source cannot be reached
     "partial",  # the source left something out of its answer
     "timeout",  # the source did not answer in time
@@ -55,6 +56,7 @@ class Reading:
             pipeline.
         down: whether a dependency failed to answer as it should.
         note: a remark for people.
+        fault: the reason why the value is only the least that it can be, or why there is none; empty if it is exact.
     """
 
     dimension: str = ""
@@ -65,6 +67,7 @@ class Reading:
     upstream_newest: datetime | None = None
     down: bool = False
     note: str = ""
+    fault: Reason = ""
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,9 @@ def judge(monitor: Monitor, reading: Reading, state: State, *, now: datetime) ->
     """
     skew_s = _skew(reading, now)
     value, reason = _value(monitor, reading, now)
+    if reading.fault and (reason or value is None or value <= monitor.error):
+        # What is only known in part can be late, but it cannot be in time.
+        return unknown(reading.fault, state, now=now, note=reading.note, value=value, skew_s=skew_s)
     least = _least(monitor, reading, value)
     raw = _raw(monitor, value, reason)
     if not reason and least != value:

@@ -118,7 +118,7 @@ def test_too_little_traffic_neither_alarms_nor_ends_anything(minutes: int) -> No
     assert "monitor:landing:" not in {each.recovery_key for each in reported.recoveries}
 
 
-@pytest.mark.parametrize("reason", ["no_value", "negative", "future", "timeout", "failed"])
+@pytest.mark.parametrize("reason", ["no_value", "negative", "future", "position", "timeout", "failed"])
 def test_what_cannot_be_measured_is_a_finding_after_its_time(reason: str) -> None:
     young = result("landing", "unknown", reason=reason, unknown_since=NOW - 9 * MINUTE)
     assert outcome(young).findings == ()

@@ -65,6 +65,23 @@ def test_an_age(reading: Reading, status: str, reason: str, value: float | None)
     assert (verdict.status, verdict.reason, verdict.value) == (status, reason, value)
 
 
+@pytest.mark.parametrize(
+    ("reading", "status", "reason"),
+    [
+        (old(301, fault="position"), "error", "above"),
+        (old(300, fault="position"), "unknown", "position"),
+        (old(-61, fault="future"), "unknown", "future"),
+        (Reading(value=0, fault="timeout"), "unknown", "timeout"),
+        (Reading(fault="failed"), "unknown", "failed"),
+    ],
+)
+def test_what_is_known_in_part_can_be_late_but_not_in_time(reading: Reading, status: str, reason: str) -> None:
+    verdict = judge(monitor(warn_after_s=100), reading, State(), now=NOW)
+    assert (verdict.status, verdict.reason) == (status, reason)
+    late = judge(monitor(), old(301), State(), now=NOW).state
+    assert judge(monitor(), reading, late, now=NOW).state.level == "error"
+
+
 def test_the_age_is_by_the_sources_clock_and_the_skew_is_reported() -> None:
     fast = NOW + timedelta(minutes=10)
     verdict = judge(monitor(), Reading(newest=fast, source_now=fast), State(), now=NOW)
