@@ -25,7 +25,7 @@ _UNUSUAL: dict[Reason, tuple[str, str]] = {
     "future": ("the newest row lies in the future", "correct that machine's clock, or leave out such rows"),
     "position": (
         "the group's position is outside of what the topic holds",
-        "start its consumer, or reset its offsets",
+        "correct `group`, start its consumer, or reset its offsets",
     ),
 }
 """Results other than a usable number: the text if the measurement has no note of its own, and what to do."""

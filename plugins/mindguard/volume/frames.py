@@ -12,6 +12,7 @@ from mindguard.alerts.alert import Release
 from mindguard.connections import Resolve, postgres_conninfo, setting_that_cuts
 from mindguard.resources import include_dir
 from mindguard.settings import Settings
+from mindguard.sql import with_percents
 from mindguard.volume.days import Moment, day_start
 from mindguard.volume.details import EventDetails
 from mindguard.volume.event_day import EventDay, frame_of_scope
@@ -110,7 +111,7 @@ class Frames:
             with postgres_session.connect(conninfo, connect_timeout=10) as connection:
                 connection.read_only = True
                 postgres_session.limit_transaction(connection, _QUERY_TIMEOUT_S)
-                answer = connection.execute(query.encode(), bounds)
+                answer = connection.execute(with_percents(query), bounds)
                 return pd.DataFrame(answer.fetchall(), columns=[each.name for each in answer.description or ()])
         except psycopg.Error as error:
             raise SuiteUnchecked(f"{suite.name}: {' '.join(str(error).split())[:300]}") from error

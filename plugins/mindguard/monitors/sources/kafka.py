@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mindguard.connections import Connection, kafka_config
@@ -112,6 +112,8 @@ class _Topic:
         parts += [f"{unsettled:,} in open transactions"] if unsettled else []
         if known and all(each.position < 0 for each in known):
             parts.append(f"group {group} has committed nothing")
+            if behind:  # the group may not even exist
+                self.fail("position", "")
         elif without := sum(each.position < 0 and each.start < each.end for each in known):
             parts.append(f"no position in {without} of {len(known)} partitions")
         return Reading(
@@ -157,9 +159,9 @@ class Kafka:
         except KafkaException as error:
             raise _failure(error.args[0], monitor) from None
         self._read(topics, ends)
-        latest = datetime.now(UTC) + timedelta(seconds=_tolerated_s(monitor))
+        now = datetime.now(UTC)
         for topic in topics:
-            if any(at > latest for at in topic.waiting_since):
+            if any((at - now).total_seconds() > _tolerated_s(monitor) for at in topic.waiting_since):
                 topic.fail("future", "")
         return [topic.reading(str(monitor.group)) for topic in topics]
 
