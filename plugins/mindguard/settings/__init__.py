@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from mindguard.errors import SettingsError
+from mindguard.errors import SettingsError, faults
 from mindguard.resources import include_dir
 from mindguard.settings.alerts import AlertsSettings, EscalationSettings, ReleasesSettings
 from mindguard.settings.connections import Connections
@@ -119,5 +119,4 @@ def load_settings(path: Path | None = None) -> Settings:
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:
-        places = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}" for fault in error.errors())
-        raise SettingsError(f"{path}: {places}") from error
+        raise SettingsError(f"{path}: {faults(error)}") from error

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mindguard.alerts.finding import Finding, Outcome, Recovery
-from mindguard.errors import MindGuardError, one_line
+from mindguard.errors import MindGuardError
+from mindguard.fetch import explained
 from mindguard.masking import mask_secrets
 from mindguard.settings import Settings
 from mindguard.volume.days import Moment
@@ -108,7 +109,7 @@ def run_suites(names: Collection[str], frames: Frames) -> Run:
             broken[name] = error
             continue
         except Exception as error:  # noqa: BLE001 - one suite's failure must not affect others
-            broken[name] = SuiteUnchecked(f"{name}: {mask_secrets(one_line(f'{type(error).__name__}: {error}'))}")
+            broken[name] = SuiteUnchecked(f"{name}: {mask_secrets(explained(error))}")
             log.error("%s", broken[name])
             continue
         for failure in judged.result.failures:
