@@ -102,6 +102,11 @@ def test_what_is_about_the_whole_frame_names_no_row() -> None:
         ("expect_column_values_to_be_between", {"column": "ratio", "min_value": -1e308}),
         ("expect_column_values_to_be_between", {"column": "ratio", "max_value": {"$PARAMETER": "most"}}),
         ("expect_column_values_to_match_regex", {"column": "state", "regex": ""}),
+        *(
+            ("expect_column_values_to_not_match_regex", {"column": "state", "regex": regex})
+            for regex in ("(?!)", "a^", "$a", r"\b\B", r"[^\s\S]", "x(?<!x)", "(?=a)b", r"\Zx")
+        ),
+        ("expect_column_values_to_not_match_regex_list", {"column": "state", "regex_list": ["(?!)", "a^"]}),
         ("expect_column_values_to_match_regex", {"column": "state", "regex": "[^x]*|.*"}),
         ("expect_column_values_to_match_regex_list", {"column": "state", "regex_list": ["", "a"]}),
         ("expect_column_value_z_scores_to_be_less_than", {"column": "ratio", "threshold": 1e9, "double_sided": True}),
@@ -137,6 +142,25 @@ def test_an_expectation_that_would_check_nothing_is_unsound(kind: str, kwargs: d
         ("expect_column_values_to_not_be_in_set", {"column": "state", "value_set": ["gone", "lost"]}),
         ("expect_column_values_to_not_match_regex", {"column": "state", "regex": "^error [0-9]+ timeout$"}),
         ("expect_column_values_to_not_match_regex_list", {"column": "state", "regex_list": ["^error [0-9]+$"]}),
+        ("expect_column_values_to_not_match_regex_list", {"column": "state", "regex_list": ["(?!)", "^error"]}),
+        *(
+            ("expect_column_values_to_not_match_regex", {"column": "state", "regex": regex})
+            for regex in (
+                r"(?i)\b(null|none|n/a)\b",
+                r"^(?!ok)",
+                r"^(?=.*\d)(?=.*[a-z]).{8,}$",
+                r"(?<=id=)\w{32}(?!\w)",
+                r"(\w)\1{3}",
+                r"[^\x00-\x7f]",
+                r"^\s|\s$",
+                r"^(\d{1,3}\.){3}\d{1,3}$",
+                r"<(?P<tag>\w+)[^>]*>.*</(?P=tag)>",
+                r"[\u4e00-\u9fff]+",
+                r"^$",
+                ".{1000,}",
+                "",
+            )
+        ),
         ("expect_column_values_to_match_regex", {"column": "state", "regex": "^[a-z]+$"}),
         ("expect_column_values_to_match_regex", {"column": "state", "regex": "^.{0,200}$"}),
         ("expect_column_value_lengths_to_be_between", {"column": "state", "min_value": 1}),
