@@ -293,6 +293,31 @@ def test_what_a_query_may_do(
     assert words in result.note
 
 
+def test_a_view_that_cuts_its_answer_short_is_not_judged(client: Client, measure: Measure, tmp_path: Path) -> None:
+    """On the real engine, the sum over this view lacks most rows, and nothing says so."""
+    client.command("CREATE DATABASE IF NOT EXISTS mindguard")
+    client.command("CREATE TABLE mindguard.many (n Int64) ENGINE = MergeTree ORDER BY n SETTINGS index_granularity = 8")
+    client.command("INSERT INTO mindguard.many SELECT number FROM numbers(100000)")
+    client.command(
+        "CREATE VIEW mindguard.some AS SELECT n FROM mindguard.many SETTINGS max_rows_to_read = 1000, "
+        "read_overflow_mode = 'break', max_threads = 1, max_block_size = 100"
+    )
+    client.command("CREATE VIEW mindguard.over AS SELECT n FROM mindguard.some")
+    whole, part = (client.query(f"SELECT sum(n) FROM mindguard.{name}").first_row[0] for name in ("many", "some"))
+    assert part < whole
+    answers = {
+        "SELECT sum(n) AS value FROM mindguard.over": ("unknown", "failed"),
+        "SELECT sum(n) AS value FROM (SELECT n FROM mindguard.many SETTINGS limit = 3)": ("unknown", "failed"),
+        "SELECT 0 AS value, sum(n) AS base FROM mindguard.many": ("pass", ""),
+    }
+    for number, (text, expected) in enumerate(answers.items()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        result = measure(settings=with_monitor(kind="freshness", source="clickhouse", query=query(folder, text)))["m"]
+        assert (result.status, result.reason) == expected
+        assert ("makes its answer partial – remove that setting" in result.note) == (result.status == "unknown")
+
+
 def test_texts_that_no_store_can_keep_cost_no_monitor_its_result(
     resolve: Resolve, fresh_database: str, tmp_path: Path
 ) -> None:
