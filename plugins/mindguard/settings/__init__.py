@@ -114,6 +114,8 @@ def load_settings(path: Path | None = None) -> Settings:
         raise SettingsError(
             f"cannot read settings {path}: {error.strerror}", hint="set MINDGUARD_SETTINGS to a readable file"
         ) from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not YAML: it is not text in UTF-8", hint="save it as UTF-8") from error
     except Exception as error:  # the YAML library also passes on Python's errors about dates, numbers and recursion
         raise SettingsError(f"{path} is not YAML: {error}") from error
     try:
