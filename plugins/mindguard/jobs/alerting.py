@@ -27,9 +27,10 @@ from mindguard.alerts.rota.rota import Rota, handover_moments, next_in_line, on_
 from mindguard.alerts.severity import Severity
 from mindguard.connections import Resolve
 from mindguard.database.session import StoreUnavailable
-from mindguard.errors import MindGuardError, one_line
+from mindguard.errors import one_line
 from mindguard.feishu.answers import FeishuThrottled, FeishuUnreachable
 from mindguard.feishu.transport import transport_of
+from mindguard.fetch import explained
 from mindguard.masking import mask_secrets
 from mindguard.settings import Settings
 
@@ -172,8 +173,7 @@ class Callers:
 
 
 def _words(error: Exception) -> str:
-    text = str(error) if isinstance(error, MindGuardError) else f"{type(error).__name__}: {error}"
-    return one_line(mask_secrets(text))
+    return one_line(mask_secrets(explained(error)))
 
 
 def _sender(

@@ -29,6 +29,7 @@ from mindguard.alerts.outbox.transport import Sent, Transport
 from mindguard.alerts.severity import Severity
 from mindguard.alerts.texts import TEXTS
 from mindguard.errors import MindGuardError
+from mindguard.fetch import explained
 from mindguard.masking import mask_secrets
 from mindguard.texts import Locale
 
@@ -219,8 +220,7 @@ class Sender:
             run.failures += 1
             return
         except Exception as error:  # noqa: BLE001 - one message that cannot be made must not stop all others
-            text = str(error) if isinstance(error, MindGuardError) else f"{type(error).__name__}: {error}"
-            reason = mask_secrets(text)
+            reason = mask_secrets(explained(error))
             self._mark_dead(action, claim.request, reason)
             delivered.dead.append(reason)
             return
