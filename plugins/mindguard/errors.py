@@ -49,6 +49,14 @@ def one_line(text: str) -> str:
     return next((line for line in lines if line), "")[:_LONGEST_LINE]
 
 
+def type_and_text(error: BaseException) -> str:
+    """Return the type and the text of an error that somebody else's code raised, even if it cannot say its text."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - its class is not ours
+        return type(error).__name__
+
+
 def first_few(items: Collection[str], *, most: int = 5, separator: str = ", ") -> str:
     """Return the first items in one line, and the number of the others, for an error that must not grow with them."""
     more = [f"and {len(items) - most} more"] if len(items) > most else []

@@ -27,7 +27,7 @@ from mindguard.alerts.rota.rota import Rota, handover_moments, next_in_line, on_
 from mindguard.alerts.severity import Severity
 from mindguard.connections import Resolve
 from mindguard.database.session import StoreUnavailable
-from mindguard.errors import MindGuardError, one_line
+from mindguard.errors import MindGuardError, one_line, type_and_text
 from mindguard.feishu.answers import FeishuThrottled, FeishuUnreachable
 from mindguard.feishu.transport import transport_of
 from mindguard.masking import mask_secrets
@@ -172,7 +172,7 @@ class Callers:
 
 
 def _words(error: Exception) -> str:
-    text = str(error) if isinstance(error, MindGuardError) else f"{type(error).__name__}: {error}"
+    text = str(error) if isinstance(error, MindGuardError) else type_and_text(error)
     return one_line(mask_secrets(text))
 
 

@@ -16,6 +16,8 @@ from mindguard.settings.monitors import Monitor
 from mindguard.texts import Locale
 
 SOURCE = "monitor"
+_LONGEST_S = 1e11
+"""Length in seconds, some 3,000 years, from which a span is shown as a number, since it is no time."""
 
 
 def recovery_key(monitor: str, dimension: str = "") -> str:
@@ -259,6 +261,8 @@ class _FindingWriter:
 
 
 def _amount(value: float, unit: str) -> str:
+    if unit == "s" and not abs(value) < _LONGEST_S:
+        return f"{value:.3g} s"
     if unit == "s":
         return _span(timedelta(seconds=value)) if value >= 60 else f"{value:.1f} s"
     return f"{value:.2%}" if unit == "ratio" else f"{value:,.0f}"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mindguard.errors import MindGuardError, one_line
+from mindguard.errors import MindGuardError, one_line, type_and_text
 from mindguard.masking import mask_secrets
 from mindguard.resources import include_dir
 from mindguard.settings import Settings
@@ -192,15 +192,14 @@ def read_suite(path: Path) -> Suite:
         SuiteUnsound: The file cannot be read, is not YAML, or breaks a rule; the message names every place.
     """
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
 
     try:
         suite = Suite.model_validate(YAML(typ="safe").load(path.read_text("utf-8")))
-    except (OSError, YAMLError, UnicodeDecodeError) as error:
-        raise SuiteUnsound(f"{path.name}: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'file'}: {each['msg']}" for each in error.errors())
         raise SuiteUnsound(f"{path.name}: {wrong}") from error
+    except Exception as error:  # the YAML library also passes on Python's errors about dates, numbers and recursion
+        raise SuiteUnsound(f"{path.name}: {' '.join(str(error).split())}") from error
     if suite.name != path.stem:
         raise SuiteUnsound(
             f"{path.name}: its name is {suite.name!r}", hint=f"file and suite must have the same name: {path.stem}"
@@ -295,7 +294,7 @@ def _is_number(text: str) -> bool:
 
 def _line(error: Exception) -> str:
     """Return an error of Great Expectations or pandas as one short line."""
-    return mask_secrets(one_line(f"{type(error).__name__}: {error}"))
+    return mask_secrets(one_line(type_and_text(error)))
 
 
 def validate(suite: Suite, frame: pd.DataFrame) -> ValidationResult:
