@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from mindguard.errors import MindGuardError, one_line
@@ -94,6 +94,18 @@ def read(answer: httpx.Response, *, most: int = _LARGEST) -> bytes:
         if len(content) > most:
             raise AnswerTooLarge(f"the answer is larger than {most / 1e6:g} MB")
     return content
+
+
+def from_json(content: bytes | str) -> Any:
+    """Return what a foreign text in JSON says.
+
+    Raises:
+        ValueError: it is not JSON, or is nested deeper than anybody needs.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise json.JSONDecodeError("nested too deeply", "", 0) from None
 
 
 def in_words(error: Exception, *more: tuple[type[Exception], str]) -> str:

@@ -5,14 +5,13 @@ Source: operations document, section 5.2: the last three versions with their tim
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import TYPE_CHECKING, Any
 
 from mindguard import postgres_session
 from mindguard.alerts.alert import Release
 from mindguard.errors import MindGuardError, faults
-from mindguard.fetch import TIMEOUT_S, download, explained, within
+from mindguard.fetch import TIMEOUT_S, download, explained, from_json, within
 from mindguard.masking import mask_secrets
 from mindguard.resources import include_dir
 from mindguard.settings import Settings
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LATEST = 3
+_FIRST_YEAR, _LAST_YEAR = 1970, 2200
 
 
 class ReleasesUnreadable(MindGuardError):
@@ -80,8 +80,8 @@ def read_releases(
 
 def _parsed(content: bytes) -> Any:
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:  # also what is no text, or nested without end
+        return from_json(content)
+    except ValueError as error:  # also what is no text
         raise ReleasesUnreadable("the answer is not JSON") from error
 
 
@@ -110,6 +110,9 @@ def _release(row: Any) -> Release:
         raise ReleasesUnreadable(f"{row!r:.200} is not a valid release: {faults(error)}") from error
     if release.released_at.tzinfo is None:
         raise ReleasesUnreadable(f"{release.version}: its time has no time zone, such as +08:00")
+    if not _FIRST_YEAR <= release.released_at.year <= _LAST_YEAR:
+        # Others are no releases, and no zone can show the first and the last day that there is.
+        raise ReleasesUnreadable(f"{release.version}: the year {release.released_at.year} is no time of a release")
     if release.share is not None and not 0 <= release.share <= 1:
         raise ReleasesUnreadable(f"{release.version}: share {release.share:g} is not between 0 and 1")
     return release

@@ -262,7 +262,7 @@ class _FindingWriter:
 
 def _amount(value: float, unit: str) -> str:
     if unit == "s":
-        if value >= _LONGEST_SPAN_S:
+        if not abs(value) < _LONGEST_SPAN_S:
             return f"{value:.1e} s"
         return _span(timedelta(seconds=value)) if value >= 60 else f"{value:.1f} s"
     return f"{value:.2%}" if unit == "ratio" else f"{value:,.0f}"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mindguard.errors import MindGuardError, faults, one_line
+from mindguard.fetch import explained
 from mindguard.masking import mask_secrets
 from mindguard.resources import include_dir
 from mindguard.settings import Settings
@@ -234,7 +235,7 @@ def build(suite: Suite) -> ExpectationSuite:
         _refuse_what_always_passes(where, entry)
     declared = [entry.model_dump() for entry in suite.expectations]
     try:
-        built = ExpectationSuite(name=suite.name, expectations=declared)
+        built = ExpectationSuite(name=suite.name, expectations=[_with_condition(entry) for entry in declared])
     except (GreatExpectationsError, TypeError, ValueError) as error:
         raise SuiteUnsound(f"{suite.name}: {' '.join(str(error).split())}") from error
     if len(built.expectations) != len(declared):
@@ -243,6 +244,21 @@ def build(suite: Suite) -> ExpectationSuite:
         )
     _refuse_what_refutes_nothing(suite, built, declared)
     return built
+
+
+def _with_condition(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the expectation with its row condition for pandas as the object into which Great Expectations turns it.
+
+    Great Expectations warns of the text itself, which is how a suite's file writes it.
+    """
+    from great_expectations.expectations.row_conditions import PassThroughCondition
+
+    kwargs = dict(entry["kwargs"])
+    text = kwargs.get("row_condition")
+    if isinstance(text, str) and kwargs.get("condition_parser") == "pandas":
+        del kwargs["condition_parser"]
+        kwargs["row_condition"] = PassThroughCondition(pass_through_filter=text)
+    return {**entry, "kwargs": kwargs}
 
 
 def _refuse_what_refutes_nothing(suite: Suite, built: ExpectationSuite, declared: list[dict[str, Any]]) -> None:
@@ -282,7 +298,7 @@ def _is_number(text: str) -> bool:
 
 def _line(error: Exception) -> str:
     """Return an error of Great Expectations or pandas as one short line."""
-    return mask_secrets(one_line(f"{type(error).__name__}: {error}"))
+    return mask_secrets(explained(error))
 
 
 def validate(suite: Suite, frame: pd.DataFrame) -> ValidationResult:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from mindguard.connections import Connection, http_address
-from mindguard.fetch import AnswerTooLarge, FetchFailed, in_words, read, within
+from mindguard.fetch import AnswerTooLarge, FetchFailed, from_json, in_words, read, within
 from mindguard.monitors.sources.base import MeasurementFailed, PartialAnswer, Row, SourceTimeout, SourceUnreachable
 from mindguard.settings.monitors import Monitor
 
@@ -52,7 +51,7 @@ class Prometheus:
                 raise MeasurementFailed(
                     f"Prometheus: HTTP {status}", hint="see its log, or that of the proxy before it"
                 )
-            content = json.loads(body)
+            content = from_json(body)
             if content["status"] != "success":
                 raise MeasurementFailed(f"Prometheus: {content['errorType']}: {content['error']}"[:300])
             if left_out := content.get("warnings") or (["isPartial"] if content.get("isPartial") else []):
