@@ -96,6 +96,8 @@ class Alert:
         acknowledged_by: who took it; `acknowledged_at` (aware) says when.
         occurrences: number of reports; `last_seen_at` (aware) is the time of the last one.
         escalated_to: who was called because nobody took it.
+        silence: the silence because of which nobody is called, for instance `S-3`; empty if there is none.
+        silenced_until: when that silence ends, aware.
         duty: who is on duty, primary first.
         mention: whether the card mentions them, which notifies them.
         releases: the latest releases, newest first.
@@ -122,6 +124,8 @@ class Alert:
     occurrences: int = 1
     last_seen_at: datetime | None = None
     escalated_to: str = ""
+    silence: str = ""
+    silenced_until: datetime | None = None
     duty: tuple[Person, ...] = ()
     mention: bool = False
     releases: tuple[Release, ...] = ()
@@ -131,7 +135,7 @@ class Alert:
 
     def __post_init__(self) -> None:
         moments = (self.happened_at, self.resolved_at, self.acknowledged_at, self.last_seen_at, self.known_at)
-        for moment in (*moments, *(release.released_at for release in self.releases)):
+        for moment in (*moments, self.silenced_until, *(release.released_at for release in self.releases)):
             if moment is not None and moment.utcoffset() is None:
                 raise ValueError(f"{moment!r} has no time zone")
 

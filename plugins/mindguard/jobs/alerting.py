@@ -16,6 +16,7 @@ from mindguard.alerts.alert import Alert, Person, Release
 from mindguard.alerts.escalation import ladders
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.models import Incident
+from mindguard.alerts.incidents.silences import SilenceStore
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.outbox.plan import Limits
 from mindguard.alerts.outbox.sender import Delivered, Sender
@@ -84,7 +85,7 @@ def report(
 
 
 def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: float = BUDGET_S) -> Delivered:
-    """Do the work of every minute: call the next people, remind, send what is due, and remove old incidents.
+    """Do the work of every minute: begin and end silences, call people, remind, send what is due, forget what is old.
 
     Args:
         settings: the settings, which name the connections, the rota and the escalation.
@@ -104,7 +105,9 @@ def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: fl
 
     within = timedelta(hours=settings.alerts.review_hours)
     failures: list[Exception] = []
+    silences = SilenceStore(store.database)
     for before in (
+        lambda: silences.settle(now=now),
         lambda: pipeline.escalate(store, ladders(settings.escalation), callers, now=now),
         digest_of_handover,
         lambda: remind_of_reviews(store, within=within, locale=settings.locale, now=now),
@@ -119,7 +122,9 @@ def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: fl
     delivered = _sender(store, settings, resolve, callers, _running_from(now)).deliver_due(budget_s=budget_s)
     if failures:
         raise failures[0]
-    store.forget(before=now - timedelta(days=settings.alerts.resolved_keep_days))
+    old = now - timedelta(days=settings.alerts.resolved_keep_days)
+    store.forget(before=old)
+    silences.forget(before=old)
     return delivered
 
 

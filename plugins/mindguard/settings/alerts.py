@@ -82,3 +82,6 @@ class AlertsSettings(Section):
     storm_threshold: int = Field(
         10, ge=2, description="number of cards within a minute above which digests are sent instead"
     )
+    silence_max_hours: int = Field(
+        168, ge=1, le=24 * 366, description="longest silence for planned work, in hours; a longer one is refused"
+    )

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.models import EntryKind, Incident, Notification, Occurrence, TimelineEntry
+from mindguard.alerts.incidents.silencing import active_silences
 from mindguard.alerts.incidents.transitions import end_incident, enqueue, record_finding
 from mindguard.alerts.severity import Severity
 from mindguard.database.session import OpsDatabase
@@ -88,10 +89,11 @@ class IncidentStore:
         if not findings:
             return []
         with self.database.session() as session:
+            silences = active_silences(session, now)
             return [
                 incident
                 for finding in sorted(findings, key=lambda each: each.alert.fingerprint)
-                if (incident := record_finding(session, finding, now))
+                if (incident := record_finding(session, finding, now, silences))
             ]
 
     def recover(self, recoveries: Sequence[Recovery], *, now: datetime) -> list[Incident]:
