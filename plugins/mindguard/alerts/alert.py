@@ -94,6 +94,7 @@ class Alert:
         incident_id: the incident's name for people, for instance `I-1042`; empty if it is not recorded.
         acknowledge_url: the page where a person takes it. Its address carries its own permission and is not masked.
         acknowledged_by: who took it; `acknowledged_at` (aware) says when.
+        flaps: number of times that it began again and again; 0 if it does not come and go.
         occurrences: number of reports; `last_seen_at` (aware) is the time of the last one.
         escalated_to: who was called because nobody took it.
         silence: the silence because of which nobody is called, for instance `S-3`; empty if there is none.
@@ -121,6 +122,7 @@ class Alert:
     acknowledge_url: str = ""
     acknowledged_by: str = ""
     acknowledged_at: datetime | None = None
+    flaps: int = 0
     occurrences: int = 1
     last_seen_at: datetime | None = None
     escalated_to: str = ""

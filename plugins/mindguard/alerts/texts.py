@@ -97,12 +97,14 @@ TEXTS = Texts(
         "kind_remedy": {"zh": "补救措施", "en": "Remedy"},
         "kind_reviewed": {"zh": "复盘完成", "en": "reviewed"},
         "kind_silenced": {"zh": "静默", "en": "silenced"},
+        "kind_reopened": {"zh": "再次发生", "en": "began again"},
         "kind_heard": {"zh": "静默结束", "en": "silence ended"},
         "kind_review overdue": {"zh": "复盘超期提醒", "en": "review overdue"},
         # What the program writes into timeline entries.
         "opened_again": {"zh": "{title}（上一次：{former}）", "en": "{title} (previously {former})"},
         "severity_change": {"zh": "由 {before} 升为 {after}", "en": "from {before} to {after}"},
         "silenced_by": {"zh": "{name}：{why}", "en": "{name}: {why}"},
+        "begun_again": {"zh": "反复发生与恢复，第 {count} 次", "en": "it comes and goes: time {count}"},
         "silence_over": {
             "zh": "{name} 不再适用，事件仍未恢复，现在通知",
             "en": "{name} no longer applies; people are notified now",

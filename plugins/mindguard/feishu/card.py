@@ -181,6 +181,8 @@ class _Card:
         if alert.escalated_to and not alert.resolved:
             line = escape(f"{words('escalated_to')}{words('separator')}{alert.escalated_to}")
             yield f"<font color='red'>{line}</font>"
+        if alert.flaps:
+            yield f"**{escape(words('flaps', count=alert.flaps))}**"
         if repeats := repeated(alert, words, zone):
             yield escape(repeats)
 

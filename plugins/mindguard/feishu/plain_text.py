@@ -49,6 +49,8 @@ def _text(alert: Alert, facts_left_out: int, words: Words, zone: ZoneInfo) -> st
         *_named(_when(alert, words, zone), words),
         *_named(_who(alert, words), words),
     ]
+    if alert.flaps:
+        lines.append(words("flaps", count=alert.flaps))
     if repeats := repeated(alert, words, zone):
         lines.append(repeats)
     for fact in alert.facts:

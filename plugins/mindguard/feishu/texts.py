@@ -46,6 +46,10 @@ TEXTS = Texts(
         "acknowledged_by": {"zh": "认领人", "en": "Taken by"},
         "escalated_to": {"zh": "无人认领，已升级给", "en": "Nobody took it; called"},
         "occurrences": {"zh": "已上报 {count} 次", "en": "reported {count} times"},
+        "flaps": {
+            "zh": "反复发生与恢复：第 {count} 次，卡片不逐次发送",
+            "en": "comes and goes: time {count}; not every time has a card",
+        },
         "last_seen": {"zh": "最近一次 {time}", "en": "last {time}"},
         "releases": {"zh": "最近发布", "en": "Latest releases"},
         "share": {"zh": "覆盖 {share}", "en": "{share} of users"},

@@ -15,6 +15,7 @@ from mindguard.alerts.acknowledgement import sign
 from mindguard.alerts.alert import Alert, Person, Release
 from mindguard.alerts.escalation import ladders
 from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.incidents.flapping import Flapping
 from mindguard.alerts.incidents.models import Incident
 from mindguard.alerts.incidents.silences import SilenceStore
 from mindguard.alerts.incidents.store import IncidentStore
@@ -73,7 +74,7 @@ def report(
     return pipeline.store_and_deliver(
         findings,
         recoveries,
-        store=lambda: IncidentStore.of(resolve(settings.connections.ops)),
+        store=lambda: IncidentStore.of(resolve(settings.connections.ops), _flapping(settings)),
         transport=lambda: transport_of(settings, resolve),
         sender=lambda store: _sender(store, settings, resolve, callers, clock),
         on_duty=callers,
@@ -82,6 +83,11 @@ def report(
         now=now,
         budget_s=budget_s,
     )
+
+
+def _flapping(settings: Settings) -> Flapping:
+    alerts = settings.alerts
+    return Flapping(timedelta(minutes=alerts.flap_window_minutes), timedelta(minutes=alerts.flap_card_minutes))
 
 
 def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: float = BUDGET_S) -> Delivered:

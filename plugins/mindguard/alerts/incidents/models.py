@@ -34,6 +34,7 @@ EntryKind = Literal[
     "reviewed",
     "silenced",
     "heard",
+    "reopened",
 ]
 """The kind of a timeline entry; `mindguard.alerts.incidents.timeline` has the words for each kind."""
 
@@ -64,6 +65,7 @@ class Incident(Base):
         silenced_by: number of the silence because of which nobody is notified of it. If the incident is resolved,
             nobody was ever notified of it.
         silenced_until: when that silence ends.
+        flaps: number of times that it began again and again within the window of `Flapping`; 0: it does not flap.
         ladder_from: since when people have known of the incident; the times of the escalation ladder count from here.
         escalation_step: number of steps of the ladder that have been taken.
         review_reminders: number of reminders of the overdue review that were sent.
@@ -92,6 +94,7 @@ class Incident(Base):
     last_failure_about: Mapped[datetime]
     occurrences: Mapped[int] = mapped_column(default=1)
     inhibited: Mapped[bool] = mapped_column(default=False)
+    flaps: Mapped[int] = mapped_column(default=0)
     silenced_by: Mapped[int | None]
     silenced_until: Mapped[datetime | None]
     acknowledged_by: Mapped[str] = mapped_column(default="")

@@ -33,17 +33,22 @@ def active_silences(session: Session, now: datetime) -> list[Silence]:
         return []
 
 
-def silence_of(incident: Incident, silences: Sequence[Silence]) -> Silence | None:
-    """Return the silence that applies to an incident longest. A P0 needs one that includes P0."""
-    if not silences:
-        return None
-    labels = labels_of(
+def labels_of_incident(incident: Incident) -> dict[str, tuple[str, ...]]:
+    """Return the labels that matchers are about; see `labels_of`."""
+    return labels_of(
         source=incident.source,
         recovery_key=incident.recovery_key,
         subject=incident.alert.subject,
         severity=incident.severity,
         fingerprint=incident.fingerprint,
     )
+
+
+def silence_of(incident: Incident, silences: Sequence[Silence]) -> Silence | None:
+    """Return the silence that applies to an incident longest. A P0 needs one that includes P0."""
+    if not silences:
+        return None
+    labels = labels_of_incident(incident)
     for silence in silences:
         if incident.severity == Severity.P0 and not silence.including_p0:
             continue

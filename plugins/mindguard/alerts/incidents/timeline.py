@@ -94,6 +94,10 @@ def _read_heard(text: str, locale: Locale) -> str:
     return TEXTS.say("silence_over", locale, name=text)
 
 
+def _read_reopened(text: str, locale: Locale) -> str:
+    return TEXTS.say("begun_again", locale, count=text) if text.isdecimal() else text
+
+
 def _read_opened(text: str, locale: Locale) -> str:
     found = _OPENED_AGAIN.fullmatch(text)
     return TEXTS.say("opened_again", locale, **found.groupdict()) if found else text
@@ -144,4 +148,5 @@ _READERS: Mapping[EntryKind, Callable[[str, Locale], str]] = {
     "called": _read_called,
     "silenced": _read_silenced,
     "heard": _read_heard,
+    "reopened": _read_reopened,
 }

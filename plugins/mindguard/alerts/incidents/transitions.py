@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mindguard.alerts.finding import Finding
+from mindguard.alerts.incidents.flapping import FIRST_FLAP, Flapping, due_while_flapping, flapping_incident
 from mindguard.alerts.incidents.models import Incident, Notification, Occurrence, Silence, TimelineEntry
 from mindguard.alerts.incidents.silencing import silence_of
 from mindguard.alerts.incidents.timeline import opened_text, raised_text, silenced_text
@@ -20,17 +22,30 @@ _RELEASE_AFTER = timedelta(minutes=2)
 """The time that incidents have to recover, after the one that explained them ended, before people are notified."""
 
 
+_NO_GAP = timedelta(0)
+
 # If more happens before a pending notification is sent, it gets the kind that comes first here.
 _STRENGTH = ("opened", "raised", "resolved", "acknowledged", "updated")
 
 
-def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, due_at: datetime | None = None) -> None:
+def enqueue(
+    session: Session,
+    incident: Incident,
+    kind: str,
+    *,
+    now: datetime,
+    due_at: datetime | None = None,
+    gap: timedelta = _NO_GAP,
+) -> None:
     """Put a notification about the incident into the outbox. The caller holds the incident's lock.
 
     A notification that is already waiting will show the incident's state at the time of sending, so it covers this too.
+    If the incident flaps, a card comes only after a gap, if one is given.
     """
     if incident.inhibited or incident.silenced_by:
         return
+    if incident.flaps and gap:
+        due_at = due_while_flapping(session, incident, kind, now, gap)
     waiting = session.scalar(
         select(Notification)
         .where(
@@ -39,6 +54,10 @@ def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, d
         .with_for_update()
     )
     if waiting:
+        if incident.flaps and waiting.kind != "raised":
+            due_at = due_at or now
+            green = "resolved" in (kind, waiting.kind)
+            waiting.due_at = due_at if green else min(waiting.due_at, due_at)
         waiting.kind = min(waiting.kind, kind, key=_STRENGTH.index)
         waiting.severity = incident.severity
         # A repeat must not bring forward a notification that waits for Feishu to recover.
@@ -51,7 +70,7 @@ def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, d
 
 
 def record_finding(
-    session: Session, finding: Finding, now: datetime, silences: Sequence[Silence] = ()
+    session: Session, finding: Finding, now: datetime, silences: Sequence[Silence], flapping: Flapping
 ) -> Incident | None:
     """Open an incident for a finding, or add the finding to the unresolved incident with its fingerprint.
 
@@ -60,6 +79,7 @@ def record_finding(
         finding: the finding.
         now: the present time, aware.
         silences: the silences that apply now.
+        flapping: when an incident flaps, and how often people hear of it then.
 
     Returns:
         The incident, or None if this occurrence was counted before.
@@ -82,8 +102,10 @@ def record_finding(
     )
     while True:
         if incident := session.scalar(unresolved):
-            _repeat(session, incident, finding, now, silences)
+            _repeat(session, incident, finding, now, silences, flapping.card_gap)
             return incident
+        if again := _reopened(session, finding, now, silences, flapping):
+            return again
         # Another process may open it between the two statements; the next round then adds this finding to it.
         opened: Incident | None = session.scalar(
             insert(Incident)
@@ -107,6 +129,32 @@ def record_finding(
         if opened:
             _opened(session, opened, now, silences)
             return opened
+
+
+def _reopened(
+    session: Session, finding: Finding, now: datetime, silences: Sequence[Silence], flapping: Flapping
+) -> Incident | None:
+    """Let an incident that flaps begin again; None if a new one must be opened.
+
+    Its card and its escalation go on from where they were, so that who flaps long enough is called too.
+    """
+    incident = flapping_incident(session, finding.alert.fingerprint, now, flapping.window)
+    if incident is None:
+        return None
+    try:
+        with session.begin_nested():
+            incident.state = "acknowledged" if incident.acknowledged_by else "open"
+            incident.resolved_at = None
+            incident.inhibited = _explained(session, finding.parent, finding.alert.severity)
+            session.flush()
+    except IntegrityError:  # another process has opened one at this moment
+        session.refresh(incident)
+        return None
+    session.add(TimelineEntry.of(incident.id, "reopened", at=now, text=str(incident.flaps)))
+    gap = _NO_GAP if incident.flaps == FIRST_FLAP else flapping.card_gap
+    _repeat(session, incident, finding, now, silences, gap, begins=True)
+    _inhibit_children(session, incident, now)
+    return incident
 
 
 def _explained(session: Session, parent: str, severity: str) -> bool:
@@ -177,6 +225,10 @@ def _opened(session: Session, incident: Incident, now: datetime, silences: Seque
         session.add(TimelineEntry.of(incident.id, "inhibited", at=now, text=incident.parent))
     settle_silence(session, incident, silence_of(incident, silences), now)
     enqueue(session, incident, "opened", now=now)
+    _inhibit_children(session, incident, now)
+
+
+def _inhibit_children(session: Session, incident: Incident, now: datetime) -> None:
     # Incidents that this one explains need no notification, if theirs has not been sent yet.
     hidden = select(Incident.id).where(Incident.parent == incident.recovery_key, Incident.state != "resolved")
     if incident.silenced_by:
@@ -196,7 +248,16 @@ def _opened(session: Session, incident: Incident, now: datetime, silences: Seque
         )
 
 
-def _repeat(session: Session, incident: Incident, finding: Finding, now: datetime, silences: Sequence[Silence]) -> None:
+def _repeat(
+    session: Session,
+    incident: Incident,
+    finding: Finding,
+    now: datetime,
+    silences: Sequence[Silence],
+    gap: timedelta,
+    *,
+    begins: bool = False,
+) -> None:
     worse = Severity(min(incident.severity, finding.alert.severity.value))
     raised = worse.value != incident.severity
     incident.occurrences += 1
@@ -211,10 +272,20 @@ def _repeat(session: Session, incident: Incident, finding: Finding, now: datetim
         incident.severity, incident.escalation_step, incident.ladder_from = worse.value, 0, now
         incident.inhibited = incident.inhibited and _explained(session, incident.parent, worse.value)
     settle_silence(session, incident, silence_of(incident, silences), now)
-    enqueue(session, incident, "raised" if raised else "updated", now=now)
+    kind = "raised" if raised else "opened" if begins else "updated"
+    enqueue(session, incident, kind, now=now, gap=gap)
 
 
-def end_incident(session: Session, incident: Incident, *, at: datetime, by: str, text: str, now: datetime) -> None:
+def end_incident(
+    session: Session,
+    incident: Incident,
+    *,
+    at: datetime,
+    by: str,
+    text: str,
+    now: datetime,
+    gap: timedelta = _NO_GAP,
+) -> None:
     """End an incident, and release those that it explained, unless another incident still explains them.
 
     Args:
@@ -224,12 +295,13 @@ def end_incident(session: Session, incident: Incident, *, at: datetime, by: str,
         by: who ended it; empty if it ended by itself.
         text: text for the timeline.
         now: the present time, aware.
+        gap: time for which an incident that flaps must be well before its card turns green.
     """
     incident.state, incident.resolved_at, incident.resolved_by = "resolved", max(at, incident.opened_at), by
     session.add(TimelineEntry.of(incident.id, "resolved", at=now, by=by, text=text))
     if incident.silenced_by and was_told(session, incident):
         incident.silenced_by = incident.silenced_until = None  # its card is shown, so it must turn green
-    enqueue(session, incident, "resolved", now=now)
+    enqueue(session, incident, "resolved", now=now, gap=gap)
     _release(session, incident, now)
 
 

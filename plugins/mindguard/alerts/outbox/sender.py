@@ -406,6 +406,7 @@ def present(incident: Incident) -> Alert:
         incident_id=incident.name,
         acknowledged_by=incident.acknowledged_by,
         acknowledged_at=incident.acknowledged_at,
+        flaps=incident.flaps,
         occurrences=incident.occurrences,
         last_seen_at=incident.last_seen_at,
         escalated_to=incident.escalated_to,
