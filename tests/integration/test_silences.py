@@ -17,6 +17,8 @@ from mindguard.alerts.matchers import SilenceRefused, parse_matchers
 from mindguard.alerts.reminders import hand_over, remind_of_reviews
 from mindguard.alerts.severity import Severity
 from mindguard.cli import app
+from mindguard.doctor.alerts import examine_silences
+from mindguard.settings import load_settings
 from tests.connections import as_variable, connection_of
 from tests.incidents import MINUTE, NOW, finding
 from tests.integration.test_delivery import HOUR, LADDERS, Group, Later, deliver, on_duty, titles
@@ -204,6 +206,22 @@ def test_a_silence_that_cannot_be_read_silences_nothing(incidents: IncidentStore
         session.execute(text("alter table mindguard.silences rename to elsewhere"))
     (incident,) = incidents.record([finding("db")], now=NOW)
     assert not incident.silenced_by
+
+
+def test_the_doctor_names_active_silences_and_those_that_match_nothing(
+    incidents: IncidentStore, silences: SilenceStore, fresh_database: str
+) -> None:
+    def said(at: datetime) -> list[tuple[str, str]]:
+        found = examine_silences(load_settings(), lambda conn_id: connection_of(fresh_database), lambda: at)
+        return [(each.status, each.check) for each in found]
+
+    assert said(NOW) == []
+    silence(silences, lasts=3 * HOUR)
+    silence(silences, "subject=typo", lasts=3 * HOUR)
+    incidents.record([finding()], now=NOW)
+    assert said(NOW) == [("pass", "S-2"), ("pass", "S-1")]
+    assert said(NOW + 2 * HOUR) == [("warn", "S-2"), ("pass", "S-1")]
+    assert said(NOW + 4 * HOUR) == []
 
 
 @pytest.mark.parametrize(
