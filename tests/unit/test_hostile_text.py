@@ -457,7 +457,7 @@ def test_an_error_that_says_nothing_does_not_cost_the_whole_time_of_a_run() -> N
     assert time.monotonic() - began < 15
 
 
-@pytest.mark.parametrize(("value", "shown"), [(1e300, "1e+300 s"), (float("inf"), "inf s"), (90.0, "1 min 30 s")])
+@pytest.mark.parametrize(("value", "shown"), [(1e300, "1.0e+300 s"), (float("inf"), "inf s"), (90.0, "1 min 30 s")])
 def test_an_age_that_is_no_time_is_shown_as_a_number(value: float, shown: str) -> None:
     assert _amount(value, "s") == shown
 

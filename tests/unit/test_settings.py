@@ -320,6 +320,9 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "review_hours": 48,
             "resolved_keep_days": 400,
             "storm_threshold": 10,
+            "silence_max_hours": 168,
+            "flap_window_minutes": 60,
+            "flap_card_minutes": 30,
         },
         "volume": {
             "table": "mindguard.events",

@@ -14,6 +14,7 @@ from mindguard.alerts.alert import Alert, Fact, Person
 from mindguard.alerts.escalation import Step, due_steps
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.models import Incident, Notification, TimelineEntry
+from mindguard.alerts.incidents.silences import SilenceStore
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.outbox.sender import Delivered, Sender
 from mindguard.alerts.outbox.transport import Transport
@@ -96,6 +97,10 @@ def store_and_deliver(
             raise failures[0] from None
         return Reported(direct=True)
     try:
+        SilenceStore(incidents.database).settle(now=now)
+    except Exception:  # whoever is called too much is better off than who is not called
+        log.exception("the silences were not brought up to date")
+    try:
         escalate(incidents, ladders, on_duty, now=now)
         delivered = sender(incidents).deliver_due(budget_s=budget_s)
     except Exception:  # everything is stored, and the next delivery comes within a minute
@@ -123,7 +128,12 @@ def escalate(
     with store.database.session() as session:
         waiting = (
             select(Incident)
-            .where(Incident.state == "open", Incident.inhibited.is_(False), _has_due_step(ladders, now))
+            .where(
+                Incident.state == "open",
+                Incident.inhibited.is_(False),
+                Incident.silenced_by.is_(None),
+                _has_due_step(ladders, now),
+            )
             .order_by(Incident.id)
             .with_for_update(skip_locked=True)
         )

@@ -15,7 +15,9 @@ from mindguard.alerts.acknowledgement import sign
 from mindguard.alerts.alert import Alert, Person, Release
 from mindguard.alerts.escalation import ladders
 from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.incidents.flapping import Flapping
 from mindguard.alerts.incidents.models import Incident
+from mindguard.alerts.incidents.silences import SilenceStore
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.outbox.plan import Limits
 from mindguard.alerts.outbox.sender import Delivered, Sender
@@ -73,7 +75,7 @@ def report(
     return pipeline.store_and_deliver(
         findings,
         recoveries,
-        store=lambda: IncidentStore.of(resolve(settings.connections.ops)),
+        store=lambda: IncidentStore.of(resolve(settings.connections.ops), _flapping(settings)),
         transport=lambda: transport_of(settings, resolve),
         sender=lambda store: _sender(store, settings, resolve, callers, clock),
         on_duty=callers,
@@ -84,8 +86,13 @@ def report(
     )
 
 
+def _flapping(settings: Settings) -> Flapping:
+    alerts = settings.alerts
+    return Flapping(timedelta(minutes=alerts.flap_window_minutes), timedelta(minutes=alerts.flap_card_minutes))
+
+
 def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: float = BUDGET_S) -> Delivered:
-    """Do the work of every minute: call the next people, remind, send what is due, and remove old incidents.
+    """Do the work of every minute: begin and end silences, call people, remind, send what is due, forget what is old.
 
     Args:
         settings: the settings, which name the connections, the rota and the escalation.
@@ -105,7 +112,9 @@ def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: fl
 
     within = timedelta(hours=settings.alerts.review_hours)
     failures: list[Exception] = []
+    silences = SilenceStore(store.database)
     for before in (
+        lambda: silences.settle(now=now),
         lambda: pipeline.escalate(store, ladders(settings.escalation), callers, now=now),
         digest_of_handover,
         lambda: remind_of_reviews(store, within=within, locale=settings.locale, now=now),
@@ -120,7 +129,9 @@ def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: fl
     delivered = _sender(store, settings, resolve, callers, _running_from(now)).deliver_due(budget_s=budget_s)
     if failures:
         raise failures[0]
-    store.forget(before=now - timedelta(days=settings.alerts.resolved_keep_days))
+    old = now - timedelta(days=settings.alerts.resolved_keep_days)
+    store.forget(before=old)
+    silences.forget(before=old)
     return delivered
 
 

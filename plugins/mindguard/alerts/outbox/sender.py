@@ -319,6 +319,7 @@ class Sender:
                 session.add(TimelineEntry.of(incident.id, "called", at=now, by=names, text=result))
             return None
         calls = notification.kind in ("opened", "raised", "escalated") and incident.state == "open"
+        calls = calls and not incident.silenced_by
         alert = replace(self._enriched(present(incident), incident), mention=calls)
         if people:
             alert = replace(alert, duty=tuple(people))
@@ -405,9 +406,12 @@ def present(incident: Incident) -> Alert:
         incident_id=incident.name,
         acknowledged_by=incident.acknowledged_by,
         acknowledged_at=incident.acknowledged_at,
+        flaps=incident.flaps,
         occurrences=incident.occurrences,
         last_seen_at=incident.last_seen_at,
         escalated_to=incident.escalated_to,
+        silence=f"S-{incident.silenced_by}" if incident.silenced_by else "",
+        silenced_until=incident.silenced_until,
         resolved_at=incident.resolved_at,
     )
 
