@@ -38,8 +38,23 @@ class Matcher(NamedTuple):
 
     def matches(self, labels: Mapping[str, Sequence[str]]) -> bool:
         """Return whether one of the label's possible values is the matcher's."""
-        pattern = ".*".join(re.escape(part) for part in re.split(r"\*+", self.value))
-        return any(re.fullmatch(pattern, value, re.DOTALL) for value in labels.get(self.field, ()))
+        return any(_like(self.value, value) for value in labels.get(self.field, ()))
+
+
+def _like(pattern: str, value: str) -> bool:
+    """Return whether a value is like a pattern. As a regular expression, one with many `*` could take for ever."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return value == first
+    *middle, last = rest
+    at, end = len(first), len(value) - len(last)
+    if at > end or not (value.startswith(first) and value.endswith(last)):
+        return False
+    for part in middle:
+        at = value.find(part, at, end) + len(part)
+        if at < len(part):
+            return False
+    return True
 
 
 def parse_matchers(written: Sequence[str], *, including_p0: bool = False) -> tuple[Matcher, ...]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mindguard.alerts.alert import fingerprint
-from mindguard.alerts.matchers import SilenceRefused, labels_of, moment_of, parse_matchers, source_matchers
+from mindguard.alerts.matchers import Matcher, SilenceRefused, labels_of, moment_of, parse_matchers, source_matchers
 
 NOW = datetime(2026, 11, 24, 3, 1, tzinfo=UTC)
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -26,6 +29,17 @@ def labels(source: str, about: str, *, identity: str = "", severity: str = "P1")
 
 def matches(written: str, of: dict[str, tuple[str, ...]]) -> bool:
     return all(matcher.matches(of) for matcher in parse_matchers(written.split(" "), including_p0=True))
+
+
+@given(st.text("ab*", max_size=8), st.text("ab", max_size=8))
+def test_a_star_stands_for_any_text(pattern: str, value: str) -> None:
+    expected = re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), value) is not None
+    assert Matcher("monitor", pattern).matches({"monitor": (value,)}) is expected
+
+
+def test_many_stars_take_no_time() -> None:
+    """As a regular expression this one would not end."""
+    assert not Matcher("monitor", "*a" * 100 + "b").matches({"monitor": ("a" * 500,)})
 
 
 @pytest.mark.parametrize(
