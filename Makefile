@@ -12,10 +12,10 @@ INSTALLED := $(VENV)/.installed
 UV_VERSION := 0.13.9
 export PYTHONPATH := .:plugins
 
-.PHONY: help run test unit lint format bench soak status clean lock servers
+.PHONY: help run test test-days unit lint format bench soak status clean lock servers
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 $(INSTALLED): requirements-dev.txt pyproject.toml
 	@echo "installing the pinned requirements into $(VENV) …"
@@ -57,6 +57,13 @@ test: lint ## lint, types, then all tests against the embedded stack
 	@# Three workers, each with a stack of its own: integration tests often wait. They come first, file by file; the many
 	@# short unit tests at the end keep all workers busy.
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
+
+# Days and paths of test-days: see tools/test_days.py.
+DAYS ?=
+ARGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/dags tests/unit
+
+test-days: $(INSTALLED) ## tests on other days (libfaketime); DAYS="1-january 23:55", ARGS=tests/integration/test_expire.py
+	$(BIN)/python tools/test_days.py $(if $(DAYS),--days "$(DAYS)") $(ARGS)
 
 bench: $(INSTALLED) ## measure side by side (half an hour) and write docs/benchmarks.md
 	$(BIN)/python bench/parse_cost.py

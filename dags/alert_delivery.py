@@ -1,7 +1,8 @@
 """### alert_delivery: make sure that every alert arrives and every failure is reported.
 
 **What.** `deliver_alerts` sends the alerts in the outbox that are due, calls the next person if nobody has answered in
-time, sends the handover digest when a shift ends, and sends reminders of overdue reviews. `sweep_missed_callbacks`
+time, sends the handover digest when a shift ends, and sends reminders of overdue reviews. It also begins and ends
+silences, so that what is unresolved after planned work is sent. `sweep_missed_callbacks`
 asks Airflow's API which runs and tasks of DAGs tagged `mindguard` have failed, since a process that was killed, or a
 run that was marked as failed, has reported nothing itself. It also ends incidents whose task has succeeded since.
 

@@ -5,7 +5,7 @@ It keeps messages in memory and ends with the object. Its port is a free one tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -41,11 +41,25 @@ class KafkaBroker:
 
     def consume(self, *, group: str = GROUP, topic: str = TOPIC, partitions: Sequence[int] = range(PARTITIONS)) -> None:
         """Let a consumer group read everything: its position is then after the last message of these partitions."""
-        consumer = Consumer({"bootstrap.servers": self.address, "group.id": group, "log_level": 0})
+        consumer = self._consumer(group)
         try:
-            places = [TopicPartition(topic, number) for number in partitions]
-            ends = [consumer.get_watermark_offsets(place, timeout=10)[1] for place in places]
-            offsets = [TopicPartition(topic, place.partition, end) for place, end in zip(places, ends, strict=True)]
-            consumer.commit(offsets=offsets, asynchronous=False)
+            ends = {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=10)[1] for n in partitions}
         finally:
             consumer.close()
+        self.commit(ends, group=group, topic=topic)
+
+    def commit(self, offsets: Mapping[int, int], *, group: str = GROUP, topic: str = TOPIC) -> None:
+        """Set a consumer group's position in some partitions."""
+        consumer = self._consumer(group)
+        try:
+            places = [TopicPartition(topic, number, offset) for number, offset in offsets.items()]
+            consumer.commit(offsets=places, asynchronous=False)
+        finally:
+            consumer.close()
+
+    def create(self, topic: str) -> None:
+        """Make a topic without messages."""
+        self._producer.list_topics(topic, timeout=10)
+
+    def _consumer(self, group: str) -> Consumer:
+        return Consumer({"bootstrap.servers": self.address, "group.id": group, "log_level": 0})

@@ -142,6 +142,14 @@ def base_environment() -> dict[str, str]:
     return env | no_usage_reports | {"NO_PROXY": loopback, "no_proxy": loopback, "PYTHONUNBUFFERED": "1"}
 
 
+def python_path() -> str:
+    """Return the path of a Python program of this checkout: the checkout, then what this process was given.
+
+    `make test-days` gives the programs of a moved day a module with it.
+    """
+    return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
 def http_status(url: str, timeout_s: float = 2.0) -> int:
     """Return the status of a GET on loopback, which bypasses any proxy."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from devstack.parts.base import ROOT, Part, http_status
+from devstack.parts.base import Part, http_status, python_path
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client as ClickHouseClient
@@ -26,7 +26,7 @@ class ClickHouseFront(Part):
 
     def environment(self) -> dict[str, str]:
         """Return the environment with the password."""
-        own = {"MINDGUARD_CLICKHOUSE_PASSWORD": self.password, "PYTHONPATH": str(ROOT)}
+        own = {"MINDGUARD_CLICKHOUSE_PASSWORD": self.password, "PYTHONPATH": python_path()}
         return super().environment() | own
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from devstack.parts.base import ROOT, Part, http_status
+from devstack.parts.base import Part, http_status, python_path
 
 
 class FeishuSandbox(Part):
@@ -28,7 +28,7 @@ class FeishuSandbox(Part):
             "MINDGUARD_SANDBOX_APP_ID": self.app_id,
             "MINDGUARD_SANDBOX_APP_SECRET": self.app_secret,
             "MINDGUARD_SANDBOX_CHAT_ID": self.chat_id,
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": python_path(),
         }
         return super().environment() | own
 

@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from mindguard.errors import ConnectionMissing, MindGuardError
 from mindguard.masking import mask_secrets
+from mindguard.whole_answers import value_for_whole_answers
 
 if TYPE_CHECKING:
     import boto3
@@ -430,25 +431,6 @@ _CLICKHOUSE_EXTRAS = {
 }
 _IGNORED_BY_CLICKHOUSE = {"client_name"}
 
-# Settings with which ClickHouse answers with a part of the data as if it were all of it.
-_CUTS = re.compile(r"\w+_overflow_mode(?:_leaf)?|skip_unavailable_shards|limit|offset")
-_IN_A_QUERY = re.compile(
-    r"\b(?:\w+_overflow_mode(?:_leaf)?\s*=\s*'(?!throw')\w+'|skip_unavailable_shards\s*=\s*(?:1|true)\b)", re.IGNORECASE
-)
-
-
-def _value_for_whole_answers(setting: str) -> str | None:
-    """Return the value with which a setting of ClickHouse cuts no answer short; None if it never does."""
-    if not _CUTS.fullmatch(setting):
-        return None
-    return "throw" if "_overflow_mode" in setting else "0"
-
-
-def setting_that_cuts(query: str) -> str:
-    """Return what a query's SETTINGS say to cut its answer short, which no setting of the client overrules; or ''."""
-    found = _IN_A_QUERY.search(query)
-    return found[0] if found else ""
-
 
 def clickhouse_client(connection: Connection, **limits: int) -> Client:
     """Return an HTTP client for a `clickhouse` connection.
@@ -475,7 +457,7 @@ def clickhouse_client(connection: Connection, **limits: int) -> Client:
         _object(connection, name, _decoded(extra.get(name, {}))) for name in ("client_kwargs", "session_settings")
     )
     for name, value in settings.items():
-        whole = _value_for_whole_answers(name)
+        whole = value_for_whole_answers(name)
         if whole is not None and str(value).lower() not in (whole, "false"):
             raise ExtraNotUnderstood(
                 connection, f"session_settings.{name}", hint="remove it: what is judged must be a whole answer"
@@ -508,7 +490,7 @@ def clickhouse_client(connection: Connection, **limits: int) -> Client:
 def _ask_for_whole_answers(client: Client, connection: Connection) -> None:
     """Overrule what the user's profile says about partial answers: they would be judged as if they were whole."""
     for name, setting in client.server_settings.items():
-        whole = _value_for_whole_answers(name)
+        whole = value_for_whole_answers(name)
         if whole is None or setting.value == whole:
             continue
         if setting.readonly:

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, one_line
 
 if TYPE_CHECKING:
     import httpx
@@ -96,11 +96,24 @@ def read(answer: httpx.Response, *, most: int = _LARGEST) -> bytes:
     return content
 
 
-def in_words(error: Exception) -> str:
+def from_json(content: bytes | str) -> Any:
+    """Return what a foreign text in JSON says.
+
+    Raises:
+        ValueError: it is not JSON, or is nested deeper than anybody needs.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise json.JSONDecodeError("nested too deeply", "", 0) from None
+
+
+def in_words(error: Exception, *more: tuple[type[Exception], str]) -> str:
     """Return why a call failed, in words that name no address.
 
     Args:
-        error: an error of `httpx`.
+        error: an error of `httpx`, or of another client.
+        more: kinds of errors of that client, with words for them.
     """
     import httpx
 
@@ -111,17 +124,42 @@ def in_words(error: Exception) -> str:
         (httpx.TimeoutException, "no answer in time"),
         (httpx.InvalidURL, "the address is not valid"),
         (httpx.UnsupportedProtocol, "the address does not begin with http:// or https://"),
+        (httpx.TooManyRedirects, "it redirects again and again"),
+        (httpx.DecodingError, "its answer is not compressed as it says"),
         (socket.gaierror, "its host name is not known"),
         (ConnectionRefusedError, "the connection is refused: nothing listens there"),
         (ConnectionResetError, "the connection was reset"),
         (ssl.SSLCertVerificationError, "its certificate is not trusted"),
         (ssl.SSLError, "there is no TLS connection to it"),
+        (TimeoutError, "no answer in time"),
+        (httpx.ProxyError, "the proxy refuses the connection"),
         (httpx.RemoteProtocolError, "it does not speak HTTP, or closed the connection"),
+        *more,
+        (httpx.NetworkError, "the connection broke"),
+        (ConnectionError, "the connection broke"),
         (json.JSONDecodeError, "its answer is not JSON"),
+        (UnicodeDecodeError, "its answer is not text in UTF-8"),
     ):
         if any(isinstance(each, kind) for each in causes):
             return words
-    return type(error).__name__
+    return "the call failed"
+
+
+def explained(error: Exception) -> str:
+    """Return an error that nobody foresaw in one line for people: a failed call in words, others with their kind."""
+    import httpx
+
+    if isinstance(error, MindGuardError):
+        return str(error)
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"HTTP {error.response.status_code}"
+    if isinstance(error, httpx.HTTPError | httpx.InvalidURL | json.JSONDecodeError | ssl.SSLError | socket.gaierror):
+        return in_words(error)
+    try:
+        text = one_line(" ".join(str(error).split()))
+    except Exception:  # noqa: BLE001 - the class is not ours
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def download(url: str, *, timeout_s: float = TIMEOUT_S) -> bytes:

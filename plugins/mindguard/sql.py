@@ -37,6 +37,17 @@ def fragment(template: LiteralString, **parts: Composable) -> Composed:
     return SQL(template).format(**parts)
 
 
+_PERCENT = re.compile(r"%%|%\([^()%]+\)[sbt]|%")
+
+
+def with_percents(query: str) -> bytes:
+    """Return a PostgreSQL query that somebody wrote, so that the driver takes only `%(name)s` for a placeholder.
+
+    Every other `%` is itself, for instance that of `LIKE 'a%'`. `%%` stays one, as the driver reads it.
+    """
+    return _PERCENT.sub(lambda found: "%%" if found[0] == "%" else found[0], query).encode()
+
+
 _CLICKHOUSE_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 

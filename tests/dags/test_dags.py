@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,10 @@ WAITS_FOR_A_PERSON = {"approve_restore"}  # bounded by its response_timeout, and
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Everything in dags/, loaded in a bare Airflow home with no connection and no settings file within reach."""
-    home = tmp_path_factory.mktemp("airflow-home")
+    return load(ROOT / "dags", tmp_path_factory.mktemp("airflow-home"))
+
+
+def load(folder: Path, home: Path) -> dict[str, Any]:
     environment = {
         "PATH": os.environ["PATH"],
         "AIRFLOW_HOME": str(home),
@@ -54,7 +58,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "MINDGUARD_SETTINGS": "/nowhere/mindguard.yaml",
     }
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("describe_dags.py")), str(ROOT / "dags")],
+        [sys.executable, str(Path(__file__).with_name("describe_dags.py")), str(folder)],
         env=environment,
         capture_output=True,
         text=True,
@@ -71,6 +75,19 @@ def test_the_folder_holds_exactly_the_expected_dags_and_each_loads(loaded: dict[
         for dag_id, dag in loaded["dags"].items()
     }
     assert found == EXPECTED
+
+
+def test_the_repository_can_be_a_dag_bundle(tmp_path: Path) -> None:
+    """Neither the tests' DAGs are loaded, nor is a running stack's folder looked into, where links lead in a circle."""
+    bundle = tmp_path / "bundle"
+    for folder in ("dags", "plugins", "tests", "devstack", "bench"):
+        shutil.copytree(ROOT / folder, bundle / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / ".airflowignore", bundle)
+    (bundle / ".local").mkdir()
+    (bundle / ".local" / "latest").symlink_to(bundle)
+    found = load(bundle, tmp_path / "home")
+    assert found["errors"] == {}
+    assert set(found["dags"]) == set(EXPECTED)
 
 
 def test_one_dag_a_file_named_alike_and_short(loaded: dict[str, Any]) -> None:

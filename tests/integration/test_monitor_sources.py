@@ -1,4 +1,4 @@
-"""Sources beside the databases: Kafka's own protocol, Prometheus, the store of snapshots, each with its faults."""
+"""Sources beside the databases: Prometheus, the store of snapshots, each with its faults."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,12 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from devstack.kafka_broker import KafkaBroker
 from devstack.stack import Stack
 from mindguard.connections import Connection
 from mindguard.monitors.result import Result
 from mindguard.monitors.run import run_monitors
-from mindguard.monitors.sources import kafka
 from mindguard.settings import Settings
 from mindguard.snapshots.storage.manifest import Manifest, SourceIdentity, StoredObject, Table
 from mindguard.snapshots.storage.proof import Proof, store_proof
@@ -31,105 +28,11 @@ from tests.processes import free_port
 from tests.stored_objects import overwrite
 from tests.waiting import wait_until
 
-MINUTE = timedelta(minutes=1)
-
 
 def measured(connection: Connection, *, snapshot: dict[str, Any] | None = None, **facts: Any) -> list[Result]:
     plain = {"bucket": "b", "tables": [{"name": "public.t"}], **(snapshot or {})}
     settings = Settings.model_validate({"snapshot": plain, "monitors": [{"name": "m", **facts}]})
     return run_monitors(settings, lambda conn_id: connection, now=datetime.now(UTC), memory=None)
-
-
-# Kafka
-
-
-@pytest.fixture(scope="module")
-def broker() -> KafkaBroker:
-    return KafkaBroker()
-
-
-@pytest.fixture
-def topic() -> str:
-    return f"events-{uuid.uuid4().hex[:8]}"
-
-
-def lag(broker: KafkaBroker, *topics: str, **more: Any) -> list[Result]:
-    connection = Connection("k", "kafka", extra=broker.connection()["extra"])  # type: ignore[arg-type]
-    return measured(connection, kind="freshness", source="kafka", group="landing", topics=topics, **more)
-
-
-def test_what_a_group_has_not_read_is_as_old_as_its_oldest_message(broker: KafkaBroker, topic: str) -> None:
-    now = datetime.now(UTC)
-    broker.produce(8, at=now - 60 * MINUTE, topic=topic)
-    broker.consume(group="landing", topic=topic)
-    (read,) = lag(broker, topic)
-    assert (read.dimension, read.status, read.value, read.note) == (topic, "pass", 0, "0 behind")
-    broker.produce(5, at=now - 7 * MINUTE, topic=topic)
-    broker.produce(4, at=now, topic=topic)
-    (late,) = lag(broker, topic)
-    assert (late.status, late.reason, late.cause, late.note) == ("error", "above", "pipeline_late", "9 behind")
-    assert 419 < late.value < (datetime.now(UTC) - now + 7 * MINUTE).total_seconds() + 1
-    broker.consume(group="landing", topic=topic)
-    last = datetime.now(UTC)
-    broker.produce(1, at=last, topic=topic)
-    (caught_up,) = lag(broker, topic)
-    assert (caught_up.status, caught_up.note) == ("pass", "1 behind")
-    assert caught_up.value < (datetime.now(UTC) - last).total_seconds() + 1
-
-
-def test_each_topic_is_judged_alone_and_asking_moves_nothing(broker: KafkaBroker, topic: str) -> None:
-    broker.produce(4, at=datetime.now(UTC), topic=topic)
-    broker.consume(group="landing", topic=topic)
-    broker.produce(1, at=datetime.now(UTC) - 9 * MINUTE, topic=topic)
-    other = topic + "-other"
-    broker.produce(4, at=datetime.now(UTC), topic=other)
-    broker.consume(group="landing", topic=other)
-    for _ in range(2):
-        results = lag(broker, topic, other)
-        assert [(each.dimension, each.status) for each in results] == [(topic, "error"), (other, "pass")]
-
-
-def test_a_group_without_position_in_one_partition_has_read_nothing_there(broker: KafkaBroker, topic: str) -> None:
-    broker.produce(1, at=datetime.now(UTC), topic=topic)  # partition 0
-    broker.consume(group="landing", topic=topic, partitions=[0])
-    broker.produce(2, at=datetime.now(UTC) - 8 * MINUTE, topic=topic)
-    (result,) = lag(broker, topic)
-    assert (result.status, result.note) == ("error", "2 behind")
-
-
-def test_a_group_that_nobody_knows_is_an_error_that_names_it(broker: KafkaBroker, topic: str) -> None:
-    broker.produce(1, at=datetime.now(UTC), topic=topic)
-    (result,) = lag(broker, topic)
-    assert (result.status, result.reason) == ("error", "empty")
-    assert result.note == "group landing has committed nothing"
-
-
-def test_a_message_of_the_future_is_unknown(broker: KafkaBroker, topic: str) -> None:
-    broker.produce(4, at=datetime.now(UTC), topic=topic)
-    broker.consume(group="landing", topic=topic)
-    broker.produce(1, at=datetime.now(UTC) + 60 * MINUTE, topic=topic)
-    (result,) = lag(broker, topic)
-    assert (result.status, result.reason) == ("unknown", "future")
-
-
-@pytest.mark.parametrize(
-    ("extra", "reason", "words"),
-    [
-        ({"bootstrap.servers": "127.0.0.1:{free}"}, "unreachable", "check bootstrap.servers"),
-        ({}, "failed", "names no Kafka broker – add bootstrap.servers to its extras"),
-        ({"bootstrap.servers": "127.0.0.1:1", "no.such.setting": "s3cret"}, "unreachable", "no.such.setting"),
-    ],
-)
-def test_a_broker_that_cannot_be_asked(
-    extra: dict[str, str], reason: str, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kafka, "_CONNECT_TIMEOUT_S", 0.5)
-    extra = {key: value.replace("{free}", str(free_port())) for key, value in extra.items()}
-    connection = Connection("k", "kafka", extra=extra)
-    (result,) = measured(connection, kind="freshness", source="kafka", group="g", topics=["t"])
-    assert (result.status, result.reason) == ("unknown", reason)
-    assert words in result.note
-    assert "s3cret" not in result.note
 
 
 # Prometheus

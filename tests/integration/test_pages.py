@@ -138,7 +138,9 @@ def test_pages_are_for_no_cache_no_frame_of_others_and_no_script(client: httpx.C
     assert "default-src 'none'" in headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("path", ["/incidents", "/incidents.json", "/incidents/I-1", "/reports", "/reports/2026-09-15"])
+@pytest.mark.parametrize(
+    "path", ["/incidents", "/incidents.json", "/incidents/I-1", "/silences", "/reports", "/reports/2026-09-15"]
+)
 def test_pages_need_a_login(path: str, client: httpx.Client) -> None:
     assert client.get(path).status_code == 401
 
@@ -155,6 +157,39 @@ def test_acknowledging_in_airflow_needs_a_login_and_a_page_of_ours(
     assert done.next_request is not None
     assert done.next_request.url.path == f"/mindguard/incidents/{incident}"
     assert store.get(incident).acknowledged_by == "admin"
+
+
+def test_silencing_a_source_and_ending_that_need_a_login_and_a_page_of_ours(
+    client: httpx.Client, login: dict[str, str], airflow_stack: Stack, store: IncidentStore, incident: str
+) -> None:
+    assert airflow_stack.site
+    reader = AirflowAPI(airflow_stack.site.url, SWEEPER, airflow_stack.site.password_of(SWEEPER))
+    reads = {"Authorization": reader._client.headers["Authorization"]}
+    path, form = f"/incidents/{incident}/silence", {"hours": "2", "why": f"new disk {HOSTILE}"}
+    assert client.post(path, data=form).status_code == 401
+    assert client.post(path, data=form, headers=reads).status_code == 403
+    assert client.post(path, data=form, headers=login | {"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    for wrong in ({"hours": "1000"}, {"hours": "1e300"}, {"hours": "nan"}, {"hours": "0"}, {"why": "  "}):
+        assert client.post(path, data=form | wrong, headers=login).status_code == 422
+    assert store.get(incident).silenced_by is None
+
+    done = client.post(path, data=form, headers=login)
+    assert done.status_code == 303
+    assert done.next_request is not None
+    assert done.next_request.url.path == "/mindguard/silences"
+    number = store.get(incident).silenced_by
+    shown = client.get("/silences", headers=reads).text
+    assert f"S-{number}" in shown
+    assert HOSTILE not in shown
+    assert "静默至" in client.get(f"/incidents/{incident}", headers=reads).text
+
+    end = f"/silences/S-{number}/end"
+    assert client.post(end, headers=reads).status_code == 403
+    assert client.post(end, headers=login | {"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert client.post(end, headers=login).status_code == 303
+    assert store.get(incident).silenced_by is None
+    assert client.post(end, headers=login).status_code == 422  # it is over already
+    assert f"S-{number}" in client.get("/silences", params={"everything": True}, headers=reads).text
 
 
 def test_who_may_only_read_cannot_acknowledge(

@@ -133,7 +133,7 @@ def test_a_missing_connection_or_file_costs_a_warning(
     assert latest_releases(settings_of(query=query, connection="nowhere"), resolve) == ()
     assert latest_releases(settings_of(query="sql/nowhere.sql"), resolve) == ()
     assert "AIRFLOW_CONN_NOWHERE" in caplog.text
-    assert "nowhere.sql" in caplog.text
+    assert "cannot read sql/nowhere.sql: No such file" in caplog.text
 
 
 def test_a_database_that_is_away_costs_a_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -152,10 +152,13 @@ def test_json_from_an_address(serve: Callable[..., str]) -> None:
     ("answer", "said"),
     [
         ({"body": b"", "status": 404}, "HTTP 404"),
-        ({"body": b"<html>"}, "releases: "),
+        ({"body": b"<html>"}, "releases: the answer is not JSON –"),
+        ({"body": b"\xff\xfe\x00"}, "releases: the answer is not JSON –"),
+        ({"body": b"[" * 100_000}, "releases: the answer is not JSON –"),
+        ({"body": b'[{"version": "1", "released_at": "2026-11-01T00:00:00Z", "share": NaN}]'}, "share nan"),
         ({"body": b'{"releases": []}'}, "not a list"),
         ({"body": b'["1.0"]'}, "is not a valid release"),
-        ({"body": b'[{"version": "1.0"}]'}, "released_at"),
+        ({"body": b'[{"version": "1.0"}]'}, "is not a valid release: released_at: Field required –"),
         ({"body": b"[" + b" " * 100 + b"]", "drip_s": 0.2}, "no answer within 0.5 s"),
     ],
 )

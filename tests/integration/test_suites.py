@@ -29,7 +29,7 @@ from mindguard.settings import load_settings
 from mindguard.volume.days import Moment, day_start
 from mindguard.volume.findings import Context, findings, recoveries
 from mindguard.volume.frames import Frames
-from mindguard.volume.suites import SuiteUnchecked, find_suite, validate
+from mindguard.volume.suites import Suite, SuiteUnchecked, find_suite, validate
 
 ZONE = load_settings().zone
 TODAY = date(2026, 11, 24)  # a Tuesday; the README's walk through is about the day before
@@ -304,6 +304,16 @@ def test_a_table_that_is_missing_is_no_pass(sound: psycopg.Connection[Any]) -> N
             reported("checkins")
     finally:
         sound.execute("ALTER TABLE hidden RENAME TO checkins")
+
+
+def test_a_percent_sign_in_a_query_is_itself(stack: Stack, tmp_path: Path) -> None:
+    query = tmp_path / "select_names.sql"
+    query.write_text("select 'a%' as name, 7 % 4 as rest where 'ab' like 'a%' and %(since)s < %(until)s", "utf-8")
+    meta = {"query": str(query), "connection": "app", "key": ["name"]}
+    entry = {"type": "expect_column_values_to_be_unique", "severity": "info", "kwargs": {"column": "name"}}
+    suite = Suite.model_validate({"name": "names", "meta": meta, "expectations": [entry]})
+    frames = Frames(load_settings(), Moment(TODAY, MIDNIGHT + timedelta(hours=1)), resolve=from_environment)
+    assert frames.of(suite).to_dict("records") == [{"name": "a%", "rest": 3}]
 
 
 def walk_through(readme: str) -> list[list[str]]:

@@ -185,6 +185,12 @@ def test_what_is_not_yaml_is_said_so(content: Any, tmp_path: Path) -> None:
     assert "is not YAML: " in refusal(file_with(tmp_path, content))
 
 
+def test_a_file_in_another_encoding_is_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "mindguard.yaml"
+    path.write_bytes("# 设置".encode("gbk"))
+    assert refusal(path).endswith("is not YAML: it is not text in UTF-8 – save it as UTF-8")
+
+
 @pytest.mark.parametrize("text", ["", "- a", "only words"])
 def test_yaml_that_is_no_mapping_is_refused(text: str, tmp_path: Path) -> None:
     assert "file: Input should be a valid dictionary" in refusal(file_with(tmp_path, text))
@@ -315,6 +321,9 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "resolved_keep_days": 400,
             "spool_folder": None,
             "storm_threshold": 10,
+            "silence_max_hours": 168,
+            "flap_window_minutes": 60,
+            "flap_card_minutes": 30,
         },
         "volume": {
             "table": "mindguard.events",

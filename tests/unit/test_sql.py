@@ -21,6 +21,7 @@ from mindguard.sql import (
     literal,
     raw,
     statement,
+    with_percents,
 )
 
 FILES = sorted((include_dir() / "sql" / "postgres").glob("*.sql"))
@@ -197,3 +198,18 @@ def test_no_text_gets_out_of_its_clickhouse_quotes(text: str) -> None:
     for quoted, mark in ((clickhouse_identifier(text), "`"), (clickhouse_literal(text), "'")):
         assert re.fullmatch(rf"{mark}(?:[^\\{mark}]|\\.)*{mark}", quoted, re.DOTALL)
         assert re.sub(r"\\(.)", r"\1", quoted[1:-1], flags=re.DOTALL) == text
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("like 'a%' and b = %(b)s", "like 'a%%' and b = %(b)s"),
+        ("7 % 4, 7 %% 4", "7 %% 4, 7 %% 4"),
+        ("format('%s, %I', a), '%(note)'", "format('%%s, %%I', a), '%%(note)'"),
+        ("'%' || %(a)s || '%'", "'%%' || %(a)s || '%%'"),
+        ("like '%%%' -- 5%", "like '%%%%' -- 5%%"),
+        ("%(a)t, %(b)b", "%(a)t, %(b)b"),
+    ],
+)
+def test_only_a_named_parameter_is_a_placeholder(written: str, sent: str) -> None:
+    assert with_percents(written) == sent.encode()

@@ -94,8 +94,11 @@ class Alert:
         incident_id: the incident's name for people, for instance `I-1042`; empty if it is not recorded.
         acknowledge_url: the page where a person takes it. Its address carries its own permission and is not masked.
         acknowledged_by: who took it; `acknowledged_at` (aware) says when.
+        flaps: number of times that it began again and again; 0 if it does not come and go.
         occurrences: number of reports; `last_seen_at` (aware) is the time of the last one.
         escalated_to: who was called because nobody took it.
+        silence: the silence because of which nobody is called, for instance `S-3`; empty if there is none.
+        silenced_until: when that silence ends, aware.
         duty: who is on duty, primary first.
         mention: whether the card mentions them, which notifies them.
         releases: the latest releases, newest first.
@@ -120,9 +123,12 @@ class Alert:
     acknowledge_url: str = ""
     acknowledged_by: str = ""
     acknowledged_at: datetime | None = None
+    flaps: int = 0
     occurrences: int = 1
     last_seen_at: datetime | None = None
     escalated_to: str = ""
+    silence: str = ""
+    silenced_until: datetime | None = None
     duty: tuple[Person, ...] = ()
     mention: bool = False
     releases: tuple[Release, ...] = ()
@@ -133,7 +139,7 @@ class Alert:
 
     def __post_init__(self) -> None:
         moments = (self.happened_at, self.resolved_at, self.acknowledged_at, self.last_seen_at, self.known_at)
-        for moment in (*moments, *(release.released_at for release in self.releases)):
+        for moment in (*moments, self.silenced_until, *(release.released_at for release in self.releases)):
             if moment is not None and moment.utcoffset() is None:
                 raise ValueError(f"{moment!r} has no time zone")
 

@@ -40,7 +40,7 @@ def digest_lines(incidents: Sequence[Incident], locale: Locale) -> tuple[DigestL
     ):
         together: dict[tuple[str, str, str], list[Incident]] = defaultdict(list)
         for incident in distinct:
-            together[incident.severity, incident.state, title_of(incident)].append(incident)
+            together[incident.severity, _state(incident), title_of(incident)].append(incident)
         lines = [
             DigestLine(
                 severity=Severity(severity),
@@ -55,6 +55,12 @@ def digest_lines(incidents: Sequence[Incident], locale: Locale) -> tuple[DigestL
         if len(lines) <= _MOST_LINES:
             break
     return tuple(lines)
+
+
+def _state(incident: Incident) -> str:
+    if not incident.silenced_by:
+        return incident.state
+    return "silenced_over" if incident.state == "resolved" else "silenced"
 
 
 def _names(incidents: Sequence[Incident]) -> str:

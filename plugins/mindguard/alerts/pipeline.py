@@ -15,6 +15,7 @@ from mindguard.alerts.direct import Spool, Told, Unstored, replaces
 from mindguard.alerts.escalation import Step, due_steps
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.models import Incident, Notification, TimelineEntry
+from mindguard.alerts.incidents.silences import SilenceStore
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.outbox.sender import Delivered, Sender
 from mindguard.alerts.outbox.transport import Transport
@@ -93,6 +94,10 @@ def store_and_deliver(
         log.warning("%s; sending directly", error)
         everything = [*unstored, *(Unstored(finding) for finding in findings)]
         return Reported(direct=_send_directly(everything, transport, spool, locale, now))
+    try:
+        SilenceStore(incidents.database).settle(now=now)
+    except Exception:  # whoever is called too much is better off than who is not called
+        log.exception("the silences were not brought up to date")
     try:
         escalate(incidents, ladders, on_duty, now=now)
         delivered = sender(incidents).deliver_due(budget_s=budget_s)
@@ -192,7 +197,12 @@ def escalate(
     with store.database.session() as session:
         waiting = (
             select(Incident)
-            .where(Incident.state == "open", Incident.inhibited.is_(False), _has_due_step(ladders, now))
+            .where(
+                Incident.state == "open",
+                Incident.inhibited.is_(False),
+                Incident.silenced_by.is_(None),
+                _has_due_step(ladders, now),
+            )
             .order_by(Incident.id)
             .with_for_update(skip_locked=True)
         )

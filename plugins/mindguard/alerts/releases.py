@@ -5,14 +5,13 @@ Source: operations document, section 5.2: the last three versions with their tim
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import TYPE_CHECKING, Any
 
 from mindguard import postgres_session
 from mindguard.alerts.alert import Release
-from mindguard.errors import MindGuardError
-from mindguard.fetch import TIMEOUT_S, download, within
+from mindguard.errors import MindGuardError, faults
+from mindguard.fetch import TIMEOUT_S, download, explained, from_json, within
 from mindguard.masking import mask_secrets
 from mindguard.resources import include_dir
 from mindguard.settings import Settings
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LATEST = 3
+_FIRST_YEAR, _LAST_YEAR = 1970, 2200
 
 
 class ReleasesUnreadable(MindGuardError):
@@ -61,16 +61,28 @@ def read_releases(
     """
     # Airflow gives connections only to the task's own thread.
     connection = None if releases.url else resolve(releases.connection or settings.connections.app)
+    rows: Any
     try:
         if connection is None:
-            rows = json.loads(download(str(releases.url), timeout_s=timeout_s))
+            rows = _parsed(download(str(releases.url), timeout_s=timeout_s))
         else:
             rows = within(timeout_s, lambda: _query(str(releases.query), connection, timeout_s))
+    except ReleasesUnreadable:
+        raise
+    except OSError as error:
+        raise ReleasesUnreadable(f"cannot read {releases.query}: {error.strerror}") from error
     except Exception as error:
-        raise ReleasesUnreadable(str(error)) from error
+        raise ReleasesUnreadable(mask_secrets(explained(error))) from error
     if not isinstance(rows, list):
         raise ReleasesUnreadable("not a list of objects")
     return tuple(sorted(map(_release, rows), key=lambda release: release.released_at, reverse=True)[:_LATEST])
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return from_json(content)
+    except ValueError as error:  # also what is no text
+        raise ReleasesUnreadable("the answer is not JSON") from error
 
 
 def _query(query: str, connection: Connection, timeout_s: float) -> list[dict[str, Any]]:
@@ -92,10 +104,15 @@ def _release(row: Any) -> Release:
     try:
         given = {key: value for key, value in row.items() if value is not None}
         release = TypeAdapter(Release).validate_python(given)
-    except (AttributeError, ValidationError) as error:
-        raise ReleasesUnreadable(f"{row!r:.200} is not a valid release: {error}") from error
+    except AttributeError as error:
+        raise ReleasesUnreadable(f"{row!r:.200} is not a valid release: not an object") from error
+    except ValidationError as error:
+        raise ReleasesUnreadable(f"{row!r:.200} is not a valid release: {faults(error)}") from error
     if release.released_at.tzinfo is None:
         raise ReleasesUnreadable(f"{release.version}: its time has no time zone, such as +08:00")
+    if not _FIRST_YEAR <= release.released_at.year <= _LAST_YEAR:
+        # Others are no releases, and no zone can show the first and the last day that there is.
+        raise ReleasesUnreadable(f"{release.version}: the year {release.released_at.year} is no time of a release")
     if release.share is not None and not 0 <= release.share <= 1:
         raise ReleasesUnreadable(f"{release.version}: share {release.share:g} is not between 0 and 1")
     return release

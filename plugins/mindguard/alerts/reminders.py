@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -47,6 +47,8 @@ def remind_of_reviews(store: IncidentStore, *, within: timedelta, locale: Locale
             .where(
                 Incident.state == "resolved",
                 Incident.reviewed_at.is_(None),
+                # What happened and ended during planned work, and nobody was notified of, needs no review.
+                Incident.silenced_by.is_(None),
                 Incident.severity.in_((Severity.P0.value, Severity.P1.value)),
                 Incident.resolved_at <= now - within,
             )
@@ -78,13 +80,31 @@ def hand_over(store: IncidentStore, moment: datetime, duty: Sequence[Person], *,
         now: the present time, aware.
 
     Returns:
-        Whether a digest was made; without unresolved incidents there is none.
+        Whether a digest was made; there is none if no incident is unresolved or ended in silence since the last one.
     """
     with store.database.session() as session:
         unresolved = session.scalars(select(Incident).where(Incident.state.in_(UNRESOLVED)).order_by(Incident.id)).all()
-        if not unresolved:
+        quiet = session.scalars(_ended_in_silence(session, now)).all()
+        if not unresolved and not quiet:
             return False
-        return _digest(session, "handover", f"handover {moment.isoformat()}", unresolved, tuple(duty), locale, now)
+        key = f"handover {moment.isoformat()}"
+        title = TEXTS.say("handover", locale, count=len(unresolved))
+        if quiet:
+            title = TEXTS.say("handover_silenced", locale, count=len(unresolved), quiet=len(quiet))
+        return _digest(session, "handover", key, [*unresolved, *quiet], tuple(duty), locale, now, title=title)
+
+
+def _ended_in_silence(session: Session, now: datetime) -> Select[Incident]:
+    """Return the query for incidents of which nobody was notified, and that ended since the last handover."""
+    former = session.scalar(select(func.max(Notification.created_at)).where(Notification.kind == "handover"))
+    ended = select(TimelineEntry.incident_id).where(
+        TimelineEntry.kind == "resolved", TimelineEntry.at > (former or now - _EVERY)
+    )
+    return (
+        select(Incident)
+        .where(Incident.state == "resolved", Incident.silenced_by.is_not(None), Incident.id.in_(ended))
+        .order_by(Incident.id)
+    )
 
 
 def _digest(
@@ -95,9 +115,10 @@ def _digest(
     duty: tuple[Person, ...],
     locale: Locale,
     now: datetime,
+    title: str = "",
 ) -> bool:
     digest = Digest(
-        title=TEXTS.say(kind, locale, count=len(incidents)),
+        title=title or TEXTS.say(kind, locale, count=len(incidents)),
         severity=min(incident.alert.severity for incident in incidents),
         happened_at=now,
         groups=digest_lines(incidents, locale),

@@ -54,6 +54,10 @@ TEXTS = Texts(
         "various": {"zh": "来自 {source} 的多种告警", "en": "various, from {source}"},
         "review": {"zh": "待复盘：{count} 个事件", "en": "Reviews overdue: {count} incidents"},
         "handover": {"zh": "交接班：{count} 个事件未恢复", "en": "Handover: {count} incidents unresolved"},
+        "handover_silenced": {
+            "zh": "交接班：{count} 个事件未恢复，{quiet} 个在静默中已恢复",
+            "en": "Handover: {count} incidents unresolved, {quiet} ended while silenced",
+        },
         # Post-mortems.
         "postmortem": {"zh": "事件复盘 {name}：{title}", "en": "Post-mortem {name}: {title}"},
         "severity": {"zh": "级别", "en": "Severity"},
@@ -92,10 +96,19 @@ TEXTS = Texts(
         "kind_cause": {"zh": "根因分析", "en": "Root cause"},
         "kind_remedy": {"zh": "补救措施", "en": "Remedy"},
         "kind_reviewed": {"zh": "复盘完成", "en": "reviewed"},
+        "kind_silenced": {"zh": "静默", "en": "silenced"},
+        "kind_reopened": {"zh": "再次发生", "en": "began again"},
+        "kind_heard": {"zh": "静默结束", "en": "silence ended"},
         "kind_review overdue": {"zh": "复盘超期提醒", "en": "review overdue"},
         # What the program writes into timeline entries.
         "opened_again": {"zh": "{title}（上一次：{former}）", "en": "{title} (previously {former})"},
         "severity_change": {"zh": "由 {before} 升为 {after}", "en": "from {before} to {after}"},
+        "silenced_by": {"zh": "{name}：{why}", "en": "{name}: {why}"},
+        "begun_again": {"zh": "反复发生与恢复，第 {count} 次", "en": "it comes and goes: time {count}"},
+        "silence_over": {
+            "zh": "{name} 不再适用，事件仍未恢复，现在通知",
+            "en": "{name} no longer applies; people are notified now",
+        },
         "ended_incident": {"zh": "{name} 已恢复", "en": "{name} is resolved"},
         "key_airflow": {"zh": "Airflow 任务 {about}", "en": "Airflow task {about}"},
         "key_monitor": {"zh": "监控 {about}", "en": "monitor {about}"},

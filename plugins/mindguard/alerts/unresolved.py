@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from mindguard import postgres_session
 from mindguard.alerts.finding import Recovery
 from mindguard.connections import Connection, postgres_conninfo
+from mindguard.errors import one_line
+from mindguard.masking import mask_secrets
 from mindguard.sql import statement
 
 _LIMIT_S = 5
@@ -34,7 +36,7 @@ def ends_an_incident(recoveries: Iterable[Recovery], connection: Connection) -> 
     except psycopg.OperationalError as error:
         from mindguard.database.session import StoreUnavailable
 
-        reason = type(error).__name__
+        reason = mask_secrets(one_line(str(error))) or "no answer"
         raise StoreUnavailable(
             f"the incident store cannot be queried: {reason}", hint="check connections.ops and its PostgreSQL"
         ) from None

@@ -40,7 +40,7 @@ def list_(
         (
             incident.name,
             incident.severity,
-            incident.state,
+            f"{incident.state}, silenced" if incident.silenced_by else incident.state,
             f"{incident.opened_at.astimezone(settings.zone):%m-%d %H:%M}",
             str(incident.occurrences),
             incident.acknowledged_by or incident.escalated_to,
@@ -183,6 +183,8 @@ def _facts(incident: Incident) -> dict[str, Any]:
         "source": incident.source,
         "fingerprint": incident.fingerprint,
         "occurrences": incident.occurrences,
+        "flaps": incident.flaps,
+        "silence": f"S-{incident.silenced_by}" if incident.silenced_by else "",
         "opened_at": moment(incident.opened_at),
         "last_seen_at": moment(incident.last_seen_at),
         "acknowledged_by": incident.acknowledged_by,

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from mindguard import __version__
-from mindguard.cli import feishu, incidents, keys, monitors, rota, snapshots, suites
+from mindguard.cli import feishu, incidents, keys, monitors, rota, silences, snapshots, suites
 from mindguard.cli.output import AsJson, Interrupted, print_json, print_table
 from mindguard.errors import MindGuardError
 
@@ -33,6 +33,7 @@ app.add_typer(incidents.app, name="incidents")
 app.add_typer(keys.app, name="keys")
 app.add_typer(monitors.app, name="monitors")
 app.add_typer(rota.app, name="rota")
+app.add_typer(silences.app, name="silences")
 app.add_typer(suites.app, name="suites")
 app.add_typer(suites.volume_app, name="volume")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mindguard.connections import Resolve
 from mindguard.doctor.database import examine_ops
@@ -11,6 +11,8 @@ from mindguard.doctor.diagnosis import Diagnosis
 from mindguard.settings import Settings
 
 _SHOWN_GAPS = 3
+
+_UNUSED_AFTER = timedelta(hours=1)
 
 _LATE_S = 300.0
 """Age of a waiting notification above which `alert_delivery`, which runs every minute, must be at fault."""
@@ -38,6 +40,29 @@ def examine_incident_store(settings: Settings, resolve: Resolve, now: Callable[[
     if depth.dead:
         text = f"Feishu refused {depth.dead} notifications – `mindguard incidents list` says why"
         yield Diagnosis("error", conn_id, "dead letters", text)
+    yield from examine_silences(settings, resolve, now)
+
+
+def examine_silences(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
+    """Name the silences that are active, and those that have silenced nothing yet. Yields nothing if there are none.
+
+    Raises:
+        ConnectionMissing: the connection is not configured.
+        StoreUnavailable: the database does not answer.
+    """
+    from mindguard.alerts.incidents.silences import SilenceStore
+    from mindguard.database.session import OpsDatabase
+
+    database = OpsDatabase.of(resolve(settings.connections.ops))
+    if not database.migrated():
+        return
+    moment = now()
+    for silence in SilenceStore(database).list(now=moment):
+        if silence.state(moment) == "active":
+            until = f"until {silence.ends_at.astimezone(settings.zone):%m-%d %H:%M}: {silence.why}"
+            unused = silence.matched_at is None and moment - silence.starts_at > _UNUSED_AFTER
+            text = f"has silenced nothing so far – are its matchers right? It lasts {until}" if unused else until
+            yield Diagnosis("warn" if unused else "pass", "silences", silence.name, text)
 
 
 def examine_feishu(conn_id: str, resolve: Resolve) -> Iterator[Diagnosis]:

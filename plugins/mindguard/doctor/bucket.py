@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mindguard.doctor.diagnosis import Diagnosis, Status
 from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.storage.content import Content
-from mindguard.snapshots.storage.s3_errors import StoreError
+from mindguard.snapshots.storage.s3_errors import StoreError, why_no_answer
 from mindguard.snapshots.storage.store import Store
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Bucket:
         except ClientError as error:
             return error_code(error)
         except BotoCoreError as error:
-            return type(error).__name__
+            return why_no_answer(error)
         return None
 
     def _versions(self, key: str) -> list[str | None]:
@@ -91,7 +91,7 @@ class Bucket:
             hint = f" – doctor would need {right} to find out" if "Denied" in code else ""
             return self._diagnosis("unknown", check, f"the store does not answer: {code}{hint}")
         except BotoCoreError as error:
-            return self._diagnosis("unknown", check, f"the store does not answer: {type(error).__name__}")
+            return self._diagnosis("unknown", check, f"the store does not answer: {why_no_answer(error)}")
         except StoreError as error:  # something else answers in its place
             return self._diagnosis("unknown", check, f"the store does not answer: {error}")
         return answer

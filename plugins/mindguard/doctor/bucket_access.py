@@ -11,7 +11,7 @@ from mindguard.doctor.bucket import Bucket, error_code, versioned
 from mindguard.doctor.diagnosis import Diagnosis
 from mindguard.snapshots.storage.answers import refuse_foreign
 from mindguard.snapshots.storage.content import Content
-from mindguard.snapshots.storage.s3_errors import ForeignAnswer, ObjectExists, StoreError
+from mindguard.snapshots.storage.s3_errors import ForeignAnswer, ObjectExists, StoreError, why_no_answer
 
 _TOLERATED_S = 600
 _WHEN_REQUIRED = '"config_kwargs": {"request_checksum_calculation": "when_required"}'
@@ -143,7 +143,7 @@ class BucketAccess(Bucket):
                     return
                 continue
             except BotoCoreError as error:
-                yield self._diagnosis("unknown", "public access", f"could not be tested: {type(error).__name__}")
+                yield self._diagnosis("unknown", "public access", f"could not be tested: {why_no_answer(error)}")
                 return
             text = f"the bucket can be {action} without any key – close it now: policy, ACL, public access block"
             yield self._diagnosis("error", "public access", text)
@@ -163,7 +163,7 @@ class BucketAccess(Bucket):
             self._client.abort_multipart_upload(**where)
             remains = any(upload.key == key for upload in self._store.uploads())
         except (BotoCoreError, ClientError, StoreError) as error:
-            why = error_code(error) if isinstance(error, ClientError) else type(error).__name__
+            why = error_code(error) if isinstance(error, ClientError) else why_no_answer(error)
             why = str(error) if isinstance(error, StoreError) else why
             rest = f"; the upload of {key} remains" if "UploadId" in where else ""
             text = f"multipart uploads cannot be begun, listed and aborted: {why}{rest}; only expiry needs this"

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from mindguard.errors import MindGuardError
+from mindguard.fetch import explained
 from mindguard.masking import mask_secrets
 
 Status = Literal["pass", "warn", "error", "unknown"]
@@ -43,7 +44,7 @@ def tried(what: str, check: str, findings: Iterator[Diagnosis]) -> Iterator[Diag
     except MindGuardError as error:
         yield Diagnosis("error", what, check, str(error))
     except Exception as error:  # noqa: BLE001 - see the docstring
-        text = mask_secrets(f"could not be checked, the check itself failed: {type(error).__name__}: {error}")
+        text = mask_secrets(f"could not be checked, the check itself failed: {explained(error)}")
         yield Diagnosis("error", what, check, " ".join(text.split()))
 
 

@@ -23,6 +23,10 @@ _UNUSUAL: dict[Reason, tuple[str, str]] = {
     "no_value": ("the value is NULL, NaN or infinite", "make the query give a number"),
     "negative": ("the value is negative", "correct the query: ages and shares are never negative"),
     "future": ("the newest row lies in the future", "correct that machine's clock, or leave out such rows"),
+    "position": (
+        "the group's position is outside of what the topic holds",
+        "correct `group`, start its consumer, or reset its offsets",
+    ),
 }
 """Results other than a usable number: the text if the measurement has no note of its own, and what to do."""
 
@@ -36,11 +40,11 @@ def examine_monitors(settings: Settings, resolve: Resolve, now: Callable[[], dat
 
 def _diagnosis(name: str, results: list[Result]) -> Diagnosis:
     for result in results:
+        where = f"{result.dimension}: " if result.dimension else ""
         if result.reason in _NOT_MEASURED:
-            return Diagnosis("error", name, "monitor", result.note)
+            return Diagnosis("error", name, "monitor", f"{where}{result.note}")
         if result.reason in _UNUSUAL:
             fact, advice = _UNUSUAL[result.reason]
-            where = f"{result.dimension}: " if result.dimension else ""
             return Diagnosis("warn", name, "monitor", f"{where}{result.note or fact} – {advice}")
     took_s = max(result.took_s for result in results)
     text = "too little traffic to judge now" if all(r.reason == "low_base" for r in results) else "measures"

@@ -7,10 +7,11 @@ Source: Feishu's documentation of custom bots, of messages and of cards.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from mindguard.errors import MindGuardError
+from mindguard.fetch import from_json
+from mindguard.masking import printable
 
 # The setup is wrong: neither another attempt nor another form of the message helps.
 _HINTS = {
@@ -33,6 +34,7 @@ TOO_OLD = frozenset({230031})
 URGENT_NOT_ALLOWED = frozenset({230024, 230052})
 
 _THROTTLED_CODES = frozenset({11232, 230020, 99991400})
+_LONGEST_MSG = 500
 _BAD_REQUEST = 9499  # also "too many request"
 
 
@@ -95,7 +97,7 @@ def error_of(host: str, status: int, code: int | None, msg: str, tries: int) -> 
 def parsed(answer: bytes) -> dict[str, Any]:
     """Return the JSON object of an answer; an empty one if the answer is not a JSON object."""
     try:
-        content: Any = json.loads(answer)
+        content: Any = from_json(answer)
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}
@@ -105,4 +107,5 @@ def code_and_msg(answer: bytes) -> tuple[int | None, str]:
     """Return Feishu's code and message; the code is None if the answer does not come from Feishu."""
     content = parsed(answer)
     code = content.get("code", content.get("StatusCode"))
-    return (code if isinstance(code, int) else None), str(content.get("msg", content.get("StatusMessage")) or "")
+    msg = printable(str(content.get("msg", content.get("StatusMessage")) or ""))
+    return (code if isinstance(code, int) else None), msg[:_LONGEST_MSG]

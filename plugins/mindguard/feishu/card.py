@@ -108,6 +108,8 @@ class _Card:
         alert, words = self._alert, self._words
         if alert.resolved:
             return words("resolved")
+        if alert.silence:
+            return words("state_silenced")
         if alert.acknowledged_by:
             return words("state_acknowledged")
         return words("respond_within", duration=duration(alert.severity.respond_within, words))
@@ -144,6 +146,10 @@ class _Card:
                 pair(words("lasted"), f"**{escape(lasted)}**"),
                 pair(words("ended"), f"**{escape(moment(alert.resolved_at, words, zone))}**"),
             ]
+        if alert.silence and alert.silenced_until:
+            until = f"**{escape(moment(alert.silenced_until, words, zone))}**"
+            since = pair(words("since"), f"**{escape(moment(alert.happened_at, words, zone))}**")
+            return [severity, pair(words("silenced_until", name=alert.silence), until), since]
         since = pair(words("since"), f"**{escape(moment(alert.happened_at, words, zone))}**")
         if alert.acknowledged_by:
             return [severity, pair(words("acknowledged_by"), f"**{escape(alert.acknowledged_by)}**"), since]
@@ -175,6 +181,8 @@ class _Card:
         if alert.escalated_to and not alert.resolved:
             line = escape(f"{words('escalated_to')}{words('separator')}{alert.escalated_to}")
             yield f"<font color='red'>{line}</font>"
+        if alert.flaps:
+            yield f"**{escape(words('flaps', count=alert.flaps))}**"
         if repeats := repeated(alert, words, zone):
             yield escape(repeats)
 

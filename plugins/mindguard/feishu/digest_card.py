@@ -73,7 +73,7 @@ def _card(digest: Digest, left_out: int, words: Words, zone: ZoneInfo, *, mentio
 
 
 def _group(group: DigestLine, words: Words) -> str:
-    colour = "green" if group.state == "resolved" else COLOURS[group.severity]
+    colour = "green" if group.state in ("resolved", "silenced_over") else COLOURS[group.severity]
     name = f"<font color='{colour}'>**{group.severity}**</font> **{escape(group.title)}**"
     count = f" **×{group.count:,}**" if group.count > 1 else ""
     rest = [group.subject, group.incident_id, words.name_of("state", group.state)]

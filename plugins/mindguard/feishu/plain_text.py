@@ -49,6 +49,8 @@ def _text(alert: Alert, facts_left_out: int, words: Words, zone: ZoneInfo) -> st
         *_named(_when(alert, words, zone), words),
         *_named(_who(alert, words), words),
     ]
+    if alert.flaps:
+        lines.append(words("flaps", count=alert.flaps))
     if repeats := repeated(alert, words, zone):
         lines.append(repeats)
     for fact in alert.facts:
@@ -72,11 +74,12 @@ def _text(alert: Alert, facts_left_out: int, words: Words, zone: ZoneInfo) -> st
 
 
 def _when(alert: Alert, words: Words, zone: ZoneInfo) -> list[tuple[str, str]]:
-    ends = (
-        (words("ended"), moment(alert.resolved_at, words, zone))
-        if alert.resolved_at
-        else (words("respond_by"), words("respond_by_time", time=moment(alert.respond_by, words, zone)))
-    )
+    if alert.resolved_at:
+        ends = (words("ended"), moment(alert.resolved_at, words, zone))
+    elif alert.silence and alert.silenced_until:
+        ends = (words("silenced_until", name=alert.silence), moment(alert.silenced_until, words, zone))
+    else:
+        ends = (words("respond_by"), words("respond_by_time", time=moment(alert.respond_by, words, zone)))
     return [(words("subject"), alert.subject), (words("since"), moment(alert.happened_at, words, zone)), ends]
 
 

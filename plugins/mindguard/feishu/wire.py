@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 from mindguard.connections import Connection, http_address
 from mindguard.errors import MindGuardError
 from mindguard.feishu.answers import FeishuRefused, FeishuUnreachable, code_and_msg, error_of, parsed
-from mindguard.fetch import FetchFailed, within
+from mindguard.fetch import FetchFailed, in_words, within
 from mindguard.masking import fold, mask_secrets, printable
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Wire:
         except FetchFailed as error:
             return FeishuUnreachable(self._host, str(error), tries)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
-            return FeishuUnreachable(self._host, self._masked(f"{type(error).__name__} {error}"), tries)
+            return FeishuUnreachable(self._host, in_words(error), tries)
         code, msg = code_and_msg(answer)
         return error_of(self._host, status, code, self._masked(msg), tries) or parsed(answer)
 

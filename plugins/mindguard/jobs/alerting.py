@@ -20,7 +20,9 @@ from mindguard.alerts.alert import Alert, Person, Release
 from mindguard.alerts.direct import Spool, Unstored
 from mindguard.alerts.escalation import ladders
 from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.incidents.flapping import Flapping
 from mindguard.alerts.incidents.models import Incident
+from mindguard.alerts.incidents.silences import SilenceStore
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.outbox.plan import Limits
 from mindguard.alerts.outbox.sender import Delivered, Sender
@@ -32,9 +34,10 @@ from mindguard.alerts.rota.rota import Rota, handover_moments, next_in_line, on_
 from mindguard.alerts.severity import Severity
 from mindguard.connections import Resolve
 from mindguard.database.session import StoreUnavailable
-from mindguard.errors import MindGuardError, one_line
+from mindguard.errors import one_line
 from mindguard.feishu.answers import FeishuThrottled, FeishuUnreachable
 from mindguard.feishu.transport import transport_of
+from mindguard.fetch import explained
 from mindguard.masking import mask_secrets
 from mindguard.settings import Settings, settings_path
 
@@ -95,7 +98,7 @@ def report(
 def _store(settings: Settings, resolve: Resolve) -> IncidentStore:
     """Return the store; if Airflow, for instance, does not say where it is, the store counts as away."""
     try:
-        return IncidentStore.of(resolve(settings.connections.ops))
+        return IncidentStore.of(resolve(settings.connections.ops), _flapping(settings))
     except Exception as error:
         reason = f"the incident store is not known: {_words(error)}"
         raise StoreUnavailable(reason, hint=getattr(error, "hint", "")) from error
@@ -119,13 +122,18 @@ def adopt_unstored(settings: Settings, resolve: Resolve, *, now: datetime) -> No
     try:
         spool = spool_of(settings)
         if spool.all():
-            pipeline.adopt(IncidentStore.of(resolve(settings.connections.ops)), spool, now=now)
+            pipeline.adopt(IncidentStore.of(resolve(settings.connections.ops), _flapping(settings)), spool, now=now)
     except Exception as error:  # noqa: BLE001 - the next report or delivery tries again
         log.warning("what was reported without the incident store is not stored yet: %s", _words(error))
 
 
+def _flapping(settings: Settings) -> Flapping:
+    alerts = settings.alerts
+    return Flapping(timedelta(minutes=alerts.flap_window_minutes), timedelta(minutes=alerts.flap_card_minutes))
+
+
 def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: float = BUDGET_S) -> Delivered:
-    """Do the work of every minute: call the next people, remind, send what is due, and remove old incidents.
+    """Do the work of every minute: begin and end silences, call people, remind, send what is due, forget what is old.
 
     Args:
         settings: the settings, which name the connections, the rota and the escalation.
@@ -146,7 +154,9 @@ def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: fl
 
     within = timedelta(hours=settings.alerts.review_hours)
     failures: list[Exception] = []
+    silences = SilenceStore(store.database)
     for before in (
+        lambda: silences.settle(now=now),
         lambda: pipeline.escalate(store, ladders(settings.escalation), callers, now=now),
         digest_of_handover,
         lambda: remind_of_reviews(store, within=within, locale=settings.locale, now=now),
@@ -161,7 +171,9 @@ def deliver(settings: Settings, resolve: Resolve, *, now: datetime, budget_s: fl
     delivered = _sender(store, settings, resolve, callers, _running_from(now)).deliver_due(budget_s=budget_s)
     if failures:
         raise failures[0]
-    store.forget(before=now - timedelta(days=settings.alerts.resolved_keep_days))
+    old = now - timedelta(days=settings.alerts.resolved_keep_days)
+    store.forget(before=old)
+    silences.forget(before=old)
     return delivered
 
 
@@ -214,8 +226,7 @@ class Callers:
 
 
 def _words(error: Exception) -> str:
-    text = str(error) if isinstance(error, MindGuardError) else f"{type(error).__name__}: {error}"
-    return one_line(mask_secrets(text))
+    return one_line(mask_secrets(explained(error)))
 
 
 def _sender(

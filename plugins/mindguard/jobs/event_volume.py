@@ -16,7 +16,9 @@ from mindguard.alerts.severity import Severity
 from mindguard.connections import Resolve
 from mindguard.database.session import OpsDatabase
 from mindguard.errors import MindGuardError
+from mindguard.fetch import explained
 from mindguard.jobs.alerting import report
+from mindguard.masking import mask_secrets
 from mindguard.settings import Settings
 from mindguard.volume.days import Moment, day_start
 from mindguard.volume.findings import SOURCE, SUITE_OF_EVENTS, SUITE_OF_TOTAL, RowKey
@@ -79,8 +81,8 @@ def keep_page(run: Run, settings: Settings, resolve: Resolve) -> str:
         write_page(
             sections(run, settings), database=database, day=run.moment.day, keep_days=settings.volume.report_days
         )
-    except MindGuardError as error:
-        log.warning("the page of %s was not stored: %s", run.moment.day, error)
+    except Exception as error:  # noqa: BLE001 - see the docstring
+        log.warning("the page of %s was not stored: %s", run.moment.day, mask_secrets(explained(error)))
         return ""
     return page_url(settings, run.moment.day)
 

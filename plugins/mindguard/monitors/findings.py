@@ -17,6 +17,8 @@ from mindguard.texts import Locale
 
 SOURCE = "monitor"
 
+_LONGEST_SPAN_S = 1e10  # 300 years; a query can return any number, and a timedelta has an end
+
 
 def recovery_key(monitor: str, dimension: str = "") -> str:
     """Return the key of the recovery that ends the incident of a monitor's dimension."""
@@ -107,8 +109,8 @@ def missed_deadline(settings: Settings, monitor: Monitor, *, deadline: datetime,
 
 
 def _long_unknown(result: Result, settings: Settings) -> bool:
-    allowed = timedelta(seconds=settings.watch.unknown_after_s)
-    return result.unknown_since is not None and result.at - result.unknown_since >= allowed
+    since = result.unknown_since
+    return since is not None and (result.at - since).total_seconds() >= settings.watch.unknown_after_s
 
 
 def _vanished(monitors: Mapping[str, Monitor], results: Sequence[Result], known: Collection[Key]) -> Iterator[Recovery]:
@@ -260,6 +262,8 @@ class _FindingWriter:
 
 def _amount(value: float, unit: str) -> str:
     if unit == "s":
+        if not abs(value) < _LONGEST_SPAN_S:
+            return f"{value:.1e} s"
         return _span(timedelta(seconds=value)) if value >= 60 else f"{value:.1f} s"
     return f"{value:.2%}" if unit == "ratio" else f"{value:,.0f}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from mindguard.settings.monitors import FreshnessMonitor, Monitor, RateMonitor
@@ -19,13 +19,14 @@ _LEVELS = ("pass", "warn", "error")
 Reason = Literal[
     "",
     "above",  # above a threshold
-    "empty",  # nothing was loaded as far back as the query looks: later than any threshold
+    "empty",  # nothing was loaded as far back as the query looks, or ever: later than any threshold
     "down",  # a dependency does not answer
     "holding",  # above or below a threshold, but not long enough to change the status
     "low_base",  # too little traffic to judge, or too little to tell from chance
     "no_value",  # the query returned NULL, NaN or infinity
     "negative",  # below zero, which no age or share can be
     "future",  # the newest row lies in the future, so its age would hide a stall
+    "position",  # a consumer group's position is outside of what its topic holds
     "unreachable",  # the source cannot be reached
     "partial",  # the source left something out of its answer
     "timeout",  # the source did not answer in time
@@ -38,6 +39,10 @@ CHECKER_LATE = timedelta(minutes=3)
 `recover_for_s` begin again."""
 
 TOLERATED_SKEW_S = 60.0
+
+_NO_TIME_BEFORE = datetime(1970, 1, 2, tzinfo=UTC)
+"""What databases and programs write for a time that never was lies before: the maximum of no rows in ClickHouse and a
+counter of Prometheus that was never set are 0, the beginning of 1970 in some time zone; others write the year 1."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Reading:
             pipeline.
         down: whether a dependency failed to answer as it should.
         note: a remark for people.
+        fault: the reason why the value is only the least that it can be, or why there is none; empty if it is exact.
     """
 
     dimension: str = ""
@@ -65,6 +71,7 @@ class Reading:
     upstream_newest: datetime | None = None
     down: bool = False
     note: str = ""
+    fault: Reason = ""
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,9 @@ def judge(monitor: Monitor, reading: Reading, state: State, *, now: datetime) ->
     """
     skew_s = _skew(reading, now)
     value, reason = _value(monitor, reading, now)
+    if reading.fault and (reason or value is None or value <= monitor.error):
+        # What is only known in part can be late, but it cannot be in time.
+        return unknown(reading.fault, state, now=now, note=reading.note, value=value, skew_s=skew_s)
     least = _least(monitor, reading, value)
     raw = _raw(monitor, value, reason)
     if not reason and least != value:
@@ -143,7 +153,7 @@ def judge(monitor: Monitor, reading: Reading, state: State, *, now: datetime) ->
             status=after.level,
             value=value,
             reason="holding" if holding else reason or ("above" if raw != "pass" else ""),
-            cause="checker_late" if gap else _cause(monitor, reading, raw),
+            cause="checker_late" if gap else _cause(monitor, reading, raw, reading.source_now or now),
             escalated=_escalated(monitor, least, after.level),
             skew_s=skew_s,
             note=reading.note,
@@ -191,15 +201,18 @@ def _measured(monitor: Monitor, reading: Reading, now: datetime) -> tuple[float 
     if reading.down:
         return reading.value, "down"
     value = reading.value
+    source_now = reading.source_now or now
     if value is None and isinstance(monitor, FreshnessMonitor):
         if reading.newest is None:
             return None, "empty"
-        value = ((reading.source_now or now) - reading.newest).total_seconds()
+        value = (source_now - reading.newest).total_seconds()
         if value < -monitor.max_future_s:
             return value, "future"
         value = max(0.0, value)  # a small negative age is within the tolerated difference between clocks
     if value is None or not math.isfinite(value):
         return None, "no_value"
+    if isinstance(monitor, FreshnessMonitor) and value >= (source_now - _NO_TIME_BEFORE).total_seconds() > 0:
+        return None, "empty"
     return (value, "negative") if value < 0 else (value, "")
 
 
@@ -261,7 +274,7 @@ def _advance(monitor: Monitor, raw: Level, state: State, *, now: datetime) -> St
 
 def _level(monitor: Monitor, state: State, now: datetime) -> Level:
     def held(since: datetime | None, seconds: float) -> bool:
-        return since is not None and now - since >= timedelta(seconds=seconds)
+        return since is not None and (now - since).total_seconds() >= seconds
 
     if held(state.error_since, monitor.for_s):
         return "error"
@@ -275,13 +288,13 @@ def _level(monitor: Monitor, state: State, now: datetime) -> Level:
     return "pass"
 
 
-def _cause(monitor: Monitor, reading: Reading, raw: Level) -> Cause:
+def _cause(monitor: Monitor, reading: Reading, raw: Level, now: datetime) -> Cause:
     if raw == "pass" or not isinstance(monitor, FreshnessMonitor):
         return ""
     if monitor.source == "kafka":
         return "pipeline_late"  # unread messages are in the topic, so the source is not silent
-    if reading.upstream_newest is None:
-        return ""
+    if reading.upstream_newest is None or not _NO_TIME_BEFORE < reading.upstream_newest < now + CHECKER_LATE:
+        return ""  # not known, or a time that never was or is still to come
     if reading.newest is None or reading.upstream_newest > reading.newest:
         return "pipeline_late"
     return "source_silent"

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from mindguard.connections import Resolve
 from mindguard.errors import MindGuardError, one_line
+from mindguard.fetch import explained
 from mindguard.masking import mask_secrets, printable
 from mindguard.monitors.deadline import Due, lateness, latest_due
 from mindguard.monitors.judge import Reading, Reason, State, judge, unknown
@@ -227,7 +228,7 @@ class _Run:
             except MindGuardError as error:
                 measurement = replace(measurement, reason="failed", note=mask_secrets(str(error)))
             except Exception as error:  # noqa: BLE001 - one monitor's failure must not affect others
-                note = mask_secrets(f"{type(error).__name__}: {error}")
+                note = mask_secrets(explained(error))
                 measurement = replace(measurement, reason="failed", note=note)
             ended_s = self.elapsed_s()
             self.finished.put(replace(measurement, at_s=ended_s, took_s=ended_s - began_s))

@@ -29,6 +29,10 @@ TEXTS = Texts(
         "no_value": {"zh": "查询结果为空值或不是数", "en": "the query gives no number"},
         "negative": {"zh": "查询结果为负数", "en": "the query gives a negative number"},
         "future": {"zh": "最新数据的时间在未来，时钟有误", "en": "the newest row lies in the future: a clock is wrong"},
+        "position": {
+            "zh": "消费组的位点不在主题现有的消息之内",
+            "en": "the group's position is outside of what the topic holds",
+        },
         "timeout": {"zh": "数据源未在限定时间内应答", "en": "the source did not answer in time"},
         "partial": {"zh": "数据源的应答不完整，无法判断", "en": "the source's answer is partial, so it is not judged"},
         "failed": {"zh": "查询失败", "en": "the query failed"},

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from mindguard.errors import SettingsError
+from mindguard.errors import SettingsError, faults
 from mindguard.resources import include_dir
 from mindguard.settings.alerts import AlertsSettings, EscalationSettings, ReleasesSettings
 from mindguard.settings.connections import Connections
@@ -114,10 +114,11 @@ def load_settings(path: Path | None = None) -> Settings:
         raise SettingsError(
             f"cannot read settings {path}: {error.strerror}", hint="set MINDGUARD_SETTINGS to a readable file"
         ) from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not YAML: it is not text in UTF-8", hint="save it as UTF-8") from error
     except Exception as error:  # the YAML library also passes on Python's errors about dates, numbers and recursion
         raise SettingsError(f"{path} is not YAML: {error}") from error
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:
-        places = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}" for fault in error.errors())
-        raise SettingsError(f"{path}: {places}") from error
+        raise SettingsError(f"{path}: {faults(error)}") from error

@@ -87,3 +87,20 @@ class AlertsSettings(Section):
     storm_threshold: int = Field(
         10, ge=2, description="number of cards within a minute above which digests are sent instead"
     )
+    silence_max_hours: int = Field(
+        168, ge=1, le=24 * 366, description="longest silence for planned work, in hours; a longer one is refused"
+    )
+    flap_window_minutes: float = Field(
+        60,
+        ge=0,
+        le=60 * 24,
+        description="an incident that begins for the third time within these minutes remains one incident, which says "
+        "how often; 0: each time is an incident of its own",
+    )
+    flap_card_minutes: float = Field(
+        30,
+        ge=1,
+        le=60 * 24,
+        description="least minutes between two cards of such an incident, which turns green once it was well for as "
+        "long",
+    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
@@ -13,6 +14,8 @@ from zoneinfo import ZoneInfo
 from mindguard.alerts.alert import Alert, Chart, Fact, Link, Table, fingerprint
 from mindguard.alerts.finding import Finding, Recovery, RecoveryKey
 from mindguard.alerts.severity import Severity
+from mindguard.fetch import explained
+from mindguard.masking import mask_secrets
 from mindguard.texts import Locale
 from mindguard.volume.cause import Cause
 from mindguard.volume.days import day_start, is_over
@@ -23,6 +26,8 @@ from mindguard.volume.texts import TEXTS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 SOURCE = "volume"
 
@@ -79,7 +84,7 @@ def findings(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, contex
         failed.setdefault(failure.key, []).append(failure)
     unconfirmed = _unconfirmed(failed, rows)
     found = [
-        _finding(suite, key, failures, rows.get(key, {}), context)
+        _finding_at_least(suite, key, failures, rows.get(key, {}), context)
         for key, failures in failed.items()
         if key not in unconfirmed
     ]
@@ -147,6 +152,17 @@ def _by_key(suite: Suite, frame: pd.DataFrame) -> dict[tuple[str, ...], dict[Any
 def _in_order(row: Mapping[Any, Any]) -> bool:
     verdicts = [row[name] for name in ("verdict_dod", "verdict_net", "verdict") if name in row]
     return all(verdict == "ok" for verdict in verdicts)
+
+
+def _finding_at_least(
+    suite: Suite, key: tuple[str, ...], failed: Sequence[Failure], row: Mapping[Any, Any], context: Context
+) -> Finding:
+    """Return the finding; if what decorates it fails, without cause, chart and facts of its row."""
+    try:
+        return _finding(suite, key, failed, row, context)
+    except Exception as error:  # noqa: BLE001 - the finding matters more than its details
+        log.error("%s: one is reported without details: %s", suite.name, mask_secrets(explained(error)))
+        return _finding(suite, key, failed, {}, replace(context, details={}))
 
 
 def _finding(
@@ -233,7 +249,11 @@ def _parent(suite: Suite, row: Mapping[Any, Any]) -> str:
 
 def _unconfirmed_finding(suite: Suite, rows: Sequence[Mapping[Any, Any]], context: Context) -> Finding:
     """Return the finding on falls that only the bare rule of the operations document reports, to be examined by day."""
-    heads = ("name", "actual", "against_yesterday", "against_weekdays")
+    try:
+        table = _falls(rows, context)
+    except Exception as error:  # noqa: BLE001 - the finding matters more than its table
+        log.error("%s: falls are reported without their numbers: %s", suite.name, mask_secrets(explained(error)))
+        table = None
     alert = Alert(
         title=_say("unconfirmed", context, count=len(rows)),
         severity=Severity.P2,
@@ -242,20 +262,25 @@ def _unconfirmed_finding(suite: Suite, rows: Sequence[Mapping[Any, Any]], contex
         fingerprint=fingerprint(SOURCE, suite.name, kind=_UNCONFIRMED),
         facts=(Fact(_say("day", context), str(context.day)),),
         links=tuple(_links(suite, {}, suite.meta.runbook, context)),
-        table=Table(
-            tuple(_say(head, context) for head in heads),
-            tuple(
-                (
-                    _event_name(row, context),
-                    f"{row['actual']:,}",
-                    *(_change(row[name]) for name in ("day_over_day", "net_ratio")),
-                )
-                for row in sorted(rows, key=lambda row: row["day_over_day"])
-            ),
-        ),
+        table=table,
     )
     return Finding(
         alert, source=SOURCE, recovery_key=_unconfirmed_key(suite), occurrence=str(context.day), about=context.day_start
+    )
+
+
+def _falls(rows: Sequence[Mapping[Any, Any]], context: Context) -> Table:
+    heads = ("name", "actual", "against_yesterday", "against_weekdays")
+    return Table(
+        tuple(_say(head, context) for head in heads),
+        tuple(
+            (
+                _event_name(row, context),
+                f"{row['actual']:,}",
+                *(_change(row[name]) for name in ("day_over_day", "net_ratio")),
+            )
+            for row in sorted(rows, key=lambda row: row["day_over_day"])
+        ),
     )
 
 

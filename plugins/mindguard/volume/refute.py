@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from mindguard.volume.matching import matching_text
+
 if TYPE_CHECKING:
     import pandas as pd
     from great_expectations.core.expectation_suite import ExpectationSuite
@@ -20,8 +22,8 @@ _OUTLIER_IN = 1_000
 _MANY_ROWS = 10_001  # more than a frame may have
 _MANY_COLUMNS = 1_000
 _OWN_VALUES = 5
-_UNKNOWN_TEXTS = ("not_match_regex", "not_match_like_pattern")
-"""Parts of the names of expectations that only a text of their own refutes, which cannot be made from a pattern."""
+_FORBIDDEN_TEXTS = ("not_match_regex", "not_match_like_pattern")
+"""Parts of the names of expectations that only a text of their own refutes."""
 
 
 def irrefutable(
@@ -41,17 +43,13 @@ def irrefutable(
     """
     import pandas as pd
 
-    left = {
-        number: _bare(number, entry)
-        for number, entry in enumerate(declared)
-        if not any(part in entry["type"] for part in _UNKNOWN_TEXTS)
-    }
+    left = {number: _bare(number, entry) for number, entry in enumerate(declared)}
     passed: set[int] = set()
     # Nulls and a frame without rows refute nothing else, since nothing else is judged on them.
     about_nulls = {number for number, entry in left.items() if "null" in entry["type"]}
     about_rows = {number for number, entry in left.items() if entry["type"].startswith("expect_table_")}
     columns = sorted({column for entry in left.values() for column in _columns(entry["kwargs"])})
-    own = [value for entry in left.values() for value in islice(_own_values(entry["kwargs"]), _OWN_VALUES)]
+    own = [value for entry in left.values() for value in islice(_own_values(entry), _OWN_VALUES)]
     frames = [
         *((frame, set(left)) for frame in _hostile(columns, own)),
         (pd.DataFrame({column: [None, None] for column in columns}), about_nulls),
@@ -87,10 +85,22 @@ def _columns(kwargs: Mapping[str, Any]) -> Iterator[str]:
         yield from map(str, kwargs.get(name) or ())
 
 
-def _own_values(kwargs: Mapping[str, Any]) -> Iterator[Any]:
-    """Return the values of a set, which refute that none of them occurs."""
+def _own_values(entry: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield values of a set, or texts that a pattern matches, which refute that none of them occurs."""
+    kwargs = entry["kwargs"]
     values = kwargs.get("value_set")
     yield from values if isinstance(values, list | tuple | set) else ()
+    if not any(part in entry["type"] for part in _FORBIDDEN_TEXTS):
+        return
+    for name in ("like_pattern", "like_pattern_list"):
+        yield from (pattern.replace("%", "").replace("_", "a") for pattern in _patterns(kwargs.get(name)))
+    for name in ("regex", "regex_list"):
+        texts = (matching_text(pattern) for pattern in _patterns(kwargs.get(name)))
+        yield from (text for text in texts if text is not None)
+
+
+def _patterns(given: Any) -> list[str]:
+    return [each for each in (given if isinstance(given, list | tuple) else [given]) if isinstance(each, str)]
 
 
 def _raised(info: Mapping[str, Any] | None) -> bool:

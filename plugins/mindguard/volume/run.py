@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mindguard.alerts.finding import Finding, Outcome, Recovery
-from mindguard.errors import MindGuardError, one_line
+from mindguard.errors import MindGuardError
+from mindguard.fetch import explained
 from mindguard.masking import mask_secrets
 from mindguard.settings import Settings
 from mindguard.volume.days import Moment
@@ -103,12 +104,13 @@ def run_suites(names: Collection[str], frames: Frames) -> Run:
             suite = find_suite(name, suites_dir(settings))
             frame = frames.of(suite)
             judged = Checked(suite, validate(suite, frame), frame, frames.details(suite))
+            _tell(judged, _context(frames.moment, judged, settings))  # what nobody can be told is not checked
         except MindGuardError as error:
             log.error("%s: %s", name, error)
             broken[name] = error
             continue
         except Exception as error:  # noqa: BLE001 - one suite's failure must not affect others
-            broken[name] = SuiteUnchecked(f"{name}: {mask_secrets(one_line(f'{type(error).__name__}: {error}'))}")
+            broken[name] = SuiteUnchecked(f"{name}: {mask_secrets(explained(error))}")
             log.error("%s", broken[name])
             continue
         for failure in judged.result.failures:
@@ -129,18 +131,32 @@ def outcome_of(run: Run, settings: Settings, page: str = "") -> Outcome:
     found: list[Finding] = []
     recovered: list[Recovery] = []
     for each in run.checked:
-        context = _context(run.moment, each, settings, page)
-        found += findings(each.suite, each.result, each.frame, context)
-        recovered += recoveries(each.suite, each.result, each.frame, context)
+        try:
+            told = _tell(each, _context(run.moment, each, settings, page))
+        except Exception as error:  # noqa: BLE001 - one suite's failure must not affect others
+            log.error("%s: nothing is reported of it: %s", each.suite.name, mask_secrets(explained(error)))
+        else:
+            found += told.findings
+            recovered += told.recoveries
     return Outcome(tuple(found), tuple(recovered))
 
 
 def sections(run: Run, settings: Settings) -> list[Section]:
-    """Return the run's sections of the day's page."""
-    return [
-        *(section(each.suite, each.result, each.frame, _context(run.moment, each, settings)) for each in run.checked),
-        *(unchecked(name, error, run.moment.as_of) for name, error in run.broken.items()),
-    ]
+    """Return the run's sections of the day's page. A suite that cannot be shown does not hide the others."""
+    shown: list[Section] = []
+    for each in run.checked:
+        try:
+            shown.append(section(each.suite, each.result, each.frame, _context(run.moment, each, settings)))
+        except Exception as error:  # noqa: BLE001 - the same
+            why = SuiteUnchecked(f"{each.suite.name}: it cannot be shown: {mask_secrets(explained(error))}")
+            log.error("%s", why)
+            shown.append(unchecked(each.suite.name, why, run.moment.as_of))
+    return [*shown, *(unchecked(name, error, run.moment.as_of) for name, error in run.broken.items())]
+
+
+def _tell(checked: Checked, context: Context) -> Outcome:
+    facts = checked.suite, checked.result, checked.frame, context
+    return Outcome(tuple(findings(*facts)), tuple(recoveries(*facts)))
 
 
 def _context(moment: Moment, checked: Checked, settings: Settings, page: str = "") -> Context:

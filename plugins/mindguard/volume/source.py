@@ -16,6 +16,7 @@ from mindguard.settings.volume import VolumeSettings
 from mindguard.sql import clickhouse_identifier, clickhouse_literal, clickhouse_statement
 from mindguard.volume.days import Window, day_start, windows
 from mindguard.volume.series import HISTORY_DAYS
+from mindguard.whole_answers import views, what_cuts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,15 +134,21 @@ class EventSource:
         """Return the days by their start in seconds of Unix time."""
         return {int(day_start(day, self.zone).timestamp()): day for day in days}
 
+    @cached_property
+    def _views(self) -> dict[str, str]:
+        return views(self.client)
+
     def query(self, statement: str, columns: Sequence[str], **values: Any) -> pd.DataFrame:
         """Return the answer as a frame with these columns, even if it has no rows.
 
         Raises:
-            EventsUnreadable: The server refuses the statement.
+            EventsUnreadable: The server refuses the statement, or a setting would make its answer partial.
         """
         import pandas as pd
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
+        if cuts := what_cuts(statement, (), self._views):
+            raise EventsUnreadable(f"{cuts} makes the answer partial", hint="remove that setting")
         try:
             answer: pd.DataFrame = self.client.query_df(statement, parameters=values)
         except ClickHouseError as error:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mindguard.errors import MindGuardError, one_line
+from mindguard.errors import MindGuardError, faults, one_line
+from mindguard.fetch import explained
 from mindguard.masking import mask_secrets
 from mindguard.resources import include_dir
 from mindguard.settings import Settings
@@ -192,15 +193,17 @@ def read_suite(path: Path) -> Suite:
         SuiteUnsound: The file cannot be read, is not YAML, or breaks a rule; the message names every place.
     """
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
 
     try:
         suite = Suite.model_validate(YAML(typ="safe").load(path.read_text("utf-8")))
-    except (OSError, YAMLError, UnicodeDecodeError) as error:
-        raise SuiteUnsound(f"{path.name}: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise SuiteUnsound(f"{path.name}: {error.strerror}") from error
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'file'}: {each['msg']}" for each in error.errors())
-        raise SuiteUnsound(f"{path.name}: {wrong}") from error
+        raise SuiteUnsound(f"{path.name}: {faults(error)}") from error
+    except UnicodeDecodeError as error:
+        raise SuiteUnsound(f"{path.name}: it is not text in UTF-8") from error
+    except Exception as error:  # the YAML library also passes on Python's errors about dates, numbers and recursion
+        raise SuiteUnsound(f"{path.name}: it is not YAML: {one_line(' '.join(str(error).split()))}") from error
     if suite.name != path.stem:
         raise SuiteUnsound(
             f"{path.name}: its name is {suite.name!r}", hint=f"file and suite must have the same name: {path.stem}"
@@ -232,7 +235,7 @@ def build(suite: Suite) -> ExpectationSuite:
         _refuse_what_always_passes(where, entry)
     declared = [entry.model_dump() for entry in suite.expectations]
     try:
-        built = ExpectationSuite(name=suite.name, expectations=declared)
+        built = ExpectationSuite(name=suite.name, expectations=[_with_condition(entry) for entry in declared])
     except (GreatExpectationsError, TypeError, ValueError) as error:
         raise SuiteUnsound(f"{suite.name}: {' '.join(str(error).split())}") from error
     if len(built.expectations) != len(declared):
@@ -241,6 +244,21 @@ def build(suite: Suite) -> ExpectationSuite:
         )
     _refuse_what_refutes_nothing(suite, built, declared)
     return built
+
+
+def _with_condition(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the expectation with its row condition for pandas as the object into which Great Expectations turns it.
+
+    Great Expectations warns of the text itself, which is how a suite's file writes it.
+    """
+    from great_expectations.expectations.row_conditions import PassThroughCondition
+
+    kwargs = dict(entry["kwargs"])
+    text = kwargs.get("row_condition")
+    if isinstance(text, str) and kwargs.get("condition_parser") == "pandas":
+        del kwargs["condition_parser"]
+        kwargs["row_condition"] = PassThroughCondition(pass_through_filter=text)
+    return {**entry, "kwargs": kwargs}
 
 
 def _refuse_what_refutes_nothing(suite: Suite, built: ExpectationSuite, declared: list[dict[str, Any]]) -> None:
@@ -280,7 +298,7 @@ def _is_number(text: str) -> bool:
 
 def _line(error: Exception) -> str:
     """Return an error of Great Expectations or pandas as one short line."""
-    return mask_secrets(one_line(f"{type(error).__name__}: {error}"))
+    return mask_secrets(explained(error))
 
 
 def validate(suite: Suite, frame: pd.DataFrame) -> ValidationResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
@@ -13,8 +13,11 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 
 from mindguard.airflow.clients import connection
 from mindguard.alerts.acknowledgement import LinkInvalid, incident_of
+from mindguard.alerts.incidents.silences import SilenceStore
+from mindguard.alerts.incidents.silencing import labels_of_incident
 from mindguard.alerts.incidents.store import IncidentMissing, IncidentStateError, IncidentStore
 from mindguard.alerts.incidents.timeline import shown_timeline
+from mindguard.alerts.matchers import Matcher, SilenceRefused, source_matchers
 from mindguard.connections import postgres_conninfo
 from mindguard.database.session import StoreUnavailable
 from mindguard.errors import ConnectionMissing
@@ -48,10 +51,15 @@ def application() -> FastAPI:
     app.get("/incidents.json", dependencies=[reader], response_model=None)(list_incidents)
     app.get("/incidents/{name}", dependencies=[reader], **page)(show_incident)
     app.post("/incidents/{name}/acknowledge", dependencies=[editor, Depends(_from_these_pages)], **page)(acknowledge)
+    changes = [editor, Depends(_from_these_pages)]
+    app.post("/incidents/{name}/silence", dependencies=changes, **page)(silence_source)
+    app.get("/silences", dependencies=[reader], **page)(show_silences)
+    app.post("/silences/{name}/end", dependencies=changes, **page)(end_silence)
     app.get("/reports", dependencies=[reader], **page)(show_reports)
     app.get("/reports/{day}", dependencies=[reader], **page)(show_report)
     app.add_exception_handler(StoreUnavailable, _store_is_down)
     app.add_exception_handler(IncidentMissing, _no_such_incident)
+    app.add_exception_handler(SilenceRefused, _silence_refused)
     return app
 
 
@@ -92,7 +100,14 @@ def show_incident(name: str) -> HTMLResponse:
     """Show one incident with its timeline."""
     settings = load_settings()
     incident = _store(settings).get(name)
-    return _page("incident.html", settings, incident=incident, timeline=shown_timeline(incident, settings.locale))
+    return _page(
+        "incident.html",
+        settings,
+        incident=incident,
+        timeline=shown_timeline(incident, settings.locale),
+        matchers=_matchers(incident),
+        longest_h=settings.alerts.silence_max_hours,
+    )
 
 
 def show_metrics() -> Response:
@@ -107,6 +122,44 @@ def acknowledge(name: str, user: GetUserDep) -> RedirectResponse:
     """Acknowledge an incident in the name of the user who is logged in, and show it."""
     _acknowledged(load_settings(), name, by=user.get_name())
     return RedirectResponse(f"../{name}", status_code=303)
+
+
+def silence_source(
+    name: str,
+    user: GetUserDep,
+    hours: Annotated[float, Form(gt=0, allow_inf_nan=False)],
+    why: Annotated[str, Form(max_length=500)],
+    *,
+    including_p0: Annotated[bool, Form()] = False,
+) -> RedirectResponse:
+    """Silence the source of an incident from now on, in the name of the user who is logged in."""
+    settings, now = load_settings(), datetime.now(UTC)
+    incident = _store(settings).get(name)
+    longest = timedelta(hours=settings.alerts.silence_max_hours)
+    _silences(settings).add(
+        _matchers(incident),
+        starts_at=now,
+        ends_at=now + min(timedelta(hours=min(hours, 1e6)), 2 * longest),
+        by=user.get_name(),
+        why=why,
+        now=now,
+        longest=longest,
+        including_p0=including_p0,
+    )
+    return RedirectResponse("../../silences", status_code=303)
+
+
+def show_silences(*, everything: bool = False) -> HTMLResponse:
+    """Show the silences that are active or coming, or all of them."""
+    settings, now = load_settings(), datetime.now(UTC)
+    found = _silences(settings).list(now=now, everything=everything, limit=_LATEST)
+    return _page("silences.html", settings, silences=found, everything=everything, now=now)
+
+
+def end_silence(name: str, user: GetUserDep) -> RedirectResponse:
+    """End a silence in the name of the user who is logged in."""
+    _silences(load_settings()).end(name, by=user.get_name(), now=datetime.now(UTC))
+    return RedirectResponse("../../silences", status_code=303)
 
 
 def show_reports() -> HTMLResponse:
@@ -147,6 +200,15 @@ def _store(settings: Settings) -> IncidentStore:
     """Return the store that all requests share, with one small pool; a new one if the connection has changed."""
     ops = connection(settings.connections.ops)
     return _STORES.setdefault(postgres_conninfo(ops), IncidentStore.of(ops))
+
+
+def _silences(settings: Settings) -> SilenceStore:
+    return SilenceStore(_store(settings).database)
+
+
+def _matchers(incident: Any) -> tuple[Matcher, ...]:
+    """Return the matchers for an incident's source."""
+    return source_matchers(labels_of_incident(incident))
 
 
 def _listed(settings: Settings, *, latest: bool) -> list[Any]:
@@ -192,6 +254,10 @@ def _no_such_incident(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, status_code=404)
 
 
+def _silence_refused(request: Request, error: Exception) -> HTMLResponse:
+    return _page("message.html", load_settings(), status=422, title="silence_refused", help="silence_refused_help")
+
+
 def _summary(incident: Any) -> dict[str, Any]:
     return {
         "id": incident.name,
@@ -201,6 +267,8 @@ def _summary(incident: Any) -> dict[str, Any]:
         "subject": incident.alert.subject,
         "fingerprint": incident.alert.fingerprint,
         "occurrences": incident.occurrences,
+        "flaps": incident.flaps,
+        "silence": f"S-{incident.silenced_by}" if incident.silenced_by else "",
         "opened_at": incident.opened_at.isoformat(),
         "acknowledged_by": incident.acknowledged_by,
         "escalated_to": incident.escalated_to,

@@ -43,6 +43,7 @@ def result(dimension: str = "", **facts: Any) -> Result:
         ([result("/a", base=0.0), result("/b", value=0.0)], "pass", "measures, in 0.25 s"),
         ([result(base=0.0)], "pass", "too little traffic to judge now, in 0.25 s"),
         ([result(reason="failed", note="no – correct it")], "error", "no – correct it"),
+        ([result("t", value=0.0), result("u", reason="failed", note="no")], "error", "u: no"),
         ([result()], "warn", "the value is NULL, NaN or infinite – make the query give a number"),
         (
             [result("/a", value=0.0), result("/b", value=-1.0)],

@@ -47,6 +47,30 @@ def test_feishu_would_take_it(case: str, locale: Literal["zh", "en"]) -> None:
 
 
 @BOTH
+def test_a_card_says_that_it_is_silenced_and_that_it_comes_and_goes(locale: Literal["zh", "en"]) -> None:
+    alert = Alert(
+        title="Errors",
+        severity=Severity.P1,
+        subject="api",
+        happened_at=AT,
+        fingerprint="0" * 16,
+        silence="S-3",
+        silenced_until=AT + timedelta(hours=2),
+        flaps=7,
+    )
+    shown = card.render_card(alert, locale=locale, zone=ZONE)
+    text = render_text(alert, locale=locale, zone=ZONE)
+    for message in (message_of.hook_message(shown), message_of.text_message(text)):
+        assert contract.check_message(message) == contract.SUCCESS
+    promise = shown["header"]["text_tag_list"][1]["text"]["content"]
+    assert promise == {"zh": "静默中", "en": "silenced"}[locale]
+    for written in (json.dumps(shown, ensure_ascii=False).replace("&#58;", ":").replace("&#45;", "-"), text):
+        assert "S-3" in written
+        assert "16:02" in written
+        assert {"zh": "第 7 次", "en": "time 7"}[locale] in written
+
+
+@BOTH
 def test_nothing_hostile_gets_through(locale: Literal["zh", "en"]) -> None:
     text, card_json = preview("hostile", locale)
     for secret in ("example-password", "example-token", "ex@mple", "0a1b2c"):

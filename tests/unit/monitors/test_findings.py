@@ -110,6 +110,12 @@ def test_what_passes_ends_its_incident() -> None:
     assert (recovery.recovery_key, recovery.at) == ("monitor:landing:", NOW)
 
 
+def test_a_number_that_no_time_can_have_costs_no_other_finding() -> None:
+    reported = outcome(result("landing", "error", value=1e300, reason="above"), result("api", "error", value=0.5))
+    assert len(reported.findings) == 2
+    assert "1.0e+300 s" in facts(reported.findings[0]).values()
+
+
 @pytest.mark.parametrize("minutes", [1, 600])
 def test_too_little_traffic_neither_alarms_nor_ends_anything(minutes: int) -> None:
     quiet = result("landing", "unknown", reason="low_base", unknown_since=NOW - minutes * MINUTE)
@@ -118,7 +124,7 @@ def test_too_little_traffic_neither_alarms_nor_ends_anything(minutes: int) -> No
     assert "monitor:landing:" not in {each.recovery_key for each in reported.recoveries}
 
 
-@pytest.mark.parametrize("reason", ["no_value", "negative", "future", "timeout", "failed"])
+@pytest.mark.parametrize("reason", ["no_value", "negative", "future", "position", "timeout", "failed"])
 def test_what_cannot_be_measured_is_a_finding_after_its_time(reason: str) -> None:
     young = result("landing", "unknown", reason=reason, unknown_since=NOW - 9 * MINUTE)
     assert outcome(young).findings == ()

@@ -56,13 +56,39 @@ def statuses(*arguments: Any, **more: Any) -> list[str]:
         (Reading(), "error", "empty", None),
         (Reading(value=301), "error", "above", 301),
         (Reading(value=-1), "unknown", "negative", -1),
+        (Reading(newest=datetime(1970, 1, 1, tzinfo=UTC)), "error", "empty", None),
+        (Reading(newest=datetime(1970, 1, 1, 8, tzinfo=UTC)), "error", "empty", None),
+        (Reading(newest=datetime(1, 1, 1, tzinfo=UTC)), "error", "empty", None),
+        (Reading(newest=datetime(9999, 12, 31, tzinfo=UTC)), "unknown", "future", ...),
+        (Reading(value=NOW.timestamp()), "error", "empty", None),
+        (Reading(value=1e300), "error", "empty", None),
+        (Reading(newest=datetime(1971, 1, 1, tzinfo=UTC)), "error", "above", ...),
+        (old(400, source_now=datetime(1970, 1, 1, tzinfo=UTC)), "unknown", "future", ...),
         (Reading(value=float("nan")), "unknown", "no_value", None),
         (Reading(value=float("inf")), "unknown", "no_value", None),
     ],
 )
 def test_an_age(reading: Reading, status: str, reason: str, value: float | None) -> None:
     verdict = judge(monitor(), reading, State(), now=NOW)
-    assert (verdict.status, verdict.reason, verdict.value) == (status, reason, value)
+    assert (verdict.status, verdict.reason) == (status, reason)
+    assert value is ... or verdict.value == value
+
+
+@pytest.mark.parametrize(
+    ("reading", "status", "reason"),
+    [
+        (old(301, fault="position"), "error", "above"),
+        (old(300, fault="position"), "unknown", "position"),
+        (old(-61, fault="future"), "unknown", "future"),
+        (Reading(value=0, fault="timeout"), "unknown", "timeout"),
+        (Reading(fault="failed"), "unknown", "failed"),
+    ],
+)
+def test_what_is_known_in_part_can_be_late_but_not_in_time(reading: Reading, status: str, reason: str) -> None:
+    verdict = judge(monitor(warn_after_s=100), reading, State(), now=NOW)
+    assert (verdict.status, verdict.reason) == (status, reason)
+    late = judge(monitor(), old(301), State(), now=NOW).state
+    assert judge(monitor(), reading, late, now=NOW).state.level == "error"
 
 
 def test_the_age_is_by_the_sources_clock_and_the_skew_is_reported() -> None:
@@ -209,6 +235,15 @@ def test_a_silent_source_and_a_late_pipeline_are_told_apart(
     newest = None if newest_s is None else NOW - timedelta(seconds=newest_s)
     reading = Reading(newest=newest, upstream_newest=NOW - timedelta(seconds=upstream_s))
     assert judge(monitor(), reading, State(), now=NOW).cause == cause
+
+
+@pytest.mark.parametrize("upstream", [datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)])
+def test_a_time_that_cannot_be_tells_no_cause(upstream: datetime) -> None:
+    assert judge(monitor(), old(600, upstream_newest=upstream), State(), now=NOW).cause == ""
+
+
+def test_a_level_may_have_to_hold_for_ever() -> None:
+    assert judge(rate(for_s=1e300), Reading(value=1), State(), now=NOW).status == "pass"
 
 
 def test_a_dependency_that_is_down_is_an_error_and_a_slow_one_a_warning() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,10 @@ import pytest
 from great_expectations.expectations.core import ExpectColumnValuesToBeInSet
 from ruamel.yaml import YAML
 
-from mindguard.volume.run import run_suites
+import mindguard.volume.run as volume_run
+from mindguard.volume.days import Moment
+from mindguard.volume.findings import Context, findings
+from mindguard.volume.run import Checked, Run, outcome_of, run_suites, sections
 from mindguard.volume.suites import (
     Suite,
     SuiteUnchecked,
@@ -98,6 +102,11 @@ def test_what_is_about_the_whole_frame_names_no_row() -> None:
         ("expect_column_values_to_be_between", {"column": "ratio", "min_value": -1e308}),
         ("expect_column_values_to_be_between", {"column": "ratio", "max_value": {"$PARAMETER": "most"}}),
         ("expect_column_values_to_match_regex", {"column": "state", "regex": ""}),
+        *(
+            ("expect_column_values_to_not_match_regex", {"column": "state", "regex": regex})
+            for regex in ("(?!)", "a^", "$a", r"\b\B", r"[^\s\S]", "x(?<!x)", "(?=a)b", r"\Zx")
+        ),
+        ("expect_column_values_to_not_match_regex_list", {"column": "state", "regex_list": ["(?!)", "a^"]}),
         ("expect_column_values_to_match_regex", {"column": "state", "regex": "[^x]*|.*"}),
         ("expect_column_values_to_match_regex_list", {"column": "state", "regex_list": ["", "a"]}),
         ("expect_column_value_z_scores_to_be_less_than", {"column": "ratio", "threshold": 1e9, "double_sided": True}),
@@ -133,6 +142,25 @@ def test_an_expectation_that_would_check_nothing_is_unsound(kind: str, kwargs: d
         ("expect_column_values_to_not_be_in_set", {"column": "state", "value_set": ["gone", "lost"]}),
         ("expect_column_values_to_not_match_regex", {"column": "state", "regex": "^error [0-9]+ timeout$"}),
         ("expect_column_values_to_not_match_regex_list", {"column": "state", "regex_list": ["^error [0-9]+$"]}),
+        ("expect_column_values_to_not_match_regex_list", {"column": "state", "regex_list": ["(?!)", "^error"]}),
+        *(
+            ("expect_column_values_to_not_match_regex", {"column": "state", "regex": regex})
+            for regex in (
+                r"(?i)\b(null|none|n/a)\b",
+                r"^(?!ok)",
+                r"^(?=.*\d)(?=.*[a-z]).{8,}$",
+                r"(?<=id=)\w{32}(?!\w)",
+                r"(\w)\1{3}",
+                r"[^\x00-\x7f]",
+                r"^\s|\s$",
+                r"^(\d{1,3}\.){3}\d{1,3}$",
+                r"<(?P<tag>\w+)[^>]*>.*</(?P=tag)>",
+                r"[\u4e00-\u9fff]+",
+                r"^$",
+                ".{1000,}",
+                "",
+            )
+        ),
         ("expect_column_values_to_match_regex", {"column": "state", "regex": "^[a-z]+$"}),
         ("expect_column_values_to_match_regex", {"column": "state", "regex": "^.{0,200}$"}),
         ("expect_column_value_lengths_to_be_between", {"column": "state", "min_value": 1}),
@@ -265,8 +293,8 @@ def test_a_column_that_comes_twice_is_no_pass() -> None:
 
 def test_anything_that_a_suite_raises_leaves_the_other_suites_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     class Answers:
-        settings = SimpleNamespace(suites=None)
-        moment = None
+        settings = SimpleNamespace(suites=None, zone=UTC, locale="en")
+        moment = Moment(date(2026, 11, 24), datetime(2026, 11, 25, tzinfo=UTC))
 
         def of(self, asked: Suite) -> pd.DataFrame:
             if asked.name == "checkins":
@@ -282,6 +310,59 @@ def test_anything_that_a_suite_raises_leaves_the_other_suites_alone(monkeypatch:
     done = run_suites(["checkins", "funnels"], Answers())  # type: ignore[arg-type]
     assert [each.suite.name for each in done.checked] == ["funnels"]
     assert str(done.broken["checkins"]) == "checkins: KeyError: 'no such parameter'"
+
+
+def checked(name: str, **columns: Any) -> Checked:
+    meta = {"query": "q.sql", "connection": "app", "key": ["event_name"]}
+    own, judged = suite(**meta).model_copy(update={"name": name}), frame(**columns)
+    return Checked(own, validate(own, judged), judged)
+
+
+def test_what_cannot_be_told_or_shown_of_one_suite_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(real: Any) -> Any:
+        def call(asked: Suite, *facts: Any) -> Any:
+            if asked.name == "one":
+                raise ValueError("\ud800 of postgres://u:s3cr3t@h/d")
+            return real(asked, *facts)
+
+        return call
+
+    for name in ("recoveries", "section"):
+        monkeypatch.setattr(f"mindguard.volume.run.{name}", broken(getattr(volume_run, name)))
+    moment = Moment(date(2026, 11, 24), datetime(2026, 11, 25, tzinfo=UTC))
+    settings: Any = SimpleNamespace(suites=None, zone=UTC, locale="en")
+    run = Run(moment, (checked("one"), checked("two")))
+    told = outcome_of(run, settings)
+    assert {each.recovery_key for each in told.findings} == {"volume:two:b"}
+    assert "volume:two:a" in {each.recovery_key for each in told.recoveries}
+    one, two = sections(run, settings)
+    assert (one.suite, one.frame, two.suite) == ("one", "unchecked", "two")
+    assert "it cannot be shown: ValueError" in one.unchecked
+    assert "s3cr3t" not in one.unchecked
+
+
+def test_a_finding_whose_details_fail_is_told_without_them() -> None:
+    """The frame of key events has columns that are not here."""
+    context = Context(date(2026, 11, 24), datetime(2026, 11, 25, tzinfo=UTC), UTC, "en")  # type: ignore[arg-type]
+    (found,) = findings(suite(), validate(suite(), frame()), frame(), context)
+    assert found.recovery_key == "volume:s:b"
+    assert [(fact.name, fact.value, fact.expected) for fact in found.alert.facts] == [("ratio", "0.5", "≥ 0.8")]
+
+
+def test_a_suite_whose_findings_cannot_be_told_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*facts: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("mindguard.volume.run.recoveries", broken)
+    monkeypatch.setattr("mindguard.volume.run.find_suite", lambda name, folder: suite())
+    frames: Any = SimpleNamespace(
+        settings=SimpleNamespace(suites=None, zone=UTC, locale="en"),
+        moment=Moment(date(2026, 11, 24), datetime(2026, 11, 25, tzinfo=UTC)),
+        of=lambda asked: frame(),
+        details=lambda asked: {},
+    )
+    done = run_suites(["one"], frames)
+    assert (done.checked, str(done.broken["one"])) == ((), "one: ZeroDivisionError")
 
 
 def test_numbers_outside_the_condition_may_be_missing() -> None:

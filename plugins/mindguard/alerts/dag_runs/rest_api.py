@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote
 
 from mindguard.alerts.dag_runs.failures import Run
@@ -14,7 +14,7 @@ from mindguard.alerts.dag_runs.outcomes import EndedRun, EndedTask
 from mindguard.alerts.severity import Severity
 from mindguard.connections import Connection, http_address
 from mindguard.errors import MindGuardError
-from mindguard.fetch import FetchFailed, in_words, within
+from mindguard.fetch import FetchFailed, from_json, in_words, within
 
 if TYPE_CHECKING:
     import httpx
@@ -25,6 +25,7 @@ _RUNS_A_CALL = 50
 _CALL_S = 30.0  # for one call as a whole
 
 _Json = dict[str, Any]
+Read = TypeVar("Read")
 
 
 class _RunKey(NamedTuple):
@@ -91,7 +92,7 @@ class AirflowRest:
 
     def __enter__(self) -> Self:
         token = self._call("POST", "/auth/token", json=self._login).get("access_token")
-        if not token:
+        if not (isinstance(token, str) and token.isascii() and token.isprintable() and token):
             raise AirflowRefused("Airflow's /auth/token gave no token", hint="its auth manager may not issue tokens")
         self._client.headers["Authorization"] = f"Bearer {token}"
         return self
@@ -101,10 +102,22 @@ class AirflowRest:
 
     def dags(self, tag: str) -> dict[str, DagFacts]:
         """Return the DAGs with this tag, by id."""
-        return {
-            dag["dag_id"]: DagFacts(_severity(dag), dag["timetable_summary"] is not None)
-            for dag in self._pages("GET", "/dags", "dags", {"tags": tag, "exclude_stale": False})
-        }
+        return self._understood(
+            lambda: {
+                dag["dag_id"]: DagFacts(_severity(dag), dag["timetable_summary"] is not None)
+                for dag in self._pages("GET", "/dags", "dags", {"tags": tag, "exclude_stale": False})
+            }
+        )
+
+    def _understood(self, read: Callable[[], Read]) -> Read:
+        """Return what was read, or refuse an answer that lacks what Airflow's answers have."""
+        try:
+            return read()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise AirflowUnreachable(
+                f"Airflow's API at {self._url} gave an answer that is not Airflow's ({type(error).__name__})",
+                hint="check the host and port of `connections.airflow`",
+            ) from error
 
     def failed_since(self, since: datetime, dags: Mapping[str, DagFacts]) -> list[EndedRun]:
         """Return the runs that failed, or in which a task failed for good, since a moment; with failed tasks only.
@@ -113,6 +126,9 @@ class AirflowRest:
             since: the moment to look back to, aware.
             dags: the DAGs whose runs are returned; see `dags`.
         """
+        return self._understood(lambda: self._failed_since(since, dags))
+
+    def _failed_since(self, since: datetime, dags: Mapping[str, DagFacts]) -> list[EndedRun]:
         query = {"state": "failed", "end_date_gte": since.isoformat()}
         runs = {_run_key(run): run for run in self._pages("GET", "/dags/~/dagRuns", "dag_runs", query)}
         tasks = {
@@ -135,6 +151,9 @@ class AirflowRest:
 
     def recent(self, dags: Mapping[str, DagFacts]) -> list[EndedRun]:
         """Return the last ended runs of each of these DAGs, with all of their task instances."""
+        return self._understood(lambda: self._recent(dags))
+
+    def _recent(self, dags: Mapping[str, DagFacts]) -> list[EndedRun]:
         runs = [
             run
             for dag_id in dags
@@ -202,7 +221,7 @@ class AirflowRest:
                 hint="check login and password of `connections.airflow`; the user needs to read DAGs and runs",
             )
         try:
-            found = answer.json()
+            found = from_json(answer.content)
         except ValueError:
             found = None
         if answer.is_error or not isinstance(found, dict):

@@ -32,6 +32,9 @@ EntryKind = Literal[
     "remedy",
     "review overdue",
     "reviewed",
+    "silenced",
+    "heard",
+    "reopened",
 ]
 """The kind of a timeline entry; `mindguard.alerts.incidents.timeline` has the words for each kind."""
 
@@ -59,6 +62,10 @@ class Incident(Base):
         last_failure_about: the start of what was judged then (a day, a run). A recovery that is earlier in order, by
             this moment and then by `last_failure_at`, does not end the incident.
         inhibited: whether another unresolved incident explains this one, so that nobody is notified of it.
+        silenced_by: number of the silence because of which nobody is notified of it. If the incident is resolved,
+            nobody was ever notified of it.
+        silenced_until: when that silence ends.
+        flaps: number of times that it began again and again within the window of `Flapping`; 0: it does not flap.
         ladder_from: since when people have known of the incident; the times of the escalation ladder count from here.
         escalation_step: number of steps of the ladder that have been taken.
         review_reminders: number of reminders of the overdue review that were sent.
@@ -87,6 +94,9 @@ class Incident(Base):
     last_failure_about: Mapped[datetime]
     occurrences: Mapped[int] = mapped_column(default=1)
     inhibited: Mapped[bool] = mapped_column(default=False)
+    flaps: Mapped[int] = mapped_column(default=0)
+    silenced_by: Mapped[int | None]
+    silenced_until: Mapped[datetime | None]
     acknowledged_by: Mapped[str] = mapped_column(default="")
     acknowledged_at: Mapped[datetime | None]
     ladder_from: Mapped[datetime]
@@ -112,6 +122,42 @@ class Incident(Base):
     def name(self) -> str:
         """The name that people use, for instance `I-12`."""
         return f"I-{self.id}"
+
+
+class Silence(Base):
+    """Planned work: nobody is notified of the incidents that it matches, which are recorded all the same.
+
+    Attributes:
+        matchers: the conditions, each with `field` and `value`; an incident must meet all of them.
+        starts_at, ends_at: the time of the work, aware. Ending it early brings `ends_at` forward.
+        including_p0: whether it also silences P0.
+        ended_by: who ended it early; empty if it ended by itself, or has not ended.
+        matched_at: when an incident was last silenced by it; None: never.
+    """
+
+    __tablename__ = "silences"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    matchers: Mapped[list[dict[str, str]]]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    including_p0: Mapped[bool] = mapped_column(default=False)
+    made_by: Mapped[str]
+    made_at: Mapped[datetime]
+    why: Mapped[str]
+    ended_by: Mapped[str] = mapped_column(default="")
+    matched_at: Mapped[datetime | None]
+
+    @property
+    def name(self) -> str:
+        """The name that people use, for instance `S-3`."""
+        return f"S-{self.id}"
+
+    def state(self, now: datetime) -> Literal["coming", "active", "expired"]:
+        """Return whether it applies at a moment (aware)."""
+        if now >= self.ends_at:
+            return "expired"
+        return "active" if now >= self.starts_at else "coming"
 
 
 class TimelineEntry(Base):

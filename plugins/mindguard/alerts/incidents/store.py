@@ -17,7 +17,9 @@ from sqlalchemy.orm import Session, selectinload
 
 from mindguard.alerts.direct import Unstored
 from mindguard.alerts.finding import Finding, Recovery
+from mindguard.alerts.incidents.flapping import Flapping
 from mindguard.alerts.incidents.models import EntryKind, Incident, Notification, Occurrence, TimelineEntry
+from mindguard.alerts.incidents.silencing import active_silences
 from mindguard.alerts.incidents.transitions import end_incident, enqueue, record_finding
 from mindguard.alerts.severity import Severity
 from mindguard.database.session import OpsDatabase
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from mindguard.connections import Connection
 
 UNRESOLVED = ("open", "acknowledged")
+
+_FLAPPING = Flapping()
 
 
 class IncidentMissing(MindGuardError):
@@ -69,19 +73,21 @@ class IncidentStore:
         StoreUnavailable: by every method.
     """
 
-    def __init__(self, database: OpsDatabase) -> None:
+    def __init__(self, database: OpsDatabase, flapping: Flapping = _FLAPPING) -> None:
         self.database = database
+        self.flapping = flapping
 
     @classmethod
-    def of(cls, connection: Connection) -> IncidentStore:
+    def of(cls, connection: Connection, flapping: Flapping = _FLAPPING) -> IncidentStore:
         """Return the store in the database of a `postgres` connection. It connects at the first use."""
-        return cls(OpsDatabase.of(connection))
+        return cls(OpsDatabase.of(connection), flapping)
 
     def record(self, findings: Sequence[Finding], *, now: datetime) -> list[Incident]:
         """Open an incident for each finding, or add the finding to the unresolved incident with its fingerprint.
 
         A repeat updates the incident's facts, and its severity if that is worse, in which case people are notified
-        again. A finding whose occurrence was counted already changes nothing.
+        again. A finding whose occurrence was counted already changes nothing. What begins and recovers again and again
+        remains one incident; see `Flapping`.
 
         Returns:
             The incidents that were opened, or to which a finding was added.
@@ -89,10 +95,11 @@ class IncidentStore:
         if not findings:
             return []
         with self.database.session() as session:
+            silences = active_silences(session, now)
             return [
                 incident
                 for finding in sorted(findings, key=lambda each: each.alert.fingerprint)
-                if (incident := record_finding(session, finding, now))
+                if (incident := record_finding(session, finding, now, silences, self.flapping))
             ]
 
     def adopt(self, unstored: Unstored, *, now: datetime) -> Incident | None:
@@ -102,7 +109,8 @@ class IncidentStore:
             The incident, or None if this occurrence was counted before.
         """
         with self.database.session() as session:
-            return record_finding(session, unstored.to_store, now, unstored.told)
+            silences = active_silences(session, now)
+            return record_finding(session, unstored.to_store, now, silences, self.flapping, unstored.told)
 
     def uncounted(self, findings: Sequence[Finding]) -> list[Finding]:
         """Return the findings whose occurrence was not counted yet."""
@@ -133,7 +141,8 @@ class IncidentStore:
             for incident in session.scalars(unresolved):
                 recovery = latest[incident.recovery_key]
                 if recovery.order >= incident.last_failure:
-                    end_incident(session, incident, at=recovery.at, by="", text=recovery.note, now=now)
+                    gap = self.flapping.card_gap
+                    end_incident(session, incident, at=recovery.at, by="", text=recovery.note, now=now, gap=gap)
                     ended.append(incident)
         return ended
 

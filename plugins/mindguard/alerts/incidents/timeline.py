@@ -18,6 +18,7 @@ from mindguard.alerts.texts import TEXTS
 from mindguard.texts import Locale
 
 _OPENED_AGAIN = re.compile(r"(?P<title>.*) ← (?P<former>I-\d+)", re.DOTALL)
+_SILENCED = re.compile(r"(?P<name>S-\d+): (?P<why>.*)", re.DOTALL)
 _SEVERITY_CHANGE = re.compile(r"(?P<before>P\d) → (?P<after>P\d)")
 
 # As `mindguard.feishu.transport` writes them; a call may have several of them.
@@ -79,6 +80,24 @@ def raised_text(before: str, after: str) -> str:
     return f"{before} → {after}"
 
 
+def silenced_text(name: str, why: str) -> str:
+    """Return the stored text of an entry `silenced`, with the silence and its reason."""
+    return f"{name}: {why}"
+
+
+def _read_silenced(text: str, locale: Locale) -> str:
+    found = _SILENCED.fullmatch(text)
+    return TEXTS.say("silenced_by", locale, **found.groupdict()) if found else text
+
+
+def _read_heard(text: str, locale: Locale) -> str:
+    return TEXTS.say("silence_over", locale, name=text)
+
+
+def _read_reopened(text: str, locale: Locale) -> str:
+    return TEXTS.say("begun_again", locale, count=text) if text.isdecimal() else text
+
+
 def _read_opened(text: str, locale: Locale) -> str:
     found = _OPENED_AGAIN.fullmatch(text)
     return TEXTS.say("opened_again", locale, **found.groupdict()) if found else text
@@ -127,4 +146,7 @@ _READERS: Mapping[EntryKind, Callable[[str, Locale], str]] = {
     "inhibited": _read_inhibited,
     "released": _read_released,
     "called": _read_called,
+    "silenced": _read_silenced,
+    "heard": _read_heard,
+    "reopened": _read_reopened,
 }

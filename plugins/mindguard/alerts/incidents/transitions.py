@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mindguard.alerts.direct import Told, replaces
 from mindguard.alerts.finding import Finding
-from mindguard.alerts.incidents.models import Incident, Message, Notification, Occurrence, TimelineEntry
-from mindguard.alerts.incidents.timeline import opened_text, raised_text
+from mindguard.alerts.incidents.flapping import FIRST_FLAP, Flapping, due_while_flapping, flapping_incident
+from mindguard.alerts.incidents.models import Incident, Message, Notification, Occurrence, Silence, TimelineEntry
+from mindguard.alerts.incidents.silencing import silence_of
+from mindguard.alerts.incidents.timeline import opened_text, raised_text, silenced_text
 from mindguard.alerts.severity import Severity
 
 _RELEASE_AFTER = timedelta(minutes=2)
 """The time that incidents have to recover, after the one that explained them ended, before people are notified."""
 
 
+_NO_GAP = timedelta(0)
+
 # If more happens before a pending notification is sent, it gets the kind that comes first here.
 _STRENGTH = ("opened", "raised", "resolved", "explained", "acknowledged", "updated")
 
 
-def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, due_at: datetime | None = None) -> None:
+def enqueue(
+    session: Session,
+    incident: Incident,
+    kind: str,
+    *,
+    now: datetime,
+    due_at: datetime | None = None,
+    gap: timedelta = _NO_GAP,
+) -> None:
     """Put a notification about the incident into the outbox. The caller holds the incident's lock.
 
     A notification that is already waiting will show the incident's state at the time of sending, so it covers this too.
+    If the incident flaps, a card comes only after a gap, if one is given.
     """
-    if incident.inhibited:
+    if incident.inhibited or incident.silenced_by:
         return
+    if incident.flaps and gap:
+        due_at = due_while_flapping(session, incident, kind, now, gap)
     waiting = session.scalar(
         select(Notification)
         .where(
@@ -38,6 +55,10 @@ def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, d
         .with_for_update()
     )
     if waiting:
+        if incident.flaps and waiting.kind != "raised":
+            due_at = due_at or now
+            green = "resolved" in (kind, waiting.kind)
+            waiting.due_at = due_at if green else min(waiting.due_at, due_at)
         waiting.kind = min(waiting.kind, kind, key=_STRENGTH.index)
         waiting.severity = incident.severity
         # A repeat must not bring forward a notification that waits for Feishu to recover.
@@ -49,13 +70,22 @@ def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, d
     )
 
 
-def record_finding(session: Session, finding: Finding, now: datetime, told: Told | None = None) -> Incident | None:
+def record_finding(
+    session: Session,
+    finding: Finding,
+    now: datetime,
+    silences: Sequence[Silence],
+    flapping: Flapping,
+    told: Told | None = None,
+) -> Incident | None:
     """Open an incident for a finding, or add the finding to the unresolved incident with its fingerprint.
 
     Args:
-        session: an open transaction.
+        session: a session in a transaction.
         finding: the finding.
         now: the present time, aware.
+        silences: the silences that apply now.
+        flapping: when an incident flaps, and how often people hear of it then.
         told: how people were told of it without the store; then there is no further card.
 
     Returns:
@@ -74,8 +104,10 @@ def record_finding(session: Session, finding: Finding, now: datetime, told: Told
             return None
     while True:
         if incident := session.scalar(_unresolved(alert.fingerprint)):
-            _repeat(session, incident, finding, now, told)
+            _repeat(session, incident, finding, now, silences, flapping.card_gap, told)
             return incident
+        if again := _reopened(session, finding, now, silences, flapping, told):
+            return again
         # Another process may open it between the two statements; the next round then adds this finding to it.
         opened: Incident | None = session.scalar(
             insert(Incident)
@@ -91,13 +123,13 @@ def record_finding(session: Session, finding: Finding, now: datetime, told: Told
                 last_failure_at=finding.order.at,
                 last_failure_about=finding.order.about,
                 ladder_from=told.at if told else now,
-                inhibited=_explained(session, finding.parent),
+                inhibited=_explained(session, finding.parent, alert.severity),
             )
             .on_conflict_do_nothing()
             .returning(Incident)
         )
         if opened:
-            _opened(session, opened, now, told)
+            _opened(session, opened, now, silences, told)
             return opened
 
 
@@ -129,19 +161,115 @@ def _complete(session: Session, finding: Finding, now: datetime, told: Told | No
 
 
 def _keep_message(session: Session, incident: Incident, told: Told) -> None:
+    # A silence must know that people were told.
+    session.add(
+        Notification(
+            incident_id=incident.id,
+            kind="opened",
+            severity=incident.severity,
+            state="sent",
+            created_at=told.at,
+            due_at=told.at,
+            sent_at=told.at,
+        )
+    )
     if told.message_id:
         session.merge(Message(incident_id=incident.id, message_id=told.message_id, form=told.form, sent_at=told.at))
 
 
-def _explained(session: Session, parent: str) -> bool:
-    """Return whether an unresolved incident has this recovery key, and so explains those that name it as parent."""
+def _reopened(
+    session: Session,
+    finding: Finding,
+    now: datetime,
+    silences: Sequence[Silence],
+    flapping: Flapping,
+    told: Told | None,
+) -> Incident | None:
+    """Let an incident that flaps begin again; None if a new one must be opened.
+
+    Its card and its escalation go on from where they were, so that who flaps long enough is called too.
+    """
+    incident = flapping_incident(session, finding.alert.fingerprint, now, flapping.window)
+    if incident is None:
+        return None
+    try:
+        with session.begin_nested():
+            incident.state = "acknowledged" if incident.acknowledged_by else "open"
+            incident.resolved_at = None
+            incident.inhibited = _explained(session, finding.parent, finding.alert.severity)
+            session.flush()
+    except IntegrityError:  # another process has opened one at this moment
+        session.refresh(incident)
+        return None
+    session.add(TimelineEntry.of(incident.id, "reopened", at=now, text=str(incident.flaps)))
+    gap = _NO_GAP if incident.flaps == FIRST_FLAP else flapping.card_gap
+    _repeat(session, incident, finding, now, silences, gap, told, begins=True)
+    _inhibit_children(session, incident, now)
+    return incident
+
+
+def _explained(session: Session, parent: str, severity: str) -> bool:
+    """Return whether an unresolved incident has this recovery key, and so explains those that name it as parent.
+
+    A P0 is not explained by what is silenced: nobody would learn of it.
+    """
     if not parent:
         return False
     explaining = select(Incident.id).where(Incident.recovery_key == parent, Incident.state != "resolved").limit(1)
+    if severity == Severity.P0:
+        explaining = explaining.where(Incident.silenced_by.is_(None))
     return session.scalar(explaining) is not None
 
 
-def _opened(session: Session, incident: Incident, now: datetime, told: Told | None) -> None:
+def settle_silence(session: Session, incident: Incident, silence: Silence | None, now: datetime) -> None:
+    """Let an unresolved incident be silenced by this silence, or by none. The caller holds the incident's lock.
+
+    What waits to be sent is dropped when a silence begins, and a card that is shown already says so. When it ends, the
+    card goes out, and the escalation ladder starts from its first step.
+    """
+    before, number = incident.silenced_by, silence.id if silence else None
+    incident.silenced_until = silence.ends_at if silence else None
+    if before == number:
+        return
+    if silence:
+        silence.matched_at = now
+        incident.silenced_by = None
+        if not before:
+            _fall_silent(session, incident, now)
+        incident.silenced_by = silence.id
+        text = silenced_text(silence.name, silence.why)
+        session.add(TimelineEntry.of(incident.id, "silenced", at=now, by=silence.made_by, text=text))
+        _release(session, incident, now, only=Severity.P0)
+        return
+    incident.silenced_by = None
+    incident.ladder_from, incident.escalation_step = now, 0
+    session.add(TimelineEntry.of(incident.id, "heard", at=now, text=f"S-{before}"))
+    enqueue(session, incident, "opened", now=now)
+
+
+def _fall_silent(session: Session, incident: Incident, now: datetime) -> None:
+    """Drop what waits to be sent about an incident, and let a card that is shown already say that it is silenced."""
+    # A message that is on its way now is marked as sent when it arrives, whatever its state is by then.
+    session.execute(
+        update(Notification)
+        .where(Notification.incident_id == incident.id, Notification.state.in_(("pending", "sending")))
+        .values(state="dropped")
+    )
+    if was_told(session, incident):
+        enqueue(session, incident, "updated", now=now)
+
+
+def was_told(session: Session, incident: Incident) -> bool:
+    """Return whether people were told of an incident, or are being told now."""
+    told = select(Notification.id).where(
+        Notification.incident_id == incident.id, Notification.state.in_(("sent", "sending"))
+    )
+    return session.scalar(told.limit(1)) is not None
+
+
+def _opened(
+    session: Session, incident: Incident, now: datetime, silences: Sequence[Silence], told: Told | None
+) -> None:
     former = session.scalar(
         select(func.max(Incident.id)).where(Incident.fingerprint == incident.fingerprint, Incident.id < incident.id)
     )
@@ -150,25 +278,42 @@ def _opened(session: Session, incident: Incident, now: datetime, told: Told | No
         session.add(TimelineEntry.of(incident.id, "inhibited", at=now, text=incident.parent))
     if told:
         _keep_message(session, incident, told)
+    settle_silence(session, incident, silence_of(incident, silences), now)
     enqueue(session, incident, "updated" if told else "opened", now=now)
+    _inhibit_children(session, incident, now)
+
+
+def _inhibit_children(session: Session, incident: Incident, now: datetime) -> None:
     # Incidents that this one explains need no notification, if theirs has not been sent yet.
     hidden = select(Incident.id).where(Incident.parent == incident.recovery_key, Incident.state != "resolved")
-    silenced = session.scalars(
+    if incident.silenced_by:
+        hidden = hidden.where(Incident.severity != Severity.P0)
+    explained = session.scalars(
         update(Notification)
         .where(Notification.incident_id.in_(hidden), Notification.state == "pending", Notification.kind == "opened")
         .values(state="dropped")
         .returning(Notification.incident_id)
     ).all()
-    if silenced:
-        session.execute(update(Incident).where(Incident.id.in_(silenced)).values(inhibited=True))
+    if explained:
+        session.execute(update(Incident).where(Incident.id.in_(explained)).values(inhibited=True))
         session.add_all(
             TimelineEntry.of(number, "inhibited", at=now, text=incident.recovery_key)
-            for number in silenced
+            for number in explained
             if number is not None
         )
 
 
-def _repeat(session: Session, incident: Incident, finding: Finding, now: datetime, told: Told | None) -> None:
+def _repeat(
+    session: Session,
+    incident: Incident,
+    finding: Finding,
+    now: datetime,
+    silences: Sequence[Silence],
+    gap: timedelta,
+    told: Told | None,
+    *,
+    begins: bool = False,
+) -> None:
     worse = Severity(min(incident.severity, finding.alert.severity.value))
     raised = worse.value != incident.severity
     incident.occurrences += 1
@@ -184,10 +329,22 @@ def _repeat(session: Session, incident: Incident, finding: Finding, now: datetim
         session.add(TimelineEntry.of(incident.id, "raised", at=now, text=text))
         # The ladder of the worse severity starts from its first step, unless somebody already takes care of it.
         incident.severity, incident.escalation_step, incident.ladder_from = worse.value, 0, now
-    enqueue(session, incident, "raised" if raised and not told else "updated", now=now)
+        incident.inhibited = incident.inhibited and _explained(session, incident.parent, worse.value)
+    settle_silence(session, incident, silence_of(incident, silences), now)
+    kind = "updated" if told else "raised" if raised else "opened" if begins else "updated"
+    enqueue(session, incident, kind, now=now, gap=gap)
 
 
-def end_incident(session: Session, incident: Incident, *, at: datetime, by: str, text: str, now: datetime) -> None:
+def end_incident(
+    session: Session,
+    incident: Incident,
+    *,
+    at: datetime,
+    by: str,
+    text: str,
+    now: datetime,
+    gap: timedelta = _NO_GAP,
+) -> None:
     """End an incident, and release those that it explained, unless another incident still explains them.
 
     Args:
@@ -197,20 +354,30 @@ def end_incident(session: Session, incident: Incident, *, at: datetime, by: str,
         by: who ended it; empty if it ended by itself.
         text: text for the timeline.
         now: the present time, aware.
+        gap: time for which an incident that flaps must be well before its card turns green.
     """
     incident.state, incident.resolved_at, incident.resolved_by = "resolved", max(at, incident.opened_at), by
     session.add(TimelineEntry.of(incident.id, "resolved", at=now, by=by, text=text))
-    enqueue(session, incident, "resolved", now=now)
+    if incident.silenced_by and was_told(session, incident):
+        incident.silenced_by = incident.silenced_until = None  # its card is shown, so it must turn green
+    enqueue(session, incident, "resolved", now=now, gap=gap)
+    _release(session, incident, now)
+
+
+def _release(session: Session, incident: Incident, now: datetime, *, only: Severity | None = None) -> None:
+    """Release the incidents that one explained, unless another still explains them: all, or those of one severity."""
     session.flush()
-    if _explained(session, incident.recovery_key):
-        return
     children = (
         select(Incident)
         .where(Incident.parent == incident.recovery_key, Incident.inhibited, Incident.state != "resolved")
         .order_by(Incident.id)
         .with_for_update()
     )
+    if only:
+        children = children.where(Incident.severity == only)
     for child in session.scalars(children):
+        if _explained(session, incident.recovery_key, child.severity):
+            continue
         child.inhibited, child.ladder_from = False, now + _RELEASE_AFTER
         session.add(TimelineEntry.of(child.id, "released", at=now, text=incident.name))
         enqueue(session, child, "opened", now=now, due_at=now + _RELEASE_AFTER)

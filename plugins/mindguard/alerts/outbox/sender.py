@@ -29,6 +29,7 @@ from mindguard.alerts.outbox.transport import Sent, Transport
 from mindguard.alerts.severity import Severity
 from mindguard.alerts.texts import TEXTS
 from mindguard.errors import MindGuardError
+from mindguard.fetch import explained
 from mindguard.masking import mask_secrets
 from mindguard.texts import Locale
 
@@ -219,8 +220,7 @@ class Sender:
             run.failures += 1
             return
         except Exception as error:  # noqa: BLE001 - one message that cannot be made must not stop all others
-            text = str(error) if isinstance(error, MindGuardError) else f"{type(error).__name__}: {error}"
-            reason = mask_secrets(text)
+            reason = mask_secrets(explained(error))
             self._mark_dead(action, claim.request, reason)
             delivered.dead.append(reason)
             return
@@ -319,6 +319,7 @@ class Sender:
                 session.add(TimelineEntry.of(incident.id, "called", at=now, by=names, text=result))
             return None
         calls = notification.kind in ("opened", "raised", "escalated") and incident.state == "open"
+        calls = calls and not incident.silenced_by
         alert = replace(self._enriched(present(incident), incident), mention=calls)
         if people:
             alert = replace(alert, duty=tuple(people))
@@ -405,9 +406,12 @@ def present(incident: Incident) -> Alert:
         incident_id=incident.name,
         acknowledged_by=incident.acknowledged_by,
         acknowledged_at=incident.acknowledged_at,
+        flaps=incident.flaps,
         occurrences=incident.occurrences,
         last_seen_at=incident.last_seen_at,
         escalated_to=incident.escalated_to,
+        silence=f"S-{incident.silenced_by}" if incident.silenced_by else "",
+        silenced_until=incident.silenced_until,
         resolved_at=incident.resolved_at,
     )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
-from mindguard.connections import Connection, clickhouse_client, setting_that_cuts
+from mindguard.connections import Connection, clickhouse_client
 from mindguard.errors import MindGuardError
 from mindguard.masking import mask_secrets
 from mindguard.monitors.sources.base import (
@@ -19,6 +20,7 @@ from mindguard.monitors.sources.base import (
     table,
 )
 from mindguard.settings.monitors import Monitor
+from mindguard.whole_answers import views, what_cuts
 
 _TIMEOUTS = ("TIMEOUT_EXCEEDED", "code 159")
 _CONNECT_TIMEOUT_S = 5
@@ -35,17 +37,21 @@ class ClickHouse:
         except MindGuardError as error:
             raise SourceUnreachable(mask_secrets(error.message), hint=error.hint) from None
 
+    @cached_property
+    def _views(self) -> dict[str, str]:
+        return views(self._client)
+
     def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Row]:
         """See MonitorSource."""
         from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
         text = query_text(str(monitor.query))
-        if cuts := setting_that_cuts(text):
-            raise MeasurementFailed(f"the query's {cuts} makes its answer partial", hint="remove that setting")
         require_used(monitor.params, lambda name: f"{{{name}:" in text)
         # Only parameters that the server binds: with any other, the client would take each % in the query as a
         # placeholder.
         bound = {name: value for name, value in {**monitor.params, **params}.items() if f"{{{name}:" in text}
+        if cuts := what_cuts(text, map(str, bound.values()), self._views):
+            raise MeasurementFailed(f"{cuts} makes its answer partial", hint="remove that setting")
         limits = {"max_execution_time": monitor.timeout_s, "readonly": 2}
         try:
             result = self._client.query(text, parameters=bound or None, settings=limits, query_tz=UTC)

@@ -80,7 +80,7 @@ def _texts(answer: _Answer) -> Iterator[str]:
     encoding = named or (meta[1].decode() if meta else "utf-8")
     try:
         text = answer.body.decode(encoding, "replace")
-    except LookupError:  # it names an encoding that Python does not know
+    except (LookupError, ValueError):  # Python does not know the encoding, or has none of texts by that name
         text = answer.body.decode("utf-8", "replace")
     yield text
     yield _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), text)

@@ -19,6 +19,7 @@ from mindguard.monitors.sources.base import (
     table,
 )
 from mindguard.settings.monitors import Monitor
+from mindguard.sql import with_percents
 
 _CONNECT_TIMEOUT_S = 5
 
@@ -47,11 +48,15 @@ class Postgres:
             with self._connection.transaction():
                 postgres_session.limit_transaction(self._connection, monitor.timeout_s)
                 # The query comes from a file of this project, never from input; its values are bound.
-                answer = self._connection.execute(text.encode(), {**monitor.params, **params})
+                answer = self._connection.execute(with_percents(text), {**monitor.params, **params})
                 columns = [column.name for column in answer.description or ()]
                 return table(monitor, columns, answer.fetchmany(MAX_ROWS + 1) if columns else ())
         except psycopg.errors.QueryCanceled:
             raise SourceTimeout(f"no answer within {monitor.timeout_s:g} s") from None
+        except psycopg.DataError as error:
+            # Python has no time such as 'infinity' or after the year 9999. The server's own errors have an SQLSTATE.
+            hint = "correct the query" if error.sqlstate else "leave out such rows"
+            raise MeasurementFailed(_line(error), hint=hint) from None
         except psycopg.Error as error:
             if self._connection.broken:
                 raise SourceUnreachable(_line(error), hint="see `mindguard doctor`") from None
@@ -65,4 +70,4 @@ class Postgres:
 
 
 def _line(error: Exception) -> str:
-    return mask_secrets(str(error).strip().partition("\n")[0]) or type(error).__name__
+    return mask_secrets(str(error).strip().partition("\n")[0]) or "the connection broke"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from mindguard.connections import Connection, http_address
-from mindguard.fetch import AnswerTooLarge, FetchFailed, in_words, read, within
+from mindguard.fetch import AnswerTooLarge, FetchFailed, from_json, in_words, read, within
 from mindguard.monitors.sources.base import MeasurementFailed, PartialAnswer, Row, SourceTimeout, SourceUnreachable
 from mindguard.settings.monitors import Monitor
 
@@ -42,7 +42,7 @@ class Prometheus:
     def _asked(self, promql: str, monitor: Monitor, ends: float) -> list[Row]:
         import httpx
 
-        remaining_s = max(0.01, ends - time.monotonic())
+        remaining_s, status = max(0.01, ends - time.monotonic()), HTTPStatus.OK.value
         try:
             status, body = within(remaining_s, lambda: self._get(promql, remaining_s))
             if status in (401, 403):
@@ -51,7 +51,7 @@ class Prometheus:
                 raise MeasurementFailed(
                     f"Prometheus: HTTP {status}", hint="see its log, or that of the proxy before it"
                 )
-            content = json.loads(body)
+            content = from_json(body)
             if content["status"] != "success":
                 raise MeasurementFailed(f"Prometheus: {content['errorType']}: {content['error']}"[:300])
             if left_out := content.get("warnings") or (["isPartial"] if content.get("isPartial") else []):
@@ -63,11 +63,12 @@ class Prometheus:
             raise MeasurementFailed(f"Prometheus: {error}", hint="make the expression return fewer series") from None
         except (httpx.TimeoutException, FetchFailed):
             raise SourceTimeout(f"no answer within {monitor.timeout_s:g} s") from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise MeasurementFailed(f"Prometheus: {in_words(error)}") from None
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            said = f" (HTTP {status})" if status != HTTPStatus.OK else ""
             raise MeasurementFailed(
-                "not an answer of Prometheus", hint="check host and port of the connection"
+                f"not an answer of Prometheus{said}", hint="check host and port of the connection"
             ) from None
 
     def _get(self, promql: str, timeout_s: float) -> tuple[int, bytes]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mindguard.errors import MindGuardError, one_line
-from mindguard.fetch import FetchFailed
+from mindguard.fetch import FetchFailed, in_words
 from mindguard.snapshots.storage.encryption import Unreadable
 
 if TYPE_CHECKING:
@@ -75,16 +75,42 @@ def explained(doing: str, *, bucket: str, locking: bool) -> Iterator[None]:
         ) from error
     except (BotoCoreError, OSError) as error:
         raise NoAnswer(
-            f"cannot {doing}: {type(error).__name__}", hint="check that the store is up and endpoint_url is right"
+            f"cannot {doing}: {why_no_answer(error)}", hint="check that the store is up and endpoint_url is right"
         ) from error
     except ForeignAnswer as error:
         raise ForeignAnswer(f"cannot {doing}: {error.message}") from error
-    except (ResponseParserError, LookupError, TypeError, ValueError) as error:
+    except (ResponseParserError, LookupError, TypeError, ValueError):
         # It is not XML, has a malformed time, or lacks what every such answer has. The error can quote all of it.
         raise StoreFault(
-            f"cannot {doing}: the store's answer cannot be understood ({type(error).__name__})",
+            f"cannot {doing}: the store's answer cannot be understood",
             hint="the store itself, or a proxy before it, has a fault: run again when it works again",
         ) from None
+
+
+def why_no_answer(error: Exception) -> str:
+    """Return why a request had no answer, in words without the address.
+
+    Args:
+        error: an error of botocore or of the system.
+    """
+    from botocore import exceptions
+
+    return in_words(
+        error,
+        (exceptions.NoCredentialsError, "there is no access key"),
+        (exceptions.PartialCredentialsError, "the access key lacks a part"),
+        (exceptions.CredentialRetrievalError, "the access key cannot be fetched"),
+        (exceptions.ConnectTimeoutError, "no answer in time"),
+        (exceptions.ReadTimeoutError, "no answer in time"),
+        (exceptions.ProxyConnectionError, "the proxy cannot be reached"),
+        (exceptions.SSLError, "there is no TLS connection to it"),
+        (exceptions.EndpointConnectionError, "it cannot be reached"),
+        (exceptions.ConnectionClosedError, "it closed the connection"),
+        (exceptions.IncompleteReadError, "its answer broke off"),
+        (exceptions.ResponseStreamingError, "its answer broke off"),
+        (exceptions.ParamValidationError, "a value cannot be sent"),
+        (exceptions.HTTPClientError, "the connection broke"),
+    )
 
 
 def _right_to(doing: str) -> str:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from mindguard.alerts.alert import Alert, Person, fingerprint
 from mindguard.alerts.incidents.models import EntryKind, Incident, TimelineEntry
-from mindguard.alerts.incidents.timeline import opened_text, raised_text, shown_entry, shown_timeline
+from mindguard.alerts.incidents.timeline import opened_text, raised_text, shown_entry, shown_timeline, silenced_text
 from mindguard.alerts.postmortem import postmortem
 from mindguard.alerts.severity import Severity
 from mindguard.alerts.texts import TEXTS
@@ -57,6 +57,9 @@ def test_what_a_later_version_stored_is_shown_as_it_is() -> None:
         ("opened", opened_text("Disk full", None), "Disk full", "Disk full"),
         ("opened", opened_text("Disk full", 7), "Disk full（上一次：I-7）", "Disk full (previously I-7)"),
         ("raised", raised_text("P2", "P1"), "由 P2 升为 P1", "from P2 to P1"),
+        ("silenced", silenced_text("S-3", "new disk"), "S-3：new disk", "S-3: new disk"),
+        ("heard", "S-3", "S-3 不再适用，事件仍未恢复，现在通知", "S-3 no longer applies; people are notified now"),
+        ("reopened", "7", "反复发生与恢复，第 7 次", "it comes and goes: time 7"),
         ("raised", "something else", "something else", "something else"),
         ("released", "I-7", "I-7 已恢复", "I-7 is resolved"),
         ("inhibited", "airflow:dag.task r:1", "Airflow 任务 dag.task r:1", "Airflow task dag.task r:1"),
@@ -196,6 +199,8 @@ def test_page_post_mortem_and_command_line_show_the_readers_language(
         nonce="n",
         incident=incident,
         timeline=shown_timeline(incident, locale),
+        matchers=(),
+        longest_h=168,
     )
     document = postmortem(incident, locale=locale, zone=SHANGHAI)
     settings = SimpleNamespace(locale=locale, zone=SHANGHAI, timezone=SHANGHAI.key)
