@@ -157,6 +157,13 @@ def test_each_event_gives_one_incident_and_one_card(dag_id: str, ended: Events) 
     assert ended.runs[dag_id] in json.dumps(incident.alert.to_json(), ensure_ascii=False)
 
 
+def test_a_mapped_tasks_card_names_all_failed_instances_and_their_errors(ended: Events) -> None:
+    wait_until(lambda: "2 个：1-2" in as_text(ended.cards("event_mapped")[0]), WITHIN_S, "the card names too few")
+    card = as_text(ended.cards("event_mapped")[0])
+    assert "RuntimeError: failed on purpose" in card
+    assert "ValueError: another error" in card
+
+
 def test_after_more_sweeps_there_is_still_one_of_each(ended: Events) -> None:
     """What a second callback or the sweeper reports late is known already."""
     for _ in range(2):

@@ -20,7 +20,7 @@ from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
 from mindguard.settings.alerts import EscalationSettings
 from tests.connections import connection_of
-from tests.incidents import MINUTE, NOW, finding
+from tests.incidents import MINUTE, NOW, finding, mapped_failure
 
 HOUR = 60 * MINUTE
 LADDERS = ladders(EscalationSettings())
@@ -154,6 +154,22 @@ def test_a_webhook_shows_the_beginning_and_the_end_and_no_repeats(incidents: Inc
     incidents.recover([Recovery("test:api", at=NOW + 2 * MINUTE)], now=NOW + 2 * MINUTE)
     deliver(incidents, group, at=NOW + 2 * MINUTE)
     assert titles(group) == ["api on", "api over"]
+
+
+@pytest.mark.parametrize("updates", [True, False])
+def test_instances_that_fail_after_the_card_was_sent_are_on_a_card(incidents: IncidentStore, updates: bool) -> None:
+    """A webhook cannot change its card, so it shows one more when the run has ended."""
+    group = Group(updates=updates)
+    for index in range(5):
+        incidents.record([mapped_failure(index, error=f"ValueError: {index // 3}")], now=NOW)
+        deliver(incidents, group)
+    for _ in range(2):
+        incidents.record([mapped_failure(*range(5), whole=True)], now=NOW)
+        deliver(incidents, group, at=NOW + MINUTE)
+    cards = list(group.cards.values())
+    assert len(cards) == (1 if updates else 2)
+    values = [fact.value for fact in cards[-1].facts]
+    assert values == ["ValueError: 0", "5: 0-4", "ValueError: 1", "r0"]
 
 
 def test_what_ended_before_it_was_sent_is_one_green_card(incidents: IncidentStore) -> None:

@@ -80,6 +80,7 @@ class FeishuNotifier(BaseNotifier):
             error=error.line,
             detail=error.traceback,
             tries=task_instance.try_number,
+            instances=[task_instance.map_index] if task_instance.map_index >= 0 else (),
         )
         if self._report([finding], [], settings):
             try:

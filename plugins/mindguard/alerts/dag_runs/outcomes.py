@@ -29,6 +29,7 @@ class EndedRun:
         tasks: its task instances; only the failed ones if the run was found through its failed tasks.
         severity: the severity of a failure of its DAG.
         reason: the reason why Airflow calls it failed, in Airflow's words.
+        whole: whether none of its failed tasks is missing.
     """
 
     run: Run
@@ -37,6 +38,7 @@ class EndedRun:
     tasks: tuple[EndedTask, ...]
     severity: Severity
     reason: str = "failed"
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ def failures(runs: Iterable[EndedRun], *, base_url: str, locale: Locale) -> list
                     log_url=task_page(base_url, ended.run, task_id),
                     locale=locale,
                     tries=max(task.tries for task in tasks if _failed(task)),
+                    instances=sorted(task.map_index for task in tasks if _failed(task) and task.map_index >= 0),
+                    whole=ended.whole,
                 )
             )
         if ended.failed and not failed:

@@ -9,9 +9,11 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from mindguard.alerts.alert import Alert, FailedInstances
 from mindguard.alerts.finding import Finding
 from mindguard.alerts.incidents.models import Incident, Notification, Occurrence, TimelineEntry
 from mindguard.alerts.incidents.timeline import opened_text, raised_text
+from mindguard.alerts.instances import joined, joined_alert
 from mindguard.alerts.severity import Severity
 
 _RELEASE_AFTER = timedelta(minutes=2)
@@ -19,7 +21,7 @@ _RELEASE_AFTER = timedelta(minutes=2)
 
 
 # If more happens before a pending notification is sent, it gets the kind that comes first here.
-_STRENGTH = ("opened", "raised", "resolved", "acknowledged", "updated")
+_STRENGTH = ("opened", "raised", "spread", "resolved", "acknowledged", "updated")
 
 
 def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, due_at: datetime | None = None) -> None:
@@ -51,8 +53,10 @@ def enqueue(session: Session, incident: Incident, kind: str, *, now: datetime, d
 def record_finding(session: Session, finding: Finding, now: datetime) -> Incident | None:
     """Open an incident for a finding, or add the finding to the unresolved incident with its fingerprint.
 
+    An occurrence that was counted before changes nothing, unless it says of a mapped task that more instances failed.
+
     Returns:
-        The incident, or None if this occurrence was counted before.
+        The incident that was opened or changed; None if the finding is no news.
     """
     alert = finding.alert
     if finding.occurrence:
@@ -63,7 +67,13 @@ def record_finding(session: Session, finding: Finding, now: datetime) -> Inciden
             .returning(Occurrence.at)
         ).first()
         if not new:
-            return None
+            last, more = _more_of_the_same(session, finding)
+            if last is None or more is None:
+                return None
+            if last.state != "resolved":
+                _join(session, last, finding, more, now)
+                return last
+            # Somebody ended the incident, and then another instance failed: that is one more.
     unresolved = (
         select(Incident)
         .where(Incident.fingerprint == alert.fingerprint, Incident.state != "resolved")
@@ -132,20 +142,59 @@ def _opened(session: Session, incident: Incident, now: datetime) -> None:
         )
 
 
+def _more_of_the_same(session: Session, finding: Finding) -> tuple[Incident | None, FailedInstances | None]:
+    """Return the incident in which a mapped task's failure was counted, and which of its instances failed after all.
+
+    The second is None if that is no news: nothing is added, or the incident is over and no further instance failed.
+    """
+    reported = finding.alert.instances
+    last = session.scalar(
+        select(Incident)
+        .where(Incident.fingerprint == finding.alert.fingerprint)
+        .order_by(Incident.id.desc())
+        .limit(1)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    known = last.alert.instances if last else None
+    if last is None or known is None or reported is None or known.occurrence != reported.occurrence:
+        return last, None
+    more = joined(known, reported)
+    further = {each.index for each in more.failed} - {each.index for each in known.failed}
+    return last, more if more != known and (further or last.state != "resolved") else None
+
+
+def _join(session: Session, incident: Incident, finding: Finding, instances: FailedInstances, now: datetime) -> None:
+    """Add instances that failed to the incident of their task, which is counted once however many they are."""
+    known = incident.alert.instances
+    added = known is None or any(each not in known.failed for each in instances.failed)
+    # Who only counts instances does not know the severity of errors that are known.
+    worse = Severity(min(incident.severity, finding.alert.severity.value)) if added else Severity(incident.severity)
+    complete = instances.whole and not (known and known.whole) and len(instances.failed) > 1
+    alert = joined_alert(incident.alert, finding.alert, instances)
+    _update(session, incident, finding, alert, worse, now, kind="spread" if complete else "updated")
+
+
 def _repeat(session: Session, incident: Incident, finding: Finding, now: datetime) -> None:
-    worse = Severity(min(incident.severity, finding.alert.severity.value))
-    raised = worse.value != incident.severity
     incident.occurrences += 1
+    worse = Severity(min(incident.severity, finding.alert.severity.value))
+    _update(session, incident, finding, finding.alert, worse, now, kind="updated")
+
+
+def _update(
+    session: Session, incident: Incident, finding: Finding, alert: Alert, worse: Severity, now: datetime, *, kind: str
+) -> None:
+    raised = worse.value != incident.severity
     incident.last_seen_at = max(incident.last_seen_at, now)
     last = max(incident.last_failure, finding.order)
     incident.last_failure_about, incident.last_failure_at = last
-    incident.alert = replace(finding.alert, severity=worse, happened_at=incident.alert.happened_at)
+    incident.alert = replace(alert, severity=worse, happened_at=incident.alert.happened_at)
     if raised:
         text = raised_text(incident.severity, worse.value)
         session.add(TimelineEntry.of(incident.id, "raised", at=now, text=text))
         # The ladder of the worse severity starts from its first step, unless somebody already takes care of it.
         incident.severity, incident.escalation_step, incident.ladder_from = worse.value, 0, now
-    enqueue(session, incident, "raised" if raised else "updated", now=now)
+    enqueue(session, incident, "raised" if raised else kind, now=now)
 
 
 def end_incident(session: Session, incident: Incident, *, at: datetime, by: str, text: str, now: datetime) -> None:
