@@ -161,15 +161,25 @@ def test_instances_that_fail_after_the_card_was_sent_are_on_a_card(incidents: In
     """A webhook cannot change its card, so it shows one more when the run has ended."""
     group = Group(updates=updates)
     for index in range(5):
-        incidents.record([mapped_failure(index, error=f"ValueError: {index // 3}")], now=NOW)
-        deliver(incidents, group)
-    for _ in range(2):
-        incidents.record([mapped_failure(*range(5), whole=True)], now=NOW)
-        deliver(incidents, group, at=NOW + MINUTE)
+        incidents.record([mapped_failure(index, error=f"ValueError: {index // 3}")], now=NOW + index * MINUTE)
+        deliver(incidents, group, at=NOW + index * MINUTE)
+    for minute in (5, 6):
+        incidents.record([mapped_failure(*range(5), whole=True)], now=NOW + minute * MINUTE)
+        deliver(incidents, group, at=NOW + minute * MINUTE)
     cards = list(group.cards.values())
     assert len(cards) == (1 if updates else 2)
     values = [fact.value for fact in cards[-1].facts]
     assert values == ["ValueError: 0", "5: 0-4", "ValueError: 1", "r0"]
+
+
+@pytest.mark.parametrize("known", [(0, 1), (0,)])
+def test_a_webhook_is_not_told_twice_what_its_card_shows(incidents: IncidentStore, known: tuple[int, ...]) -> None:
+    group = Group(updates=False)
+    incidents.record([mapped_failure(index, error="ValueError: x") for index in known], now=NOW)
+    deliver(incidents, group)
+    incidents.record([mapped_failure(0, 1, whole=True)], now=NOW + MINUTE)
+    deliver(incidents, group, at=NOW + MINUTE)
+    assert len(group.cards) == (1 if known == (0, 1) else 2)
 
 
 def test_what_ended_before_it_was_sent_is_one_green_card(incidents: IncidentStore) -> None:

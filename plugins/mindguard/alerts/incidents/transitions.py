@@ -170,9 +170,18 @@ def _join(session: Session, incident: Incident, finding: Finding, instances: Fai
     added = known is None or any(each not in known.failed for each in instances.failed)
     # Who only counts instances does not know the severity of errors that are known.
     worse = Severity(min(incident.severity, finding.alert.severity.value)) if added else Severity(incident.severity)
-    complete = instances.whole and not (known and known.whole) and len(instances.failed) > 1
+    complete = instances.whole and not (known and known.whole) and (added or not _told(session, incident))
     alert = joined_alert(incident.alert, finding.alert, instances)
     _update(session, incident, finding, alert, worse, now, kind="spread" if complete else "updated")
+
+
+def _told(session: Session, incident: Incident) -> bool:
+    """Return whether a card that cannot be changed any more shows the incident as it is now."""
+    shown = select(func.max(Notification.sent_at)).where(
+        Notification.incident_id == incident.id, Notification.means.in_(("", "card"))
+    )
+    sent_at = session.scalar(shown)
+    return sent_at is not None and sent_at >= incident.last_seen_at
 
 
 def _repeat(session: Session, incident: Incident, finding: Finding, now: datetime) -> None:
