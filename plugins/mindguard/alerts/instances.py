@@ -35,7 +35,7 @@ def joined(before: FailedInstances, after: FailedInstances) -> FailedInstances:
     if after.whole:
         known = {index: each for index, each in known.items() if index in reported}
     for index, each in reported.items():
-        if index not in known or each.error:
+        if index not in known or (each.error and each.error != known[index].error):
             known.pop(index, None)  # errors stay in the order in which they became known
             known[index] = each
     return replace(after, failed=_bounded(known.values()), whole=before.whole or after.whole)

@@ -74,6 +74,16 @@ def test_the_order_of_the_runs_report_and_the_tasks_does_not_matter() -> None:
     assert together(whole, one, two).detail == "Traceback of 0"
 
 
+@pytest.mark.parametrize("again", [0, 1, 2])
+def test_what_is_known_already_changes_nothing(again: int) -> None:
+    errors = ("KeyError: a", "ValueError: b", "KeyError: a")
+    known = together(*(a_report(index, error=error) for index, error in enumerate(errors))).instances
+    reported = a_report(again, error=errors[again]).instances
+    assert known
+    assert reported
+    assert joined(known, reported) == known
+
+
 def test_an_instance_that_has_recovered_is_not_named_by_the_whole_report() -> None:
     alert = together(a_report(0, error="KeyError: a"), a_report(1, error="KeyError: a"), a_report(1, whole=True))
     assert facts(alert)[1] == ("Failed instances", "1: 1")
