@@ -106,7 +106,8 @@ class FeishuNotifier(BaseNotifier):
         )
         found = failures([ended], base_url=airflow_pages(), locale=settings.locale)
         unsent = [finding for finding in found if not _was_sent_directly(run, finding, ended.tasks)]
-        self._report(unsent, recoveries([ended]), settings)
+        # Without Airflow's record of the run, it is not known whether a newer run has failed since; a sweep finds out.
+        self._report(unsent, recoveries([ended]) if context.get("dag_run") else [], settings)
 
     def _tasks(self, context: Context) -> tuple[EndedTask, ...]:
         """Return the run's task instances, each with the severity of its own notifier."""

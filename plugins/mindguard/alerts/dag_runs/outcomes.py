@@ -17,6 +17,9 @@ from mindguard.alerts.finding import Finding, Order, Recovery
 from mindguard.alerts.severity import Severity
 from mindguard.texts import Locale
 
+_WELL = frozenset({"success", "skipped", "removed"})
+"""States beside which a success counts. An instance is removed if a mapped task runs again over a shorter list."""
+
 
 @dataclass(frozen=True)
 class EndedRun:
@@ -121,7 +124,7 @@ def recoveries(runs: Iterable[EndedRun]) -> list[Recovery]:
             at = max(task.ended_at or ended.ended_at for task in tasks)
             if any(map(_failed, tasks)):
                 note(ended, task_id, at, failed=True)
-            elif "success" in (states := {task.state for task in tasks}) and states <= {"success", "skipped"}:
+            elif "success" in (states := {task.state for task in tasks}) and states <= _WELL:
                 note(ended, task_id, at, failed=False)
     return [outcome for _, outcome in newest.values() if outcome]
 

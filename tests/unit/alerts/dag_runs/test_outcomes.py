@@ -123,6 +123,8 @@ def test_a_mapped_task_has_recovered_when_all_of_its_instances_have() -> None:
     assert "airflow:etl.load" not in ended(unfinished)
     with_a_skipped_one = a_run(a_task("load", "success", map_index=0), a_task("load", "skipped", map_index=1))
     assert "airflow:etl.load" in ended(with_a_skipped_one)
+    with_a_shorter_list = a_run(a_task("load", "success", map_index=0), a_task("load", "removed", map_index=1))
+    assert "airflow:etl.load" in ended(with_a_shorter_list)
 
 
 def test_a_task_that_did_not_run_has_no_outcome() -> None:
