@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from mindguard.alerts.alert import Alert, Fact, fingerprint
+from mindguard.alerts.dag_runs.failures import Run, task_failure
 from mindguard.alerts.finding import Finding
 from mindguard.alerts.severity import Severity
 
@@ -44,4 +45,26 @@ def finding(
     )
     return Finding(
         alert, source="test", recovery_key=f"test:{subject}", occurrence=occurrence, parent=parent, about=about
+    )
+
+
+def mapped_failure(
+    *indexes: int,
+    error: str = "",
+    severity: Severity = Severity.P1,
+    whole: bool = False,
+    at: datetime = NOW,
+    run_id: str = "r0",
+) -> Finding:
+    """Return the finding for failed instances of the mapped task `etl.load`; see `task_failure`."""
+    return task_failure(
+        Run("etl", run_id, "scheduled", NOW, scheduled=True, run_after=NOW),
+        "load",
+        severity=severity,
+        happened_at=at,
+        log_url="https://airflow.example/log",
+        locale="en",
+        error=error,
+        instances=indexes,
+        whole=whole,
     )

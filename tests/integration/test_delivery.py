@@ -20,7 +20,7 @@ from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
 from mindguard.settings.alerts import EscalationSettings
 from tests.connections import connection_of
-from tests.incidents import MINUTE, NOW, finding
+from tests.incidents import MINUTE, NOW, finding, mapped_failure
 
 HOUR = 60 * MINUTE
 LADDERS = ladders(EscalationSettings())
@@ -154,6 +154,32 @@ def test_a_webhook_shows_the_beginning_and_the_end_and_no_repeats(incidents: Inc
     incidents.recover([Recovery("test:api", at=NOW + 2 * MINUTE)], now=NOW + 2 * MINUTE)
     deliver(incidents, group, at=NOW + 2 * MINUTE)
     assert titles(group) == ["api on", "api over"]
+
+
+@pytest.mark.parametrize("updates", [True, False])
+def test_instances_that_fail_after_the_card_was_sent_are_on_a_card(incidents: IncidentStore, updates: bool) -> None:
+    """A webhook cannot change its card, so it shows one more when the run has ended."""
+    group = Group(updates=updates)
+    for index in range(5):
+        incidents.record([mapped_failure(index, error=f"ValueError: {index // 3}")], now=NOW + index * MINUTE)
+        deliver(incidents, group, at=NOW + index * MINUTE)
+    for minute in (5, 6):
+        incidents.record([mapped_failure(*range(5), whole=True)], now=NOW + minute * MINUTE)
+        deliver(incidents, group, at=NOW + minute * MINUTE)
+    cards = list(group.cards.values())
+    assert len(cards) == (1 if updates else 2)
+    values = [fact.value for fact in cards[-1].facts]
+    assert values == ["ValueError: 0", "5: 0-4", "ValueError: 1", "r0"]
+
+
+@pytest.mark.parametrize("known", [(0, 1), (0,)])
+def test_a_webhook_is_not_told_twice_what_its_card_shows(incidents: IncidentStore, known: tuple[int, ...]) -> None:
+    group = Group(updates=False)
+    incidents.record([mapped_failure(index, error="ValueError: x") for index in known], now=NOW)
+    deliver(incidents, group)
+    incidents.record([mapped_failure(0, 1, whole=True)], now=NOW + MINUTE)
+    deliver(incidents, group, at=NOW + MINUTE)
+    assert len(group.cards) == (1 if known == (0, 1) else 2)
 
 
 def test_what_ended_before_it_was_sent_is_one_green_card(incidents: IncidentStore) -> None:

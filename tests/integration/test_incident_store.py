@@ -21,7 +21,7 @@ from mindguard.alerts.incidents.store import ActionItem, IncidentMissing, Incide
 from mindguard.alerts.severity import Severity
 from mindguard.database.session import OpsDatabase, StoreUnavailable
 from tests.connections import connection_of
-from tests.incidents import MINUTE, NOW, finding
+from tests.incidents import MINUTE, NOW, finding, mapped_failure
 
 
 @pytest.fixture
@@ -204,6 +204,66 @@ def test_recovery_ends_it_with_one_notification_and_reopening_is_a_new_incident(
     (second,) = incidents.record([finding(at=NOW + 2 * MINUTE)], now=NOW + 2 * MINUTE)
     assert second.id != first.id
     assert first.name in incidents.get(second.id).timeline[0].text
+
+
+def facts(store: IncidentStore) -> dict[str, str]:
+    (incident,) = store.list()
+    return {fact.name: fact.value for fact in incident.alert.facts}
+
+
+def test_instances_that_fail_one_after_the_other_are_one_incident_that_names_them_all(incidents: IncidentStore) -> None:
+    errors = ("KeyError: a", "KeyError: a", "ValueError: b", "ValueError: b", "KeyError: a")
+    with ThreadPoolExecutor(5) as pool:
+        reports = [mapped_failure(index, error=error) for index, error in enumerate(errors)]
+        [*pool.map(lambda report: incidents.record([report], now=NOW), reports)]
+    assert facts(incidents) == {
+        "Error of instance 0-1, 4": "KeyError: a",
+        "Failed instances": "5: 0-4",
+        "Error of instance 2-3": "ValueError: b",
+        "Run": "r0",
+    }
+    assert incidents.record([mapped_failure(3, error="ValueError: b")], now=NOW) == [], "a second callback is no news"
+    incidents.record([mapped_failure(*range(6), whole=True)], now=NOW)
+    assert facts(incidents)["Failed instances"] == "6: 0-5"
+    assert incidents.record([mapped_failure(*range(6), whole=True)], now=NOW) == [], "nor is a second sweep"
+    (incident,) = incidents.list()
+    assert incident.occurrences == 1
+
+
+def test_an_instance_that_is_worse_than_the_first_one_is_not_hidden_by_it(incidents: IncidentStore) -> None:
+    incidents.record([mapped_failure(0, error="x", severity=Severity.P2)], now=NOW)
+    incidents.record([mapped_failure(0, severity=Severity.P1, whole=True)], now=NOW)
+    assert incidents.list()[0].severity == "P2", "the run does not know how bad the task's error is"
+    incidents.record([mapped_failure(1, error="y", severity=Severity.P0)], now=NOW)
+    (incident,) = incidents.list()
+    assert (incident.severity, waiting(incidents)) == ("P0", [(incident.id, "opened")])
+    assert [entry.kind for entry in incidents.get(incident.id).timeline] == ["opened", "raised"]
+
+
+def test_an_instance_that_fails_after_somebody_ended_the_incident_is_one_more(incidents: IncidentStore) -> None:
+    (first,) = incidents.record([mapped_failure(0, error="x")], now=NOW)
+    incidents.resolve(first.id, by="ann", now=NOW)
+    assert incidents.record([mapped_failure(0, whole=True)], now=NOW) == []
+    (second,) = incidents.record([mapped_failure(1, error="y")], now=NOW)
+    assert (second.id != first.id, facts(incidents)["Failed instances"]) == (True, "1: 1")
+    incidents.record([mapped_failure(0, 1, whole=True)], now=NOW)
+    assert facts(incidents)["Failed instances"] == "2: 0-1"
+
+
+def test_the_next_run_brings_its_own_instances(incidents: IncidentStore) -> None:
+    incidents.record([mapped_failure(0, error="x"), mapped_failure(1, error="y")], now=NOW)
+    incidents.record([mapped_failure(2, error="z", run_id="r1")], now=NOW)
+    assert facts(incidents) == {"Error": "z", "Failed instances": "1: 2", "Run": "r1"}
+    assert incidents.record([mapped_failure(3, error="late")], now=NOW) == []
+    assert incidents.list()[0].occurrences == 2
+
+
+def test_a_recovery_from_before_the_last_instance_failed_ends_nothing(incidents: IncidentStore) -> None:
+    incidents.record([mapped_failure(0, error="x")], now=NOW)
+    incidents.record([mapped_failure(1, error="y", at=NOW + 2 * MINUTE)], now=NOW + 2 * MINUTE)
+    (incident,) = incidents.list()
+    recovery = Recovery(incident.recovery_key, at=NOW + MINUTE, about=NOW)
+    assert incidents.recover([recovery], now=NOW + 3 * MINUTE) == []
 
 
 def test_a_recovery_from_before_the_last_failure_ends_nothing(incidents: IncidentStore) -> None:

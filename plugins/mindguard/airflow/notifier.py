@@ -81,6 +81,7 @@ class FeishuNotifier(BaseNotifier):
             error=error.line,
             detail=error.traceback,
             tries=task_instance.try_number,
+            instances=[task_instance.map_index] if task_instance.map_index >= 0 else (),
         )
         try:
             unstored = self._report([finding], [], settings)
@@ -109,7 +110,9 @@ class FeishuNotifier(BaseNotifier):
         found = failures([ended], base_url=airflow_pages(), locale=settings.locale)
         kept = [_kept_with_task(run, finding, ended.tasks) for finding in found]
         fresh = [finding for finding, unstored in zip(found, kept, strict=True) if unstored is None]
-        self._report(fresh, recoveries([ended]), settings, [unstored for unstored in kept if unstored])
+        # Without Airflow's record of the run, it is not known whether a newer run has failed since; a sweep finds out.
+        recovered = recoveries([ended]) if context.get("dag_run") else []
+        self._report(fresh, recovered, settings, [unstored for unstored in kept if unstored])
 
     def _tasks(self, context: Context) -> tuple[EndedTask, ...]:
         """Return the run's task instances, each with the severity of its own notifier."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mindguard.alerts.severity import Severity
 from mindguard.masking import mask_secrets, printable
+from mindguard.texts import Locale
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -77,6 +78,34 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class FailedInstance:
+    """A failed instance of a mapped task, by its map index.
+
+    Attributes:
+        error: its error as one line; empty if it is not known, None if there are too many different ones to keep.
+    """
+
+    index: int
+    error: str | None = ""
+
+
+@dataclass(frozen=True)
+class FailedInstances:
+    """The instances of a mapped task that failed in one run, in the order in which they were reported.
+
+    Attributes:
+        occurrence: the identity of the run's failure.
+        whole: whether the run itself has been asked, so that none is missing.
+        locale: language of the facts that are made from them.
+    """
+
+    occurrence: str
+    failed: tuple[FailedInstance, ...]
+    whole: bool
+    locale: Locale
+
+
+@dataclass(frozen=True)
 class Alert:
     """One thing that a person must know.
 
@@ -105,6 +134,7 @@ class Alert:
         table: further rows, for instance the causes of a fall.
         chart: the development of the value.
         error_unknown: whether the reporter does not know the error; a report of the same event that does replaces it.
+        instances: if a mapped task failed, which of its instances; the first facts say so too.
 
     Raises:
         ValueError: a time has no time zone, so it would be shown wrong by hours.
@@ -136,6 +166,7 @@ class Alert:
     chart: Chart | None = None
     known_at: datetime | None = None
     error_unknown: bool = False
+    instances: FailedInstances | None = None
 
     def __post_init__(self) -> None:
         moments = (self.happened_at, self.resolved_at, self.acknowledged_at, self.last_seen_at, self.known_at)

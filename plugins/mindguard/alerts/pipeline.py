@@ -17,6 +17,7 @@ from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.incidents.models import Incident, Notification, TimelineEntry
 from mindguard.alerts.incidents.silences import SilenceStore
 from mindguard.alerts.incidents.store import IncidentStore
+from mindguard.alerts.instances import joined, joined_alert
 from mindguard.alerts.outbox.sender import Delivered, Sender
 from mindguard.alerts.outbox.transport import Transport
 from mindguard.alerts.severity import Severity
@@ -163,9 +164,15 @@ def _with_what_is_known(reported: Unstored, known: Unstored | None) -> Unstored:
     """Return the better report of one event; `told` is None if people must be told of it, perhaps again."""
     if known is None:
         return reported
-    if replaces(known.finding.alert, reported.finding.alert):
+    before, after = known.finding.alert, reported.finding.alert
+    if before.instances and after.instances:  # of a mapped task, each instance reports by itself
+        alert = joined_alert(before, after, joined(before.instances, after.instances))
+        worse = min(before.severity, after.severity, key=lambda each: each.value)
+        told = None if worse != before.severity else known.told or reported.told
+        return Unstored(replace(reported.finding, alert=replace(alert, severity=worse)), told)
+    if replaces(before, after):
         return known
-    if replaces(reported.finding.alert, known.finding.alert):
+    if replaces(after, before):
         return reported
     return Unstored(reported.finding, reported.told or known.told)
 

@@ -25,6 +25,11 @@ TEXTS = Texts(
         "run_timed_out": {"zh": "运行超时：{dag}", "en": "Run timed out: {dag}"},
         "error": {"zh": "错误", "en": "Error"},
         "run": {"zh": "运行", "en": "Run"},
+        "error_of": {"zh": "错误（实例 {indexes}）", "en": "Error of instance {indexes}"},
+        "failed_instances": {"zh": "失败的实例", "en": "Failed instances"},
+        "instances": {"zh": "{count} 个：{indexes}", "en": "{count}: {indexes}"},
+        "further_errors": {"zh": "其他错误", "en": "Further errors"},
+        "errors_left_out": {"zh": "实例 {indexes}，请看其日志", "en": "of instance {indexes}: see the logs"},
         "tries": {"zh": "尝试次数", "en": "Tries"},
         "no_error": {
             "zh": "未知：失败未随错误上报，请看任务日志",

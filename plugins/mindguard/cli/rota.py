@@ -29,7 +29,7 @@ def who(
     as_json: AsJson = False,
 ) -> None:
     """Show who is on duty and who is called next. The exit status is 1 if nobody is on duty."""
-    from mindguard.alerts.rota.rota import next_in_line, on_duty
+    from mindguard.alerts.rota.rota import next_in_line, on_duty, vacancy
 
     rota = _rota()
     moment = _moment(at, rota)
@@ -44,6 +44,8 @@ def who(
                 "since": duty.since.isoformat(),
                 "until": duty.until.isoformat(),
                 "people": [asdict(person) for person in duty.people],
+                "declined": list(duty.declined),
+                "whole_group": duty.vacant,
                 "called_in_order": names,
             }
         )
@@ -51,9 +53,10 @@ def who(
         typer.echo(f"{duty.shift}  {_time(duty.since)} to {_time(duty.until)} ({rota.zone})")
         print_table(("", "name", "feishu", "phone"), [(p.role, p.name, p.feishu_id, p.phone) for p in duty.people])
     if not as_json:
-        typer.echo(f"called in this order: {', '.join(names) or 'nobody'}")
+        everyone = "the whole group" if duty.vacant else "nobody"
+        typer.echo(f"called in this order: {', '.join(names) or everyone}")
     if not duty.people:
-        typer.echo(f"mindguard: nobody is on duty from {_time(duty.since)} to {_time(duty.until)}", err=True)
+        typer.echo(f"mindguard: {vacancy(duty)} from {_time(duty.since)} to {_time(duty.until)}", err=True)
         raise typer.Exit(1)
 
 

@@ -30,7 +30,7 @@ from mindguard.alerts.pipeline import Reported
 from mindguard.alerts.releases import latest_releases
 from mindguard.alerts.reminders import hand_over, remind_of_reviews
 from mindguard.alerts.rota.ical import load_rota
-from mindguard.alerts.rota.rota import Rota, handover_moments, next_in_line, on_duty
+from mindguard.alerts.rota.rota import Duty, Rota, handover_moments, next_in_line, on_duty
 from mindguard.alerts.severity import Severity
 from mindguard.connections import Resolve
 from mindguard.database.session import StoreUnavailable
@@ -213,9 +213,17 @@ class Callers:
 
     def on_duty(self, at: datetime) -> tuple[Person, ...]:
         """Return everybody who is on duty at a moment (aware): primary first, then backups."""
-        rota = self._rota
-        duty = self._asked(lambda: on_duty(rota, at)) if rota else None
+        duty = self._duty(at)
         return duty.people if duty else ()
+
+    def nobody_left(self, at: datetime) -> bool:
+        """Return whether the rota cannot be used, or knows nobody who is left of the duty at a moment (aware)."""
+        duty = self._duty(at)
+        return self.unreadable or (duty is not None and duty.vacant)
+
+    def _duty(self, at: datetime) -> Duty | None:
+        rota = self._rota
+        return self._asked(lambda: on_duty(rota, at)) if rota else None
 
     def last_handover(self, now: datetime) -> datetime | None:
         """Return when somebody took over within the last hour; None otherwise, as a later digest would be useless."""
@@ -275,9 +283,10 @@ class _Enrichment:
         return alert
 
     def _duty(self, alert: Alert) -> tuple[Person, ...]:
-        people = self._callers.on_duty(self._clock())
+        now = self._clock()
+        people = self._callers.on_duty(now)
         # A trend need not wake everybody.
-        return (_EVERYONE,) if self._callers.unreadable and alert.severity is not Severity.P2 else people
+        return (_EVERYONE,) if self._callers.nobody_left(now) and alert.severity is not Severity.P2 else people
 
     def _acknowledge_url(self, incident: Incident) -> str:
         settings = self._settings.alerts

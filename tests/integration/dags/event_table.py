@@ -87,12 +87,14 @@ def with_a_follower(dag_id: str, work: Any, *, trigger_rule: str) -> None:
 
 @dag(dag_id="event_mapped", schedule=None, **dag_defaults(severity=Severity.P1, doc=__doc__, tags=("event_table",)))
 def mapped() -> None:
-    """Two of three instances fail; the one that succeeds is no recovery."""
+    """Two of three instances fail, each in its own way; the one that succeeds is no recovery."""
 
     @task
     def work(number: int) -> None:
-        if number:
+        if number == 1:
             fail()
+        elif number == 2 and not healed():
+            raise ValueError("another error")
 
     work.expand(number=[0, 1, 2])
 

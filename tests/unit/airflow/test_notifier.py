@@ -256,6 +256,14 @@ def test_a_success_is_a_recovery_of_the_same_task(reports: Reports) -> None:
     assert finding.recovery_key == recovery.recovery_key
 
 
+def test_a_failed_instance_of_a_mapped_task_is_named_with_its_error(reports: Reports) -> None:
+    FeishuNotifier(severity="P1").notify(a_context(ti=a_task_instance(map_index=3), exception=ValueError("x")))
+    (finding,) = reports.findings
+    assert [fact.value for fact in finding.alert.facts] == ["ValueError: x", "1 个：3", "manual__1", "1"]
+    assert finding.alert.instances
+    assert not finding.alert.instances.whole
+
+
 def test_one_instance_of_a_mapped_task_does_not_end_the_incident(reports: Reports) -> None:
     """Another instance may have failed; the run's callback sees all of them."""
     RecoveryNotifier(severity="P1").notify(a_context(ti=a_task_instance(map_index=0)))

@@ -25,11 +25,13 @@ PEOPLE = [{"name": "值班A", "feishu_id": "ou_a", "phone": "+86 100 0000 0001"}
 def rota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """`rota("who", shifts=[…])` runs the command with these shifts at NOW."""
 
-    def run(*arguments: str, shifts: list[Any], now: datetime = NOW) -> Result:
+    def run(*arguments: str, shifts: list[Any], ical: str = "", now: datetime = NOW) -> Result:
         file = tmp_path / "mindguard.yaml"
         settings: dict[str, Any] = {"snapshot": {"bucket": "b", "tables": [{"name": "public.t"}]}}
         if shifts:
             settings["rota"] = {"people": PEOPLE, "shifts": shifts}
+        elif ical:
+            settings["rota"] = {"people": PEOPLE, "ical": ical}
         file.write_text(json.dumps(settings, ensure_ascii=False), "utf-8")
         monkeypatch.setenv("MINDGUARD_SETTINGS", str(file))
         with time_machine.travel(now, tick=False):
@@ -54,6 +56,8 @@ def test_who_at_another_time_as_json(rota: Any, moment: str) -> None:
         "since": "2026-11-24T23:00:00+08:00",
         "until": "2026-11-25T09:00:00+08:00",
         "people": [{"name": "晚安A", "feishu_id": "", "phone": "", "role": "primary"}],
+        "declined": [],
+        "whole_group": False,
         "called_in_order": ["晚安A", "值班A"],
     }
 
@@ -64,6 +68,23 @@ def test_who_where_nobody_is_on_duty(rota: Any) -> None:
     assert "nobody is on duty from 2026-11-25 01:30 to 2026-11-25 09:00" in alone.output
     assert "called in this order: 值班A" in alone.output
     assert json.loads(rota("who", "--at", "2026-11-25T01:30", "--json", shifts=[DAY]).stdout)["people"] == []
+
+
+def test_what_everybody_declined_is_said_by_who_and_check(rota: Any, tmp_path: Path) -> None:
+    declined = "ATTENDEE;CN=值班A;PARTSTAT=DECLINED:mailto:a@example.com"
+    event = f"UID:1\nDTSTART:20261124T010000Z\nDTEND:20261124T150000Z\nCATEGORIES:白班\n{declined}"
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:test", "BEGIN:VEVENT", *event.split(), "END:VEVENT"]
+    (tmp_path / "rota.ics").write_text("\r\n".join([*lines, "END:VCALENDAR", ""]), "utf-8")
+    text = "白班 was declined by 值班A, and nobody is left, so the whole group is called"
+    who = rota("who", shifts=[], ical="rota.ics")
+    assert who.exit_code == 1
+    assert f"{text} from 2026-11-24 09:00 to 2026-11-24 23:00" in who.output
+    assert "called in this order: the whole group" in who.output
+    as_json = json.loads(rota("who", "--json", shifts=[], ical="rota.ics").stdout)
+    assert (as_json["people"], as_json["declined"], as_json["whole_group"]) == ([], ["值班A"], True)
+    check = rota("check", shifts=[], ical="rota.ics")
+    assert check.exit_code == 1
+    assert text in " ".join(check.output.split())
 
 
 def test_who_at_what_is_no_time_is_a_wrong_call(rota: Any) -> None:

@@ -86,6 +86,20 @@ def test_of_a_calendar_with_a_bad_event_its_name_is_logged(
     assert "晚安A" in caplog.text
 
 
+def test_where_everybody_declined_the_whole_group_is_called_and_not_those_who_did(
+    with_calendar: Callable[[str], Settings],
+) -> None:
+    event = f"DTSTART:{NOW:%Y%m%dT%H%M%SZ}\nDURATION:PT1H\nSUMMARY:x\nATTENDEE;CN=晚安A;PARTSTAT=DECLINED:mailto:a@b.cn"
+    settings = with_calendar(event)
+    callers = Callers(settings)
+    assert [callers(NOW, position) for position in (0, 1)] == [(EVERYONE,), (EVERYONE,)]
+    assert callers.on_duty(NOW) == ()
+    assert not callers.unreadable
+    for severity, duty in ((Severity.P0, (EVERYONE,)), (Severity.P1, (EVERYONE,)), (Severity.P2, ())):
+        incident = an_incident(severity)
+        assert an_enrichment(settings, callers)(incident.alert, incident).duty == duty
+
+
 def test_without_a_rota_the_first_step_still_calls_nobody(with_calendar: Callable[[str], Settings]) -> None:
     callers = Callers(with_calendar(ENDLESS).model_copy(update={"rota": None}))
     assert [callers(NOW, position) for position in (0, 1)] == [(), (EVERYONE,)]
@@ -99,6 +113,7 @@ def test_what_cannot_be_added_to_a_card_takes_nothing_else_along(
     duty, release = Person("晚安A"), Release("1.2", NOW)
     broken = RuntimeError("\ud800 broken \x00")
     callers = create_autospec(Callers, instance=True, unreadable=False)
+    callers.nobody_left.return_value = False
     callers.on_duty.side_effect = broken if fails == "people" else [(duty,)]
     monkeypatch.setattr(
         alerting, "latest_releases", create_autospec(alerting.latest_releases, side_effect=broken)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mindguard.alerts.alert import Alert, Fact, Link, fingerprint
+from mindguard.alerts.alert import Alert, Fact, FailedInstance, FailedInstances, Link, fingerprint
 from mindguard.alerts.finding import Finding, Recovery, RecoveryKey
+from mindguard.alerts.instances import failed_instance, with_instances
 from mindguard.alerts.severity import Severity
 from mindguard.alerts.texts import TEXTS
 from mindguard.texts import Locale
@@ -81,6 +83,8 @@ def task_failure(
     error: str = "",
     detail: str = "",
     tries: int | None = None,
+    instances: Iterable[int] = (),
+    whole: bool = False,
 ) -> Finding:
     """Return the finding for a task that failed and will not be retried.
 
@@ -94,11 +98,11 @@ def task_failure(
         error: the exception as one line; empty if the task could not say why it ended.
         detail: the traceback.
         tries: number of tries; None if it is not known.
+        instances: map indexes of the instances that failed so; empty if the task is not mapped.
+        whole: whether these are all the failed instances of the run.
     """
-    facts = [
-        Fact(TEXTS.say("error", locale), error or TEXTS.say("no_error", locale), wrong=True),
-        Fact(TEXTS.say("run", locale), run.run_id),
-    ]
+    failed = _failed_instances(run, [failed_instance(index, error) for index in instances], locale, whole=whole)
+    facts = [Fact(TEXTS.say("run", locale), run.run_id)]
     if tries:
         facts.append(Fact(TEXTS.say("tries", locale), str(tries)))
     alert = Alert(
@@ -107,7 +111,8 @@ def task_failure(
         subject=f"{run.dag_id}.{task_id}",
         happened_at=happened_at,
         fingerprint=run.fingerprint(task_id),
-        facts=tuple(facts),
+        facts=with_instances(facts, failed) if failed else (_error(error, locale), *facts),
+        instances=failed,
         detail=detail,
         links=(Link(TEXTS.say("open_log", locale), log_url),),
         error_unknown=not error,
@@ -115,6 +120,14 @@ def task_failure(
     return Finding(
         alert, source=SOURCE, recovery_key=run.recovery_key(task_id), occurrence=run.occurrence, about=run.run_after
     )
+
+
+def _failed_instances(run: Run, failed: list[FailedInstance], locale: Locale, *, whole: bool) -> FailedInstances | None:
+    return FailedInstances(run.occurrence, tuple(failed), whole, locale) if failed else None
+
+
+def _error(error: str, locale: Locale) -> Fact:
+    return Fact(TEXTS.say("error", locale), error or TEXTS.say("no_error", locale), wrong=True)
 
 
 def run_failure(

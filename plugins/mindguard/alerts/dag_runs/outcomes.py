@@ -17,6 +17,9 @@ from mindguard.alerts.finding import Finding, Order, Recovery
 from mindguard.alerts.severity import Severity
 from mindguard.texts import Locale
 
+_WELL = frozenset({"success", "skipped", "removed"})
+"""States beside which a success counts. An instance is removed if a mapped task runs again over a shorter list."""
+
 
 @dataclass(frozen=True)
 class EndedRun:
@@ -29,6 +32,7 @@ class EndedRun:
         tasks: its task instances; only the failed ones if the run was found through its failed tasks.
         severity: the severity of a failure of its DAG.
         reason: the reason why Airflow calls it failed, in Airflow's words.
+        whole: whether none of its failed tasks is missing.
     """
 
     run: Run
@@ -37,6 +41,7 @@ class EndedRun:
     tasks: tuple[EndedTask, ...]
     severity: Severity
     reason: str = "failed"
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ def failures(runs: Iterable[EndedRun], *, base_url: str, locale: Locale) -> list
                     log_url=task_page(base_url, ended.run, task_id),
                     locale=locale,
                     tries=max(task.tries for task in tasks if _failed(task)),
+                    instances=sorted(task.map_index for task in tasks if _failed(task) and task.map_index >= 0),
+                    whole=ended.whole,
                 )
             )
         if ended.failed and not failed:
@@ -117,7 +124,7 @@ def recoveries(runs: Iterable[EndedRun]) -> list[Recovery]:
             at = max(task.ended_at or ended.ended_at for task in tasks)
             if any(map(_failed, tasks)):
                 note(ended, task_id, at, failed=True)
-            elif "success" in (states := {task.state for task in tasks}) and states <= {"success", "skipped"}:
+            elif "success" in (states := {task.state for task in tasks}) and states <= _WELL:
                 note(ended, task_id, at, failed=False)
     return [outcome for _, outcome in newest.values() if outcome]
 

@@ -250,7 +250,9 @@ def _ended(runs: Iterable[_Json], tasks: Iterable[_Json], dags: Mapping[str, Dag
             of_run = tuple(by_run[_run_key(run)])
             # A run that is still going on has not ended, but one of its tasks has.
             at = _moment(run["end_date"]) or max(task.ended_at for task in of_run if task.ended_at)
-            ended.append(EndedRun(_run(run, facts), run["state"] == "failed", at, of_run, facts.severity))
+            failed = run["state"] == "failed"
+            # Of a failed run, all failed tasks were asked for; of another one, perhaps only the latest.
+            ended.append(EndedRun(_run(run, facts), failed, at, of_run, facts.severity, whole=failed))
     return ended
 
 

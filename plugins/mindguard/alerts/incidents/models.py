@@ -207,8 +207,8 @@ class Notification(Base):
 
     Attributes:
         incident_id: its incident, whose state at the time of sending is shown. None: `digest` has the content.
-        kind: `opened`, `raised`, `explained` (its error has become known), `resolved`, `acknowledged`, `updated`,
-            `escalated`, `handover` or `review`.
+        kind: `opened`, `raised`, `spread` (all failed instances of a mapped task are known now), `explained` (its error
+            has become known), `resolved`, `acknowledged`, `updated`, `escalated`, `handover` or `review`.
         key: the identity of a digest; no second digest with the same key is made.
         state: `pending`, `sending`, `sent`, `dropped` (nothing left to tell) or `dead` (Feishu refused it for good).
         means: how an escalation calls people: `card`, `app`, `sms` or `phone`.

@@ -11,12 +11,14 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from mindguard.alerts.alert import Alert, FailedInstances
 from mindguard.alerts.direct import Told, replaces
 from mindguard.alerts.finding import Finding
 from mindguard.alerts.incidents.flapping import FIRST_FLAP, Flapping, due_while_flapping, flapping_incident
 from mindguard.alerts.incidents.models import Incident, Message, Notification, Occurrence, Silence, TimelineEntry
 from mindguard.alerts.incidents.silencing import silence_of
 from mindguard.alerts.incidents.timeline import opened_text, raised_text, silenced_text
+from mindguard.alerts.instances import joined, joined_alert
 from mindguard.alerts.severity import Severity
 
 _RELEASE_AFTER = timedelta(minutes=2)
@@ -26,7 +28,7 @@ _RELEASE_AFTER = timedelta(minutes=2)
 _NO_GAP = timedelta(0)
 
 # If more happens before a pending notification is sent, it gets the kind that comes first here.
-_STRENGTH = ("opened", "raised", "resolved", "explained", "acknowledged", "updated")
+_STRENGTH = ("opened", "raised", "spread", "resolved", "explained", "acknowledged", "updated")
 
 
 def enqueue(
@@ -80,6 +82,8 @@ def record_finding(
 ) -> Incident | None:
     """Open an incident for a finding, or add the finding to the unresolved incident with its fingerprint.
 
+    An occurrence that was counted before changes nothing, unless it says of a mapped task that more instances failed.
+
     Args:
         session: a session in a transaction.
         finding: the finding.
@@ -89,7 +93,7 @@ def record_finding(
         told: how people were told of it without the store; then there is no further card.
 
     Returns:
-        The incident, or None if this occurrence was counted before.
+        The incident that was opened or changed; None if the finding is no news.
     """
     alert = finding.alert
     if finding.occurrence:
@@ -100,8 +104,14 @@ def record_finding(
             .returning(Occurrence.at)
         ).first()
         if not new:
-            _complete(session, finding, now, told)
-            return None
+            last, more = _more_of_the_same(session, finding) if alert.instances else (None, None)
+            if last is None or more is None:
+                _complete(session, finding, now, told)
+                return None
+            if last.state != "resolved":
+                _join(session, last, finding, more, now, silences, flapping.card_gap, told)
+                return last
+            # Somebody ended the incident, and then another instance failed: that is one more.
     while True:
         if incident := session.scalar(_unresolved(alert.fingerprint)):
             _repeat(session, incident, finding, now, silences, flapping.card_gap, told)
@@ -303,6 +313,58 @@ def _inhibit_children(session: Session, incident: Incident, now: datetime) -> No
         )
 
 
+def _more_of_the_same(session: Session, finding: Finding) -> tuple[Incident | None, FailedInstances | None]:
+    """Return the incident in which a mapped task's failure was counted, and which of its instances failed after all.
+
+    The second is None if that is no news: nothing is added, or the incident is over and no further instance failed.
+    """
+    reported = finding.alert.instances
+    last = session.scalar(
+        select(Incident)
+        .where(Incident.fingerprint == finding.alert.fingerprint)
+        .order_by(Incident.id.desc())
+        .limit(1)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    known = last.alert.instances if last else None
+    if last is None or known is None or reported is None or known.occurrence != reported.occurrence:
+        return last, None
+    more = joined(known, reported)
+    further = {each.index for each in more.failed} - {each.index for each in known.failed}
+    return last, more if more != known and (further or last.state != "resolved") else None
+
+
+def _join(
+    session: Session,
+    incident: Incident,
+    finding: Finding,
+    instances: FailedInstances,
+    now: datetime,
+    silences: Sequence[Silence],
+    gap: timedelta,
+    told: Told | None,
+) -> None:
+    """Add instances that failed to the incident of their task, which is counted once however many they are."""
+    known = incident.alert.instances
+    added = known is None or any(each not in known.failed for each in instances.failed)
+    # Who only counts instances does not know the severity of errors that are known.
+    worse = Severity(min(incident.severity, finding.alert.severity.value)) if added else Severity(incident.severity)
+    complete = instances.whole and not (known and known.whole) and (added or not _is_shown(session, incident))
+    alert = joined_alert(incident.alert, finding.alert, instances)
+    kind = "spread" if complete else "updated"
+    _update(session, incident, finding, alert, worse, now, silences, gap, told, kind=kind)
+
+
+def _is_shown(session: Session, incident: Incident) -> bool:
+    """Return whether a card that cannot be changed any more shows the incident as it is now."""
+    shown = select(func.max(Notification.sent_at)).where(
+        Notification.incident_id == incident.id, Notification.means.in_(("", "card"))
+    )
+    sent_at = session.scalar(shown)
+    return sent_at is not None and sent_at >= incident.last_seen_at
+
+
 def _repeat(
     session: Session,
     incident: Incident,
@@ -314,11 +376,28 @@ def _repeat(
     *,
     begins: bool = False,
 ) -> None:
-    worse = Severity(min(incident.severity, finding.alert.severity.value))
-    raised = worse.value != incident.severity
     incident.occurrences += 1
+    worse = Severity(min(incident.severity, finding.alert.severity.value))
+    kind = "opened" if begins else "updated"
+    _update(session, incident, finding, finding.alert, worse, now, silences, gap, told, kind=kind)
+
+
+def _update(
+    session: Session,
+    incident: Incident,
+    finding: Finding,
+    alert: Alert,
+    worse: Severity,
+    now: datetime,
+    silences: Sequence[Silence],
+    gap: timedelta,
+    told: Told | None,
+    *,
+    kind: str,
+) -> None:
+    raised = worse.value != incident.severity
     incident.last_seen_at = max(incident.last_seen_at, now)
-    newest = incident.alert if told and finding.order < incident.last_failure else finding.alert
+    newest = incident.alert if told and finding.order < incident.last_failure else alert
     last = max(incident.last_failure, finding.order)
     incident.last_failure_about, incident.last_failure_at = last
     incident.alert = replace(newest, severity=worse, happened_at=incident.alert.happened_at)
@@ -331,8 +410,7 @@ def _repeat(
         incident.severity, incident.escalation_step, incident.ladder_from = worse.value, 0, now
         incident.inhibited = incident.inhibited and _explained(session, incident.parent, worse.value)
     settle_silence(session, incident, silence_of(incident, silences), now)
-    kind = "updated" if told else "raised" if raised else "opened" if begins else "updated"
-    enqueue(session, incident, kind, now=now, gap=gap)
+    enqueue(session, incident, "updated" if told else "raised" if raised else kind, now=now, gap=gap)
 
 
 def end_incident(

@@ -2,6 +2,7 @@
 
 An event names people as attendees (by `CN` or the person's `email`) or otherwise in its summary, primary first:
 `值班A, 值班B` or `Night: 值班A`. The shift's name is the event's first category, or the text before the colon.
+Nobody who declined is called for the event; docs/rota.md says who counts.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ _MOST_A_DAY = 96
 
 _SEARCH_S = 0.3
 """Processor time in seconds for each event, when one is at fault and the search for it goes through them."""
+
+_TENTATIVE, _VACANT = (timedelta(days=days).total_seconds() for days in (36500, 73000))
+"""Added to the precedence of events that are not certain yet, or of which nobody is left: any other counts before."""
 
 _BETWEEN_NAMES = re.compile(r"[,，、;；/]")
 _BEFORE_NAMES = re.compile(r"[:：]")
@@ -168,22 +172,68 @@ def _culprit(calendar: Any, known: Mapping[str, str], zone: ZoneInfo, day: date)
 
 def _slot(event: Any, known: Mapping[str, str], zone: ZoneInfo) -> Slot | None:
     begins, ends = _moment(event.start, zone), _moment(event.end, zone)
-    if str(event.get("STATUS", "")).upper() == "CANCELLED" or begins >= ends:
+    status = str(event.get("STATUS", "")).upper()
+    if status == "CANCELLED" or begins >= ends:
         return None
     summary = str(event.get("SUMMARY", ""))
     *before, after = _BEFORE_NAMES.split(summary)
     shift = next(iter(event.categories), before[0].strip() if before else "")
     named = tuple(name for part in _BETWEEN_NAMES.split(after) if (name := part.strip()))
-    names = _attendees(event, known) or named or ("(no name)",)
-    return Slot(begins, ends, str(shift), names, (ends - begins).total_seconds())
+    invited, declined = _attendees(event, known)
+    if invited and declined.issuperset(invited):
+        in_summary = tuple(name for name in named if name in known.values() and name not in declined)
+        invited = tuple(dict.fromkeys((*in_summary, *invited)))
+    names = invited or named or ("(no name)",)
+    # A swap that is not certain yet, or was declined, must not replace who is certainly on duty.
+    later = (_TENTATIVE if status == "TENTATIVE" else 0) + (_VACANT if declined.issuperset(names) else 0)
+    precedence = (ends - begins).total_seconds() + later
+    return Slot(begins, ends, str(shift), names, precedence, tuple(name for name in names if name in declined))
 
 
-def _attendees(event: Any, known: Mapping[str, str]) -> tuple[str, ...]:
+def _attendees(event: Any, known: Mapping[str, str]) -> tuple[tuple[str, ...], set[str]]:
+    """Return the known people who are invited, primary first, and those of them who are not to be called."""
+    attendees = [each for each in event.attendees if _can_be_called(each, known)]
     # Python's sort is stable: optional attendees come last, in the event's order.
-    invited = sorted(event.attendees, key=lambda each: each.params.get("ROLE") == "OPT-PARTICIPANT")
-    coming = (each for each in invited if each.params.get("PARTSTAT") != "DECLINED")
-    keys = ((str(each.params.get("CN", "")), str(each).casefold().removeprefix("mailto:")) for each in coming)
-    return tuple(dict.fromkeys(known[key] for pair in keys for key in pair if key in known))
+    attendees.sort(key=lambda each: _parameter(each, "ROLE") == "OPT-PARTICIPANT")
+    by_address = {**known, **{_address(each): name for each in attendees if (name := _known_as(each, known))}}
+    invited: dict[str, None] = {}
+    declined: set[str] = set()
+    for each in attendees:
+        name = _known_as(each, known)
+        if name:
+            invited[name] = None
+        state = _parameter(each, "PARTSTAT")
+        if state in ("DECLINED", "DELEGATED") and name:
+            declined.add(name)
+        if state == "DELEGATED":
+            # The delegate has the place of the other, unless there is an answer of the delegate's own.
+            invited |= dict.fromkeys(by_address[to] for to in map(_address, _delegates(each)) if to in by_address)
+    return tuple(invited), declined
+
+
+def _can_be_called(attendee: Any, known: Mapping[str, str]) -> bool:
+    """Return whether an attendee is a person, or a group that the rota knows as if it were one."""
+    kind = _parameter(attendee, "CUTYPE")
+    group = kind == "GROUP" and not _known_as(attendee, known)
+    return kind not in ("ROOM", "RESOURCE") and not group and _parameter(attendee, "ROLE") != "NON-PARTICIPANT"
+
+
+def _known_as(attendee: Any, known: Mapping[str, str]) -> str:
+    """Return the person's name in the rota, by the address or otherwise by the name; empty if it is not known."""
+    return known.get(_address(attendee)) or known.get(str(attendee.params.get("CN", "")).strip(), "")
+
+
+def _address(attendee: Any) -> str:
+    return str(attendee).strip().casefold().removeprefix("mailto:")
+
+
+def _delegates(attendee: Any) -> list[Any]:
+    to = attendee.params.get("DELEGATED-TO", [])
+    return [to] if isinstance(to, str) else list(to)
+
+
+def _parameter(attendee: Any, name: str) -> str:
+    return str(attendee.params.get(name, "")).upper()
 
 
 def _moment(when: date, zone: ZoneInfo) -> datetime:

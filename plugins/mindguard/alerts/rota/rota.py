@@ -31,6 +31,7 @@ class Slot:
         shift: name of the shift; empty if it has none.
         names: names of the people, primary first; the rota may not know all of them.
         precedence: if slots overlap, the one with the lowest value counts.
+        declined: those of the people who declined, or gave the slot away. They are never called for it.
     """
 
     begins: datetime
@@ -38,6 +39,7 @@ class Slot:
     shift: str
     names: tuple[str, ...]
     precedence: float
+    declined: tuple[str, ...] = ()
 
 
 Plan = Callable[[date], Sequence[Slot]]
@@ -51,14 +53,18 @@ class Duty:
     Attributes:
         people: the people on duty, primary first, then backups; empty if nobody is on duty.
         shift: name of the shift.
-        since, until: aware, in the rota's time zone. If nobody is on duty, `since` is the moment in question, and
-            `until` is when somebody will be on duty, or how far the search went.
+        since, until: aware, in the rota's time zone. If no shift is planned, `since` is the moment in question, and
+            `until` is when one begins, or how far the search went.
+        declined: names of those who declined it. They are never called for it.
+        vacant: whether a shift is planned of which nobody is left or known. The whole group is called then.
     """
 
     people: tuple[Person, ...]
     shift: str
     since: datetime
     until: datetime
+    declined: tuple[str, ...] = ()
+    vacant: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,7 @@ class Rota:
 
 
 def _changed(names: tuple[str, ...], override: OverrideSettings) -> tuple[str, ...]:
+    """Return the names after an override; those who declined are among them, so that somebody can replace them."""
     if override.swap:
         one, other = override.swap
         places = {one: other, other: one}
@@ -240,9 +247,10 @@ def on_duty(rota: Rota, at: datetime) -> Duty:
             break
         # A slot that takes precedence over the present one and overlaps it is over already, or begins later.
         since, until = (max(since, slot.ends), until) if slot.ends <= at else (since, min(until, slot.begins))
-    known = [rota.people[name] for name in present.names if name in rota.people]
+    known = [rota.people[name] for name in present.names if name in rota.people and name not in present.declined]
     people = tuple(replace(person, role="backup" if n else "primary") for n, person in enumerate(known))
-    return Duty(people, present.shift, since.astimezone(rota.zone), until.astimezone(rota.zone))
+    since, until = since.astimezone(rota.zone), until.astimezone(rota.zone)
+    return Duty(people, present.shift, since, until, present.declined, vacant=not people)
 
 
 def duties(rota: Rota, start: datetime, end: datetime) -> Iterator[Duty]:
@@ -258,12 +266,19 @@ def duties(rota: Rota, start: datetime, end: datetime) -> Iterator[Duty]:
 def next_in_line(rota: Rota, at: datetime, step: int) -> tuple[Person, ...]:
     """Return whom to call: at step 0 the person on duty, then the backups, then those with the next turns, and so on.
 
-    The result is empty only if nobody has a turn within a month.
+    Who declined the present duty is not called for it, even with the next turn. The result is empty if nobody is left
+    of the present duty, or has a turn within a month.
     """
     line: dict[str, Person] = {}
+    declined: tuple[str, ...] = ()
     for number, duty in enumerate(duties(rota, at, at + _LOOK_AHEAD)):
+        if not number:
+            declined = duty.declined
+            if duty.vacant:
+                return ()
         for person in duty.people[: 1 if number else None]:
-            line.setdefault(person.name, person)
+            if person.name not in declined:
+                line.setdefault(person.name, person)
         if len(line) > step:
             break
     called = list(line.values())
@@ -287,7 +302,7 @@ def gaps(rota: Rota, start: datetime, days: int = 7) -> tuple[Gap, ...]:
     end = (start.astimezone(rota.zone) + timedelta(days=days)).astimezone(UTC)
     slots = rota.slots(start, end)
     found = [
-        _gap(rota, "nobody", duty.since, min(duty.until, end), "nobody is on duty")
+        _gap(rota, "nobody", duty.since, min(duty.until, end), vacancy(duty))
         for duty in duties(rota, start, end)
         if not duty.people
     ]
@@ -300,6 +315,16 @@ def gaps(rota: Rota, start: datetime, days: int = 7) -> tuple[Gap, ...]:
         both = " and ".join(slot.shift or ", ".join(slot.names) for slot in (one, other))
         found.append(_gap(rota, "overlap", begins, ends, f"{both} overlap; the first counts"))
     return tuple(sorted(found, key=lambda gap: (gap.begins, gap.kind)))
+
+
+def vacancy(duty: Duty) -> str:
+    """Return in words why nobody is on duty."""
+    if not duty.vacant:
+        return "nobody is on duty"
+    if not duty.declined:
+        return "nobody is on duty whom the rota knows, so the whole group is called"
+    what, names = duty.shift or "an event", ", ".join(duty.declined)
+    return f"{what} was declined by {names}, and nobody is left, so the whole group is called"
 
 
 def _overlapping(slots: Sequence[Slot]) -> Iterator[tuple[Slot, Slot]]:

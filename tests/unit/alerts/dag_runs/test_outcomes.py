@@ -52,7 +52,21 @@ def test_mapped_instances_are_one_task_with_the_last_of_their_failures() -> None
     ]
     (finding,) = failures([a_run(*instances)], base_url=UI, locale="en")
     assert finding.alert.happened_at == AT + timedelta(minutes=1, seconds=20)
-    assert [fact.value for fact in finding.alert.facts][1:] == ["r0", "1"]
+    assert [fact.value for fact in finding.alert.facts][1:] == ["2: 0-1", "r0", "1"]
+
+
+def test_two_tasks_of_one_run_are_two_findings_and_the_cards_of_both_name_their_own_instances() -> None:
+    run = a_run(
+        *(a_task("load", "failed", map_index=index) for index in (0, 2)),
+        *(a_task("check", state, map_index=index) for index, state in enumerate(("success", "failed"))),
+        a_task("publish", "failed"),
+    )
+    alerts = [finding.alert for finding in failures([run], base_url=UI, locale="en")]
+    counts = {
+        alert.subject: [fact.value for fact in alert.facts if fact.name == "Failed instances"] for alert in alerts
+    }
+    assert counts == {"etl.load": ["2: 0, 2"], "etl.check": ["1: 1"], "etl.publish": []}
+    assert len({alert.fingerprint for alert in alerts}) == 3
 
 
 def test_a_failed_run_without_a_failed_task_is_reported_itself() -> None:
@@ -109,6 +123,8 @@ def test_a_mapped_task_has_recovered_when_all_of_its_instances_have() -> None:
     assert "airflow:etl.load" not in ended(unfinished)
     with_a_skipped_one = a_run(a_task("load", "success", map_index=0), a_task("load", "skipped", map_index=1))
     assert "airflow:etl.load" in ended(with_a_skipped_one)
+    with_a_shorter_list = a_run(a_task("load", "success", map_index=0), a_task("load", "removed", map_index=1))
+    assert "airflow:etl.load" in ended(with_a_shorter_list)
 
 
 def test_a_task_that_did_not_run_has_no_outcome() -> None:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mindguard.alerts.rota.ical import RotaUnreadable, load_rota, plan_of, to_ical
-from mindguard.alerts.rota.rota import Rota, gaps, on_duty
+from mindguard.alerts.rota.rota import Rota, gaps, next_in_line, on_duty
 from mindguard.settings import Settings
 from mindguard.settings.rota import RotaSettings
 
@@ -83,6 +83,115 @@ def test_what_is_written_is_read_back_the_same() -> None:
 )  # fmt: skip
 def test_whom_an_event_names(event: str, expected: tuple[str, list[str]]) -> None:
     assert seen(rota_of(calendar(MONDAY + event)), "2026-11-23T12:00") == expected
+
+
+A, B, C = (f"CN=值班{letter}:mailto:{letter.lower()}@example.com" for letter in "ABC")
+VACANT = ("", [])
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        # Nobody who declined is called, whoever else names them.
+        (f"SUMMARY:值班A\nATTENDEE;PARTSTAT=DECLINED;{A}\nATTENDEE;{B}", ("", ["值班B"])),
+        (f"SUMMARY:值班A\nATTENDEE;PARTSTAT=DECLINED;{A}", VACANT),
+        (f"SUMMARY:值班A、值班B\nATTENDEE;PARTSTAT=DECLINED;{A}", ("", ["值班B"])),
+        (f"SUMMARY:x\nATTENDEE;PARTSTAT=declined;{A}\nATTENDEE;{B}", ("", ["值班B"])),
+        (f"SUMMARY:x\nATTENDEE;PARTSTAT=DECLINED;{A}\nATTENDEE;PARTSTAT=DECLINED;{B}", VACANT),
+        (f"SUMMARY:x\nATTENDEE;PARTSTAT=DECLINED:mailto:A@example.com\nATTENDEE;{A}\nATTENDEE;{C}", ("", ["值班C"])),
+        ("SUMMARY:x\nATTENDEE;PARTSTAT=DECLINED;" + A + "\nATTENDEE:mailto:stranger@example.com", VACANT),
+        # Who has not answered, or not for certain, is called.
+        (f"SUMMARY:x\nATTENDEE;PARTSTAT=TENTATIVE;{A}\nATTENDEE;PARTSTAT=ACCEPTED;{B}", ("", ["值班A", "值班B"])),
+        (f"SUMMARY:x\nATTENDEE;PARTSTAT=NEEDS-ACTION;{A}", ("", ["值班A"])),
+        # Who is delegated to takes the place, unless there is an answer of the delegate's own.
+        (
+            f'SUMMARY:x\nATTENDEE;PARTSTAT=DELEGATED;DELEGATED-TO="mailto:c@example.com";{A}\nATTENDEE;{B}\nATTENDEE;{C}',
+            ("", ["值班C", "值班B"]),
+        ),
+        (f'SUMMARY:x\nATTENDEE;PARTSTAT=DELEGATED;DELEGATED-TO="mailto:A@example.com";{B}', ("", ["值班A"])),
+        (f'SUMMARY:值班A\nATTENDEE;PARTSTAT=DELEGATED;DELEGATED-TO="mailto:x@example.com";{A}', VACANT),
+        (f"SUMMARY:x\nATTENDEE;PARTSTAT=DELEGATED;{A}\nATTENDEE;{B}", ("", ["值班B"])),
+        (
+            f'SUMMARY:x\nATTENDEE;PARTSTAT=DELEGATED;DELEGATED-TO="mailto:c@example.com";{A}'
+            f"\nATTENDEE;PARTSTAT=DECLINED;{C}",
+            VACANT,
+        ),
+        (
+            f'SUMMARY:x\nATTENDEE;PARTSTAT=DELEGATED;DELEGATED-TO="mailto:c@example.com";{A}'
+            f'\nATTENDEE;PARTSTAT=DELEGATED;DELEGATED-TO="mailto:a@example.com";{C}',
+            VACANT,
+        ),
+        # Rooms are not people, nor is who only shall know of it, or who wrote the event.
+        (f"SUMMARY:x\nATTENDEE;CUTYPE=ROOM;{A}\nATTENDEE;CUTYPE=RESOURCE;{B}\nATTENDEE;{C}", ("", ["值班C"])),
+        (f"SUMMARY:值班B\nATTENDEE;CUTYPE=ROOM;{A}", ("", ["值班B"])),
+        (f"SUMMARY:x\nATTENDEE;CUTYPE=GROUP:mailto:team@example.com\nATTENDEE;{C}", ("", ["值班C"])),
+        (f"SUMMARY:x\nATTENDEE;CUTYPE=GROUP;{A}", ("", ["值班A"])),
+        (f"SUMMARY:x\nATTENDEE;ROLE=NON-PARTICIPANT;{A}\nATTENDEE;{B}", ("", ["值班B"])),
+        (f"SUMMARY:值班B\nORGANIZER;{A}", ("", ["值班B"])),
+        (f"SUMMARY:x\nORGANIZER;{A}", VACANT),
+        # The event itself.
+        ("SUMMARY:值班A\nSTATUS:CANCELLED", VACANT),
+        ("SUMMARY:值班A\nSTATUS:TENTATIVE", ("", ["值班A"])),
+        ("SUMMARY:值班A\nTRANSP:TRANSPARENT", ("", ["值班A"])),
+        # An address says more than a name.
+        ("SUMMARY:x\nATTENDEE;CN=值班B:mailto:a@example.com", ("", ["值班A"])),
+    ],
+)
+def test_who_is_called_after_the_answers_to_an_invitation(event: str, expected: tuple[str, list[str]]) -> None:
+    assert seen(rota_of(calendar(MONDAY + event)), "2026-11-23T12:00") == expected
+
+
+@pytest.mark.parametrize("evening", ["STATUS:TENTATIVE", f"ATTENDEE;PARTSTAT=DECLINED;{B}", "STATUS:CANCELLED"])
+def test_a_swap_that_is_not_certain_or_was_declined_does_not_count(evening: str) -> None:
+    week = "DTSTART;VALUE=DATE:20261123\nDTEND;VALUE=DATE:20261130\nSUMMARY:值班A"
+    swap = "DTSTART:20261125T180000\nDTEND:20261125T220000\nSUMMARY:值班B\n"
+    assert seen(rota_of(calendar(week, swap + evening)), "2026-11-25T19:00") == ("", ["值班A"])
+
+
+def test_where_nobody_is_left_the_whole_group_is_called_and_the_gap_names_who_declined() -> None:
+    declined = f"CATEGORIES:白班\nSUMMARY:x\nATTENDEE;PARTSTAT=DECLINED;{A}\nATTENDEE;PARTSTAT=DECLINED;{B}"
+    tuesday = MONDAY.replace("20261123", "20261124")
+    rota = rota_of(calendar(MONDAY + declined, f"{tuesday}SUMMARY:值班C"))
+    assert next_in_line(rota, at("2026-11-23T12:00"), 0) == next_in_line(rota, at("2026-11-23T12:00"), 1) == ()
+    duty = on_duty(rota, at("2026-11-23T12:00"))
+    assert (duty.vacant, duty.declined, duty.until) == (True, ("值班A", "值班B"), at("2026-11-23T23:00"))
+    (gap, *_) = gaps(rota, at("2026-11-23T12:00"), 1)
+    assert (gap.kind, gap.text) == (
+        "nobody",
+        "白班 was declined by 值班A, 值班B, and nobody is left, so the whole group is called",
+    )
+    (person,) = next_in_line(rota, at("2026-11-23T23:00"), 0)
+    assert person.name == "值班C", "where no event is, the next turn is called as before"
+
+
+def test_who_declined_is_not_called_for_it_with_the_next_turn_either() -> None:
+    tuesday = MONDAY.replace("20261123", "20261124")
+    monday = f"{MONDAY}SUMMARY:x\nATTENDEE;PARTSTAT=DECLINED;{A}\nATTENDEE;{B}"
+    rota = rota_of(calendar(monday, f"{tuesday}SUMMARY:值班A", f"{tuesday.replace('1124', '1125')}SUMMARY:值班C"))
+    line = [next_in_line(rota, at("2026-11-23T12:00"), step)[0].name for step in range(3)]
+    assert line == ["值班B", "值班C", "值班B"]
+    assert next_in_line(rota, at("2026-11-24T12:00"), 0)[0].name == "值班A"
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"person": "值班C"}, ["值班C", "值班B"]),
+        ({"instead_of": "值班A", "person": "值班C"}, ["值班C", "值班B"]),
+        ({"instead_of": "值班B", "person": "值班A"}, []),
+        ({"swap": ["值班A", "值班C"]}, ["值班C", "值班B"]),
+    ],
+)
+def test_an_override_can_replace_who_declined_and_cannot_bring_them_back(change: Any, names: list[str]) -> None:
+    event = f"{MONDAY}SUMMARY:x\nATTENDEE;PARTSTAT=DECLINED;{A}\nATTENDEE;{B}"
+    rota = rota_of(calendar(event), overrides=[{"from": "2026-11-23", **change}])
+    assert seen(rota, "2026-11-23T12:00") == ("", names)
+
+
+def test_an_override_can_fill_what_everybody_declined() -> None:
+    event = f"{MONDAY}SUMMARY:x\nATTENDEE;PARTSTAT=DECLINED;{A}"
+    rota = rota_of(calendar(event), overrides=[{"from": "2026-11-23", "person": "值班C"}])
+    assert seen(rota, "2026-11-23T12:00") == ("", ["值班C"])
 
 
 @pytest.mark.parametrize(
