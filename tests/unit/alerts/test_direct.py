@@ -24,8 +24,9 @@ from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.outbox.sender import Sender
 from mindguard.alerts.outbox.transport import Transport
 from mindguard.alerts.pipeline import Reported
+from mindguard.alerts.severity import Severity
 from mindguard.database.session import StoreUnavailable
-from tests.incidents import MINUTE, NOW, finding
+from tests.incidents import MINUTE, NOW, finding, mapped_failure
 
 TOLD = Told(NOW, "om_1")
 
@@ -118,6 +119,21 @@ def test_an_error_that_comes_late_is_shown_once(spool: Spool, *, updates: bool) 
     assert len(group.changed) == int(updates)
     (kept,) = spool.all()
     assert (kept.finding, bool(kept.told)) == (failure, True)
+
+
+def test_each_instance_of_a_mapped_task_is_kept_and_a_worse_one_is_told(spool: Spool) -> None:
+    group = Group(updates=False)
+    for index, severity in ((0, Severity.P2), (1, Severity.P2), (2, Severity.P0)):
+        report(spool, group, mapped_failure(index, error=f"error {index}", severity=severity))
+    assert [alert.severity for alert in group.sent] == [Severity.P2, Severity.P0]
+    (kept,) = spool.all()
+    assert kept.finding.alert.severity == Severity.P0
+    assert kept.finding.alert.instances
+    assert [(each.index, each.error) for each in kept.finding.alert.instances.failed] == [
+        (0, "error 0"),
+        (1, "error 1"),
+        (2, "error 2"),
+    ]
 
 
 def test_what_neither_the_store_nor_feishu_took_is_kept_with_its_error(spool: Spool) -> None:
