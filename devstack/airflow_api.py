@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import httpx
@@ -184,10 +185,15 @@ def _log_line(entry: Any) -> str:
 
 
 def _poll(attempt: Callable[[], T | None], timeout_s: float, failure: Callable[[], str]) -> T:
-    """Try again until the attempt gives something true; raise a StackError with `failure` after `timeout_s` seconds."""
+    """Try again until the attempt gives something true; raise a StackError with `failure` after `timeout_s` seconds.
+
+    A call without an answer is no answer yet: on a machine with much to do, Airflow may need long for one.
+    """
     deadline = time.monotonic() + timeout_s
-    while not (result := attempt()):
+    while True:
+        with suppress(httpx.TransportError):
+            if result := attempt():
+                return result
         if time.monotonic() > deadline:
             raise StackError(f"after {timeout_s:.0f} s: {failure()}")
         time.sleep(POLL_S)
-    return result

@@ -485,7 +485,7 @@ def test_the_commands(database: str, stack: Stack, store: SimulatedStore, tmp_pa
 
     snapshot_id = taken.manifest.snapshot_id
     assert json.loads(run_snapshot("hold", "latest", "--reason", "auditors", "--json"))["snapshot_id"] == snapshot_id
-    assert run_snapshot("list").rstrip().endswith("good, held")
+    assert run_snapshot("list").rstrip().endswith("good, proven, held")
     assert [each["held"] for each in json.loads(run_snapshot("list", "--json"))] == [True]
     plan = json.loads(run_snapshot("expire", "--json"))
     assert plan["decisions"] == [{"snapshot_id": snapshot_id, "action": "keep", "reason": "held: auditors"}]
