@@ -32,10 +32,11 @@ class Replay:
         monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **of: {of["run_ids"][0]: self.states})
         monkeypatch.setattr(XCom, "get_one", lambda **_: None)
 
-    def _report(self, findings: Any, recovered: Any, settings: Any) -> bool:
+    def _report(self, findings: Any, recovered: Any, settings: Any, unstored: Any = ()) -> tuple[()]:
+        assert not unstored
         self.store.record(findings, now=NOW)
         self.store.recover(recovered, now=NOW)
-        return False
+        return ()
 
     def task(self, run: int, *, error: Exception | None = None, map_index: int = -1, ended: float = 1) -> None:
         """Run the callback of a task of the run that began in this minute."""
