@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import quote
 
 from mindguard.alerts.dag_runs.failures import Run
@@ -25,7 +26,6 @@ _RUNS_A_CALL = 50
 _CALL_S = 30.0  # for one call as a whole
 
 _Json = dict[str, Any]
-Read = TypeVar("Read")
 
 
 class _RunKey(NamedTuple):
@@ -102,17 +102,17 @@ class AirflowRest:
 
     def dags(self, tag: str) -> dict[str, DagFacts]:
         """Return the DAGs with this tag, by id."""
-        return self._understood(
-            lambda: {
+        with self._understood():
+            return {
                 dag["dag_id"]: DagFacts(_severity(dag), dag["timetable_summary"] is not None)
                 for dag in self._pages("GET", "/dags", "dags", {"tags": tag, "exclude_stale": False})
             }
-        )
 
-    def _understood(self, read: Callable[[], Read]) -> Read:
-        """Return what was read, or refuse an answer that lacks what Airflow's answers have."""
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Refuse an answer that lacks what Airflow's answers have."""
         try:
-            return read()
+            yield
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise AirflowUnreachable(
                 f"Airflow's API at {self._url} gave an answer that is not Airflow's ({type(error).__name__})",
@@ -126,44 +126,40 @@ class AirflowRest:
             since: the moment to look back to, aware.
             dags: the DAGs whose runs are returned; see `dags`.
         """
-        return self._understood(lambda: self._failed_since(since, dags))
-
-    def _failed_since(self, since: datetime, dags: Mapping[str, DagFacts]) -> list[EndedRun]:
-        query = {"state": "failed", "end_date_gte": since.isoformat()}
-        runs = {_run_key(run): run for run in self._pages("GET", "/dags/~/dagRuns", "dag_runs", query)}
-        tasks = {
-            _task_key(task): task
-            for task in self._pages("GET", "/dags/~/dagRuns/~/taskInstances", "task_instances", query)
-            if task["dag_id"] in dags
-        }
-        # A run may have failed lately because of a task that failed long before.
-        of_runs = self._task_instances([key for key in runs if key.dag_id in dags], state=["failed"])
-        tasks |= {_task_key(task): task for task in of_runs}
-        with_failed_task = {_run_key(task) for task in tasks.values()}
-        # A failed run without a failed task may have been cleared between the two calls; then it is no longer failed.
-        for key in with_failed_task ^ {key for key in runs if key.dag_id in dags}:
-            runs.pop(key, None)
-            path = f"/api/v2/dags/{quote(key.dag_id, safe='')}/dagRuns/{quote(key.run_id, safe='')}"
-            run = self._call("GET", path)
-            if key in with_failed_task or run["state"] == "failed":
-                runs[key] = run
-        return _ended(runs.values(), tasks.values(), dags)
+        with self._understood():
+            query = {"state": "failed", "end_date_gte": since.isoformat()}
+            runs = {_run_key(run): run for run in self._pages("GET", "/dags/~/dagRuns", "dag_runs", query)}
+            tasks = {
+                _task_key(task): task
+                for task in self._pages("GET", "/dags/~/dagRuns/~/taskInstances", "task_instances", query)
+                if task["dag_id"] in dags
+            }
+            # A run may have failed lately because of a task that failed long before.
+            of_runs = self._task_instances([key for key in runs if key.dag_id in dags], state=["failed"])
+            tasks |= {_task_key(task): task for task in of_runs}
+            with_failed_task = {_run_key(task) for task in tasks.values()}
+            # A failed run without a failed task may have been cleared between the two calls: then it has not failed.
+            for key in with_failed_task ^ {key for key in runs if key.dag_id in dags}:
+                runs.pop(key, None)
+                path = f"/api/v2/dags/{quote(key.dag_id, safe='')}/dagRuns/{quote(key.run_id, safe='')}"
+                run = self._call("GET", path)
+                if key in with_failed_task or run["state"] == "failed":
+                    runs[key] = run
+            return _ended(runs.values(), tasks.values(), dags)
 
     def recent(self, dags: Mapping[str, DagFacts]) -> list[EndedRun]:
         """Return the last ended runs of each of these DAGs, with all of their task instances."""
-        return self._understood(lambda: self._recent(dags))
-
-    def _recent(self, dags: Mapping[str, DagFacts]) -> list[EndedRun]:
-        runs = [
-            run
-            for dag_id in dags
-            for run in self._call(
-                "GET",
-                f"/api/v2/dags/{quote(dag_id, safe='')}/dagRuns",
-                params={"state": ["success", "failed"], "order_by": "-end_date", "limit": _RECENT_RUNS},
-            )["dag_runs"]
-        ]
-        return _ended(runs, self._task_instances([_run_key(run) for run in runs]), dags)
+        with self._understood():
+            runs = [
+                run
+                for dag_id in dags
+                for run in self._call(
+                    "GET",
+                    f"/api/v2/dags/{quote(dag_id, safe='')}/dagRuns",
+                    params={"state": ["success", "failed"], "order_by": "-end_date", "limit": _RECENT_RUNS},
+                )["dag_runs"]
+            ]
+            return _ended(runs, self._task_instances([_run_key(run) for run in runs]), dags)
 
     def xcom(self, run: Run, task: EndedTask, key: str) -> str:
         """Return a text that a task instance has kept under this key; empty if there is none, or it may not be read."""
