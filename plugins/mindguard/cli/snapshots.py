@@ -123,11 +123,11 @@ def list_(*, as_json: AsJson = False) -> None:
 def show(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
     """Show the tables of one snapshot, or with --json its whole manifest."""
     from mindguard.snapshots.retention.holds import held
-    from mindguard.snapshots.storage.catalog import find_snapshot, proven
+    from mindguard.snapshots.storage.catalog import find_snapshot, proof_of
 
     settings, store = settings_and_store()
     found = find_snapshot(store, snapshot_id)
-    proof = proven(store).get(found.snapshot_id)
+    proof = proof_of(store, found.snapshot_id)
     is_held = found.snapshot_id in held(store)
     if as_json:
         marks = {"status": found.status, "proven_at": proof and proof.proven_at.isoformat(), "held": is_held}

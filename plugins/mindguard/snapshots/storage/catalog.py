@@ -169,9 +169,24 @@ def id_of(manifest_key: str) -> str:
 
 def proven(store: Store) -> dict[str, Proof]:
     """Return, by snapshot id, the proof of each snapshot that a restore drill has proven."""
-    proofs = {id_of(key).removesuffix(".proof"): read_proof(store, key) for key in _proof_keys(store)}
+    return _proofs(store, _proof_keys(store))
+
+
+def proof_of(store: Store, snapshot_id: str) -> Proof | None:
+    """Return the proof of this snapshot, or None if no restore drill has proven it; no other proof is read."""
+    keys = [key for key in _proof_keys(store) if _proves(key) == snapshot_id]
+    return _proofs(store, keys).get(snapshot_id)
+
+
+def _proofs(store: Store, keys: Iterable[str]) -> dict[str, Proof]:
+    proofs = {_proves(key): read_proof(store, key) for key in keys}
     # A proof that was copied beside another manifest proves nothing about that one.
     return {each: proof for each, proof in proofs.items() if proof and proof.snapshot_id == each}
+
+
+def _proves(proof_key: str) -> str:
+    """Return the id of the snapshot beside whose manifest the proof with this key is."""
+    return id_of(proof_key).removesuffix(".proof")
 
 
 def newest_proven(store: Store) -> Manifest | None:
@@ -185,7 +200,7 @@ def newest_proven(store: Store) -> Manifest | None:
     for key in sorted(_proof_keys(store), key=id_of, reverse=True):
         with suppress(ManifestInvalid, ObjectMissing):  # It is damaged, or has just expired.
             proof = read_proof(store, key)
-            if proof and proof.snapshot_id == id_of(key).removesuffix(".proof"):
+            if proof and proof.snapshot_id == _proves(key):
                 return read_manifest(store, f"{key.removesuffix(_PROOF)}.json")
     return None
 
