@@ -63,8 +63,7 @@ class Unstored:
 
     def is_about(self, finding: Finding) -> bool:
         """Return whether it is a report of the same event."""
-        own = self.finding
-        return (own.alert.fingerprint, own.occurrence) == (finding.alert.fingerprint, finding.occurrence)
+        return self.finding.event == finding.event
 
     def to_text(self) -> str:
         """Return the finding as JSON of limited size; `Alert.to_json` masks secrets."""
@@ -151,7 +150,7 @@ class Spool:
         self._unlink(path)
 
     def _path(self, finding: Finding) -> Path:
-        identity = json.dumps([finding.alert.fingerprint, finding.occurrence])
+        identity = json.dumps(finding.event)
         return self._folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.json"
 
     def _private(self) -> bool:

@@ -76,6 +76,11 @@ class Finding:
     parent: str = ""
     about: datetime | None = None
 
+    @property
+    def event(self) -> tuple[str, str]:
+        """The identity of the event: its incident's fingerprint, and the occurrence."""
+        return self.alert.fingerprint, self.occurrence
+
     def __post_init__(self) -> None:
         # Names of events, endpoints and runs come from elsewhere, and one that the store cannot keep would cost others.
         for name in ("recovery_key", "occurrence", "parent"):

@@ -72,7 +72,7 @@ def sweep(settings: Settings, resolve: Resolve, *, base_url: str, swept_until: d
 
 def _kept_with_tasks(api: AirflowRest, runs: Sequence[EndedRun], unknown: Sequence[Finding]) -> list[Unstored]:
     """Return what failed tasks kept in their own records, because the store was away when they failed."""
-    wanted = {(finding.alert.fingerprint, finding.occurrence) for finding in unknown}
+    wanted = {finding.event for finding in unknown}
     failed = [
         (ended.run, task)
         for ended in runs
@@ -88,6 +88,6 @@ def _kept_with_tasks(api: AirflowRest, runs: Sequence[EndedRun], unknown: Sequen
             unstored = Unstored.from_text(api.xcom(run, task, KEY_OF_UNSTORED))
         except ValueError:
             continue  # the task kept nothing
-        if (unstored.finding.alert.fingerprint, unstored.finding.occurrence) in wanted:
+        if unstored.finding.event in wanted:
             kept.append(unstored)
     return kept

@@ -121,7 +121,7 @@ class IncidentStore:
             counted = select(Occurrence.fingerprint, Occurrence.occurrence)
             rows = session.execute(counted.where(Occurrence.fingerprint.in_(fingerprints)))
             known = {(fingerprint, occurrence) for fingerprint, occurrence in rows}
-        return [each for each in findings if (each.alert.fingerprint, each.occurrence) not in known]
+        return [each for each in findings if each.event not in known]
 
     def recover(self, recoveries: Sequence[Recovery], *, now: datetime) -> list[Incident]:
         """End the unresolved incidents with each recovery's key, and return those that ended."""
