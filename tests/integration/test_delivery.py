@@ -182,6 +182,22 @@ def test_a_webhook_is_not_told_twice_what_its_card_shows(incidents: IncidentStor
     assert len(group.cards) == (1 if known == (0, 1) else 2)
 
 
+def test_an_instance_that_fails_while_the_card_is_on_its_way_is_on_another_card(incidents: IncidentStore) -> None:
+    """Its callback read the clock before the card was made, as it does where a worker is slow."""
+    group = Group(updates=False)
+    incidents.record([mapped_failure(0, error="ValueError: x")], now=NOW)
+
+    def another_fails() -> None:
+        group.fault = lambda: None
+        incidents.record([mapped_failure(1, error="ValueError: x")], now=NOW)
+
+    group.fault = another_fails
+    deliver(incidents, group, at=NOW + MINUTE)
+    incidents.record([mapped_failure(0, 1, whole=True)], now=NOW + MINUTE)
+    deliver(incidents, group, at=NOW + 2 * MINUTE)
+    assert ["2: 0-1" in str(card.facts) for card in group.cards.values()] == [False, True]
+
+
 def test_what_ended_before_it_was_sent_is_one_green_card(incidents: IncidentStore) -> None:
     group = Group(updates=False)
     incidents.record([finding()], now=NOW)

@@ -299,8 +299,9 @@ def test_an_incident_from_before_the_order_of_reports_ends_as_before(fresh_datab
     store = IncidentStore.of(connection_of(fresh_database))
     store.record([finding(at=NOW)], now=NOW)
     with store.database.engine.begin() as connection:  # as an older version of the package left it
-        for column in ("last_failure_about", "silenced_by", "silenced_until", "flaps"):
+        for column in ("last_failure_about", "silenced_by", "silenced_until", "flaps", "revision"):
             connection.execute(text(f"alter table mindguard.incidents drop column {column}"))
+        connection.execute(text("alter table mindguard.notifications drop column shown"))
         connection.execute(text("drop table mindguard.silences"))
         connection.execute(text("update mindguard.alembic_version set version_num = '0003'"))
     store = IncidentStore(OpsDatabase(store.database.engine))

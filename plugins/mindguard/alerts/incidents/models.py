@@ -65,6 +65,7 @@ class Incident(Base):
         silenced_by: number of the silence because of which nobody is notified of it. If the incident is resolved,
             nobody was ever notified of it.
         silenced_until: when that silence ends.
+        revision: number of times that the facts of its alert have changed.
         flaps: number of times that it began again and again within the window of `Flapping`; 0: it does not flap.
         ladder_from: since when people have known of the incident; the times of the escalation ladder count from here.
         escalation_step: number of steps of the ladder that have been taken.
@@ -94,6 +95,7 @@ class Incident(Base):
     last_failure_about: Mapped[datetime]
     occurrences: Mapped[int] = mapped_column(default=1)
     inhibited: Mapped[bool] = mapped_column(default=False)
+    revision: Mapped[int] = mapped_column(default=0)
     flaps: Mapped[int] = mapped_column(default=0)
     silenced_by: Mapped[int | None]
     silenced_until: Mapped[datetime | None]
@@ -215,6 +217,7 @@ class Notification(Base):
         people: whom an escalation calls.
         batch: notifications that were claimed together have the same one and become one message. It is also the
             idempotency key for Feishu.
+        shown: the incident's `revision` that its message shows.
         lease_until: the sender may be alive until then; afterwards the claim is sent again, with the same batch.
     """
 
@@ -245,6 +248,7 @@ class Notification(Base):
     batch: Mapped[str] = mapped_column(default="")
     lease_until: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]
+    shown: Mapped[int] = mapped_column(default=0)
     error: Mapped[str] = mapped_column(default="")
 
 

@@ -350,19 +350,10 @@ def _join(
     added = known is None or any(each not in known.failed for each in instances.failed)
     # Who only counts instances does not know the severity of errors that are known.
     worse = Severity(min(incident.severity, finding.alert.severity.value)) if added else Severity(incident.severity)
-    complete = instances.whole and not (known and known.whole) and (added or not _is_shown(session, incident))
+    complete = instances.whole and not (known and known.whole)
     alert = joined_alert(incident.alert, finding.alert, instances)
     kind = "spread" if complete else "updated"
     _update(session, incident, finding, alert, worse, now, silences, gap, told, kind=kind)
-
-
-def _is_shown(session: Session, incident: Incident) -> bool:
-    """Return whether a card that cannot be changed any more shows the incident as it is now."""
-    shown = select(func.max(Notification.sent_at)).where(
-        Notification.incident_id == incident.id, Notification.means.in_(("", "card"))
-    )
-    sent_at = session.scalar(shown)
-    return sent_at is not None and sent_at >= incident.last_seen_at
 
 
 def _repeat(
@@ -400,6 +391,7 @@ def _update(
     newest = incident.alert if told and finding.order < incident.last_failure else alert
     last = max(incident.last_failure, finding.order)
     incident.last_failure_about, incident.last_failure_at = last
+    incident.revision += newest.facts != incident.alert.facts
     incident.alert = replace(newest, severity=worse, happened_at=incident.alert.happened_at)
     if told:
         _keep_message(session, incident, told)

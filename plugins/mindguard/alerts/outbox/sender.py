@@ -17,8 +17,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import and_, delete, or_, select, text, update
+from sqlalchemy import and_, delete, exists, or_, select, text, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import aliased
 
 from mindguard.alerts.alert import Alert, Digest, Person
 from mindguard.alerts.digest import digest_lines, digests
@@ -212,7 +213,8 @@ class Sender:
         if claim is None:
             return
         try:
-            sent = self._send(action, claim.batch)
+            rows = self._rows(action.ids)
+            sent = self._send(action, rows, claim.batch)
         except self.retry_on as error:
             self._retry_later(action, claim.request, error)
             delivered.later += 1
@@ -224,7 +226,7 @@ class Sender:
             self._mark_dead(action, claim.request, reason)
             delivered.dead.append(reason)
             return
-        self._mark_sent(action, claim.request, sent)
+        self._mark_sent(action, claim.request, sent, rows)
         run.failures = 0
         delivered.sent += 1
         delivered.notifications += len(action.ids)
@@ -259,14 +261,14 @@ class Sender:
         void: list[int] = []
         with self.store.database.session() as session:
             rows = session.execute(
-                select(Notification, Incident.state, own, anything)
+                select(Notification, Incident.state, own, anything, _is_shown())
                 .outerjoin(Incident, Incident.id == Notification.incident_id)
                 .where(due)
                 .order_by(Notification.id)
             )
-            for notification, state, own_card, message_id in rows:
+            for notification, state, own_card, message_id, shown in rows:
                 changes = self.transport.updates and own_card is not None
-                if _is_void(notification, state, changes_card=changes, can_call=self.transport.updates):
+                if _is_void(notification, state, changes_card=changes, can_call=self.transport.updates, shown=shown):
                     void.append(notification.id)
                 elif message_id or notification.means not in _CALLS:  # people are called to a message
                     pending.append(_pending(notification, message_id, changes_card=changes))
@@ -301,10 +303,9 @@ class Sender:
             session.flush()
             return _Claim(batch, request.id)
 
-    def _send(self, action: Send | Gather, batch: str) -> Sent | None:
+    def _send(self, action: Send | Gather, rows: Sequence[_Row], batch: str) -> Sent | None:
         """Send one message; None if people were called and no message was sent."""
         now = self.clock()
-        rows = self._rows(action.ids)
         if isinstance(action, Gather):
             digest = self._digest([row.incident for row in rows if row.incident], now)
             return self.transport.digest(digest, uuid=batch, now=now)
@@ -359,7 +360,7 @@ class Sender:
             kind="storm",
         )
 
-    def _mark_sent(self, action: Send | Gather, request: int, sent: Sent | None) -> None:
+    def _mark_sent(self, action: Send | Gather, request: int, sent: Sent | None, rows: Sequence[_Row]) -> None:
         now = self.clock()
         gathered = isinstance(action, Gather)
         with self.store.database.session() as session:
@@ -369,6 +370,10 @@ class Sender:
                 .values(state="sent", sent_at=now, error="", lease_until=None)
                 .returning(Notification.incident_id)
             ).all()
+            # The incident may have changed while its message was on the way.
+            shown = [{"id": row.notification.id, "shown": row.incident.revision} for row in rows if row.incident]
+            if shown:
+                session.execute(update(Notification), shown)
             # Feishu counts a request when it arrives, which is before it answers.
             session.execute(update(SentRequest).where(SentRequest.id == request).values(at=now))
             if sent is not None and sent.message_id:
@@ -428,10 +433,23 @@ def _newest_message(which: Any) -> Any:
     )
 
 
-def _is_void(notification: Notification, state: str | None, *, changes_card: bool, can_call: bool) -> bool:
+def _is_shown() -> Any:
+    """Return the expression for whether a message shows a notification's incident as it is now."""
+    told = aliased(Notification)
+    return exists().where(
+        told.incident_id == Notification.incident_id,
+        told.state == "sent",
+        told.means.in_(("", "card")),
+        told.shown >= Incident.revision,
+    )
+
+
+def _is_void(notification: Notification, state: str | None, *, changes_card: bool, can_call: bool, shown: bool) -> bool:
     """Return whether there is nothing left to tell, or no way to tell it."""
     if notification.kind in ("updated", "acknowledged"):
         return not changes_card
+    if notification.kind == "spread":
+        return shown and not changes_card
     if notification.kind == "escalated":
         return state != "open" or (notification.means in _CALLS and not can_call)
     return False
