@@ -87,10 +87,12 @@ soak: $(INSTALLED) ## simulated months of snapshots, drills and expiry (some min
 	$(BIN)/python bench/soak.py --write docs/benchmarks/soak.json
 	$(BIN)/python bench/report.py
 
-lock: $(INSTALLED) ## pin what requirements*.in add; UPGRADE=1: the newest of everything
-	for set in requirements requirements-dev; do \
-	  $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-header --no-annotate \
-	    $(if $(UPGRADE),--upgrade) -o $$set.txt $$set.in || exit 1; done
+COMPILE = $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-header --no-annotate --generate-hashes \
+  $(if $(UPGRADE),--upgrade) pyproject.toml --all-extras
+
+lock: $(INSTALLED) ## pin what pyproject.toml and requirements-dev.in add; UPGRADE=1: the newest of everything
+	$(COMPILE) -o requirements.txt
+	$(COMPILE) requirements-dev.in -o requirements-dev.txt
 
 clean: ## remove the stack's state and caches; the virtual environment stays
 	rm -rf $(STATE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

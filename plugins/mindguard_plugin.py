@@ -1,28 +1,11 @@
-"""Registers MindGuard Ops with Airflow. The package itself is `plugins/mindguard/`."""
+"""Registers MindGuard Ops where `plugins_folder` names this folder and the package is not installed.
+
+An installed package registers itself, and Airflow reports a plugin that it finds twice as an error.
+"""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from importlib.metadata import entry_points
 
-from airflow.plugins_manager import AirflowPlugin
-from airflow.sdk.configuration import conf
-
-from mindguard.web import PREFIX, pages
-
-_PAGES = f"{urlsplit(conf.get('api', 'base_url', fallback='')).path.rstrip('/')}{PREFIX}"
-
-
-def _in_menu(name: str, page: str) -> dict[str, Any]:
-    return {"name": name, "href": f"{_PAGES}/{page}", "destination": "nav", "category": "browse", "url_route": page}
-
-
-class MindGuardPlugin(AirflowPlugin):
-    """The pages for incidents, acknowledgement and data checks, in Airflow's API server and its menu."""
-
-    name = "mindguard"
-    fastapi_apps: ClassVar = [{"app": pages, "url_prefix": PREFIX, "name": "MindGuard"}]
-    external_views: ClassVar = [
-        _in_menu("Incidents 告警事件", "incidents"),
-        _in_menu("Data checks 数据检查", "reports"),
-    ]
+if "mindguard" not in entry_points(group="airflow.plugins").names:
+    from mindguard.web.plugin import MindGuardPlugin as MindGuardPlugin

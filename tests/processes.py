@@ -6,6 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
+
+from devstack.parts.base import ROOT
 
 MINDGUARD = (sys.executable, "-c", "from mindguard.cli import main; main()")
 """The words that start the `mindguard` command from this checkout, with `plain_environment()`."""
@@ -27,3 +30,19 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def clone(folder: Path) -> Path:
+    """Make a folder with what `git clone` would give, and what is not committed yet. Return the folder."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+    return folder

@@ -36,6 +36,14 @@ class MindGuardError(Exception):
         return " ".join(line.split())  # facts may contain line breaks
 
 
+def library_missing(error: ModuleNotFoundError) -> str:
+    """Return one line about a library that only other parts of the package than snapshots need."""
+    return (
+        f"this needs the library {str(error.name).partition('.')[0]}, which is not installed – "
+        "pip install 'mindguard-ops[airflow,suites]'; the snapshot commands do without"
+    )
+
+
 @contextmanager
 def about(subject: str) -> Iterator[None]:
     """Let each error of the block begin with its subject, such as a table, unless it names it first already."""

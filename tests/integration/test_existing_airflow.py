@@ -18,9 +18,8 @@ import pytest
 
 from devstack.airflow_api import AirflowAPI
 from devstack.data.sample_data import load_tables
-from devstack.parts.base import ROOT
 from devstack.stack import Stack
-from tests.processes import free_port, plain_environment
+from tests.processes import clone, free_port, plain_environment
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
@@ -28,22 +27,10 @@ pytestmark = pytest.mark.timeout(300)
 BIN = Path(sys.executable).parent
 
 
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `git clone` would give, with what is not committed yet."""
-    folder = tmp_path_factory.mktemp("clone")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes((ROOT / name).read_bytes())
-    return folder
+@pytest.fixture(scope="module", name="clone")
+def fresh_clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of the repository."""
+    return clone(tmp_path_factory.mktemp("clone") / "mindguard-ops")
 
 
 @pytest.fixture(scope="module")

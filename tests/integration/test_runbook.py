@@ -1,6 +1,7 @@
 """docs/runbooks/everything-is-gone.md, followed to the letter with nothing but the bucket's credentials.
 
-Its `bash` block installs the package from an index and is not run here; `test_existing_airflow.py` installs it.
+The package is installed as the page says, so it is also a test that restoring needs neither Airflow nor Great
+Expectations.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +23,7 @@ from devstack.stack import Stack
 from mindguard.connections import Connection
 from mindguard.snapshots.storage.store import Store
 from tests.integration.restoring import as_text, fill_hostile, run, snapshot
+from tests.processes import clone
 
 RUNBOOK = ROOT / "docs" / "runbooks" / "everything-is-gone.md"
 
@@ -49,11 +50,12 @@ def test_the_runbook_brings_everything_back(
     )
     snapshot(fresh_database, store, "public.hostile", "public.visits")
     blocks = re.findall(r"^```sh\n(.*?)^```$", RUNBOOK.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     password = quote(new_server.postgres.password("postgres"), safe="")
     environment = {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "HOME": str(tmp_path),
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ["HOME"],  # pip's settings are there
+        "PIP_QUIET": "1",
         "BACKUP_URL": backup_connection.extra["endpoint_url"],
         "BACKUP_REGION": REGION,
         "BACKUP_KEY": backup_connection.login,
@@ -64,12 +66,15 @@ def test_the_runbook_brings_everything_back(
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "".join(blocks)],
         env=environment,
-        cwd=tmp_path,
+        cwd=clone(tmp_path / "clone"),
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    installed = {path.name for path in (tmp_path / "clone/rescue").glob("lib/*/site-packages/*")}
+    assert "mindguard" in installed
+    assert installed.isdisjoint({"airflow", "great_expectations", "pandas", "sqlalchemy"})
     assert done.stdout.count("0 rows only restored, 0 only live, 0 changed") == 2, done.stdout
     assert "left out" not in done.stdout
     restored = new_server.postgres_conninfo("postgres", "mindguard_restored")

@@ -14,9 +14,9 @@ from typing import Annotated
 import typer
 
 from mindguard import __version__
-from mindguard.cli import feishu, incidents, keys, monitors, rota, silences, snapshots, suites
+from mindguard.cli import dags, feishu, incidents, keys, monitors, rota, silences, snapshots, suites
 from mindguard.cli.output import AsJson, Interrupted, print_json, print_table
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, library_missing
 
 _INTERRUPTED = 130  # typer's exit status after Ctrl-C, about which it prints nothing
 
@@ -28,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they would show local variables, which hold passwords
 )
 app.add_typer(snapshots.app, name="snapshot")
+app.add_typer(dags.app, name="dags")
 app.add_typer(feishu.app, name="feishu")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(keys.app, name="keys")
@@ -50,6 +51,11 @@ def main() -> None:
         notes = getattr(error.__cause__, "__notes__", ())  # for instance what could not be removed
         typer.secho("; ".join((f"mindguard: {error}", *notes)), err=True, fg="red")
         sys.exit(_INTERRUPTED if isinstance(error, Interrupted) else 1)
+    except ModuleNotFoundError as error:
+        if debug or (error.name or "").partition(".")[0] == "mindguard":
+            raise
+        typer.secho(f"mindguard: {library_missing(error)}", err=True, fg="red")
+        sys.exit(1)
     except SystemExit as end:
         if end.code == _INTERRUPTED:
             typer.secho("mindguard: interrupted; nothing was published", err=True, fg="red")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, library_missing
 from mindguard.fetch import explained
 from mindguard.masking import mask_secrets
 
@@ -43,6 +43,8 @@ def tried(what: str, check: str, findings: Iterator[Diagnosis]) -> Iterator[Diag
         yield from findings
     except MindGuardError as error:
         yield Diagnosis("error", what, check, str(error))
+    except ModuleNotFoundError as error:
+        yield Diagnosis("unknown", what, check, library_missing(error))
     except Exception as error:  # noqa: BLE001 - see the docstring
         text = mask_secrets(f"could not be checked, the check itself failed: {explained(error)}")
         yield Diagnosis("error", what, check, " ".join(text.split()))

@@ -194,6 +194,19 @@ def test_a_terminal_wraps_the_last_column_between_words_and_cuts_nothing(
     assert {word for cell in FINDING for word in cell.split()} <= set(out.split())
 
 
+def test_a_library_that_is_not_installed_is_one_line(mindguard: Mindguard, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("great_expectations", "clickhouse_connect"):
+        monkeypatch.setitem(sys.modules, name, None)  # importing it raises ModuleNotFoundError
+    monkeypatch.setenv("AIRFLOW_CONN_MINDGUARD_EVENTS", "clickhouse://u:p@127.0.0.1:1/default")
+    ended = mindguard("suites", "lint")
+    assert ended.status == 1
+    assert ended.err.startswith("mindguard: this needs the library great_expectations, which is not installed – pip ")
+    assert ended.err.count("\n") == 1
+    findings = json.loads(mindguard("doctor", "--json").out)
+    events = [each for each in findings if each["what"] == "mindguard_events"]
+    assert [(each["status"], "clickhouse_connect" in each["text"]) for each in events] == [("unknown", True)]
+
+
 def test_an_unknown_case_lists_the_cases(mindguard: Mindguard) -> None:
     ended = mindguard("feishu", "preview", "nonsense")
     assert ended.status == 1
