@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -25,6 +27,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.timeout(300)
 
 BIN = Path(sys.executable).parent
+PASSWORD = "only-for-this-test"
 
 
 @pytest.fixture(scope="module", name="clone")
@@ -51,7 +54,7 @@ def bare_airflow(
     """`airflow standalone` in an empty home, with the connections in its environment."""
     home, port = tmp_path_factory.mktemp("airflow-home"), free_port()
     passwords = home / "passwords.json"
-    passwords.write_text(json.dumps({"admin": "only-for-this-test"}))
+    passwords.write_text(json.dumps({"admin": PASSWORD}))
     settings = home / "mindguard.yaml"
     shipped = (clone / "include/config/mindguard.yaml").read_text("utf-8")
     settings.write_text(shipped.replace("prefix: key-tables", "prefix: existing-airflow"), "utf-8")
@@ -104,7 +107,7 @@ def logged_in(url: str, process: subprocess.Popen[bytes], home: Path) -> Airflow
     def client() -> AirflowAPI | None:
         assert process.poll() is None, end_of_the_log()
         try:
-            return AirflowAPI(url, "admin", "only-for-this-test")
+            return AirflowAPI(url, "admin", PASSWORD)
         except httpx.HTTPError:
             return None
 
@@ -152,3 +155,37 @@ def test_snapshot_tables_runs(bare_airflow: AirflowAPI, stack: Stack) -> None:
     assert bare_airflow.wait_for_run("snapshot_tables", run_id, timeout_s=120) == "success"
     keys = stack.seaweedfs.client().list_objects_v2(Bucket="mindguard-backup", Prefix="existing-airflow/snapshots/")
     assert keys["KeyCount"] >= 1
+
+
+def test_doctor_sees_the_connections_that_airflow_keeps(bare_airflow: AirflowAPI) -> None:
+    bare_airflow.wait_for_dags("doctor")
+    before = examined(bare_airflow)
+    assert before["mindguard_app"] == {"pass"}
+    assert before["mindguard_airflow"] == {"warn"}
+    assert "without it alert_delivery fails in every run" in bare_airflow._client.get("/mindguard/doctor").text
+    address = urlsplit(str(bare_airflow._client.base_url))
+    kept = {
+        "connection_id": "mindguard_airflow",
+        "conn_type": "http",
+        "host": address.hostname,
+        "port": address.port,
+        "login": "admin",
+        "password": PASSWORD,
+    }
+    bare_airflow.call("POST", "/connections", json=kept)
+    assert examined(bare_airflow)["mindguard_airflow"] == {"pass"}
+    page = bare_airflow._client.get("/mindguard/doctor").text
+    assert "DAGs can be read" in page
+    assert PASSWORD not in page
+
+
+def examined(api: AirflowAPI) -> dict[str, set[str]]:
+    """Run the DAG, and return the statuses of each thing that it examined, from its page."""
+    run_id = api.trigger("doctor")
+    api.wait_for_run("doctor", run_id, timeout_s=120)
+    page = api._client.get("/mindguard/doctor").text
+    found: dict[str, set[str]] = {}
+    words = {"错误": "error", "注意": "warn", "未知": "unknown", "正常": "pass"}
+    for status, what in re.findall(r"<tr><td><span[^>]*>(.*?)</span></td><td>(.*?)</td>", page):
+        found.setdefault(what, set()).add(words[status])
+    return found
