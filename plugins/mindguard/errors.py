@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
 
 _LONGEST_LINE = 300
 
@@ -59,12 +55,6 @@ def one_line(text: str) -> str:
     """Return the first line of a text that somebody else wrote, without control characters and of limited length."""
     lines = (" ".join("".join(c if c.isprintable() else " " for c in line).split()) for line in text.splitlines())
     return next((line for line in lines if line), "")[:_LONGEST_LINE]
-
-
-def faults(error: ValidationError) -> str:
-    """Return what pydantic says of a document: each faulty place, and what is wrong there."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'file'}: {each['msg']}" for each in found)
 
 
 def first_few(items: Collection[str], *, most: int = 5, separator: str = ", ") -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from mindguard import postgres_session
 from mindguard.alerts.alert import Release
-from mindguard.errors import MindGuardError, faults
+from mindguard.documents import faults, listed
+from mindguard.errors import MindGuardError
 from mindguard.fetch import TIMEOUT_S, download, explained, from_json, within
 from mindguard.masking import mask_secrets
 from mindguard.resources import include_dir
@@ -107,7 +108,7 @@ def _release(row: Any) -> Release:
     except AttributeError as error:
         raise ReleasesUnreadable(f"{row!r:.200} is not a valid release: not an object") from error
     except ValidationError as error:
-        raise ReleasesUnreadable(f"{row!r:.200} is not a valid release: {faults(error)}") from error
+        raise ReleasesUnreadable(f"{row!r:.200} is not a valid release: {listed(faults(error))}") from error
     if release.released_at.tzinfo is None:
         raise ReleasesUnreadable(f"{release.version}: its time has no time zone, such as +08:00")
     if not _FIRST_YEAR <= release.released_at.year <= _LAST_YEAR:

@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo
 from pydantic import (
     AfterValidator,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from mindguard.errors import SettingsError, faults
+from mindguard.documents import at_place, meant, parsed
+from mindguard.errors import SettingsError
 from mindguard.resources import include_dir
 from mindguard.settings.alerts import AlertsSettings, EscalationSettings, ReleasesSettings
 from mindguard.settings.connections import Connections
@@ -63,15 +63,18 @@ class Settings(Section):
     @field_validator("key_events", "funnels")
     @classmethod
     def _listed_once(cls, listed: tuple[Any, ...]) -> tuple[Any, ...]:
-        distinct_names(each.name for each in listed)
+        distinct_names([each.name for each in listed])
         return listed
 
     @model_validator(mode="after")
     def _steps_are_key_events(self) -> Settings:
-        known = {event.name for event in self.key_events}
-        unknown = sorted({step for funnel in self.funnels for step in funnel.steps} - known)
-        if unknown:
-            raise ValueError(f"funnels name events that are not under key_events: {', '.join(unknown)}")
+        known = [event.name for event in self.key_events]
+        for number, funnel in enumerate(self.funnels):
+            for place, step in enumerate(funnel.steps):
+                if step not in known:
+                    raise at_place(
+                        f"{step!r} is not under key_events{meant(step, known)}", *("funnels", number, "steps", place)
+                    )
         return self
 
     monitors: tuple[Monitor, ...] = Field((), strict=False, description="what is measured every minute")
@@ -81,7 +84,7 @@ class Settings(Section):
     @field_validator("monitors")
     @classmethod
     def _named_once(cls, monitors: tuple[Monitor, ...]) -> tuple[Monitor, ...]:
-        distinct_names(monitor.name for monitor in monitors)
+        distinct_names([monitor.name for monitor in monitors])
         return monitors
 
     @property
@@ -105,20 +108,13 @@ def load_settings(path: Path | None = None) -> Settings:
     Raises:
         SettingsError: the file is missing, is not YAML, or breaks a rule; the message names every faulty place.
     """
-    from ruamel.yaml import YAML
-
     path = path or settings_path()
     try:
-        raw: Any = YAML(typ="safe").load(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
     except OSError as error:
         raise SettingsError(
             f"cannot read settings {path}: {error.strerror}", hint="set MINDGUARD_SETTINGS to a readable file"
         ) from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path} is not YAML: it is not text in UTF-8", hint="save it as UTF-8") from error
-    except Exception as error:  # the YAML library also passes on Python's errors about dates, numbers and recursion
-        raise SettingsError(f"{path} is not YAML: {error}") from error
-    try:
-        return Settings.model_validate(raw)
-    except ValidationError as error:
-        raise SettingsError(f"{path}: {faults(error)}") from error
+    return parsed(text, Settings, name=str(path), error=SettingsError)

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter, model_validator
 
+from mindguard.documents import at_place
 from mindguard.settings.section import Section
 
 NEEDS = {
@@ -96,12 +97,14 @@ class _Monitor(Section):
         for key in sorted({key for keys in NEEDS.values() for key in keys}):
             given = bool(getattr(self, key))
             if given != (key in needed):
-                raise ValueError(f"source {self.source} {'needs' if key in needed else 'does not use'} {key}")
+                if key in needed:
+                    raise ValueError(f"source {self.source} needs {key}")
+                raise at_place(f"source {self.source} does not use {key}", key)
         for key, sources in HONOURED.items():
             field = type(self).model_fields.get(key)
             default = field.get_default(call_default_factory=True) if field else None
             if field and self.source not in sources and getattr(self, key) != default:
-                raise ValueError(f"source {self.source} does not use {key}")
+                raise at_place(f"source {self.source} does not use {key}", key)
         if self.source == "prometheus" and bool(self.base) != bool(self.base_promql):
             raise ValueError("min_base and base_promql need each other")
         return self

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from mindguard.documents import at_place
 from mindguard.settings.section import Section, distinct_names
 
 
@@ -128,18 +130,27 @@ class RotaSettings(Section):
     def _whole(self) -> RotaSettings:
         if bool(self.shifts) == (self.ical is not None):
             raise ValueError("write either shifts or ical")
-        people = distinct_names(person.name for person in self.people)
-        shifts = distinct_names(shift.name for shift in self.shifts)
-        used = [name for shift in self.shifts for name in _names_of(shift)]
-        for override in self.overrides:
-            used += [name for name in (override.person, override.instead_of, *(override.swap or ())) if name]
+        people = distinct_names([person.name for person in self.people], "people")
+        shifts = distinct_names([shift.name for shift in self.shifts], "shifts")
+        for place, name in self._used():
+            if name not in people:
+                raise at_place(f"{name} is not among people", *place)
+        for number, override in enumerate(self.overrides):
             if self.shifts and override.shift and override.shift not in shifts:
-                raise ValueError(f"an override names an unknown shift: {override.shift}")
-        if unknown := sorted(set(used) - people):
-            raise ValueError(f"not among people: {', '.join(unknown)}")
+                raise at_place(f"there is no shift {override.shift}", "overrides", number, "shift")
         return self
 
-
-def _names_of(shift: ShiftSettings) -> list[str]:
-    turns = [name for turn in shift.rotation for name in ((turn,) if isinstance(turn, str) else turn)]
-    return turns if shift.backup == "next" else [*turns, *shift.backup]
+    def _used(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Yield every name of a person in shifts and overrides, after its place."""
+        for number, shift in enumerate(self.shifts):
+            for turn, names in enumerate(shift.rotation):
+                for name in (names,) if isinstance(names, str) else names:
+                    yield ("shifts", number, "rotation", turn), name
+            for name in () if shift.backup == "next" else shift.backup:
+                yield ("shifts", number, "backup"), name
+        for number, override in enumerate(self.overrides):
+            for key, person in (("person", override.person), ("instead_of", override.instead_of)):
+                if person:
+                    yield ("overrides", number, key), person
+            for name in override.swap or ():
+                yield ("overrides", number, "swap"), name

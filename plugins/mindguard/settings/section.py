@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
+
+from mindguard.documents import at_place
 
 
 class Section(BaseModel):
@@ -14,13 +16,17 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, str_min_length=1)
 
 
-def distinct_names(names: Iterable[str]) -> set[str]:
+def distinct_names(names: Sequence[str], *at: str) -> set[str]:
     """Return the names as a set.
 
+    Args:
+        names: the names of the entries of a list.
+        at: the place of the list below the section that is validated.
+
     Raises:
-        ValueError: a name is listed twice.
+        PydanticCustomError: a name is listed twice.
     """
-    listed = list(names)
-    if twice := sorted({name for name in listed if listed.count(name) > 1}):
-        raise ValueError(f"listed twice: {', '.join(twice)}")
-    return set(listed)
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise at_place(f"listed twice: {name}", *at, number)
+    return set(names)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from mindguard.documents import at_place
 from mindguard.settings.section import Section, distinct_names
 
 RUN_MARGIN_MINUTES = 15
@@ -148,18 +149,18 @@ class SnapshotSettings(Section):
     @field_validator("tables")
     @classmethod
     def _distinct(cls, tables: tuple[TableSettings, ...]) -> tuple[TableSettings, ...]:
-        distinct_names(table.name for table in tables)
+        distinct_names([table.name for table in tables])
         return tables
 
     @model_validator(mode="after")
     def _expected_tables_are_taken(self) -> SnapshotSettings:
         # A name that the gate never meets would have no effect, and the next snapshot would be quarantined again.
         names = [table.name for table in self.tables] + ([LARGE_OBJECTS] if self.large_objects else [])
-        for name in self.gate.expected:
+        for number, name in enumerate(self.gate.expected):
             if name not in names:
                 close = [each for each in names if each.partition(".")[2] == name] or get_close_matches(name, names, 1)
                 advice = f"did you mean {close[0]}?" if close else "write the name as it is there"
-                raise ValueError(f"gate.expected: {name!r} is not among snapshot.tables: {advice}")
+                raise at_place(f"{name!r} is not among snapshot.tables; {advice}", "gate", "expected", number)
         return self
 
     @model_validator(mode="after")
@@ -167,7 +168,11 @@ class SnapshotSettings(Section):
         # No manifest names the parts of a run that has not ended yet: see
         # docs/adr/0010-expiry-and-a-running-export-need-no-lock.md.
         if self.retention.grace_hours * 60 < self.max_age_minutes + RUN_MARGIN_MINUTES:
-            raise ValueError(
-                f"retention.grace_hours must be at least {RUN_MARGIN_MINUTES} minutes more than max_age_minutes"
+            changed = (
+                ("max_age_minutes",) if "max_age_minutes" in self.model_fields_set else ("retention", "grace_hours")
+            )
+            raise at_place(
+                f"retention.grace_hours must be at least {RUN_MARGIN_MINUTES} minutes more than max_age_minutes",
+                *changed,
             )
         return self

@@ -17,9 +17,10 @@ from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mindguard.errors import MindGuardError, faults, one_line
+from mindguard.documents import parsed
+from mindguard.errors import MindGuardError
 from mindguard.fetch import explained
 from mindguard.masking import mask_secrets
 from mindguard.resources import include_dir
@@ -192,18 +193,13 @@ def read_suite(path: Path) -> Suite:
     Raises:
         SuiteUnsound: The file cannot be read, is not YAML, or breaks a rule; the message names every place.
     """
-    from ruamel.yaml import YAML
-
     try:
-        suite = Suite.model_validate(YAML(typ="safe").load(path.read_text("utf-8")))
+        text = path.read_text("utf-8")
     except OSError as error:
         raise SuiteUnsound(f"{path.name}: {error.strerror}") from error
-    except ValidationError as error:
-        raise SuiteUnsound(f"{path.name}: {faults(error)}") from error
     except UnicodeDecodeError as error:
-        raise SuiteUnsound(f"{path.name}: it is not text in UTF-8") from error
-    except Exception as error:  # the YAML library also passes on Python's errors about dates, numbers and recursion
-        raise SuiteUnsound(f"{path.name}: it is not YAML: {one_line(' '.join(str(error).split()))}") from error
+        raise SuiteUnsound(f"{path.name} is not YAML: it is not text in UTF-8") from error
+    suite = parsed(text, Suite, name=path.name, error=SuiteUnsound)
     if suite.name != path.stem:
         raise SuiteUnsound(
             f"{path.name}: its name is {suite.name!r}", hint=f"file and suite must have the same name: {path.stem}"

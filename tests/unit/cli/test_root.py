@@ -279,7 +279,7 @@ def test_broken_settings_are_one_line(mindguard: Mindguard, tmp_path: Path, monk
     ended = mindguard("snapshot", "list")
     assert ended.status == 1
     assert ended.err.count("\n") == 1
-    assert f"{path}: locale: " in ended.err
+    assert f"{path} has 2 faults: (1) snapshot: missing (2) line 1: locale: write" in ended.err
 
 
 def test_the_command_needs_no_airflow_and_is_quick_to_start() -> None:
