@@ -17,8 +17,8 @@ twice. If a run is triggered by hand, a `date` in the form judges that day with 
 
 **When it fails**, a fall may go unnoticed. The other suites were checked; the card names those that were not.
 
-1. *Great Expectations does not know …*, *would always pass*, or a file that is not YAML: somebody edited a suite.
-   `mindguard suites lint` reports the same. Correct the file, then clear the task.
+1. *does not know …*, *no column …*, *there is no funnel …*, *would always pass*, *is not YAML*: somebody edited a
+   suite. `mindguard suites lint` reports the same. The task was not retried. Correct the file, then clear the task.
 2. *no row meets*, *the frame has 0 rows*, *is null or infinite*: the suite cannot judge the data.
    `mindguard suites run NAME` repeats the check. If events reach back less than three weeks, there is no baseline yet.
 3. *ClickHouse refuses*: the error gives the reason. If there is no rollup, `mindguard volume install` creates it.
@@ -65,10 +65,13 @@ def event_volume() -> None:
     @task(execution_timeout=timedelta(minutes=2))
     def choose_suites() -> list[list[str]]:
         """Return the names of all suites, grouped by the database that they judge."""
+        from mindguard.airflow.permanent import not_retried
         from mindguard.jobs.event_volume import groups
         from mindguard.settings import load_settings
+        from mindguard.volume.suites import SuiteUnsound
 
-        return groups(load_settings())
+        with not_retried(SuiteUnsound):  # there is none
+            return groups(load_settings())
 
     @task(
         execution_timeout=timedelta(minutes=15),
@@ -76,9 +79,8 @@ def event_volume() -> None:
         doc_md="Judge the day by these suites; report what is wrong and what has recovered.",
     )
     def check_suites(names: list[str]) -> dict[str, Any]:
-        from airflow.sdk.exceptions import AirflowFailException
-
         from mindguard.airflow.clients import connection
+        from mindguard.airflow.permanent import not_retried
         from mindguard.jobs.event_volume import judge_day, report_run, summary
         from mindguard.settings import load_settings
         from mindguard.volume.run import SuitesUnchecked
@@ -88,12 +90,8 @@ def event_volume() -> None:
         run = judge_day(names, settings, connection, moment)
         result = summary(run, report_run(run, settings, connection, now=datetime.now(UTC)))
         log.info(result)
-        try:
+        with not_retried(*() if run.may_pass_later else (SuitesUnchecked,)):
             run.check()
-        except SuitesUnchecked as error:
-            if run.may_pass_later:
-                raise
-            raise AirflowFailException(str(error)) from error
         return result
 
     @task(execution_timeout=timedelta(minutes=30))

@@ -124,6 +124,13 @@ def parsed(text: str, model: type[_Document], *, name: str, error: type[MindGuar
         raise error(_said(name, faults(fault, model, text))) from None
 
 
+def lines_below(text: str, key: str) -> list[int]:
+    """Return the line on which each entry of the list under a key of the document begins."""
+    found = _child(_composed(text), key)
+    entries = found[1].value if found and isinstance(found[1].value, list) else []
+    return [each.start_mark.line + 1 for each in entries]
+
+
 def faults(error: ValidationError, model: type[BaseModel] | None = None, text: str = "") -> list[Fault]:
     """Return what is wrong with a document in the order of its lines, each place once.
 

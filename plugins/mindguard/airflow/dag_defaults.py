@@ -14,6 +14,20 @@ ZONE = ZoneInfo("Asia/Shanghai")
 """The time zone of days and schedules (operations document, 4.3 and 5.1)."""
 
 
+def refuse_faulty_settings(context: Any) -> None:
+    """Fail the task without retries if the settings file is faulty: waiting does not mend it.
+
+    Raises:
+        AirflowFailException: says what is wrong with the file.
+    """
+    from mindguard.airflow.permanent import not_retried
+    from mindguard.errors import SettingsError
+    from mindguard.settings import load_settings
+
+    with not_retried(SettingsError):
+        load_settings()
+
+
 def dag_defaults(
     *, severity: Severity, doc: str | None, tags: tuple[str, ...] = (), repeats: bool = True
 ) -> dict[str, Any]:
@@ -44,5 +58,6 @@ def dag_defaults(
             "retry_delay": timedelta(seconds=int(os.environ.get("MINDGUARD_RETRY_DELAY_S", "300"))),
             "on_failure_callback": [failed],
             "on_success_callback": [succeeded],
+            "pre_execute": refuse_faulty_settings,
         },
     }

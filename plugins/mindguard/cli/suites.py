@@ -34,14 +34,17 @@ def lint(*, as_json: AsJson = False) -> None:
     A warning does not change the exit status.
     """
     from mindguard.settings import load_settings
+    from mindguard.volume.names import refuse_unknown_names
     from mindguard.volume.shares import shares_without_base
     from mindguard.volume.suites import Suite, SuiteUnsound, build, read_suite, suite_files, suites_dir
 
+    settings = load_settings()
     suites: list[Suite] = []
     wrong: list[str] = []
-    for path in suite_files(suites_dir(load_settings())):
+    for path in suite_files(suites_dir(settings)):
         try:
             suite = read_suite(path)
+            refuse_unknown_names(suite, settings)  # before what takes seconds to import
             build(suite)
         except MindGuardError as error:
             wrong.append(str(error))
@@ -78,10 +81,11 @@ def run(
     from mindguard.settings import load_settings
     from mindguard.volume.days import Moment
     from mindguard.volume.frames import Frames
-    from mindguard.volume.suites import find_suite, suites_dir, validate
+    from mindguard.volume.names import sound_suite
+    from mindguard.volume.suites import validate
 
     settings = load_settings()
-    suite = find_suite(name, suites_dir(settings))
+    suite = sound_suite(name, settings)
     now = datetime.now(UTC)
     judged_day = _judged_day(day, now, settings)
     frames = Frames(settings, Moment(judged_day, now), resolve=from_environment)

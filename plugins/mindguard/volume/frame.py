@@ -50,6 +50,14 @@ if TYPE_CHECKING:
 
 State = Literal["tracked", "new", "learning", "no_baseline"]
 
+COLUMNS = (
+    *("event_name", "scope", "state", "actual", "yesterday", "yesterday_date", "day_over_day", "weekday_median"),
+    *("baseline_days", "baseline_dates", "fleet_move", "net_ratio", "z", "spread", "verdict_dod", "verdict_net"),
+    *("window_days", "low_volume", "investigate", "page", "folded_into", "onset", "cause", "tolerance", "min_base"),
+    *("owner", "runbook", "confirmed_ratio"),
+)
+"""The frame's columns, which suites may name; `build_frame` explains them."""
+
 
 class FrameError(MindGuardError):
     """A cell of the frame that must be a finite number is not one."""

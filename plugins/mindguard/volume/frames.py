@@ -17,7 +17,7 @@ from mindguard.volume.days import Moment, day_start
 from mindguard.volume.details import EventDetails
 from mindguard.volume.event_day import EventDay, frame_of_scope
 from mindguard.volume.source import EventSource
-from mindguard.volume.suites import Suite, SuiteUnchecked
+from mindguard.volume.suites import Suite, SuiteUnchecked, SuiteUnsound
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +67,7 @@ class Frames:
 
         Raises:
             SuiteUnchecked: PostgreSQL refuses the suite's query.
+            SuiteUnsound: the query names a column or function that does not exist, or is not SQL.
             EventsUnreadable: ClickHouse refuses a query.
         """
         if suite.meta.query:
@@ -112,4 +113,6 @@ class Frames:
                 answer = connection.execute(with_percents(query), bounds)
                 return pd.DataFrame(answer.fetchall(), columns=[each.name for each in answer.description or ()])
         except psycopg.Error as error:
-            raise SuiteUnchecked(f"{suite.name}: {' '.join(str(error).split())[:300]}") from error
+            wrong = (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction, psycopg.errors.SyntaxError)
+            kind = SuiteUnsound if isinstance(error, wrong) else SuiteUnchecked
+            raise kind(f"{suite.name}: {' '.join(str(error).split())[:300]}") from error

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MIN_UPSTREAM = 100
 TOLERANCE = 0.2
-_COLUMNS = (
+COLUMNS = (
     *("funnel", "step", "upstream", "upstream_actual", "actual", "conversion", "usual_conversion"),
     *("expected", "gap", "gap_low", "gap_high", "verdict", "first_broken"),
 )
@@ -51,7 +51,7 @@ def judge_funnels(funnels: Sequence[Funnel], series: Mapping[str, Series]) -> pd
             rows.append(
                 {"funnel": funnel.name, "step": step, "upstream": upstream, **row, "first_broken": first_broken}
             )
-    return pd.DataFrame(rows, columns=list(_COLUMNS))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _judge_step(before: Series, after: Series) -> dict[str, Any]:

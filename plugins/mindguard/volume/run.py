@@ -16,14 +16,13 @@ from mindguard.volume.days import Moment
 from mindguard.volume.details import EventDetails
 from mindguard.volume.findings import Context, findings, recoveries
 from mindguard.volume.frames import Frames
+from mindguard.volume.names import sound_suite
 from mindguard.volume.page.render import Section, section, unchecked
 from mindguard.volume.suites import (
     Suite,
     SuiteUnchecked,
     SuiteUnsound,
     ValidationResult,
-    find_suite,
-    suites_dir,
     validate,
 )
 
@@ -101,7 +100,7 @@ def run_suites(names: Collection[str], frames: Frames) -> Run:
     broken: dict[str, MindGuardError] = {}
     for name in names:
         try:
-            suite = find_suite(name, suites_dir(settings))
+            suite = sound_suite(name, settings)
             frame = frames.of(suite)
             judged = Checked(suite, validate(suite, frame), frame, frames.details(suite))
             _tell(judged, _context(frames.moment, judged, settings))  # what nobody can be told is not checked

@@ -27,7 +27,7 @@ def shares_without_base(suite: Suite) -> Iterator[str]:
         what = f"`{column}`" if _judges_share(column, entry) else mostly
         if what and not entry.kwargs.get("row_condition"):
             yield (
-                f"{suite.name}: expectations.{number}: {what} is a share of any number of rows, so a few rows can fail "
+                f"{suite.where(number)}: {what} is a share of any number of rows, so a few rows can fail "
                 "it by chance; add a row_condition with a least number, or judge the lower bound of an interval"
             )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,10 +17,10 @@ from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
-from mindguard.documents import parsed
-from mindguard.errors import MindGuardError
+from mindguard.documents import lines_below, meant, parsed
+from mindguard.errors import MindGuardError, first_few
 from mindguard.fetch import explained
 from mindguard.masking import mask_secrets
 from mindguard.resources import include_dir
@@ -42,6 +42,7 @@ _KEYS: dict[FrameName, tuple[str, ...]] = {
     "all_traffic": ("event_name",),
     "funnels": ("funnel", "step"),
 }
+_ENDINGS = (".yaml", ".yml")
 _MAX_ROWS = 10_000
 _ABOUT_NULLS = {"expect_column_values_to_be_null", "expect_column_values_to_not_be_null"}
 
@@ -100,6 +101,19 @@ class Suite(_Part):
     notes: str | None = None
     meta: SuiteMeta
     expectations: tuple[DeclaredExpectation, ...] = Field(min_length=1)
+    _file: str = PrivateAttr("")
+    _lines: tuple[int, ...] = PrivateAttr(())
+
+    def read_from(self, file: str, lines: Sequence[int]) -> None:
+        """Remember the name of the file that the suite was read from, and the line of each expectation."""
+        self._file, self._lines = file, tuple(lines)
+
+    def where(self, number: int | None = None) -> str:
+        """Return the place of the suite or of one of its expectations, as an error names it."""
+        if number is None:
+            return self._file or self.name
+        line = f"{self._file} line {self._lines[number]}" if number < len(self._lines) else self.name
+        return f"{line}: expectations[#{number + 1}]"
 
 
 @dataclass(frozen=True)
@@ -167,7 +181,7 @@ def suite_files(folder: Path) -> list[Path]:
     Raises:
         SuiteUnsound: There is none.
     """
-    found = sorted(folder.glob("*.yaml"))
+    found = sorted(path for ending in _ENDINGS for path in folder.glob(f"*{ending}"))
     if not found:
         raise SuiteUnsound(f"{folder} contains no suite")
     return found
@@ -180,11 +194,15 @@ def find_suite(name: str, folder: Path | None = None) -> Suite:
         SuiteUnsound: There is no suite with this name, or it would not check what it declares.
     """
     folder = folder or suites_dir()
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(each.stem for each in folder.glob("*.yaml")))
-        raise SuiteUnsound(f"there is no suite {name!r}", hint=f"known: {known or 'none'}")
-    return read_suite(path)
+    paths = [path for ending in _ENDINGS if (path := folder / f"{name}{ending}").is_file()]
+    if not paths:
+        known = sorted(path.stem for path in suite_files(folder))
+        raise SuiteUnsound(
+            f"there is no suite {name!r}{meant(name, known)}", hint=f"known: {first_few(known, most=20)}"
+        )
+    if len(paths) > 1:
+        raise SuiteUnsound(f"{name} is written twice, in {paths[0].name} and {paths[1].name}", hint="remove one")
+    return read_suite(paths[0])
 
 
 def read_suite(path: Path) -> Suite:
@@ -200,6 +218,7 @@ def read_suite(path: Path) -> Suite:
     except UnicodeDecodeError as error:
         raise SuiteUnsound(f"{path.name} is not YAML: it is not text in UTF-8") from error
     suite = parsed(text, Suite, name=path.name, error=SuiteUnsound)
+    suite.read_from(path.name, lines_below(text, "expectations"))
     if suite.name != path.stem:
         raise SuiteUnsound(
             f"{path.name}: its name is {suite.name!r}", hint=f"file and suite must have the same name: {path.stem}"
@@ -223,7 +242,7 @@ def build(suite: Suite) -> ExpectationSuite:
     import mindguard.volume.expectations  # noqa: F401 - registers its expectations
 
     for number, entry in enumerate(suite.expectations):
-        where = f"{suite.name}: expectations.{number}"
+        where = suite.where(number)
         try:
             get_expectation_impl(entry.type)
         except ExpectationNotFoundError as error:
@@ -265,9 +284,7 @@ def _refuse_what_refutes_nothing(suite: Suite, built: ExpectationSuite, declared
         raise SuiteUnsound(f"{suite.name}: it cannot be tried: {_line(error)}") from error
     for number in passing:
         kind = suite.expectations[number].type
-        raise SuiteUnsound(
-            f"{suite.name}: expectations.{number}: {kind} would pass on any data", hint="add or correct its arguments"
-        )
+        raise SuiteUnsound(f"{suite.where(number)}: {kind} would pass on any data", hint="add or correct its arguments")
 
 
 def _refuse_what_always_passes(where: str, entry: DeclaredExpectation) -> None:
@@ -378,9 +395,10 @@ def _require_checkable(suite: Suite, expectation: Expectation, frame: pd.DataFra
     where = f"{suite.name}: {kind}"
     condition = getattr(expectation, "row_condition", None)
     part = frame if condition is None else _rows(where, condition, frame)
-    for column in (*_columns(expectation), *suite.meta.index):
+    for column in (*named_columns(vars(expectation)), *suite.meta.index):
         if column not in frame.columns:
-            raise SuiteUnchecked(f"{where}: the frame has no column {column!r}")
+            known = list(map(str, frame.columns))
+            raise SuiteUnsound(f"{where}: the frame has no column {column!r}{meant(column, known)}")
         if kind not in _ABOUT_NULLS:
             _require_values(where, column, part)
     if kind == "expect_column_values_to_not_be_in_set":
@@ -391,18 +409,18 @@ def _rows(where: str, condition: Any, frame: pd.DataFrame) -> pd.DataFrame:
     text = getattr(condition, "pass_through_filter", condition)
     try:
         part = frame.query(text)
-    except Exception as error:
-        raise SuiteUnchecked(f"{where}: row_condition {text!r}: {error}") from error
+    except Exception as error:  # nothing in the rows can mend a condition that names what does not exist
+        kind = SuiteUnsound if isinstance(error, NameError | SyntaxError) else SuiteUnchecked
+        raise kind(f"{where}: row_condition {text!r}: {error}") from error
     if part.empty:
         raise SuiteUnchecked(f"{where}: no row meets {text!r}")
     return part
 
 
-def _columns(expectation: Expectation) -> Iterator[str]:
-    for name in ("column", "column_A", "column_B"):
-        if column := getattr(expectation, name, None):
-            yield str(column)
-    yield from map(str, getattr(expectation, "column_list", None) or ())
+def named_columns(kwargs: Mapping[str, Any]) -> list[str]:
+    """Return the columns that an expectation's arguments name."""
+    single = [str(kwargs[name]) for name in ("column", "column_A", "column_B") if kwargs.get(name)]
+    return [*single, *map(str, kwargs.get("column_list") or ())]
 
 
 def _require_values(where: str, column: str, part: pd.DataFrame) -> None:

@@ -26,14 +26,14 @@ def test_lint_lists_what_great_expectations_will_check() -> None:
 
 def test_lint_warns_of_a_share_of_any_number_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own.yaml").write_text(
-        "name: own\nmeta: {frame: funnels}\nexpectations:\n"
-        "- {type: expect_column_values_to_be_between, severity: info, kwargs: {column: error_rate, max_value: 0.1}}\n",
+        "name: own\nmeta: {frame: key_events}\nexpectations:\n"
+        "- {type: expect_column_values_to_be_between, severity: info, kwargs: {column: net_ratio, max_value: 0.1}}\n",
         "utf-8",
     )
     monkeypatch.setattr("mindguard.volume.suites.suites_dir", lambda settings: tmp_path)
     done = RUN.invoke(app, ["suites", "lint"], catch_exceptions=False)
     assert done.exit_code == 0
-    assert done.stderr.startswith("warning: own: expectations.0: `error_rate` is a share of any number of rows")
+    assert done.stderr.startswith("warning: own.yaml line 4: expectations[#1]: `net_ratio` is a share of any")
 
 
 def test_a_new_key_event_is_one_more_line_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -248,8 +249,6 @@ def test_a_folder_without_suites_is_no_pass(tmp_path: Path) -> None:
             {},
             "no row meets",
         ),
-        (BETWEEN | {"kwargs": {**BETWEEN["kwargs"], **TRACKED, "row_condition": "stat == 1"}}, {}, "row_condition"),
-        (BETWEEN | {"kwargs": {"column": "ratoi", "min_value": 0.8}}, {}, "no column 'ratoi'"),
         (
             {
                 "type": "expect_column_pair_values_a_to_be_greater_than_b",
@@ -276,6 +275,19 @@ def test_a_folder_without_suites_is_no_pass(tmp_path: Path) -> None:
 def test_what_cannot_be_checked_is_no_pass(expectation: dict[str, Any], columns: dict[str, Any], why: str) -> None:
     with pytest.raises(SuiteUnchecked, match=why):
         validate(suite(expectation), frame(**columns))
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "why"),
+    [
+        ({**BETWEEN["kwargs"], **TRACKED, "row_condition": "stat == 1"}, "name 'stat' is not defined"),
+        ({**BETWEEN["kwargs"], **TRACKED, "row_condition": "state =="}, "row_condition"),
+        ({"column": "ratoi", "min_value": 0.8}, "no column 'ratoi'; did you mean ratio?"),
+    ],
+)
+def test_what_names_no_column_is_a_fault_of_the_suite(kwargs: dict[str, Any], why: str) -> None:
+    with pytest.raises(SuiteUnsound, match=re.escape(why)):
+        validate(suite(BETWEEN | {"kwargs": kwargs}), frame())
 
 
 def test_a_forbidden_value_is_found_in_a_column_of_its_kind() -> None:
@@ -305,7 +317,7 @@ def test_anything_that_a_suite_raises_leaves_the_other_suites_alone(monkeypatch:
             return {}
 
     monkeypatch.setattr(
-        "mindguard.volume.run.find_suite", lambda name, folder: suite().model_copy(update={"name": name})
+        "mindguard.volume.run.sound_suite", lambda name, settings: suite().model_copy(update={"name": name})
     )
     done = run_suites(["checkins", "funnels"], Answers())  # type: ignore[arg-type]
     assert [each.suite.name for each in done.checked] == ["funnels"]
@@ -354,7 +366,7 @@ def test_a_suite_whose_findings_cannot_be_told_is_not_checked(monkeypatch: pytes
         raise ZeroDivisionError
 
     monkeypatch.setattr("mindguard.volume.run.recoveries", broken)
-    monkeypatch.setattr("mindguard.volume.run.find_suite", lambda name, folder: suite())
+    monkeypatch.setattr("mindguard.volume.run.sound_suite", lambda name, settings: suite())
     frames: Any = SimpleNamespace(
         settings=SimpleNamespace(suites=None, zone=UTC, locale="en"),
         moment=Moment(date(2026, 11, 24), datetime(2026, 11, 25, tzinfo=UTC)),
