@@ -126,7 +126,7 @@ def parsed(text: str, model: type[_Document], *, name: str, error: type[MindGuar
 
 def lines_below(text: str, key: str) -> list[int]:
     """Return the line on which each entry of the list under a key of the document begins."""
-    found = _child(_composed(text), key)
+    found = child(composed(text), key)
     entries = found[1].value if found and isinstance(found[1].value, list) else []
     return [each.start_mark.line + 1 for each in entries]
 
@@ -139,7 +139,7 @@ def faults(error: ValidationError, model: type[BaseModel] | None = None, text: s
         model: the document's model, which gives the keys that may be meant.
         text: the document, which gives the lines.
     """
-    root = _composed(text)
+    root = composed(text)
     groups: dict[tuple[int, str], list[Mapping[str, Any]]] = {}
     for each in error.errors(include_url=False):
         if each["type"] == "too_short" and len(each["input"] or ()) >= each["ctx"]["min_length"]:
@@ -185,7 +185,7 @@ def _not_yaml(fault: Exception) -> tuple[int | None, str]:
     return (mark.line + 1 if mark else None), one_line(problem)
 
 
-def _composed(text: str) -> Any:
+def composed(text: str) -> Any:
     """Return the text as nodes, which know their lines; None if there is nothing to look at."""
     from ruamel.yaml import YAML
 
@@ -202,7 +202,7 @@ def _place(root: Any, error: Mapping[str, Any]) -> tuple[int, str]:
     facts = error.get("ctx", {})
     tag = (str(facts["discriminator"]).strip("'"),) if "tag" in facts else ()
     for number, step in enumerate((*loc, *facts.get("at", tag))):
-        found = _child(node, step)
+        found = child(node, step)
         absent = error["type"] == "missing" and number == len(loc) - 1
         if found:
             line, node = found[0].start_mark.line + 1, found[1]
@@ -215,8 +215,8 @@ def _place(root: Any, error: Mapping[str, Any]) -> tuple[int, str]:
     return line, ".".join(names[1:])
 
 
-def _child(node: Any, step: str | int) -> tuple[Any, Any] | None:
-    """Return the node that shows the place of a key or entry, and its value's node."""
+def child(node: Any, step: str | int) -> tuple[Any, Any] | None:
+    """Return the node that shows the place of a key or entry below a node, and its value's node."""
     from ruamel.yaml.nodes import MappingNode, SequenceNode
 
     if isinstance(node, SequenceNode) and isinstance(step, int):
@@ -228,11 +228,11 @@ def _child(node: Any, step: str | int) -> tuple[Any, Any] | None:
             return key, value
     merged = [value for key, value in node.value if key.value == "<<"]
     inner = (each for value in merged for each in (value.value if isinstance(value, SequenceNode) else [value]))
-    return next((found for each in inner if (found := _child(each, step))), None)
+    return next((found for each in inner if (found := child(each, step))), None)
 
 
 def _name(node: Any) -> str:
-    found = _child(node, "name")
+    found = child(node, "name")
     value = found[1].value if found else ""
     return one_line(value)[:_LONGEST_VALUE] if isinstance(value, str) else ""
 

@@ -236,7 +236,7 @@ def test_a_new_event_is_new(copy: Copy) -> None:
         "inconclusive",
         "inconclusive",
     ]
-    assert frame.loc["never_sent", ["state", "verdict_dod"]].to_list() == ["no_baseline", "inconclusive"]
+    assert frame.loc["never_sent", ["state", "verdict_dod"]].to_list() == ["never_seen", "inconclusive"]
     assert paged(frame) == []
 
 
@@ -300,7 +300,7 @@ def test_without_rollup_the_error_says_what_to_do(copy: Copy) -> None:
 def test_an_empty_rollup_is_never_a_pass(copy: Copy) -> None:
     copy.client.command(f"TRUNCATE TABLE {copy.source.name()}")
     frame = copy.frame()
-    assert set(frame["state"]) == {"no_baseline"}
+    assert set(frame["state"]) == {"never_seen"}
     assert set(frame["verdict_dod"]) == set(frame["verdict_net"]) == {"inconclusive"}
 
 

@@ -24,6 +24,8 @@ from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.severity import Severity
 from mindguard.cli import app
 from mindguard.connections import clickhouse_client, from_environment
+from mindguard.doctor.events import examine_clickhouse
+from mindguard.errors import SettingsError
 from mindguard.resources import include_dir
 from mindguard.settings import load_settings
 from mindguard.volume.days import Moment, day_start
@@ -76,6 +78,23 @@ def test_a_run_names_the_event_that_fell(commands: Any) -> None:
     found = json.loads(done.stdout)
     paging = {tuple(each["key"]) for each in found["failures"] if each["severity"] == "warning"}
     assert (done.exit_code, paging, found["severity"]) == (1, {("checkin_submit",)}, "warning")
+
+
+def test_key_events_are_compared_with_the_names_that_events_have(
+    commands: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text((include_dir() / "config" / "mindguard.yaml").read_text("utf-8"), "utf-8")
+    monkeypatch.setenv("MINDGUARD_SETTINGS", str(own))
+    with pytest.raises(SettingsError, match=r"is called 'api_requets'; did you mean api_request\?"):
+        commands("suites", "new", "api_requets")
+    settings, now = load_settings(), MIDNIGHT + timedelta(hours=4)
+    assert [each.status for each in examine_clickhouse(settings, from_environment, lambda: now)] == ["pass", "pass"]
+    assert commands("suites", "new", "api_requets", "--unseen").exit_code == 0
+    *_, found = examine_clickhouse(load_settings(), from_environment, lambda: now)
+    assert (found.status, found.check) == ("warn", "key events")
+    assert found.text == "no event of the last 63 days is called 'api_requets'; did you mean api_request?"
+    assert f"warning: key_events: {found.text}\n" in commands("suites", "lint").stderr
 
 
 def test_a_run_by_funnels_names_the_step(commands: Any) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
@@ -31,7 +29,8 @@ _DAY_HELP = "The day to judge. Default: yesterday."
 def lint(*, as_json: AsJson = False) -> None:
     """Check every file in expectations/ as Great Expectations will read it. Needs no connection.
 
-    A warning does not change the exit status.
+    If ClickHouse is configured, the names of key events are compared with those that events have. A warning does not
+    change the exit status.
     """
     from mindguard.settings import load_settings
     from mindguard.volume.names import refuse_unknown_names
@@ -62,8 +61,27 @@ def lint(*, as_json: AsJson = False) -> None:
         print_table(("suite", "expectations"), [(each.name, str(len(each.expectations))) for each in suites])
         for line in chain.from_iterable(warnings.values()):
             typer.echo(f"warning: {line}", err=True)
+    for line in _about_key_events(settings):
+        typer.echo(line, err=True)
     if wrong:
         raise SuiteUnsound("; ".join(wrong))
+
+
+def _about_key_events(settings: Settings) -> Iterator[str]:
+    """Yield a line for each key event that no event is called, or one that nobody could be asked."""
+    from mindguard.connections import from_environment
+    from mindguard.errors import ConnectionMissing
+    from mindguard.volume.registry import seen_names, unseen_events
+
+    now = datetime.now(UTC)
+    try:
+        seen = seen_names(settings, from_environment, now)
+    except ConnectionMissing as error:
+        yield f"note: the names of key events were not compared with ClickHouse: {error.message}"
+    except MindGuardError as error:
+        yield f"warning: the names of key events could not be compared with ClickHouse: {error}"
+    else:
+        yield from (f"warning: key_events: {line}" for line in unseen_events(settings, seen, now))
 
 
 @app.command()
@@ -157,38 +175,41 @@ def backtest(
 
 
 @app.command()
-def new(event: Annotated[str, typer.Argument(metavar="EVENT", help="Its name in the table of events.")]) -> None:
-    """Watch one more key event: add it to `key_events` in the settings file. Comments in the file are kept."""
-    from mindguard.settings import load_settings, settings_path
+def new(
+    event: Annotated[str, typer.Argument(metavar="EVENT", help="Its name in the table of events.")],
+    *,
+    unseen: Annotated[bool, typer.Option("--unseen", help="Add it although no event may have this name yet.")] = False,
+) -> None:
+    """Watch one more key event: add it to `key_events` in the settings file. Everything else in the file is kept.
 
-    settings, path = load_settings(), settings_path()
+    ClickHouse is asked whether there are events with this name.
+    """
+    from mindguard.connections import from_environment
+    from mindguard.settings import load_settings, settings_path
+    from mindguard.settings.edit import add_key_event, own_settings
+    from mindguard.volume.registry import seen_names
+    from mindguard.volume.registry import unseen as no_such_event
+
+    settings, path = load_settings(), own_settings(settings_path())
     if event in {each.name for each in settings.key_events}:
         raise SettingsError(f"{event} is already among key_events", hint=f"see {path}")
-    before = path.read_text("utf-8")
-    path.write_text(_with_key_event(before, event), "utf-8")
-    try:
-        load_settings(path)
-    except MindGuardError:
-        path.write_text(before, "utf-8")
-        raise
-    typer.echo(f"{event} is watched from the next check on; set since, tolerance, min_base, owner, runbook in {path}")
-
-
-def _with_key_event(text: str, event: str) -> str:
-    """Return the settings file's text with one more line after the last key event; every other line is kept."""
-    from ruamel.yaml import YAML
-
-    listed = YAML().load(text).get("key_events")
-    lines = text.splitlines(keepends=True)
-    name = event if re.fullmatch(r"\w+", event) and YAML(typ="safe").load(event) == event else json.dumps(event)
-    if not listed:
-        return f"{text.rstrip()}\nkey_events:\n  - {{name: {name}}}\n"
-    last = listed.lc.item(len(listed) - 1)[0]
-    dash = lines[last][: lines[last].index("-")]
-    end = last + 1
-    while end < len(lines) and lines[end].startswith(f"{dash} "):  # further lines of the last event
-        end += 1
-    return "".join([*lines[:end], f"{dash}- {{name: {name}}}\n", *lines[end:]])
+    if not event.strip() or not event.isprintable():
+        raise SettingsError(f"{event!r:.80} is not the name of an event")
+    if not unseen:
+        try:
+            seen = seen_names(settings, from_environment, datetime.now(UTC))
+        except MindGuardError as error:
+            raise SettingsError(
+                f"whether events are called {event!r:.80} could not be found out: {error.message}",
+                hint="`--unseen` adds the name without asking",
+            ) from error
+        if event not in seen:
+            raise SettingsError(no_such_event(event, seen), hint="`--unseen` adds it all the same")
+    add_key_event(path, event)
+    typer.echo(
+        f"{event} is watched from the next check on that reads {path}; set its since, tolerance, min_base, owner and "
+        "runbook there"
+    )
 
 
 @volume_app.command()

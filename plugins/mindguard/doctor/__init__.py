@@ -28,7 +28,7 @@ def examine(settings: Settings, resolve: Resolve, *, now: Callable[[], datetime]
         (ids.drill, database.examine_drill(settings, resolve, now)),
         (ids.restore, _unless_missing(ids.restore, _RESTORE, database.examine_restore(settings, resolve, now))),
         (ids.ops, _unless_missing(ids.ops, _INCIDENTS, alerts.examine_incident_store(settings, resolve, now))),
-        (ids.events, _unless_missing(ids.events, _EVENTS, events.examine_clickhouse(ids.events, resolve))),
+        (ids.events, _unless_missing(ids.events, _EVENTS, events.examine_clickhouse(settings, resolve, now))),
         (ids.feishu, alerts.examine_feishu(ids.feishu, resolve)),
         (ids.airflow, _unless_missing(ids.airflow, _AIRFLOW, airflow.examine_airflow(settings, resolve, now))),
         (ids.metrics, _unless_missing(ids.metrics, _METRICS, airflow.examine_metrics(settings, resolve))),

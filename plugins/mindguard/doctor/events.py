@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from mindguard.connections import Resolve, clickhouse_client
 from mindguard.doctor.diagnosis import Diagnosis
+from mindguard.errors import first_few
+from mindguard.settings import Settings
+from mindguard.volume.registry import seen_names, unseen_events
+from mindguard.volume.source import EventsUnreadable
 
 
-def examine_clickhouse(conn_id: str, resolve: Resolve) -> Iterator[Diagnosis]:
-    """Check that ClickHouse answers this user.
+def examine_clickhouse(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
+    """Check that ClickHouse answers this user, and that each key event is the name of some events.
 
     Raises:
         ConnectionMissing: the connection is not configured.
         MindGuardError: ClickHouse does not answer.
     """
+    conn_id = settings.connections.events
     client = clickhouse_client(resolve(conn_id), connect_timeout=10)
     version = client.server_version
     client.close()
     yield Diagnosis("pass", conn_id, "connection", f"ClickHouse {version}")
+    if not settings.key_events:
+        return
+    try:
+        seen = seen_names(settings, resolve, now())
+    except EventsUnreadable as error:
+        yield Diagnosis("warn", conn_id, "key events", f"their names could not be checked: {error}")
+        return
+    unseen = unseen_events(settings, seen, now())
+    if unseen:
+        yield Diagnosis("warn", conn_id, "key events", first_few(unseen, separator="; "))
+    else:
+        yield Diagnosis("pass", conn_id, "key events", f"all {len(settings.key_events)} were seen")

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-State = Literal["tracked", "new", "learning", "no_baseline"]
+State = Literal["tracked", "new", "learning", "never_seen", "no_baseline"]
 
 COLUMNS = (
     *("event_name", "scope", "state", "actual", "yesterday", "yesterday_date", "day_over_day", "weekday_median"),
@@ -90,7 +90,7 @@ def build_frame(
         total, named `TOTAL`). Columns:
 
         - `state`: tracked; new (first seen, or expected from, this day); learning (fewer than three days to compare
-          with, so far); no_baseline (never seen, or no clean day to compare with). Only tracked rows can page.
+          with, so far); never_seen; no_baseline (no clean day to compare with). Only tracked rows can page.
         - `actual`; `yesterday` with `yesterday_date`: the day before, or the last clean day before it;
           `day_over_day` = actual / yesterday, 0 for a vanished event. Null if there is no such day.
         - `weekday_median` of `baseline_days` days (`baseline_dates`); `fleet_move`: how all events moved against
@@ -193,7 +193,7 @@ def _event_row(event: KeyEvent, series: Series, spread: float, fleet: float, wee
 
 def _state(age: int | None, median: float, reference: int | None) -> State:
     if age is None:
-        return "no_baseline"
+        return "never_seen"
     if age <= 0:
         return "new"
     if math.isfinite(median) and reference is not None:

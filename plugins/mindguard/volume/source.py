@@ -71,6 +71,11 @@ class EventSource:
             landed=landed,
         ).rstrip()
 
+    def names(self, since: datetime) -> list[str]:
+        """Return the names of the events since a moment, the most frequent first."""
+        statement = clickhouse_statement("select_event_names", rollup=self.name("_rollup"))
+        return list(map(str, self.query(statement, ("name", "count"), since=int(since.timestamp()))["name"]))
+
     def counts(
         self, names: Sequence[str], *, day: date, as_of: datetime, days_before: int = HISTORY_DAYS
     ) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ def test_lint_lists_what_great_expectations_will_check() -> None:
     found = {each["suite"]: each for each in json.loads(done.stdout)}
     assert found["event_volume"]["expectations"] == 3
     assert [line for each in found.values() for line in each["warnings"]] == []
-    assert done.stderr == ""
+    assert done.stderr.startswith("note: the names of key events were not compared with ClickHouse: connection ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_lint_warns_of_a_share_of_any_number_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,12 +43,42 @@ def test_a_new_key_event_is_one_more_line_of_the_settings(tmp_path: Path, monkey
     own = tmp_path / "mindguard.yaml"
     own.write_text(before, "utf-8")
     monkeypatch.setenv("MINDGUARD_SETTINGS", str(own))
-    assert RUN.invoke(app, ["suites", "new", "sos_close"], catch_exceptions=False).exit_code == 0
+    with pytest.raises(SettingsError, match=r"could not be found out: connection .* – `--unseen` adds the name"):
+        RUN.invoke(app, ["suites", "new", "sos_close"], catch_exceptions=False)
+    assert own.read_text("utf-8") == before
+    asked = RUN.invoke(app, ["suites", "new", "sos_close", "--unseen"], catch_exceptions=False)
+    assert f"watched from the next check on that reads {own}" in asked.stdout
     added = set(own.read_text("utf-8").splitlines()) ^ set(before.splitlines())
     assert added == {"  - {name: sos_close}"}
     assert load_settings().key_events[-1].name == "sos_close"
     with pytest.raises(SettingsError, match="already"):
         RUN.invoke(app, ["suites", "new", "sos_close"], catch_exceptions=False)
+
+
+def test_a_name_that_no_event_has_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "mindguard.yaml"
+    own.write_text(settings_path().read_text("utf-8"), "utf-8")
+    monkeypatch.setenv("MINDGUARD_SETTINGS", str(own))
+    monkeypatch.setattr("mindguard.volume.registry.seen_names", lambda *asked: ["api_request", "sos_click"])
+    for name, said in (
+        ("api_requets", "is called 'api_requets'; did you mean api_request?"),
+        ("x}\n  - {name: y", "is not the name of an event"),
+        ("x}, {name: y", "is called 'x}, {name: y'"),
+        (" ", "is not the name of an event"),
+    ):
+        with pytest.raises(SettingsError, match=re.escape(said)):
+            RUN.invoke(app, ["suites", "new", name], catch_exceptions=False)
+    assert RUN.invoke(app, ["suites", "new", "api_request"], catch_exceptions=False).exit_code == 0
+    assert load_settings().key_events[-1].name == "api_request"
+
+
+def test_lint_warns_of_key_events_that_were_never_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [event.name for event in load_settings().key_events]
+    monkeypatch.setattr("mindguard.volume.registry.seen_names", lambda *asked: [*names[1:], "session_started"])
+    done = RUN.invoke(app, ["suites", "lint"], catch_exceptions=False)
+    assert done.exit_code == 0
+    said = "no event of the last 63 days is called 'session_start'; did you mean session_started?"
+    assert done.stderr == f"warning: key_events: {said}\n"
 
 
 def test_a_wrong_name_or_date_is_said_before_anything_is_asked() -> None:

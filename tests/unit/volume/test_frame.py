@@ -188,7 +188,7 @@ def test_a_learning_event_that_vanishes_is_investigated() -> None:
 
 def test_an_event_that_was_never_seen_has_no_baseline_and_is_no_pass() -> None:
     row = judge(history(), registry=[KeyEvent(name="typo")]).loc["typo"]
-    assert (row["state"], row["actual"], row["verdict_dod"]) == ("no_baseline", 0, "inconclusive")
+    assert (row["state"], row["actual"], row["verdict_dod"]) == ("never_seen", 0, "inconclusive")
 
 
 def test_an_event_that_is_not_due_yet_is_new() -> None:
@@ -207,7 +207,7 @@ def test_days_before_since_are_no_baseline() -> None:
 def test_no_events_at_all_is_never_a_pass() -> None:
     empty = pd.DataFrame({"event_name": [], "day": [], "count": []})
     frame = build_frame(empty, [KeyEvent(name="app_open")], day=DAY, calendar=CALENDAR)
-    assert set(frame["state"]) == {"no_baseline"}
+    assert set(frame["state"]) == {"never_seen"}
     assert set(frame["verdict_dod"]) == set(frame["verdict_net"]) == {"inconclusive"}
 
 

@@ -37,6 +37,11 @@ TEXTS = Texts(
         "inconclusive": {"zh": "无法判断", "en": "inconclusive"},
         "new": {"zh": "新埋点", "en": "new event"},
         "learning": {"zh": "积累基线中", "en": "learning its baseline"},
+        "never_seen": {"zh": "从未出现过", "en": "never seen"},
+        "unseen": {
+            "zh": "近 9 周从未出现过的关键埋点，请核对名称：{}",
+            "en": "Key events that were never seen in nine weeks; are the names right? {}",
+        },
         "no_baseline": {"zh": "没有基线", "en": "no baseline"},
         "low": {"zh": "量小，按 7 天合并判断", "en": "low volume: judged over 7 days"},
         "folded": {"zh": "由 {} 的下降解释", "en": "explained by the fall of {}"},
