@@ -29,10 +29,11 @@ $(INSTALLED): requirements-dev.txt pyproject.toml
 	@touch $@
 
 run: $(INSTALLED) ## start everything, load sample data, run the DAGs, print a summary (ONCE=1: then stop)
-	@$(BIN)/python -m devstack run --state $(STATE) --rows $(ROWS) --events $(EVENTS) $(if $(ONCE),--once)
+	@$(BIN)/python -m devstack run --state "$(STATE)" --rows $(ROWS) --events $(EVENTS) $(if $(ONCE),--once)
 
-status: $(INSTALLED) ## process table of a running stack
-	@$(BIN)/python -m devstack status --state $(STATE)
+status: $(INSTALLED) ## process table and addresses of a running stack
+	@# `python -m devstack status` has an exit status for scripts; here it would only be an error of make.
+	@$(BIN)/python -m devstack status --state "$(STATE)" || true
 
 lint: $(INSTALLED) ## ruff, mypy, import contracts, dead code, spelling, SQL, generated files
 	$(BIN)/ruff check .
@@ -107,5 +108,6 @@ release: $(INSTALLED) ## the wheel and its software bill of materials (CycloneDX
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	$(TOOL) --from cyclonedx-bom cyclonedx-py requirements requirements.txt --output-file dist/mindguard-ops.cdx.json
 
-clean: ## remove the stack's state and caches; the virtual environment stays
-	rm -rf $(STATE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+clean: ## remove the stack's own state folder and caches; the virtual environment stays
+	@$(PYTHON) -m devstack.clean "$(STATE)"
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from devstack.process_table import process_table
+from devstack.process_table import addresses, process_table
 from devstack.stack import ALL_PARTS, ENVIRONMENT, Stack
 from devstack.state import StackError, State
 
@@ -92,10 +92,7 @@ def _up(arguments: argparse.Namespace) -> int:
     with Stack(arguments.state, airflow=not arguments.no_airflow, parts=arguments.only) as stack:
         print(_table(process_table(stack.state)))
         print(f"ready in {time.monotonic() - began:.1f} s; Ctrl-C stops everything")
-        for name, url in stack.urls().items():
-            print(f"  {name:<16} {url}")
-        if stack.site:
-            print(f"  Airflow login    admin, password: airflow:admin in {stack.state.folder / 'secrets.json'}")
+        _print_addresses(stack.state)
         sys.stdout.flush()
         try:
             signal.pause()
@@ -110,14 +107,24 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    rows = process_table(State(arguments.state))
+    state = State(arguments.state)
+    rows = process_table(state)
     if arguments.json:
         print(json.dumps(rows, indent=1))
     elif rows:
         print(_table(rows))
+        _print_addresses(state)
     else:
         print(f"nothing has been started in {arguments.state}")
     return 0 if rows and all(row["state"] == "ready" for row in rows) else 1
+
+
+def _print_addresses(state: State) -> None:
+    urls = addresses(state)
+    for name, url in urls.items():
+        print(f"  {name:<16} {url}")
+    if "Airflow" in urls:
+        print(f"  {'Airflow login':<16} admin, password: airflow:admin in {state.folder / 'secrets.json'}")
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

@@ -25,6 +25,12 @@ def process_table(state: State) -> list[dict[str, Any]]:
     return [_measure(row, supervised=alive) for row in published.get("parts", [])]
 
 
+def addresses(state: State) -> dict[str, str]:
+    """Return the addresses of a stack's pages by title; none if the stack has stopped."""
+    published = state.read_status()
+    return dict(published.get("urls", {})) if find_process(published.get("supervisor", {})) else {}
+
+
 def _measure(row: dict[str, Any], *, supervised: bool) -> dict[str, Any]:
     leash = find_process(row["leash"])
     members = descendants(leash.pid) if leash else []

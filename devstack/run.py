@@ -34,6 +34,7 @@ from mindguard.connections import from_environment
 from mindguard.database.session import OpsDatabase
 from mindguard.monitors.store import MonitorStore
 from mindguard.settings import load_settings
+from mindguard.units import amount
 from mindguard.volume.days import day_start
 from mindguard.volume.install import install
 from mindguard.volume.source import EventSource
@@ -105,7 +106,7 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
             prove_snapshot(api, outcome, drilled)
         watch_monitors(stack, api, outcome)
         show_an_incident(stack, api, outcome)
-        outcome.report["urls"] = stack.urls()
+        outcome.report["urls"] = {} if once else stack.urls()
         report_file.write_text(json.dumps(outcome.report, ensure_ascii=False, indent=1) + "\n")
         summarise(outcome, stack, report_file, time.monotonic() - began)
         if not once:
@@ -422,7 +423,9 @@ def summarise(outcome: Outcome, stack: Stack, report_file: Path, seconds: float)
         )
     for name, url in outcome.report["urls"].items():
         console.print(f"  {name:<16} {url}")
-    if stack.site:
+    if not outcome.report["urls"]:
+        console.print("The stack stops now; `make run` starts it again with the same data, and keeps it running.")
+    elif stack.site:
         console.print(f"  {'Airflow login':<16} admin / {stack.site.password}")
     console.print(f"report {report_file}, everything took {seconds:.0f} s")
     for failure in outcome.failures:
@@ -446,16 +449,9 @@ def monitor_table(monitors: list[dict[str, Any]]) -> Table:
     for head in ("value", "error above"):
         table.add_column(head, justify="right")
     for each in monitors:
-        amounts = (amount(each[key], each["unit"]) for key in ("value", "threshold"))
+        amounts = ("" if each[key] is None else amount(each[key], each["unit"]) for key in ("value", "threshold"))
         table.add_row(each["name"], each["status"], *amounts)
     return table
-
-
-def amount(value: float | None, unit: str) -> str:
-    """Format a value with its unit for people."""
-    if value is None:
-        return ""
-    return f"{value:.2%}" if unit == "ratio" else f"{value:,.0f} {unit}"
 
 
 def say(line: str) -> None:

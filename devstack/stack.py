@@ -216,7 +216,7 @@ class Stack:
     def publish(self) -> None:
         """Write the process table for `devstack status`."""
         with self._publishing:
-            self.state.write_status([keeper.row() for keeper in list(self.keepers.values())])
+            self.state.write_status([keeper.row() for keeper in list(self.keepers.values())], self.urls())
 
     def postgres_conninfo(self, role: str, database: str | None = None) -> str:
         """Return a connection string of libpq, with the password; see `PostgreSQL.conninfo` and its `roles`."""

@@ -15,6 +15,8 @@ from typing import Any, TextIO
 
 import psutil
 
+from devstack.clean import MARK
+
 # The range is below the kernel's ephemeral one (32768 and up on Linux), so that no outgoing connection takes a
 # part's port while the part is restarting.
 PORT_RANGE = range(20_000, 32_000)
@@ -45,6 +47,7 @@ class State:
         Raises:
             StackError: another supervisor uses this folder.
         """
+        self._mark()
         self.logs.mkdir(parents=True, exist_ok=True)
         self._lock = (self.folder / "lock").open("a+")
         try:
@@ -56,6 +59,13 @@ class State:
             raise StackError(f"{self.folder} is in use by another supervisor (pid {holder})") from None
         self.secrets = _read_json(self.folder / "secrets.json")
         self.ports = _read_json(self.folder / "stack.json").get("ports", {})
+
+    def _mark(self) -> None:
+        """Let `make clean` remove the folder, unless it held anything of somebody else."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        held = {path.name for path in self.folder.iterdir()} - {"servers"}  # what `make servers` fetched
+        if not held or {"lock", "stack.json", "secrets.json"} <= held:
+            (self.folder / MARK).touch()
 
     def close(self) -> None:
         """Release the lock."""
@@ -100,9 +110,10 @@ class State:
                 return port
         raise StackError(f"no free port on 127.0.0.1 between {PORT_RANGE.start} and {PORT_RANGE.stop}")
 
-    def write_status(self, parts: list[dict[str, Any]]) -> None:
-        """Publish the process table for `devstack status`."""
-        _replace(self.folder / "status.json", json.dumps({"supervisor": identity(os.getpid()), "parts": parts}))
+    def write_status(self, parts: list[dict[str, Any]], urls: dict[str, str]) -> None:
+        """Publish the process table and the addresses for `devstack status`."""
+        status = {"supervisor": identity(os.getpid()), "parts": parts, "urls": urls}
+        _replace(self.folder / "status.json", json.dumps(status))
 
     def read_status(self) -> dict[str, Any]:
         """Read the status that the last supervisor published; empty when there was none."""

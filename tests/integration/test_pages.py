@@ -226,7 +226,20 @@ def test_the_incidents_with_their_timeline_and_no_secrets(
 
 def test_an_incident_that_does_not_exist(client: httpx.Client, login: dict[str, str]) -> None:
     for name in ("I-999999", "I-x", "x"):
-        assert client.get(f"/incidents/{name}", headers=login).status_code == 404
+        answer = client.get(f"/incidents/{name}", headers=login)
+        assert answer.status_code == 404
+        assert answer.headers["Content-Type"].startswith("text/html")
+        assert "没有这个告警事件" in answer.text
+        assert 'href="/mindguard/incidents"' in answer.text
+
+
+def test_a_refusal_is_a_page_for_people_and_json_for_programs(client: httpx.Client, login: dict[str, str]) -> None:
+    for path, status, said in (("/nowhere", 404, "没有这个页面"), ("/reports/yesterday", 422, "没有这个页面")):
+        answer = client.get(path, headers=login)
+        assert (answer.status_code, said in answer.text) == (status, True)
+    assert "请先登录 Airflow" in client.get("/incidents").text
+    assert client.get("/incidents.json").json()["detail"]
+    assert client.get("/metrics").json() == {"detail": "a bearer token is needed"}
 
 
 def test_without_the_store_the_pages_say_so(

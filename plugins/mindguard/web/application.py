@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, FastAPI, Form, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException as HTTPError
 
 from mindguard.airflow.clients import connection
 from mindguard.alerts.acknowledgement import LinkInvalid, incident_of
@@ -62,6 +64,8 @@ def application() -> FastAPI:
     app.add_exception_handler(StoreUnavailable, _store_is_down)
     app.add_exception_handler(IncidentMissing, _no_such_incident)
     app.add_exception_handler(SilenceRefused, _silence_refused)
+    app.add_exception_handler(RequestValidationError, _no_such_page)
+    app.add_exception_handler(HTTPError, _refused)
     return app
 
 
@@ -258,15 +262,38 @@ def _answer(html: str, nonce: str, status: int) -> HTMLResponse:
 
 
 def _store_is_down(request: Request, error: Exception) -> HTMLResponse:
-    return _page("message.html", load_settings(), status=503, title="store_down", help="store_down_help")
+    return _message(request, 503, "store_down")
 
 
-def _no_such_incident(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": str(error)}, status_code=404)
+def _no_such_incident(request: Request, error: Exception) -> HTMLResponse:
+    return _message(request, 404, "no_incident", link="incidents")
 
 
 def _silence_refused(request: Request, error: Exception) -> HTMLResponse:
-    return _page("message.html", load_settings(), status=422, title="silence_refused", help="silence_refused_help")
+    return _message(request, 422, "silence_refused")
+
+
+def _no_such_page(request: Request, error: Exception) -> HTMLResponse:
+    return _message(request, 422, "no_page", link="incidents")
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    """Answer a person with a page, and a program as FastAPI does."""
+    status = getattr(error, "status_code", 500)
+    headers = getattr(error, "headers", None)
+    if request.url.path.endswith((".json", "/metrics")):
+        return JSONResponse({"detail": getattr(error, "detail", "")}, status_code=status, headers=headers)
+    title = {401: "no_login", 403: "no_right", 404: "no_page"}.get(status, "refused")
+    answer = _message(request, status, title, link="incidents" if status in (401, 404) else "")
+    answer.headers.update(headers or {})
+    return answer
+
+
+def _message(request: Request, status: int, title: str, *, link: str = "") -> HTMLResponse:
+    """Return a page with one message, and a link to a page of this application by its name."""
+    root = request.scope.get("root_path", "")
+    values = {"title": title, "help": f"{title}_help", "link": link, "address": f"{root}/{link}"}
+    return _page("message.html", load_settings(), status=status, **values)
 
 
 def _summary(incident: Any) -> dict[str, Any]:
