@@ -83,6 +83,7 @@ def restore_drill() -> None:
         from mindguard.airflow.clients import backup_store, connection
         from mindguard.connections import postgres_conninfo
         from mindguard.settings import load_settings
+        from mindguard.snapshots.progress import to_log
         from mindguard.snapshots.restore.drill import SnapshotExpired, drill_stored
 
         settings = load_settings()
@@ -94,7 +95,7 @@ def restore_drill() -> None:
                 now=datetime.now(UTC),
                 kept_for=timedelta(days=settings.snapshot.retention.days),
                 connections=settings.snapshot.connections,
-                progress=log.info,
+                progress=to_log(log),
             )
         except SnapshotExpired as error:
             raise AirflowSkipException(str(error)) from error

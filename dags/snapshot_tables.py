@@ -58,6 +58,7 @@ def snapshot_tables() -> None:
         from mindguard.airflow.clients import app_conninfo, backup_store
         from mindguard.settings import load_settings
         from mindguard.snapshots.export.take import take_snapshot as take
+        from mindguard.snapshots.progress import to_log
 
         settings = load_settings()
         taken = take(
@@ -67,7 +68,7 @@ def snapshot_tables() -> None:
             now=datetime.now(UTC),
             zone=settings.zone,
             logical_date=get_current_context().get("logical_date"),
-            progress=log.info,
+            progress=to_log(log),
         )
         return taken.summary()
 
@@ -78,12 +79,15 @@ def snapshot_tables() -> None:
 
         from mindguard.airflow.clients import backup_store
         from mindguard.settings import load_settings
+        from mindguard.snapshots.progress import to_log
         from mindguard.snapshots.storage.catalog import find_snapshot
         from mindguard.snapshots.storage.verify import verify_snapshot as verify
 
         store = backup_store(load_settings())
         manifest = find_snapshot(store, taken["snapshot_id"])
-        verify(manifest, store, progress=log.info).check()
+        verified = verify(manifest, store, progress=to_log(log))
+        log.info("%s", verified)
+        verified.check()
         if manifest.quarantined_for:
             # A retry would find the same rows; a person has to look before anything expires.
             raise AirflowFailException(f"{manifest.snapshot_id} is quarantined: {'; '.join(manifest.quarantined_for)}")
@@ -95,11 +99,12 @@ def snapshot_tables() -> None:
         """Remove snapshots that are beyond their retention; return what was decided and done."""
         from mindguard.airflow.clients import backup_store
         from mindguard.settings import load_settings
+        from mindguard.snapshots.progress import to_log
         from mindguard.snapshots.retention.expire import expire_snapshots as expire
 
         settings = load_settings()
         retention = settings.snapshot.retention
-        expired = expire(backup_store(settings), retention, now=datetime.now(UTC), apply=True, progress=log.info)
+        expired = expire(backup_store(settings), retention, now=datetime.now(UTC), apply=True, progress=to_log(log))
         expired.check()
         return expired.summary()
 

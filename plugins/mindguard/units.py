@@ -46,7 +46,7 @@ def span(seconds: float) -> str:
 def of_column(column: str, value: float) -> str:
     """Return a value of a column whose name tells its unit, such as `newest_age_h` or `null_user_share`."""
     size = _SECONDS.get(column.rpartition("_")[2])
-    if size and value >= 0:
+    if size and value > 0:
         return amount(value * size, "s")
     if _SHARE.search(column) and abs(value) <= 100:
         return f"{value:.3g}" if value > 1 else f"{value * 100:.3g} %"

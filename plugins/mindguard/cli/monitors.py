@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mindguard.cli.output import AsJson, print_json, print_table
+from mindguard.units import amount
 
 if TYPE_CHECKING:
     from mindguard.monitors.result import Result
@@ -132,9 +133,7 @@ def _name(result: Result) -> str:
 
 
 def _amount(value: float | None, unit: str) -> str:
-    if value is None:
-        return ""
-    return {"ratio": f"{value:.2%}", "count": f"{value:,.0f}"}.get(unit, f"{value:,.1f} {unit}")
+    return "" if value is None else amount(value, unit)
 
 
 def _why(result: Result) -> str:

@@ -183,10 +183,7 @@ def verify(snapshot_id: SnapshotId, *, verbose: Verbose = False, as_json: AsJson
         )
     verified.check()
     if not as_json:
-        typer.echo(
-            f"snapshot {verified.snapshot_id} is whole: {verified.parts} parts, "
-            f"{verified.bytes / 1e6:,.1f} MB, {verified.seconds:.1f} s"
-        )
+        typer.echo(str(verified))
         _print_notes(manifest)
 
 

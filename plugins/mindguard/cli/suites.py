@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
@@ -15,9 +15,11 @@ from mindguard.cli.output import AsJson, print_json, print_outcome, print_table
 from mindguard.errors import MindGuardError, SettingsError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mindguard.settings import Settings
     from mindguard.volume.source import EventSource
-    from mindguard.volume.suites import ValidationResult
+    from mindguard.volume.suites import Suite, ValidationResult
 
 app = typer.Typer(no_args_is_help=True, help="Check suites of expectations, run them, and replay past days.")
 volume_app = typer.Typer(no_args_is_help=True, help="Create the event rollup, and compare it with the raw events.")
@@ -35,7 +37,7 @@ def lint(*, as_json: AsJson = False) -> None:
     from mindguard.settings import load_settings
     from mindguard.volume.names import refuse_unknown_names
     from mindguard.volume.shares import shares_without_base
-    from mindguard.volume.suites import Suite, SuiteUnsound, build, read_suite, suite_files, suites_dir
+    from mindguard.volume.suites import SuiteUnsound, build, read_suite, suite_files, suites_dir
 
     settings = load_settings()
     suites: list[Suite] = []
@@ -107,11 +109,12 @@ def run(
     now = datetime.now(UTC)
     judged_day = _judged_day(day, now, settings)
     frames = Frames(settings, Moment(judged_day, now), resolve=from_environment)
-    judged = validate(suite, frames.of(suite))
+    frame = frames.of(suite)
+    judged = validate(suite, frame)
     if as_json:
         print_json({"date": judged_day.isoformat(), **_as_dict(judged)})
     else:
-        _print_failures([(judged_day, judged)])
+        _print_failures(_failing_rows(judged_day, suite, judged, frame))
         typer.echo(
             f"{name} on {judged_day}: {judged.rows} rows, {judged.evaluated} expectations, {judged.failed} failed"
         )
@@ -162,11 +165,16 @@ def backtest(
     suites = [each for each in load_suites(suites_dir(settings)) if each.meta.frame]
     now = datetime.now(UTC)
     last = now.astimezone(settings.zone).date() - timedelta(days=1)
-    found = list(replayed(suites, source, settings, first=last - timedelta(days=days - 1), last=last, as_of=now))
+    found: list[tuple[date, ValidationResult]] = []
+    rows: list[tuple[str, ...]] = []
+    first = last - timedelta(days=days - 1)
+    for day, suite, judged, frame in replayed(suites, source, settings, first=first, last=last, as_of=now):
+        found.append((day, judged))
+        rows += _failing_rows(day, suite, judged, frame)
     if as_json:
         print_json([{"date": day.isoformat(), **_as_dict(judged)} for day, judged in found])
         return
-    _print_failures(found)
+    _print_failures(rows)
     for suite in suites:
         own = [judged for _, judged in found if judged.suite == suite.name]
         levels = {level: sum(each.severity == level for each in own) for level in ("critical", "warning", "info")}
@@ -266,14 +274,15 @@ def _as_dict(judged: ValidationResult) -> dict[str, Any]:
     return asdict(judged) | {"failed": judged.failed}
 
 
-def _print_failures(found: Sequence[tuple[date, ValidationResult]]) -> None:
-    rows = [
-        (
-            *(str(day), judged.suite, each.severity, ", ".join(each.key) or "(all)"),
-            *(each.expectation, each.column, each.value, each.allowed),
-        )
-        for day, judged in found
-        for each in judged.failures
-    ]
-    if rows:
-        print_table(("day", "suite", "severity", "row", "expectation", "column", "value", "allowed"), rows)
+def _failing_rows(day: date, suite: Suite, judged: ValidationResult, frame: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    from mindguard.volume.words import in_words, rows_by_key
+
+    rows = rows_by_key(suite, frame)
+    for each in judged.failures:
+        found = in_words(suite, each, rows.get(each.key, {}))
+        yield str(day), suite.name, each.severity, ", ".join(each.key) or "(all)", each.expectation, found
+
+
+def _print_failures(rows: Iterable[tuple[str, ...]]) -> None:
+    if rows := list(rows):
+        print_table(("day", "suite", "severity", "row", "expectation", "found"), rows)

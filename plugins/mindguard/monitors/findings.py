@@ -14,10 +14,9 @@ from mindguard.monitors.texts import TEXTS
 from mindguard.settings import Settings
 from mindguard.settings.monitors import Monitor
 from mindguard.texts import Locale
+from mindguard.units import amount, span
 
 SOURCE = "monitor"
-
-_LONGEST_SPAN_S = 1e10  # 300 years; a query can return any number, and a timedelta has an end
 
 
 def recovery_key(monitor: str, dimension: str = "") -> str:
@@ -75,7 +74,7 @@ def monitoring_gap(
     """
     write = _FindingWriter(settings.locale, log_url)
     allowed = timedelta(seconds=settings.watch.late_after_s)
-    fact = Fact(write.text("gap"), _span(gap), f"≤ {_span(allowed)}", wrong=True)
+    fact = Fact(write.text("gap"), span(gap.total_seconds()), f"≤ {span(allowed.total_seconds())}", wrong=True)
     return write.finding(
         "interrupted" if running else "stopped",
         dag,
@@ -158,8 +157,8 @@ class _FindingWriter:
     def above_threshold(self, monitor: Monitor, result: Result) -> Finding:
         """Return the finding of a warning or an error."""
         limit = monitor.warn if result.status == "warn" and monitor.warn is not None else result.threshold
-        value = self.text("never") if result.value is None else _amount(result.value, result.unit)
-        facts = [Fact(self.text("value"), value, f"≤ {_amount(limit, result.unit)}", wrong=True)]
+        value = self.text("never") if result.value is None else amount(result.value, result.unit)
+        facts = [Fact(self.text("value"), value, f"≤ {amount(limit, result.unit)}", wrong=True)]
         if result.cause in ("source_silent", "pipeline_late"):
             facts.append(Fact(self.text("cause"), self.text(result.cause)))
         if result.note and monitor.kind == "deadline" and result.note in TEXTS.words:
@@ -181,7 +180,7 @@ class _FindingWriter:
         since = result.unknown_since or result.at
         facts = [
             Fact(self.text("reason"), self.text(result.reason), wrong=True),
-            Fact(self.text("for"), _span(result.at - since)),
+            Fact(self.text("for"), span((result.at - since).total_seconds())),
         ]
         if result.note:
             facts.append(Fact(self.text("detail"), result.note))
@@ -202,7 +201,7 @@ class _FindingWriter:
             measured_at=max(result.at for _, result in failures),
             facts=(
                 Fact(self.text("reason"), first.note or self.text("no_connection"), wrong=True),
-                Fact(self.text("for"), _span(first.at - since)),
+                Fact(self.text("for"), span((first.at - since).total_seconds())),
                 Fact(self.text("affected"), ", ".join(sorted(monitor.name for monitor, _ in failures))),
             ),
         )
@@ -258,22 +257,3 @@ class _FindingWriter:
             links=tuple(links),
         )
         return Finding(alert, source=SOURCE, recovery_key=key, parent=parent, about=measured_at)
-
-
-def _amount(value: float, unit: str) -> str:
-    if unit == "s":
-        if not abs(value) < _LONGEST_SPAN_S:
-            return f"{value:.1e} s"
-        return _span(timedelta(seconds=value)) if value >= 60 else f"{value:.1f} s"
-    return f"{value:.2%}" if unit == "ratio" else f"{value:,.0f}"
-
-
-def _span(span: timedelta) -> str:
-    """Return the span in its two largest units, for instance `6 min 12 s`; the abbreviations suit both languages."""
-    left = round(span.total_seconds())
-    parts: list[str] = []
-    for unit, seconds in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        count, left = divmod(left, seconds)
-        if count or (unit == "s" and not parts):
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])

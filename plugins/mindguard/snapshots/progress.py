@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
 from typing import Self
 
@@ -31,3 +33,22 @@ class Step(str):
         step = super().__new__(cls, line)
         step.doing, step.what, step.done, step.total = doing, what, done, total
         return step
+
+
+_STEP_EVERY_S = 60.0
+
+
+def to_log(log: logging.Logger, *, clock: Callable[[], float] = time.monotonic) -> Progress:
+    """Return a progress that writes to a log: of many similar steps one a minute, the others at level DEBUG."""
+    told = clock()
+
+    def tell(line: str) -> None:
+        nonlocal told
+        if isinstance(line, Step) and clock() - told < _STEP_EVERY_S:
+            log.debug("%s", line)
+            return
+        if isinstance(line, Step):
+            told = clock()
+        log.info("%s", line)
+
+    return tell

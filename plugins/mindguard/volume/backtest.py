@@ -96,7 +96,7 @@ def replay_days(
 
 def backtest(
     suites: Sequence[Suite], source: EventSource, settings: Settings, *, first: date, last: date, as_of: datetime
-) -> Iterator[tuple[date, ValidationResult]]:
+) -> Iterator[tuple[date, Suite, ValidationResult, pd.DataFrame]]:
     """Judge each day as if it had just closed, by each suite whose frame comes from the package.
 
     Args:
@@ -108,7 +108,7 @@ def backtest(
         as_of: the moment of judging, aware; events that landed later are not counted.
 
     Yields:
-        Each day with each suite's result.
+        Each day with each suite, its result, and the rows that it judged.
 
     Raises:
         SuiteUnchecked: A day could not be checked.
@@ -125,6 +125,8 @@ def backtest(
             if suite.meta.frame == "funnels":
                 # Days that paged stay in the funnels' baselines.
                 series = series_by_name(replayed.history, registry, calendar=calendar, unclean=unclean)
-                yield replayed.day, validate(suite, judge_funnels(settings.funnels, series))
-            elif suite.meta.frame:
-                yield replayed.day, validate(suite, frame_of_scope(suite, replayed.frame))
+                frame = judge_funnels(settings.funnels, series)
+            else:
+                frame = frame_of_scope(suite, replayed.frame)
+            if suite.meta.frame:
+                yield replayed.day, suite, validate(suite, frame), frame

@@ -23,6 +23,7 @@ from mindguard.volume.details import NO_DETAILS, EventDetails
 from mindguard.volume.series import TOTAL
 from mindguard.volume.suites import Failure, Level, Suite, ValidationResult
 from mindguard.volume.texts import TEXTS
+from mindguard.volume.words import rows_by_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +79,7 @@ def findings(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, contex
 
     Unconfirmed falls are one finding together, and only on closed days, since at weekends the bare rule finds many.
     """
-    rows = _by_key(suite, frame)
+    rows = rows_by_key(suite, frame)
     failed: dict[tuple[str, ...], list[Failure]] = {}
     for failure in judged.failures:
         failed.setdefault(failure.key, []).append(failure)
@@ -97,7 +98,7 @@ def recoveries(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, cont
     failed = {failure.key for failure in judged.failures}
     if () in failed:
         return []
-    rows = _by_key(suite, frame)
+    rows = rows_by_key(suite, frame)
     recovered = [recovery_key(suite.name, key) for key, row in rows.items() if key not in failed and _in_order(row)]
     if context.closed and not any(row.get("investigate") and not row["folded_into"] for row in rows.values()):
         recovered.append(_unconfirmed_key(suite))
@@ -142,11 +143,6 @@ def _unconfirmed(
         for key, failures in failed.items()
         if not rows.get(key, {}).get("page", True) and all(failure.severity == "info" for failure in failures)
     }
-
-
-def _by_key(suite: Suite, frame: pd.DataFrame) -> dict[tuple[str, ...], dict[Any, Any]]:
-    rows: list[dict[Any, Any]] = frame.to_dict("records")
-    return {tuple(str(row[column]) for column in suite.meta.index): row for row in rows}
 
 
 def _in_order(row: Mapping[Any, Any]) -> bool:

@@ -25,6 +25,7 @@ from mindguard.volume.suites import (
     ValidationResult,
     validate,
 )
+from mindguard.volume.words import summary_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,9 +113,7 @@ def run_suites(names: Collection[str], frames: Frames) -> Run:
             broken[name] = SuiteUnchecked(f"{name}: {mask_secrets(explained(error))}")
             log.error("%s", broken[name])
             continue
-        for failure in judged.result.failures:
-            about = "/".join(failure.key) or "all rows"
-            log.info("%s: %s %s: %s %s", name, failure.severity, about, failure.expectation, failure.value)
+        log.info("%s", summary_line(suite, judged.result, frame))
         checked.append(judged)
     return Run(frames.moment, tuple(checked), broken)
 

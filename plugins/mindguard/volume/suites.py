@@ -7,6 +7,7 @@ never a pass.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from great_expectations.datasource.fluent.interfaces import Batch
     from great_expectations.expectations.expectation import Expectation
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+log = logging.getLogger(__name__)
 
 Level = Literal["critical", "warning", "info"]
 FrameName = Literal["key_events", "all_traffic", "funnels"]
@@ -234,7 +237,7 @@ def build(suite: Suite) -> ExpectationSuite:
     Raises:
         SuiteUnsound: An expectation is unknown, has a wrong argument, or would always pass.
     """
-    _disable_telemetry()
+    _quieten()
     from great_expectations.core.expectation_suite import ExpectationSuite
     from great_expectations.exceptions.exceptions import ExpectationNotFoundError, GreatExpectationsError
     from great_expectations.expectations.registry import get_expectation_impl
@@ -374,15 +377,21 @@ def _level(severity: Any) -> Level:
     return next(level for level in levels if level == severity)
 
 
-def _disable_telemetry() -> None:
-    """Keep Great Expectations' context from sending events about its use."""
+def _quieten() -> None:
+    """Keep Great Expectations from sending events about its use, and from logging each step of itself.
+
+    Its 200 lines are logged if somebody asks for lines of level DEBUG.
+    """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    if not log.isEnabledFor(logging.DEBUG):
+        logging.getLogger("great_expectations").setLevel(logging.WARNING)
 
 
 def _batches() -> Callable[[pd.DataFrame], Batch]:
     """Return a function that makes a frame known to Great Expectations."""
     import great_expectations
 
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.NOTSET)  # it sets INFO itself
     context = great_expectations.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}  # type: ignore[assignment] # as its documentation writes it
     asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")

@@ -184,7 +184,7 @@ def test_a_dimension_that_has_gone_ends_its_incident_and_one_that_was_not_measur
         (
             result("weekly", "error", value=90061.0, note="not started"),
             "未按时完成：weekly",
-            {"当前值": "1 d 1 h", "状态": "未开始"},
+            {"当前值": "25 h 1 min", "状态": "未开始"},
         ),
         (
             result("agent", "error", value=0.2, threshold=10.0, reason="down", note="HTTP 503"),

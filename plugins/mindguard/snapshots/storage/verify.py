@@ -44,6 +44,11 @@ class Verified:
     seconds: float
     faults: tuple[str, ...]
 
+    def __str__(self) -> str:
+        state = f"has {len(self.faults)} damaged objects" if self.faults else "is whole"
+        size = f"{self.parts} parts, {self.bytes / 1e6:,.1f} MB"
+        return f"snapshot {self.snapshot_id} {state}: {size}, read in {self.seconds:.1f} s"
+
     def check(self) -> None:
         """Raise SnapshotDamaged, naming the first faults, unless the snapshot is whole."""
         if self.faults:
