@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import tempfile
@@ -366,3 +367,36 @@ def test_the_walk_through_in_the_readme_is_what_the_commands_do(
     assert 'id="checkin_submit" class="fall warning"' in page
     assert "sleep_hours_out_of_range" in page
     assert "<script" not in page
+
+
+def test_init_writes_settings_for_the_tables_and_events_there_are(
+    commands: Any, sound: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound.execute('CREATE TABLE "Odd, {name}: #1" (id int primary key, updated_at timestamptz not null)')
+    sound.execute('CREATE INDEX ON "Odd, {name}: #1" (updated_at)')
+    sound.execute("CREATE TABLE hidden_away (id int)")
+    sound.execute("ALTER TABLE hidden_away ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+    own = tmp_path / "own.yaml"
+    try:
+        done = commands("init", str(own), "--bucket", "our-backups")
+    finally:
+        sound.execute('DROP TABLE "Odd, {name}: #1", hidden_away')
+    assert "events of mindguard.events are watched" in done.stdout
+    assert f"written {own}; next: export MINDGUARD_SETTINGS={own}, mindguard doctor" in done.stdout
+    settings = load_settings(own)
+    tables = {table.name: table.part_by for table in settings.snapshot.tables}
+    assert {name: tables[f"public.{name}"] for name in TABLES} == TABLES
+    assert tables["public.Odd, {name}: #1"] is None
+    assert settings.snapshot.bucket == "our-backups"
+    assert {"app_open", "checkin_submit"} < {event.name for event in settings.key_events}
+    assert settings.volume == load_settings(include_dir() / "config" / "mindguard.yaml").volume
+    text = own.read_text("utf-8")
+    assert re.search(r"- \{name: public.hidden_away\}  # ", text)
+    assert re.search(r"- \{name: public.checkins, part_by: created_at\}  # [\d.]+ MB", text)
+    with pytest.raises(SettingsError, match=r"own\.yaml exists already; nothing was written"):
+        commands("init", str(own))
+    assert own.read_text("utf-8") == text
+    # Its suites judge the events that were found, and nothing of the package's sample.
+    monkeypatch.setenv("MINDGUARD_SETTINGS", str(own))
+    assert commands("suites", "run", "event_volume").exit_code in (0, 1)
+    assert "checkins" not in commands("suites", "lint").stdout

@@ -6,9 +6,11 @@ line; 2 if the command was called wrongly.
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -71,6 +73,37 @@ def _root(
     if version:
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The settings file to write; it must not exist.")],
+    *,
+    bucket: Annotated[str, typer.Option("--bucket", help="The bucket for snapshots.")] = "mindguard-backup",
+    app_id: Annotated[
+        str, typer.Option("--app", metavar="ID", help="The PostgreSQL connection to look for tables with.")
+    ] = "mindguard_app",
+    events_id: Annotated[
+        str, typer.Option("--events", metavar="ID", help="The ClickHouse connection to look for events with.")
+    ] = "mindguard_events",
+    events_table: Annotated[
+        str | None, typer.Option("--events-table", metavar="TABLE", help="database.table of the product events.")
+    ] = None,
+) -> None:
+    """Write a commented settings file for the tables and events that the given connections show.
+
+    Either connection may be missing. Nothing is ever overwritten, and nothing is changed in the databases.
+    """
+    from mindguard.connections import from_environment
+    from mindguard.jobs.first_settings import write_first_settings
+    from mindguard.settings.connections import Connections
+
+    ids = Connections(app=app_id, events=events_id)
+    for line in write_first_settings(
+        file, from_environment, ids=ids, bucket=bucket, table=events_table, now=datetime.now(UTC)
+    ):
+        typer.echo(line)
+    typer.echo(f"written {file}; next: export MINDGUARD_SETTINGS={shlex.quote(str(file.resolve()))}, mindguard doctor")
 
 
 @app.command()

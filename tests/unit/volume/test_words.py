@@ -22,8 +22,7 @@ def test_a_tables_age_is_told_in_hours_with_what_is_allowed() -> None:
     assert in_words(suite, AGE, row) == "newest_age_h 30 h 15 min, not 0 … 6 h"
     judged = ValidationResult("checkins", 7, 1, (AGE,), "warning")
     assert summary_line(suite, judged, pd.DataFrame([row])) == (
-        "checkins: 1 of 7 expectations failed, rows: 1; "
-        "warning public.checkins: newest_age_h 30 h 15 min, not 0 … 6 h"
+        "checkins: 1 of 7 expectations failed, rows: 1; warning public.checkins: newest_age_h 30 h 15 min, not 0 … 6 h"
     )
 
 
