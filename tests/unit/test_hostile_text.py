@@ -40,12 +40,13 @@ from mindguard.feishu.answers import code_and_msg, error_of
 from mindguard.feishu.plain_text import render_text
 from mindguard.fetch import from_json
 from mindguard.monitors import run
-from mindguard.monitors.findings import _amount, outcome_of
+from mindguard.monitors.findings import outcome_of
 from mindguard.monitors.sources.base import table
 from mindguard.monitors.sources.http import Http, _Answer, _texts
 from mindguard.monitors.sources.prometheus import Prometheus
 from mindguard.settings import Settings, load_settings
 from mindguard.settings.rota import RotaSettings
+from mindguard.units import amount
 from mindguard.volume.suites import SuiteUnsound, read_suite
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
@@ -456,7 +457,7 @@ def test_an_error_that_says_nothing_does_not_cost_the_whole_time_of_a_run() -> N
 
 @pytest.mark.parametrize(("value", "shown"), [(1e300, "1.0e+300 s"), (float("inf"), "inf s"), (90.0, "1 min 30 s")])
 def test_an_age_that_is_no_time_is_shown_as_a_number(value: float, shown: str) -> None:
-    assert _amount(value, "s") == shown
+    assert amount(value, "s") == shown
 
 
 def test_json_that_is_nested_too_deeply_is_not_json() -> None:
@@ -473,7 +474,7 @@ def test_feishus_message_is_shown_without_what_cannot_be_shown() -> None:
 @pytest.mark.parametrize("content", ["name: 2026-13-45", "name: " + "[" * 1_000, "name: !!int x"])
 def test_a_suite_that_the_yaml_library_stumbles_over_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "s.yaml").write_text(content)
-    with pytest.raises(SuiteUnsound, match=r"^s\.yaml: "):
+    with pytest.raises(SuiteUnsound, match=r"^s\.yaml is not YAML: "):
         read_suite(tmp_path / "s.yaml")
 
 
