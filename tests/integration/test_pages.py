@@ -237,7 +237,9 @@ def test_a_refusal_is_a_page_for_people_and_json_for_programs(client: httpx.Clie
     for path, status, said in (("/nowhere", 404, "没有这个页面"), ("/reports/yesterday", 422, "没有这个页面")):
         answer = client.get(path, headers=login)
         assert (answer.status_code, said in answer.text) == (status, True)
-    assert "请先登录 Airflow" in client.get("/incidents").text
+    unknown = client.get("/incidents").text
+    assert "请先登录 Airflow" in unknown
+    assert '<a href="/">打开 Airflow</a>' in unknown
     assert client.get("/incidents.json").json()["detail"]
     assert client.get("/metrics").json() == {"detail": "a bearer token is needed"}
 

@@ -32,7 +32,7 @@ from mindguard.settings import load_settings
 from mindguard.volume.days import Moment, day_start
 from mindguard.volume.findings import Context, findings, recoveries
 from mindguard.volume.frames import Frames
-from mindguard.volume.suites import Suite, SuiteUnchecked, find_suite, validate
+from mindguard.volume.suites import Suite, SuiteUnchecked, SuiteUnsound, find_suite, validate
 
 ZONE = load_settings().zone
 TODAY = date(2026, 11, 24)  # a Tuesday; the README's walk through is about the day before
@@ -334,6 +334,22 @@ def test_a_percent_sign_in_a_query_is_itself(stack: Stack, tmp_path: Path) -> No
     suite = Suite.model_validate({"name": "names", "meta": meta, "expectations": [entry]})
     frames = Frames(load_settings(), Moment(TODAY, MIDNIGHT + timedelta(hours=1)), resolve=from_environment)
     assert frames.of(suite).to_dict("records") == [{"name": "a%", "rest": 3}]
+
+
+@pytest.mark.parametrize("connection", ["app", "events"])
+def test_a_query_that_names_no_column_is_a_fault_of_the_suite(stack: Stack, tmp_path: Path, connection: str) -> None:
+    """No retry could help, unlike with a table that is missing while it is migrated."""
+    query = tmp_path / "select_nope.sql"
+    query.write_text("select nope, 1 as name", "utf-8")
+    meta = {"query": str(query), "connection": connection, "key": ["name"]}
+    entry = {"type": "expect_column_values_to_be_unique", "severity": "info", "kwargs": {"column": "name"}}
+    suite = Suite.model_validate({"name": "names", "meta": meta, "expectations": [entry]})
+    frames = Frames(load_settings(), Moment(TODAY, MIDNIGHT + timedelta(hours=1)), resolve=from_environment)
+    with pytest.raises(SuiteUnsound, match=r"names: .*nope"):
+        frames.of(suite)
+    query.write_text("select 1 as name from not_there_yet", "utf-8")
+    with pytest.raises(SuiteUnchecked, match=r"names: .*not_there_yet"):
+        frames.of(suite)
 
 
 def walk_through(readme: str) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -16,7 +17,7 @@ from mindguard.sql import with_percents
 from mindguard.volume.days import Moment, day_start
 from mindguard.volume.details import EventDetails
 from mindguard.volume.event_day import EventDay, frame_of_scope
-from mindguard.volume.source import EventSource
+from mindguard.volume.source import EventSource, EventsUnreadable
 from mindguard.volume.suites import Suite, SuiteUnchecked, SuiteUnsound
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 _QUERY_TIMEOUT_S = 120
 """The time limit of a suite's query, which must not burden the application's database for longer."""
+
+_WRONG_QUERY = re.compile(r"\bcode: (?:46|47|62)\b", re.IGNORECASE)
+"""How ClickHouse says that a function or column does not exist, or that the query is not SQL."""
 
 
 class Frames:
@@ -66,9 +70,9 @@ class Frames:
         """Return the frame that the suite asks for.
 
         Raises:
-            SuiteUnchecked: PostgreSQL refuses the suite's query.
+            SuiteUnchecked: the database refuses the suite's query.
             SuiteUnsound: the query names a column or function that does not exist, or is not SQL.
-            EventsUnreadable: ClickHouse refuses a query.
+            EventsUnreadable: ClickHouse refuses one of the package's own queries.
         """
         if suite.meta.query:
             return self._queried(suite)
@@ -104,7 +108,11 @@ class Frames:
         query = (include_dir() / str(suite.meta.query)).read_text("utf-8")
         bounds = self._bounds()
         if suite.meta.connection == "events":
-            return self.source.query(query, [], **bounds)
+            try:
+                return self.source.query(query, [], **bounds)
+            except EventsUnreadable as error:
+                kind = SuiteUnsound if _WRONG_QUERY.search(error.message) else SuiteUnchecked
+                raise kind(f"{suite.name}: {error.message}") from error
         conninfo = postgres_conninfo(self._resolve(self.settings.connections.app))
         try:
             with postgres_session.connect(conninfo, connect_timeout=10) as connection:

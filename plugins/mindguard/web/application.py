@@ -284,15 +284,16 @@ def _refused(request: Request, error: Exception) -> Response:
     if request.url.path.endswith((".json", "/metrics")):
         return JSONResponse({"detail": getattr(error, "detail", "")}, status_code=status, headers=headers)
     title = {401: "no_login", 403: "no_right", 404: "no_page"}.get(status, "refused")
-    answer = _message(request, status, title, link="incidents" if status in (401, 404) else "")
+    answer = _message(request, status, title, link={401: "airflow", 404: "incidents"}.get(status, ""))
     answer.headers.update(headers or {})
     return answer
 
 
 def _message(request: Request, status: int, title: str, *, link: str = "") -> HTMLResponse:
-    """Return a page with one message, and a link to a page of this application by its name."""
+    """Return a page with one message, and a link to one of these pages by its name, or to `airflow`."""
     root = request.scope.get("root_path", "")
-    values = {"title": title, "help": f"{title}_help", "link": link, "address": f"{root}/{link}"}
+    address = f"{root.rpartition('/')[0]}/" if link == "airflow" else f"{root}/{link}"
+    values = {"title": title, "help": f"{title}_help", "link": link, "address": address}
     return _page("message.html", load_settings(), status=status, **values)
 
 

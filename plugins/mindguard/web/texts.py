@@ -26,6 +26,7 @@ TEXTS = Texts(
         "no_page_help": {"zh": "请核对地址。", "en": "Check the address."},
         "no_login": {"zh": "请先登录 Airflow", "en": "Log in to Airflow first"},
         "no_login_help": {"zh": "登录后再打开这个地址。", "en": "Then open this address again."},
+        "airflow": {"zh": "打开 Airflow", "en": "Open Airflow"},
         "no_right": {"zh": "没有权限", "en": "You may not do this"},
         "no_right_help": {
             "zh": "需要 Airflow 中相应的权限，请联系管理员。",
