@@ -35,7 +35,7 @@ from mindguard.volume.frames import Frames
 from mindguard.volume.suites import Suite, SuiteUnchecked, SuiteUnsound, find_suite, validate
 
 ZONE = load_settings().zone
-TODAY = date(2026, 11, 24)  # a Tuesday; the README's walk through is about the day before
+TODAY = date(2026, 11, 24)  # a Tuesday; the walk through of docs/suites.md is about the day before
 YESTERDAY, MIDNIGHT = (day_start(day, ZONE) for day in (TODAY - timedelta(days=1), TODAY))
 
 
@@ -352,18 +352,18 @@ def test_a_query_that_names_no_column_is_a_fault_of_the_suite(stack: Stack, tmp_
         frames.of(suite)
 
 
-def walk_through(readme: str) -> list[list[str]]:
-    """Arguments of the commands in the section for data engineers."""
-    text = (ROOT / readme).read_text("utf-8")
+def walk_through(page: str) -> list[list[str]]:
+    """Arguments of the commands in the page for data engineers."""
+    text = (ROOT / page).read_text("utf-8")
     (block,) = [each for each in text.split("```") if "mindguard suites lint" in each]
     return [shlex.split(line, comments=True)[1:] for line in block.splitlines() if line.startswith("mindguard ")]
 
 
-def test_the_walk_through_in_the_readme_is_what_the_commands_do(
+def test_the_walk_through_is_what_the_commands_do(
     commands: Any, sound: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = walk_through("README.md")
-    assert lines == walk_through("README.zh-CN.md")
+    lines = walk_through("docs/suites.md")
+    assert lines == walk_through("docs/suites.zh-CN.md")
     own = tmp_path / "mindguard.yaml"
     shutil.copy(include_dir() / "config" / "mindguard.yaml", own)
     monkeypatch.setenv("MINDGUARD_SETTINGS", str(own))
