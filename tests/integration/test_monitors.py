@@ -472,6 +472,15 @@ PAGES = {
     "/json": ("application/json", json.dumps({"status": "正常"}).encode()),
     "/odd": ("text/plain; charset=no-such-code", "正常".encode()),
     "/large": ("text/plain", b"x" * 1_500_000 + "正常".encode()),
+    "/utf-32": ("text/plain", "正常".encode("utf-32")),
+    "/json-utf-16": ("application/json", '{"status": "正常"}'.encode("utf-16-le")),
+    "/xml": ("application/xml", '<?xml version="1.0" encoding="GBK"?><a>正常</a>'.encode("gbk")),
+    "/wrong-header": ("text/html; charset=ISO-8859-1", '<meta charset="gbk">正常'.encode("gbk")),
+    "/entities": ("text/html", b"<p>&#27491;&#x5e38;"),
+    "/alias": ("text/html; charset=x-gbk", "正常".encode("gbk")),
+    "/newer": ("text/html; charset=gb2312", "朱镕基".encode("gbk")),
+    "/emoji": ("application/json", json.dumps({"status": "😀"}).encode()),
+    "/slash": ("application/json", b'{"status": "up\\/running, \\"yes\\""}'),
     "/other": ("text/html; charset=gbk", "维护".encode("gbk")),
 }
 
@@ -507,6 +516,11 @@ def dependency() -> Iterator[str]:
         ("/down", "operational", "error", "HTTP 503"),
         ("/other", "operational", "error", "the answer does not contain 'operational'"),
         *((path, "正常", "pass", "") for path in ("/gbk", "/meta", "/utf-16", "/json", "/odd")),
+        *((path, "正常", "pass", "") for path in ("/utf-32", "/json-utf-16", "/xml", "/wrong-header")),
+        *((path, "正常", "pass", "") for path in ("/entities", "/alias")),
+        ("/newer", "朱镕基", "pass", ""),
+        ("/emoji", "😀", "pass", ""),
+        ("/slash", 'up/running, "yes"', "pass", ""),
         ("/other", "正常", "error", "the answer does not contain '正常'"),
         (
             "/large",
