@@ -431,6 +431,9 @@ _CLICKHOUSE_EXTRAS = {
 }
 _IGNORED_BY_CLICKHOUSE = {"client_name"}
 
+LARGEST_ANSWER = 10_000_000
+"""Number of bytes above which ClickHouse refuses a query of a monitor or a suite, whose answers are a few rows."""
+
 
 def clickhouse_client(connection: Connection, **limits: int) -> Client:
     """Return an HTTP client for a `clickhouse` connection.
@@ -485,6 +488,12 @@ def clickhouse_client(connection: Connection, **limits: int) -> Client:
         ) from None
     _ask_for_whole_answers(client, connection)
     return client
+
+
+def clickhouse_limits(client: Client, **limits: float) -> dict[str, float]:
+    """Return the settings that limit a query, without those that the user's profile fixes."""
+    known = client.server_settings
+    return {name: limit for name, limit in limits.items() if name in known and not known[name].readonly}
 
 
 def _ask_for_whole_answers(client: Client, connection: Connection) -> None:

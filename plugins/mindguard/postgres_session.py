@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +99,32 @@ def _to_same_server(conninfo: str, connection: psycopg.Connection[Any]) -> str:
 def limit_transaction(connection: psycopg.Connection[Any], limit_s: float) -> None:
     """Set the time limit of each statement of this transaction, and lift all other limits of its role and database."""
     connection.execute(statement("set_limits"), {"milliseconds": str(round(limit_s * 1000))})
+
+
+def read(
+    connection: psycopg.Connection[Any], query: bytes, values: Mapping[str, Any] | None, *, most: int
+) -> tuple[list[str], list[Any]]:
+    """Return the columns and the first rows of one query that somebody wrote, in the present transaction.
+
+    The server keeps the other rows, so that an endless answer fills no memory here. It declares a cursor for one query
+    and for nothing else: a second statement would not be seen, and a COPY would leave the connection unusable.
+
+    Args:
+        connection: a connection in a transaction.
+        query: the query; with values, as `with_percents` returns it.
+        values: values by the names of placeholders; None if the query has no placeholders.
+        most: the largest number of rows.
+
+    Raises:
+        psycopg.Error: the server refuses the query, or it returns no column.
+    """
+    import psycopg
+
+    with connection.cursor(name="mindguard") as cursor:
+        cursor.execute(query, values)
+        if not cursor.description:
+            raise psycopg.ProgrammingError("the query returns no column")
+        return [column.name for column in cursor.description], cursor.fetchmany(most)
 
 
 def pinned(limit_s: float, *, lock_timeout_s: float = 10, local: bool = True) -> Composed:

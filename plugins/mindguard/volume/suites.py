@@ -41,7 +41,9 @@ _KEYS: dict[FrameName, tuple[str, ...]] = {
     "all_traffic": ("event_name",),
     "funnels": ("funnel", "step"),
 }
-_MAX_ROWS = 10_000
+MAX_ROWS = 10_000
+"""The largest number of rows that a suite judges."""
+
 _ABOUT_NULLS = {"expect_column_values_to_be_null", "expect_column_values_to_not_be_null"}
 
 
@@ -322,8 +324,9 @@ def _validated(suite: Suite, frame: pd.DataFrame) -> ValidationResult:
     built = build(suite)
     if repeated := sorted({str(name) for name in frame.columns[frame.columns.duplicated()]}):
         raise SuiteUnchecked(f"{suite.name}: the frame has the column {repeated[0]!r} twice")
-    if not 0 < len(frame) <= _MAX_ROWS:
-        raise SuiteUnchecked(f"{suite.name}: the frame has {len(frame):,} rows, and must have 1 to {_MAX_ROWS:,}")
+    if not 0 < len(frame) <= MAX_ROWS:
+        rows = f"more than {MAX_ROWS:,}" if len(frame) else "0"
+        raise SuiteUnchecked(f"{suite.name}: the frame has {rows} rows, and must have 1 to {MAX_ROWS:,}")
     for expectation in built.expectations:
         _require_checkable(suite, expectation, frame)
     answer = _batches()(frame).validate(
