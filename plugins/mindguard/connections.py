@@ -491,9 +491,10 @@ def clickhouse_client(connection: Connection, **limits: int) -> Client:
 
 
 def clickhouse_limits(client: Client, **limits: float) -> dict[str, float]:
-    """Return the settings that limit a query, without those that the user's profile fixes."""
+    """Return the settings that limit a query, without those that the user's profile fixes or sets lower."""
     known = client.server_settings
-    return {name: limit for name, limit in limits.items() if name in known and not known[name].readonly}
+    free = {name: known[name] for name in limits if name in known and not known[name].readonly}
+    return {name: limits[name] for name, setting in free.items() if not 0 < float(setting.value) <= limits[name]}
 
 
 def _ask_for_whole_answers(client: Client, connection: Connection) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mindguard.errors import MindGuardError
-from mindguard.sql import literal, statement
+from mindguard.sql import first_rows, literal, statement, with_percents
 
 if TYPE_CHECKING:
     import psycopg
@@ -102,17 +102,18 @@ def limit_transaction(connection: psycopg.Connection[Any], limit_s: float) -> No
 
 
 def read(
-    connection: psycopg.Connection[Any], query: bytes, values: Mapping[str, Any] | None, *, most: int
+    connection: psycopg.Connection[Any], query: str, values: Mapping[str, Any] | None, *, most: int
 ) -> tuple[list[str], list[Any]]:
-    """Return the columns and the first rows of one query that somebody wrote, in the present transaction.
+    """Return the columns and the first rows of one query that somebody wrote.
 
-    The server keeps the other rows, so that an endless answer fills no memory here. It declares a cursor for one query
-    and for nothing else: a second statement would not be seen, and a COPY would leave the connection unusable.
+    The server keeps the other rows, so that an endless answer fills no memory here. Anything else is refused: a second
+    statement would not be seen, and a COPY would leave the connection unusable. A cursor of the server would do that
+    too, but is never read in parallel.
 
     Args:
-        connection: a connection in a transaction.
-        query: the query; with values, as `with_percents` returns it.
-        values: values by the names of placeholders; None if the query has no placeholders.
+        connection: a connection.
+        query: the query, whose only placeholders are `%(name)s`; without values, it has none.
+        values: values by the names of placeholders.
         most: the largest number of rows.
 
     Raises:
@@ -120,11 +121,11 @@ def read(
     """
     import psycopg
 
-    with connection.cursor(name="mindguard") as cursor:
-        cursor.execute(query, values)
-        if not cursor.description:
-            raise psycopg.ProgrammingError("the query returns no column")
-        return [column.name for column in cursor.description], cursor.fetchmany(most)
+    text = first_rows(query, most)
+    answer = connection.execute(text.encode() if values is None else with_percents(text), values)
+    if not answer.description:
+        raise psycopg.ProgrammingError("the query returns no column")
+    return [column.name for column in answer.description], answer.fetchall()
 
 
 def pinned(limit_s: float, *, lock_timeout_s: float = 10, local: bool = True) -> Composed:

@@ -299,7 +299,10 @@ def test_what_a_query_may_do(
     [
         ("copy (select 1) to stdout", "syntax error"),
         ("commit", "syntax error"),
-        ("select 0 as value; select 400 as value", "multiple commands"),
+        ("select 0 as value; select 400 as value", "syntax error"),
+        ("select 0 as value, set_config('search_path', 'nowhere', false) as note", ""),
+        ("-- a remark; and\nselect 0 as value, ';' as note; -- 'another' /* one */ ; \n/* one more */ ", ""),
+        ("values (0)", "unknown column column1"),
         ("select pg_terminate_backend(pg_backend_pid())::int as value", "terminating connection"),
         ("select 0 as value, generate_series(1, 100000000)::text as dimension", "more than 200 rows"),
         ("select 0 as value, repeat('x', 200000) as dimension", "more than 100,000 characters"),
@@ -313,7 +316,8 @@ def test_what_a_query_does_stays_with_its_monitor(
 ) -> None:
     """All queries of one thread use the same connection."""
     monitors = []
-    for number, each in enumerate(["select 1 as value"] * 4 + [text] * 4 + ["select 1 as value"] * 8):
+    well = "select 1 as value where current_setting('search_path') <> 'nowhere'"
+    for number, each in enumerate([well] * 4 + [text] * 4 + [well] * 8):
         (folder := tmp_path / str(number)).mkdir()
         name = f"{'hostile' if each == text else 'well'}{number}"
         monitors.append({"name": name, "kind": "freshness", "source": "postgres", "query": query(folder, each)})

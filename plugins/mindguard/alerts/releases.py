@@ -91,7 +91,7 @@ def _query(query: str, connection: Connection, timeout_s: float) -> list[dict[st
 
     from mindguard.connections import postgres_conninfo
 
-    text = (include_dir() / query).read_bytes()
+    text = (include_dir() / query).read_text("utf-8")
     rows: list[dict[str, Any]]
     with postgres_session.connect(postgres_conninfo(connection), row_factory=dict_row, connect_timeout=3) as opened:
         opened.read_only = True

@@ -12,7 +12,6 @@ from mindguard.alerts.alert import Release
 from mindguard.connections import Resolve, postgres_conninfo
 from mindguard.resources import include_dir
 from mindguard.settings import Settings
-from mindguard.sql import with_percents
 from mindguard.volume.days import Moment, day_start
 from mindguard.volume.details import EventDetails
 from mindguard.volume.event_day import EventDay, frame_of_scope
@@ -112,7 +111,7 @@ class Frames:
             with postgres_session.connect(conninfo, connect_timeout=10) as connection:
                 connection.read_only = True
                 postgres_session.limit_transaction(connection, _QUERY_TIMEOUT_S)
-                columns, rows = postgres_session.read(connection, with_percents(query), bounds, most=MAX_ROWS + 1)
+                columns, rows = postgres_session.read(connection, query, bounds, most=MAX_ROWS + 1)
                 return pd.DataFrame(rows, columns=columns)
         except psycopg.Error as error:
             raise SuiteUnchecked(f"{suite.name}: {' '.join(str(error).split())[:300]}") from error

@@ -19,7 +19,6 @@ from mindguard.monitors.sources.base import (
     table,
 )
 from mindguard.settings.monitors import Monitor
-from mindguard.sql import with_percents
 
 if TYPE_CHECKING:
     import psycopg
@@ -51,11 +50,11 @@ class Postgres:
         text = query_text(str(monitor.query))
         require_used(monitor.params, lambda name: f"%({name})" in text)
         try:
-            with self._connection.transaction():
+            with self._connection.transaction(force_rollback=True):  # what a query sets must not reach the next one
                 postgres_session.limit_transaction(self._connection, monitor.timeout_s)
                 # The query comes from a file of this project, never from input; its values are bound.
                 values = {**monitor.params, **params}
-                answer = postgres_session.read(self._connection, with_percents(text), values, most=MAX_ROWS + 1)
+                answer = postgres_session.read(self._connection, text, values, most=MAX_ROWS + 1)
                 return table(monitor, *answer)
         except psycopg.errors.QueryCanceled:
             raise SourceTimeout(f"no answer within {monitor.timeout_s:g} s") from None
@@ -64,7 +63,8 @@ class Postgres:
             hint = "correct the query" if error.sqlstate else "leave out such rows"
             raise MeasurementFailed(_line(error), hint=hint) from None
         except psycopg.Error as error:
-            hint = "correct the query"
+            wrong = isinstance(error, psycopg.errors.SyntaxError)
+            hint = "correct the query, which must be one SELECT" if wrong else "correct the query"
             if self._connection.broken:
                 self._connection = self._connected()  # raises SourceUnreachable unless only this query was ended
                 hint = "see the logs of the server and of poolers before it"
