@@ -427,22 +427,26 @@ def _require_values(where: str, column: str, part: pd.DataFrame) -> None:
 
 
 def _require_same_kind(where: str, expectation: Expectation, part: pd.DataFrame) -> None:
-    """Refuse forbidden values that cannot occur because the column has others: 2 is never equal to '2'."""
+    """Refuse forbidden values that cannot occur because the column has others: 2 is never equal to '2', nor a date.
+
+    A day is not equal to the moment at which it begins, nor is a moment with a zone to one without.
+    """
     column = str(getattr(expectation, "column", ""))
     present = {_kind(value) for value in part[column]}
     forbidden = {_kind(value) for value in getattr(expectation, "value_set", None) or ()}
     if len(present) > 1:
         raise SuiteUnchecked(f"{where}: {column!r} mixes {' and '.join(sorted(present))}")
-    # A text may stand for a time.
-    if absent := sorted(forbidden - present) if "times" not in present else []:
+    if absent := sorted(forbidden - present):
         raise SuiteUnchecked(f"{where}: value_set holds {absent[0]}, and {column!r} {', '.join(present)}")
 
 
 def _kind(value: Any) -> str:
     if isinstance(value, str):
         return "texts"
-    if isinstance(value, date | datetime):
-        return "times"
+    if isinstance(value, datetime):
+        return "times with a zone" if value.tzinfo else "times without zone"
+    if isinstance(value, date):
+        return "dates"
     return "numbers" if isinstance(value, Number) or hasattr(value, "dtype") else f"values of {type(value).__name__}"
 
 
