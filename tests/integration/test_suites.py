@@ -323,6 +323,31 @@ def walk_through(readme: str) -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in block.splitlines() if line.startswith("mindguard ")]
 
 
+@pytest.mark.parametrize(
+    ("connection", "query", "why"),
+    [
+        ("app", "select 1 as k, 1 as v; select 1 as k, 9 as v", "own: syntax error"),
+        ("app", "select 1 as k, generate_series(1, 100000000) as v", "own: the frame has more than 10,000 rows"),
+        ("events", "SELECT 1 AS k, number AS v FROM numbers(100000000)", "own: .*max rows: 10.*correct the query"),
+        ("events", "SELECT 1 AS k, v FROM nowhere", "own: .*nowhere"),
+    ],
+)
+def test_a_query_that_is_wrong_or_endless_is_its_suites_own_fault(
+    connection: str, query: str, why: str, stack: Stack, tmp_path: Path
+) -> None:
+    (tmp_path / "own.sql").write_text(query)
+    expectation = {
+        "type": "expect_column_values_to_be_between",
+        "severity": "warning",
+        "kwargs": {"column": "v", "max_value": 3},
+    }
+    meta = {"query": str(tmp_path / "own.sql"), "connection": connection, "key": ["k"]}
+    suite = Suite.model_validate({"name": "own", "meta": meta, "expectations": [expectation]})
+    frames = Frames(load_settings(), Moment(TODAY, MIDNIGHT), resolve=from_environment)
+    with pytest.raises(SuiteUnchecked, match=why):
+        validate(suite, frames.of(suite))
+
+
 def test_the_walk_through_in_the_readme_is_what_the_commands_do(
     commands: Any, sound: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,7 +184,10 @@ class Alert:
 
         Secrets that can be recognised by their form are masked, and characters that jsonb refuses are removed.
         """
-        plain = _storable(_adapter().dump_python(self, mode="json", exclude_defaults=True))
+        plain = _adapter().dump_python(self, mode="json", exclude_defaults=True)
+        if self.instances:
+            plain["instances"]["failed"] = _by_error(plain["instances"]["failed"])
+        plain = _storable(plain)
         if self.acknowledge_url:
             plain["acknowledge_url"] = self.acknowledge_url
         return dict(plain)
@@ -196,6 +199,9 @@ class Alert:
         Raises:
             ValueError: a field is unknown or has another type.
         """
+        if isinstance(stored.get("instances"), dict):
+            failed = _each_with_its_error(stored["instances"].get("failed"))
+            stored = {**stored, "instances": {**stored["instances"], "failed": failed}}
         # Strict validation of JSON turns a string into a time or a severity, but converts nothing else.
         return _adapter().validate_json(json.dumps(stored), strict=True, extra="forbid")
 
@@ -256,6 +262,24 @@ def _adapter() -> TypeAdapter[Alert]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(Alert)
+
+
+def _by_error(failed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return failed instances with each error once: a thousand copies of a long error are too large to keep."""
+    indexes: dict[str | None, list[int]] = {}
+    for each in failed:
+        indexes.setdefault(each.get("error", ""), []).append(each["index"])
+    return [{"indexes": of_error, "error": error} for error, of_error in indexes.items()]
+
+
+def _each_with_its_error(failed: Any) -> Any:
+    """Return failed instances as `_by_error` got them; those with an error each, as they were once stored, stay so."""
+    if not isinstance(failed, list):
+        return failed
+    known = [each for each in failed if isinstance(each, dict) and isinstance(each.get("indexes"), list)]
+    if len(known) != len(failed):
+        return failed
+    return [{"index": index, "error": each.get("error")} for each in known for index in each["indexes"]]
 
 
 def _storable(value: Any) -> Any:

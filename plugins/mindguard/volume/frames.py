@@ -12,18 +12,17 @@ from mindguard.alerts.alert import Release
 from mindguard.connections import Resolve, postgres_conninfo
 from mindguard.resources import include_dir
 from mindguard.settings import Settings
-from mindguard.sql import with_percents
 from mindguard.volume.days import Moment, day_start
 from mindguard.volume.details import EventDetails
 from mindguard.volume.event_day import EventDay, frame_of_scope
-from mindguard.volume.source import EventSource
-from mindguard.volume.suites import Suite, SuiteUnchecked
+from mindguard.volume.source import EventSource, EventsUnreadable
+from mindguard.volume.suites import MAX_ROWS, Suite, SuiteUnchecked
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _QUERY_TIMEOUT_S = 120
-"""The time limit of a suite's query, which must not burden the application's database for longer."""
+"""The time limit of a suite's query, which must not burden a database for longer."""
 
 
 class Frames:
@@ -66,8 +65,8 @@ class Frames:
         """Return the frame that the suite asks for.
 
         Raises:
-            SuiteUnchecked: PostgreSQL refuses the suite's query.
-            EventsUnreadable: ClickHouse refuses a query.
+            SuiteUnchecked: The database refuses the suite's query.
+            EventsUnreadable: ClickHouse refuses a query of the package.
         """
         if suite.meta.query:
             return self._queried(suite)
@@ -103,13 +102,16 @@ class Frames:
         query = (include_dir() / str(suite.meta.query)).read_text("utf-8")
         bounds = self._bounds()
         if suite.meta.connection == "events":
-            return self.source.query(query, [], **bounds)
+            try:
+                return self.source.small(query, limit_s=_QUERY_TIMEOUT_S, most=MAX_ROWS, **bounds)
+            except EventsUnreadable as error:
+                raise SuiteUnchecked(f"{suite.name}: {error.message}", hint=error.hint) from error
         conninfo = postgres_conninfo(self._resolve(self.settings.connections.app))
         try:
             with postgres_session.connect(conninfo, connect_timeout=10) as connection:
                 connection.read_only = True
                 postgres_session.limit_transaction(connection, _QUERY_TIMEOUT_S)
-                answer = connection.execute(with_percents(query), bounds)
-                return pd.DataFrame(answer.fetchall(), columns=[each.name for each in answer.description or ()])
+                columns, rows = postgres_session.read(connection, query, bounds, most=MAX_ROWS + 1)
+                return pd.DataFrame(rows, columns=columns)
         except psycopg.Error as error:
             raise SuiteUnchecked(f"{suite.name}: {' '.join(str(error).split())[:300]}") from error

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, FastAPI, Form, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from mindguard.airflow.clients import connection
@@ -62,6 +63,7 @@ def application() -> FastAPI:
     app.add_exception_handler(StoreUnavailable, _store_is_down)
     app.add_exception_handler(IncidentMissing, _no_such_incident)
     app.add_exception_handler(SilenceRefused, _silence_refused)
+    app.add_exception_handler(RequestValidationError, _form_refused)
     return app
 
 
@@ -263,6 +265,11 @@ def _store_is_down(request: Request, error: Exception) -> HTMLResponse:
 
 def _no_such_incident(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, status_code=404)
+
+
+def _form_refused(request: Request, error: Any) -> JSONResponse:
+    """Say what is wrong without what was sent, which need not be a text that an answer can hold."""
+    return JSONResponse({"detail": [{name: each[name] for name in ("loc", "msg")} for each in error.errors()]}, 422)
 
 
 def _silence_refused(request: Request, error: Exception) -> HTMLResponse:
