@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
+
+import psutil
+
+from devstack.stack import Stack
 
 MINDGUARD = (sys.executable, "-c", "from mindguard.cli import main; main()")
 """The words that start the `mindguard` command from this checkout, with `plain_environment()`."""
@@ -27,3 +32,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def listening(stack: Stack) -> set[str]:
+    """Return the addresses that the stack listens on; a process that ends meanwhile, as PostgreSQL's do, has none."""
+    addresses = set()
+    for process in [process for keeper in stack.keepers.values() for process in keeper.part.process.tree()]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found = process.net_connections("inet")
+            addresses |= {each.laddr.ip for each in found if each.status == psutil.CONN_LISTEN}
+    return addresses
