@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import tempfile
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -30,6 +29,7 @@ from mindguard.volume.days import Moment, day_start
 from mindguard.volume.findings import Context, findings, recoveries
 from mindguard.volume.frames import Frames
 from mindguard.volume.suites import Suite, SuiteUnchecked, find_suite, validate
+from tests.folders import engine_folder
 
 ZONE = load_settings().zone
 TODAY = date(2026, 11, 24)  # a Tuesday; the README's walk through is about the day before
@@ -40,8 +40,8 @@ YESTERDAY, MIDNIGHT = (day_start(day, ZONE) for day in (TODAY - timedelta(days=1
 def stack() -> Iterator[Stack]:
     """A stack of its own, since the tests spoil its data; its connections are in the environment."""
     with (
-        tempfile.TemporaryDirectory(prefix="mindguard-suites-") as folder,
-        Stack(Path(folder), airflow=False, parts=("postgres", "clickhouse")) as started,
+        engine_folder("mindguard-suites-") as folder,
+        Stack(folder, airflow=False, parts=("postgres", "clickhouse")) as started,
         pytest.MonkeyPatch.context() as patch,
     ):
         for name, value in started.environment().items():
