@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from mindguard.alerts.alert import Alert, FailedInstances
 from mindguard.alerts.direct import Told, replaces
 from mindguard.alerts.finding import Finding
-from mindguard.alerts.incidents.flapping import FIRST_FLAP, Flapping, due_while_flapping, flapping_incident
+from mindguard.alerts.incidents.flapping import Flapping, due_while_flapping, flapping_incident
 from mindguard.alerts.incidents.models import Incident, Message, Notification, Occurrence, Silence, TimelineEntry
 from mindguard.alerts.incidents.silencing import silence_of
 from mindguard.alerts.incidents.timeline import opened_text, raised_text, silenced_text
@@ -199,20 +199,22 @@ def _reopened(
 
     Its card and its escalation go on from where they were, so that who flaps long enough is called too.
     """
-    incident = flapping_incident(session, finding.alert.fingerprint, now, flapping.window)
-    if incident is None:
+    again = flapping_incident(session, finding.alert.fingerprint, now, flapping.window)
+    if again is None:
         return None
+    incident = again.incident
+    # The first time that is counted is told at once: only a card that says that it comes and goes may stand for more.
+    gap = flapping.card_gap if incident.flaps else _NO_GAP
     try:
         with session.begin_nested():
             incident.state = "acknowledged" if incident.acknowledged_by else "open"
-            incident.resolved_at = None
+            incident.resolved_at, incident.flaps = None, again.beginnings
             incident.inhibited = _explained(session, finding.parent, finding.alert.severity)
             session.flush()
     except IntegrityError:  # another process has opened one at this moment
         session.refresh(incident)
         return None
     session.add(TimelineEntry.of(incident.id, "reopened", at=now, text=str(incident.flaps)))
-    gap = _NO_GAP if incident.flaps == FIRST_FLAP else flapping.card_gap
     _repeat(session, incident, finding, now, silences, gap, told, begins=True)
     _inhibit_children(session, incident, now)
     return incident
