@@ -166,6 +166,17 @@ def test_what_flaps_in_a_silence_is_quiet_and_told_afterwards(incidents: Inciden
     assert (card.resolved, card.flaps, card.silence) == (False, 9, "")
 
 
+def test_a_card_that_was_shown_turns_green_also_if_another_incident_explains_it(incidents: IncidentStore) -> None:
+    group = Group()
+    at = flap(incidents, group, 3)
+    incidents.record([finding("source", at=at)], now=at)
+    incidents.record([finding(at=at, parent="test:source")], now=at)
+    deliver(incidents, group, at=at + 40 * MINUTE)
+    incidents.recover([Recovery("test:api", at=at + HOUR)], now=at + HOUR)
+    deliver(incidents, group, at=at + 2 * HOUR)
+    assert [card.resolved for card in group.cards.values() if card.subject == "api"] == [True, True]
+
+
 def test_many_writers_reopen_it_once(incidents: IncidentStore) -> None:
     at = flap(incidents, None, 3)
     with ThreadPoolExecutor(8) as pool:
