@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mindguard.cli.output import AsJson, print_json, print_outcome, print_table
+from mindguard.cli.output import AsJson, By, print_json, print_outcome, print_table
 
 if TYPE_CHECKING:
     from mindguard.alerts.incidents.models import Silence
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from mindguard.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Silence incidents during planned work; they are still recorded.")
-
-By = Annotated[str, typer.Option("--by", help="Name to record.", default_factory=getpass.getuser, show_default="you")]
 
 
 @app.command()
