@@ -325,6 +325,11 @@ def test_the_command_line_adds_lists_and_ends(fresh_database: str) -> None:
         "add", "--match", "dag=etl", "--from", "+1d", "--to", "+1h", "--why", "move", "--by", "bob"
     )
     assert [each["state"] for each in json.loads(run("list", "--json"))] == ["coming", "active"]
+    for name, known in (("api_error_rate", True), ("api_eror_rate", False), ("api_*", True), ("source", True)):
+        words = ["silences", "add", "--match", f"monitor={name}", "--from", "+1d", "--to", "+1h", "--why", "x"]
+        done = CliRunner().invoke(app, [*words, "--by", "ann"], env=environment)
+        assert (f"no monitor in these settings is called {name}" in done.stderr) is not known
+        run("end", done.stdout.split()[0], "--by", "ann")
     assert "S-1 is over" in run("end", "S-1", "--by", "bob")
     assert [each["id"] for each in json.loads(run("list", "--json"))] == ["S-2"]
     assert "ended by bob" in run("list", "--all")

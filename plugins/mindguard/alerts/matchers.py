@@ -27,7 +27,7 @@ _SOURCES = {
 }
 """The sources whose incidents have a label; incidents of each source have the others."""
 
-_SEVERAL_SUBJECTS = ("source", "checker")
+REPORTED_BY_MONITORS = ("source", "checker")
 """Names under which the monitors report their connections and each other, which are no monitor of the settings."""
 
 _MOST = 10
@@ -164,7 +164,7 @@ def source_matchers(labels: Mapping[str, Sequence[str]]) -> tuple[Matcher, ...]:
     """Return the matchers for an incident's source: its monitor, suite or DAG, otherwise its subject."""
     for field in ("monitor", "suite", "dag"):
         if value := next(iter(labels.get(field, ())), ""):
-            if field == "monitor" and value in _SEVERAL_SUBJECTS:
+            if field == "monitor" and value in REPORTED_BY_MONITORS:
                 return Matcher(field, value), Matcher("dimension", labels["dimension"][0])
             return (Matcher(field, value),)
     return Matcher("source", labels["source"][0]), Matcher("subject", labels["subject"][0])
