@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -56,7 +58,25 @@ def listening(stack: Stack) -> set[str]:
     """Return the addresses that the stack listens on; a process that ends meanwhile, as PostgreSQL's do, has none."""
     addresses = set()
     for process in [process for keeper in stack.keepers.values() for process in keeper.part.process.tree()]:
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with suppress(psutil.NoSuchProcess):
             found = process.net_connections("inet")
             addresses |= {each.laddr.ip for each in found if each.status == psutil.CONN_LISTEN}
     return addresses
+
+
+@contextmanager
+def running(command: Sequence[str | Path], environment: dict[str, str], *, cwd: Path, log: Path) -> Iterator[int]:
+    """Run a program with its children for the length of the block, and yield its process id."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, env=environment, cwd=cwd, stdout=output, stderr=output)
+    try:
+        yield process.pid
+    finally:
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        process.kill()
+        process.wait()
+        for each in psutil.wait_procs(family, timeout=5)[1]:
+            each.kill()
