@@ -51,7 +51,7 @@ def move_times_of_answers(module: ModuleType) -> None:
             if name in headers and (name != "date" or is_true_time(parsedate_to_datetime(headers[name]))):
                 headers[name] = format_datetime(parsedate_to_datetime(headers[name]) + AHEAD, usegmt=True)
         if isinstance(answer["body"], bytes):
-            answer["body"] = re.sub(rb"(<LastModified>)(\d{4}-\d\d-\d\dT[\d:.]+Z)", moved, answer["body"])
+            answer["body"] = re.sub(rb"(<(?:LastModified|Initiated)>)(\d{4}-\d\d-\d\dT[\d:.]+Z)", moved, answer["body"])
         return answer
 
     vars(module)["convert_to_response_dict"] = converted
