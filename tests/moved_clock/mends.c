@@ -5,10 +5,12 @@
    length of time needs no moved clock, so it goes to the C library directly. So does the wait until a moment of the
    monotonic clock, from which libfaketime would subtract the moved days (Python's time.sleep).
 
-   A wait until a moment of the system's clock needs it, and libfaketime does not know that of C11 (Kafka's client). */
+   A wait until a moment of the system's clock needs it. libfaketime does not know that of C11 (Kafka's client), and takes
+   moments of the monotonic clock for those of the system's: threads of Python that wait for each other then stall. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -33,11 +35,16 @@ FORWARD(nanosleep, (const struct timespec *t, struct timespec *rest), t, rest)
 FORWARD(clock_nanosleep, (clockid_t clock, int flags, const struct timespec *t, struct timespec *rest),
         clock, flags, t, rest)
 
-int cnd_timedwait(cnd_t *condition, mtx_t *mutex, const struct timespec *moved) {
-    static int (*real)(cnd_t *, mtx_t *, const struct timespec *);
-    if (!real) real = dlsym(RTLD_NEXT, "cnd_timedwait");
-    const char *ahead = getenv("FAKETIME");
-    struct timespec until = *moved;
-    if (ahead) until.tv_sec -= atol(ahead);
-    return real(condition, mutex, &until);
-}
+/* The monotonic clock counts from the start of the machine, so its moments are small. */
+#define UNTIL(name, condition, mutex)                                                   \
+    int name(condition *c, mutex *m, const struct timespec *moved) {                    \
+        static int (*real)(condition *, mutex *, const struct timespec *);              \
+        if (!real) real = dlsym(dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD), #name);   \
+        const char *ahead = getenv("FAKETIME");                                         \
+        struct timespec until = *moved;                                                 \
+        if (ahead && until.tv_sec > 1000000000) until.tv_sec -= atol(ahead);            \
+        return real(c, m, &until);                                                      \
+    }
+
+UNTIL(cnd_timedwait, cnd_t, mtx_t)
+UNTIL(pthread_cond_timedwait, pthread_cond_t, pthread_mutex_t)
