@@ -18,6 +18,7 @@ from clickhouse_connect.driver.client import Client
 
 from devstack.data.live_data import LiveData, create_tables, land_events, load_user_moods
 from devstack.data.sample_data import load_tables
+from devstack.kafka_broker import KafkaBroker
 from devstack.stack import Stack
 from mindguard.connections import Connection, Resolve, from_environment
 from mindguard.database.session import OpsDatabase
@@ -29,7 +30,6 @@ from mindguard.monitors.store import MonitorStore
 from mindguard.resources import include_dir
 from mindguard.settings import Settings, load_settings
 from tests.connections import connection_of
-from tests.integration.brokers import new_broker
 
 SHIPPED = load_settings(include_dir() / "config" / "mindguard.yaml")
 
@@ -100,7 +100,7 @@ def query(folder: Path, text: str) -> str:
 
 
 def test_all_is_well(stack: Stack, conninfo: str, measure: Measure) -> None:
-    broker = new_broker()
+    broker = KafkaBroker()
     kafka = Connection("mindguard_kafka", **broker.connection())  # type: ignore[arg-type]
     with LiveData(stack.clickhouse.client(), conninfo, broker, say=print):
         (report,) = choose(SHIPPED, ["weekly_report"])
@@ -524,7 +524,7 @@ def test_a_monitor_is_some_settings_and_one_file_and_doctor_says_in_a_line_what_
         f"monitors:\n  - {json.dumps({key: value for key, value in entry.items() if value})}\n",
         "utf-8",
     )
-    broker = new_broker()
+    broker = KafkaBroker()
     broker.produce(1, at=datetime.now(UTC), topic="t")
     kafka = Connection("mindguard_kafka", **broker.connection())  # type: ignore[arg-type]
     found = list(

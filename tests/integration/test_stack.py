@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -26,6 +27,7 @@ from devstack.process_table import process_table
 from devstack.stack import Stack
 from devstack.state import StackError, State, is_free
 from mindguard.connections import from_environment, postgres_conninfo
+from mindguard.snapshots.storage.store import Store
 from tests.folders import engine_folder
 from tests.processes import listening
 from tests.waiting import wait_until
@@ -62,6 +64,21 @@ def test_every_part_is_ready(stack: Stack) -> None:
         assert row["pid"]
         assert row["rss_mb"] > 1
         assert Path(row["log"]).exists()
+
+
+def test_all_parts_have_the_clock_of_the_tests(stack: Stack, store: Store) -> None:
+    """On a moved day too (`make test-days`): each comparison of two clocks would mean something else."""
+    store.create_small("key-tables/written", b"x")
+    with psycopg.connect(stack.postgres_conninfo("mindguard_ops")) as connection:
+        postgres = connection.execute("select clock_timestamp()").fetchone()
+    clocks = {
+        "postgres": postgres and postgres[0],
+        "clickhouse": stack.clickhouse.client().query("SELECT now64(3, 'UTC')").first_row[0].replace(tzinfo=UTC),
+        "store": store.clock(),
+        "object": store.listing()[0].written_at,
+    }
+    apart = {name: abs(clock - datetime.now(UTC)) for name, clock in clocks.items()}
+    assert max(apart.values()) < timedelta(minutes=1), apart
 
 
 def test_everything_listens_on_loopback_only(stack: Stack) -> None:
