@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -124,6 +125,18 @@ def test_every_task_keeps_the_policy(dag_id: str, loaded: dict[str, Any]) -> Non
         if task_id not in WAITS_FOR_A_PERSON:
             assert 0 < task["timeout"] <= dag["timeout"], task_id
         assert task["doc"], f"{task_id} says nothing of itself in the UI"
+
+
+@pytest.mark.parametrize("dag_id", EXPECTED)
+def test_every_runbook_is_shown_in_chinese_and_in_english(dag_id: str, loaded: dict[str, Any]) -> None:
+    """Both have the same steps, and name the same commands, settings and tasks."""
+    chinese, _, english = loaded["dags"][dag_id]["doc"].partition("\n---\n\n")
+    assert chinese.startswith(f"### {dag_id}：")
+    assert english.startswith(f"### {dag_id}: ")
+    steps = [re.findall(r"^\d\.", text, re.MULTILINE) for text in (chinese, english)]
+    assert steps[0] == steps[1]
+    named = [{" ".join(name.split()) for name in re.findall(r"`([^`]+)`", text)} for text in (chinese, english)]
+    assert named[0] == named[1]
 
 
 def test_only_a_verified_snapshot_updates_the_asset(loaded: dict[str, Any]) -> None:
