@@ -2,10 +2,13 @@
 
 **What.** Reads tables of a snapshot into a new schema of the application's database and counts how they differ from the
 live ones. With *swap*, they then take the live tables' places in one transaction; the former tables stay under
-`<table>_before_<snapshot id>`. Nothing is written before the approval: the plan is in the log of `plan_restore`, on the
-approval page and on the card.
+`<table>_before_<snapshot id>`. Nothing is written before the approval: page and card say which snapshot it is, whether
+it is proven, how many rows come, where they go, and who asks. Only the page shows the values by which rows are chosen.
 
 **When.** By hand: choose *Trigger* and fill in the form. With Airflow down, `mindguard snapshot restore` does the same.
+
+**Without an answer** for 12 hours the run fails, and nothing was written. *Reject* is no failure. The card then says
+who has answered, and what.
 
 **A rerun** (clear from `plan_restore`) plans and asks again. What a killed restore left is removed first.
 
@@ -19,20 +22,15 @@ It is no failure if rows contradict a constraint of today: the log says which is
 
 from __future__ import annotations
 
-import logging
-from collections import namedtuple
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param, dag, get_current_context, task
 
+from mindguard.airflow.approval import Approval
 from mindguard.airflow.dag_defaults import dag_defaults
-from mindguard.airflow.notifier import ApprovalNotifier
 from mindguard.alerts.severity import Severity
 
-log = logging.getLogger(__name__)
-_Job = namedtuple("_Job", "manifest store conninfo request")  # a snapshot, its store, the target, what to restore
 TEXT = ["null", "string"]  # may be left empty
 FORM = {
     "snapshot_id": Param("latest", type="string", title="Snapshot", description="Its id, or `latest`."),
@@ -67,54 +65,27 @@ FORM = {
 def restore_tables() -> None:
     @task(execution_timeout=timedelta(minutes=10))
     def plan_restore() -> dict[str, Any]:
-        """Log and return the plan of the restore; change nothing."""
-        from mindguard.snapshots.restore.tables import plan_restore as plan
+        """Log the plan of the restore, and return what a person is asked; change nothing."""
+        from mindguard.airflow.restoring import plan
 
-        job = _job(get_current_context()["params"])
-        lines = plan(job.manifest, job.conninfo, job.request).lines()
-        for line in lines:
-            log.info(line)
-        return {"snapshot_id": job.manifest.snapshot_id, "text": "\n".join(f"- {line}" for line in lines)}
+        return plan(get_current_context())
 
     # retries=0: a person must look at the failure before more is written.
     @task(execution_timeout=timedelta(hours=6), retries=0)
     def restore_tables(planned: dict[str, Any]) -> dict[str, Any]:
         """Restore as approved; `latest` still means the snapshot that was the latest when the plan was made."""
-        from mindguard.snapshots.restore.tables import restore
+        from mindguard.airflow.restoring import restore
 
-        params = get_current_context()["params"] | {"snapshot_id": planned["snapshot_id"]}
-        job = _job(params)
-        done = restore(job.manifest, job.store, job.conninfo, job.request, progress=log.info)
-        for line in done.lines():
-            log.info(line)
-        return done.summary()
+        return restore(get_current_context(), planned["snapshot_id"])
 
     planned = plan_restore()
-    approved = ApprovalOperator(
+    approved = Approval(
         task_id="approve_restore",
-        subject="restore {{ ', '.join(params.tables) or 'all tables' }}{{ ' AND SWAP' if params.swap }}",
-        body="{{ ti.xcom_pull(task_ids='plan_restore')['text'] }}",
-        doc_md="Waits for a person. *Reject* restores nothing and is not a failure.",
-        response_timeout=timedelta(hours=12),
-        notifiers=[ApprovalNotifier(severity=Severity.P2)],
+        planned_by="plan_restore",
+        values_in="where_key",
+        doc_md="Waits 12 hours for a person. *Reject* restores nothing and is not a failure; no answer is one.",
     )
     planned >> approved >> restore_tables(planned)
-
-
-def _job(params: Any) -> _Job:
-    """Return the snapshot, store, target and request that the form's values name."""
-    from mindguard.airflow.clients import backup_store, connection
-    from mindguard.connections import postgres_conninfo
-    from mindguard.settings import load_settings
-    from mindguard.snapshots.restore.tables import RestoreRequest
-    from mindguard.snapshots.storage.catalog import find_snapshot
-
-    settings = load_settings()
-    store = backup_store(settings)
-    conninfo = postgres_conninfo(connection(params["connection"] or settings.connections.restore))
-    request = RestoreRequest(tuple(params["tables"]), tuple(params["where_key"]), params["into"] or "", params["swap"])
-    found = find_snapshot(store, params["snapshot_id"], quarantined=params["quarantined"])
-    return _Job(found, store, conninfo, request)
 
 
 restore_tables()

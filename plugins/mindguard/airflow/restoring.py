@@ -1,0 +1,96 @@
+"""What the tasks of `restore_tables` do: they read the form, and Airflow's connections."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from mindguard.alerts.dag_runs.approval import Asked
+    from mindguard.jobs.restoring import Asker
+    from mindguard.settings import Settings
+    from mindguard.snapshots.restore.tables import RestoreRequest
+    from mindguard.snapshots.storage.manifest import Manifest
+    from mindguard.snapshots.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class _Job(NamedTuple):
+    """A snapshot, its store, the target, and what to restore, as the form names them."""
+
+    settings: Settings
+    manifest: Manifest
+    store: Store
+    connection: str
+    conninfo: str
+    request: RestoreRequest
+
+
+def plan(context: Context) -> dict[str, Any]:
+    """Plan the restore that the form asks for; return the snapshot's id and what a person is asked."""
+    from mindguard.jobs.restoring import restore_asked
+    from mindguard.snapshots.restore import tables
+    from mindguard.snapshots.restore.count import count_rows
+    from mindguard.snapshots.restore.rows import parse_where
+    from mindguard.snapshots.storage.catalog import proof_of
+
+    job = _job(context["params"])
+    planned = tables.plan_restore(job.manifest, job.conninfo, job.request)
+    for line in planned.lines():
+        log.info(line)
+    rows = count_rows(planned, job.store)
+    proof = proof_of(job.store, job.manifest.snapshot_id)
+    asker = _asker(context, job)
+    asked = restore_asked(planned, job.manifest, proof, parse_where(job.request.where), rows, asker)
+    return _as_result(asked, job)
+
+
+def restore(context: Context, snapshot_id: str) -> dict[str, Any]:
+    """Restore what was approved; `latest` still means the snapshot that was the latest when the plan was made."""
+    from mindguard.snapshots.restore import tables
+
+    job = _job(context["params"] | {"snapshot_id": snapshot_id})
+    done = tables.restore(job.manifest, job.store, job.conninfo, job.request, progress=log.info)
+    for line in done.lines():
+        log.info(line)
+    return done.summary()
+
+
+def _as_result(asked: Asked, job: _Job) -> dict[str, Any]:
+    for line in asked.lines(job.settings.locale):
+        log.info(line)
+    return {"snapshot_id": job.manifest.snapshot_id, "asked": asked.to_json()}
+
+
+def _asker(context: Context, job: _Job) -> Asker:
+    from mindguard.jobs.restoring import Asker
+
+    dag_run: Any = context["dag_run"]
+    settings = job.settings
+    return Asker(
+        name=dag_run.triggering_user_name or "",
+        run_type=str(dag_run.run_type.value),
+        connection=job.connection,
+        locale=settings.locale,
+        zone=settings.zone,
+        now=datetime.now(UTC),
+    )
+
+
+def _job(params: Any) -> _Job:
+    from mindguard.airflow.clients import backup_store, connection
+    from mindguard.connections import postgres_conninfo
+    from mindguard.settings import load_settings
+    from mindguard.snapshots.restore.tables import RestoreRequest
+    from mindguard.snapshots.storage.catalog import find_snapshot
+
+    settings = load_settings()
+    store = backup_store(settings)
+    conn_id = params["connection"] or settings.connections.restore
+    request = RestoreRequest(tuple(params["tables"]), tuple(params["where_key"]), params["into"] or "", params["swap"])
+    found = find_snapshot(store, params["snapshot_id"], quarantined=params["quarantined"])
+    return _Job(settings, found, store, conn_id, postgres_conninfo(connection(conn_id)), request)

@@ -1,0 +1,138 @@
+"""Says what a restore would do, to the person who is to approve it. See docs/adr/0033 for what is shown where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from mindguard.alerts.alert import Fact
+from mindguard.alerts.dag_runs.approval import Asked
+from mindguard.errors import first_few
+from mindguard.feishu.blocks import duration, moment
+from mindguard.feishu.texts import Words
+from mindguard.jobs.texts import TEXTS
+from mindguard.snapshots.restore.swap import kept_name
+from mindguard.snapshots.restore.tables import Plan
+from mindguard.snapshots.storage.manifest import Manifest
+from mindguard.snapshots.storage.proof import Proof
+from mindguard.texts import Locale
+
+_TABLES_IN_QUESTION = 3
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks, in which words, and when.
+
+    Attributes:
+        name: the user who triggered the run; empty if Airflow does not know.
+        run_type: the run's type as Airflow names it.
+        connection: id of the target's connection.
+        locale: the reader's language.
+        zone: the time zone of shown times.
+        now: the present time, aware.
+    """
+
+    name: str
+    run_type: str
+    connection: str
+    locale: Locale
+    zone: ZoneInfo
+    now: datetime
+
+    def say(self, key: str, **values: object) -> str:
+        """Return a text in the reader's language."""
+        return TEXTS.say(key, self.locale, **values)
+
+    def fact(self, key: str, value: str, *, wrong: bool = False) -> Fact:
+        """Return a fact under its name in the reader's language."""
+        return Fact(self.say(key), value, wrong=wrong)
+
+    def moment(self, at: datetime) -> str:
+        """Return a time as cards show it."""
+        return moment(at, Words(self.locale), self.zone)
+
+
+def restore_asked(
+    plan: Plan,
+    manifest: Manifest,
+    proof: Proof | None,
+    where: Mapping[str, Sequence[str]],
+    rows: Mapping[str, int],
+    asker: Asker,
+) -> Asked:
+    """Return what the person is asked who is to approve a restore.
+
+    Args:
+        plan: the plan.
+        manifest: the snapshot.
+        proof: that it has been rebuilt; None: it has not.
+        where: the values by which rows are chosen, by column. Only the columns and the numbers of values are shown.
+        rows: number of rows that would come, by table; a table that is missing has not been counted.
+        asker: who asks.
+    """
+    say, fact = asker.say, asker.fact
+    names = [each.table.name for each in plan.tables]
+    facts = [
+        fact("snapshot", manifest.snapshot_id),
+        fact("taken", say("taken_ago", time=asker.moment(manifest.taken_at), age=_age(manifest.taken_at, asker))),
+        fact("proven", say("proven_at", time=asker.moment(proof.proven_at)))
+        if proof
+        else fact("proven", say("not_proven"), wrong=True),
+    ]
+    if manifest.quarantined_for:
+        facts.append(fact("quarantined", first_few(manifest.quarantined_for, separator="; "), wrong=True))
+    facts += [fact("tables", first_few(names)), fact("filter", _filter(where, asker))]
+    facts.append(fact("rows", first_few([_rows(plan, name, rows, asker) for name in names])))
+    facts.append(fact("target", say("target_of", connection=asker.connection, database=plan.database)))
+    if plan.swap:
+        kept = first_few([kept_name(each.name, plan.snapshot_id) for each in plan.tables if each.live])
+        facts.append(fact("into", say("into_swap", kept=kept or "–"), wrong=True))
+    else:
+        facts.append(fact("into", say("into_schema", schema=plan.schema)))
+    if plan.unfinished:
+        facts.append(fact("unfinished", say("unfinished_of", what=str(plan.unfinished)), wrong=True))
+    facts.append(requester(asker))
+    return Asked(_question(names, where, asker, swap=plan.swap), tuple(facts))
+
+
+def requester(asker: Asker) -> Fact:
+    """Return the fact that says who has asked for the run."""
+    return asker.fact("requester", asker.name or asker.say("no_requester", run_type=asker.run_type))
+
+
+def _question(names: Sequence[str], where: Mapping[str, Sequence[str]], asker: Asker, *, swap: bool) -> str:
+    say = asker.say
+    shown = list(names[:_TABLES_IN_QUESTION])
+    if more := len(names) - len(shown):
+        shown.append(say("more_tables", count=more))
+    return say(
+        "restore",
+        tables=say("separator").join(shown),
+        rows=say("restore_where", columns=say("separator").join(where)) if where else "",
+        after=say("restore_swap") if swap else "",
+    )
+
+
+def _filter(where: Mapping[str, Sequence[str]], asker: Asker) -> str:
+    if not where:
+        return asker.say("no_filter")
+    columns = [asker.say("filter_column", column=name, count=len(values)) for name, values in where.items()]
+    return asker.say("filter_values", columns=first_few(columns))
+
+
+def _rows(plan: Plan, name: str, rows: Mapping[str, int], asker: Asker) -> str:
+    if name in rows:
+        return asker.say("rows_of", table=name, rows=f"{rows[name]:,}")
+    most = sum(part.rows for each in plan.tables if each.table.name == name for part in each.parts)
+    return asker.say("rows_at_most", table=name, rows=f"{most:,}")
+
+
+def _age(at: datetime, asker: Asker) -> str:
+    span = max(asker.now - at, timedelta())
+    if span < timedelta(days=1):
+        return duration(span, Words(asker.locale))
+    hours = span.seconds // 3600
+    return asker.say("days_hours" if hours else "days", days=span.days, hours=hours)
