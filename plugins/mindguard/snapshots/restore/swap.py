@@ -30,7 +30,11 @@ class _Step(NamedTuple):
 
 def kept_name(name: str, snapshot_id: str) -> str:
     """Return the live table's name after a swap; a long name is cut to PostgreSQL's 63 bytes."""
-    suffix = _suffix(snapshot_id)
+    return name_with(name, _suffix(snapshot_id))
+
+
+def name_with(name: str, suffix: str) -> str:
+    """Return the name with a suffix of ASCII characters; a long name is cut to PostgreSQL's 63 bytes."""
     return name.encode()[: _LONGEST_NAME - len(suffix)].decode(errors="ignore") + suffix
 
 
