@@ -2,15 +2,15 @@
 
 **What.** Reads tables of a snapshot into a new schema of the application's database and counts how they differ from the
 live ones. With *swap*, they then take the live tables' places in one transaction; the former tables stay under
-`<table>_before_<snapshot id>`. Nothing is written before the approval: page and card say which snapshot it is, whether
-it is proven, how many rows come, where they go, and who asks. Only the page shows the values by which rows are chosen.
+`<table>_before_<snapshot id>`. With *put back*, rows that are missing there, or have changed, go back into the live
+tables instead, once their difference was shown and approved too; the log of `put_rows_back` says how to undo it.
+Nothing is written before an approval: page and card say which snapshot it is, whether it is proven, how many rows come,
+where they go, and who asks. Only the page shows the values by which rows are chosen. The card then says who decided.
 
 **When.** By hand: choose *Trigger* and fill in the form. With Airflow down, `mindguard snapshot restore` does the same.
 
-**Without an answer** for 12 hours the run fails, and nothing was written. *Reject* is no failure. The card then says
-who has answered, and what.
-
-**A rerun** (clear from `plan_restore`) plans and asks again. What a killed restore left is removed first.
+**A rerun** (clear from `plan_restore`) plans and asks again. What a killed restore left is removed first. Without an
+answer for 12 hours the run fails, and nothing more is written. *Reject* is no failure.
 
 **When it fails**, the live tables are unchanged, and what was created is removed, or the error says how to remove it.
 It is no failure if rows contradict a constraint of today: the log says which is made as NOT VALID, or left out.
@@ -27,6 +27,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
 
+from mindguard.airflow import restoring
 from mindguard.airflow.approval import Approval
 from mindguard.airflow.dag_defaults import dag_defaults
 from mindguard.alerts.severity import Severity
@@ -49,6 +50,14 @@ FORM = {
         description="COLUMN=VALUE, one per line, for instance user_id=42. Empty: all rows.",
     ),
     "into": Param(None, type=TEXT, title="Into schema", description="A new one. Empty: restored_<snapshot id>."),
+    "put_back": Param(
+        "no",
+        type="string",
+        enum=["no", "missing", "changed"],
+        values_display={"no": "no", "missing": "missing rows", "changed": "missing and changed rows"},
+        title="Put back",
+        description="Which rows go back into the live tables then, after an approval of their difference.",
+    ),
     "swap": Param(default=False, type="boolean", title="Swap", description="Put them in the live tables' places."),
     "quarantined": Param(default=False, type="boolean", title="Quarantined", description="Accept a quarantined one."),
     "connection": Param(None, type=TEXT, title="Target", description="Its id. Empty: connections.restore."),
@@ -57,7 +66,7 @@ FORM = {
 
 @dag(
     schedule=None,
-    dagrun_timeout=timedelta(hours=24),
+    dagrun_timeout=timedelta(hours=36),  # two approvals, and the work
     params=FORM,
     # P1: somebody is waiting for these rows.
     **dag_defaults(severity=Severity.P1, doc=__doc__, tags=("snapshots",)),
@@ -66,17 +75,24 @@ def restore_tables() -> None:
     @task(execution_timeout=timedelta(minutes=10))
     def plan_restore() -> dict[str, Any]:
         """Log the plan of the restore, and return what a person is asked; change nothing."""
-        from mindguard.airflow.restoring import plan
-
-        return plan(get_current_context())
+        return restoring.plan(get_current_context())
 
     # retries=0: a person must look at the failure before more is written.
     @task(execution_timeout=timedelta(hours=6), retries=0)
     def restore_tables(planned: dict[str, Any]) -> dict[str, Any]:
         """Restore as approved; `latest` still means the snapshot that was the latest when the plan was made."""
-        from mindguard.airflow.restoring import restore
+        return restoring.restore(get_current_context(), planned["snapshot_id"])
 
-        return restore(get_current_context(), planned["snapshot_id"])
+    @task(execution_timeout=timedelta(hours=1))
+    def plan_put_back(restored: dict[str, Any]) -> dict[str, Any]:
+        """Show how restored and live rows differ, and return what a person is asked; skipped if nothing is to do."""
+        return restoring.plan_put_back(get_current_context(), restored)
+
+    # retries=0: a person must look at the failure before more is written.
+    @task(execution_timeout=timedelta(hours=2), retries=0)
+    def put_rows_back(restored: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
+        """Put rows back in one transaction, as approved; what came or changed since the difference was shown stays."""
+        return restoring.put_back(get_current_context(), restored, shown)
 
     planned = plan_restore()
     approved = Approval(
@@ -85,7 +101,15 @@ def restore_tables() -> None:
         values_in="where_key",
         doc_md="Waits 12 hours for a person. *Reject* restores nothing and is not a failure; no answer is one.",
     )
-    planned >> approved >> restore_tables(planned)
+    restored = restore_tables(planned)
+    planned >> approved >> restored
+    shown = plan_put_back(restored)
+    approved_again = Approval(
+        task_id="approve_put_back",
+        planned_by="plan_put_back",
+        doc_md="Waits 12 hours for a person. *Reject* leaves the rows in their schema and is not a failure.",
+    )
+    shown >> approved_again >> put_rows_back(restored, shown)
 
 
 restore_tables()

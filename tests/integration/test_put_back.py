@@ -34,6 +34,7 @@ insert into label select i, 'w' from generate_series(1, 50) i;
 TABLES = ("public.person", "public.visit", "public.label")
 VISITS = RestoreRequest(("visit",), ("person=8",), "back")  # visits 7, 27, 47, 67 and 87
 BACK = PutBackRequest(("visit",), "back")
+AT_NOW = {"public.visit": NOW}
 OVERWRITE = PutBackRequest(("visit",), "back", overwrite=True)
 
 
@@ -82,7 +83,7 @@ def test_missing_rows_come_back_and_others_stay(clinic: str, taken: Manifest, sh
     (table,) = shown.tables.values()
     assert (table.missing, table.changed, table.equal) == (2, 2, 1)
     assert everything(clinic) == damaged, "looking writes nothing to live tables"
-    done = put_back(taken, clinic, BACK, now=NOW, shown_before=True)
+    done = put_back(taken, clinic, BACK, now=NOW, shown_at={"public.visit": table.shown_at})
     (back,) = done.tables.values()
     assert (back.inserted, back.overwritten, back.altered) == (2, 0, 0)
     assert run(clinic, "select paid, owed from visit where id in (7, 47) order by id") == [(7, 93), (7, 93)]
@@ -129,7 +130,7 @@ def test_what_has_changed_since_it_was_shown_stays(clinic: str, taken: Manifest,
         "insert into visit (id, person, paid) overriding system value values (27, 8, 1)",
         "update visit set paid = 8 where id = 67; delete from visit where id = 87",
     )
-    done = put_back(taken, clinic, OVERWRITE, now=NOW + timedelta(hours=1), shown_before=True)
+    done = put_back(taken, clinic, OVERWRITE, now=NOW + timedelta(hours=1), shown_at=AT_NOW)
     (back,) = done.tables.values()
     assert (back.inserted, back.overwritten, back.appeared, back.changed_since) == (1, 1, 1, 1)
     assert run(clinic, "select id, paid from visit where person = 8 order by id") == [
@@ -138,8 +139,11 @@ def test_what_has_changed_since_it_was_shown_stays(clinic: str, taken: Manifest,
         (47, 47),
         (67, 8),
     ]
-    with pytest.raises(RestoreRefused, match="was not shown, or it was put back already"):
-        put_back(taken, clinic, OVERWRITE, now=NOW, shown_before=True)
+    with pytest.raises(RestoreRefused, match="has been put back already, or another one was shown since"):
+        put_back(taken, clinic, OVERWRITE, now=NOW, shown_at=AT_NOW)
+    show(taken, clinic, OVERWRITE, now=NOW + timedelta(hours=2))
+    with pytest.raises(RestoreRefused, match="has been put back already, or another one was shown since"):
+        put_back(taken, clinic, OVERWRITE, now=NOW, shown_at=AT_NOW)
 
 
 def test_a_row_that_another_session_is_just_changing_stays(clinic: str, taken: Manifest, shelf: Store) -> None:
@@ -209,6 +213,62 @@ def test_what_cannot_be_put_back_is_refused_in_a_line(clinic: str, taken: Manife
     refused(BACK, "it has other columns than in the snapshot")
     run(clinic, f"alter table visit drop more; comment on table back.visit is '{MARK} of'")
     refused(BACK, "is what an interrupted restore left")
+
+
+LONG = "a_name_of_sixty_three_bytes_which_is_as_long_as_a_name_can_be_x"
+ODD = f"""
+create table parted (day date, id int, x json, primary key (day, id)) partition by range (day);
+create table parted_a partition of parted for values from ('2026-01-01') to ('2026-02-01');
+create table parted_b partition of parted for values from ('2026-02-01') to ('2026-03-01');
+create table {LONG} (id bigint generated always as identity primary key);
+create table "Odd 表" ("K" numeric primary key, place point, "l" bytea, r int[], "mindguard" text);
+create table parent (id int primary key, x int); create table child () inherits (parent);
+insert into parted select '2026-01-20'::date + i, i, '{{"a": 1}}' from generate_series(1, 20) i;
+insert into {LONG} select from generate_series(1, 5);
+insert into "Odd 表" select i, point(i, 0), '\\x00ff', array[i], 'x' from generate_series(1, 5) i;
+insert into parent select i, i from generate_series(1, 5) i; insert into child values (6, 6);
+"""
+
+
+def test_odd_tables_and_a_role_with_few_rights(fresh_database: str, store: Store, stack: Stack) -> None:
+    run(fresh_database, ODD)
+    names = ["public.parted", f"public.{LONG}", "public.Odd 表", {"name": "public.parent", "inherited": "own"}]
+    manifest = snapshot(fresh_database, store, *names)
+    tables = ["public.parted", f"public.{LONG}", 'public."Odd 表"', "public.parent"]
+    sound = [as_text(fresh_database, table) for table in tables]
+    run(
+        fresh_database,
+        "delete from parted where id in (3, 17); update parted set x = '{}' where id in (4, 18)",
+        f"truncate {LONG} restart identity",
+        """delete from "Odd 表" where "K" = 2; update "Odd 表" set "K" = 3.00, place = point(-0.0, 0) where "K" = 3""",
+        "delete from only parent where id = 1; update only parent set x = 0 where id = 2",
+        "insert into child values (2, 2)",
+    )
+    damaged = [as_text(fresh_database, table) for table in tables]
+    done = restore(manifest, store, fresh_database, RestoreRequest())
+    assert any("snapshot put-back" in line for line in done.lines())
+    # Whoever may write the live tables, and create tables beside the restored ones, needs no more.
+    run(
+        fresh_database,
+        f"grant all on schema {done.schema} to mindguard_reader; grant select on all tables in schema {done.schema}, "
+        "public to mindguard_reader; grant insert, update, delete on all tables in schema public to mindguard_reader",
+    )
+    database = str(psycopg.conninfo.conninfo_to_dict(fresh_database)["dbname"])
+    reader = stack.postgres_conninfo("mindguard_reader", database)
+    done_back = put_back(manifest, reader, PutBackRequest(overwrite=True), now=NOW)
+    assert [as_text(fresh_database, table) for table in tables] == sound
+    counts = {name: (each.inserted, each.overwritten) for name, each in done_back.tables.items()}
+    assert counts["public.parted"] == (2, 2)
+    assert counts[f"public.{LONG}"] == (5, 0)
+    assert counts["public.parent"] == (1, 1)
+    (note,) = done_back.notes
+    run(fresh_database, note.partition(": ")[2])
+    assert run(fresh_database, f"insert into {LONG} default values returning id") == [(6,)]
+    run(fresh_database, f"delete from {LONG} where id = 6")
+    with psycopg.connect(reader, autocommit=True) as connection:
+        for line in done_back.undo.splitlines():
+            connection.execute(line)
+    assert [as_text(fresh_database, table) for table in tables] == damaged
 
 
 def test_a_value_that_a_live_row_has_taken_is_no_loss(clinic: str, taken: Manifest, shelf: Store) -> None:

@@ -143,12 +143,12 @@ def with_database(conninfo: str, statement: str) -> None:
         connection.execute(statement)
 
 
-def answer(api: AirflowAPI, run_id: str, option: str) -> dict[str, Any]:
+def answer(api: AirflowAPI, run_id: str, option: str, task_id: str = "approve_restore") -> dict[str, Any]:
     """Answer as a person does in the UI, once it asks; return what the page shows."""
-    path = f"/dags/restore_tables/dagRuns/{run_id}/taskInstances/approve_restore/-1/hitlDetails"
+    path = f"/dags/restore_tables/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
     wait_until(
         lambda: (
-            {t["task_id"]: t["state"] for t in api.task_instances("restore_tables", run_id)}["approve_restore"]
+            {t["task_id"]: t["state"] for t in api.task_instances("restore_tables", run_id)}[task_id]
             == "awaiting_input"
         ),
         60,
@@ -186,7 +186,7 @@ def test_an_approved_restore_brings_rows_back_and_a_refused_one_nothing(
         "restore_tables", refused, "approve_restore"
     )
     states = {task["task_id"]: task["state"] for task in api.task_instances("restore_tables", refused)}
-    assert states["restore_tables"] == "skipped"
+    assert states["restore_tables"] == states["put_rows_back"] == "skipped"
     assert run(owner, "select count(*) from pg_namespace where nspname = 'refused'") == [(0,)]
 
     approved = api.trigger("restore_tables", asked | {"into": "approved"})
@@ -213,6 +213,27 @@ def test_an_approved_restore_brings_rows_back_and_a_refused_one_nothing(
     assert "read 1 of 1 parts" in log
     assert "恢复验证" in log
     assert '"template": "grey"' in cards(airflow_stack, refused)[1]
+
+
+def test_rows_go_back_into_the_live_table_after_their_difference_was_approved(
+    api: AirflowAPI, taken: Manifest, owner: str, airflow_stack: Stack
+) -> None:
+    before = restoring.as_text(owner, "clinic.checkins")
+    run(owner, "delete from clinic.checkins where id = 7; update clinic.checkins set mood = 'x' where id in (107, 8)")
+    form = {"tables": ["checkins"], "where_key": ["user_id=7"], "into": "again", "put_back": "changed"}
+    run_id = api.trigger("restore_tables", form)
+    answer(api, run_id, "Approve")
+    details = answer(api, run_id, "Approve", "approve_put_back")
+    assert details["subject"] == "写回线上表 clinic.checkins：补回 1 行，覆盖 1 行"
+    assert "缺失 1 行、已变 1 行、相同 28 行" in details["body"].replace("\\", "")
+    assert api.wait_for_run("restore_tables", run_id) == "success", api.log("restore_tables", run_id, "put_rows_back")
+    assert run(owner, "update clinic.checkins set mood = 'm8' where id = 8 and mood = 'x' returning id") == [(8,)]
+    assert restoring.as_text(owner, "clinic.checkins") == before
+    log = api.log("restore_tables", run_id, "put_rows_back")
+    assert "delete from only" in log
+    assert run(owner, "select mood from again.checkins_before_put_back_1 where id = 107") == [("x",)]
+    assert len(cards(airflow_stack, run_id)) == 4, "two questions, and two answers"
+    run(owner, "drop schema again cascade")
 
 
 def test_an_approved_swap_puts_the_snapshot_in_the_live_tables_place(

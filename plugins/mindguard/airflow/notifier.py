@@ -208,10 +208,10 @@ class ApprovalNotifier(FeishuNotifier):
         limit: timedelta | None = getattr(context["task"], "response_timeout", None)
         now = datetime.now(UTC)
         try:
-            sent = self._send(self._alert(context, now, Question(now + limit if limit else None)))
-            if sent:
-                kept = {"message_id": sent.message_id or "", "asked_at": now.isoformat()}
-                context["ti"].xcom_push(_KEY_OF_CARD, kept)
+            alert = self._alert(context, now, Question(now + limit if limit else None))
+            sent = self._send(alert, uuid=_uuid(context, alert))
+            kept = {"message_id": sent.message_id or "", "asked_at": now.isoformat()}
+            context["ti"].xcom_push(_KEY_OF_CARD, kept)
         except Exception as error:  # noqa: BLE001 - the task waits for the answer, whoever was told
             self.log.warning("the request for approval did not reach Feishu: %s", text_of(error).line)
 
@@ -229,7 +229,7 @@ class ApprovalNotifier(FeishuNotifier):
         alert = self._alert(context, asked_at, answer)
         message_id = str(kept.get("message_id") or "")
         if message_id or answer.answer != "expired":
-            self._send(alert, message_id, uuid=f"{alert.fingerprint}-{answer.answer}")
+            self._send(alert, message_id, uuid=f"{_uuid(context, alert)}-{answer.answer}")
 
     def _alert(self, context: Context, asked_at: datetime, question: Question) -> Alert:
         from mindguard.settings import load_settings
@@ -251,7 +251,7 @@ class ApprovalNotifier(FeishuNotifier):
             answer=question,
         )
 
-    def _send(self, alert: Alert, message_id: str = "", *, uuid: str = "") -> Sent:
+    def _send(self, alert: Alert, message_id: str = "", *, uuid: str) -> Sent:
         """Send an alert that is not an incident, or change its card."""
         from mindguard.airflow.clients import connection
         from mindguard.feishu.transport import transport_of
@@ -260,7 +260,12 @@ class ApprovalNotifier(FeishuNotifier):
         transport, now = transport_of(load_settings(), connection), datetime.now(UTC)
         if message_id and transport.updates:
             return transport.update(message_id, alert, now=now)
-        return transport.send(alert, uuid=uuid or alert.fingerprint, now=now)
+        return transport.send(alert, uuid=uuid, now=now)
+
+
+def _uuid(context: Context, alert: Alert) -> str:
+    """Return what identifies the card of a question: a task that was cleared asks again, by another card."""
+    return f"{alert.fingerprint}-{context['ti'].try_number}"
 
 
 def _run(context: Context) -> Run:

@@ -303,8 +303,11 @@ def _hostile(say: Say) -> Alert:
     )
 
 
-def _approval(say: Say) -> Alert:
-    """Return a question that waits for approval."""
+_UNANSWERED = Question(_AT + timedelta(hours=12))
+
+
+def _approval(say: Say, answer: Question = _UNANSWERED) -> Alert:
+    """Return a question that waits for approval, or has its answer."""
     locale: Locale = "zh" if say("zh", "") else "en"
     return approval_request(
         dag_id="restore_tables",
@@ -324,7 +327,7 @@ def _approval(say: Say) -> Alert:
             ),
             Fact(
                 say("恢复验证", "Proven by a drill"),
-                say("未通过：尚无恢复演练重建过它", "no: no restore drill has rebuilt it"),
+                say("尚未验证：没有恢复演练重建过它", "no: no restore drill has rebuilt it"),
                 wrong=True,
             ),
             Fact(
@@ -347,7 +350,7 @@ def _approval(say: Say) -> Alert:
             ),
             Fact(say("申请人", "Asked for by"), say("值班甲", "Engineer A")),
         ),
-        answer=Question(_AT + timedelta(hours=12)),
+        answer=answer,
     )
 
 
@@ -355,18 +358,18 @@ def _approval_given(say: Say) -> Alert:
     answer = Question(
         answer="approved", answered_by=say("值班乙", "Engineer B"), answered_at=_AT + timedelta(minutes=9)
     )
-    return replace(_approval(say), question=answer)
+    return _approval(say, answer)
 
 
 def _approval_refused(say: Say) -> Alert:
     answer = Question(
         answer="rejected", answered_by=say("值班乙", "Engineer B"), answered_at=_AT + timedelta(minutes=9)
     )
-    return replace(_approval(say), question=answer)
+    return _approval(say, answer)
 
 
 def _approval_expired(say: Say) -> Alert:
-    return replace(_approval(say), question=Question(answer="expired", answered_at=_AT + timedelta(hours=12)))
+    return _approval(say, Question(answer="expired", answered_at=_AT + timedelta(hours=12)))
 
 
 CASES: dict[str, Callable[[Say], Alert]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Fact
@@ -13,11 +14,15 @@ from mindguard.errors import first_few
 from mindguard.feishu.blocks import duration, moment
 from mindguard.feishu.texts import Words
 from mindguard.jobs.texts import TEXTS
+from mindguard.snapshots.restore.put_back import Shown
 from mindguard.snapshots.restore.swap import kept_name
 from mindguard.snapshots.restore.tables import Plan
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.proof import Proof
 from mindguard.texts import Locale
+
+PutBackMode = Literal["no", "missing", "changed"]
+"""Which restored rows go back into the live tables: none, those that are missing, or also those that have changed."""
 
 _TABLES_IN_QUESTION = 3
 
@@ -62,6 +67,8 @@ def restore_asked(
     where: Mapping[str, Sequence[str]],
     rows: Mapping[str, int],
     asker: Asker,
+    *,
+    then: PutBackMode = "no",
 ) -> Asked:
     """Return what the person is asked who is to approve a restore.
 
@@ -72,6 +79,7 @@ def restore_asked(
         where: the values by which rows are chosen, by column. Only the columns and the numbers of values are shown.
         rows: number of rows that would come, by table; a table that is missing has not been counted.
         asker: who asks.
+        then: which rows are to be put back into the live tables afterwards, behind an approval of its own.
     """
     say, fact = asker.say, asker.fact
     names = [each.table.name for each in plan.tables]
@@ -94,26 +102,73 @@ def restore_asked(
         facts.append(fact("into", say("into_schema", schema=plan.schema)))
     if plan.unfinished:
         facts.append(fact("unfinished", say("unfinished_of", what=str(plan.unfinished)), wrong=True))
-    facts.append(requester(asker))
+    if then != "no":
+        facts.append(fact("then", say(f"then_{then}")))
+    facts.append(_requester(asker))
     return Asked(_question(names, where, asker, swap=plan.swap), tuple(facts))
 
 
-def requester(asker: Asker) -> Fact:
-    """Return the fact that says who has asked for the run."""
+def put_back_asked(shown: Shown, manifest: Manifest, asker: Asker, *, overwrite: bool) -> Asked:
+    """Return what the person is asked who is to approve that rows are put back into live tables.
+
+    Args:
+        shown: the difference.
+        manifest: the snapshot.
+        asker: who asks.
+        overwrite: whether rows that differ are overwritten.
+    """
+    say, fact = asker.say, asker.fact
+    tables = {name: each for name, each in shown.tables.items() if each.missing or (overwrite and each.changed)}
+    counts = {
+        "missing": f"{sum(each.missing for each in tables.values()):,}",
+        "changed": f"{sum(each.changed for each in tables.values()):,}",
+    }
+    differences = [
+        say(
+            "difference_of",
+            table=name,
+            missing=f"{each.missing:,}",
+            changed=f"{each.changed:,}",
+            equal=f"{each.equal:,}",
+        )
+        for name, each in shown.tables.items()
+    ]
+    facts = [
+        fact("snapshot", manifest.snapshot_id),
+        fact("taken", say("taken_ago", time=asker.moment(manifest.taken_at), age=_age(manifest.taken_at, asker))),
+        fact("difference", first_few(differences, separator="; ")),
+        fact("changed_rows", say("changed_go", schema=shown.schema), wrong=True)
+        if overwrite
+        else fact("changed_rows", say("changed_stay")),
+        fact("since", say("since_stay")),
+        fact("target", say("target_of", connection=asker.connection, database=shown.database)),
+    ]
+    if triggers := [f"{name}.{trigger}" for name, each in tables.items() for trigger in each.triggers]:
+        facts.append(fact("triggers", first_few(triggers)))
+    facts.append(_requester(asker))
+    question = "put_back_over" if overwrite else "put_back"
+    return Asked(say(question, tables=_few(list(tables), asker), **counts), tuple(facts))
+
+
+def _requester(asker: Asker) -> Fact:
     return asker.fact("requester", asker.name or asker.say("no_requester", run_type=asker.run_type))
 
 
 def _question(names: Sequence[str], where: Mapping[str, Sequence[str]], asker: Asker, *, swap: bool) -> str:
     say = asker.say
-    shown = list(names[:_TABLES_IN_QUESTION])
-    if more := len(names) - len(shown):
-        shown.append(say("more_tables", count=more))
     return say(
         "restore",
-        tables=say("separator").join(shown),
+        tables=_few(names, asker),
         rows=say("restore_where", columns=say("separator").join(where)) if where else "",
         after=say("restore_swap") if swap else "",
     )
+
+
+def _few(names: Sequence[str], asker: Asker) -> str:
+    shown = list(names[:_TABLES_IN_QUESTION])
+    if more := len(names) - len(shown):
+        shown.append(asker.say("more_tables", count=more))
+    return asker.say("separator").join(shown)
 
 
 def _filter(where: Mapping[str, Sequence[str]], asker: Asker) -> str:

@@ -20,7 +20,7 @@ TEXTS = Texts(
         "days_hours": {"zh": "{days} 天 {hours} 小时", "en": "{days} d {hours} h"},
         "proven": {"zh": "恢复验证", "en": "Proven by a drill"},
         "proven_at": {"zh": "已通过，{time}", "en": "yes, {time}"},
-        "not_proven": {"zh": "未通过：尚无恢复演练重建过它", "en": "no: no restore drill has rebuilt it"},
+        "not_proven": {"zh": "尚未验证：没有恢复演练重建过它", "en": "no: no restore drill has rebuilt it"},
         "quarantined": {"zh": "已隔离", "en": "Quarantined"},
         "tables": {"zh": "表", "en": "Tables"},
         "filter": {"zh": "筛选", "en": "Only rows with"},
@@ -43,6 +43,38 @@ TEXTS = Texts(
         },
         "unfinished": {"zh": "先清除", "en": "Removed first"},
         "unfinished_of": {"zh": "{what}（上次中断的恢复留下的）", "en": "{what}, left by an interrupted restore"},
+        # What follows a restore of rows.
+        "then": {"zh": "之后", "en": "Then"},
+        "then_missing": {
+            "zh": "再次请求批准，把缺失的行写回线上表",
+            "en": "asks again before missing rows are put back",
+        },
+        "then_changed": {
+            "zh": "再次请求批准，把缺失的行写回线上表，并覆盖已变的行",
+            "en": "asks again before missing rows are put back and changed ones overwritten",
+        },
+        "put_back": {
+            "zh": "写回线上表 {tables}：补回 {missing} 行",
+            "en": "Put {missing} rows back into {tables}",
+        },
+        "put_back_over": {
+            "zh": "写回线上表 {tables}：补回 {missing} 行，覆盖 {changed} 行",
+            "en": "Put {missing} rows back into {tables}, AND OVERWRITE {changed}",
+        },
+        "difference": {"zh": "差异", "en": "Difference"},
+        "difference_of": {
+            "zh": "{table} 缺失 {missing} 行、已变 {changed} 行、相同 {equal} 行",
+            "en": "{table}: {missing} missing, {changed} differ, {equal} equal",
+        },
+        "changed_rows": {"zh": "已变的行", "en": "Rows that differ"},
+        "changed_stay": {"zh": "保持不变", "en": "stay as they are"},
+        "changed_go": {
+            "zh": "覆盖为快照中的值；现值保留在 schema {schema} 中",
+            "en": "get the snapshot's values; what they have now is kept in schema {schema}",
+        },
+        "since": {"zh": "之后变动的行", "en": "Rows that change meanwhile"},
+        "since_stay": {"zh": "保持不变", "en": "stay as they are"},
+        "triggers": {"zh": "会触发", "en": "Triggers that fire"},
         "requester": {"zh": "申请人", "en": "Asked for by"},
         "no_requester": {"zh": "未知（{run_type} 运行）", "en": "not known ({run_type} run)"},
     }

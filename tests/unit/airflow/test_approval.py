@@ -26,9 +26,11 @@ class Cards:
     def __init__(self, *, updates: bool) -> None:
         self.updates = updates
         self.sent: list[tuple[str, Alert]] = []
+        self.uuids: list[str] = []
 
-    def send(self, alert: Alert, **_: Any) -> SimpleNamespace:
+    def send(self, alert: Alert, *, uuid: str, **_: Any) -> SimpleNamespace:
         self.sent.append(("send", alert))
+        self.uuids.append(uuid)
         return SimpleNamespace(message_id="om_1" if self.updates else None, form="card")
 
     def update(self, message_id: str, alert: Alert, **_: Any) -> SimpleNamespace:
@@ -49,7 +51,7 @@ class Instance(SimpleNamespace):
 @pytest.fixture
 def context() -> Any:
     log_url = "https://airflow.example/dags/d/runs/manual__1/tasks/approve?try_number=1"
-    known = {"dag_id": "d", "run_id": "manual__1", "task_id": "approve", "log_url": log_url, "id": "1"}
+    known = {"dag_id": "d", "run_id": "manual__1", "task_id": "approve", "log_url": log_url, "id": "1", "try_number": 1}
     kept = {("plan", "return_value"): {"asked": ASKED.to_json()}}
     ti = Instance(**known, kept=kept)
     return {"ti": ti, "task_instance": ti, "params": {"where_key": ["user_id=secret-7"]}}
@@ -99,6 +101,9 @@ def test_the_card_says_who_answered_what(
     assert answered.question == Question(answer=answer, answered_by="yu.li", answered_at=AT)
     assert (answered.happened_at, answered.fingerprint) == (asking.happened_at, asking.fingerprint)
     assert ASKED.facts[0] in answered.facts
+    context["ti"].try_number = 2
+    ask(context)
+    assert len(set(cards.uuids)) == len(cards.uuids), "who clears the task is asked again, by another card"
     assert "secret" not in str(cards.sent), "a group reads the cards"
 
 

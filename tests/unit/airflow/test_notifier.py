@@ -76,7 +76,7 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> Reports:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Alert]:
     """Collects the alerts that would have been sent to Feishu without an incident."""
     alerts: list[Alert] = []
-    monkeypatch.setattr(ApprovalNotifier, "_send", lambda self, alert: alerts.append(alert))
+    monkeypatch.setattr(ApprovalNotifier, "_send", lambda self, alert, uuid: alerts.append(alert))
     return alerts
 
 

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mindguard.alerts.dag_runs.approval import Asked
-from mindguard.jobs.restoring import Asker, restore_asked
+from mindguard.jobs.restoring import Asker, put_back_asked, restore_asked
+from mindguard.snapshots.restore.put_back import Shown, ShownTable
 from mindguard.snapshots.restore.rows import RowFilter
 from mindguard.snapshots.restore.tables import Plan, PlannedTable
 from mindguard.snapshots.storage.manifest import Manifest
@@ -102,3 +103,32 @@ def test_what_is_wrong_is_marked_on_the_page(manifest: Manifest) -> None:
     marked = [line for line in asked.page({}, "en").splitlines() if "⚠" in line]
     assert len(marked) == 1
     assert "Proven by a drill" in marked[0]
+
+
+def shown(*, missing: int = 2, changed: int = 3) -> Shown:
+    each = ShownTable(missing, changed, 28, NOW, ("audit",))
+    return Shown("s1", "app", "restored_x", {"public.t": each, "public.u": ShownTable(0, 1, 5, NOW)})
+
+
+def test_before_rows_go_back_their_difference_is_said(manifest: Manifest) -> None:
+    asked = put_back_asked(shown(), manifest, asker(), overwrite=False)
+    assert asked.question == "Put 2 rows back into public.t"
+    assert facts(asked) == {
+        "Snapshot": manifest.snapshot_id,
+        "Taken": "11-16 Mon 12:02, 3 d 2 h ago",
+        "Difference": "public.t: 2 missing, 3 differ, 28 equal; public.u: 0 missing, 1 differ, 5 equal",
+        "Rows that differ": "stay as they are",
+        "Rows that change meanwhile": "stay as they are",
+        "Target": "connection mindguard_restore, database app",
+        "Triggers that fire": "public.t.audit",
+        "Asked for by": "yu.li",
+    }
+    assert not any(fact.wrong for fact in asked.facts)
+
+
+def test_overwriting_stands_out(manifest: Manifest) -> None:
+    asked = put_back_asked(shown(), manifest, asker("zh"), overwrite=True)
+    assert asked.question == "写回线上表 public.t、public.u：补回 2 行，覆盖 4 行"
+    assert [fact.value for fact in asked.facts if fact.wrong] == ["覆盖为快照中的值；现值保留在 schema restored_x 中"]
+    then = restore_asked(plan(manifest), manifest, None, {}, {}, asker(), then="changed")
+    assert facts(then)["Then"] == "asks again before missing rows are put back and changed ones overwritten"

@@ -6,7 +6,7 @@ alone, so a row that has come or changed since then stays as it is. See docs/adr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from graphlib import CycleError, TopologicalSorter
@@ -268,7 +268,7 @@ def put_back(
     request: PutBackRequest,
     *,
     now: datetime,
-    shown_before: bool = False,
+    shown_at: Mapping[str, datetime] | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> PutBack:
     """Put rows back into the live tables in one transaction, as the difference was shown.
@@ -282,11 +282,11 @@ def put_back(
         conninfo: libpq connection string of the target, of a role that may write the live tables.
         request: the tables, and whether rows are overwritten.
         now: the present time, aware.
-        shown_before: whether a difference that was not shown before is refused.
+        shown_at: when the difference was shown that somebody has approved, by table; None: the last one counts.
         progress: called with one line for each step.
 
     Raises:
-        RestoreRefused: see `show`; or the difference was not shown.
+        RestoreRefused: see `show`; or another difference was shown since then.
         TargetError: the database or a trigger refused a row; nothing was put back.
     """
     import psycopg
@@ -297,9 +297,10 @@ def put_back(
         pairs = _in_order(connection, _pairs(connection, manifest, request))
         for each in pairs:
             shown = _shown(connection, each)
-            if shown is None and shown_before:
+            if shown_at is not None and (shown is None or shown.shown_at != shown_at.get(each.table.name)):
                 raise RestoreRefused(
-                    f"{each.table.name}: the difference was not shown, or it was put back already",
+                    f"{each.table.name}: the difference that was shown has been put back already, or another one was "
+                    "shown since then",
                     hint="look at the difference again before rows are put back",
                 )
             shown = shown or _show(connection, each, now)
@@ -434,7 +435,7 @@ def _in_order(connection: psycopg.Connection[dict[str, Any]], pairs: list[_Pair]
 
 def _show(connection: psycopg.Connection[dict[str, Any]], pair: _Pair, now: datetime) -> ShownTable:
     """Keep the difference in new tables, and return its counts."""
-    at = f"{_SHOWN}{now.astimezone(UTC).isoformat(timespec='seconds')}"
+    at = f"{_SHOWN}{now.astimezone(UTC).isoformat()}"
     with target.without_event_triggers(connection), connection.transaction():
         for relation in (pair.before, pair.after):
             connection.execute(statement("drop_table", table=relation))

@@ -59,7 +59,7 @@ def refuse_obstacles(lines: list[str]) -> None:
     if lines:
         raise RestoreRefused(
             f"no swap: {first_few(lines, separator='; ')}",
-            hint="restore without a swap, then move the rows with INSERT … SELECT from the new schema",
+            hint="restore without a swap, then put the rows back into the live table (mindguard snapshot put-back)",
         )
 
 
