@@ -107,6 +107,7 @@ def restore_tables() -> None:
     approved_again = Approval(
         task_id="approve_put_back",
         planned_by="plan_put_back",
+        values_in="where_key",
         doc_md="Waits 12 hours for a person. *Reject* leaves the rows in their schema and is not a failure.",
     )
     shown >> approved_again >> put_rows_back(restored, shown)

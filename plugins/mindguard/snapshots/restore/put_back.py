@@ -256,7 +256,8 @@ def show(
     with target.connect(conninfo) as connection:
         refuse_concurrent(connection, _schema(manifest, request))
         pairs = _pairs(connection, manifest, request)
-        shown = {each.table.name: _show(connection, each, now) for each in pairs}
+        path = target.source_path(manifest)
+        shown = {each.table.name: _show(connection, each, now, path) for each in pairs}
         for name, table in shown.items():
             progress(f"{name}: {table}")
         return Shown(manifest.snapshot_id, connection.info.dbname, _schema(manifest, request), shown)
@@ -295,6 +296,7 @@ def put_back(
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         refuse_concurrent(connection, _schema(manifest, request))
         pairs = _in_order(connection, _pairs(connection, manifest, request))
+        path = target.source_path(manifest)
         for each in pairs:
             shown = _shown(connection, each)
             if shown_at is not None and (shown is None or shown.shown_at != shown_at.get(each.table.name)):
@@ -303,13 +305,13 @@ def put_back(
                     "shown since then",
                     hint="look at the difference again before rows are put back",
                 )
-            shown = shown or _show(connection, each, now)
+            shown = shown or _show(connection, each, now, path)
             progress(f"{each.table.name}: {shown}; shown at {shown.shown_at:%Y-%m-%d %H:%M} UTC")
-        path = target.source_path(manifest)
         try:
             with connection.transaction():
                 done = _put_back(connection, pairs, path, overwrite=request.overwrite)
                 notes = [note for each in pairs for note in _move_sequences(connection, each)]
+                notes += [note for each in pairs if (note := _cascades(connection, each, done[each.table.name]))]
         except psycopg.Error as error:
             raise _undone(error) from cause(error)
         return PutBack(manifest.snapshot_id, done, tuple(notes), _undo(pairs))
@@ -433,13 +435,13 @@ def _in_order(connection: psycopg.Connection[dict[str, Any]], pairs: list[_Pair]
         return pairs
 
 
-def _show(connection: psycopg.Connection[dict[str, Any]], pair: _Pair, now: datetime) -> ShownTable:
-    """Keep the difference in new tables, and return its counts."""
+def _show(connection: psycopg.Connection[dict[str, Any]], pair: _Pair, now: datetime, path: str) -> ShownTable:
+    """Keep the difference in new tables, and return its counts. The path finds the operators of extensions' types."""
     at = f"{_SHOWN}{now.astimezone(UTC).isoformat()}"
     with target.without_event_triggers(connection), connection.transaction():
         for relation in (pair.before, pair.after):
             connection.execute(statement("drop_table", table=relation))
-        with target.locking(pair.table.name):
+        with target.locking(pair.table.name), target.under_path(connection, path):
             connection.execute(pair.statement("create_shown"))
         connection.execute(pair.statement("create_put_back"))
         connection.execute(statement("set_table_comment", table=pair.before, comment=literal(at)))
@@ -488,7 +490,7 @@ def _put_back(
                 with target.locking(f"a row of {each.table.name}"):
                     connection.execute(each.statement("update_changed"))
         connection.execute(statement("set_constraints_immediate"))
-    return {each.table.name: _checked(connection, each, overwrite=overwrite) for each in pairs}
+        return {each.table.name: _checked(connection, each, overwrite=overwrite) for each in pairs}
 
 
 def _checked(connection: psycopg.Connection[dict[str, Any]], pair: _Pair, *, overwrite: bool) -> PutBackTable:
@@ -542,6 +544,17 @@ def _move_sequences(connection: psycopg.Connection[dict[str, Any]], pair: _Pair)
             advice = statement("select_setval", sequence=raw(name), label=label, value=literal(highest))
             notes.append(f"sequence {name} stands before rows that are back: {_on_a_line(advice)}")
     return notes
+
+
+def _cascades(connection: psycopg.Connection[dict[str, Any]], pair: _Pair, done: PutBackTable) -> str:
+    """Return a line if undoing the put-back would reach other tables; nothing if it would not."""
+    found = (
+        connection.execute(statement("select_cascades", oid=literal(pair.live.oid))).fetchall() if done.inserted else []
+    )
+    if not found:
+        return ""
+    names = first_few([row["name"] for row in found])
+    return f"{pair.table.name}: what undoes it also reaches rows of {names} that refer to rows that are back"
 
 
 def _undone(error: psycopg.Error) -> Exception:
