@@ -180,7 +180,7 @@ def test_an_approved_restore_brings_rows_back_and_a_refused_one_nothing(
         "schema refused，线上表不变",
     ):
         assert fact in said
-    for fact in ("连接 mindguard_restore，数据库 mindguard", "申请人**：admin", "筛选值 user_id**：7"):
+    for fact in ("连接 mindguard_restore，数据库 mindguard", "申请人**：admin", "筛选值 user_id**：`7`"):
         assert fact in said
     assert api.wait_for_run("restore_tables", refused) == "success", api.log(
         "restore_tables", refused, "approve_restore"

@@ -332,7 +332,7 @@ def _approval(say: Say, answer: Question = _UNANSWERED) -> Alert:
             ),
             Fact(
                 say("筛选", "Only rows with"),
-                say("user_id（1 个值）；取值见批准页面", "user_id (values: 1); see the page"),
+                say("user_id（1 个值）；取值只在批准页面上", "user_id (values: 1)"),
             ),
             Fact(
                 say("将取回", "Rows it would bring"),

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Fact
 from mindguard.alerts.dag_runs.approval import Asked
-from mindguard.errors import first_few
 from mindguard.feishu.blocks import duration, moment
 from mindguard.feishu.texts import Words
 from mindguard.jobs.texts import TEXTS
@@ -55,6 +54,13 @@ class Asker:
         """Return a fact under its name in the reader's language."""
         return Fact(self.say(key), value, wrong=wrong)
 
+    def listed(self, items: Sequence[str], most: int = 5) -> str:
+        """Return the first items in one line, and the number of the others."""
+        shown = list(items[:most])
+        if more := len(items) - len(shown):
+            shown.append(self.say("more", count=more))
+        return self.say("separator").join(shown)
+
     def moment(self, at: datetime) -> str:
         """Return a time as cards show it."""
         return moment(at, Words(self.locale), self.zone)
@@ -91,12 +97,13 @@ def restore_asked(
         else fact("proven", say("not_proven"), wrong=True),
     ]
     if manifest.quarantined_for:
-        facts.append(fact("quarantined", first_few(manifest.quarantined_for, separator="; "), wrong=True))
-    facts += [fact("tables", first_few(names)), fact("filter", _filter(where, asker))]
-    facts.append(fact("rows", first_few([_rows(plan, name, rows, asker) for name in names])))
+        facts.append(fact("quarantined", asker.listed(manifest.quarantined_for), wrong=True))
+    facts += [fact("tables", asker.listed(names)), fact("filter", _filter(where, asker))]
+    nothing = not any(rows.get(name, 1) for name in names)
+    facts.append(fact("rows", asker.listed([_rows(plan, name, rows, asker) for name in names]), wrong=nothing))
     facts.append(fact("target", say("target_of", connection=asker.connection, database=plan.database)))
     if plan.swap:
-        kept = first_few([kept_name(each.name, plan.snapshot_id) for each in plan.tables if each.live])
+        kept = asker.listed([kept_name(each.name, plan.snapshot_id) for each in plan.tables if each.live])
         facts.append(fact("into", say("into_swap", kept=kept or "–"), wrong=True))
     else:
         facts.append(fact("into", say("into_schema", schema=plan.schema)))
@@ -136,7 +143,7 @@ def put_back_asked(shown: Shown, manifest: Manifest, asker: Asker, *, overwrite:
     facts = [
         fact("snapshot", manifest.snapshot_id),
         fact("taken", say("taken_ago", time=asker.moment(manifest.taken_at), age=_age(manifest.taken_at, asker))),
-        fact("difference", first_few(differences, separator="; ")),
+        fact("difference", asker.listed(differences)),
         fact("changed_rows", say("changed_go", schema=shown.schema), wrong=True)
         if overwrite
         else fact("changed_rows", say("changed_stay")),
@@ -144,10 +151,10 @@ def put_back_asked(shown: Shown, manifest: Manifest, asker: Asker, *, overwrite:
         fact("target", say("target_of", connection=asker.connection, database=shown.database)),
     ]
     if triggers := [f"{name}.{trigger}" for name, each in tables.items() for trigger in each.triggers]:
-        facts.append(fact("triggers", first_few(triggers)))
+        facts.append(fact("triggers", asker.listed(triggers)))
     facts.append(_requester(asker))
     question = "put_back_over" if overwrite else "put_back"
-    return Asked(say(question, tables=_few(list(tables), asker), **counts), tuple(facts))
+    return Asked(say(question, tables=asker.listed(list(tables), _TABLES_IN_QUESTION), **counts), tuple(facts))
 
 
 def _requester(asker: Asker) -> Fact:
@@ -158,24 +165,17 @@ def _question(names: Sequence[str], where: Mapping[str, Sequence[str]], asker: A
     say = asker.say
     return say(
         "restore",
-        tables=_few(names, asker),
+        tables=asker.listed(names, _TABLES_IN_QUESTION),
         rows=say("restore_where", columns=say("separator").join(where)) if where else "",
         after=say("restore_swap") if swap else "",
     )
-
-
-def _few(names: Sequence[str], asker: Asker) -> str:
-    shown = list(names[:_TABLES_IN_QUESTION])
-    if more := len(names) - len(shown):
-        shown.append(asker.say("more_tables", count=more))
-    return asker.say("separator").join(shown)
 
 
 def _filter(where: Mapping[str, Sequence[str]], asker: Asker) -> str:
     if not where:
         return asker.say("no_filter")
     columns = [asker.say("filter_column", column=name, count=len(values)) for name, values in where.items()]
-    return asker.say("filter_values", columns=first_few(columns))
+    return asker.say("filter_values", columns=asker.listed(columns))
 
 
 def _rows(plan: Plan, name: str, rows: Mapping[str, int], asker: Asker) -> str:

@@ -11,7 +11,7 @@ TEXTS = Texts(
         "restore": {"zh": "恢复 {tables}{rows}{after}", "en": "Restore {tables}{rows}{after}"},
         "restore_where": {"zh": "（按 {columns} 筛选）", "en": " (rows chosen by {columns})"},
         "restore_swap": {"zh": "，并替换线上表", "en": " AND SWAP with the live tables"},
-        "more_tables": {"zh": "等 {count} 张表", "en": "and {count} more tables"},
+        "more": {"zh": "另有 {count} 项", "en": "and {count} more"},
         # Its facts.
         "snapshot": {"zh": "快照", "en": "Snapshot"},
         "taken": {"zh": "快照时间", "en": "Taken"},
@@ -25,7 +25,7 @@ TEXTS = Texts(
         "tables": {"zh": "表", "en": "Tables"},
         "filter": {"zh": "筛选", "en": "Only rows with"},
         "filter_column": {"zh": "{column}（{count} 个值）", "en": "{column} (values: {count})"},
-        "filter_values": {"zh": "{columns}；取值见批准页面", "en": "{columns}; see the approval page"},
+        "filter_values": {"zh": "{columns}；取值只在批准页面上", "en": "{columns}; values on the approval page only"},
         "no_filter": {"zh": "无，全部行", "en": "none: all rows"},
         "rows": {"zh": "将取回", "en": "Rows it would bring"},
         "rows_of": {"zh": "{table} {rows} 行", "en": "{table}: {rows}"},

@@ -50,7 +50,7 @@ def test_everything_that_the_answer_depends_on_is_said(manifest: Manifest) -> No
         "Taken": "11-16 Mon 12:02, 3 d 2 h ago",
         "Proven by a drill": "no: no restore drill has rebuilt it",
         "Tables": table.name,
-        "Only rows with": "user_id (values: 2), kind (values: 1); see the approval page",
+        "Only rows with": "user_id (values: 2), kind (values: 1); values on the approval page only",
         "Rows it would bring": f"{table.name}: 30",
         "Target": "connection mindguard_restore, database app",
         "Into": "schema restored_x; live tables stay as they are",
@@ -71,6 +71,8 @@ def test_a_swap_a_quarantine_and_an_unknown_requester_stand_out(manifest: Manife
     assert said["Only rows with"] == "none: all rows"
     assert "at most" in said["Rows it would bring"], "what was not counted is not promised"
     assert {"Into", "Quarantined"} <= {fact.name for fact in swapping.facts if fact.wrong}
+    none = restore_asked(plan(manifest), manifest, None, {"user_id": ("9",)}, {manifest.tables[0].name: 0}, asker())
+    assert "Rows it would bring" in {fact.name for fact in none.facts if fact.wrong}
     assert len(swapping.facts) < 12, "a card shows so many, and the run"
 
 
@@ -89,13 +91,13 @@ def test_the_reader_s_language_is_used_throughout(manifest: Manifest) -> None:
 def test_a_hostile_value_is_only_text_on_the_page() -> None:
     """Whoever fills in the form must not be able to write the page that the approver reads."""
     asked = Asked("Restore t")
-    lines = asked.page({"name": ("x\n- **Proven**: yes", "![](http://x.example/a.png)", "")}, "en").splitlines()
-    (line,) = lines
-    assert "**Proven**" not in line
-    assert "![" not in line
-    assert line.replace("\\", "").endswith(': x - **Proven**: yes, ![](http://x.example/a.png), ""')
+    values = ("x\n- **Proven**: yes", "![](http://x.example/a.png)", "", "a`b``c")
+    (line,) = asked.page({"na*me": values}, "en").splitlines()
+    name, _, shown = line.partition(": ")
+    assert name == r"- **Values of na\*me**"
+    assert shown == '`x - **Proven**: yes`, `![](http://x.example/a.png)`, `""`, ``` a`b``c ```'
     many = asked.page({"user_id": [str(number) for number in range(60)]}, "en").replace("\\", "")
-    assert "49, 10 more (see the run's parameters)" in many
+    assert "`49`, 10 more (see the run's parameters)" in many
 
 
 def test_what_is_wrong_is_marked_on_the_page(manifest: Manifest) -> None:
@@ -116,7 +118,7 @@ def test_before_rows_go_back_their_difference_is_said(manifest: Manifest) -> Non
     assert facts(asked) == {
         "Snapshot": manifest.snapshot_id,
         "Taken": "11-16 Mon 12:02, 3 d 2 h ago",
-        "Difference": "public.t: 2 missing, 3 differ, 28 equal; public.u: 0 missing, 1 differ, 5 equal",
+        "Difference": "public.t: 2 missing, 3 differ, 28 equal, public.u: 0 missing, 1 differ, 5 equal",
         "Rows that differ": "stay as they are",
         "Rows that change meanwhile": "stay as they are",
         "Target": "connection mindguard_restore, database app",

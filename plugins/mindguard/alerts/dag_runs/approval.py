@@ -54,26 +54,37 @@ class Asked:
             locale: language of the page.
         """
         colon = TEXTS.say("colon", locale)
-        named = [(fact.name, fact.value, fact.wrong) for fact in self.facts]
-        named += [
-            (TEXTS.say("chosen_values", locale, column=column), _listed(values, locale), False)
-            for column, values in chosen.items()
+        lines = [
+            f"- {'⚠ ' if fact.wrong else ''}**{_literally(fact.name)}**{colon}{_literally(fact.value)}"
+            for fact in self.facts
         ]
-        return "\n".join(
-            f"- {'⚠ ' if wrong else ''}**{_literally(name)}**{colon}{_literally(value)}" for name, value, wrong in named
-        )
+        for column, values in chosen.items():
+            name = TEXTS.say("chosen_values", locale, column=column)
+            lines.append(f"- **{_literally(name)}**{colon}{_listed(values, locale)}")
+        return "\n".join(lines)
 
 
 def _listed(values: Sequence[str], locale: Locale) -> str:
-    shown = [fold(" ".join(printable(value).split()), _LONGEST_VALUE) or '""' for value in values[:_MOST_VALUES]]
+    shown = [_as_code(fold(_in_a_line(value), _LONGEST_VALUE) or '""') for value in values[:_MOST_VALUES]]
     if more := len(values) - len(shown):
-        shown.append(TEXTS.say("more_values", locale, count=more))
+        shown.append(_literally(TEXTS.say("more_values", locale, count=more)))
     return TEXTS.say("comma", locale).join(shown)
+
+
+def _as_code(text: str) -> str:
+    """Return a text as a code span, in which nothing is markup, and even an address is no link."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {text} {fence}" if longest else f"`{text}`"
+
+
+def _in_a_line(text: str) -> str:
+    return " ".join(printable(text).split())
 
 
 def _literally(text: str) -> str:
     """Escape a text for Markdown, so that nothing in it becomes markup: no link, no picture, no further line."""
-    return _MARKUP.sub(r"\\\1", " ".join(printable(text).split()))
+    return _MARKUP.sub(r"\\\1", _in_a_line(text))
 
 
 def approval_request(
