@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mindguard.errors import about
-from mindguard.snapshots.restore.load import fetch, open_part
+from mindguard.snapshots.restore.load import decoded, fetch, open_part
 from mindguard.snapshots.restore.rows import RowFilter
 from mindguard.snapshots.restore.tables import Plan, PlannedTable
 from mindguard.snapshots.storage.store import Store
@@ -40,6 +40,5 @@ def _chosen(planned: PlannedTable, row_filter: RowFilter, store: Store) -> int:
             fetch(part, store, file)
             stored = open_part(part, file, store.encryption)
             groups = row_filter.row_groups(stored)
-            batches = stored.iter_batches(columns=columns, row_groups=groups, use_threads=False)
-            rows += sum(row_filter.select(batch).num_rows for batch in batches)
+            rows += sum(row_filter.select(batch).num_rows for batch in decoded(stored, groups, part, columns))
     return rows
