@@ -77,6 +77,7 @@ def plan_put_back(context: Context, restored: dict[str, Any]) -> dict[str, Any]:
 
     from mindguard.jobs.restoring import put_back_asked
     from mindguard.snapshots.restore.put_back import show
+    from mindguard.snapshots.storage.catalog import proof_of
 
     if context["params"]["put_back"] == "no":
         raise AirflowSkipException("the form does not ask for rows to be put back")
@@ -85,7 +86,8 @@ def plan_put_back(context: Context, restored: dict[str, Any]) -> dict[str, Any]:
     shown = show(job.manifest, job.conninfo, request, now=datetime.now(UTC), progress=log.info)
     if not any(each.missing or (request.overwrite and each.changed) for each in shown.tables.values()):
         raise AirflowSkipException("no row is to be put back")
-    asked = put_back_asked(shown, job.manifest, _asker(context, job), overwrite=request.overwrite)
+    proof = proof_of(job.store, job.manifest.snapshot_id)
+    asked = put_back_asked(shown, job.manifest, proof, _asker(context, job), overwrite=request.overwrite)
     shown_at = {name: each.shown_at.isoformat() for name, each in shown.tables.items()}
     return _as_result(asked, job) | {"shown_at": shown_at}
 

@@ -89,15 +89,7 @@ def restore_asked(
     """
     say, fact = asker.say, asker.fact
     names = [each.table.name for each in plan.tables]
-    facts = [
-        fact("snapshot", manifest.snapshot_id),
-        fact("taken", say("taken_ago", time=asker.moment(manifest.taken_at), age=_age(manifest.taken_at, asker))),
-        fact("proven", say("proven_at", time=asker.moment(proof.proven_at)))
-        if proof
-        else fact("proven", say("not_proven"), wrong=True),
-    ]
-    if manifest.quarantined_for:
-        facts.append(fact("quarantined", asker.listed(manifest.quarantined_for), wrong=True))
+    facts = _snapshot(manifest, proof, asker)
     facts += [fact("tables", asker.listed(names)), fact("filter", _filter(where, asker))]
     nothing = not any(rows.get(name, 1) for name in names)
     facts.append(fact("rows", asker.listed([_rows(plan, name, rows, asker) for name in names]), wrong=nothing))
@@ -115,12 +107,13 @@ def restore_asked(
     return Asked(_question(names, where, asker, swap=plan.swap), tuple(facts))
 
 
-def put_back_asked(shown: Shown, manifest: Manifest, asker: Asker, *, overwrite: bool) -> Asked:
+def put_back_asked(shown: Shown, manifest: Manifest, proof: Proof | None, asker: Asker, *, overwrite: bool) -> Asked:
     """Return what the person is asked who is to approve that rows are put back into live tables.
 
     Args:
         shown: the difference.
         manifest: the snapshot.
+        proof: that it has been rebuilt; None: it has not.
         asker: who asks.
         overwrite: whether rows that differ are overwritten.
     """
@@ -141,8 +134,7 @@ def put_back_asked(shown: Shown, manifest: Manifest, asker: Asker, *, overwrite:
         for name, each in shown.tables.items()
     ]
     facts = [
-        fact("snapshot", manifest.snapshot_id),
-        fact("taken", say("taken_ago", time=asker.moment(manifest.taken_at), age=_age(manifest.taken_at, asker))),
+        *_snapshot(manifest, proof, asker),
         fact("difference", asker.listed(differences)),
         fact("changed_rows", say("changed_go", schema=shown.schema), wrong=True)
         if overwrite
@@ -155,6 +147,21 @@ def put_back_asked(shown: Shown, manifest: Manifest, asker: Asker, *, overwrite:
     facts.append(_requester(asker))
     question = "put_back_over" if overwrite else "put_back"
     return Asked(say(question, tables=asker.listed(list(tables), _TABLES_IN_QUESTION), **counts), tuple(facts))
+
+
+def _snapshot(manifest: Manifest, proof: Proof | None, asker: Asker) -> list[Fact]:
+    """Return the facts that say which snapshot it is, how old, and how far it can be trusted."""
+    say, fact = asker.say, asker.fact
+    facts = [
+        fact("snapshot", manifest.snapshot_id),
+        fact("taken", say("taken_ago", time=asker.moment(manifest.taken_at), age=_age(manifest.taken_at, asker))),
+        fact("proven", say("proven_at", time=asker.moment(proof.proven_at)))
+        if proof
+        else fact("proven", say("not_proven"), wrong=True),
+    ]
+    if manifest.quarantined_for:
+        facts.append(fact("quarantined", asker.listed(manifest.quarantined_for), wrong=True))
+    return facts
 
 
 def _requester(asker: Asker) -> Fact:

@@ -113,11 +113,13 @@ def shown(*, missing: int = 2, changed: int = 3) -> Shown:
 
 
 def test_before_rows_go_back_their_difference_is_said(manifest: Manifest) -> None:
-    asked = put_back_asked(shown(), manifest, asker(), overwrite=False)
+    proof = Proof.model_construct(snapshot_id=manifest.snapshot_id, proven_at=NOW)
+    asked = put_back_asked(shown(), manifest, proof, asker(), overwrite=False)
     assert asked.question == "Put 2 rows back into public.t"
     assert facts(asked) == {
         "Snapshot": manifest.snapshot_id,
         "Taken": "11-16 Mon 12:02, 3 d 2 h ago",
+        "Proven by a drill": "yes, 11-19 Thu 14:02",
         "Difference": "public.t: 2 missing, 3 differ, 28 equal, public.u: 0 missing, 1 differ, 5 equal",
         "Rows that differ": "stay as they are",
         "Rows that change meanwhile": "stay as they are",
@@ -129,7 +131,8 @@ def test_before_rows_go_back_their_difference_is_said(manifest: Manifest) -> Non
 
 
 def test_overwriting_stands_out(manifest: Manifest) -> None:
-    asked = put_back_asked(shown(), manifest, asker("zh"), overwrite=True)
+    proof = Proof.model_construct(snapshot_id=manifest.snapshot_id, proven_at=NOW)
+    asked = put_back_asked(shown(), manifest, proof, asker("zh"), overwrite=True)
     assert asked.question == "写回线上表 public.t、public.u：补回 2 行，覆盖 4 行"
     assert [fact.value for fact in asked.facts if fact.wrong] == ["覆盖为快照中的值；现值保留在 schema restored_x 中"]
     then = restore_asked(plan(manifest), manifest, None, {}, {}, asker(), then="changed")
