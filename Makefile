@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 UV_VERSION := 0.13.9
 export PYTHONPATH := .:plugins
 
-.PHONY: help run test test-days unit lint format bench soak status clean lock servers
+.PHONY: help run test test-days unit lint format bench soak status clean lock servers audit release
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -93,6 +93,19 @@ COMPILE = $(BIN)/uv pip compile --quiet --system-certs --universal --python-vers
 lock: $(INSTALLED) ## pin what pyproject.toml and requirements-dev.in add; UPGRADE=1: the newest of everything
 	$(COMPILE) -o requirements.txt
 	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+
+# The newest of both are tried; they run in environments of their own.
+TOOL := $(BIN)/uv --system-certs tool run
+
+audit: $(INSTALLED) ## known vulnerabilities of what requirements.txt pins; skipped where their list cannot be reached
+	@timeout 30 $(BIN)/python -c "import httpx; httpx.get('https://pypi.org/pypi/pip/json', timeout=10).raise_for_status()" \
+	   2>/dev/null || { echo "audit: skipped, pypi.org cannot be reached"; exit 0; } \
+	 && $(TOOL) pip-audit --disable-pip --require-hashes -r requirements.txt
+
+release: $(INSTALLED) ## the wheel and its software bill of materials (CycloneDX), in dist/
+	rm -rf dist build
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	$(TOOL) --from cyclonedx-bom cyclonedx-py requirements requirements.txt --output-file dist/mindguard-ops.cdx.json
 
 clean: ## remove the stack's state and caches; the virtual environment stays
 	rm -rf $(STATE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

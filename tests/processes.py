@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from devstack.parts.base import ROOT
 
@@ -46,3 +51,21 @@ def clone(folder: Path) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((ROOT / name).read_bytes())
     return folder
+
+
+@contextmanager
+def running(command: Sequence[str | Path], environment: dict[str, str], *, cwd: Path, log: Path) -> Iterator[int]:
+    """Run a program with its children for the length of the block, and yield its process id."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, env=environment, cwd=cwd, stdout=output, stderr=output)
+    try:
+        yield process.pid
+    finally:
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        process.kill()
+        process.wait()
+        for each in psutil.wait_procs(family, timeout=5)[1]:
+            each.kill()

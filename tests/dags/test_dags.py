@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXPECTED: dict[str, dict[str, set[str]]] = {
     # Two tasks that wait for nothing: a sweep that fails must not hold up delivery.
     "alert_delivery": {"deliver_alerts": set(), "sweep_missed_callbacks": set()},
+    "doctor": {"examine_connections": set()},
     # The rollup is reconciled beside the suites: one that differs must not blind them.
     "event_volume": {"choose_suites": set(), "check_suites": {"choose_suites"}, "reconcile_rollup": set()},
     "pipeline_freshness": {"measure_freshness": set()},
@@ -39,7 +40,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
 }
 
 # Deviations from the policy; each DAG says why beside it.
-MUST_FAIL_LOUDLY = {"drill_snapshot", "restore_tables", "put_rows_back"}
+MUST_FAIL_LOUDLY = {"drill_snapshot", "restore_tables", "put_rows_back", "examine_connections"}
 WAITS_FOR_A_PERSON = {"approve_restore", "approve_put_back"}  # bounded by its response_timeout, and by the run's
 
 

@@ -302,11 +302,23 @@ def test_an_incident_from_before_the_order_of_reports_ends_as_before(fresh_datab
         for column in ("last_failure_about", "silenced_by", "silenced_until", "flaps", "revision"):
             connection.execute(text(f"alter table mindguard.incidents drop column {column}"))
         connection.execute(text("alter table mindguard.notifications drop column shown"))
-        connection.execute(text("drop table mindguard.silences"))
+        connection.execute(text("drop table mindguard.silences, mindguard.examinations"))
         connection.execute(text("update mindguard.alembic_version set version_num = '0003'"))
     store = IncidentStore(OpsDatabase(store.database.engine))
     assert store.recover([Recovery("test:api", at=NOW - MINUTE)], now=NOW) == []
     assert len(store.recover([Recovery("test:api", at=NOW + MINUTE)], now=NOW + MINUTE)) == 1
+
+
+def test_a_store_of_a_newer_version_is_refused_in_one_line(fresh_database: str) -> None:
+    """While some processes are upgraded and others are not, these send directly."""
+    store = IncidentStore.of(connection_of(fresh_database))
+    store.record([finding(at=NOW)], now=NOW)
+    with store.database.engine.begin() as connection:
+        connection.execute(text("update mindguard.alembic_version set version_num = '9999'"))
+    older = IncidentStore(OpsDatabase(store.database.engine))
+    for use in (lambda: older.record([finding(at=NOW)], now=NOW), older.database.migrated):
+        with pytest.raises(StoreUnavailable, match=r"newer version of mindguard-ops \(its schema is 9999\) – upgrade"):
+            use()
 
 
 def test_what_an_open_incident_explains_notifies_nobody_until_that_is_over(incidents: IncidentStore) -> None:

@@ -148,3 +148,16 @@ def test_every_line_about_what_a_snapshot_holds_names_a_test_that_there_is() -> 
         assert named, f"no test shows it: {line}"
         assert named <= tests, f"no such test: {sorted(named - tests)}"
     assert len(lines) > 15
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.zh-CN.md")), ids=lambda page: page.name)
+def test_a_page_has_the_same_commands_in_both_languages(page: Path) -> None:
+    """Comments may differ, and what a reader fills in."""
+    commands = [
+        [
+            re.sub(r"\s*#.*", "", line)
+            for line in re.findall(r"^```(?:sh|dockerfile)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        ]
+        for text in (page.read_text("utf-8"), page.with_name(page.name.replace(".zh-CN", "")).read_text("utf-8"))
+    ]
+    assert commands[0] == commands[1]

@@ -19,11 +19,16 @@ _LOCK = 7_305_114_601
 """Number of the advisory lock: any that nothing else in this database uses."""
 
 
+class NewerSchema(Exception):
+    """The schema has a revision that this version of the package does not know."""
+
+
 def migrate(engine: Engine) -> None:
     """Apply the missing migrations in one transaction.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the user may not create the schema, or the server cannot be reached.
+        NewerSchema: a newer version of the package has changed the schema.
     """
     with engine.begin() as connection:
         if is_current(connection):
@@ -36,10 +41,17 @@ def migrate(engine: Engine) -> None:
 
 
 def is_current(connection: Connection) -> bool:
-    """Return whether the schema is the one that this version of the package needs."""
+    """Return whether the schema is the one that this version of the package needs.
+
+    Raises:
+        NewerSchema: a newer version of the package has changed it.
+    """
     script = ScriptDirectory.from_config(_config())
     context = MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA})
-    return context.get_current_revision() == script.get_current_head()
+    current = context.get_current_revision()
+    if current and current not in {each.revision for each in script.walk_revisions()}:
+        raise NewerSchema(current)
+    return current == script.get_current_head()
 
 
 def _config() -> Config:

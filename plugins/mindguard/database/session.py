@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from mindguard import postgres_session
-from mindguard.database.migrate import is_current, migrate
+from mindguard.database.migrate import NewerSchema, is_current, migrate
 from mindguard.errors import MindGuardError
 from mindguard.masking import mask_secrets
 from mindguard.sql import statement
@@ -57,7 +57,7 @@ class OpsDatabase:
                 self._migrated = True
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
                 yield session
-        except (OperationalError, PoolTimeout) as error:
+        except (OperationalError, PoolTimeout, NewerSchema) as error:
             raise _unavailable(error) from None
         except DBAPIError as error:
             if error.connection_invalidated:
@@ -71,7 +71,7 @@ class OpsDatabase:
         try:
             with self.engine.connect() as connection:
                 return is_current(connection)
-        except (OperationalError, PoolTimeout) as error:
+        except (OperationalError, PoolTimeout, NewerSchema) as error:
             raise _unavailable(error) from None
 
 
@@ -97,6 +97,11 @@ def _set_locally(connection: Connection) -> None:
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:
+    if isinstance(error, NewerSchema):
+        return StoreUnavailable(
+            f"the incident store belongs to a newer version of mindguard-ops (its schema is {error})",
+            hint="upgrade the package here too; there is no way back but the database's own backup",
+        )
     cause = getattr(error, "orig", None) or error
     reason = mask_secrets(" ".join(str(cause).split()))[:300]
     return StoreUnavailable(

@@ -20,6 +20,7 @@ from mindguard.alerts.incidents.timeline import shown_timeline
 from mindguard.alerts.matchers import Matcher, SilenceRefused, source_matchers
 from mindguard.connections import postgres_conninfo
 from mindguard.database.session import StoreUnavailable
+from mindguard.doctor.record import latest as latest_examination
 from mindguard.errors import ConnectionMissing
 from mindguard.masking import printable
 from mindguard.monitors.metrics import CONTENT_TYPE, collected, exposition
@@ -57,6 +58,7 @@ def application() -> FastAPI:
     app.post("/silences/{name}/end", dependencies=changes, **page)(end_silence)
     app.get("/reports", dependencies=[reader], **page)(show_reports)
     app.get("/reports/{day}", dependencies=[reader], **page)(show_report)
+    app.get("/doctor", dependencies=[reader], **page)(show_examination)
     app.add_exception_handler(StoreUnavailable, _store_is_down)
     app.add_exception_handler(IncidentMissing, _no_such_incident)
     app.add_exception_handler(SilenceRefused, _silence_refused)
@@ -176,6 +178,15 @@ def show_report(day: date) -> HTMLResponse:
         sections, day=day, locale=settings.locale, zone=settings.zone, nonce=nonce, all_days="../reports"
     )
     return _answer(html, nonce, 200 if sections else 404)
+
+
+def show_examination() -> HTMLResponse:
+    """Show what doctor found when it last ran as a DAG, what is wrong first."""
+    settings = load_settings()
+    found = latest_examination(_store(settings).database)
+    order = ("error", "warn", "unknown", "pass")
+    findings = sorted(found.findings, key=lambda each: order.index(each.status)) if found else []
+    return _page("doctor.html", settings, examined=found, findings=findings)
 
 
 def _with_the_metrics_token(request: Request) -> None:

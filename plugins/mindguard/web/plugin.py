@@ -25,4 +25,5 @@ class MindGuardPlugin(AirflowPlugin):
     external_views = [  # noqa: RUF012
         _in_menu("Incidents 告警事件", "incidents"),
         _in_menu("Data checks 数据检查", "reports"),
+        _in_menu("Doctor 连接体检", "doctor"),
     ]

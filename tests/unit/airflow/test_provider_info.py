@@ -43,7 +43,7 @@ def test_the_distribution_holds_every_package() -> None:
         for file in (plugins / "mindguard").rglob("__init__.py")
         if "migrations" not in file.parts
     }
-    assert set(setuptools["packages"]) == there | {"mindguard.include", "mindguard.expectations"}
+    assert set(setuptools["packages"]) == there | {"mindguard.include", "mindguard.expectations", "mindguard.dags"}
 
 
 def test_the_distribution_announces_it() -> None:

@@ -119,6 +119,8 @@ def test_doctor_reports_every_missing_connection(mindguard: Mindguard) -> None:
         "restore": "warn",
         "ops": "warn",
         "events": "warn",
+        "airflow": "warn",
+        "metrics": "warn",
     }
     assert all("set AIRFLOW_CONN_MINDGUARD_" in finding["text"] for finding in findings)
 
@@ -128,7 +130,7 @@ def test_doctor_goes_on_after_a_connection_that_boto3_refuses(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_MINDGUARD_BACKUP", "aws://k:s@/?endpoint_url=127.0.0.1:9000")
     findings = json.loads(mindguard("doctor", "--json").out)
-    assert len([finding for finding in findings if finding["what"].startswith("mindguard_")]) == 7
+    assert len([finding for finding in findings if finding["what"].startswith("mindguard_")]) == 9
     assert "Invalid endpoint: 127.0.0.1:9000" in findings[1]["text"]
 
 

@@ -1,0 +1,45 @@
+"""Examines what the package needs of Airflow itself, and what Prometheus needs of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from mindguard.connections import Resolve
+from mindguard.doctor.diagnosis import Diagnosis
+from mindguard.settings import Settings
+
+_TAG = "mindguard"
+
+
+def examine_airflow(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
+    """Check that the API server lets the connection's user read DAGs, runs and tasks.
+
+    Raises:
+        ConnectionMissing: the connection is not configured.
+        AirflowUnreachable, AirflowRefused: the API server does not answer, or refuses the user.
+    """
+    from mindguard.alerts.dag_runs.rest_api import AirflowRest
+
+    conn_id = settings.connections.airflow
+    with AirflowRest.of(resolve(conn_id)) as api:
+        dags = api.dags(_TAG)
+        api.failed_since(now(), dags)
+    if dags:
+        yield Diagnosis("pass", conn_id, "runs", f"the runs of {len(dags)} DAGs can be read")
+    else:
+        text = f"no DAG with the tag {_TAG} can be read – give the user the role Viewer, or load the DAGs"
+        yield Diagnosis("error", conn_id, "runs", text)
+
+
+def examine_metrics(settings: Settings, resolve: Resolve) -> Iterator[Diagnosis]:
+    """Check that there is a token for Prometheus.
+
+    Raises:
+        ConnectionMissing: the connection is not configured.
+    """
+    conn_id = settings.connections.metrics
+    if resolve(conn_id).password:
+        yield Diagnosis("pass", conn_id, "token", "Prometheus can read /mindguard/metrics with it")
+    else:
+        yield Diagnosis("error", conn_id, "token", "the password is empty – enter the bearer token of Prometheus there")

@@ -1,0 +1,111 @@
+"""Keeps what doctor found when it ran as a DAG, for its page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
+from datetime import datetime, timedelta
+
+from pydantic import TypeAdapter
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped, mapped_column
+
+from mindguard.connections import Resolve
+from mindguard.database.base import Base
+from mindguard.database.session import OpsDatabase
+from mindguard.doctor import examine
+from mindguard.doctor.diagnosis import Diagnosis
+from mindguard.errors import MindGuardError, first_few
+from mindguard.masking import fold, mask_secrets, printable
+from mindguard.settings import Settings
+
+_FINDINGS = TypeAdapter(list[Diagnosis])
+_KEPT = timedelta(days=30)
+_LONGEST = 1000
+_MOST = 1000
+
+
+class ConnectionsUnfit(MindGuardError):
+    """Doctor found something that a run cannot do without."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What doctor found at one moment (aware)."""
+
+    at: datetime
+    findings: list[Diagnosis]
+
+
+class Examination(Base):
+    """The findings of one run of the DAG; `findings` holds `Diagnosis.as_dict` of each."""
+
+    __tablename__ = "examinations"
+
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    findings: Mapped[list[dict[str, str]]]
+
+
+def examine_and_keep(
+    settings: Settings, resolve: Resolve, *, now: Callable[[], datetime], progress: Callable[[str], None]
+) -> list[Diagnosis]:
+    """Examine everything, keep the result for the page, and return it.
+
+    Args:
+        settings: the settings, which name the connections.
+        resolve: looks up a connection.
+        now: returns the present time, aware.
+        progress: is given one line for each finding.
+
+    Raises:
+        ConnectionsUnfit: something is wrong that a run cannot do without.
+    """
+    findings = [_bounded(each) for each in examine(settings, resolve, now=now)[:_MOST]]
+    for each in findings:
+        progress(f"{each.status:7} {each.what}, {each.check}: {each.text}")
+    try:
+        keep(OpsDatabase.of(resolve(settings.connections.ops)), Examined(now(), findings))
+    except MindGuardError as error:  # it is among the findings, too
+        progress(f"the page does not show this, since the incident store cannot be used: {error}")
+    check(findings)
+    return findings
+
+
+def _bounded(finding: Diagnosis) -> Diagnosis:
+    """Return the finding with texts that can be stored, are short and hold no secret."""
+    return Diagnosis(finding.status, *(fold(mask_secrets(printable(each)), _LONGEST) for each in astuple(finding)[1:]))
+
+
+def keep(database: OpsDatabase, examined: Examined) -> None:
+    """Store what was found, and remove what is older than 30 days.
+
+    Raises:
+        StoreUnavailable: the database cannot be written.
+    """
+    rows = [each.as_dict() for each in examined.findings]
+    with database.session() as session:
+        session.execute(insert(Examination).values(at=examined.at, findings=rows).on_conflict_do_nothing())
+        session.execute(delete(Examination).where(Examination.at < examined.at - _KEPT))
+
+
+def latest(database: OpsDatabase) -> Examined | None:
+    """Return what was found last; None if the DAG has not run within 30 days.
+
+    Raises:
+        StoreUnavailable: the database cannot be read.
+    """
+    with database.session() as session:
+        found = session.scalar(select(Examination).order_by(Examination.at.desc()).limit(1))
+        return Examined(found.at, _FINDINGS.validate_python(found.findings)) if found else None
+
+
+def check(findings: Sequence[Diagnosis]) -> None:
+    """Raise an error that names what is wrong.
+
+    Raises:
+        ConnectionsUnfit: at least one finding is an error.
+    """
+    wrong = [f"{each.what}, {each.check}: {each.text}" for each in findings if each.status == "error"]
+    if wrong:
+        raise ConnectionsUnfit(f"{len(wrong)} of {len(findings)} checks failed: {first_few(wrong, separator='; ')}")
