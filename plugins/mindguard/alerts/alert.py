@@ -106,6 +106,23 @@ class FailedInstances:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What makes an alert a question to a person: until when it can be answered, and the answer.
+
+    Attributes:
+        answer_by: when it ends without an answer, aware; None: never.
+        answer: the answer; empty while it is awaited.
+        answered_by: who answered; empty: nobody, or it is not known.
+        answered_at: when it was answered, or ended without an answer, aware.
+    """
+
+    answer_by: datetime | None = None
+    answer: Literal["", "approved", "rejected", "expired"] = ""
+    answered_by: str = ""
+    answered_at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Alert:
     """One thing that a person must know.
 
@@ -135,6 +152,7 @@ class Alert:
         chart: the development of the value.
         error_unknown: whether the reporter does not know the error; a report of the same event that does replaces it.
         instances: if a mapped task failed, which of its instances; the first facts say so too.
+        question: if it asks a person for approval, until when, and what was answered; None: it is no question.
 
     Raises:
         ValueError: a time has no time zone, so it would be shown wrong by hours.
@@ -167,10 +185,12 @@ class Alert:
     known_at: datetime | None = None
     error_unknown: bool = False
     instances: FailedInstances | None = None
+    question: Question | None = None
 
     def __post_init__(self) -> None:
         moments = (self.happened_at, self.resolved_at, self.acknowledged_at, self.last_seen_at, self.known_at)
-        for moment in (*moments, self.silenced_until, *(release.released_at for release in self.releases)):
+        question = (self.question.answer_by, self.question.answered_at) if self.question else ()
+        for moment in (*moments, *question, self.silenced_until, *(release.released_at for release in self.releases)):
             if moment is not None and moment.utcoffset() is None:
                 raise ValueError(f"{moment!r} has no time zone")
 
