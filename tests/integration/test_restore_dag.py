@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from devstack.airflow_api import AirflowAPI
@@ -146,16 +147,16 @@ def with_database(conninfo: str, statement: str) -> None:
 def answer(api: AirflowAPI, run_id: str, option: str, task_id: str = "approve_restore") -> dict[str, Any]:
     """Answer as a person does in the UI, once it asks; return what the page shows."""
     path = f"/dags/restore_tables/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
-    wait_until(
-        lambda: (
-            {t["task_id"]: t["state"] for t in api.task_instances("restore_tables", run_id)}[task_id]
-            == "awaiting_input"
-        ),
-        60,
-        "nobody asks",
-    )
+
+    def asked() -> int | None:
+        tasks = {task["task_id"]: task for task in api.task_instances("restore_tables", run_id)}
+        return int(tasks[task_id]["pid"]) if tasks[task_id]["state"] == "awaiting_input" else None
+
+    pid = wait_until(asked, 60, "nobody asks")
     # No person answers within milliseconds. An answer that comes before the scheduler has heard of the asking process's
-    # end, which nothing shows, would make it take that end for a failure of the answered task.
+    # end would make it take that end for a failure of the answered task. The scheduler looks every second or so, and
+    # nothing shows that it has.
+    wait_until(lambda: not psutil.pid_exists(pid), 60, "the asking process does not end")
     time.sleep(3)
     details: dict[str, Any] = api.call("GET", path)
     api.call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
