@@ -11,6 +11,8 @@ EVENTS ?= 5000000
 INSTALLED := $(VENV)/.installed
 UV_VERSION := 0.13.9
 export PYTHONPATH := .:plugins
+# Images for containers often set it. Each of the many processes would then compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test test-days unit lint format bench soak status clean lock servers audit release
 

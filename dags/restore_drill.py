@@ -6,8 +6,8 @@ unused number. The proof, with the seconds that the rebuild took (RTO), is store
 proven snapshots only. The scratch database is dropped afterwards, whatever happened.
 
 **When.** On the asset `mindguard_snapshot`, so after each verified snapshot. The oldest snapshot and one in between are
-drilled with it, since stored bytes can decay. A run by hand drills only the snapshot whose id is in the form, or the
-newest one.
+drilled with it, since stored bytes can decay. A run by hand does the same, or drills only the snapshot whose id is in
+the form.
 
 **A rerun** drills again. An existing proof stays.
 

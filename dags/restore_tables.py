@@ -2,12 +2,15 @@
 
 **What.** Reads tables of a snapshot into a new schema of the application's database and counts how they differ from the
 live ones. With *swap*, they then take the live tables' places in one transaction; the former tables stay under
-`<table>_before_<snapshot id>`. Nothing is written before the approval: the plan is in the log of `plan_restore`, on the
-approval page and on the card.
+`<table>_before_<snapshot id>`. With *put back*, rows that are missing there, or have changed, go back into the live
+tables instead, once their difference was shown and approved too; the log of `put_rows_back` says how to undo it.
+Nothing is written before an approval: page and card say which snapshot it is, whether it is proven, how many rows come,
+where they go, and who asks. Only the page shows the values by which rows are chosen. The card then says who decided.
 
 **When.** By hand: choose *Trigger* and fill in the form. With Airflow down, `mindguard snapshot restore` does the same.
 
-**A rerun** (clear from `plan_restore`) plans and asks again. What a killed restore left is removed first.
+**A rerun** (clear from `plan_restore`) plans and asks again. What a killed restore left is removed first. Without an
+answer for 12 hours the run fails, and nothing more is written. *Reject* is no failure.
 
 **When it fails**, the live tables are unchanged, and what was created is removed, or the error says how to remove it.
 It is no failure if rows contradict a constraint of today: the log says which is made as NOT VALID, or left out.
@@ -19,20 +22,16 @@ It is no failure if rows contradict a constraint of today: the log says which is
 
 from __future__ import annotations
 
-import logging
-from collections import namedtuple
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param, dag, get_current_context, task
 
+from mindguard.airflow import restoring
+from mindguard.airflow.approval import Approval
 from mindguard.airflow.dag_defaults import dag_defaults
-from mindguard.airflow.notifier import ApprovalNotifier
 from mindguard.alerts.severity import Severity
 
-log = logging.getLogger(__name__)
-_Job = namedtuple("_Job", "manifest store conninfo request")  # a snapshot, its store, the target, what to restore
 TEXT = ["null", "string"]  # may be left empty
 FORM = {
     "snapshot_id": Param("latest", type="string", title="Snapshot", description="Its id, or `latest`."),
@@ -51,6 +50,14 @@ FORM = {
         description="COLUMN=VALUE, one per line, for instance user_id=42. Empty: all rows.",
     ),
     "into": Param(None, type=TEXT, title="Into schema", description="A new one. Empty: restored_<snapshot id>."),
+    "put_back": Param(
+        "no",
+        type="string",
+        enum=["no", "missing", "changed"],
+        values_display={"no": "no", "missing": "missing rows", "changed": "missing and changed rows"},
+        title="Put back",
+        description="Which rows go back into the live tables then, after an approval of their difference.",
+    ),
     "swap": Param(default=False, type="boolean", title="Swap", description="Put them in the live tables' places."),
     "quarantined": Param(default=False, type="boolean", title="Quarantined", description="Accept a quarantined one."),
     "connection": Param(None, type=TEXT, title="Target", description="Its id. Empty: connections.restore."),
@@ -59,7 +66,7 @@ FORM = {
 
 @dag(
     schedule=None,
-    dagrun_timeout=timedelta(hours=24),
+    dagrun_timeout=timedelta(hours=36),  # two approvals, and the work
     params=FORM,
     # P1: somebody is waiting for these rows.
     **dag_defaults(severity=Severity.P1, doc=__doc__, tags=("snapshots",)),
@@ -67,54 +74,43 @@ FORM = {
 def restore_tables() -> None:
     @task(execution_timeout=timedelta(minutes=10))
     def plan_restore() -> dict[str, Any]:
-        """Log and return the plan of the restore; change nothing."""
-        from mindguard.snapshots.restore.tables import plan_restore as plan
-
-        job = _job(get_current_context()["params"])
-        lines = plan(job.manifest, job.conninfo, job.request).lines()
-        for line in lines:
-            log.info(line)
-        return {"snapshot_id": job.manifest.snapshot_id, "text": "\n".join(f"- {line}" for line in lines)}
+        """Log the plan of the restore, and return what a person is asked; change nothing."""
+        return restoring.plan(get_current_context())
 
     # retries=0: a person must look at the failure before more is written.
     @task(execution_timeout=timedelta(hours=6), retries=0)
     def restore_tables(planned: dict[str, Any]) -> dict[str, Any]:
         """Restore as approved; `latest` still means the snapshot that was the latest when the plan was made."""
-        from mindguard.snapshots.restore.tables import restore
+        return restoring.restore(get_current_context(), planned["snapshot_id"])
 
-        params = get_current_context()["params"] | {"snapshot_id": planned["snapshot_id"]}
-        job = _job(params)
-        done = restore(job.manifest, job.store, job.conninfo, job.request, progress=log.info)
-        for line in done.lines():
-            log.info(line)
-        return done.summary()
+    @task(execution_timeout=timedelta(hours=1))
+    def plan_put_back(restored: dict[str, Any]) -> dict[str, Any]:
+        """Show how restored and live rows differ, and return what a person is asked; skipped if nothing is to do."""
+        return restoring.plan_put_back(get_current_context(), restored)
+
+    # retries=0: a person must look at the failure before more is written.
+    @task(execution_timeout=timedelta(hours=2), retries=0)
+    def put_rows_back(restored: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
+        """Put rows back in one transaction, as approved; what came or changed since the difference was shown stays."""
+        return restoring.put_back(get_current_context(), restored, shown)
 
     planned = plan_restore()
-    approved = ApprovalOperator(
+    approved = Approval(
         task_id="approve_restore",
-        subject="restore {{ ', '.join(params.tables) or 'all tables' }}{{ ' AND SWAP' if params.swap }}",
-        body="{{ ti.xcom_pull(task_ids='plan_restore')['text'] }}",
-        doc_md="Waits for a person. *Reject* restores nothing and is not a failure.",
-        response_timeout=timedelta(hours=12),
-        notifiers=[ApprovalNotifier(severity=Severity.P2)],
+        planned_by="plan_restore",
+        values_in="where_key",
+        doc_md="Waits 12 hours for a person. *Reject* restores nothing and is not a failure; no answer is one.",
     )
-    planned >> approved >> restore_tables(planned)
-
-
-def _job(params: Any) -> _Job:
-    """Return the snapshot, store, target and request that the form's values name."""
-    from mindguard.airflow.clients import backup_store, connection
-    from mindguard.connections import postgres_conninfo
-    from mindguard.settings import load_settings
-    from mindguard.snapshots.restore.tables import RestoreRequest
-    from mindguard.snapshots.storage.catalog import find_snapshot
-
-    settings = load_settings()
-    store = backup_store(settings)
-    conninfo = postgres_conninfo(connection(params["connection"] or settings.connections.restore))
-    request = RestoreRequest(tuple(params["tables"]), tuple(params["where_key"]), params["into"] or "", params["swap"])
-    found = find_snapshot(store, params["snapshot_id"], quarantined=params["quarantined"])
-    return _Job(found, store, conninfo, request)
+    restored = restore_tables(planned)
+    planned >> approved >> restored
+    shown = plan_put_back(restored)
+    approved_again = Approval(
+        task_id="approve_put_back",
+        planned_by="plan_put_back",
+        values_in="where_key",
+        doc_md="Waits 12 hours for a person. *Reject* leaves the rows in their schema and is not a failure.",
+    )
+    shown >> approved_again >> put_rows_back(restored, shown)
 
 
 restore_tables()

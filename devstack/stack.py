@@ -50,6 +50,7 @@ class Stack:
         dag_folders: more folders of DAGs for Airflow.
         kafka: the connection `mindguard_kafka`, to a broker that the caller keeps; see KafkaBroker.
         feishu_app: send alerts through an app's bot, which can change its cards, instead of a custom bot's webhook.
+        durable: PostgreSQL's data outlive a crash of the machine; without, which is quicker, only one of the server.
         quiet: do not print restarts and progress.
 
     Raises:
@@ -68,6 +69,7 @@ class Stack:
         dag_folders: Sequence[Path] = (),
         kafka: dict[str, Any] | None = None,
         feishu_app: bool = False,
+        durable: bool = True,
         quiet: bool = False,
     ) -> None:
         self.state = State(state)
@@ -84,6 +86,7 @@ class Stack:
         self.site: AirflowSite | None = None
         self._kafka = kafka
         self._feishu_app = feishu_app
+        self._durable = durable
         self._quiet = quiet
         self._stopping = threading.Event()
         self._publishing = threading.Lock()
@@ -92,7 +95,7 @@ class Stack:
         try:
             self.state.open()
             clean_up_leftovers(self.state)
-            self.postgres = PostgreSQL(self.state, self._stopping)
+            self.postgres = PostgreSQL(self.state, self._stopping, durable=self._durable)
             self.seaweedfs = SeaweedFS(self.state, self._stopping)
             self.clickhouse = ClickHouseFront(self.state, self._stopping)
             self.feishu = FeishuSandbox(self.state, self._stopping)

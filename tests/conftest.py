@@ -1,10 +1,13 @@
-"""Shared by all tests: golden files, and no network in unit tests."""
+"""Shared by all tests: golden files, no network in unit tests, and what keeps the tests quick."""
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -35,6 +38,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if UNIT in item.path.parents:
             item.add_marker(pytest.mark.disable_socket)
+
+
+def pytest_collection_finish() -> None:
+    # What is imported by now stays for good, so the search for garbage need not look at it, which takes 0.3 s.
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give all files that need the stack's Airflow to one worker: starting Airflow takes half a minute of CPU time."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = str(super()._split_scope(nodeid))
+            return "Airflow" if _needs_airflow(config.rootpath / file) else file
+
+    return Scheduling(config, log)
+
+
+@functools.cache
+def _needs_airflow(file: Path) -> bool:
+    return "airflow_stack" in file.read_text("utf-8")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def botocore_reads_its_data_once() -> Iterator[None]:
+    """Let all sessions of botocore share what they read from its files, which takes most of the time of a client."""
+    import botocore.session
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
+        yield
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from devstack.parts.base import ROOT
+from devstack.stack import Stack
 
 MINDGUARD = (sys.executable, "-c", "from mindguard.cli import main; main()")
 """The words that start the `mindguard` command from this checkout, with `plain_environment()`."""
@@ -51,6 +52,16 @@ def clone(folder: Path) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((ROOT / name).read_bytes())
     return folder
+
+
+def listening(stack: Stack) -> set[str]:
+    """Return the addresses that the stack listens on; a process that ends meanwhile, as PostgreSQL's do, has none."""
+    addresses = set()
+    for process in [process for keeper in stack.keepers.values() for process in keeper.part.process.tree()]:
+        with suppress(psutil.NoSuchProcess):
+            found = process.net_connections("inet")
+            addresses |= {each.laddr.ip for each in found if each.status == psutil.CONN_LISTEN}
+    return addresses
 
 
 @contextmanager

@@ -27,6 +27,15 @@ def dag_reference() -> str:
     return "# DAGs\n\n" + NOTE + "\n".join(sections)
 
 
+def dag_reference_in_chinese() -> str:
+    """Make one section for each DAG file from its runbook in Chinese."""
+    sections = [
+        (ROOT / "include/runbooks" / f"{path.stem}.md").read_text("utf-8").replace("### ", "## ", 1)
+        for path in sorted((ROOT / "dags").glob("*.py"))
+    ]
+    return "# DAG 值班手册\n\n" + NOTE + "\n".join(sections)
+
+
 def cli_reference() -> str:
     """List the help of every command."""
     from typer.main import get_command
@@ -96,6 +105,7 @@ def _schema(schema: dict[str, Any]) -> str:
 
 FILES: dict[str, Callable[[], str]] = {
     "docs/dags.md": dag_reference,
+    "docs/dags.zh-CN.md": dag_reference_in_chinese,
     "docs/cli.md": cli_reference,
     "docs/settings.md": settings_reference,
     "docs/manifest.schema.json": manifest_schema,

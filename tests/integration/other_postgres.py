@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 from devstack.parts.base import ROOT
 from devstack.parts.postgres import let_through, system_user
 from tests.connections import answers
+from tests.folders import engine_folder
 from tests.processes import free_port
 from tests.waiting import wait_until
 
@@ -57,13 +57,10 @@ def standby_of(primary: str) -> Iterator[str]:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="mindguard-other-"))
-    try:
+    with engine_folder("mindguard-other-") as folder:
         if _user():
             shutil.chown(folder, _user())
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _user() -> str | None:

@@ -67,7 +67,8 @@ def empty_database(stack: Stack, owner: str = "mindguard_app_owner", *, template
         with psycopg.connect(stack.postgres_conninfo("postgres", "postgres"), autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(*names))
 
-    admin("create database {} owner {} template {}")
+    # The default strategy writes every page of the template to the write-ahead log.
+    admin("create database {} owner {} template {} strategy file_copy")
     try:
         yield stack.postgres_conninfo(owner, name)
     finally:

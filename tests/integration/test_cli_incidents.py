@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 from typer.testing import CliRunner
@@ -51,6 +53,19 @@ def test_an_incident_from_its_list_to_its_review(
     run("export", name, "--to", str(target))
     assert target.read_text("utf-8") == document
     assert "0 notifications" in run("retry")
+
+
+@pytest.mark.parametrize("nameless", [("--by", " "), ()])
+def test_nobody_acknowledges_without_a_name(
+    environment: dict[str, str], fresh_database: str, monkeypatch: pytest.MonkeyPatch, nameless: tuple[str, ...]
+) -> None:
+    """A container may run as a user without a name; nobody would be called any more, and nobody would be at work."""
+    monkeypatch.setattr(getpass, "getuser", create_autospec(getpass.getuser, side_effect=KeyError("no such user")))
+    store = IncidentStore.of(connection_of(fresh_database))
+    (incident,) = store.record([finding()], now=datetime.now(UTC))
+    refused = CliRunner().invoke(app, ["incidents", "ack", incident.name, *nameless], env=environment)
+    assert "there is no name" in str(refused.exception)
+    assert store.get(incident.id).state == "open"
 
 
 @pytest.mark.parametrize(

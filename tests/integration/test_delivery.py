@@ -469,13 +469,14 @@ def test_reviews_are_due_after_48_hours_and_recalled_daily_until_closed(incident
 def test_a_shift_is_handed_over_once_and_not_when_all_is_well(incidents: IncidentStore) -> None:
     group = Group()
 
-    def hand_over_now() -> bool:
-        return hand_over(incidents, NOW, on_duty(NOW, 0), locale="zh", now=NOW)
+    def hand_over_now(shift: datetime) -> bool:
+        return hand_over(incidents, shift, on_duty(NOW, 0), locale="zh", now=NOW)
 
-    assert not hand_over_now()
+    assert not hand_over_now(NOW - HOUR)
     (incident,) = incidents.record([finding()], now=NOW)
-    assert hand_over_now()
-    assert not hand_over_now()
+    assert not hand_over_now(NOW - HOUR)  # it has begun in this shift
+    assert hand_over_now(NOW)
+    assert not hand_over_now(NOW)
     deliver(incidents, group)
     (digest,) = group.digests.values()
     assert digest.groups[0].incident_id == incident.name

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -27,6 +25,7 @@ from mindguard.volume.event_day import EventDay
 from mindguard.volume.install import Difference, RollupDiffers, install, reconcile, require_equal
 from mindguard.volume.series import TOTAL
 from mindguard.volume.source import EventSource, EventsUnreadable
+from tests.folders import engine_folder
 
 TUESDAY = date(2026, 9, 15)
 ONE_DAY = timedelta(days=1)
@@ -38,8 +37,8 @@ EVENTS = 1_500_000
 def clickhouse() -> Iterator[Stack]:
     """A stack of its own: the shared one's events are not to be spoilt."""
     with (
-        tempfile.TemporaryDirectory(prefix="mindguard-volume-") as folder,
-        Stack(Path(folder), airflow=False, parts=("clickhouse",)) as started,
+        engine_folder("mindguard-volume-") as folder,
+        Stack(folder, airflow=False, parts=("clickhouse",)) as started,
     ):
         yield started
 

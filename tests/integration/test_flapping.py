@@ -80,6 +80,36 @@ def test_after_a_quiet_time_it_is_an_incident_of_its_own(incidents: IncidentStor
     assert again.id == 3
 
 
+def test_what_begins_after_its_green_card_is_told_at_once(incidents: IncidentStore) -> None:
+    group = Group()
+    at = flap(incidents, group, 5, severity=Severity.P0)
+    (former,) = incidents.list(states=("resolved",), limit=1)
+    deliver(incidents, group, at=at + 31 * MINUTE)
+    assert [*group.cards.values()][-1].resolved
+    again_at = at + 35 * MINUTE  # within the window
+    calls = len(group.calls)
+    (again,) = incidents.record([finding(at=again_at, severity=Severity.P0)], now=again_at)
+    pipeline.escalate(incidents, LADDERS, on_duty, now=again_at)
+    deliver(incidents, group, at=again_at)
+    assert (again.id != former.id, again.flaps) == (True, 0)
+    assert not [*group.cards.values()][-1].resolved
+    assert [name for _, name in group.calls[calls:]] == ["ann"] * 3
+
+
+def test_the_first_time_that_counts_as_flapping_is_told_at_once(incidents: IncidentStore) -> None:
+    """It may be the fourth time: what a person resolved is counted, but does not begin again."""
+    group = Group()
+    at = flap(incidents, group, 1)
+    (incident,) = incidents.record([finding(at=at)], now=at)
+    incidents.resolve(incident.id, by="ann", now=at + MINUTE)
+    at = flap(incidents, group, 1, start=at + 2 * MINUTE)
+    assert [*group.cards.values()][-1].resolved
+    incidents.record([finding(at=at)], now=at)
+    deliver(incidents, group, at=at)
+    last = [*group.cards.values()][-1]
+    assert (last.resolved, last.flaps) == (False, 4)
+
+
 def test_what_a_person_has_resolved_is_new_when_it_comes_again(incidents: IncidentStore) -> None:
     at = flap(incidents, None, 4)
     (incident,) = incidents.record([finding(at=at)], now=at)
@@ -134,6 +164,17 @@ def test_what_flaps_in_a_silence_is_quiet_and_told_afterwards(incidents: Inciden
     deliver(incidents, group, at=NOW + HOUR + MINUTE)
     (card,) = group.cards.values()
     assert (card.resolved, card.flaps, card.silence) == (False, 9, "")
+
+
+def test_a_card_that_was_shown_turns_green_also_if_another_incident_explains_it(incidents: IncidentStore) -> None:
+    group = Group()
+    at = flap(incidents, group, 3)
+    incidents.record([finding("source", at=at)], now=at)
+    incidents.record([finding(at=at, parent="test:source")], now=at)
+    deliver(incidents, group, at=at + 40 * MINUTE)
+    incidents.recover([Recovery("test:api", at=at + HOUR)], now=at + HOUR)
+    deliver(incidents, group, at=at + 2 * HOUR)
+    assert [card.resolved for card in group.cards.values() if card.subject == "api"] == [True, True]
 
 
 def test_many_writers_reopen_it_once(incidents: IncidentStore) -> None:

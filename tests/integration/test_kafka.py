@@ -19,12 +19,9 @@ from mindguard.monitors.result import Result
 from mindguard.monitors.run import run_monitors
 from mindguard.monitors.sources import kafka
 from mindguard.settings import Settings
-from tests.integration.brokers import needs_kafka, new_broker
 from tests.processes import free_port
 
 MINUTE = timedelta(minutes=1)
-
-pytestmark = needs_kafka
 
 
 def measured(connection: Connection, **facts: Any) -> list[Result]:
@@ -37,7 +34,7 @@ def measured(connection: Connection, **facts: Any) -> list[Result]:
 
 @pytest.fixture(scope="module")
 def broker() -> KafkaBroker:
-    return new_broker()
+    return KafkaBroker()
 
 
 @pytest.fixture

@@ -96,6 +96,39 @@ def test_a_whole_answer_is_asked_for_and_remarks_do_not_make_it_partial(fake_pro
     assert (result.status, result.value) == ("pass", 0.001)
 
 
+def vector(*series: dict[str, Any]) -> str:
+    return json.dumps({"data": {"resultType": "vector", "result": [*series]}})
+
+
+TWO = vector({"metric": {"__name__": "a"}, "value": [0, "0.9"]}, {"metric": {"__name__": "b"}, "value": [0, "0"]})
+ONE = vector({"metric": {}, "value": [0, "500"]})
+
+
+@pytest.mark.parametrize(
+    ("promql", "base_promql", "words"),
+    [
+        (TWO, ONE, "promql: several series have the same labels"),
+        (ONE, TWO, "base_promql: several series have the same labels"),
+        (vector({"metric": {}, "histogram": [0, {"count": "3"}]}), ONE, "the expression returns a histogram"),
+    ],
+    ids=["shares", "bases", "histogram"],
+)
+def test_series_of_which_one_would_be_lost(
+    promql: str, base_promql: str, words: str, fake_prometheus: Connection
+) -> None:
+    (result,) = measured(
+        fake_prometheus,
+        kind="rate",
+        source="prometheus",
+        promql=promql,
+        base_promql=base_promql,
+        min_base=1,
+        error_above=0.01,
+    )
+    assert (result.status, result.reason) == ("unknown", "failed")
+    assert words in result.note
+
+
 @pytest.mark.parametrize(
     ("promql", "reason", "words"),
     [

@@ -18,6 +18,7 @@ from clickhouse_connect.driver.client import Client
 
 from devstack.data.live_data import LiveData, create_tables, land_events, load_user_moods
 from devstack.data.sample_data import load_tables
+from devstack.kafka_broker import KafkaBroker
 from devstack.stack import Stack
 from mindguard.connections import Connection, Resolve, from_environment
 from mindguard.database.session import OpsDatabase
@@ -29,7 +30,6 @@ from mindguard.monitors.store import MonitorStore
 from mindguard.resources import include_dir
 from mindguard.settings import Settings, load_settings
 from tests.connections import connection_of
-from tests.integration.brokers import new_broker
 
 SHIPPED = load_settings(include_dir() / "config" / "mindguard.yaml")
 
@@ -100,7 +100,7 @@ def query(folder: Path, text: str) -> str:
 
 
 def test_all_is_well(stack: Stack, conninfo: str, measure: Measure) -> None:
-    broker = new_broker()
+    broker = KafkaBroker()
     kafka = Connection("mindguard_kafka", **broker.connection())  # type: ignore[arg-type]
     with LiveData(stack.clickhouse.client(), conninfo, broker, say=print):
         (report,) = choose(SHIPPED, ["weekly_report"])
@@ -244,7 +244,8 @@ def test_a_quiet_night_is_unknown_and_not_false(client: Client, measure: Measure
         ),
         ("postgres", "select value from nowhere", "unknown", "failed", "nowhere"),
         ("clickhouse", "SELECT value FROM nowhere", "unknown", "failed", "nowhere"),
-        ("postgres", "create table public.made (n int)", "unknown", "failed", "read-only"),
+        ("postgres", "create table public.made (n int)", "unknown", "failed", "syntax error"),
+        ("postgres", "select lo_create(0)::int as value", "unknown", "failed", "read-only"),
         ("postgres", "select %(absent)s as value", "unknown", "failed", "absent"),
         ("postgres", "select null::timestamptz as newest", "error", "empty", ""),
         ("postgres", "select '1970-01-01 00:00+00'::timestamptz as newest", "error", "empty", ""),
@@ -291,6 +292,81 @@ def test_what_a_query_may_do(
     result = measure(settings=settings)["m"]
     assert (result.status, result.reason) == (status, reason), result.note
     assert words in result.note
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("copy (select 1) to stdout", "syntax error"),
+        ("commit", "syntax error"),
+        ("select 0 as value; select 400 as value", "syntax error"),
+        ("select 0 as value, set_config('search_path', 'nowhere', false) as note", ""),
+        ("-- a remark; and\nselect 0 as value, ';' as note; -- 'another' /* one */ ; \n/* one more */ ", ""),
+        ("values (0)", "unknown column column1"),
+        ("select pg_terminate_backend(pg_backend_pid())::int as value", "terminating connection"),
+        ("select 0 as value, generate_series(1, 100000000)::text as dimension", "more than 200 rows"),
+        ("select 0 as value, repeat('x', 200000) as dimension", "more than 100,000 characters"),
+        ("select 0 as value, now() as newest", "the query returns newest and value – return one of them"),
+        ("select '13900001111' as value", "value is not a number, but of the type str"),
+        ("select repeat('x', 30000000) as note, 0 as value", ""),
+    ],
+)
+def test_what_a_query_does_stays_with_its_monitor(
+    text: str, words: str, resolve: Resolve, fresh_database: str, tmp_path: Path
+) -> None:
+    """All queries of one thread use the same connection."""
+    monitors = []
+    well = "select 1 as value where current_setting('search_path') <> 'nowhere'"
+    for number, each in enumerate([well] * 4 + [text] * 4 + [well] * 8):
+        (folder := tmp_path / str(number)).mkdir()
+        name = f"{'hostile' if each == text else 'well'}{number}"
+        monitors.append({"name": name, "kind": "freshness", "source": "postgres", "query": query(folder, each)})
+    settings = Settings.model_validate(
+        {"snapshot": {"bucket": "b", "tables": [{"name": "public.t"}]}, "monitors": monitors}
+    )
+    results = run_monitors(settings, resolve, now=datetime.now(UTC), memory=None)
+    assert {each.status for each in results if each.monitor.startswith("well")} == {"pass"}, results
+    hostile = [each for each in results if each.monitor.startswith("hostile")]
+    assert {(each.status, each.reason) for each in hostile} == {("unknown", "failed") if words else ("pass", "")}
+    assert all(words in each.note and "13900001111" not in each.note for each in hostile), hostile
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT number AS value, toString(number) AS dimension FROM numbers(100000000)",
+        "SELECT 0 AS value, arrayStringConcat(arrayMap(each -> repeat('x', 100000), range(200))) AS note, "
+        "toString(number) AS dimension FROM numbers(3)",
+    ],
+    ids=["rows", "bytes"],
+)
+def test_an_answer_of_any_size_fills_no_memory(text: str, measure: Measure, tmp_path: Path) -> None:
+    settings = with_monitor(kind="freshness", source="clickhouse", query=query(tmp_path, text), timeout_s=30)
+    result = measure(settings=settings)["m"]
+    assert (result.status, result.reason) == ("unknown", "failed")
+    assert result.note == "the answer is larger than 10,000 rows or 10 MB – return one or a few rows"
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "words"),
+    [
+        ("select 'done' as state, null::int as rows", "error", "empty"),
+        ("select 'done' as state, -1 as rows", "error", "empty"),
+        ("select 'done' as state, 'NaN'::numeric as rows", "error", "empty"),
+        ("values ('done', 5), ('running', 0)", "unknown", "more than one row"),
+        ("select 'done' as state", "pass", "done"),
+    ],
+)
+def test_a_deadline_is_met_by_work_that_is_there(
+    text: str, status: str, words: str, measure: Measure, tmp_path: Path
+) -> None:
+    if text.startswith("values"):
+        text = f"select * from ({text}) as made (state, rows)"
+    settings = with_monitor(
+        kind="deadline", source="postgres", at="00:00", error_after_s=0, query=query(tmp_path, text)
+    )
+    result = measure(settings=settings)["m"]
+    assert (result.status, words in result.note) == (status, True), result.note
 
 
 def test_a_view_that_cuts_its_answer_short_is_not_judged(client: Client, measure: Measure, tmp_path: Path) -> None:
@@ -448,7 +524,7 @@ def test_a_monitor_is_some_settings_and_one_file_and_doctor_says_in_a_line_what_
         f"monitors:\n  - {json.dumps({key: value for key, value in entry.items() if value})}\n",
         "utf-8",
     )
-    broker = new_broker()
+    broker = KafkaBroker()
     broker.produce(1, at=datetime.now(UTC), topic="t")
     kafka = Connection("mindguard_kafka", **broker.connection())  # type: ignore[arg-type]
     found = list(
@@ -472,6 +548,15 @@ PAGES = {
     "/json": ("application/json", json.dumps({"status": "正常"}).encode()),
     "/odd": ("text/plain; charset=no-such-code", "正常".encode()),
     "/large": ("text/plain", b"x" * 1_500_000 + "正常".encode()),
+    "/utf-32": ("text/plain", "正常".encode("utf-32")),
+    "/json-utf-16": ("application/json", '{"status": "正常"}'.encode("utf-16-le")),
+    "/xml": ("application/xml", '<?xml version="1.0" encoding="GBK"?><a>正常</a>'.encode("gbk")),
+    "/wrong-header": ("text/html; charset=ISO-8859-1", '<meta charset="gbk">正常'.encode("gbk")),
+    "/entities": ("text/html", b"<p>&#27491;&#x5e38;"),
+    "/alias": ("text/html; charset=x-gbk", "正常".encode("gbk")),
+    "/newer": ("text/html; charset=gb2312", "朱镕基".encode("gbk")),
+    "/emoji": ("application/json", json.dumps({"status": "😀"}).encode()),
+    "/slash": ("application/json", b'{"status": "up\\/running, \\"yes\\""}'),
     "/other": ("text/html; charset=gbk", "维护".encode("gbk")),
 }
 
@@ -507,6 +592,11 @@ def dependency() -> Iterator[str]:
         ("/down", "operational", "error", "HTTP 503"),
         ("/other", "operational", "error", "the answer does not contain 'operational'"),
         *((path, "正常", "pass", "") for path in ("/gbk", "/meta", "/utf-16", "/json", "/odd")),
+        *((path, "正常", "pass", "") for path in ("/utf-32", "/json-utf-16", "/xml", "/wrong-header")),
+        *((path, "正常", "pass", "") for path in ("/entities", "/alias")),
+        ("/newer", "朱镕基", "pass", ""),
+        ("/emoji", "😀", "pass", ""),
+        ("/slash", 'up/running, "yes"', "pass", ""),
         ("/other", "正常", "error", "the answer does not contain '正常'"),
         (
             "/large",

@@ -112,8 +112,11 @@ def test_the_shipped_query_gives_the_last_three(resolve: Callable[[str], Connect
         ("select 1 as version", "released_at"),
         ("select 'v' as version, timestamp '2026-11-01' as released_at", "no time zone"),
         ("select 'v' as version, now() as released_at, 5 as share", "share 5 is not between 0 and 1"),
-        ("delete from public.releases returning version", "read-only"),
-        ("select", "version"),
+        ("delete from public.releases returning version", "syntax error"),
+        ("select lo_create(0) as version", "read-only"),
+        ("select", "the query returns no column"),
+        ("select 'a' as version; select 'b' as version", "syntax error"),
+        ("select generate_series(1, 100000000) as version", "more than 10,000 rows"),
     ],
 )
 def test_a_query_that_gives_no_releases_costs_a_warning(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from devstack.airflow_api import AirflowAPI
@@ -143,21 +144,23 @@ def with_database(conninfo: str, statement: str) -> None:
         connection.execute(statement)
 
 
-def answer(api: AirflowAPI, run_id: str, option: str) -> None:
-    """Answer as a person does in the UI, once it asks."""
-    path = f"/dags/restore_tables/dagRuns/{run_id}/taskInstances/approve_restore/-1/hitlDetails"
-    wait_until(
-        lambda: (
-            {t["task_id"]: t["state"] for t in api.task_instances("restore_tables", run_id)}["approve_restore"]
-            == "awaiting_input"
-        ),
-        60,
-        "nobody asks",
-    )
+def answer(api: AirflowAPI, run_id: str, option: str, task_id: str = "approve_restore") -> dict[str, Any]:
+    """Answer as a person does in the UI, once it asks; return what the page shows."""
+    path = f"/dags/restore_tables/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+
+    def asked() -> int | None:
+        tasks = {task["task_id"]: task for task in api.task_instances("restore_tables", run_id)}
+        return int(tasks[task_id]["pid"]) if tasks[task_id]["state"] == "awaiting_input" else None
+
+    pid = wait_until(asked, 60, "nobody asks")
     # No person answers within milliseconds. An answer that comes before the scheduler has heard of the asking process's
-    # end, which nothing shows, would make it take that end for a failure of the answered task.
+    # end would make it take that end for a failure of the answered task. The scheduler looks every second or so, and
+    # nothing shows that it has.
+    wait_until(lambda: not psutil.pid_exists(pid), 60, "the asking process does not end")
     time.sleep(3)
+    details: dict[str, Any] = api.call("GET", path)
     api.call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
+    return details
 
 
 def test_an_approved_restore_brings_rows_back_and_a_refused_one_nothing(
@@ -166,12 +169,25 @@ def test_an_approved_restore_brings_rows_back_and_a_refused_one_nothing(
     before = restoring.as_text(owner, "clinic.checkins")
     asked: dict[str, Any] = {"tables": ["checkins"], "where_key": ["user_id=7"], "into": "refused"}
     refused = api.trigger("restore_tables", asked)
-    answer(api, refused, "Reject")
+    details = answer(api, refused, "Reject")
+    # The page says everything that the answer depends on, in the reader's language.
+    assert details["subject"] == "恢复 clinic.checkins（按 user_id 筛选）"
+    said = details["body"].replace("\\", "")
+    for fact in (
+        taken.snapshot_id,
+        "距今",
+        "恢复验证**：已通过",
+        "clinic.checkins 30 行",
+        "schema refused，线上表不变",
+    ):
+        assert fact in said
+    for fact in ("连接 mindguard_restore，数据库 mindguard", "申请人**：admin", "筛选值 user_id**：`7`"):
+        assert fact in said
     assert api.wait_for_run("restore_tables", refused) == "success", api.log(
         "restore_tables", refused, "approve_restore"
     )
     states = {task["task_id"]: task["state"] for task in api.task_instances("restore_tables", refused)}
-    assert states["restore_tables"] == "skipped"
+    assert states["restore_tables"] == states["put_rows_back"] == "skipped"
     assert run(owner, "select count(*) from pg_namespace where nspname = 'refused'") == [(0,)]
 
     approved = api.trigger("restore_tables", asked | {"into": "approved"})
@@ -181,11 +197,44 @@ def test_an_approved_restore_brings_rows_back_and_a_refused_one_nothing(
     )
     assert run(owner, "select count(*), min(user_id), max(user_id) from approved.checkins") == [(30, 7, 7)]
     assert restoring.as_text(owner, "clinic.checkins") == before
-    (card,) = cards(airflow_stack, approved)
-    assert f"{api.url}/dags/restore_tables/runs/" in card
-    assert "/tasks/approve_restore/required_actions" in card
-    assert '"template": "blue"' in card
-    assert "read 1 of 1 parts" in api.log("restore_tables", approved, "plan_restore")
+    # A group reads the card: it names the filter's columns, and no value. A custom bot's second card has the answer.
+    (asking, answered) = cards(airflow_stack, approved)
+    for card in (asking, answered):
+        assert f"{api.url}/dags/restore_tables/runs/" in card
+        assert "/tasks/approve_restore/required_actions" in card
+        for fact in (taken.snapshot_id, "clinic.checkins 30 行", "user_id（1 个值）", "已通过", "申请人"):
+            assert fact in card
+        assert "错误详情" not in card
+    assert '"template": "blue"' in asking
+    assert "答复期限" in asking
+    assert '"template": "green"' in answered
+    assert "已批准" in answered
+    assert "答复人" in answered
+    log = api.log("restore_tables", approved, "plan_restore")
+    assert "read 1 of 1 parts" in log
+    assert "恢复验证" in log
+    assert '"template": "grey"' in cards(airflow_stack, refused)[1]
+
+
+def test_rows_go_back_into_the_live_table_after_their_difference_was_approved(
+    api: AirflowAPI, taken: Manifest, owner: str, airflow_stack: Stack
+) -> None:
+    before = restoring.as_text(owner, "clinic.checkins")
+    run(owner, "delete from clinic.checkins where id = 7; update clinic.checkins set mood = 'x' where id in (107, 8)")
+    form = {"tables": ["checkins"], "where_key": ["user_id=7"], "into": "again", "put_back": "changed"}
+    run_id = api.trigger("restore_tables", form)
+    answer(api, run_id, "Approve")
+    details = answer(api, run_id, "Approve", "approve_put_back")
+    assert details["subject"] == "写回线上表 clinic.checkins：补回 1 行，覆盖 1 行"
+    assert "缺失 1 行、已变 1 行、相同 28 行" in details["body"].replace("\\", "")
+    assert api.wait_for_run("restore_tables", run_id) == "success", api.log("restore_tables", run_id, "put_rows_back")
+    assert run(owner, "update clinic.checkins set mood = 'm8' where id = 8 and mood = 'x' returning id") == [(8,)]
+    assert restoring.as_text(owner, "clinic.checkins") == before
+    log = api.log("restore_tables", run_id, "put_rows_back")
+    assert "delete from only" in log
+    assert run(owner, "select mood from again.checkins_before_put_back_1 where id = 107") == [("x",)]
+    assert len(cards(airflow_stack, run_id)) == 4, "two questions, and two answers"
+    run(owner, "drop schema again cascade")
 
 
 def test_an_approved_swap_puts_the_snapshot_in_the_live_tables_place(

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -22,6 +20,7 @@ from devstack.parts.seaweedfs import REGION
 from devstack.stack import Stack
 from mindguard.connections import Connection
 from mindguard.snapshots.storage.store import Store
+from tests.folders import engine_folder
 from tests.integration.restoring import as_text, fill_hostile, run, snapshot
 from tests.processes import clone
 
@@ -31,12 +30,11 @@ RUNBOOK = ROOT / "docs" / "runbooks" / "everything-is-gone.md"
 @pytest.fixture
 def new_server() -> Iterator[Stack]:
     """Another PostgreSQL, which has never seen the source."""
-    folder = Path(tempfile.mkdtemp(prefix="mindguard-rescue-"))
-    try:
-        with Stack(folder, airflow=False, parts=("postgres",), quiet=True) as stack:
-            yield stack
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        engine_folder("mindguard-rescue-") as folder,
+        Stack(folder, airflow=False, parts=("postgres",), quiet=True) as stack,
+    ):
+        yield stack
 
 
 def test_the_runbook_brings_everything_back(

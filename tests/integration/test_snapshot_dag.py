@@ -22,7 +22,8 @@ from mindguard.snapshots.storage.catalog import find_snapshot, list_snapshots
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import verify_snapshot
 from tests.cards import about, as_text
-from tests.integration.scheduled import DAG, ready
+from tests.integration.restoring import run
+from tests.integration.scheduled import DAG, own_snapshots, ready
 from tests.stored_objects import remove
 from tests.waiting import wait_until
 
@@ -166,3 +167,33 @@ def test_the_cards_show_no_secret_and_open_the_failing_task(api: AirflowAPI, air
     assert "not-a-real-password" not in card
     assert '"template": "red"' in card
     assert f"{api.url}/dags/demo_failure/runs/{quote(run_id)}/tasks/fail_on_purpose" in card
+
+
+@pytest.mark.timeout(420)
+def test_under_the_scheduler_a_quarantined_snapshot_fails_at_once_and_nothing_expires(airflow_stack: Stack) -> None:
+    api = ready(airflow_stack)
+
+    def states(wanted: str) -> tuple[str, dict[str, str]]:
+        run_id = api.trigger("snapshot_tables")
+        assert api.wait_for_run("snapshot_tables", run_id, timeout_s=180) == wanted
+        tasks = api.task_instances("snapshot_tables", run_id)
+        return run_id, {each["task_id"]: each["state"] for each in tasks}
+
+    app = airflow_stack.postgres_conninfo("mindguard_app_owner")
+    fill = "insert into gated.signals select generate_series(1, 99)"
+    run(app, "create schema gated", "create table gated.signals (id int primary key)", fill)
+    with own_snapshots(airflow_stack, "gated.signals"):
+        good, tasks = states("success")
+        assert set(tasks.values()) == {"success"}
+        decisions = api.xcom("snapshot_tables", good, "expire_snapshots")["decisions"]
+        assert {each["action"] for each in decisions} == {"keep"}
+        run(app, "truncate gated.signals")
+        bad, tasks = states("failed")
+        assert tasks == {"take_snapshot": "success", "verify_snapshot": "failed", "expire_snapshots": "upstream_failed"}
+        assert "is quarantined: gated.signals is empty" in api.log("snapshot_tables", bad, "verify_snapshot")
+        events = api.call("GET", "/assets/events", params={"order_by": "-timestamp", "limit": 1})["asset_events"]
+        taken = api.xcom("snapshot_tables", bad, "take_snapshot")["snapshot_id"]
+        assert events[0]["extra"]["snapshot_id"] != taken
+        run(app, fill)
+        states("success")
+    run(app, "drop schema gated cascade")

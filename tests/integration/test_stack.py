@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -11,9 +10,9 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -28,6 +27,9 @@ from devstack.process_table import process_table
 from devstack.stack import Stack
 from devstack.state import StackError, State, is_free
 from mindguard.connections import from_environment, postgres_conninfo
+from mindguard.snapshots.storage.store import Store
+from tests.folders import engine_folder
+from tests.processes import listening
 from tests.waiting import wait_until
 
 SMALL = ("postgres", "seaweedfs")
@@ -36,9 +38,8 @@ SMALL = ("postgres", "seaweedfs")
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A state folder of one's own."""
-    path = Path(tempfile.mkdtemp(prefix="mindguard-own-stack-"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    with engine_folder("mindguard-own-stack-") as path:
+        yield path
 
 
 def processes_in(folder: Path) -> list[str]:
@@ -65,18 +66,23 @@ def test_every_part_is_ready(stack: Stack) -> None:
         assert Path(row["log"]).exists()
 
 
+def test_all_parts_have_the_clock_of_the_tests(stack: Stack, store: Store) -> None:
+    """On a moved day too (`make test-days`): each comparison of two clocks would mean something else."""
+    store.create_small("key-tables/written", b"x")
+    with psycopg.connect(stack.postgres_conninfo("mindguard_ops")) as connection:
+        postgres = connection.execute("select clock_timestamp()").fetchone()
+    clocks = {
+        "postgres": postgres and postgres[0],
+        "clickhouse": stack.clickhouse.client().query("SELECT now64(3, 'UTC')").first_row[0].replace(tzinfo=UTC),
+        "store": store.clock(),
+        "object": store.listing()[0].written_at,
+    }
+    apart = {name: abs(clock - datetime.now(UTC)) for name, clock in clocks.items()}
+    assert max(apart.values()) < timedelta(minutes=1), apart
+
+
 def test_everything_listens_on_loopback_only(stack: Stack) -> None:
     assert listening(stack) == {"127.0.0.1"}
-
-
-def listening(stack: Stack) -> set[str]:
-    """Return the addresses that the stack listens on; a process that ends meanwhile, as PostgreSQL's do, has none."""
-    addresses = set()
-    for process in [process for keeper in stack.keepers.values() for process in keeper.part.process.tree()]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            found = process.net_connections("inet")
-            addresses |= {each.laddr.ip for each in found if each.status == psutil.CONN_LISTEN}
-    return addresses
 
 
 def test_status_from_another_terminal(stack: Stack) -> None:
@@ -316,26 +322,3 @@ def test_a_part_that_keeps_dying_is_given_up(folder: Path, capsys: pytest.Captur
             stack.wait_ready()
     assert "postgres died (SIGKILL), restarting in 0.2 s" in capsys.readouterr().err
     assert processes_in(folder) == []
-
-
-def test_airflow_runs_the_demo_failure(airflow_stack: Stack) -> None:
-    api = airflow_stack.airflow_api()
-    api.wait_for_dags("demo_failure")
-    assert [name for name in api.import_errors() if "demo_failure" in name] == []
-    run_id = api.trigger("demo_failure", {"severity": "P2"})
-    assert api.wait_for_run("demo_failure", run_id, timeout_s=120) == "failed"
-    assert [task["state"] for task in api.task_instances("demo_failure", run_id)] == ["failed"]
-    assert "demo failure (P2)" in api.log("demo_failure", run_id, "fail_on_purpose")
-
-
-def test_airflow_listens_on_loopback_only(airflow_stack: Stack) -> None:
-    assert listening(airflow_stack) == {"127.0.0.1"}
-
-
-def test_airflow_survives_the_death_of_its_database_and_of_each_process(airflow_stack: Stack) -> None:
-    for part in ("postgres", "scheduler", "api-server"):
-        airflow_stack.kill(part)
-    airflow_stack.wait_ready()
-    api = airflow_stack.airflow_api()
-    run_id = api.trigger("demo_failure")
-    assert api.wait_for_run("demo_failure", run_id, timeout_s=120) == "failed"

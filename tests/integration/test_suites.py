@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import shutil
-import tempfile
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -33,6 +32,7 @@ from mindguard.volume.days import Moment, day_start
 from mindguard.volume.findings import Context, findings, recoveries
 from mindguard.volume.frames import Frames
 from mindguard.volume.suites import Suite, SuiteUnchecked, SuiteUnsound, find_suite, validate
+from tests.folders import engine_folder
 
 ZONE = load_settings().zone
 TODAY = date(2026, 11, 24)  # a Tuesday; the walk through of docs/suites.md is about the day before
@@ -43,8 +43,8 @@ YESTERDAY, MIDNIGHT = (day_start(day, ZONE) for day in (TODAY - timedelta(days=1
 def stack() -> Iterator[Stack]:
     """A stack of its own, since the tests spoil its data; its connections are in the environment."""
     with (
-        tempfile.TemporaryDirectory(prefix="mindguard-suites-") as folder,
-        Stack(Path(folder), airflow=False, parts=("postgres", "clickhouse")) as started,
+        engine_folder("mindguard-suites-") as folder,
+        Stack(folder, airflow=False, parts=("postgres", "clickhouse")) as started,
         pytest.MonkeyPatch.context() as patch,
     ):
         for name, value in started.environment().items():
@@ -357,6 +357,31 @@ def walk_through(page: str) -> list[list[str]]:
     text = (ROOT / page).read_text("utf-8")
     (block,) = [each for each in text.split("```") if "mindguard suites lint" in each]
     return [shlex.split(line, comments=True)[1:] for line in block.splitlines() if line.startswith("mindguard ")]
+
+
+@pytest.mark.parametrize(
+    ("connection", "query", "why"),
+    [
+        ("app", "select 1 as k, 1 as v; select 1 as k, 9 as v", "own: syntax error"),
+        ("app", "select 1 as k, generate_series(1, 100000000) as v", "own: the frame has more than 10,000 rows"),
+        ("events", "SELECT 1 AS k, number AS v FROM numbers(100000000)", "own: .*max rows: 10.*correct the query"),
+        ("events", "SELECT 1 AS k, v FROM nowhere", "own: .*nowhere"),
+    ],
+)
+def test_a_query_that_is_wrong_or_endless_is_its_suites_own_fault(
+    connection: str, query: str, why: str, stack: Stack, tmp_path: Path
+) -> None:
+    (tmp_path / "own.sql").write_text(query)
+    expectation = {
+        "type": "expect_column_values_to_be_between",
+        "severity": "warning",
+        "kwargs": {"column": "v", "max_value": 3},
+    }
+    meta = {"query": str(tmp_path / "own.sql"), "connection": connection, "key": ["k"]}
+    suite = Suite.model_validate({"name": "own", "meta": meta, "expectations": [expectation]})
+    frames = Frames(load_settings(), Moment(TODAY, MIDNIGHT), resolve=from_environment)
+    with pytest.raises((SuiteUnchecked, SuiteUnsound), match=why):
+        validate(suite, frames.of(suite))
 
 
 def test_the_walk_through_is_what_the_commands_do(

@@ -21,6 +21,7 @@ from mindguard.connections import (
     Connection,
     ExtraNotUnderstood,
     clickhouse_client,
+    clickhouse_limits,
     from_environment,
     kafka_config,
     postgres_conninfo,
@@ -566,3 +567,13 @@ def test_a_profile_that_fixes_partial_answers_is_refused(name: str, monkeypatch:
     monkeypatch.setattr("clickhouse_connect.get_client", lambda **kwargs: server)
     with pytest.raises(MindGuardError, match=rf"fixes {name} = {CUTS[name]}, so that answers can be partial"):
         clickhouse_client(Connection("c", "clickhouse", host="h"))
+
+
+@pytest.mark.parametrize(
+    ("readonly", "value", "limits"), [(0, "0", {"rows": 5}), (0, "9", {"rows": 5}), (0, "4", {}), (1, "0", {})]
+)
+def test_a_limit_of_the_profile_that_is_lower_or_fixed_remains(
+    readonly: int, value: str, limits: dict[str, float]
+) -> None:
+    server: Any = ProfileOfClickHouse(readonly, rows=value)
+    assert clickhouse_limits(server, rows=5, unknown=1) == limits

@@ -2,26 +2,32 @@
 
 No exception leaves that is not a refusal in one line, nothing else is lost, and what comes of it can be stored and
 shown.
-
-Kafka's own texts are names of topics from the settings, and errors, which pass through `run_monitors` as all sources'.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import html
+import importlib
 import json
 import logging
 from collections.abc import Sequence
+from concurrent.futures import Future
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import httpx
+import pandas as pd
 import pytest
+from confluent_kafka import KafkaException
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from devstack.feishu_sandbox import contract
 from mindguard.airflow.exception_text import text_of
@@ -31,23 +37,31 @@ from mindguard.alerts.alert import Alert
 from mindguard.alerts.dag_runs.failures import Run, task_failure
 from mindguard.alerts.dag_runs.rest_api import AirflowRefused, AirflowRest, AirflowUnreachable
 from mindguard.alerts.rota.ical import RotaUnreadable, plan_of
+from mindguard.alerts.rota.rota import Rota, gaps, next_in_line, on_duty
 from mindguard.alerts.severity import Severity
 from mindguard.connections import Connection
+from mindguard.documents import faults
 from mindguard.errors import MindGuardError, SettingsError
 from mindguard.feishu import card
 from mindguard.feishu import message as message_of
 from mindguard.feishu.answers import code_and_msg, error_of
 from mindguard.feishu.plain_text import render_text
 from mindguard.fetch import from_json
+from mindguard.masking import name_of, printable
 from mindguard.monitors import run
 from mindguard.monitors.findings import outcome_of
 from mindguard.monitors.sources.base import table
 from mindguard.monitors.sources.http import Http, _Answer, _texts
+from mindguard.monitors.sources.kafka import Kafka
 from mindguard.monitors.sources.prometheus import Prometheus
 from mindguard.settings import Settings, load_settings
 from mindguard.settings.rota import RotaSettings
 from mindguard.units import amount
-from mindguard.volume.suites import SuiteUnsound, read_suite
+from mindguard.volume import run as suites_run
+from mindguard.volume import suites as suites_of
+from mindguard.volume.days import Moment
+from mindguard.volume.page.render import render_page
+from mindguard.volume.suites import Suite, SuiteUnsound, read_suite
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -133,6 +147,14 @@ class Rows:
 
     def close(self) -> None:
         pass
+
+
+PLAIN = {"snapshot": {"bucket": "b", "tables": [{"name": "public.t"}]}}
+
+
+def multipart(value: bytes, named: bytes = b'name="by"') -> bytes:
+    """Return a form whose only field has this value."""
+    return b"--b\r\nContent-Disposition: form-data; " + named + b"\r\n\r\n" + value + b"\r\n--b--\r\n"
 
 
 def of_kind(kind: str, **more: Any) -> Settings:
@@ -283,6 +305,228 @@ def test_a_page_of_a_heartbeat(charset: str | None, body: bytes) -> None:
     )
     (reading,) = Answering().measure(asked.monitors[0], {})
     assert reading.down, "the page is read, and the word is not in it"
+
+
+OFFSETS = st.sampled_from([-1001, -1, 0, 1, 5, 2**63 - 1])
+TOPICS = ("t", "\x00\u202e", "x" * 6_000)
+
+
+class HostileError:
+    """An error of the client with any code and any text."""
+
+    def __init__(self, code: int, text: str) -> None:
+        self.code, self.str = lambda: code, lambda: text
+
+
+ERRORS = st.builds(HostileError, st.sampled_from([-195, -191, -185, -1, 0, 3, 7, 15, 29, 69, 1_000]), TEXT)
+
+
+class HostileMessage:
+    """A message, or an error in its place."""
+
+    def __init__(self, topic: str | None, partition: int, error: HostileError | None, at: tuple[int, int]) -> None:
+        self.topic, self.partition = lambda: topic, lambda: partition
+        self.error, self.timestamp = lambda: error, lambda: at
+
+
+TIMESTAMPS = st.tuples(
+    st.sampled_from([0, 1, 2]), st.sampled_from([-1, 0, 1, 1_795_000_000_000, 2**53, 2**63 - 1, -(2**63)])
+)
+MESSAGES = st.builds(
+    HostileMessage, st.sampled_from([*TOPICS, None]), st.integers(-1, 3), st.none() | ERRORS, TIMESTAMPS
+)
+
+
+class HostileKafka(Kafka):
+    """A source whose clients answer as a test draws it."""
+
+    def __init__(self, draw: Any) -> None:
+        self._draw = draw
+        self._admin = self  # type: ignore[assignment]
+        self._readers = {True: self, False: self}  # type: ignore[dict-item]
+        partitions = st.dictionaries(
+            st.integers(0, 3), st.sampled_from([-1, 1]).map(lambda n: SimpleNamespace(leader=n))
+        )
+        known = st.builds(SimpleNamespace, error=st.none() | ERRORS, partitions=partitions)
+        self._topics = draw(st.dictionaries(st.sampled_from(TOPICS), known))
+
+    def list_consumer_group_offsets(self, requests: Any, **_: Any) -> Any:
+        def answered(place: Any) -> Any:
+            facts = {"offset": self._draw(OFFSETS), "leader_epoch": self._draw(st.none() | OFFSETS)}
+            return SimpleNamespace(
+                topic=place.topic, partition=place.partition, error=self._draw(st.none() | ERRORS), **facts
+            )
+
+        (request,) = requests
+        places = [answered(each) for each in request.topic_partitions]
+        return {request.group_id: self._future(SimpleNamespace(topic_partitions=places))}
+
+    def list_offsets(self, places: Any, **_: Any) -> Any:
+        return {
+            each: self._future(self._draw(st.builds(SimpleNamespace, offset=OFFSETS, leader_epoch=OFFSETS)))
+            for each in places
+        }
+
+    def _future(self, answer: Any) -> Any:
+        future = Future[Any]()
+        if error := self._draw(st.none() | ERRORS):
+            future.set_exception(KafkaException(error))
+        else:
+            future.set_result(answer)
+        return future
+
+    def assign(self, places: Any) -> None:
+        pass
+
+    def unassign(self) -> None:
+        pass
+
+    def poll(self, timeout: float) -> Any:
+        return self._draw(st.none() | MESSAGES)
+
+    def close(self) -> None:
+        pass
+
+
+@bounded
+@given(st.data())
+def test_answers_of_kafkas_client(data: st.DataObject) -> None:
+    lines = [{"name": "hostile", "kind": "freshness", "source": "kafka", "group": "\x00\u202e", "topics": TOPICS}]
+    asked = RATE.model_validate({**PLAIN, "monitors": [{**lines[0], "timeout_s": 0.05}]})
+    measured(FRESHNESS, _Both(HostileKafka(data.draw), asked.monitors[0]))
+
+
+@hypothesis_settings(bounded, max_examples=8)  # Great Expectations is slow
+@given(
+    st.lists(st.tuples(TEXT | NUMBERS | st.binary(max_size=9), NUMBERS | TEXT), min_size=1, max_size=4),
+    st.sampled_from(["expect_column_values_to_be_between", "expect_column_values_to_be_in_set"]),
+)
+@example([(text, 5) for text in NAMED if "\ud800" not in text], "expect_column_values_to_be_between")
+@example([(text, text) for text in NAMED if "\ud800" not in text], "expect_column_values_to_be_in_set")
+@example([(b"\xff\x00", 10**400)], "expect_column_values_to_be_between")
+def test_keys_and_values_of_a_suites_rows(rows: list[tuple[Any, Any]], kind: str) -> None:
+    bounds = {"max_value": 3} if kind.endswith("between") else {"value_set": ["well"]}
+    expectation = {"type": kind, "severity": "critical", "kwargs": {"column": "v", **bounds}}
+    suites = {}
+    for name in ("hostile", "well"):
+        meta = {"query": "q.sql", "connection": "app", "key": ["k"]}
+        suites[name] = Suite.model_validate({"name": name, "meta": meta, "expectations": [expectation]})
+    frames = SimpleNamespace(
+        settings=RATE,
+        moment=Moment(NOW.date(), NOW),
+        of=lambda suite: pd.DataFrame(rows if suite.name == "hostile" else [("a", 9)], columns=["k", "v"]),
+        details=lambda suite: {},
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suites_run, "sound_suite", lambda name, folder: suites[name])
+        patch.setattr(suites_of, "irrefutable", lambda *_: [])  # each suite would be tried on many frames
+        done = suites_run.run_suites(list(suites), frames)  # type: ignore[arg-type]
+    assert "well" in {each.suite.name for each in done.checked}
+    for why in done.broken.values():
+        one_line(why)
+    told = suites_run.outcome_of(done, RATE)
+    assert any(each.recovery_key.startswith("volume:well:") for each in told.findings)
+    for finding in told.findings:
+        assert len(finding.recovery_key.encode()) <= 2_000
+        acceptable(finding.alert)
+    for recovery in told.recoveries:
+        assert len(recovery.recovery_key.encode()) <= 2_000
+    page = json.dumps([each.to_json() for each in suites_run.sections(done, RATE)], allow_nan=False, ensure_ascii=False)
+    page.encode()
+    assert SECRET not in page
+    render_page(json.loads(page), day=NOW.date(), locale="zh", zone=ZONE)
+
+
+PEOPLE = st.fixed_dictionaries(
+    {"name": TEXT}, optional={"feishu_id": TEXT | st.just("ou_1"), "phone": TEXT | st.just("+86 100"), "email": TEXT}
+)
+
+
+@bounded
+@given(
+    st.lists(PEOPLE, min_size=1, max_size=3, unique_by=lambda person: person["name"]),
+    TEXT,
+    st.lists(st.sampled_from(["00:00", "09:00", "23:59", "24:00"]) | TEXT, min_size=2, max_size=2),
+    st.sampled_from([date(2026, 1, 5), date.min, date.max]) | TEXT,
+)
+@example([{"name": "\x00\ud800"}], "\x00\ud800", ["00:00", "24:00"], date(2026, 1, 5))
+@example([{"name": "x" * 100_000}, {"name": "<at id=all></at>"}], "x" * 100_000, ["00:00", "24:00"], date(2026, 1, 5))
+@example([{"name": "A"}], "s", ["00:00", "24:00"], date.min)
+@example([{"name": "A"}], "s", ["00:00", "24:00"], date.max)
+def test_people_and_shifts(people: list[dict[str, str]], shift: str, hours: list[str], starting: Any) -> None:
+    names = [person["name"] for person in people]
+    shifts = [
+        {"name": shift, "from": hours[0], "to": hours[1], "rotation": names, "starting": starting, "backup": "next"}
+    ]
+    try:
+        asked = Settings.model_validate({**PLAIN, "rota": {"people": people, "shifts": shifts}})
+    except ValidationError as error:
+        faults(error)
+        return
+    assert asked.rota
+    rota = Rota.of(asked.rota, ZONE)
+    duty = on_duty(rota, NOW)
+    next_in_line(rota, NOW, 1)
+    for gap in gaps(rota, NOW):
+        str(gap)
+    acceptable(Alert("t", Severity.P1, "s", NOW, "f", duty=duty.people, mention=True))
+
+
+@bounded
+@given(
+    BODIES,
+    st.sampled_from(["application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "text/plain", ""]),
+    st.sampled_from(["", "utf-7", "unicode_escape", "undefined", "punycode", "utf-16"]),
+)
+@example(b"by=%00%1b%ff&by=a", "application/x-www-form-urlencoded", "")
+@example(b"by=" + b"a" * 100_000, "application/x-www-form-urlencoded", "")
+@example(b"by=%ed%a0%80", "application/x-www-form-urlencoded", "")
+@example(b"by=" + b"%00" * 60, "application/x-www-form-urlencoded", "")
+@example(b"a=b&" * 5_000 + b"by=a", "application/x-www-form-urlencoded", "")
+@example(multipart(rb"\ud800"), "multipart/form-data; boundary=b", "unicode_escape")
+@example(multipart(rb"\ud800" * 61), "multipart/form-data; boundary=b", "unicode_escape")
+@example(multipart(b"a"), "multipart/form-data; boundary=b", "undefined")
+@example(multipart(b"a", named=b'name="by"; filename="f"'), "multipart/form-data; boundary=b", "")
+@example(multipart(b"\xff\xfe"), "multipart/form-data; boundary=b", "")
+@pytest.mark.enable_socket  # an event loop has a pair of them
+def test_a_name_in_the_form_of_the_acknowledgement(pages: Any, body: bytes, kind: str, charset: str) -> None:
+    kept: list[str] = []
+
+    def acknowledge(number: int, *, by: str, now: datetime) -> Any:
+        kept.append(by)
+        return SimpleNamespace(
+            name="I-1",
+            state="acknowledged",
+            alert=Alert("t", Severity.P1, "s", NOW, "f"),
+            opened_at=NOW,
+            acknowledged_by=name_of(by),
+            acknowledged_at=NOW,
+            resolved_at=None,
+        )
+
+    header = f"{kind}; charset={charset}" if charset else kind
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "load_settings", lambda: RATE)
+        patch.setattr(pages, "incident_of", lambda *_, **__: 1)
+        patch.setattr(pages, "_store", lambda _: SimpleNamespace(acknowledge=acknowledge))
+        answer = asyncio.run(posted(pages.application(), body, header))
+    assert answer.status_code in (200, 400, 422)
+    assert (answer.status_code == 200) == bool(kept)
+    for name in kept:
+        assert 0 < len(name) <= 60
+        assert printable(name) == name
+        assert name not in answer.text or html.escape(name) == name
+
+
+async def posted(app: Any, body: bytes, kind: str) -> httpx.Response:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://h") as client:
+        return await client.post("/acknowledge?token=t", content=body, headers={"Content-Type": kind})
+
+
+@pytest.fixture(scope="module")
+def pages() -> Any:
+    """The pages' module, which takes Airflow's API server seconds to load."""
+    return importlib.import_module("mindguard.web.application")
 
 
 @bounded

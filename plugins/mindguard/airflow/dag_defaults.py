@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from mindguard.airflow.notifier import FeishuNotifier, RecoveryNotifier
 from mindguard.alerts.severity import Severity
+from mindguard.resources import include_dir
 
 ZONE = ZoneInfo("Asia/Shanghai")
 """The time zone of days and schedules (operations document, 4.3 and 5.1)."""
@@ -38,14 +39,14 @@ def dag_defaults(
 
     Args:
         severity: the severity of a failure of this DAG; see `mindguard.alerts.severity`.
-        doc: the DAG file's docstring, which is its runbook.
+        doc: the DAG file's docstring, which is its runbook in English.
         tags: further tags, in addition to `mindguard` and the severity.
         repeats: whether failures in a row are reported; see `FeishuNotifier`.
     """
     failed = FeishuNotifier(severity=severity, repeats=repeats)
     succeeded = RecoveryNotifier(severity=severity)
     return {
-        "doc_md": doc,
+        "doc_md": runbook(doc),
         "tags": ["mindguard", str(severity), *tags],
         "start_date": datetime(2026, 1, 1, tzinfo=ZONE),
         "catchup": False,
@@ -61,3 +62,16 @@ def dag_defaults(
             "pre_execute": refuse_faulty_settings,
         },
     }
+
+
+def runbook(doc: str | None) -> str | None:
+    """Return a DAG's runbook in Chinese, which on-call people read, and below it the one in English.
+
+    A DAG without a file in `include/runbooks` has the English one alone.
+
+    Args:
+        doc: the runbook in English; its first line begins with the DAG's id.
+    """
+    dag_id = (doc or "").removeprefix("### ").partition(":")[0]
+    chinese = include_dir() / "runbooks" / f"{dag_id}.md"
+    return f"{chinese.read_text('utf-8')}\n---\n\n{doc}" if chinese.is_file() else doc

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
 from mindguard.airflow.exception_text import text_of
-from mindguard.alerts.dag_runs.approval import approval_request
+from mindguard.alerts.alert import Question
+from mindguard.alerts.dag_runs.approval import Asked, approval_request
 from mindguard.alerts.dag_runs.failures import Run, success, task_failure
 from mindguard.alerts.dag_runs.outcomes import EndedRun, EndedTask, failures, recoveries
 from mindguard.alerts.direct import KEY_OF_UNSTORED, Unstored
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from mindguard.alerts.alert import Alert
     from mindguard.alerts.finding import Finding, Recovery
+    from mindguard.feishu.transport import Sent
     from mindguard.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -40,6 +43,9 @@ BUDGET_S = 12.0
 """Time limit in seconds of one callback, which Airflow kills after 20 s."""
 
 _XCOM_S = 4.0
+
+_KEY_OF_CARD = "approval_card"
+"""Key in XCom under which a task that waits for an answer keeps which card asks for it."""
 
 
 class FeishuNotifier(BaseNotifier):
@@ -192,37 +198,74 @@ class RecoveryNotifier(FeishuNotifier):
 
 
 class ApprovalNotifier(FeishuNotifier):
-    """Asks a person for approval, with a link to the page that takes the answer; for an operator's `notifiers`."""
+    """Asks a person for approval, with a link to the page that takes the answer; for an operator's `notifiers`.
+
+    If the operator has `asked`, as `Approval` has, the card shows its facts, otherwise the operator's body as the plan.
+    """
 
     def notify(self, context: Context) -> None:
         """Send the card. If Feishu fails, the approval can still be given in Airflow, so an error is only logged."""
+        limit: timedelta | None = getattr(context["task"], "response_timeout", None)
+        now = datetime.now(UTC)
+        try:
+            alert = self._alert(context, now, Question(now + limit if limit else None))
+            sent = self._send(alert, uuid=_uuid(context, alert))
+            kept = {"message_id": sent.message_id or "", "asked_at": now.isoformat()}
+            context["ti"].xcom_push(_KEY_OF_CARD, kept)
+        except Exception as error:  # noqa: BLE001 - the task waits for the answer, whoever was told
+            self.log.warning("the request for approval did not reach Feishu: %s", text_of(error).line)
+
+    def answered(self, context: Context, answer: Question) -> None:
+        """Say what was answered: in the card if the channel can change it, otherwise by another card.
+
+        If nobody has answered, a channel that cannot change cards gets none: the failure of the task has its own.
+
+        Raises:
+            MindGuardError: the card was neither changed nor sent.
+        """
+        task_instance: Any = context["ti"]
+        kept = task_instance.xcom_pull(task_ids=task_instance.task_id, key=_KEY_OF_CARD) or {}
+        asked_at = datetime.fromisoformat(kept["asked_at"]) if kept else answer.answered_at or datetime.now(UTC)
+        alert = self._alert(context, asked_at, answer)
+        message_id = str(kept.get("message_id") or "")
+        if message_id or answer.answer != "expired":
+            self._send(alert, message_id, uuid=f"{_uuid(context, alert)}-{answer.answer}")
+
+    def _alert(self, context: Context, asked_at: datetime, question: Question) -> Alert:
         from mindguard.settings import load_settings
 
         operator: Any = context["task"]
         task_instance: Any = context["ti"]
-        settings = load_settings()
-        alert = approval_request(
+        asked: Asked | None = getattr(operator, "asked", None)
+        return approval_request(
             dag_id=task_instance.dag_id,
             run_id=task_instance.run_id,
-            question=operator.subject,
-            plan=operator.body or "",
+            task_id=task_instance.task_id,
+            question=asked.question if asked else operator.subject,
+            facts=asked.facts if asked else (),
+            plan="" if asked else operator.body or "",
             severity=self._severity(context),
-            happened_at=datetime.now(UTC),
+            happened_at=asked_at,
             page_url=f"{task_instance.log_url.partition('?')[0]}/required_actions",
-            locale=settings.locale,
+            locale=load_settings().locale,
+            answer=question,
         )
-        try:
-            self._send(alert, settings)
-        except Exception as error:  # noqa: BLE001 - the task waits for the answer, whoever was told
-            self.log.warning("the request for approval did not reach Feishu: %s", text_of(error).line)
 
-    def _send(self, alert: Any, settings: Settings) -> None:
-        """Send an alert that is not an incident."""
+    def _send(self, alert: Alert, message_id: str = "", *, uuid: str) -> Sent:
+        """Send an alert that is not an incident, or change its card."""
         from mindguard.airflow.clients import connection
         from mindguard.feishu.transport import transport_of
+        from mindguard.settings import load_settings
 
-        transport = transport_of(settings, connection)
-        transport.send(alert, uuid=alert.fingerprint, now=datetime.now(UTC))
+        transport, now = transport_of(load_settings(), connection), datetime.now(UTC)
+        if message_id and transport.updates:
+            return transport.update(message_id, alert, now=now)
+        return transport.send(alert, uuid=uuid, now=now)
+
+
+def _uuid(context: Context, alert: Alert) -> str:
+    """Return what identifies the card of a question: a task that was cleared asks again, by another card."""
+    return f"{alert.fingerprint}-{context['ti'].try_number}"
 
 
 def _run(context: Context) -> Run:

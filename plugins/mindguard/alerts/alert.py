@@ -106,6 +106,23 @@ class FailedInstances:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What makes an alert a question to a person: until when it can be answered, and the answer.
+
+    Attributes:
+        answer_by: when it ends without an answer, aware; None: never.
+        answer: the answer; empty while it is awaited.
+        answered_by: who answered; empty: nobody, or it is not known.
+        answered_at: when it was answered, or ended without an answer, aware.
+    """
+
+    answer_by: datetime | None = None
+    answer: Literal["", "approved", "rejected", "expired"] = ""
+    answered_by: str = ""
+    answered_at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Alert:
     """One thing that a person must know.
 
@@ -135,6 +152,7 @@ class Alert:
         chart: the development of the value.
         error_unknown: whether the reporter does not know the error; a report of the same event that does replaces it.
         instances: if a mapped task failed, which of its instances; the first facts say so too.
+        question: if it asks a person for approval, until when, and what was answered; None: it is no question.
 
     Raises:
         ValueError: a time has no time zone, so it would be shown wrong by hours.
@@ -167,10 +185,12 @@ class Alert:
     known_at: datetime | None = None
     error_unknown: bool = False
     instances: FailedInstances | None = None
+    question: Question | None = None
 
     def __post_init__(self) -> None:
         moments = (self.happened_at, self.resolved_at, self.acknowledged_at, self.last_seen_at, self.known_at)
-        for moment in (*moments, self.silenced_until, *(release.released_at for release in self.releases)):
+        question = (self.question.answer_by, self.question.answered_at) if self.question else ()
+        for moment in (*moments, *question, self.silenced_until, *(release.released_at for release in self.releases)):
             if moment is not None and moment.utcoffset() is None:
                 raise ValueError(f"{moment!r} has no time zone")
 
@@ -184,7 +204,10 @@ class Alert:
 
         Secrets that can be recognised by their form are masked, and characters that jsonb refuses are removed.
         """
-        plain = _storable(_adapter().dump_python(self, mode="json", exclude_defaults=True))
+        plain = _adapter().dump_python(self, mode="json", exclude_defaults=True)
+        if self.instances:
+            plain["instances"]["failed"] = _by_error(plain["instances"]["failed"])
+        plain = _storable(plain)
         if self.acknowledge_url:
             plain["acknowledge_url"] = self.acknowledge_url
         return dict(plain)
@@ -196,6 +219,9 @@ class Alert:
         Raises:
             ValueError: a field is unknown or has another type.
         """
+        if isinstance(stored.get("instances"), dict):
+            failed = _each_with_its_error(stored["instances"].get("failed"))
+            stored = {**stored, "instances": {**stored["instances"], "failed": failed}}
         # Strict validation of JSON turns a string into a time or a severity, but converts nothing else.
         return _adapter().validate_json(json.dumps(stored), strict=True, extra="forbid")
 
@@ -256,6 +282,24 @@ def _adapter() -> TypeAdapter[Alert]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(Alert)
+
+
+def _by_error(failed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return failed instances with each error once: a thousand copies of a long error are too large to keep."""
+    indexes: dict[str | None, list[int]] = {}
+    for each in failed:
+        indexes.setdefault(each.get("error", ""), []).append(each["index"])
+    return [{"indexes": of_error, "error": error} for error, of_error in indexes.items()]
+
+
+def _each_with_its_error(failed: Any) -> Any:
+    """Return failed instances as `_by_error` got them; those with an error each, as they were once stored, stay so."""
+    if not isinstance(failed, list):
+        return failed
+    known = [each for each in failed if isinstance(each, dict) and isinstance(each.get("indexes"), list)]
+    if len(known) != len(failed):
+        return failed
+    return [{"index": index, "error": each.get("error")} for each in known for index in each["indexes"]]
 
 
 def _storable(value: Any) -> Any:

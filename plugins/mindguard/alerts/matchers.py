@@ -17,6 +17,19 @@ from mindguard.masking import printable
 FIELDS = ("source", "monitor", "dimension", "suite", "table", "dag", "task", "subject", "severity")
 """The labels that a matcher may name; `kind` is another word for `source`."""
 
+_SOURCES = {
+    "monitor": {"monitor"},
+    "suite": {"volume"},
+    "dimension": {"monitor", "volume"},
+    "table": {"monitor", "volume"},
+    "dag": {"airflow"},
+    "task": {"airflow"},
+}
+"""The sources whose incidents have a label; incidents of each source have the others."""
+
+REPORTED_BY_MONITORS = ("source", "checker")
+"""Names under which the monitors report their connections and each other, which are no monitor of the settings."""
+
 _MOST = 10
 _LONGEST = 500
 
@@ -94,7 +107,22 @@ def parse_matchers(written: Sequence[str], *, including_p0: bool = False) -> tup
         raise SilenceRefused("a silence without a matcher would silence everything", hint="add --match FIELD=VALUE")
     if len(found) > _MOST:
         raise SilenceRefused(f"a silence has at most {_MOST} matchers")
+    _check_sources(found)
     return tuple(found.values())
+
+
+def _check_sources(matchers: Mapping[str, Matcher]) -> None:
+    """Refuse matchers that no incident could meet together, since whoever counts on such a silence is called."""
+    possible = [sources for field, sources in _SOURCES.items() if field in matchers]
+    together = set.intersection(*possible) if possible else set()
+    named = matchers.get("source")
+    if possible and not any(named is None or named.matches({"source": (source,)}) for source in together):
+        names = [str(matcher) for field, matcher in matchers.items() if field in _SOURCES or field == "source"]
+        raise SilenceRefused(
+            f"no incident meets {' and '.join(names)}",
+            hint="source=monitor has monitor, dimension and table, source=volume suite, dimension and table, "
+            "source=airflow dag and task; make a silence for each",
+        )
 
 
 def labels_of(
@@ -136,6 +164,8 @@ def source_matchers(labels: Mapping[str, Sequence[str]]) -> tuple[Matcher, ...]:
     """Return the matchers for an incident's source: its monitor, suite or DAG, otherwise its subject."""
     for field in ("monitor", "suite", "dag"):
         if value := next(iter(labels.get(field, ())), ""):
+            if field == "monitor" and value in REPORTED_BY_MONITORS:
+                return Matcher(field, value), Matcher("dimension", labels["dimension"][0])
             return (Matcher(field, value),)
     return Matcher("source", labels["source"][0]), Matcher("subject", labels["subject"][0])
 

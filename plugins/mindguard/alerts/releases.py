@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LATEST = 3
+_MOST_ROWS = 10_000
 _FIRST_YEAR, _LAST_YEAR = 1970, 2200
 
 
@@ -91,12 +92,16 @@ def _query(query: str, connection: Connection, timeout_s: float) -> list[dict[st
 
     from mindguard.connections import postgres_conninfo
 
-    text = (include_dir() / query).read_bytes()
+    text = (include_dir() / query).read_text("utf-8")
+    rows: list[dict[str, Any]]
     with postgres_session.connect(postgres_conninfo(connection), row_factory=dict_row, connect_timeout=3) as opened:
         opened.read_only = True
         # If the waiting thread gives up, the query must not run on for long.
         postgres_session.limit_transaction(opened, timeout_s)
-        return opened.execute(text).fetchall()
+        _, rows = postgres_session.read(opened, text, None, most=_MOST_ROWS + 1)
+    if len(rows) > _MOST_ROWS:
+        raise ReleasesUnreadable(f"the query returns more than {_MOST_ROWS:,} rows: let it return the latest")
+    return rows
 
 
 def _release(row: Any) -> Release:

@@ -85,13 +85,23 @@ def hand_over(store: IncidentStore, moment: datetime, duty: Sequence[Person], *,
     with store.database.session() as session:
         unresolved = session.scalars(select(Incident).where(Incident.state.in_(UNRESOLVED)).order_by(Incident.id)).all()
         quiet = session.scalars(_ended_in_silence(session, now)).all()
-        if not unresolved and not quiet:
-            return False
         key = f"handover {moment.isoformat()}"
+        if not unresolved and not quiet:
+            _nothing_to_hand_over(session, key, now)
+            return False
         title = TEXTS.say("handover", locale, count=len(unresolved))
         if quiet:
             title = TEXTS.say("handover_silenced", locale, count=len(unresolved), quiet=len(quiet))
         return _digest(session, "handover", key, [*unresolved, *quiet], tuple(duty), locale, now, title=title)
+
+
+def _nothing_to_hand_over(session: Session, key: str, now: datetime) -> None:
+    """Remember that a shift began with nothing to tell: what comes later is not handed over to anybody."""
+    session.execute(
+        insert(Notification)
+        .values(kind="handover", severity=Severity.P2.value, key=key, state="dropped", created_at=now, due_at=now)
+        .on_conflict_do_nothing()
+    )
 
 
 def _ended_in_silence(session: Session, now: datetime) -> Select[Incident]:

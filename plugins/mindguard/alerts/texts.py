@@ -46,8 +46,16 @@ TEXTS = Texts(
         "open_log": {"zh": "打开失败任务的日志", "en": "Open the failing task's log"},
         "open_run": {"zh": "查看本次运行", "en": "Open the run"},
         # Approvals.
-        "approval": {"zh": "等待批准：{question}", "en": "Approval needed: {question}"},
         "open_approval": {"zh": "打开批准页面", "en": "Open the approval page"},
+        "open_answer": {"zh": "查看批准页面", "en": "See the approval page"},
+        "nobody_answered": {
+            "zh": "{hours} 小时内无人答复，未做任何改动；如仍需要，请重新触发",
+            "en": "nobody answered within {hours} h, and nothing was changed; if it is still needed, trigger it again",
+        },
+        "chosen_values": {"zh": "筛选值 {column}", "en": "Values of {column}"},
+        "more_values": {"zh": "另有 {count} 个（见本次运行的参数）", "en": "{count} more (see the run's parameters)"},
+        "colon": {"zh": "：", "en": ": "},
+        "comma": {"zh": "、", "en": ", "},
         # Alerts that are sent without the incident store.
         "store": {"zh": "事件库", "en": "Incident store"},
         "sent_directly": {

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mindguard.cli.output import AsJson, print_json, print_outcome, print_table
+from mindguard.cli.output import AsJson, By, print_json, print_outcome, print_table
 
 if TYPE_CHECKING:
     from mindguard.alerts.incidents.models import Incident, TimelineEntry
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Show, acknowledge, resolve and review incidents.")
 
 Name = Annotated[str, typer.Argument(metavar="ID", help="An incident, for instance I-12.")]
-By = Annotated[str, typer.Option("--by", help="Name to record.", default_factory=getpass.getuser, show_default="you")]
 
 
 @app.command("list")

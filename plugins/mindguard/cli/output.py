@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import sys
 import threading
@@ -22,6 +23,25 @@ if TYPE_CHECKING:
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print a line for each part, also in a terminal.")]
 SnapshotId = Annotated[str, typer.Argument(metavar="ID", help="A snapshot's id, or `latest`, the newest good one.")]
+
+
+def _user() -> str:
+    """Return the name of the user of this process; empty if it has none, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+
+
+def _named(by: str) -> str:
+    if not by.strip():
+        raise MindGuardError("who does this is recorded, and there is no name", hint="give yours with --by")
+    return by
+
+
+By = Annotated[
+    str, typer.Option("--by", help="Name to record.", default_factory=_user, callback=_named, show_default="you")
+]
 
 
 class Interrupted(MindGuardError):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mindguard.cli.output import AsJson, print_json, print_outcome, print_table
+from mindguard.cli.output import AsJson, By, print_json, print_outcome, print_table
 
 if TYPE_CHECKING:
     from mindguard.alerts.incidents.models import Silence
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from mindguard.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Silence incidents during planned work; they are still recorded.")
-
-By = Annotated[str, typer.Option("--by", help="Name to record.", default_factory=getpass.getuser, show_default="you")]
 
 
 @app.command()
@@ -59,6 +56,9 @@ def add(
     begins, ends = (f"{at.astimezone(settings.zone):%Y-%m-%d %H:%M}" for at in (silence.starts_at, silence.ends_at))
     text = f"{silence.name} silences {_words(silence)} from {begins} to {ends} ({settings.timezone})"
     print_outcome(_facts(silence, now), text, as_json=as_json)
+    if unknown := _unknown_monitor(silence, settings):
+        # Only a note: another machine's settings may have it.
+        typer.echo(f"note: no monitor in these settings is called {unknown}", err=True)
 
 
 @app.command("list")
@@ -112,6 +112,18 @@ def _settings_and_store() -> tuple[Settings, SilenceStore]:
 
     settings = load_settings()
     return settings, SilenceStore(OpsDatabase.of(from_environment(settings.connections.ops)))
+
+
+def _unknown_monitor(silence: Silence, settings: Settings) -> str:
+    """Return the name of a monitor that the settings do not have; empty if they have it, or none is named."""
+    from mindguard.alerts.matchers import REPORTED_BY_MONITORS, Matcher
+
+    names = [*(monitor.name for monitor in settings.monitors), *REPORTED_BY_MONITORS]
+    for each in silence.matchers:
+        matcher = Matcher(each["field"], each["value"])
+        if matcher.field == "monitor" and not matcher.matches({"monitor": names}):
+            return matcher.value
+    return ""
 
 
 def _words(silence: Silence) -> str:

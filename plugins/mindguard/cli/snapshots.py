@@ -16,6 +16,7 @@ from mindguard.cli.output import (
     interruptible,
     print_json,
     print_outcome,
+    print_progress,
     print_table,
     progress_lines,
     settings_and_store,
@@ -235,6 +236,45 @@ def restore(
         with interruptible(left), progress_lines(verbose=verbose) as progress:
             restored = tables.restore(manifest, store, conninfo, request, connections=connections, progress=progress)
         print_outcome(restored.summary() | {"status": manifest.status}, "\n".join(restored.lines()), as_json=as_json)
+
+
+@app.command("put-back")
+def put_back(
+    snapshot_id: SnapshotId,
+    to: Annotated[str, typer.Option(metavar="CONN_ID", help="Connection with the live tables (AIRFLOW_CONN_<ID>).")],
+    table: Annotated[
+        list[str] | None, typer.Option(metavar="T", help="A table. May be repeated. Default: all in the schema.")
+    ] = None,
+    from_: Annotated[
+        str, typer.Option("--from", metavar="SCHEMA", help="Schema with the restored tables. Default: restored_<ID>.")
+    ] = "",
+    *,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Also overwrite rows that differ. What they had is kept.")
+    ] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Put back what was shown last, instead of only showing it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show which restored rows the live tables lack, or have otherwise. With --apply, put them back.
+
+    The difference is kept beside the restored tables: what comes or changes after it was shown stays as it is.
+    """
+    from mindguard.snapshots.restore import put_back as back
+    from mindguard.snapshots.storage.catalog import find_snapshot
+
+    _, store, conninfo = _settings_store_target(to)
+    manifest = find_snapshot(store, snapshot_id)
+    request = back.PutBackRequest(tuple(table or ()), from_, overwrite=overwrite)
+    with interruptible(lambda: "live tables are unchanged"):
+        if apply:
+            done = back.put_back(manifest, conninfo, request, now=datetime.now(UTC), progress=print_progress)
+            print_outcome(done.summary(), "\n".join(done.lines()), as_json=as_json)
+        else:
+            shown = back.show(manifest, conninfo, request, now=datetime.now(UTC))
+            lines = [*shown.lines(overwrite=overwrite), "nothing was put back; --apply does what this shows"]
+            print_outcome(shown.summary(), "\n".join(lines), as_json=as_json)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from mindguard.alerts.alert import Alert, Fact, Link, Release
+from mindguard.alerts.alert import Alert, Fact, Link, Question, Release
 from mindguard.alerts.severity import Severity
 from mindguard.feishu.blocks import (
     buttons,
@@ -37,6 +37,7 @@ from mindguard.feishu.texts import Words
 from mindguard.texts import Locale
 
 COLOURS = {Severity.P0: "red", Severity.P1: "orange", Severity.P2: "blue"}
+_ANSWERED = {"approved": "green", "rejected": "grey", "expired": "grey"}
 
 _LONGEST_HALF_ROW = 36
 
@@ -85,17 +86,21 @@ class _Card:
         self._now = now
         self._mentions = mentions
         self._colour = "green" if alert.resolved else COLOURS[alert.severity]
+        if alert.question and alert.question.answer:
+            self._colour = _ANSWERED[alert.question.answer]
 
     def render(self) -> Json:
-        alert, words = self._alert, self._words
+        alert = self._alert
         promise = self._promise()
-        tags = [(alert.severity.value, self._colour), (promise, self._colour)]
+        tags = [(promise, self._colour)]
+        if not alert.question:
+            tags.insert(0, (alert.severity.value, self._colour))
         if alert.incident_id:
             tags.append((alert.incident_id, "neutral"))
         return {
             "schema": "2.0",
             # The preview in the chat list and on a locked phone.
-            "config": {"summary": {"content": f"{alert.severity} {promise}{words('separator')}{alert.title}"}},
+            "config": {"summary": {"content": self._summary(promise)}},
             "header": {
                 "template": self._colour,
                 "title": plain(alert.title),
@@ -104,8 +109,14 @@ class _Card:
             "body": {"vertical_spacing": "12px", "elements": list(self._elements())},
         }
 
+    def _summary(self, promise: str) -> str:
+        line = f"{promise}{self._words('separator')}{self._alert.title}"
+        return line if self._alert.question else f"{self._alert.severity} {line}"
+
     def _promise(self) -> str:
         alert, words = self._alert, self._words
+        if alert.question:
+            return words(f"answer_{alert.question.answer}")
         if alert.resolved:
             return words("resolved")
         if alert.silence:
@@ -120,7 +131,8 @@ class _Card:
         yield columns(self._strip(), background_style="grey")
         if who := list(self._who()):
             yield markdown("\n".join(who))
-        yield from _facts(alert.facts, words, alarming=not alert.resolved)
+        answered = bool(alert.question and alert.question.answer)
+        yield from _facts(alert.facts, words, alarming=not (alert.resolved or answered))
         if self._facts_left_out:
             yield caption(escape(words("more_facts", count=self._facts_left_out)))
         if alert.chart:
@@ -130,7 +142,7 @@ class _Card:
         if alert.releases:
             yield columns([pair(words("releases"), "\n".join(self._release(release) for release in alert.releases))])
         if alert.detail:
-            yield folded(words("detail"), alert.detail)
+            yield folded(words("plan" if alert.question else "detail"), alert.detail)
         if links := self._links():
             yield buttons(links)
         yield self._footer()
@@ -138,6 +150,9 @@ class _Card:
     def _strip(self) -> list[list[Json]]:
         """Return the columns severity, respond by, since; once resolved: severity, duration, end."""
         alert, words, zone = self._alert, self._words, self._zone
+        if alert.question:
+            named = asked_and_answered(alert, alert.question, words, zone)
+            return [pair(name, f"**{escape(value)}**") for name, value in named]
         severity = pair(words("severity"), f"**{alert.severity}** {escape(alert.severity.label(self._locale))}")
         if alert.resolved_at:
             lasted = duration(alert.resolved_at - alert.happened_at, words)
@@ -197,16 +212,25 @@ class _Card:
 
     def _footer(self) -> Json:
         alert, words = self._alert, self._words
-        footer = caption(
-            escape(
-                words("includes", severity=alert.severity, meaning=alert.severity.meaning(self._locale))
-                + " · "
-                + words("footer", zone=self._zone.key, fingerprint=alert.fingerprint)
-            )
-        )
+        meaning = words("includes", severity=alert.severity, meaning=alert.severity.meaning(self._locale))
+        times = words("footer", zone=self._zone.key, fingerprint=alert.fingerprint)
+        footer = caption(escape(times if alert.question else f"{meaning} · {times}"))
         if _FINGERPRINT.fullmatch(alert.fingerprint):
             footer["element_id"] = f"fp_{alert.fingerprint}"
         return footer
+
+
+def asked_and_answered(alert: Alert, question: Question, words: Words, zone: ZoneInfo) -> list[tuple[str, str]]:
+    """Return, with their names, when was asked and until when can be answered, or who answered and when."""
+    asked = (words("asked_at"), moment(alert.happened_at, words, zone))
+    if not question.answer:
+        return [asked, (words("answer_by"), moment(question.answer_by, words, zone))] if question.answer_by else [asked]
+    if question.answer == "expired":
+        who, when = words("answered_by_nobody"), words("expired_at")
+    else:
+        who, when = question.answered_by or words("answered_by_unknown"), words("answered_at")
+    at = [(when, moment(question.answered_at, words, zone))] if question.answered_at else []
+    return [(words("answered_by"), who), *at, asked]
 
 
 def repeated(alert: Alert, words: Words, zone: ZoneInfo) -> str:

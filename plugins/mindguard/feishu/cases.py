@@ -11,7 +11,20 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from mindguard.alerts.alert import Alert, Chart, Digest, DigestLine, Fact, Link, Person, Release, Table, fingerprint
+from mindguard.alerts.alert import (
+    Alert,
+    Chart,
+    Digest,
+    DigestLine,
+    Fact,
+    Link,
+    Person,
+    Question,
+    Release,
+    Table,
+    fingerprint,
+)
+from mindguard.alerts.dag_runs.approval import approval_request
 from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
 from mindguard.feishu.card import render_card
@@ -290,6 +303,75 @@ def _hostile(say: Say) -> Alert:
     )
 
 
+_UNANSWERED = Question(_AT + timedelta(hours=12))
+
+
+def _approval(say: Say, answer: Question = _UNANSWERED) -> Alert:
+    """Return a question that waits for approval, or has its answer."""
+    locale: Locale = "zh" if say("zh", "") else "en"
+    return approval_request(
+        dag_id="restore_tables",
+        run_id="manual__2026-11-19T06:01:40",
+        question=say(
+            "恢复 public.checkins、public.risk_signals（按 user_id 筛选）",
+            "Restore public.checkins, public.risk_signals (rows chosen by user_id)",
+        ),
+        severity=Severity.P2,
+        happened_at=_AT,
+        page_url=f"{_AIRFLOW}/dags/restore_tables/runs/manual__1/tasks/approve_restore/required_actions",
+        locale=locale,
+        facts=(
+            Fact(say("快照", "Snapshot"), "20261118T180000Z-3f9a1c"),
+            Fact(
+                say("快照时间", "Taken"), say("11-19 周四 02:00，距今 12 小时 2 分", "11-19 Thu 02:00, 12 h 2 min ago")
+            ),
+            Fact(
+                say("恢复验证", "Proven by a drill"),
+                say("尚未验证：没有恢复演练重建过它", "no: no restore drill has rebuilt it"),
+                wrong=True,
+            ),
+            Fact(
+                say("筛选", "Only rows with"),
+                say("user_id（1 个值）；取值只在批准页面上", "user_id (values: 1)"),
+            ),
+            Fact(
+                say("将取回", "Rows it would bring"),
+                say(
+                    "public.checkins 30 行、public.risk_signals 2 行",
+                    "public.checkins: 30, public.risk_signals: 2",
+                ),
+            ),
+            Fact(
+                say("写入", "Into"),
+                say(
+                    "schema restored_20261118t180000z_3f9a1c，线上表不变",
+                    "schema restored_20261118t180000z_3f9a1c; live tables stay as they are",
+                ),
+            ),
+            Fact(say("申请人", "Asked for by"), say("值班甲", "Engineer A")),
+        ),
+        answer=answer,
+    )
+
+
+def _approval_given(say: Say) -> Alert:
+    answer = Question(
+        answer="approved", answered_by=say("值班乙", "Engineer B"), answered_at=_AT + timedelta(minutes=9)
+    )
+    return _approval(say, answer)
+
+
+def _approval_refused(say: Say) -> Alert:
+    answer = Question(
+        answer="rejected", answered_by=say("值班乙", "Engineer B"), answered_at=_AT + timedelta(minutes=9)
+    )
+    return _approval(say, answer)
+
+
+def _approval_expired(say: Say) -> Alert:
+    return _approval(say, Question(answer="expired", answered_at=_AT + timedelta(hours=12)))
+
+
 CASES: dict[str, Callable[[Say], Alert]] = {
     "p0-data-loss": _p0_data_loss,
     "p0-sos": _p0_sos,
@@ -299,6 +381,10 @@ CASES: dict[str, Callable[[Say], Alert]] = {
     "p1-taken": _p1_taken,
     "p2-trend": _p2_trend,
     "resolved": _resolved,
+    "approval": _approval,
+    "approval-given": _approval_given,
+    "approval-refused": _approval_refused,
+    "approval-expired": _approval_expired,
     "hostile": _hostile,
 }
 

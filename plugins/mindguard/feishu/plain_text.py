@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Alert, Digest
 from mindguard.feishu.blocks import moment, role_of
-from mindguard.feishu.card import released, repeated
+from mindguard.feishu.card import asked_and_answered, released, repeated
 from mindguard.feishu.digest_card import fewer, line_of
 from mindguard.feishu.message import fits, text_message
 from mindguard.feishu.safe import Cleaner, shrinking
@@ -44,8 +44,11 @@ def render_digest_text(digest: Digest, *, locale: Locale, zone: ZoneInfo, secret
 
 def _text(alert: Alert, facts_left_out: int, words: Words, zone: ZoneInfo) -> str:
     title = "plain_resolved" if alert.resolved else "plain_alert"
+    first = words(title, severity=alert.severity, title=alert.title)
+    if alert.question:
+        first = words("plain_question", answer=words(f"answer_{alert.question.answer}"), title=alert.title)
     lines = [
-        words(title, severity=alert.severity, title=alert.title),
+        first,
         *_named(_when(alert, words, zone), words),
         *_named(_who(alert, words), words),
     ]
@@ -67,13 +70,15 @@ def _text(alert: Alert, facts_left_out: int, words: Words, zone: ZoneInfo) -> st
         lines.append(f"{words('acknowledge')}{words('separator')}{alert.acknowledge_url}")
     lines += _named([(link.label, link.url) for link in alert.links], words)
     if alert.detail:
-        lines.append(f"{words('detail')}{words('separator')}\n{alert.detail}")
+        lines.append(f"{words('plan' if alert.question else 'detail')}{words('separator')}\n{alert.detail}")
     lines.append(words("footer", zone=zone.key, fingerprint=alert.fingerprint))
     # Text messages have mentions (<at user_id="all">) but no escapes.
     return "\n".join(lines).replace("<", "＜")
 
 
 def _when(alert: Alert, words: Words, zone: ZoneInfo) -> list[tuple[str, str]]:
+    if alert.question:
+        return [(words("subject"), alert.subject), *asked_and_answered(alert, alert.question, words, zone)]
     if alert.resolved_at:
         ends = (words("ended"), moment(alert.resolved_at, words, zone))
     elif alert.silence and alert.silenced_until:

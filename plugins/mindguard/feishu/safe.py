@@ -71,6 +71,7 @@ class Cleaner:
             acknowledged_by=line(alert.acknowledged_by, _LABEL),
             escalated_to=line(alert.escalated_to, _FACT_NAME),
             silence=line(alert.silence, _LABEL),
+            question=alert.question and replace(alert.question, answered_by=line(alert.question.answered_by, _LABEL)),
             # The token permits the click, so it is not masked. This package makes the address; it is not foreign text.
             acknowledge_url=alert.acknowledge_url if _shown(alert.acknowledge_url) else "",
             facts=tuple(

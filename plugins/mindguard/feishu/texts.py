@@ -62,6 +62,20 @@ TEXTS = Texts(
         "state_silenced": {"zh": "静默中", "en": "silenced"},
         "state_silenced_over": {"zh": "在静默中已恢复", "en": "ended while silenced"},
         "silenced_until": {"zh": "静默（{name}）至", "en": "Silenced ({name}) until"},
+        # Questions that wait for a person's approval.
+        "answer_": {"zh": "等待批准", "en": "waiting for an answer"},
+        "answer_approved": {"zh": "已批准", "en": "approved"},
+        "answer_rejected": {"zh": "已拒绝", "en": "rejected"},
+        "answer_expired": {"zh": "已过期", "en": "expired"},
+        "answered_by": {"zh": "答复人", "en": "Answered by"},
+        "answered_by_nobody": {"zh": "无人答复", "en": "nobody"},
+        "answered_by_unknown": {"zh": "未知", "en": "not known"},
+        "answered_at": {"zh": "答复于", "en": "Answered at"},
+        "expired_at": {"zh": "过期于", "en": "Expired at"},
+        "answer_by": {"zh": "答复期限", "en": "Answer by"},
+        "asked_at": {"zh": "提出于", "en": "Asked at"},
+        "plan": {"zh": "计划", "en": "Plan"},
+        "plain_question": {"zh": "【{answer}】{title}", "en": "[{answer}] {title}"},
         "digest_storm": {"zh": "告警合并", "en": "storm"},
         "digest_handover": {"zh": "交接班", "en": "handover"},
         "digest_review": {"zh": "待复盘", "en": "review due"},
@@ -69,8 +83,8 @@ TEXTS = Texts(
         "times_in": {"zh": "时间按 {zone}", "en": "Times in {zone}"},
     }
 )
-"""Keys `weekday_0` to `weekday_6` are Monday to Sunday; `role_…`, `state_…` and `digest_…` end with the name that they
-translate."""
+"""Keys `weekday_0` to `weekday_6` are Monday to Sunday; `role_…`, `state_…`, `answer_…` and `digest_…` end with the
+name that they translate."""
 
 
 class Words:

@@ -63,7 +63,7 @@ def lateness(due: Due, *, state: str, rows: float | None, now: datetime) -> Read
         rows: number of rows that the work produced; finished work without rows counts as not done. None: not counted.
         now: the present time, aware; when the state was queried.
     """
-    if state == "done" and rows != 0:
+    if state == "done" and (rows is None or rows > 0):
         return Reading(value=0.0, note="done")
     late_s = max(0.0, (now - due.at).total_seconds())
     note = "empty" if state == "done" else "running" if state == "running" else "not started"

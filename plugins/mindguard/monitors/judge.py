@@ -194,6 +194,8 @@ def _value(monitor: Monitor, reading: Reading, now: datetime) -> tuple[float | N
         return value, "no_value"
     if reading.base is not None and reading.base < monitor.base:
         return value, "low_base"
+    if reading.base is not None and reading.base <= 0 and value is not None and isinstance(monitor, RateMonitor):
+        return value, "low_base"  # a share of nothing is neither high nor low
     return value, reason
 
 

@@ -79,7 +79,10 @@ class ShiftSettings(Section):
         "weekly", description="whether the next turn begins with each day of this shift, or with each week that has one"
     )
     starting: Date = Field(
-        date(2026, 1, 5), description="day of the first turn; weeks begin on the weekday of this date"
+        date(2026, 1, 5),
+        ge=date(1900, 1, 1),
+        le=date(2200, 12, 31),
+        description="day of the first turn; weeks begin on the weekday of this date",
     )
     backup: Literal["next"] | Names = Field(
         (), description="people called after the primary, in this order; `next` means the person with the next turn"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +15,7 @@ from mindguard.alerts.alert import Alert, Chart, Fact, Link, Table, fingerprint
 from mindguard.alerts.finding import Finding, Recovery, RecoveryKey
 from mindguard.alerts.severity import Severity
 from mindguard.fetch import explained
-from mindguard.masking import mask_secrets
+from mindguard.masking import mask_secrets, name_of
 from mindguard.texts import Locale
 from mindguard.volume.cause import Cause
 from mindguard.volume.days import day_start, is_over
@@ -35,6 +35,7 @@ SOURCE = "volume"
 SEVERITIES: dict[Level, Severity] = {"critical": Severity.P0, "warning": Severity.P1, "info": Severity.P2}
 _CAUSES_SHOWN = 6
 _NAMES_SHOWN = 8
+_MOST_ROWS = 200
 SUITE_OF_EVENTS, SUITE_OF_TOTAL = "event_volume", "total_volume"
 _UNCONFIRMED = "unconfirmed"
 
@@ -80,10 +81,10 @@ def findings(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, contex
     Unconfirmed falls are one finding together, and only on closed days, since at weekends the bare rule finds many.
     """
     rows = rows_by_key(suite, frame)
-    failed: dict[tuple[str, ...], list[Failure]] = {}
-    for failure in judged.failures:
-        failed.setdefault(failure.key, []).append(failure)
+    failed = _failed(judged)
     unconfirmed = _unconfirmed(failed, rows)
+    if _are_too_many(failed, unconfirmed):
+        failed = {(): [*failed.get((), ()), *_summed_up(judged, unconfirmed)]}
     found = [
         _finding_at_least(suite, key, failures, rows.get(key, {}), context)
         for key, failures in failed.items()
@@ -95,15 +96,15 @@ def findings(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, contex
 
 def recoveries(suite: Suite, judged: ValidationResult, frame: pd.DataFrame, context: Context) -> list[Recovery]:
     """Return a recovery for each row that passes again. An inconclusive row does not, so its incident continues."""
-    failed = {failure.key for failure in judged.failures}
+    failed, rows = _failed(judged), rows_by_key(suite, frame)
     if () in failed:
         return []
-    rows = rows_by_key(suite, frame)
+    about_suite = [] if _are_too_many(failed, _unconfirmed(failed, rows)) else [recovery_key(suite.name, ())]
     recovered = [recovery_key(suite.name, key) for key, row in rows.items() if key not in failed and _in_order(row)]
     if context.closed and not any(row.get("investigate") and not row["folded_into"] for row in rows.values()):
         recovered.append(_unconfirmed_key(suite))
     at = min(context.as_of, day_start(context.day + timedelta(days=1), context.zone))
-    return [Recovery(key, at, about=context.day_start) for key in [*recovered, recovery_key(suite.name, ())]]
+    return [Recovery(key, at, about=context.day_start) for key in [*recovered, *about_suite]]
 
 
 class RowKey(NamedTuple):
@@ -143,6 +144,39 @@ def _unconfirmed(
         for key, failures in failed.items()
         if not rows.get(key, {}).get("page", True) and all(failure.severity == "info" for failure in failures)
     }
+
+
+def _failed(judged: ValidationResult) -> dict[tuple[str, ...], list[Failure]]:
+    failed: dict[tuple[str, ...], list[Failure]] = {}
+    for failure in judged.failures:
+        failed.setdefault(failure.key, []).append(failure)
+    return failed
+
+
+def _are_too_many(failed: Collection[tuple[str, ...]], unconfirmed: Collection[tuple[str, ...]]) -> bool:
+    """Return whether so many rows fail that they are one finding about the suite, and not one for each row."""
+    return sum(bool(key) and key not in unconfirmed for key in failed) > _MOST_ROWS
+
+
+def _summed_up(judged: ValidationResult, unconfirmed: Collection[tuple[str, ...]]) -> list[Failure]:
+    """Return for each expectation one failure of the frame as a whole: how many rows fail it, and the first of them."""
+    rows: dict[Failure, list[tuple[str, ...]]] = {}
+    for failure in judged.failures:
+        if failure.key and failure.key not in unconfirmed:
+            rows.setdefault(replace(failure, key=(), value=""), []).append(failure.key)
+    return [
+        replace(failure, value=f"{_wanted(failure)}{len(keys):,} / {judged.rows:,}: {_first(keys)}")
+        for failure, keys in rows.items()
+    ]
+
+
+def _wanted(failure: Failure) -> str:
+    wanted = f"{failure.column} {failure.allowed}".strip()
+    return f"{wanted}: " if wanted else ""
+
+
+def _first(keys: Sequence[tuple[str, ...]]) -> str:
+    return ", ".join(name_of(" / ".join(key)) for key in keys[:_NAMES_SHOWN]) + ", …"
 
 
 def _in_order(row: Mapping[Any, Any]) -> bool:

@@ -13,18 +13,17 @@ from mindguard.alerts.alert import Release
 from mindguard.connections import Resolve, postgres_conninfo
 from mindguard.resources import include_dir
 from mindguard.settings import Settings
-from mindguard.sql import with_percents
 from mindguard.volume.days import Moment, day_start
 from mindguard.volume.details import EventDetails
 from mindguard.volume.event_day import EventDay, frame_of_scope
 from mindguard.volume.source import EventSource, EventsUnreadable
-from mindguard.volume.suites import Suite, SuiteUnchecked, SuiteUnsound
+from mindguard.volume.suites import MAX_ROWS, Suite, SuiteUnchecked, SuiteUnsound
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _QUERY_TIMEOUT_S = 120
-"""The time limit of a suite's query, which must not burden the application's database for longer."""
+"""The time limit of a suite's query, which must not burden a database for longer."""
 
 _WRONG_QUERY = re.compile(r"\bcode: (?:46|47|62)\b", re.IGNORECASE)
 """How ClickHouse says that a function or column does not exist, or that the query is not SQL."""
@@ -109,17 +108,17 @@ class Frames:
         bounds = self._bounds()
         if suite.meta.connection == "events":
             try:
-                return self.source.query(query, [], **bounds)
+                return self.source.small(query, limit_s=_QUERY_TIMEOUT_S, most=MAX_ROWS, **bounds)
             except EventsUnreadable as error:
                 kind = SuiteUnsound if _WRONG_QUERY.search(error.message) else SuiteUnchecked
-                raise kind(f"{suite.name}: {error.message}") from error
+                raise kind(f"{suite.name}: {error.message}", hint=error.hint) from error
         conninfo = postgres_conninfo(self._resolve(self.settings.connections.app))
         try:
             with postgres_session.connect(conninfo, connect_timeout=10) as connection:
                 connection.read_only = True
                 postgres_session.limit_transaction(connection, _QUERY_TIMEOUT_S)
-                answer = connection.execute(with_percents(query), bounds)
-                return pd.DataFrame(answer.fetchall(), columns=[each.name for each in answer.description or ()])
+                columns, rows = postgres_session.read(connection, query, bounds, most=MAX_ROWS + 1)
+                return pd.DataFrame(rows, columns=columns)
         except psycopg.Error as error:
             wrong = (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction, psycopg.errors.SyntaxError)
             kind = SuiteUnsound if isinstance(error, wrong) else SuiteUnchecked

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 from zoneinfo import ZoneInfo
 
-from mindguard.connections import Resolve, clickhouse_client
+from mindguard.connections import LARGEST_ANSWER, Resolve, clickhouse_client, clickhouse_limits
 from mindguard.errors import MindGuardError
 from mindguard.settings import Settings
 from mindguard.settings.volume import VolumeSettings
@@ -150,16 +150,36 @@ class EventSource:
             EventsUnreadable: The server refuses the statement, or a setting would make its answer partial.
         """
         import pandas as pd
-        from clickhouse_connect.driver.exceptions import ClickHouseError
 
-        if cuts := what_cuts(statement, (), self._views):
-            raise EventsUnreadable(f"{cuts} makes the answer partial", hint="remove that setting")
-        try:
-            answer: pd.DataFrame = self.client.query_df(statement, parameters=values)
-        except ClickHouseError as error:
-            raise EventsUnreadable(_one_line(error), hint="`mindguard volume install` makes the rollup") from error
+        answer = self._answer(statement, values, {}, hint="`mindguard volume install` makes the rollup")
         # With an empty answer the driver returns no columns.
         return answer if len(answer) else pd.DataFrame(columns=list(columns))
+
+    def small(self, query: str, *, limit_s: int, most: int, **values: Any) -> pd.DataFrame:
+        """Return the answer to a query that somebody wrote; without columns if it has no rows.
+
+        Args:
+            query: the query.
+            limit_s: seconds after which the server ends it.
+            most: number of rows above which the server refuses it.
+            **values: values that it binds.
+
+        Raises:
+            EventsUnreadable: The server refuses the query, or a setting would make its answer partial.
+        """
+        limits = {"max_execution_time": limit_s, "max_result_rows": most, "max_result_bytes": LARGEST_ANSWER}
+        return self._answer(query, values, clickhouse_limits(self.client, **limits), hint="correct the query")
+
+    def _answer(self, query: str, values: Mapping[str, Any], limits: Mapping[str, float], *, hint: str) -> pd.DataFrame:
+        from clickhouse_connect.driver.exceptions import ClickHouseError
+
+        if cuts := what_cuts(query, (), self._views):
+            raise EventsUnreadable(f"{cuts} makes the answer partial", hint="remove that setting")
+        try:
+            answer: pd.DataFrame = self.client.query_df(query, parameters=dict(values), settings=dict(limits))
+        except ClickHouseError as error:
+            raise EventsUnreadable(_one_line(error), hint=hint) from error
+        return answer
 
     def run(self, statement: str, **values: Any) -> None:
         """Run a statement that returns nothing.

@@ -46,7 +46,9 @@ _KEYS: dict[FrameName, tuple[str, ...]] = {
     "funnels": ("funnel", "step"),
 }
 _ENDINGS = (".yaml", ".yml")
-_MAX_ROWS = 10_000
+MAX_ROWS = 10_000
+"""The largest number of rows that a suite judges."""
+
 _ABOUT_NULLS = {"expect_column_values_to_be_null", "expect_column_values_to_not_be_null"}
 
 
@@ -338,8 +340,9 @@ def _validated(suite: Suite, frame: pd.DataFrame) -> ValidationResult:
     built = build(suite)
     if repeated := sorted({str(name) for name in frame.columns[frame.columns.duplicated()]}):
         raise SuiteUnchecked(f"{suite.name}: the frame has the column {repeated[0]!r} twice")
-    if not 0 < len(frame) <= _MAX_ROWS:
-        raise SuiteUnchecked(f"{suite.name}: the frame has {len(frame):,} rows, and must have 1 to {_MAX_ROWS:,}")
+    if not 0 < len(frame) <= MAX_ROWS:
+        rows = f"more than {MAX_ROWS:,}" if len(frame) else "0"
+        raise SuiteUnchecked(f"{suite.name}: the frame has {rows} rows, and must have 1 to {MAX_ROWS:,}")
     for expectation in built.expectations:
         _require_checkable(suite, expectation, frame)
     answer = _batches()(frame).validate(
@@ -447,22 +450,26 @@ def _require_values(where: str, column: str, part: pd.DataFrame) -> None:
 
 
 def _require_same_kind(where: str, expectation: Expectation, part: pd.DataFrame) -> None:
-    """Refuse forbidden values that cannot occur because the column has others: 2 is never equal to '2'."""
+    """Refuse forbidden values that cannot occur because the column has others: 2 is never equal to '2', nor a date.
+
+    A day is not equal to the moment at which it begins, nor is a moment with a zone to one without.
+    """
     column = str(getattr(expectation, "column", ""))
     present = {_kind(value) for value in part[column]}
     forbidden = {_kind(value) for value in getattr(expectation, "value_set", None) or ()}
     if len(present) > 1:
         raise SuiteUnchecked(f"{where}: {column!r} mixes {' and '.join(sorted(present))}")
-    # A text may stand for a time.
-    if absent := sorted(forbidden - present) if "times" not in present else []:
+    if absent := sorted(forbidden - present):
         raise SuiteUnchecked(f"{where}: value_set holds {absent[0]}, and {column!r} {', '.join(present)}")
 
 
 def _kind(value: Any) -> str:
     if isinstance(value, str):
         return "texts"
-    if isinstance(value, date | datetime):
-        return "times"
+    if isinstance(value, datetime):
+        return "times with a zone" if value.tzinfo else "times without zone"
+    if isinstance(value, date):
+        return "dates"
     return "numbers" if isinstance(value, Number) or hasattr(value, "dtype") else f"values of {type(value).__name__}"
 
 

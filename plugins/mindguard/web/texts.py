@@ -62,6 +62,7 @@ TEXTS = Texts(
         "silences": {"zh": "静默（计划内维护）", "en": "Silences (planned work)"},
         "silenced_until": {"zh": "静默至", "en": "Silenced until"},
         "silenced": {"zh": "静默中", "en": "silenced"},
+        "silenced_over": {"zh": "在静默中恢复", "en": "ended while silenced"},
         "silence": {"zh": "静默", "en": "Silence"},
         "silence_source": {"zh": "静默此来源（计划内维护）", "en": "Silence this source (planned work)"},
         "silence_help": {
@@ -71,6 +72,10 @@ TEXTS = Texts(
         "silence_hours": {"zh": "时长（小时，最多 {hours}）", "en": "Hours (at most {hours})"},
         "silence_why": {"zh": "原因", "en": "Why"},
         "silence_p0": {"zh": "同时静默 P0（紧急）", "en": "Silence P0 (critical) too"},
+        "silence_p0_help": {
+            "zh": "这个事件是 P0：不勾选，就仍会通知和呼叫。",
+            "en": "This incident is a P0: without the tick, people are still called for it.",
+        },
         "silence_refused": {"zh": "无法静默", "en": "The silence cannot be made or ended"},
         "silence_refused_help": {
             "zh": "需要填写原因，时长不得超过上限，且静默尚未结束。",

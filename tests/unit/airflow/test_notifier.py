@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import create_autospec
@@ -16,7 +16,7 @@ from airflow.sdk.execution_time.xcom import XCom
 
 from mindguard.airflow import exception_text, notifier
 from mindguard.airflow.notifier import ApprovalNotifier, FeishuNotifier, RecoveryNotifier
-from mindguard.alerts.alert import Alert
+from mindguard.alerts.alert import Alert, Question
 from mindguard.alerts.direct import KEY_OF_UNSTORED, Told, Unstored
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.severity import Severity
@@ -76,7 +76,7 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> Reports:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Alert]:
     """Collects the alerts that would have been sent to Feishu without an incident."""
     alerts: list[Alert] = []
-    monkeypatch.setattr(ApprovalNotifier, "_send", lambda self, alert, settings: alerts.append(alert))
+    monkeypatch.setattr(ApprovalNotifier, "_send", lambda self, alert, uuid: alerts.append(alert))
     return alerts
 
 
@@ -291,10 +291,12 @@ def test_what_delivers_alerts_reports_only_the_first_of_its_failures(
 
 
 def test_a_request_for_approval_links_to_the_page_that_takes_it(sent: list[Alert]) -> None:
-    operator = SimpleNamespace(subject="restore public.checkins", body="- 5 of 9 parts")
+    limit = timedelta(hours=12)
+    operator = SimpleNamespace(subject="restore public.checkins", body="- 5 of 9 parts", response_timeout=limit)
     ApprovalNotifier(severity="P2").notify(a_context(task=operator))
     (alert,) = sent
     assert "restore public.checkins" in alert.title
+    assert alert.question == Question(alert.happened_at + limit)
     assert alert.detail == "- 5 of 9 parts"
     assert alert.severity is Severity.P2
     assert alert.links[0].url == a_task_instance().log_url.replace("?try_number=1", "/required_actions")

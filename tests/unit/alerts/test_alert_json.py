@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindguard.alerts.alert import Alert, Chart, Digest, Person, Release, Table
+from mindguard.alerts.alert import Alert, Chart, Digest, FailedInstance, FailedInstances, Person, Release, Table
 from mindguard.alerts.severity import Severity
 
 AT = datetime(2026, 11, 19, 6, 2, tzinfo=UTC)
@@ -82,3 +82,40 @@ def test_a_time_without_zone_is_refused(field: str) -> None:
 def test_defaults_are_not_stored() -> None:
     assert sorted(PLAIN.to_json()) == ["fingerprint", "happened_at", "severity", "subject", "title"]
     assert replace(PLAIN, last_seen_at=AT + timedelta(hours=1)).to_json()["last_seen_at"] == "2026-11-19T07:02:00Z"
+
+
+MAPPED = replace(
+    PLAIN,
+    instances=FailedInstances(
+        "r0",
+        (FailedInstance(3, "a"), FailedInstance(1, "a"), FailedInstance(0), FailedInstance(2, None)),
+        whole=False,
+        locale="en",
+    ),
+)
+
+
+def test_each_error_of_a_mapped_task_is_stored_once() -> None:
+    stored = json.loads(json.dumps(MAPPED.to_json()))
+    assert stored["instances"]["failed"] == [
+        {"indexes": [3, 1], "error": "a"},
+        {"indexes": [0], "error": ""},
+        {"indexes": [2], "error": None},
+    ]
+    assert Alert.from_json(stored) == MAPPED
+
+
+def test_instances_that_were_stored_with_an_error_each_are_read() -> None:
+    failed = [{"index": 3, "error": "a"}, {"index": 1, "error": "a"}, {"index": 0}, {"index": 2, "error": None}]
+    stored = MAPPED.to_json() | {"instances": {"occurrence": "r0", "failed": failed, "whole": False, "locale": "en"}}
+    assert Alert.from_json(stored) == MAPPED
+
+
+@pytest.mark.parametrize(
+    "failed", [3, None, [3], [{"indexes": 3}], [{"indexes": ["x"], "error": ""}], [{"surprise": 1}]], ids=str
+)
+def test_instances_that_to_json_did_not_write_are_refused(failed: Any) -> None:
+    stored = MAPPED.to_json()
+    stored["instances"]["failed"] = failed
+    with pytest.raises(ValueError, match="instances"):
+        Alert.from_json(stored)

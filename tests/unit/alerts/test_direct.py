@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -134,6 +135,39 @@ def test_each_instance_of_a_mapped_task_is_kept_and_a_worse_one_is_told(spool: S
         (1, "error 1"),
         (2, "error 2"),
     ]
+
+
+def failures_of(indexes: Sequence[int], error: str) -> Finding:
+    """Return the finding for instances of a mapped task that all fail with the same error."""
+    one = mapped_failure(indexes[0], error=error)
+    assert one.alert.instances
+    (first,) = one.alert.instances.failed
+    failed = tuple(replace(first, index=index) for index in indexes)
+    return replace(one, alert=replace(one.alert, instances=replace(one.alert.instances, failed=failed)))
+
+
+def test_a_thousand_instances_with_one_long_error_are_kept(spool: Spool) -> None:
+    """A record in which each instance repeats its error would be too large."""
+    group = Group(updates=True)
+    for indexes in (range(1, 1_000), range(1)):
+        report(spool, group, failures_of(indexes, "ValueError: " + "长" * 2_000))
+    (kept,) = spool.all()
+    instances = kept.finding.alert.instances
+    assert instances
+    assert sorted(each.index for each in instances.failed) == list(range(1_000))
+    assert len({each.error for each in instances.failed}) == 1
+    assert len(kept.to_text().encode()) < 20_000
+    assert len(group.sent) == 1
+
+
+def test_the_longest_errors_of_a_mapped_task_are_kept(spool: Spool) -> None:
+    for number in range(7):
+        failure = failures_of(range(number, 1_000, 7), f"{number} " + "😀" * 2_000)
+        failure = replace(failure, alert=replace(failure.alert, detail="😀" * 10_000))
+        report(spool, Group(updates=True), failure)
+    (kept,) = spool.all()
+    assert kept.finding.alert.instances
+    assert len(kept.finding.alert.instances.failed) == 1_000
 
 
 def test_what_neither_the_store_nor_feishu_took_is_kept_with_its_error(spool: Spool) -> None:

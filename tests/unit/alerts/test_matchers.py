@@ -89,6 +89,9 @@ def test_the_fingerprint_tells_a_dag_with_a_dot_from_a_task() -> None:
         (("monitor=",), "is no matcher"),
         (("colour=red",), "is no matcher"),
         (("monitor=a", "monitor=b"), "given twice"),
+        (("dag=etl", "monitor=a"), "no incident meets dag=etl and monitor=a"),
+        (("source=airflow", "dimension=a"), "no incident meets"),
+        (("suite=a", "task=b"), "no incident meets"),
         (("source=a", "kind=b"), "given twice"),
         (("severity=P7",), "no severity"),
         (("severity=P0",), "only if that is asked for"),
@@ -138,6 +141,8 @@ def test_what_is_no_time_is_refused(written: str) -> None:
     ("source", "about", "expected"),
     [
         ("monitor", "api_errors:/login", "monitor=api_errors"),
+        ("monitor", "source:mindguard_app", "monitor=source dimension=mindguard_app"),
+        ("monitor", "checker:freshness", "monitor=checker dimension=freshness"),
         ("volume", "event_volume:sos_click", "suite=event_volume"),
         ("airflow", "etl.load", "dag=etl.load"),
         ("test", "api", "source=test subject=api"),

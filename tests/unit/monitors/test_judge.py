@@ -119,6 +119,14 @@ def test_too_little_traffic_is_unknown(base: float | None, status: str) -> None:
     assert verdict.reason == ("low_base" if status == "unknown" else "above")
 
 
+@pytest.mark.parametrize("value", [0.0, 0.6, 1.0])
+def test_a_share_of_nothing_is_neither_high_nor_low(value: float) -> None:
+    """Whatever the query says of it: it ends no incident, and begins none."""
+    bad = State(level="error", since=NOW - MINUTE, measured_at=NOW - MINUTE)
+    verdict = judge(rate(), Reading(value=value, base=0.0), bad, now=NOW)
+    assert (verdict.status, verdict.reason, verdict.state.level) == ("unknown", "low_base", "error")
+
+
 def test_a_quiet_night_hides_neither_an_old_row_nor_a_missing_one_behind_an_alarm() -> None:
     for reading in (old(9000, base=2), Reading(base=0)):
         verdict = judge(monitor(min_base=50), reading, State(), now=NOW)

@@ -17,7 +17,7 @@ from mindguard.jobs.event_volume import days_with_incidents
 from mindguard.settings.volume import Funnel
 from mindguard.volume.findings import Context, RowKey, findings, recoveries, recovery_key
 from mindguard.volume.series import TOTAL
-from mindguard.volume.suites import find_suite, validate
+from mindguard.volume.suites import Suite, find_suite, validate
 from tests.unit.volume.falls import CONTEXT, EXPLAINED, START, ZONE, events, world
 from tests.unit.volume.worlds import DAY, history, judge
 
@@ -198,3 +198,31 @@ def test_an_inconclusive_row_ends_nothing() -> None:
     assert found == []
     assert "volume:event_volume:view" not in ended
     assert "volume:event_volume:submit" in ended
+
+
+def quality(values: list[int]) -> tuple[list[Any], set[str]]:
+    plain = {
+        "type": "expect_column_values_to_be_between",
+        "severity": "warning",
+        "kwargs": {"column": "v", "max_value": 3},
+    }
+    suite = Suite.model_validate(
+        {"name": "s", "meta": {"query": "q.sql", "connection": "app", "key": ["k"]}, "expectations": [plain]}
+    )
+    frame = pd.DataFrame({"k": [f"row {number}" for number in range(len(values))], "v": values})
+    judged = validate(suite, frame)
+    ended = {each.recovery_key for each in recoveries(suite, judged, frame, CONTEXT)}
+    return findings(suite, judged, frame, CONTEXT), ended
+
+
+def test_thousands_of_rows_that_fail_are_one_finding_and_a_few_are_one_each() -> None:
+    (finding,), ended = quality([5] * 5_000 + [1])
+    assert finding.recovery_key == recovery_key("s", ())
+    (fact,) = finding.alert.facts
+    assert "v ≤ 3: 5,000 / 5,001: row 0, row 1," in fact.value
+    assert len(fact.value) < 300
+    assert recovery_key("s", ()) not in ended
+    assert recovery_key("s", ("row 5000",)) in ended
+    few, ended = quality([5] * 200 + [1])
+    assert len(few) == 200
+    assert recovery_key("s", ()) in ended

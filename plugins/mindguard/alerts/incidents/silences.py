@@ -18,6 +18,9 @@ from mindguard.masking import fold, mask_secrets, name_of, printable
 
 _LONGEST_WHY = 500
 
+_LATEST_BEGINNING = timedelta(days=366)
+"""The time from now within which a silence may begin. What is further away is a slip of the pen."""
+
 
 class SilenceStore:
     """The silences in the operations database. It has no clock: methods take the time as `now`, aware.
@@ -44,15 +47,21 @@ class SilenceStore:
         """Store a silence, and let it begin at once if its time has come.
 
         Raises:
-            SilenceRefused: it would last too long, is over already, or has no reason.
+            SilenceRefused: it would last too long, begin too late, is over already, or has no reason or author.
         """
         reason = fold(mask_secrets(" ".join(printable(why).split())), _LONGEST_WHY)
+        if not by.strip():
+            raise SilenceRefused("a silence needs the name of who makes it", hint="give it with --by")
         if not reason:
             raise SilenceRefused("a silence needs a reason", hint="say with --why what work is planned")
         if ends_at <= starts_at:
             raise SilenceRefused("the silence would end before it begins", hint="--to must be after --from")
         if ends_at <= now:
             raise SilenceRefused("the silence would be over already", hint="--to must be in the future")
+        if starts_at - now > _LATEST_BEGINNING:
+            raise SilenceRefused(
+                "the silence would begin in more than a year", hint="check the year of --from; it may be a year ahead"
+            )
         if ends_at - starts_at > longest:
             hours = longest / timedelta(hours=1)
             raise SilenceRefused(
@@ -84,8 +93,10 @@ class SilenceStore:
         """End a silence now, so that people are notified of what it silenced and is still unresolved.
 
         Raises:
-            SilenceRefused: there is no such silence, or it is over already.
+            SilenceRefused: there is no such silence, it is over already, or nobody ends it.
         """
+        if not by.strip():
+            raise SilenceRefused("who ends a silence is recorded", hint="give your name with --by")
         digits = str(silence_id).upper().removeprefix("S-")
         valid = digits.isascii() and digits.isdecimal() and len(digits) <= 18
         with self.database.session() as session:

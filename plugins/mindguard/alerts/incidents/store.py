@@ -279,7 +279,11 @@ class IncidentStore:
         with self.database.session() as session:
             session.execute(delete(Occurrence).where(Occurrence.at < before))
             session.execute(
-                delete(Notification).where(Notification.incident_id.is_(None), Notification.sent_at < before)
+                delete(Notification).where(
+                    Notification.incident_id.is_(None),
+                    Notification.state.in_(("sent", "dropped")),
+                    Notification.created_at < before,
+                )
             )
             removed = session.scalars(delete(Incident).where(Incident.resolved_at < before).returning(Incident.id))
             return len(removed.all())

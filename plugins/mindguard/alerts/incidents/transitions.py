@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from mindguard.alerts.alert import Alert, FailedInstances
 from mindguard.alerts.direct import Told, replaces
 from mindguard.alerts.finding import Finding
-from mindguard.alerts.incidents.flapping import FIRST_FLAP, Flapping, due_while_flapping, flapping_incident
+from mindguard.alerts.incidents.flapping import Flapping, due_while_flapping, flapping_incident
 from mindguard.alerts.incidents.models import Incident, Message, Notification, Occurrence, Silence, TimelineEntry
 from mindguard.alerts.incidents.silencing import silence_of
 from mindguard.alerts.incidents.timeline import opened_text, raised_text, silenced_text
@@ -39,13 +39,15 @@ def enqueue(
     now: datetime,
     due_at: datetime | None = None,
     gap: timedelta = _NO_GAP,
+    though_silenced: bool = False,
 ) -> None:
     """Put a notification about the incident into the outbox. The caller holds the incident's lock.
 
     A notification that is already waiting will show the incident's state at the time of sending, so it covers this too.
-    If the incident flaps, a card comes only after a gap, if one is given.
+    If the incident flaps, a card comes only after a gap, if one is given. If it is silenced, there is none, unless it
+    is to change a card so that it says so.
     """
-    if incident.inhibited or incident.silenced_by:
+    if incident.inhibited or (incident.silenced_by and not though_silenced):
         return
     if incident.flaps and gap:
         due_at = due_while_flapping(session, incident, kind, now, gap)
@@ -160,6 +162,8 @@ def _complete(session: Session, finding: Finding, now: datetime, told: Told | No
         enqueue(session, incident, "updated" if told else "explained", now=now)
     if told:
         _keep_message(session, incident, told)
+        if incident.silenced_by:  # the card that people were told with does not know it
+            enqueue(session, incident, "updated", now=now, though_silenced=True)
         # The card that nobody has sent yet would tell the same again.
         session.execute(
             update(Notification)
@@ -199,20 +203,22 @@ def _reopened(
 
     Its card and its escalation go on from where they were, so that who flaps long enough is called too.
     """
-    incident = flapping_incident(session, finding.alert.fingerprint, now, flapping.window)
-    if incident is None:
+    again = flapping_incident(session, finding.alert.fingerprint, now, flapping.window)
+    if again is None:
         return None
+    incident = again.incident
+    # The first time that is counted is told at once: only a card that says that it comes and goes may stand for more.
+    gap = flapping.card_gap if incident.flaps else _NO_GAP
     try:
         with session.begin_nested():
             incident.state = "acknowledged" if incident.acknowledged_by else "open"
-            incident.resolved_at = None
+            incident.resolved_at, incident.flaps = None, again.beginnings
             incident.inhibited = _explained(session, finding.parent, finding.alert.severity)
             session.flush()
     except IntegrityError:  # another process has opened one at this moment
         session.refresh(incident)
         return None
     session.add(TimelineEntry.of(incident.id, "reopened", at=now, text=str(incident.flaps)))
-    gap = _NO_GAP if incident.flaps == FIRST_FLAP else flapping.card_gap
     _repeat(session, incident, finding, now, silences, gap, told, begins=True)
     _inhibit_children(session, incident, now)
     return incident
@@ -243,30 +249,35 @@ def settle_silence(session: Session, incident: Incident, silence: Silence | None
         return
     if silence:
         silence.matched_at = now
-        incident.silenced_by = None
-        if not before:
-            _fall_silent(session, incident, now)
         incident.silenced_by = silence.id
+        if not before:
+            _drop_what_waits(session, incident)
+        if was_told(session, incident):  # the card says until when it is silenced
+            enqueue(session, incident, "updated", now=now, though_silenced=True)
         text = silenced_text(silence.name, silence.why)
         session.add(TimelineEntry.of(incident.id, "silenced", at=now, by=silence.made_by, text=text))
         _release(session, incident, now, only=Severity.P0)
         return
     incident.silenced_by = None
     incident.ladder_from, incident.escalation_step = now, 0
+    # What would explain it may have begun in the meantime. A card that was shown must go on, however.
+    if not incident.inhibited and not was_told(session, incident):
+        incident.inhibited = _explained(session, incident.parent, incident.severity)
+    if incident.inhibited:
+        session.add(TimelineEntry.of(incident.id, "inhibited", at=now, text=incident.parent))
+        return
     session.add(TimelineEntry.of(incident.id, "heard", at=now, text=f"S-{before}"))
     enqueue(session, incident, "opened", now=now)
 
 
-def _fall_silent(session: Session, incident: Incident, now: datetime) -> None:
-    """Drop what waits to be sent about an incident, and let a card that is shown already say that it is silenced."""
+def _drop_what_waits(session: Session, incident: Incident) -> None:
+    """Drop what waits to be sent about an incident, or could be sent once more (`incidents retry`)."""
     # A message that is on its way now is marked as sent when it arrives, whatever its state is by then.
     session.execute(
         update(Notification)
-        .where(Notification.incident_id == incident.id, Notification.state.in_(("pending", "sending")))
+        .where(Notification.incident_id == incident.id, Notification.state.in_(("pending", "sending", "dead")))
         .values(state="dropped")
     )
-    if was_told(session, incident):
-        enqueue(session, incident, "updated", now=now)
 
 
 def was_told(session: Session, incident: Incident) -> bool:
@@ -428,8 +439,9 @@ def end_incident(
     """
     incident.state, incident.resolved_at, incident.resolved_by = "resolved", max(at, incident.opened_at), by
     session.add(TimelineEntry.of(incident.id, "resolved", at=now, by=by, text=text))
-    if incident.silenced_by and was_told(session, incident):
-        incident.silenced_by = incident.silenced_until = None  # its card is shown, so it must turn green
+    if (incident.silenced_by or incident.inhibited) and was_told(session, incident):
+        # Its card is shown, so it must turn green.
+        incident.silenced_by, incident.silenced_until, incident.inhibited = None, None, False
     enqueue(session, incident, "resolved", now=now, gap=gap)
     _release(session, incident, now)
 

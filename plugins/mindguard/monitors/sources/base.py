@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -18,6 +19,10 @@ from mindguard.settings.monitors import Monitor
 MAX_ROWS = 200
 """The largest number of rows: a query with more dimensions than people can look at is a mistake."""
 
+_LONGEST_TEXT = 100_000
+"""Number of characters of a text that are read at all: to clean a much longer one would take the time of a run."""
+
+_CAST = "cast it in the query"
 _TIME_COLUMNS = ("newest", "source_now", "upstream_newest")
 _TEXT_COLUMNS = ("dimension", "note", "state")
 _COMMON = ("dimension", "base", "source_now", "note")
@@ -98,8 +103,11 @@ def table(monitor: Monitor, columns: Sequence[str], rows: Iterable[Sequence[Any]
         )
     if repeated := sorted({name for name in columns if columns.count(name) > 1}):
         raise MeasurementFailed(f"the query returns the column {repeated[0]} twice", hint="name each column once")
-    if not set(required) & set(columns):
+    measures = [name for name in required if name in columns]
+    if not measures:
         raise MeasurementFailed(f"the query does not return {' or '.join(required)}", hint="give its column that name")
+    if len(measures) > 1:  # one of them would have no effect
+        raise MeasurementFailed(f"the query returns {' and '.join(measures)}", hint="return one of them")
     if monitor.base and "base" not in columns:
         raise MeasurementFailed("min_base has no effect, since the query does not return base", hint="return the base")
     checked: list[Row] = []
@@ -107,6 +115,8 @@ def table(monitor: Monitor, columns: Sequence[str], rows: Iterable[Sequence[Any]
         checked.append({name: _value(name, value) for name, value in zip(columns, row, strict=True)})
         if len(checked) > MAX_ROWS:
             raise MeasurementFailed(f"the query returns more than {MAX_ROWS} rows", hint="return one or a few rows")
+    if monitor.kind == "deadline" and len(checked) > 1:
+        raise MeasurementFailed("the query returns more than one row", hint="return the row of the newest run")
     return checked
 
 
@@ -144,16 +154,31 @@ def cleaned(reading: Reading) -> Reading:
 
 def _value(name: str, value: Any) -> Any:
     if name in _TEXT_COLUMNS:
-        if isinstance(value, bytes | bytearray | memoryview):
-            return bytes(value).decode("utf-8", "replace")
-        return "" if value is None else str(value)
+        return _text(name, value)
     if value is None:
-        return 0.0 if name == "base" else None  # the sum of no rows is NULL
+        return 0.0 if name in ("base", "rows") else None  # the sum of no rows is NULL
     if name in _TIME_COLUMNS:
         if not isinstance(value, datetime) or value.tzinfo is None:
-            message = f"{name} is not a time with a time zone: {value!r}"
-            raise MeasurementFailed(message[:200], hint="cast it in the query")
+            raise MeasurementFailed(f"{name} is not a time with a time zone, but {_kind(value)}", hint=_CAST)
         return value
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise MeasurementFailed(f"{name} is not a number: {value!r}"[:200], hint="cast it in the query")
-    return float(value)
+        raise MeasurementFailed(f"{name} is not a number, but {_kind(value)}", hint=_CAST)
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, bytes | bytearray | memoryview):
+        text = bytes(value[: 4 * _LONGEST_TEXT]).decode("utf-8", "replace")
+    else:
+        text = "" if value is None else str(value)
+    if len(text) > _LONGEST_TEXT and name == "dimension":  # what is cut might be all in which two of them differ
+        raise MeasurementFailed(f"a dimension has more than {_LONGEST_TEXT:,} characters", hint="shorten it")
+    return text[:_LONGEST_TEXT]
+
+
+def _kind(value: Any) -> str:
+    """Return what a value is without the value itself, which no log or card may show."""
+    return "a time without zone" if isinstance(value, datetime) else f"of the type {type(value).__name__}"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from mindguard.connections import Connection, clickhouse_client
+from mindguard.connections import LARGEST_ANSWER, Connection, clickhouse_client, clickhouse_limits
 from mindguard.errors import MindGuardError
 from mindguard.masking import mask_secrets
 from mindguard.monitors.sources.base import (
@@ -23,6 +23,8 @@ from mindguard.settings.monitors import Monitor
 from mindguard.whole_answers import views, what_cuts
 
 _TIMEOUTS = ("TIMEOUT_EXCEEDED", "code 159")
+_TOO_LARGE = "TOO_MANY_ROWS_OR_BYTES"
+_MOST_ROWS = 10_000  # of the whole answer; `table` says more clearly how many are too many
 _CONNECT_TIMEOUT_S = 5
 _ANSWER_TIMEOUT_S = 31  # longer than any monitor's timeout, which the server enforces
 
@@ -52,7 +54,8 @@ class ClickHouse:
         bound = {name: value for name, value in {**monitor.params, **params}.items() if f"{{{name}:" in text}
         if cuts := what_cuts(text, map(str, bound.values()), self._views):
             raise MeasurementFailed(f"{cuts} makes its answer partial", hint="remove that setting")
-        limits = {"max_execution_time": monitor.timeout_s, "readonly": 2}
+        sizes = clickhouse_limits(self._client, max_result_rows=_MOST_ROWS, max_result_bytes=LARGEST_ANSWER)
+        limits = {"max_execution_time": monitor.timeout_s, "readonly": 2, **sizes}
         try:
             result = self._client.query(text, parameters=bound or None, settings=limits, query_tz=UTC)
             columns: Sequence[str] = result.column_names
@@ -63,8 +66,13 @@ class ClickHouse:
             line = mask_secrets(" ".join(str(error).split()))[:300]
             if any(sign in line for sign in _TIMEOUTS):
                 raise SourceTimeout(f"no answer within {monitor.timeout_s:g} s") from None
+            if _TOO_LARGE in line:
+                raise MeasurementFailed(
+                    f"the answer is larger than {_MOST_ROWS:,} rows or {LARGEST_ANSWER / 1e6:g} MB",
+                    hint="return one or a few rows",
+                ) from None
             # The server's own errors are DatabaseError; OperationalError means that the server was not reached.
-            if type(error) is OperationalError:
+            if type(error) is OperationalError and not self._client.ping():
                 raise SourceUnreachable(line, hint="see `mindguard doctor`") from None
             raise MeasurementFailed(line, hint="correct the query") from None
         return table(monitor, columns, [list(map(_aware, row)) for row in result.result_rows])

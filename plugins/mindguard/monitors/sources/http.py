@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import html
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +15,20 @@ from mindguard.monitors.sources.base import MeasurementFailed
 from mindguard.settings.monitors import HeartbeatMonitor, Monitor
 
 _READ_AT_MOST = 1_000_000  # bytes
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_META = re.compile(rb"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
-_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+_MOST_DECLARED = 3
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is its beginning
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# A page's `meta`, or the first line of XML.
+_DECLARED = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+# Pages that name an older one use characters of the newer, as browsers know.
+_OF_CHINA = {"gb2312", "gb_2312-80", "gbk", "x-gbk", "cp936", "windows-936"}
+_ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"\\/bfnrt]))")
+_SHORT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
 class _Answer(NamedTuple):
@@ -74,13 +86,28 @@ class Http:
 
 
 def _texts(answer: _Answer) -> Iterator[str]:
-    """Yield the answer as text, in the encoding that it names or UTF-8, and once more without JSON's escapes."""
-    named = next((name for mark, name in _MARKS if answer.body.startswith(mark)), answer.charset)
-    meta = _META.search(answer.body[:2000])
-    encoding = named or (meta[1].decode() if meta else "utf-8")
-    try:
-        text = answer.body.decode(encoding, "replace")
-    except (LookupError, ValueError):  # Python does not know the encoding, or has none of texts by that name
-        text = answer.body.decode("utf-8", "replace")
-    yield text
-    yield _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), text)
+    """Yield the answer as text in each encoding that it may mean, also without the escapes of JSON and of HTML."""
+    for encoding in dict.fromkeys(_encodings(answer)):
+        try:
+            text = answer.body.decode(encoding, "replace")
+        except (LookupError, ValueError):  # Python does not know the encoding, or has none of texts by that name
+            continue
+        yield text
+        yield _ESCAPED.sub(_unescaped, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        yield html.unescape(text)
+
+
+def _encodings(answer: _Answer) -> Iterator[str]:
+    """Yield the encodings that the answer names, the surest first, and the usual ones."""
+    named = [name for mark, name in _MARKS if answer.body.startswith(mark)][:1]
+    named += [answer.charset] if answer.charset else []
+    named += [found[1].decode() for found in _DECLARED.finditer(answer.body[:2000])][:_MOST_DECLARED]
+    for name in named:
+        yield "gb18030" if name.lower() in _OF_CHINA else name
+    yield "utf-8"
+    if 0 in answer.body[:2]:  # JSON in UTF-16 needs no mark
+        yield "utf-16-be" if answer.body[0] == 0 else "utf-16-le"
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    return chr(int(escape[1], 16)) if escape[1] else _SHORT.get(escape[2], escape[2])

@@ -36,6 +36,9 @@ _READER = {
     # One message of each partition is needed; a message larger than this is still fetched whole.
     "fetch.message.max.bytes": 16_384,
     "queued.min.messages": 1,
+    # A connection that consumers use too may wait for many messages at a time.
+    "fetch.min.bytes": 1,
+    "fetch.queue.backoff.ms": 10,
 }
 _Place = tuple[str, int]
 """A topic's name and a partition's number."""

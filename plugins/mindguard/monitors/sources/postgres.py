@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindguard import postgres_session
 from mindguard.connections import Connection, postgres_conninfo
@@ -19,7 +19,9 @@ from mindguard.monitors.sources.base import (
     table,
 )
 from mindguard.settings.monitors import Monitor
-from mindguard.sql import with_percents
+
+if TYPE_CHECKING:
+    import psycopg
 
 _CONNECT_TIMEOUT_S = 5
 
@@ -28,15 +30,18 @@ class Postgres:
     """A source with one connection."""
 
     def __init__(self, connection: Connection) -> None:
+        self._conn_id, self._conninfo = connection.conn_id, postgres_conninfo(connection)
+        self._connection = self._connected()
+
+    def _connected(self) -> psycopg.Connection[Any]:
         import psycopg
 
         try:
-            self._connection = postgres_session.connect(
-                postgres_conninfo(connection), connect_timeout=_CONNECT_TIMEOUT_S, autocommit=True
-            )
-            self._connection.read_only = True
+            connected = postgres_session.connect(self._conninfo, connect_timeout=_CONNECT_TIMEOUT_S, autocommit=True)
         except psycopg.Error as error:
-            raise SourceUnreachable(f"{connection.conn_id}: {_line(error)}") from None
+            raise SourceUnreachable(f"{self._conn_id}: {_line(error)}") from None
+        connected.read_only = True
+        return connected
 
     def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Row]:
         """See MonitorSource."""
@@ -45,12 +50,12 @@ class Postgres:
         text = query_text(str(monitor.query))
         require_used(monitor.params, lambda name: f"%({name})" in text)
         try:
-            with self._connection.transaction():
+            with self._connection.transaction(force_rollback=True):  # what a query sets must not reach the next one
                 postgres_session.limit_transaction(self._connection, monitor.timeout_s)
                 # The query comes from a file of this project, never from input; its values are bound.
-                answer = self._connection.execute(with_percents(text), {**monitor.params, **params})
-                columns = [column.name for column in answer.description or ()]
-                return table(monitor, columns, answer.fetchmany(MAX_ROWS + 1) if columns else ())
+                values = {**monitor.params, **params}
+                answer = postgres_session.read(self._connection, text, values, most=MAX_ROWS + 1)
+                return table(monitor, *answer)
         except psycopg.errors.QueryCanceled:
             raise SourceTimeout(f"no answer within {monitor.timeout_s:g} s") from None
         except psycopg.DataError as error:
@@ -58,9 +63,12 @@ class Postgres:
             hint = "correct the query" if error.sqlstate else "leave out such rows"
             raise MeasurementFailed(_line(error), hint=hint) from None
         except psycopg.Error as error:
+            wrong = isinstance(error, psycopg.errors.SyntaxError)
+            hint = "correct the query, which must be one SELECT" if wrong else "correct the query"
             if self._connection.broken:
-                raise SourceUnreachable(_line(error), hint="see `mindguard doctor`") from None
-            raise MeasurementFailed(_line(error), hint="correct the query") from None
+                self._connection = self._connected()  # raises SourceUnreachable unless only this query was ended
+                hint = "see the logs of the server and of poolers before it"
+            raise MeasurementFailed(_line(error), hint=hint) from None
         except (KeyError, TypeError) as error:
             raise MeasurementFailed(f"a parameter is missing or wrong: {error}", hint="see `params`") from None
 

@@ -88,8 +88,7 @@ def _with_base(rows: Sequence[Row], bases: Sequence[Row]) -> list[Row]:
     """
     if not bases:
         raise MeasurementFailed(f"base_promql: {_NO_SERIES}", hint=_NO_SERIES_HINT)
-    values = {row.get("dimension", ""): row["value"] for row in rows}
-    found = {row.get("dimension", ""): row["value"] for row in bases}
+    values, found = _by_labels(rows, "promql"), _by_labels(bases, "base_promql")
     if set(found) == {""}:
         return [{"dimension": each, "value": values.get(each), "base": found[""]} for each in values or found]
     if values and not set(values) & set(found):
@@ -101,6 +100,13 @@ def _with_base(rows: Sequence[Row], bases: Sequence[Row]) -> list[Row]:
     ]
 
 
+def _by_labels(rows: Sequence[Row], key: str) -> dict[str, float]:
+    found = {row.get("dimension", ""): row["value"] for row in rows}
+    if len(found) < len(rows):
+        raise MeasurementFailed(f"{key}: several series have the same labels", hint="sum them, or name one metric")
+    return found
+
+
 def _rows(data: Any) -> list[Row]:
     if data["resultType"] == "scalar":
         return [{"value": float(data["result"][1])}]
@@ -108,6 +114,8 @@ def _rows(data: Any) -> list[Row]:
         raise MeasurementFailed(
             f"the expression returns a {data['resultType']}", hint="make it return a vector or a scalar"
         )
+    if any("histogram" in series for series in data["result"]):
+        raise MeasurementFailed("the expression returns a histogram", hint="wrap it in histogram_quantile or the like")
     return [
         {
             "dimension": ",".join(

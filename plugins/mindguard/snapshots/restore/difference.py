@@ -31,6 +31,11 @@ class Difference:
     changed: int | None
     equal: int
 
+    @property
+    def to_put_back(self) -> bool:
+        """Whether the live table lacks restored rows, or has them otherwise, and has a key by which to tell."""
+        return self.changed is not None and bool(self.only_restored or self.changed)
+
     def __str__(self) -> str:
         changed = "" if self.changed is None else f", {self.changed:,} changed"
         return f"{self.only_restored:,} rows only restored, {self.only_live:,} only live{changed}, {self.equal:,} equal"

@@ -196,7 +196,7 @@ class _Loader:
             raise SnapshotAtFault(f"{part.key} holds other columns than {job.table.name}")
         groups = job.row_filter.row_groups(stored) if job.row_filter else list(range(stored.num_row_groups))
         rows, connection = 0, self._connection()
-        runs = groupby(_sorted_by_width(_chosen(_decoded(stored, groups, part), job)), key=itemgetter(0))
+        runs = groupby(_sorted_by_width(_chosen(decoded(stored, groups, part), job)), key=itemgetter(0))
         try:
             with connection.transaction(), connection.cursor() as cursor:
                 for wide, run in runs:
@@ -300,12 +300,19 @@ def _sorted_by_width(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[bool, 
             start += count
 
 
-def _decoded(stored: pq.ParquetFile, groups: list[int], part: Part) -> Iterator[pa.RecordBatch]:
+def decoded(
+    stored: pq.ParquetFile, groups: list[int], part: Part, columns: list[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of these row groups, with all columns or only some.
+
+    Raises:
+        SnapshotAtFault: they cannot be decoded.
+    """
     import pyarrow as pa
 
     try:
         # Parts are decoded in parallel already, and waking a thread for a column costs more than decoding most columns.
-        yield from stored.iter_batches(batch_size=_CHUNK_ROWS, row_groups=groups, use_threads=False)
+        yield from stored.iter_batches(batch_size=_CHUNK_ROWS, row_groups=groups, columns=columns, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise SnapshotAtFault(f"{part.key} cannot be decoded: {one_line(str(error))}") from error
 

@@ -30,7 +30,11 @@ class _Step(NamedTuple):
 
 def kept_name(name: str, snapshot_id: str) -> str:
     """Return the live table's name after a swap; a long name is cut to PostgreSQL's 63 bytes."""
-    suffix = _suffix(snapshot_id)
+    return name_with(name, _suffix(snapshot_id))
+
+
+def name_with(name: str, suffix: str) -> str:
+    """Return the name with a suffix of ASCII characters; a long name is cut to PostgreSQL's 63 bytes."""
     return name.encode()[: _LONGEST_NAME - len(suffix)].decode(errors="ignore") + suffix
 
 
@@ -55,7 +59,7 @@ def refuse_obstacles(lines: list[str]) -> None:
     if lines:
         raise RestoreRefused(
             f"no swap: {first_few(lines, separator='; ')}",
-            hint="restore without a swap, then move the rows with INSERT … SELECT from the new schema",
+            hint="restore without a swap, then put the rows back into the live table (mindguard snapshot put-back)",
         )
 
 

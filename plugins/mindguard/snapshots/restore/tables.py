@@ -235,6 +235,11 @@ class Restored:
         where = "swapped in" if self.swapped else f"in schema {self.schema}"
         lines = [f"{name}: {table}" for name, table in self.tables.items()]
         lines += [f"note: {note}" for note in self.notes]
+        if not self.swapped and any(each.difference and each.difference.to_put_back for each in self.tables.values()):
+            lines.append(
+                f"to look at the rows that are missing or differ, and to put them back: mindguard snapshot put-back "
+                f"{self.snapshot_id} --from {self.schema}"
+            )
         return [*lines, f"snapshot {self.snapshot_id}: {len(self.tables)} tables {where}, {self.seconds:.1f} s"]
 
 
@@ -286,7 +291,7 @@ def restore(
         plan = _plan(connection, manifest, request)
         for line in plan.lines():
             progress(line)
-        _refuse_concurrent(connection, plan.schema)
+        refuse_concurrent(connection, plan.schema)
         with target.without_event_triggers(connection) as avoided:
             notes += _create(connection, manifest, plan, path, avoided=avoided)
         with _undone_on_error(connection, conninfo, plan, path, progress):
@@ -355,7 +360,12 @@ def remains(manifest: Manifest, conninfo: str, request: RestoreRequest) -> str:
 
 
 def _schema(manifest: Manifest, request: RestoreRequest) -> str:
-    return request.schema or f"restored_{swap.name_part(manifest.snapshot_id)}"
+    return request.schema or default_schema(manifest)
+
+
+def default_schema(manifest: Manifest) -> str:
+    """Return the schema into which a snapshot is restored if no other is named."""
+    return f"restored_{swap.name_part(manifest.snapshot_id)}"
 
 
 def choose_tables(manifest: Manifest, names: Sequence[str]) -> list[Table]:
@@ -434,7 +444,7 @@ def _is_reshaped(planned: PlannedTable) -> bool:
     return planned.live is not None and not planned.live.same_columns
 
 
-def _refuse_concurrent(connection: psycopg.Connection[dict[str, Any]], schema: str) -> None:
+def refuse_concurrent(connection: psycopg.Connection[dict[str, Any]], schema: str) -> None:
     """Raise RestoreRefused if another session restores into this schema; keep others out while this one lives."""
     row = connection.execute(statement("lock_restore", schema=literal(schema))).fetchone()
     if row and not row["locked"]:

@@ -1,0 +1,3 @@
+select 1 as found
+from {table}
+limit 1 -- noqa: AM09

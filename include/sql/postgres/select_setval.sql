@@ -1,0 +1,1 @@
+select setval({label}, greatest({value}, last_value)) from {sequence}

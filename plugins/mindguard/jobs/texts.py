@@ -1,0 +1,81 @@
+"""What the DAG of restores asks a person to approve, in Chinese and English."""
+
+from __future__ import annotations
+
+from mindguard.texts import Texts
+
+TEXTS = Texts(
+    {
+        "separator": {"zh": "、", "en": ", "},
+        # The question.
+        "restore": {"zh": "恢复 {tables}{rows}{after}", "en": "Restore {tables}{rows}{after}"},
+        "restore_where": {"zh": "（按 {columns} 筛选）", "en": " (rows chosen by {columns})"},
+        "restore_swap": {"zh": "，并替换线上表", "en": " AND SWAP with the live tables"},
+        "more": {"zh": "另有 {count} 项", "en": "and {count} more"},
+        # Its facts.
+        "snapshot": {"zh": "快照", "en": "Snapshot"},
+        "taken": {"zh": "快照时间", "en": "Taken"},
+        "taken_ago": {"zh": "{time}，距今 {age}", "en": "{time}, {age} ago"},
+        "days": {"zh": "{days} 天", "en": "{days} days"},
+        "days_hours": {"zh": "{days} 天 {hours} 小时", "en": "{days} d {hours} h"},
+        "proven": {"zh": "恢复验证", "en": "Proven by a drill"},
+        "proven_at": {"zh": "已通过，{time}", "en": "yes, {time}"},
+        "not_proven": {"zh": "尚未验证：没有恢复演练重建过它", "en": "no: no restore drill has rebuilt it"},
+        "quarantined": {"zh": "已隔离", "en": "Quarantined"},
+        "tables": {"zh": "表", "en": "Tables"},
+        "filter": {"zh": "筛选", "en": "Only rows with"},
+        "filter_column": {"zh": "{column}（{count} 个值）", "en": "{column} (values: {count})"},
+        "filter_values": {"zh": "{columns}；取值只在批准页面上", "en": "{columns}; values on the approval page only"},
+        "no_filter": {"zh": "无，全部行", "en": "none: all rows"},
+        "rows": {"zh": "将取回", "en": "Rows it would bring"},
+        "rows_of": {"zh": "{table} {rows} 行", "en": "{table}: {rows}"},
+        "rows_at_most": {"zh": "{table} 至多 {rows} 行", "en": "{table}: at most {rows}"},
+        "target": {"zh": "目标", "en": "Target"},
+        "target_of": {
+            "zh": "连接 {connection}，数据库 {database}",
+            "en": "connection {connection}, database {database}",
+        },
+        "into": {"zh": "写入", "en": "Into"},
+        "into_schema": {"zh": "schema {schema}，线上表不变", "en": "schema {schema}; live tables stay as they are"},
+        "into_swap": {
+            "zh": "替换线上表；原表保留为 {kept}，快照之后写入的行只在原表中",
+            "en": "the live tables' places; the former ones stay as {kept}, and only they have rows written since",
+        },
+        "unfinished": {"zh": "先清除", "en": "Removed first"},
+        "unfinished_of": {"zh": "{what}（上次中断的恢复留下的）", "en": "{what}, left by an interrupted restore"},
+        # What follows a restore of rows.
+        "then": {"zh": "之后", "en": "Then"},
+        "then_missing": {
+            "zh": "再次请求批准，把缺失的行写回线上表",
+            "en": "asks again before missing rows are put back",
+        },
+        "then_changed": {
+            "zh": "再次请求批准，把缺失的行写回线上表，并覆盖已变的行",
+            "en": "asks again before missing rows are put back and changed ones overwritten",
+        },
+        "put_back": {
+            "zh": "写回线上表 {tables}：补回 {missing} 行",
+            "en": "Put {missing} rows back into {tables}",
+        },
+        "put_back_over": {
+            "zh": "写回线上表 {tables}：补回 {missing} 行，覆盖 {changed} 行",
+            "en": "Put {missing} rows back into {tables}, AND OVERWRITE {changed}",
+        },
+        "difference": {"zh": "差异", "en": "Difference"},
+        "difference_of": {
+            "zh": "{table} 缺失 {missing} 行、已变 {changed} 行、相同 {equal} 行",
+            "en": "{table}: {missing} missing, {changed} differ, {equal} equal",
+        },
+        "changed_rows": {"zh": "已变的行", "en": "Rows that differ"},
+        "changed_stay": {"zh": "保持不变", "en": "stay as they are"},
+        "changed_go": {
+            "zh": "覆盖为快照中的值；现值保留在 schema {schema} 中",
+            "en": "get the snapshot's values; what they have now is kept in schema {schema}",
+        },
+        "since": {"zh": "之后变动的行", "en": "Rows that change meanwhile"},
+        "since_stay": {"zh": "保持不变", "en": "stay as they are"},
+        "triggers": {"zh": "会触发", "en": "Triggers that fire"},
+        "requester": {"zh": "申请人", "en": "Asked for by"},
+        "no_requester": {"zh": "未知（{run_type} 运行）", "en": "not known ({run_type} run)"},
+    }
+)
