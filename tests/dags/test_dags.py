@@ -197,5 +197,7 @@ def test_the_package_is_not_executed_as_loose_plugin_files(tmp_path: Path) -> No
         "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
     }
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    # -P: the metadata of the editable package, which lies in the root of the checkout, must not be found there again.
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
