@@ -58,10 +58,11 @@ def plan(context: Context) -> dict[str, Any]:
 
 def restore(context: Context, snapshot_id: str) -> dict[str, Any]:
     """Restore what was approved; `latest` still means the snapshot that was the latest when the plan was made."""
+    from mindguard.snapshots.progress import to_log
     from mindguard.snapshots.restore import tables
 
     job = _job(context["params"] | {"snapshot_id": snapshot_id})
-    done = tables.restore(job.manifest, job.store, job.conninfo, job.request, progress=log.info)
+    done = tables.restore(job.manifest, job.store, job.conninfo, job.request, progress=to_log(log))
     for line in done.lines():
         log.info(line)
     return done.summary()
