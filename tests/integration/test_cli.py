@@ -171,7 +171,8 @@ def test_doctor_finds_everything_in_order(environment: dict[str, str]) -> None:
     examined = mindguard(environment, "doctor", "--json")
     findings = json.loads(examined.stdout)
     assert examined.returncode == 0, findings
-    faults = [finding["check"] for finding in findings if finding["status"] != "pass"]
+    without_airflow = ("mindguard_airflow", "mindguard_metrics")  # as this test's stack is
+    faults = [each["check"] for each in findings if each["status"] != "pass" and each["what"] not in without_airflow]
     # The stack has one PostgreSQL server; and its restore connection is of the sample application's database.
     assert set(faults) <= {"own server", "live table"}
     named = {finding["what"] for finding in findings}

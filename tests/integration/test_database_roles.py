@@ -1,4 +1,4 @@
-"""The database roles that the README names have every right that is needed, and are made by its own statements."""
+"""The database roles in docs/existing-airflow.md have every right that is needed, and its statements make them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,16 @@ from mindguard.snapshots.restore.tables import RestoreRequest, restore
 from mindguard.snapshots.storage.store import Store
 from tests.integration.restoring import NOW, run, snapshot
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/existing-airflow.md"
 NAMES = ("reader", "drill", "restore")
 
 
 @pytest.fixture
 def roles(stack: Stack, fresh_database: str) -> Iterator[dict[str, str]]:
-    """Connection strings of the README's roles, to the test's database."""
+    """Connection strings of the page's roles, to the test's database."""
     database = str(psycopg.conninfo.conninfo_to_dict(fresh_database)["dbname"])
     admin = stack.postgres_conninfo("postgres", database)
-    (statements,) = re.findall(
-        r"^```sql\n(.*?create role.*?)^```$", README.read_text("utf-8"), re.DOTALL | re.MULTILINE
-    )
+    (statements,) = re.findall(r"^```sql\n(.*?create role.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     for written, meant in {
         "mindguard_": f"{database}_",
         "'…'": "'secret'",

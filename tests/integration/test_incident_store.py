@@ -81,7 +81,8 @@ def test_the_migrations_make_what_the_models_say(incidents: IncidentStore) -> No
     from alembic.autogenerate import compare_metadata
     from alembic.runtime.migration import MigrationContext
 
-    import mindguard.monitors.store  # its tables are of the same schema
+    import mindguard.doctor.record  # its table is of the same schema
+    import mindguard.monitors.store
     import mindguard.volume.page.store  # noqa: F401
     from mindguard.database.base import Base
 

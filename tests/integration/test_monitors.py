@@ -489,7 +489,7 @@ FINE = "select now() as newest, now() as source_now"
             "upstream_newest, dimension, base, source_now, note",
         ),
         ("select now()", {}, "error", "the query returns the unknown column now – a freshness query may return newest"),
-        ("select now() as newest where", {}, "error", "syntax error at end of input – correct the query"),
+        ("select now() as newest where", {}, "error", 'syntax error at or near ")" – correct the query'),
         (FINE, {"connection": "typo"}, "error", "connection 'typo' is not configured – set AIRFLOW_CONN_TYPO or add"),
         (
             None,
