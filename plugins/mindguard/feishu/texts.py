@@ -36,7 +36,7 @@ TEXTS = Texts(
         "list_separator": {"zh": "、", "en": ", "},
         "in_brackets": {"zh": "（{text}）", "en": " ({text})"},
         "role_primary": {"zh": "主值班", "en": "primary"},
-        "role_backup": {"zh": "备份", "en": "backup"},
+        "role_backup": {"zh": "备岗", "en": "standby"},
         "role_next": {"zh": "下一位", "en": "next"},
         "incident": {"zh": "事件", "en": "Incident"},
         "on_duty": {"zh": "值班", "en": "On duty"},

@@ -48,7 +48,7 @@ TEXTS = Texts(
         "over": {"zh": "告警已恢复，无需认领。", "en": "The alert is over; there is nothing to take."},
         "incidents": {"zh": "告警事件", "en": "Incidents"},
         "unresolved": {"zh": "未恢复", "en": "Unresolved"},
-        "latest": {"zh": "最近全部", "en": "Latest"},
+        "latest": {"zh": "全部", "en": "All"},
         "severity": {"zh": "级别", "en": "Severity"},
         "incident": {"zh": "事件", "en": "Incident"},
         "state": {"zh": "状态", "en": "State"},
