@@ -36,7 +36,7 @@ def library_missing(error: ModuleNotFoundError) -> str:
     """Return one line about a library that only other parts of the package than snapshots need."""
     return (
         f"this needs the library {str(error.name).partition('.')[0]}, which is not installed – "
-        "pip install 'mindguard-ops[airflow,suites]'; the snapshot commands do without"
+        "install the extras `airflow` and `suites` of mindguard-ops; the snapshot commands do without"
     )
 
 

@@ -6,6 +6,7 @@ CeleryExecutor where a Redis server is installed. Their environment holds what `
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -26,6 +27,7 @@ from devstack.airflow_api import AirflowAPI
 from devstack.data.sample_data import load_tables
 from devstack.parts.base import ROOT
 from devstack.stack import Stack
+from mindguard.connections import from_environment
 from tests.processes import clone, free_port, plain_environment, running
 from tests.waiting import wait_until
 
@@ -124,6 +126,8 @@ class Home:
         settings = Path(exported["MINDGUARD_SETTINGS"])
         settings.write_text(settings.read_text("utf-8").replace("prefix: key-tables", f"prefix: {way}"), "utf-8")
         connections = {key: value for key, value in stack.environment().items() if key.startswith("AIRFLOW_CONN_")}
+        self.ops = from_environment("mindguard_ops", connections)
+        del connections["AIRFLOW_CONN_MINDGUARD_OPS"]  # a test adds it in Airflow
         self.environment = exported | connections
         self.airflow = binaries / "airflow"
 
@@ -188,6 +192,27 @@ def test_the_plugin_is_registered_once(bare_airflow: AirflowAPI) -> None:
     plugins = bare_airflow.call("GET", "/plugins")["plugins"]
     assert [plugin["name"] for plugin in plugins].count("mindguard") == 1
     assert bare_airflow.call("GET", "/plugins/importErrors")["import_errors"] == []
+
+
+def test_a_page_says_what_must_be_corrected_but_not_to_everybody(bare_airflow: AirflowAPI, home: Home) -> None:
+    def shown(page: str) -> str:
+        answer = bare_airflow._client.get(f"mindguard/{page}")
+        assert answer.status_code == 503
+        return html.unescape(answer.text)
+
+    for page in ("incidents", "doctor", "reports"):
+        assert "connection 'mindguard_ops' is not configured" in shown(page)
+    record = {"host": home.ops.host, "port": home.ops.port, "login": home.ops.login, "schema": home.ops.schema}
+    kept = {"connection_id": "mindguard_ops", "conn_type": "postgres", "password": home.ops.password, **record}
+    bare_airflow.call("POST", "/connections", json=kept)
+    settings = Path(home.environment["MINDGUARD_SETTINGS"])
+    right = settings.read_text("utf-8")
+    settings.write_text(right.replace("  bucket:", "  bukcet:"), "utf-8")
+    try:
+        assert "unknown key; did you mean bucket?" in shown("incidents")
+        assert "bukcet" not in shown("acknowledge")
+    finally:
+        settings.write_text(right, "utf-8")
 
 
 def test_the_pages_and_the_stores_migrations_are_installed(bare_airflow: AirflowAPI) -> None:

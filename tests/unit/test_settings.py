@@ -19,7 +19,7 @@ from mindguard import documents
 from mindguard.alerts.rota.rota import Rota, gaps
 from mindguard.errors import SettingsError
 from mindguard.resources import include_dir
-from mindguard.settings import Settings, load_settings, settings_path
+from mindguard.settings import Settings, load_settings, settings_for_alerts, settings_path
 
 SMALLEST: dict[str, Any] = {"snapshot": {"bucket": "b", "tables": [{"name": "public.t"}]}}
 MONITOR = {"name": "api", "kind": "rate", "source": "postgres", "query": "m.sql", "error_above": 0.01}
@@ -692,3 +692,28 @@ def test_the_editors_schema_takes_the_shipped_file(schema: Draft202012Validator)
 def test_the_editors_schema_marks_a_broken_rule(place: str, value: Any, schema: Draft202012Validator) -> None:
     assert not schema.is_valid(changed(place, value))
     assert schema.is_valid(SMALLEST)
+
+
+@pytest.mark.parametrize(
+    ("text", "ops", "locale"),
+    [
+        ("snapshot: {bukcet: x}\nconnections: {ops: their_ops}\nlocale: en\n", "their_ops", "en"),
+        ("connections: {ops: their_ops, nobody: x}\nlocale: en\n", "mindguard_ops", "en"),
+        ("locale: [\n", "mindguard_ops", "zh"),
+        ("- a list\n", "mindguard_ops", "zh"),
+        ("", "mindguard_ops", "zh"),
+        (None, "mindguard_ops", "zh"),
+    ],
+)
+def test_a_faulty_file_does_not_silence_the_alert_that_tells_of_it(
+    text: str | None, ops: str, locale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each section that is right is used, so that the alert reaches their own group."""
+    file = tmp_path / "mindguard.yaml"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setenv("MINDGUARD_SETTINGS", str(file))
+    with pytest.raises(SettingsError):
+        load_settings()
+    settings = settings_for_alerts()
+    assert (settings.connections.ops, settings.locale) == (ops, locale)

@@ -72,9 +72,9 @@ class FeishuNotifier(BaseNotifier):
             self._report_failed_task(context)
 
     def _report_failed_task(self, context: Context) -> None:
-        from mindguard.settings import load_settings
+        from mindguard.settings import settings_for_alerts
 
-        settings = load_settings()
+        settings = settings_for_alerts()
         task_instance: Any = context["ti"]
         error = text_of(context.get("exception"), settings.locale)
         finding = task_failure(
@@ -100,9 +100,9 @@ class FeishuNotifier(BaseNotifier):
     def _report_run(self, context: Context) -> None:
         """Report how a run and each of its tasks ended, successes as well as failures."""
         from mindguard.airflow.clients import airflow_pages
-        from mindguard.settings import load_settings
+        from mindguard.settings import settings_for_alerts
 
-        settings = load_settings()
+        settings = settings_for_alerts()
         run = _run(context)
         reason = str(context.get("reason") or "failed")
         ended = EndedRun(
@@ -188,13 +188,13 @@ class RecoveryNotifier(FeishuNotifier):
             self.log.warning("the recovery was not reported: %s", text_of(error).line)
 
     def _report_task_success(self, context: Context) -> None:
-        from mindguard.settings import load_settings
+        from mindguard.settings import settings_for_alerts
 
         task_instance: Any = context["ti"]
         if task_instance.map_index >= 0:
             return  # Another instance of the task may have failed; only the run's callback sees all instances.
         recovered = success(_run(context), task_instance.task_id, at=_ended_at(task_instance))
-        self._report([], [recovered], load_settings())
+        self._report([], [recovered], settings_for_alerts())
 
 
 class ApprovalNotifier(FeishuNotifier):
@@ -232,7 +232,7 @@ class ApprovalNotifier(FeishuNotifier):
             self._send(alert, message_id, uuid=f"{_uuid(context, alert)}-{answer.answer}")
 
     def _alert(self, context: Context, asked_at: datetime, question: Question) -> Alert:
-        from mindguard.settings import load_settings
+        from mindguard.settings import settings_for_alerts
 
         operator: Any = context["task"]
         task_instance: Any = context["ti"]
@@ -247,7 +247,7 @@ class ApprovalNotifier(FeishuNotifier):
             severity=self._severity(context),
             happened_at=asked_at,
             page_url=f"{task_instance.log_url.partition('?')[0]}/required_actions",
-            locale=load_settings().locale,
+            locale=settings_for_alerts().locale,
             answer=question,
         )
 
@@ -255,9 +255,9 @@ class ApprovalNotifier(FeishuNotifier):
         """Send an alert that is not an incident, or change its card."""
         from mindguard.airflow.clients import connection
         from mindguard.feishu.transport import transport_of
-        from mindguard.settings import load_settings
+        from mindguard.settings import settings_for_alerts
 
-        transport, now = transport_of(load_settings(), connection), datetime.now(UTC)
+        transport, now = transport_of(settings_for_alerts(), connection), datetime.now(UTC)
         if message_id and transport.updates:
             return transport.update(message_id, alert, now=now)
         return transport.send(alert, uuid=uuid, now=now)

@@ -32,7 +32,20 @@ class _Job(NamedTuple):
 
 
 def plan(context: Context) -> dict[str, Any]:
-    """Plan the restore that the form asks for; return the snapshot's id and what a person is asked."""
+    """Plan the restore that the form asks for; return the snapshot's id and what a person is asked.
+
+    Raises:
+        AirflowFailException: the form asks for what cannot be done; asking again would not help.
+    """
+    from mindguard.airflow.permanent import not_retried
+    from mindguard.snapshots.restore.target import RestoreRefused
+    from mindguard.snapshots.storage.catalog import SnapshotMissing
+
+    with not_retried(RestoreRefused, SnapshotMissing):
+        return _plan(context)
+
+
+def _plan(context: Context) -> dict[str, Any]:
     from mindguard.jobs.restoring import restore_asked
     from mindguard.snapshots.restore import tables
     from mindguard.snapshots.restore.count import count_rows

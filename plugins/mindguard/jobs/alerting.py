@@ -101,7 +101,7 @@ def _store(settings: Settings, resolve: Resolve) -> IncidentStore:
         return IncidentStore.of(resolve(settings.connections.ops), _flapping(settings))
     except Exception as error:
         reason = f"the incident store is not known: {_words(error)}"
-        raise StoreUnavailable(reason, hint=getattr(error, "hint", "")) from error
+        raise StoreUnavailable(reason) from error
 
 
 def spool_of(settings: Settings) -> Spool:

@@ -6,6 +6,7 @@ The variable `MINDGUARD_SETTINGS` can name another file. Nothing here reads a co
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -118,3 +119,25 @@ def load_settings(path: Path | None = None) -> Settings:
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path} is not YAML: it is not text in UTF-8", hint="save it as UTF-8") from error
     return parsed(text, Settings, name=str(path), error=SettingsError)
+
+
+def settings_for_alerts() -> Settings:
+    """Return the settings; if the file is faulty, those that come with the package and each section that is right.
+
+    A faulty file must not silence the alert that tells of it, nor the pages that show it.
+    """
+    try:
+        return load_settings()
+    except SettingsError:
+        from ruamel.yaml import YAML
+
+        read = YAML(typ="safe").load
+        sections = dict(read((include_dir() / "config" / "mindguard.yaml").read_text("utf-8")))
+        own: dict[str, Any] = {}
+        with suppress(Exception):
+            own = dict(read(settings_path().read_text("utf-8")))
+        for name, section in own.items():
+            with suppress(ValueError):
+                Settings.model_validate(sections | {name: section})
+                sections[name] = section
+        return Settings.model_validate(sections)

@@ -23,11 +23,11 @@ from mindguard.alerts.matchers import Matcher, SilenceRefused, source_matchers
 from mindguard.connections import postgres_conninfo
 from mindguard.database.session import StoreUnavailable
 from mindguard.doctor.record import latest as latest_examination
-from mindguard.errors import ConnectionMissing
-from mindguard.masking import printable
+from mindguard.errors import ConnectionMissing, MindGuardError
+from mindguard.masking import mask_secrets, printable
 from mindguard.monitors.metrics import CONTENT_TYPE, collected, exposition
 from mindguard.monitors.store import MonitorStore
-from mindguard.settings import Settings, load_settings
+from mindguard.settings import Settings, load_settings, settings_for_alerts
 from mindguard.volume.findings import SEVERITIES
 from mindguard.volume.page.render import render_page
 from mindguard.volume.page.store import days_with_page, read_page
@@ -66,6 +66,7 @@ def application() -> FastAPI:
     app.add_exception_handler(SilenceRefused, _silence_refused)
     app.add_exception_handler(RequestValidationError, _no_such_page)
     app.add_exception_handler(HTTPError, _refused)
+    app.add_exception_handler(MindGuardError, _unusable)
     return app
 
 
@@ -277,6 +278,12 @@ def _no_such_page(request: Request, error: Exception) -> HTMLResponse:
     return _message(request, 422, "no_page", link="incidents")
 
 
+def _unusable(request: Request, error: Exception) -> HTMLResponse:
+    """Say which connection is missing or what is wrong with the settings, but only to people who have logged in."""
+    detail = "" if request.url.path.endswith("/acknowledge") else mask_secrets(printable(str(error)))
+    return _message(request, 503, "unusable", detail=detail)
+
+
 def _refused(request: Request, error: Exception) -> Response:
     """Answer a person with a page, and a program as FastAPI does."""
     status = getattr(error, "status_code", 500)
@@ -289,12 +296,12 @@ def _refused(request: Request, error: Exception) -> Response:
     return answer
 
 
-def _message(request: Request, status: int, title: str, *, link: str = "") -> HTMLResponse:
+def _message(request: Request, status: int, title: str, *, link: str = "", detail: str = "") -> HTMLResponse:
     """Return a page with one message, and a link to one of these pages by its name, or to `airflow`."""
     root = request.scope.get("root_path", "")
     address = f"{root.rpartition('/')[0]}/" if link == "airflow" else f"{root}/{link}"
-    values = {"title": title, "help": f"{title}_help", "link": link, "address": address}
-    return _page("message.html", load_settings(), status=status, **values)
+    values = {"title": title, "help": f"{title}_help", "link": link, "address": address, "detail": detail}
+    return _page("message.html", settings_for_alerts(), status=status, **values)
 
 
 def _summary(incident: Any) -> dict[str, Any]:

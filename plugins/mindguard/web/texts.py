@@ -24,6 +24,11 @@ TEXTS = Texts(
         },
         "no_page": {"zh": "没有这个页面", "en": "There is no such page"},
         "no_page_help": {"zh": "请核对地址。", "en": "Check the address."},
+        "unusable": {"zh": "暂时无法显示", "en": "This cannot be shown now"},
+        "unusable_help": {
+            "zh": "请按这里的提示修正，然后重新打开：连接和配置可以用 DAG doctor 检查。",
+            "en": "Correct what is said here, then open the page again. The DAG doctor examines all connections.",
+        },
         "no_login": {"zh": "请先登录 Airflow", "en": "Log in to Airflow first"},
         "no_login_help": {"zh": "登录后再打开这个地址。", "en": "Then open this address again."},
         "airflow": {"zh": "打开 Airflow", "en": "Open Airflow"},

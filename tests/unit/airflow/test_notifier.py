@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import create_autospec
@@ -20,7 +21,8 @@ from mindguard.alerts.alert import Alert, Question
 from mindguard.alerts.direct import KEY_OF_UNSTORED, Told, Unstored
 from mindguard.alerts.finding import Finding, Recovery
 from mindguard.alerts.severity import Severity
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, SettingsError
+from mindguard.settings import load_settings
 from mindguard.snapshots.restore.drill import DrillBroke, Unrestorable
 
 STARTED = datetime(2026, 11, 19, 6, 2, tzinfo=UTC)
@@ -147,6 +149,19 @@ def test_whatever_an_exception_is_the_failure_is_reported_with_it(
     (finding,) = reports.findings
     assert (finding.alert.severity, finding.alert.facts[0].value) == (Severity.P1, line)
     assert Alert.from_json(finding.alert.to_json()).facts
+
+
+def test_a_faulty_settings_file_is_reported_too(
+    reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mindguard.yaml"
+    file.write_text("snapshot: {bukcet: x}\n")
+    monkeypatch.setenv("MINDGUARD_SETTINGS", str(file))
+    with pytest.raises(SettingsError) as faulty:
+        load_settings()
+    FeishuNotifier(severity="P1").notify(a_context(exception=faulty.value))
+    (finding,) = reports.findings
+    assert "unknown key" in finding.alert.facts[0].value
 
 
 def test_a_cause_that_cannot_be_printed_hides_no_error(reports: Reports) -> None:

@@ -202,7 +202,9 @@ def test_a_library_that_is_not_installed_is_one_line(mindguard: Mindguard, monke
     monkeypatch.setenv("AIRFLOW_CONN_MINDGUARD_EVENTS", "clickhouse://u:p@127.0.0.1:1/default")
     ended = mindguard("suites", "lint")
     assert ended.status == 1
-    assert ended.err.startswith("mindguard: this needs the library great_expectations, which is not installed – pip ")
+    assert ended.err.startswith(
+        "mindguard: this needs the library great_expectations, which is not installed – install "
+    )
     assert ended.err.count("\n") == 1
     findings = json.loads(mindguard("doctor", "--json").out)
     events = [each for each in findings if each["what"] == "mindguard_events"]

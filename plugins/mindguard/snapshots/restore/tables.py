@@ -238,7 +238,7 @@ class Restored:
         if not self.swapped and any(each.difference and each.difference.to_put_back for each in self.tables.values()):
             lines.append(
                 f"to look at the rows that are missing or differ, and to put them back: mindguard snapshot put-back "
-                f"{self.snapshot_id} --from {self.schema}"
+                f"{self.snapshot_id} --from {self.schema} --to CONNECTION"
             )
         return [*lines, f"snapshot {self.snapshot_id}: {len(self.tables)} tables {where}, {self.seconds:.1f} s"]
 
