@@ -219,7 +219,8 @@ class Stack:
     def publish(self) -> None:
         """Write the process table for `devstack status`."""
         with self._publishing:
-            self.state.write_status([keeper.row() for keeper in list(self.keepers.values())], self.urls())
+            keepers = list(self.keepers.values())  # none if the stack was interrupted before it had parts
+            self.state.write_status([keeper.row() for keeper in keepers], self.urls() if keepers else {})
 
     def postgres_conninfo(self, role: str, database: str | None = None) -> str:
         """Return a connection string of libpq, with the password; see `PostgreSQL.conninfo` and its `roles`."""

@@ -236,6 +236,15 @@ def wait_ready(supervisor: subprocess.Popen[str]) -> None:
     raise AssertionError("the supervisor ended before its parts were ready")
 
 
+def test_an_interrupt_before_there_are_parts_is_no_other_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(state: State) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("devstack.stack.clean_up_leftovers", interrupted)
+    with pytest.raises(KeyboardInterrupt), Stack(tmp_path, airflow=False, quiet=True):
+        pass
+
+
 @pytest.mark.parametrize("delay_s", [0.0, 0.3, 0.6, 1.0, 3.0])
 def test_interrupt_at_any_moment_stops_everything(folder: Path, delay_s: float) -> None:
     supervisor = start_up(folder)
