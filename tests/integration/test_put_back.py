@@ -17,6 +17,7 @@ from mindguard.snapshots.restore.tables import RestoreRequest, restore
 from mindguard.snapshots.restore.target import MARK, RestoreRefused, TargetError
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.store import Store
+from mindguard.sql import literal, statement
 from tests.integration.restoring import NOW, as_text, empty_database, run, snapshot
 
 CLINIC = """
@@ -118,6 +119,15 @@ def test_what_was_done_can_be_undone_by_the_statements_that_are_printed(
                 connection.execute(line)
     assert run(clinic, "select id, paid from visit where id in (47, 67) order by id") == [(47, 1000), (67, 7)]
     assert run(clinic, "select word from label") == [("own",)]
+
+
+def test_a_session_that_is_about_to_end_is_no_other_restore(clinic: str, taken: Manifest, shelf: Store) -> None:
+    """As that of the look at the difference just before."""
+    restore(taken, shelf, clinic, VISITS)
+    with psycopg.connect(clinic, autocommit=True) as ending:
+        ending.execute(statement("lock_restore", schema=literal("back")))
+        threading.Timer(0.5, ending.close).start()
+        assert show(taken, clinic, BACK, now=NOW).tables
 
 
 def test_what_has_changed_since_it_was_shown_stays(clinic: str, taken: Manifest, shelf: Store) -> None:
