@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mindguard.airflow.notifier import FeishuNotifier, RecoveryNotifier
+from mindguard.alerts.dag_runs.failures import TAG
 from mindguard.alerts.severity import Severity
 from mindguard.resources import include_dir
 
@@ -40,14 +41,14 @@ def dag_defaults(
     Args:
         severity: the severity of a failure of this DAG; see `mindguard.alerts.severity`.
         doc: the DAG file's docstring, which is its runbook in English.
-        tags: further tags, in addition to `mindguard` and the severity.
+        tags: further tags, in addition to `TAG` and the severity.
         repeats: whether failures in a row are reported; see `FeishuNotifier`.
     """
     failed = FeishuNotifier(severity=severity, repeats=repeats)
     succeeded = RecoveryNotifier(severity=severity)
     return {
         "doc_md": runbook(doc),
-        "tags": ["mindguard", str(severity), *tags],
+        "tags": [TAG, str(severity), *tags],
         "start_date": datetime(2026, 1, 1, tzinfo=ZONE),
         "catchup": False,
         "max_active_runs": 1,

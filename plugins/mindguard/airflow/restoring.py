@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,8 +61,7 @@ def _plan(context: Context) -> dict[str, Any]:
             "rows that are swapped in cannot be put back too", hint="choose one of the two in the form"
         )
     planned = tables.plan_restore(job.manifest, job.conninfo, job.request)
-    for line in planned.lines():
-        log.info(line)
+    _log(planned.lines())
     rows = count_rows(planned, job.store)
     proof = proof_of(job.store, job.manifest.snapshot_id)
     asker = _asker(context, job)
@@ -76,8 +76,7 @@ def restore(context: Context, snapshot_id: str) -> dict[str, Any]:
 
     job = _job(context["params"] | {"snapshot_id": snapshot_id})
     done = tables.restore(job.manifest, job.store, job.conninfo, job.request, progress=to_log(log))
-    for line in done.lines():
-        log.info(line)
+    _log(done.lines())
     return done.summary()
 
 
@@ -116,9 +115,13 @@ def put_back(context: Context, restored: dict[str, Any], planned: dict[str, Any]
     done = back.put_back(
         job.manifest, job.conninfo, request, now=datetime.now(UTC), shown_at=shown_at, progress=log.info
     )
-    for line in done.lines():
-        log.info(line)
+    _log(done.lines())
     return done.summary()
+
+
+def _log(lines: Iterable[str]) -> None:
+    for line in lines:
+        log.info(line)
 
 
 def _put_back_request(context: Context, restored: dict[str, Any]) -> PutBackRequest:
@@ -129,8 +132,7 @@ def _put_back_request(context: Context, restored: dict[str, Any]) -> PutBackRequ
 
 
 def _as_result(asked: Asked, job: _Job) -> dict[str, Any]:
-    for line in asked.lines(job.settings.locale):
-        log.info(line)
+    _log(asked.lines(job.settings.locale))
     return {"snapshot_id": job.manifest.snapshot_id, "asked": asked.to_json()}
 
 

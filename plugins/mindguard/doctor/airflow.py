@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from mindguard.alerts.dag_runs.failures import TAG
 from mindguard.connections import Resolve
 from mindguard.doctor.diagnosis import Diagnosis
 from mindguard.settings import Settings
-
-_TAG = "mindguard"
 
 
 def examine_airflow(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
@@ -23,12 +22,12 @@ def examine_airflow(settings: Settings, resolve: Resolve, now: Callable[[], date
 
     conn_id = settings.connections.airflow
     with AirflowRest.of(resolve(conn_id)) as api:
-        dags = api.dags(_TAG)
+        dags = api.dags(TAG)
         api.failed_since(now(), dags)
     if dags:
         yield Diagnosis("pass", conn_id, "runs", f"the runs of {len(dags)} DAGs can be read")
     else:
-        text = f"no DAG with the tag {_TAG} can be read – give the user the role Viewer, or load the DAGs"
+        text = f"no DAG with the tag {TAG} can be read – give the user the role Viewer, or load the DAGs"
         yield Diagnosis("error", conn_id, "runs", text)
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from mindguard.alerts.dag_runs.failures import SOURCE, is_key_of
+from mindguard.alerts.dag_runs.failures import SOURCE, TAG, is_key_of
 from mindguard.alerts.dag_runs.outcomes import EndedRun, failures, recoveries
 from mindguard.alerts.dag_runs.rest_api import AirflowRest
 from mindguard.alerts.direct import KEY_OF_UNSTORED, Unstored
@@ -15,9 +15,6 @@ from mindguard.alerts.incidents.store import IncidentStore
 from mindguard.connections import Resolve
 from mindguard.jobs.alerting import adopt_unstored, report
 from mindguard.settings import Settings
-
-TAG = "mindguard"
-"""The tag of the DAGs that a sweep covers."""
 
 FIRST_LOOK_BACK = timedelta(hours=1)
 LONGEST_LOOK_BACK = timedelta(days=2)

@@ -15,6 +15,9 @@ from mindguard.texts import Locale
 
 SOURCE = "airflow"
 
+TAG = "mindguard"
+"""The tag of the DAGs whose runs are watched."""
+
 _ASKED_FOR_BY_A_PERSON = frozenset({"manual", "backfill", "asset_materialization"})
 """Run types whose runs have incidents of their own. Runs of other types share those of the runs before them."""
 

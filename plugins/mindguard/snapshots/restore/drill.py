@@ -221,8 +221,7 @@ def _scratch_database(manifest: Manifest, conninfo: str) -> Iterator[str]:
     name = _MARK + re.sub(r"[^a-z0-9]", "_", manifest.snapshot_id.lower())
     database = identifier(name)
     with target.connect(conninfo) as connection:
-        row = connection.execute(statement("lock_drill", database=literal(name))).fetchone()
-        if row and not row["locked"]:
+        if not target.lock(connection, statement("lock_drill", database=literal(name))):
             raise RestoreRefused(f"another drill of {manifest.snapshot_id} is running", hint="wait until it is done")
         found = connection.execute(statement("select_scratch"), {"name": name}).fetchone()
         if found and (found["used"] or found["comment"] != _COMMENT):

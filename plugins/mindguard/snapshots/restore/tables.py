@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg.sql import Composable
 
-_SESSION_ENDS_S = 3.0
-
 
 @dataclass(frozen=True)
 class RestoreRequest:
@@ -448,16 +446,10 @@ def _is_reshaped(planned: PlannedTable) -> bool:
 
 def refuse_concurrent(connection: psycopg.Connection[dict[str, Any]], schema: str) -> None:
     """Raise RestoreRefused if another session restores into this schema; keep others out while this one lives."""
-    # A session that was closed a moment ago, as by looking at a difference, holds its lock until the server has ended.
-    deadline = time.monotonic() + _SESSION_ENDS_S
-    while (row := connection.execute(statement("lock_restore", schema=literal(schema))).fetchone()) and not row[
-        "locked"
-    ]:
-        if time.monotonic() > deadline:
-            raise RestoreRefused(
-                f"another restore into schema {schema} is running", hint="wait until it is done, or name another schema"
-            )
-        time.sleep(0.1)
+    if not target.lock(connection, statement("lock_restore", schema=literal(schema))):
+        raise RestoreRefused(
+            f"another restore into schema {schema} is running", hint="wait until it is done, or name another schema"
+        )
 
 
 def _create(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,13 @@ from mindguard.sql import identifier, literal, statement
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg.sql import Composed
 
 
 MARK = "mindguard: unfinished restore"
 """The comment on what a restore makes begins with this until the restore is finished."""
+
+_SESSION_ENDS_S = 3.0
 
 _PATH_WORD = re.compile(r'"(?:[^"]|"")*"|[^\s,"]+')
 _EVENT_TRIGGERS_SETTING = 17_00_00  # the server's version that can leave event triggers out
@@ -34,6 +38,23 @@ class TargetError(MindGuardError):
 
 class SnapshotAtFault(MindGuardError):
     """The stored objects do not yield the tables that the manifest describes."""
+
+
+def lock(connection: psycopg.Connection[dict[str, Any]], query: Composed) -> bool:
+    """Take a lock for as long as the session lives. Return False if another session holds it.
+
+    A session that was closed a moment ago holds its locks until the server has ended it, so this waits up to 3 s.
+
+    Args:
+        connection: an autocommit connection.
+        query: tries to take the lock, and says in `locked` whether it has.
+    """
+    deadline = time.monotonic() + _SESSION_ENDS_S
+    while (row := connection.execute(query).fetchone()) and not row["locked"]:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 @contextmanager
