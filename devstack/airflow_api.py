@@ -56,7 +56,7 @@ class AirflowAPI:
             self._login()
             answer = self._client.request(method, f"/api/v2{path}", **arguments)
         if answer.is_error:
-            raise StackError(f"airflow: {method} {path}: {answer.status_code} {answer.text[:300]}")
+            raise StackError(f"airflow: {method} {path}: {answer.status_code} {answer.text[:1000]}")
         return answer.json() if answer.content else None
 
     def page(self, path: str, **query: Any) -> Any:

@@ -26,6 +26,13 @@ def plain_environment() -> dict[str, str]:
     return plain | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
+def foreign_environment() -> dict[str, str]:
+    """Return the same for programs of another installation, which must not find this checkout's modules."""
+    plain = {key: value for key, value in plain_environment().items() if key != "VIRTUAL_ENV"}
+    clock = [path for path in sys.path if Path(path).name == "moved_clock"]  # of tools/test_days.py
+    return plain | {"PYTHONPATH": os.pathsep.join(clock)}
+
+
 def mindguard(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the `mindguard` command and wait for its end, whatever its exit status."""
     return subprocess.run([*MINDGUARD, *arguments], env=environment, capture_output=True, text=True, check=False)

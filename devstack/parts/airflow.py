@@ -119,6 +119,7 @@ class AirflowSite:
                 "base_url": self.url,
                 "workers": 1,
                 "secret_key": secret("airflow:secret-key"),
+                "expose_stacktrace": True,  # an error of this stack says what it is
             },
             "api_auth": {"jwt_secret": secret("airflow:jwt", make=lambda: secrets.token_urlsafe(64))},
             "dag_processor": {

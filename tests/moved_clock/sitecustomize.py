@@ -17,6 +17,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
+RETAIN_UNTIL = "x-amz-object-lock-retain-until-date"
+TIMES = b"LastModified|Initiated|RetainUntilDate"
 AHEAD = timedelta(seconds=float(os.environ.get("FAKETIME") or 0))
 
 
@@ -46,15 +48,30 @@ def move_times_of_answers(module: ModuleType) -> None:
     def converted(*arguments: Any) -> Any:
         answer = convert(*arguments)
         headers = answer["headers"]
+        for name, value in headers.items():
+            if name.lower() == RETAIN_UNTIL:
+                headers[name] = (datetime.fromisoformat(value) + AHEAD).isoformat()
         for name in ("date", "last-modified"):
             # A test's proxy writes a Date of its own, which is a moved one already.
             if name in headers and (name != "date" or is_true_time(parsedate_to_datetime(headers[name]))):
                 headers[name] = format_datetime(parsedate_to_datetime(headers[name]) + AHEAD, usegmt=True)
         if isinstance(answer["body"], bytes):
-            answer["body"] = re.sub(rb"(<(?:LastModified|Initiated)>)(\d{4}-\d\d-\d\dT[\d:.]+Z)", moved, answer["body"])
+            answer["body"] = re.sub(
+                rb"(<(?:LastModified|Initiated|RetainUntilDate)>)(\d{4}-\d\d-\d\dT[\d:.]+Z)", moved, answer["body"]
+            )
         return answer
 
     vars(module)["convert_to_response_dict"] = converted
+
+
+def move_times_of_requests(module: ModuleType) -> None:
+    """botocore.serialize: the S3 server is told until when it must keep an object."""
+    serialise = module.Serializer._timestamp_iso8601
+
+    def moved(self: Any, value: datetime) -> Any:
+        return serialise(self, value - AHEAD)
+
+    module.Serializer._timestamp_iso8601 = moved
 
 
 def move_now_of_queries(module: ModuleType) -> None:
@@ -72,6 +89,7 @@ def move_now_of_queries(module: ModuleType) -> None:
 MENDS: dict[str, Callable[[ModuleType], None]] = {
     "botocore.auth": sign_with_true_time,
     "botocore.endpoint": move_times_of_answers,
+    "botocore.serialize": move_times_of_requests,
     "devstack.clickhouse.engine": move_now_of_queries,
 }
 
