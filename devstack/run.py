@@ -24,7 +24,7 @@ from rich.table import Table
 
 from devstack.airflow_api import AirflowAPI
 from devstack.data.event_faults import EventFaults
-from devstack.data.live_data import LiveData
+from devstack.data.live_data import LiveData, Sample
 from devstack.data.sample_data import load_events, load_releases, load_tables
 from devstack.kafka_broker import KafkaBroker
 from devstack.parts.base import ROOT
@@ -87,9 +87,11 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
         stack.start_airflow(wait=False)
         write_settings(settings_file, acknowledge_base_url=stack.urls()["Airflow"])
         client = stack.clickhouse.client()
-        load_sample_data(stack, client, rows=rows, events=events)
+        sample = Sample(rows, events, SEED, datetime.now(UTC).astimezone(ZONE).date())
+        load_sample_data(stack, client, sample)
         lose_events(client)
-        exits.enter_context(LiveData(client, stack.postgres_conninfo("mindguard_app_owner"), broker, say=say))
+        owner = stack.postgres_conninfo("mindguard_app_owner")
+        live = exits.enter_context(LiveData(client, owner, broker, say=say, sample=sample))
         stack.wait_ready()
         api = stack.airflow_api()
         outcome = Outcome()
@@ -101,6 +103,7 @@ def run(state: Path, *, rows: int, events: int, once: bool) -> int:
         drilled = {run["dag_run_id"] for run in api.runs("restore_drill")}
         checked = start_event_volume(api)
         taken = take_snapshot(stack, api, outcome)
+        live.tables_grow.set()
         see_event_volume(api, outcome, checked)
         if taken:
             prove_snapshot(api, outcome, drilled)
@@ -137,12 +140,12 @@ def write_settings(file: Path, *, acknowledge_base_url: str) -> None:
     file.write_text(json.dumps(settings, indent=1, default=str))  # JSON is YAML
 
 
-def load_sample_data(stack: Stack, client: Client, *, rows: int, events: int) -> None:
+def load_sample_data(stack: Stack, client: Client, of: Sample) -> None:
     """Fill PostgreSQL and ClickHouse; data that is there already is not loaded again."""
-    today = datetime.now(UTC).astimezone(ZONE).date()
-    load_tables(stack.postgres_conninfo("mindguard_app_owner"), rows=rows, seed=SEED, today=today, progress=say)
-    load_releases(stack.postgres_conninfo("mindguard_app_owner"), today=today)
-    load_events(client, events=events, seed=SEED, today=today, progress=say)
+    owner = stack.postgres_conninfo("mindguard_app_owner")
+    load_tables(owner, rows=of.rows, seed=of.seed, today=of.today, progress=say)
+    load_releases(owner, today=of.today)
+    load_events(client, events=of.events, seed=of.seed, today=of.today, progress=say)
 
 
 def lose_events(client: Client) -> None:
@@ -157,15 +160,11 @@ def lose_events(client: Client) -> None:
 
 
 def start_event_volume(api: AirflowAPI) -> str:
-    """Ask for a check of yesterday.
-
-    Sample events end with yesterday. The run of the last schedule, which starts when the DAG is unpaused, would look at
-    today and rightly report that all traffic is gone: that run is ended immediately.
+    """Ask for a check of yesterday, on which an event was lost; the scheduler starts the check of today by itself.
 
     Returns:
         The run id.
     """
-    api.unpause_from_now(VOLUME)
     yesterday = datetime.now(UTC).astimezone(ZONE).date() - timedelta(days=1)
     return api.trigger(VOLUME, {"date": yesterday.isoformat()})
 
@@ -173,7 +172,6 @@ def start_event_volume(api: AirflowAPI) -> str:
 def see_event_volume(api: AirflowAPI, outcome: Outcome, run_id: str) -> None:
     """Require that every suite was checked, and that the event that was lost is an incident."""
     state = follow(api, VOLUME, run_id)
-    api.set_paused(VOLUME, paused=True)
     outcome.require(state == "success", f"{VOLUME} ended {state}; see {api.url}/dags/{VOLUME}/runs/{run_id}")
     if state != "success":
         return
@@ -239,6 +237,7 @@ def watch_monitors(stack: Stack, api: AirflowAPI, outcome: Outcome) -> None:
         {
             "name": f"{result.monitor} {result.dimension}".strip(),
             "status": result.status,
+            "reason": result.reason,
             "value": result.value,
             "threshold": result.threshold,
             "unit": result.unit,
@@ -450,7 +449,8 @@ def monitor_table(monitors: list[dict[str, Any]]) -> Table:
         table.add_column(head, justify="right")
     for each in monitors:
         amounts = ("" if each[key] is None else amount(each[key], each["unit"]) for key in ("value", "threshold"))
-        table.add_row(each["name"], each["status"], *amounts)
+        status = f"{each['status']}: {each['reason'].replace('_', ' ')}" if each["reason"] else each["status"]
+        table.add_row(each["name"], status, *amounts)
     return table
 
 

@@ -19,7 +19,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -27,6 +29,7 @@ from zoneinfo import ZoneInfo
 
 import clickhouse_connect
 import numpy as np
+import numpy.typing as npt
 import psycopg
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -47,6 +50,7 @@ VERSIONS = ("2.3.0", "2.4.0", "2.5.0", "2.6.0")
 RELEASED_AT = (0.25, 0.55, 0.85)  # of the window, for all but the first
 RELEASED_TO = (1.0, 1.0, 0.2)  # shares of the users
 EVENTS_PER_SESSION = 12
+LATEST = timedelta(hours=5)  # no event lands later than this after the hour in which its session began
 SESSION_S = 48
 SESSIONS_PER_USER = 15
 
@@ -63,32 +67,56 @@ class SampleDataError(StackError):
     """The data cannot be loaded; the text is one line for people."""
 
 
-def plan_hours(total: int, *, days: int, today: date, until: datetime | None = None) -> tuple[datetime, list[int]]:
-    """Spread `total` rows over the hours of the last `days` days.
+def midnight(day: date) -> datetime:
+    """Return the start of a day in Asia/Shanghai."""
+    return datetime(day.year, day.month, day.day, tzinfo=SHANGHAI)
 
-    Args:
-        total: number of rows.
+
+@dataclass(frozen=True)
+class Plan:
+    """How activity is spread over the hours: `total` in the last `days` full days before `today`, then on as usual.
+
+    Attributes:
+        total: rows, or sessions, before the start of `today`.
         days: number of full days before `today`.
         today: day in Asia/Shanghai.
-        until: aware; the plan ends with the last full hour before this moment. Default: the start of `today`.
-
-    Returns:
-        The start of the first hour, and the number of rows in each hour from there on.
     """
-    end = datetime(today.year, today.month, today.day, tzinfo=SHANGHAI)
-    since = end - timedelta(days=days)
-    hours = days * 24 + (max(0, int((until - end).total_seconds() // HOUR_S)) if until else 0)
-    n = np.arange(hours)
-    weekday = (since.weekday() + n // 24) % 7
-    trend = GROWTH ** (n / (TABLE_DAYS * 24))
-    weights = np.array(HOUR_WEIGHTS)[n % 24] * np.array(WEEKDAY_WEIGHTS)[weekday] * trend
-    edges = np.rint(np.concatenate([[0], np.cumsum(weights)]) / weights.sum() * total).astype(np.int64)
-    return since, np.diff(edges).tolist()
+
+    total: int
+    days: int
+    today: date
+
+    @property
+    def since(self) -> datetime:
+        """The start of the first hour."""
+        return midnight(self.today) - timedelta(days=self.days)
+
+    def edges(self, hours: int | None = None) -> npt.NDArray[np.int64]:
+        """Return how many there are by the start and by the end of each hour: one number more than `hours`.
+
+        Args:
+            hours: how many hours from the first one on. Default: those of the full days.
+        """
+        before = self.days * 24
+        n = np.arange(max(before, hours or 0))
+        weekday = (self.since.weekday() + n // 24) % 7
+        trend = GROWTH ** (n / (TABLE_DAYS * 24))
+        weights = np.array(HOUR_WEIGHTS)[n % 24] * np.array(WEEKDAY_WEIGHTS)[weekday] * trend
+        done = np.concatenate([[0], np.cumsum(weights)])
+        edges = np.rint(done / done[before] * self.total).astype(np.int64)
+        return edges[: 1 + (before if hours is None else hours)]
+
+    def hour(self, moment: datetime) -> float:
+        """Return how many hours after the first one this moment is; before that, 0."""
+        return max(0.0, (moment - self.since).total_seconds() / HOUR_S)
+
+    def done(self, moment: datetime) -> int:
+        """Return how many there are by this moment."""
+        edges = self.edges(math.ceil(self.hour(moment)))
+        return int(np.interp(self.hour(moment), np.arange(len(edges)), edges))
 
 
-def load_tables(
-    conninfo: str, *, rows: int, seed: int, today: date, progress: Progress, until: datetime | None = None
-) -> dict[str, int]:
+def load_tables(conninfo: str, *, rows: int, seed: int, today: date, progress: Progress) -> dict[str, int]:
     """Build the three key tables in one transaction, unless they are there already.
 
     Args:
@@ -97,7 +125,6 @@ def load_tables(
         seed: the same seed gives the same rows.
         today: day in Asia/Shanghai; the data ends before it.
         progress: prints one line of progress.
-        until: see `plan_hours`; it does not count when two loads are compared.
 
     Returns:
         Rows by table name.
@@ -118,15 +145,17 @@ def load_tables(
         counts = _split(rows)
         for table, count in counts.items():
             began = time.monotonic()
-            since, hourly = plan_hours(count, days=TABLE_DAYS, today=today, until=until)
-            edges = np.concatenate([[0], np.cumsum(hourly)])
+            plan = Plan(count, TABLE_DAYS, today)
             slots = [
-                (since + timedelta(hours=hour), int(edges[hour]) + 1, own) for hour, own in enumerate(hourly) if own
+                (plan.since + timedelta(hours=hour), int(first) + 1, int(last - first))
+                for hour, (first, last) in enumerate(pairwise(plan.edges()))
+                if last > first
             ]
             _insert(connection, table, slots, slot_s=HOUR_S, seed=seed, users=_users(counts))
             progress(f"{table}: {count:,} rows in {time.monotonic() - began:.1f} s")
         began = time.monotonic()
         connection.execute(_sql("postgres/create_indexes.sql"))
+        connection.execute(_sql("postgres/set_sequences.sql"))
         connection.execute("ANALYZE public.checkins, public.behavior_tasks, public.risk_signals")
         connection.execute(
             "INSERT INTO devstack.loads (what, facts) VALUES ('tables', %s)"
@@ -148,8 +177,8 @@ def load_releases(conninfo: str, *, days: int = 60, today: date) -> None:
     Raises:
         SampleDataError: the server refuses.
     """
-    since, hours = plan_hours(1, days=days, today=today)
-    released_at = [since + timedelta(hours=share * len(hours)) for share in RELEASED_AT]
+    since = Plan(0, days, today).since
+    released_at = [since + timedelta(days=share * days) for share in RELEASED_AT]
     with _clear_errors(), psycopg.connect(conninfo) as connection:
         connection.execute(_sql("postgres/create_releases.sql"))
         connection.execute(
@@ -158,14 +187,37 @@ def load_releases(conninfo: str, *, days: int = 60, today: date) -> None:
         )
 
 
-def churn(conninfo: str, *, percent: float, seed: int, until: datetime | None = None) -> dict[str, int]:
-    """Act as the application for a while: append rows to each table, and change a tenth as many of the newest ones.
+def continue_tables(conninfo: str, *, rows: int, seed: int, today: date, until: datetime) -> None:
+    """Append the rows that are due by now to the key tables; a second call for the same moment does nothing.
+
+    Args:
+        conninfo: connection string of libpq.
+        rows: as it was given to `load_tables`, as are `seed` and `today`.
+        seed: the same seed gives the same rows.
+        today: day in Asia/Shanghai.
+        until: a moment, aware.
+
+    Raises:
+        SampleDataError: the server refuses.
+    """
+    with _clear_errors(), psycopg.connect(conninfo) as connection:
+        counts = _split(rows)
+        for table, count in counts.items():
+            last, newest = _last_row(connection, table)
+            if (due := Plan(count, TABLE_DAYS, today).done(until) - last) > 0:
+                slot_s = max(1.0, (until - newest).total_seconds())
+                slots = [(newest, last + 1, due)]
+                _insert(connection, table, slots, slot_s=slot_s, seed=seed, users=_users(counts))
+        connection.execute(_sql("postgres/set_sequences.sql"))
+
+
+def churn(conninfo: str, *, percent: float, seed: int) -> dict[str, int]:
+    """Act as the application for an hour: append rows to each table, and change a tenth as many of the newest ones.
 
     Args:
         conninfo: connection string of libpq.
         percent: rows to append, in percent of those now in each table; at least one row.
         seed: another one for each call, or the text repeats itself.
-        until: a moment, aware; the new rows lie between the newest one and this. Default: an hour after the newest.
 
     Returns:
         Rows appended, by table name.
@@ -178,26 +230,27 @@ def churn(conninfo: str, *, percent: float, seed: int, until: datetime | None = 
         known = connection.execute("SELECT max(user_id) FROM public.checkins").fetchone()
         users = (known and known[0]) or 20
         for table in TABLES:
-            column = "detected_at" if table == "risk_signals" else "created_at"
-            last = "count(*)" if table == "risk_signals" else "max(id)"
-            found = connection.execute(f"SELECT count(*), {last}, max({column}) FROM public.{table}").fetchone()
-            assert found is not None
-            count, last_number, newest = found
-            added = max(1, round(count * percent / 100))
-            slot_s = max(1.0, (until - newest).total_seconds()) if until else float(HOUR_S)
-            _insert(connection, table, [(newest, last_number + 1, added)], slot_s=slot_s, seed=seed, users=users)
+            last, newest = _last_row(connection, table)
+            added = max(1, round(last * percent / 100))
+            _insert(connection, table, [(newest, last + 1, added)], slot_s=float(HOUR_S), seed=seed, users=users)
             changed = max(1, added // RECENT_PER_UPDATE)
             connection.execute(
                 _sql(f"postgres/update_{table}.sql"),
                 {"recent": changed * RECENT_PER_UPDATE, "rows": changed, "seed": seed},
             )
             appended[table] = added
-        connection.execute(
-            "SELECT setval(pg_get_serial_sequence('public.' || name, 'id'), last) FROM (VALUES"
-            " ('checkins', (SELECT max(id) FROM public.checkins)),"
-            " ('behavior_tasks', (SELECT max(id) FROM public.behavior_tasks))) AS t (name, last)"
-        )
+        connection.execute(_sql("postgres/set_sequences.sql"))
     return appended
+
+
+def _last_row(connection: psycopg.Connection[Any], table: str) -> tuple[int, datetime]:
+    """Return the number of the newest row, counted from 1, and its time; of an empty table, 0 and an hour ago."""
+    number, column = ("count(*)", "detected_at") if table == "risk_signals" else ("coalesce(max(id), 0)", "created_at")
+    found = connection.execute(
+        f"SELECT {number}, coalesce(max({column}), now() - interval '1 hour') FROM public.{table}"
+    ).fetchone()
+    assert found is not None
+    return found
 
 
 def load_events(
@@ -208,7 +261,6 @@ def load_events(
     seed: int,
     today: date,
     progress: Progress,
-    until: datetime | None = None,
 ) -> int:
     """Build `mindguard.events` beside the present table and exchange the two, unless the data is there already.
 
@@ -219,7 +271,6 @@ def load_events(
         seed: the same seed gives the same events.
         today: day in Asia/Shanghai; the data ends before it.
         progress: prints one line of progress.
-        until: see `plan_hours`; it does not count when two loads are compared.
 
     Returns:
         Rows in the table.
@@ -245,7 +296,9 @@ def load_events(
         began = time.monotonic()
         client.command("DROP TABLE IF EXISTS mindguard.events_loading SYNC")
         try:
-            _insert_events(client, events=events, days=days, seed=seed, today=today, until=until)
+            client.command(_sql("clickhouse/create_events.sql"))
+            plan = Plan(math.ceil(events / EVENTS_PER_SESSION), days, today)
+            _insert_events(client, "events_loading", plan, seed=seed, events=events)
             if present:
                 client.command("EXCHANGE TABLES mindguard.events_loading AND mindguard.events")
             else:
@@ -263,22 +316,59 @@ def _count_events(client: Client) -> int:
     return int(count)
 
 
-def _insert_events(client: Client, *, events: int, days: int, seed: int, today: date, until: datetime | None) -> None:
-    sessions = math.ceil(events / EVENTS_PER_SESSION)
-    since, counts = plan_hours(sessions, days=days, today=today, until=until)
-    start = int(since.timestamp())
-    client.command(_sql("clickhouse/create_events.sql"))
+def continue_events(
+    client: Client, *, events: int, days: int = 60, seed: int, today: date, after: datetime, until: datetime
+) -> None:
+    """Let the events land in `mindguard.events` that the same activity brings after the load.
+
+    Args:
+        client: client of ClickHouse.
+        events: as it was given to `load_events`, as are `days`, `seed` and `today`.
+        days: full days before `today`.
+        seed: the same seed gives the same events.
+        today: day in Asia/Shanghai.
+        after: a moment, aware; events landed up to this one are there already.
+        until: a moment, aware; the last that land.
+    """
+    plan = Plan(math.ceil(events / EVENTS_PER_SESSION), days, today)
+    with _clear_errors():
+        _insert_events(client, "events", plan, seed=seed, events=events, landed=(after, until))
+
+
+def _insert_events(
+    client: Client,
+    table: str,
+    plan: Plan,
+    *,
+    seed: int,
+    events: int,
+    landed: tuple[datetime, datetime] | None = None,
+) -> None:
+    """Insert the events of the full days of the plan, or those that land between two moments of the days after them."""
+    full = plan.days * 24
+    first, last = 0, full
+    if landed:
+        first, last = full, math.ceil(plan.hour(landed[1]))
+        first = max(first, int(plan.hour(landed[0] - LATEST)))
+    edges = plan.edges(last)[first:]
+    start = int(plan.since.timestamp())
+    landed_ms = [int(each.timestamp() * 1000) for each in landed] if landed else [0, 2**62]
     client.query(
         _sql("clickhouse/insert_events.sql"),
         parameters={
+            "table": table,
             "seed": seed,
-            "since": start,
+            "since": start + first * HOUR_S,
             "slot_s": float(HOUR_S - SESSION_S),
-            "counts": counts,
+            "counts": np.diff(edges).tolist(),
+            "session": int(edges[0]),
+            "sessions": plan.total,
             "events": events,
-            "users": max(20, sessions // SESSIONS_PER_USER),
+            "users": max(20, plan.total // SESSIONS_PER_USER),
             "versions": list(VERSIONS),
-            "releases": [start + int(share * len(counts) * HOUR_S) for share in RELEASED_AT],
+            "releases": [start + int(share * full * HOUR_S) for share in RELEASED_AT],
+            "landed_after": landed_ms[0],
+            "landed_until": landed_ms[1],
         },
     )
 
@@ -364,7 +454,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=200_000, help="rows over the three key tables")
     parser.add_argument("--events", type=int, default=1_000_000, help="events")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same data")
-    parser.add_argument("--today", type=date.fromisoformat, help="YYYY-MM-DD; default: today, up to the last full hour")
+    parser.add_argument("--today", type=date.fromisoformat, help="YYYY-MM-DD; default: today; the data ends before it")
     parser.add_argument(
         "--postgres-env", metavar="VARIABLE", help="environment variable with the libpq connection string"
     )
@@ -375,9 +465,7 @@ def main() -> int:
         parser.error("give --postgres-env, --clickhouse or both")
     # The driver also logs the errors that it raises; one line is enough.
     logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
-    now = datetime.now(SHANGHAI)
-    today: date = arguments.today or now.date()
-    until = None if arguments.today else now
+    today: date = arguments.today or datetime.now(SHANGHAI).date()
 
     def progress(line: str) -> None:
         print(line, flush=True)
@@ -385,14 +473,12 @@ def main() -> int:
     try:
         if arguments.postgres_env:
             conninfo = _environment(arguments.postgres_env)
-            load_tables(conninfo, rows=arguments.rows, seed=arguments.seed, today=today, progress=progress, until=until)
+            load_tables(conninfo, rows=arguments.rows, seed=arguments.seed, today=today, progress=progress)
         if arguments.clickhouse:
             with _clear_errors():
                 client = _connect(arguments.clickhouse, _environment(arguments.clickhouse_password_env))
             with client:
-                load_events(
-                    client, events=arguments.events, seed=arguments.seed, today=today, progress=progress, until=until
-                )
+                load_events(client, events=arguments.events, seed=arguments.seed, today=today, progress=progress)
     except SampleDataError as error:
         print(f"sample_data: {error}", file=sys.stderr)
         return 1

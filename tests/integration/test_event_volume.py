@@ -12,7 +12,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from devstack.data.event_faults import EventFaults
-from devstack.data.sample_data import load_events
+from devstack.data.sample_data import continue_events, load_events
 from devstack.stack import Stack
 from mindguard.alerts.alert import Release
 from mindguard.connections import Connection, clickhouse_client, from_environment
@@ -353,3 +353,16 @@ def replaced() -> Callable[..., Connection]:
     import dataclasses
 
     return dataclasses.replace
+
+
+def test_the_hours_that_follow_the_sample_page_nobody(client: Client) -> None:
+    today = TUESDAY + 2 * ONE_DAY
+    live = Copy(client, "mindguard")
+    after = live.at(today)
+    for hour in (3.5, 9.5, 15.5, 20.5, 24.5):
+        until = live.at(today, hour)
+        continue_events(client, events=EVENTS, days=62, seed=1, today=today, after=after, until=until)
+        frame = live.frame(today, as_of=until)
+        assert paged(frame) == [], hour
+        assert frame.loc[TOTAL, "day_over_day"] > 0.8, hour
+        after = until

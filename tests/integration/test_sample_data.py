@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,14 +17,18 @@ import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from devstack.data.live_data import last_landing
 from devstack.data.sample_data import (
     TABLES,
+    Plan,
     SampleDataError,
     churn,
+    continue_events,
+    continue_tables,
     load_events,
     load_releases,
     load_tables,
-    plan_hours,
+    midnight,
 )
 from tests.folders import engine_folder
 
@@ -120,14 +124,22 @@ def digests(conninfo: str) -> list[object]:
 
 @pytest.mark.parametrize("total", [0, 1, 999, 1_000_000])
 def test_plan_is_exact_and_ends_where_it_should(total: int) -> None:
-    since, hours = plan_hours(total, days=60, today=TODAY)
-    assert (sum(hours), len(hours), min(hours) >= 0) == (total, 60 * 24, True)
-    assert since.isoformat() == "2026-09-25T00:00:00+08:00"
+    plan = Plan(total, 60, TODAY)
+    edges = plan.edges().tolist()
+    assert (edges[0], edges[-1], len(edges), edges == sorted(edges)) == (0, total, 60 * 24 + 1, True)
+    assert plan.since.isoformat() == "2026-09-25T00:00:00+08:00"
 
 
-def test_plan_goes_on_to_the_last_full_hour() -> None:
-    _, hours = plan_hours(1000, days=1, today=TODAY, until=datetime(2026, 11, 24, 1, 59, tzinfo=UTC))
-    assert len(hours) == 24 + 9
+def test_plan_goes_on_as_before() -> None:
+    plan = Plan(60_000, 60, TODAY)
+    assert plan.done(plan.since - timedelta(days=1)) == 0
+    assert plan.done(midnight(TODAY)) == 60_000
+    week = timedelta(days=7)
+    before, after = plan.done(midnight(TODAY) - week), plan.done(midnight(TODAY) + week)
+    assert 60_000 - before < after - 60_000 < 1.05 * (60_000 - before)  # it grows slowly
+    part = midnight(TODAY) + timedelta(hours=9, minutes=30)
+    assert plan.done(part - timedelta(minutes=30)) < plan.done(part) < plan.done(part + timedelta(minutes=30))
+    assert plan.edges(62 * 24).tolist()[: 60 * 24 + 1] == plan.edges().tolist()
 
 
 # --- PostgreSQL -------------------------------------------------------------------------------------------
@@ -280,6 +292,25 @@ def test_a_million_rows_in_seconds(database: str) -> None:
     assert len(said) == 4
 
 
+def test_tables_go_on_and_a_second_call_does_nothing(database: str) -> None:
+    load(database)
+    last = midnight(TODAY)
+    for hours in (9, 9.5, 9.5, 30):  # the third call is the second again
+        last = midnight(TODAY) + timedelta(hours=hours)
+        continue_tables(database, rows=20_000, seed=1, today=TODAY, until=last)
+    total = 0
+    for table, column in TIMES.items():
+        found = one(database, f"SELECT count(*), max({column}) FROM public.{table}")
+        count, newest = int(str(found[0])), found[1]
+        share = {"checkins": 12_000, "behavior_tasks": 7_000, "risk_signals": 1_000}[table]
+        assert count == Plan(share, 400, TODAY).done(last)
+        assert isinstance(newest, datetime)
+        assert last - timedelta(hours=12) < newest <= last
+        total += count
+    assert total > 20_000
+    assert one(database, "SELECT nextval(pg_get_serial_sequence('public.checkins', 'id')) > max(id) FROM checkins")[0]
+
+
 # --- ClickHouse -------------------------------------------------------------------------------------------
 
 
@@ -353,13 +384,44 @@ def test_events_are_the_same_for_the_same_seed(client: Client) -> None:
     assert client.command("SELECT groupArray(name) FROM system.tables WHERE database = 'mindguard'") == "['events']"
 
 
+def test_events_go_on_and_none_is_lost_or_lands_twice(client: Client) -> None:
+    load_some(client, events=120_001)
+    start = midnight(TODAY)
+
+    def land(after: datetime, until: datetime) -> None:
+        continue_events(client, events=120_001, seed=1, today=TODAY, after=after, until=until)
+
+    def landed() -> tuple[int, int, int]:
+        query = "SELECT count(), uniqExact(event_id), groupBitXor(cityHash64(*)) FROM mindguard.events"
+        return tuple(client.query(query).first_row)  # type: ignore[return-value]
+
+    end = start + timedelta(hours=26)  # events of the first evening that land late are long there
+    land(start, end)
+    at_once = landed()
+    assert at_once[0] == at_once[1]
+    of_day = "SELECT countIf(toDate(event_time, 'Asia/Shanghai') = '{}') FROM mindguard.events"
+    usual, new = (int(str(client.command(of_day.format(day)))) for day in ("2026-11-17", "2026-11-24"))
+    assert 0.98 * usual < new < 1.1 * usual
+    assert client.command(f"SELECT max(ingest_time) <= toDateTime({int(end.timestamp())}) FROM mindguard.events") == 1
+
+    load_some(client, events=10)
+    load_some(client, events=120_001)
+    assert last_landing(client, since=start, until=end) == start
+    after = start
+    for minutes in (1, 7, 300, 301, 900, 1559, 1560):
+        until = start + timedelta(minutes=minutes)
+        land(after, until)
+        after = until
+    assert landed() == at_once
+    assert end - timedelta(minutes=30) < last_landing(client, since=start, until=end) <= end
+
+
 def test_foreign_events_are_left_alone_and_a_failed_load_changes_nothing(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_some(client, events=1000)
     from devstack.data import sample_data
 
-    monkeypatch.setattr(sample_data, "plan_hours", lambda *_, **__: (datetime(2026, 9, 25, tzinfo=UTC), [1] * 24))
     monkeypatch.setattr(sample_data, "VERSIONS", (object,))
     with pytest.raises(SampleDataError):
         load_some(client, events=2000)
@@ -387,7 +449,7 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_command_loads_both_up_to_now(client: Client, database: str, front_port: int) -> None:
+def test_command_loads_both(client: Client, database: str, front_port: int) -> None:
     arguments = ["--rows", "1000", "--events", "2000", "--postgres-env", "PG"]
     arguments += ["--clickhouse", f"http://default@127.0.0.1:{front_port}"]
     done = command(*arguments, PG=database, CLICKHOUSE_PASSWORD=PASSWORD)

@@ -1,6 +1,7 @@
 -- One session is twelve events: its steps in the funnels, and API requests where a step was not taken.
--- counts: sessions of each hour from since on. Randomness is a hash of the session's number and the seed.
-INSERT INTO mindguard.events_loading
+-- counts: sessions of each hour from since on; session: the number of the first of them. Randomness is a hash of the
+-- session's number and the seed. events: rows of the first sessions; what follows has no limit.
+INSERT INTO mindguard.{table:Identifier}
 WITH
     {seed:UInt64} AS seed,
     (n, salt) -> sipHash64(n, salt, seed) / 18446744073709551616. AS unit
@@ -48,7 +49,7 @@ SELECT
             ',"duration_ms":', toString(toUInt32(40 - 90 * log(1 - unit(row, 9)))), '}'
         ),
         event_name = 'risk_signal_escalate',
-        concat('{"response_latency_s":', toString(round(20 - 70 * log(1 - unit(row, 5)), 1)), ',"channel":"counsellor"}'),
+        concat('{"response_latency_s":', toString(round(20 - 70 * log(1 - 0.95 * unit(row, 5)), 1)), ',"channel":"counsellor"}'),
         event_name = 'risk_signal_detected', concat('{"level":"', ['medium', 'high', 'critical'][1 + toUInt32(3 * pow(unit(row, 5), 2))], '"}'),
         event_name = 'checkin_submit', concat('{"mood_score":', toString(1 + toUInt32(10 * unit(row, 5))), ',"note":"今天还可以🙂"}'),
         event_name = 'crash', concat('{"message":"TypeError: Cannot read property \'', ['mood', 'list', 'data'][1 + toUInt32(3 * unit(row, 5))], '\'"}'),
@@ -62,7 +63,7 @@ FROM (
         start_ms + step * 4000 + toInt64(4000 * unit(row, 10)) AS time_ms
     FROM (
         SELECT
-            (slot.2).1 + offset AS session,
+            {session:UInt64} + (slot.2).1 + offset AS session,
             toInt64(1000 * ({since:UInt32} + 3600 * (slot.1 - 1) + {slot_s:Float64} * (offset + unit(session, 11)) / (slot.2).2)) AS start_ms,
             toDayOfWeek(toDateTime(start_ms / 1000, 'Asia/Shanghai')) AS weekday,
             1 + toUInt64({users:UInt64} * pow(unit(session, 12), 3)) AS user_id,
@@ -101,5 +102,6 @@ FROM (
         ARRAY JOIN range((slot.2).2) AS offset
     )
     ARRAY JOIN range(12) AS step
-    WHERE session * 12 + step < {events:UInt64}
+    WHERE session * 12 + step < {events:UInt64} OR session >= {sessions:UInt64}
 )
+WHERE toUnixTimestamp64Milli(ingest_time) > {landed_after:Int64} AND toUnixTimestamp64Milli(ingest_time) <= {landed_until:Int64}

@@ -9,13 +9,3 @@ CREATE INDEX behavior_tasks_open ON public.behavior_tasks (user_id, due_on) WHER
 ALTER TABLE public.risk_signals ADD PRIMARY KEY (id);
 CREATE INDEX risk_signals_detected_at ON public.risk_signals (detected_at);
 CREATE INDEX risk_signals_waiting ON public.risk_signals (level, detected_at) WHERE routed_at IS NULL;
-
-SELECT
-    setval(
-        pg_get_serial_sequence('public.checkins', 'id'),
-        (SELECT greatest(max(id), 1) FROM public.checkins)
-    ) AS last_checkin,
-    setval(
-        pg_get_serial_sequence('public.behavior_tasks', 'id'),
-        (SELECT greatest(max(id), 1) FROM public.behavior_tasks)
-    ) AS last_task;
