@@ -30,7 +30,7 @@ TEXTS = Texts(
         "negative": {"zh": "查询结果为负数", "en": "the query gives a negative number"},
         "future": {"zh": "最新数据的时间在未来，时钟有误", "en": "the newest row lies in the future: a clock is wrong"},
         "position": {
-            "zh": "消费组的位点不在主题现有的消息之内",
+            "zh": "消费组的位点（offset）超出了主题现有消息的范围",
             "en": "the group's position is outside of what the topic holds",
         },
         "timeout": {"zh": "数据源未在限定时间内应答", "en": "the source did not answer in time"},

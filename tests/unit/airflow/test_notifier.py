@@ -131,8 +131,8 @@ class UnprintableParams(dict[str, Any]):
     ("context", "line"),
     [
         ({"exception": ForeignError("deadlock detected")}, "ForeignError: deadlock detected"),
-        ({"exception": UnreadableError()}, "UnreadableError: （无法取得其说明：TypeError）"),
-        ({"exception": HangingError()}, "HangingError: （0.1 秒内未能取得其说明）"),
+        ({"exception": UnreadableError()}, "UnreadableError: （错误内容无法读取：TypeError）"),
+        ({"exception": HangingError()}, "HangingError: （0.1 秒内没有读到错误内容）"),
         ({"exception": ValueError("x"), "params": {"severity": "high"}}, "ValueError: x"),
         ({"exception": ValueError("x"), "params": {"severity": ["P0"]}}, "ValueError: x"),
         ({"exception": ValueError("x"), "params": {"severity": 1}}, "ValueError: x"),

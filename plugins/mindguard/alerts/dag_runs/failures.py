@@ -134,22 +134,52 @@ def _error(error: str, locale: Locale) -> Fact:
 
 
 def run_failure(
-    run: Run, *, reason: str, severity: Severity, happened_at: datetime, run_url: str, locale: Locale
+    run: Run,
+    *,
+    reason: str,
+    severity: Severity,
+    happened_at: datetime,
+    run_url: str,
+    locale: Locale,
+    marked_by: str = "",
 ) -> Finding:
-    """Return the finding for a run that failed without a failed task, for instance at its time limit."""
+    """Return the finding for a run that failed without a failed task, for instance at its time limit.
+
+    Args:
+        run: the run.
+        reason: the reason in Airflow's words; `failed` if it gives none.
+        severity: the severity of the alert.
+        happened_at: when it failed, aware.
+        run_url: address of the run's page.
+        locale: language of the alert.
+        marked_by: who marked it as failed; empty if nobody did, or if it is not known.
+    """
     title = "run_timed_out" if reason == "timed_out" else "run_failed"
+    error = marked_failed(marked_by, locale) or _reason(reason, locale)
     alert = Alert(
         title=TEXTS.say(title, locale, dag=run.dag_id),
         severity=severity,
         subject=run.dag_id,
         happened_at=happened_at,
         fingerprint=run.fingerprint(),
-        facts=(Fact(TEXTS.say("error", locale), reason, wrong=True), Fact(TEXTS.say("run", locale), run.run_id)),
+        facts=(_error(error, locale), Fact(TEXTS.say("run", locale), run.run_id)),
         links=(Link(TEXTS.say("open_run", locale), run_url),),
+        error_unknown=reason == "failed" and not marked_by,
     )
     return Finding(
         alert, source=SOURCE, recovery_key=run.recovery_key(), occurrence=run.occurrence, about=run.run_after
     )
+
+
+def marked_failed(who: str, locale: Locale) -> str:
+    """Return the error of what somebody marked as failed; empty if nobody did, or if it is not known."""
+    return TEXTS.say("marked_failed", locale, who=who) if who else ""
+
+
+def _reason(reason: str, locale: Locale) -> str:
+    """Return Airflow's reason in the reader's language; one that is not known stays as it is."""
+    key = f"reason_{reason}"
+    return TEXTS.say(key, locale) if key in TEXTS.words else reason
 
 
 def success(run: Run, task_id: str = "", *, at: datetime) -> Recovery:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import quote
 
@@ -25,6 +26,18 @@ _RECENT_RUNS = 10
 _RUNS_A_CALL = 50
 _CALL_S = 30.0  # for one call as a whole
 
+_MARKING = [
+    "patch_dag_run",
+    "bulk_dag_runs",
+    "patch_task_instance",
+    "bulk_task_instances",
+    "patch_task_group_instances",
+]
+"""The events of Airflow's audit log in which somebody may have marked a run or a task as failed."""
+
+_MARKED_WITHIN = timedelta(minutes=1)
+"""Marking a run ends its running tasks at nearly the same moment."""
+
 _Json = dict[str, Any]
 
 
@@ -33,6 +46,15 @@ class _RunKey(NamedTuple):
 
     dag_id: str
     run_id: str
+
+
+class _Mark(NamedTuple):
+    """Somebody marked a run, or one task of it, as failed."""
+
+    run: _RunKey
+    task_id: str
+    by: str
+    at: datetime
 
 
 class AirflowUnreachable(MindGuardError):
@@ -145,7 +167,18 @@ class AirflowRest:
                 run = self._call("GET", path)
                 if key in with_failed_task or run["state"] == "failed":
                     runs[key] = run
-            return _ended(runs.values(), tasks.values(), dags)
+            ended = _ended(runs.values(), tasks.values(), dags)
+            marks = self._marks(since - _MARKED_WITHIN) if ended else []
+            return [_with_marks(each, marks) for each in ended]
+
+    def _marks(self, since: datetime) -> list[_Mark]:
+        """Return who has marked what as failed since a moment, oldest first; nothing if the log may not be read."""
+        query = {"included_events": _MARKING, "after": since.isoformat(), "order_by": "event_log_id"}
+        try:
+            events = self._pages("GET", "/eventLogs", "event_logs", query)
+            return [mark for event in events for mark in _marks_in(event)]
+        except (AirflowRefused, AirflowUnreachable, KeyError, TypeError, ValueError, AttributeError):
+            return []  # a failure is reported, whoever marked it
 
     def recent(self, dags: Mapping[str, DagFacts]) -> list[EndedRun]:
         """Return the last ended runs of each of these DAGs, with all of their task instances."""
@@ -250,6 +283,42 @@ def _ended(runs: Iterable[_Json], tasks: Iterable[_Json], dags: Mapping[str, Dag
             # Of a failed run, all failed tasks were asked for; of another one, perhaps only the latest.
             ended.append(EndedRun(_run(run, facts), failed, at, of_run, facts.severity, whole=failed))
     return ended
+
+
+def _marks_in(event: _Json) -> Iterator[_Mark]:
+    """Yield what an entry of the audit log marks as failed: what its path names, or each entity of a bulk request."""
+    extra = json.loads(event["extra"] or "{}")
+    bulk = [each for action in extra.get("actions", ()) for each in action.get("entities", ())]
+    for each in (extra, *bulk):
+        if isinstance(each, dict) and "failed" in (each.get("state"), each.get("new_state")):
+            run = _RunKey(each.get("dag_id") or event["dag_id"], each.get("dag_run_id") or event["run_id"])
+            task_id = each.get("task_id") or event["task_id"] or ""
+            yield _Mark(run, task_id, event["owner"] or "", datetime.fromisoformat(event["when"]))
+
+
+def _with_marks(ended: EndedRun, marks: Iterable[_Mark]) -> EndedRun:
+    """Return the run with those who have marked it, or tasks of it, as failed since it started."""
+    run = ended.run
+    own = [
+        mark
+        for mark in marks
+        if mark.run == (run.dag_id, run.run_id) and not (run.started_at and mark.at < run.started_at)
+    ]
+
+    def by(task: EndedTask) -> str:
+        named = [
+            mark.by
+            for mark in own
+            if mark.task_id == task.task_id
+            or (not mark.task_id and task.ended_at and abs(task.ended_at - mark.at) < _MARKED_WITHIN)
+        ]
+        return named[-1] if named else ""
+
+    return replace(
+        ended,
+        tasks=tuple(replace(task, marked_by=by(task)) for task in ended.tasks),
+        marked_by=next((mark.by for mark in reversed(own) if not mark.task_id), "") if ended.failed else "",
+    )
 
 
 def _run(run: _Json, facts: DagFacts) -> Run:

@@ -136,7 +136,7 @@ def test_a_failed_task_in_words(locale: str, title: str, facts: list[tuple[str, 
     assert not alert.resolved
 
 
-@pytest.mark.parametrize(("locale", "text"), [("en", "reported without its error"), ("zh", "未随错误上报")])
+@pytest.mark.parametrize(("locale", "text"), [("en", "no error was received"), ("zh", "没有收到错误信息")])
 def test_of_a_task_without_an_error_nothing_is_claimed(locale: str, text: str) -> None:
     alert = of_task(locale=locale).alert
     assert text in alert.facts[0].value
@@ -145,19 +145,32 @@ def test_of_a_task_without_an_error_nothing_is_claimed(locale: str, text: str) -
 
 
 @pytest.mark.parametrize(
-    ("locale", "reason", "title", "link"),
+    ("locale", "reason", "title", "error", "link"),
     [
-        ("en", "timed_out", "Run timed out: snapshot_tables", "Open the run"),
-        ("zh", "timed_out", "运行超时：snapshot_tables", "查看本次运行"),
-        ("en", "all_tasks_deadlocked", "Run failed: snapshot_tables", "Open the run"),
-        ("zh", "all_tasks_deadlocked", "运行失败：snapshot_tables", "查看本次运行"),
+        ("en", "timed_out", "Run timed out", "over its time limit (dagrun_timeout)", "Open the run"),
+        ("zh", "timed_out", "运行超时", "超过了运行时限（dagrun_timeout）", "查看本次运行"),
+        ("en", "all_tasks_deadlocked", "Run failed", "none of the remaining tasks can start", "Open the run"),
+        ("zh", "all_tasks_deadlocked", "运行失败", "剩下的任务都无法开始", "查看本次运行"),
+        ("zh", "task_failure", "运行失败", "有任务失败", "查看本次运行"),
+        ("en", "failed", "Run failed", "no task failed, and Airflow recorded no reason", "Open the run"),
+        ("zh", "failed", "运行失败", "没有任务失败，Airflow 也没有记录原因", "查看本次运行"),
+        ("en", "a later Airflow's", "Run failed", "a later Airflow's", "Open the run"),
     ],
 )
-def test_a_failed_run_in_words(locale: str, reason: str, title: str, link: str) -> None:
+def test_a_failed_run_in_words(locale: str, reason: str, title: str, error: str, link: str) -> None:
     alert = of_run(locale=locale, reason=reason).alert
-    assert (alert.title, alert.subject) == (title, "snapshot_tables")
-    assert [fact.value for fact in alert.facts] == [reason, "r1"]
+    assert (alert.title.split("：")[0].split(":")[0], alert.subject) == (title, "snapshot_tables")
+    assert alert.facts[0].value.startswith(error)
+    assert alert.facts[1].value == "r1"
     assert [each.label for each in alert.links] == [link]
+    assert alert.error_unknown == (reason == "failed"), "a callback may know the reason that Airflow's record lacks"
+
+
+@pytest.mark.parametrize(("locale", "error"), [("en", "marked as failed in Airflow by zhou"), ("zh", "由 zhou 在")])
+def test_who_marked_a_run_as_failed_is_said(locale: str, error: str) -> None:
+    alert = of_run(locale=locale, reason="failed", marked_by="zhou").alert
+    assert alert.facts[0].value.startswith(error)
+    assert not alert.error_unknown
 
 
 def test_braces_in_names_are_not_placeholders() -> None:
