@@ -59,6 +59,12 @@ TEXTS = Texts(
         },
         "open_log": {"zh": "打开失败任务的日志", "en": "Open the failing task's log"},
         "open_run": {"zh": "查看本次运行", "en": "Open the run"},
+        "open_runbook": {"zh": "处置手册（Dag 文档）", "en": "Runbook (Dag Docs)"},
+        "ends": {"zh": "何时结束", "en": "Ends when"},
+        "ends_by_itself": {
+            "zh": "本次运行（带自选参数）清除后重跑成功，或执行 mindguard incidents resolve；其他运行成功不算",
+            "en": "this run, which has values of its own, is cleared and succeeds, or by mindguard incidents resolve",
+        },
         # Approvals.
         "open_approval": {"zh": "打开批准页面", "en": "Open the approval page"},
         "open_answer": {"zh": "查看批准页面", "en": "See the approval page"},

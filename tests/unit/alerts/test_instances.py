@@ -17,7 +17,7 @@ from mindguard.feishu.message import fits, hook_message
 from mindguard.texts import Locale
 
 AT = datetime(2026, 11, 19, 6, 2, tzinfo=UTC)
-RUN = Run("etl", "r0", "scheduled", AT, scheduled=True)
+RUN = Run("etl", "r0", "scheduled", AT)
 
 
 def a_report(*indexes: int, error: str = "", whole: bool = False, run: Run = RUN, locale: Locale = "en") -> Alert:

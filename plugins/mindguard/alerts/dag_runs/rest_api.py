@@ -6,12 +6,12 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import quote
 
-from mindguard.alerts.dag_runs.failures import Run
+from mindguard.alerts.dag_runs.failures import Run, has_own_values
 from mindguard.alerts.dag_runs.outcomes import EndedRun, EndedTask
 from mindguard.alerts.severity import Severity
 from mindguard.connections import Connection, http_address
@@ -71,11 +71,13 @@ class DagFacts:
 
     Attributes:
         severity: the severity of its failures, from its tags.
-        scheduled: whether it has a schedule.
+        documented: whether it has a runbook.
+        defaults: the values that its form offers by default.
     """
 
     severity: Severity
-    scheduled: bool
+    documented: bool = False
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 class AirflowRest:
@@ -123,12 +125,24 @@ class AirflowRest:
         self._client.close()
 
     def dags(self, tag: str) -> dict[str, DagFacts]:
-        """Return the DAGs with this tag, by id."""
+        """Return the DAGs with this tag, by id. Their runbooks and forms are read for those that have failed alone."""
         with self._understood():
             return {
-                dag["dag_id"]: DagFacts(_severity(dag), dag["timetable_summary"] is not None)
+                dag["dag_id"]: DagFacts(_severity(dag))
                 for dag in self._pages("GET", "/dags", "dags", {"tags": tag, "exclude_stale": False})
             }
+
+    def _with_details(self, dag_ids: Iterable[str], dags: Mapping[str, DagFacts]) -> dict[str, DagFacts]:
+        """Return these DAGs with their runbooks and forms, as far as Airflow still has them."""
+        found: dict[str, DagFacts] = {}
+        for dag_id in set(dag_ids) & dags.keys():
+            try:
+                details = self._call("GET", f"/api/v2/dags/{quote(dag_id, safe='')}/details")
+                defaults = {name: param["value"] for name, param in (details["params"] or {}).items()}
+                found[dag_id] = replace(dags[dag_id], documented=bool(details["doc_md"]), defaults=defaults)
+            except (AirflowRefused, AirflowUnreachable):
+                found[dag_id] = dags[dag_id]  # a run with any values is then a request by itself
+        return found
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
@@ -167,7 +181,7 @@ class AirflowRest:
                 run = self._call("GET", path)
                 if key in with_failed_task or run["state"] == "failed":
                     runs[key] = run
-            ended = _ended(runs.values(), tasks.values(), dags)
+            ended = _ended(runs.values(), tasks.values(), self._with_details((key.dag_id for key in runs), dags))
             marks = self._marks(since - _MARKED_WITHIN) if ended else []
             return [_with_marks(each, marks) for each in ended]
 
@@ -192,7 +206,8 @@ class AirflowRest:
                     params={"state": ["success", "failed"], "order_by": "-end_date", "limit": _RECENT_RUNS},
                 )["dag_runs"]
             ]
-            return _ended(runs, self._task_instances([_run_key(run) for run in runs]), dags)
+            tasks = self._task_instances([_run_key(run) for run in runs])
+            return _ended(runs, tasks, self._with_details((run["dag_id"] for run in runs), dags))
 
     def xcom(self, run: Run, task: EndedTask, key: str) -> str:
         """Return a text that a task instance has kept under this key; empty if there is none, or it may not be read."""
@@ -281,7 +296,17 @@ def _ended(runs: Iterable[_Json], tasks: Iterable[_Json], dags: Mapping[str, Dag
             at = _moment(run["end_date"]) or max(task.ended_at for task in of_run if task.ended_at)
             failed = run["state"] == "failed"
             # Of a failed run, all failed tasks were asked for; of another one, perhaps only the latest.
-            ended.append(EndedRun(_run(run, facts), failed, at, of_run, facts.severity, whole=failed))
+            ended.append(
+                EndedRun(
+                    _run(run, facts),
+                    failed,
+                    at,
+                    of_run,
+                    facts.severity,
+                    whole=failed,
+                    documented=facts.documented,
+                )
+            )
     return ended
 
 
@@ -327,7 +352,7 @@ def _run(run: _Json, facts: DagFacts) -> Run:
         run_id=run["dag_run_id"],
         run_type=run["run_type"],
         started_at=_moment(run["start_date"]),
-        scheduled=facts.scheduled,
+        own_values=has_own_values(run["conf"], facts.defaults),
         run_after=_moment(run["run_after"]),
     )
 

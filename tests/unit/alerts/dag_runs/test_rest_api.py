@@ -20,11 +20,16 @@ RUN = {
     "run_type": "manual",
     "start_date": NOW.isoformat(),
     "run_after": NOW.isoformat(),
+    "conf": {"date": None},
 }
+DETAILS = {"doc_md": "### d: …", "params": {"date": {"value": None}}}
 
 
 def failed_since(
-    run_now: dict[str, Any], tasks: tuple[dict[str, Any], ...] = (), log: httpx.Response | None = None
+    run_now: dict[str, Any],
+    tasks: tuple[dict[str, Any], ...] = (),
+    log: httpx.Response | None = None,
+    details: httpx.Response | None = None,
 ) -> list[EndedRun]:
     """Return the runs found if a failed run is listed, with these failed tasks, and is as given when it is read again.
 
@@ -32,6 +37,7 @@ def failed_since(
         run_now: what is read again.
         tasks: its failed tasks.
         log: the answer about Airflow's audit log.
+        details: the answer about the DAG.
     """
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -45,11 +51,13 @@ def failed_since(
             return httpx.Response(200, json={"task_instances": tasks, "total_entries": len(tasks)})
         if path == "/api/v2/eventLogs":
             return log or httpx.Response(403)
+        if path == "/api/v2/dags/d/details":
+            return details or httpx.Response(200, json=DETAILS)
         assert path == "/api/v2/dags/d/dagRuns/r"
         return httpx.Response(200, json=RUN | run_now)
 
     with AirflowRest("http://airflow", "u", "p", transport=httpx.MockTransport(answer)) as api:
-        found = api.failed_since(NOW, {"d": DagFacts(Severity.P1, scheduled=True)})
+        found = api.failed_since(NOW, {"d": DagFacts(Severity.P1)})
     return [each for each in found if each.failed]
 
 
@@ -104,3 +112,19 @@ def test_who_marked_a_run_or_a_task_as_failed_is_named_where_airflow_knows(
     (finding,) = failures(ended, base_url="http://airflow", locale="en")
     assert finding.alert.facts[0].value.startswith(error)
     assert finding.alert.error_unknown == (not error.startswith("marked"))
+
+
+@pytest.mark.parametrize(
+    ("conf", "details", "own_values", "documented"),
+    [
+        ({"date": None}, None, False, True),
+        ({"date": "2026-03-01"}, None, True, True),
+        (None, httpx.Response(200, json={"doc_md": None, "params": None}), False, False),
+        ({"date": None}, httpx.Response(404, json={}), True, False),  # the DAG is gone: who knows what it means
+    ],
+)
+def test_what_a_run_was_started_with_is_compared_with_the_dags_form(
+    conf: dict[str, Any] | None, details: httpx.Response | None, own_values: bool, documented: bool
+) -> None:
+    (ended,) = failed_since({"state": "failed", "end_date": NOW.isoformat(), "conf": conf}, details=details)
+    assert (ended.run.own_values, ended.documented) == (own_values, documented)
