@@ -12,12 +12,26 @@ TEXTS = Texts(
         "latency": {"zh": "响应过慢：{name}", "en": "Too slow: {name}"},
         "heartbeat": {"zh": "依赖响应变慢：{name}", "en": "Dependency is slow: {name}"},
         "down": {"zh": "依赖不可用：{name}", "en": "Dependency is down: {name}"},
+        "not_proven_yet": {"zh": "没有通过恢复验证的快照：{name}", "en": "No snapshot is proven: {name}"},
         "unknown": {"zh": "监控无法测量：{name}", "en": "Cannot be measured: {name}"},
         "unreachable": {"zh": "监控的数据源无法连接：{name}", "en": "A monitored source cannot be reached: {name}"},
         "interrupted": {"zh": "监控曾中断：{name}", "en": "Monitoring was interrupted: {name}"},
         "stopped": {"zh": "监控已停止：{name}", "en": "Monitoring has stopped: {name}"},
         "value": {"zh": "当前值", "en": "Value"},
         "never": {"zh": "查询范围内没有任何数据", "en": "no data as far as the query looks back"},
+        "none_proven": {
+            "zh": "还没有任何快照通过恢复验证",
+            "en": "no restore drill has proven any snapshot yet",
+        },
+        "to_do": {"zh": "怎么办", "en": "What to do"},
+        "take_first": {
+            "zh": "还没有快照：启用并触发 DAG snapshot_tables，之后 restore_drill 会自动演练（也要启用）",
+            "en": "there is no snapshot: unpause both, and trigger snapshot_tables; restore_drill follows",
+        },
+        "drill_first": {
+            "zh": "已有快照，但没有演练成功：启用并触发 DAG restore_drill；如果失败，看它的日志",
+            "en": "there are snapshots: unpause and trigger restore_drill; if it fails, see its log",
+        },
         "status": {"zh": "状态", "en": "Status"},
         "cause": {"zh": "可能原因", "en": "Likely cause"},
         "source_silent": {
