@@ -250,8 +250,11 @@ class _FindingWriter:
     ) -> Finding:
         """Return one finding. The key is its identity, so that all findings about one subject are one incident."""
         links = [Link(self.text("log"), self._log_url)] if self._log_url else []
+        dag_page, in_airflow, _ = self._log_url.partition("/runs/")
         if runbook:
             links.insert(0, Link(self.text("runbook"), runbook))
+        elif in_airflow:  # that of the DAG which measures it
+            links.append(Link(self.text("dag_runbook"), dag_page))
         alert = Alert(
             title=self.text(title, name=subject),
             severity=severity,

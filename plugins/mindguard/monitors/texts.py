@@ -57,6 +57,7 @@ TEXTS = Texts(
         "owner": {"zh": "负责人", "en": "Owner"},
         "detail": {"zh": "详情", "en": "Detail"},
         "runbook": {"zh": "处置手册", "en": "Runbook"},
+        "dag_runbook": {"zh": "处置手册（Dag 文档）", "en": "Runbook (Dag Docs)"},
         "log": {"zh": "查看日志", "en": "Open log"},
         "not started": {"zh": "未开始", "en": "not started"},
         "unfinished": {"zh": "到了截止时间，运行仍未结束", "en": "not finished at its deadline"},

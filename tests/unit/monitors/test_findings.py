@@ -242,3 +242,15 @@ def test_that_no_snapshot_is_proven_yet_is_no_finding_before_it_is_late() -> Non
     waiting = result("snapshot_age", "unknown", reason="not_proven_yet", unknown_since=NOW - 600 * MINUTE)
     assert [*outcome(waiting, monitors=[PROVEN]).findings] == []
     assert not any("snapshot_age" in each.recovery_key for each in outcome(waiting, monitors=[PROVEN]).recoveries)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "labels"), [("api", ["Runbook", "Open log"]), ("landing", ["Open log", "Runbook"])]
+)
+def test_a_monitor_without_a_runbook_has_that_of_its_dag(monitor: str, labels: list[str]) -> None:
+    dag_page, used = "https://airflow.example/dags/pipeline_freshness", settings(locale="en")
+    bad = result(monitor, "error", value=400.0, reason="above")
+    log_url = f"{dag_page}/runs/r/tasks/measure_freshness"
+    (found,) = outcome_of(used, used.monitors, [bad], known=(), log_url=log_url).findings
+    assert [link.label.partition(" (")[0] for link in found.alert.links] == labels
+    assert (dag_page in [link.url for link in found.alert.links]) == (monitor == "landing")
