@@ -62,7 +62,7 @@ TEXTS = Texts(
         "open_runbook": {"zh": "处置手册（Dag 文档）", "en": "Runbook (Dag Docs)"},
         "ends": {"zh": "何时结束", "en": "Ends when"},
         "ends_by_itself": {
-            "zh": "本次运行（带自选参数）清除后重跑成功，或执行 mindguard incidents resolve；其他运行成功不算",
+            "zh": "清除（Clear）本次运行并重跑成功，或 mindguard incidents resolve；参数为自选，其他运行成功不算",
             "en": "this run, which has values of its own, is cleared and succeeds, or by mindguard incidents resolve",
         },
         # Approvals.

@@ -25,8 +25,8 @@ TEXTS = Texts(
         },
         "to_do": {"zh": "怎么办", "en": "What to do"},
         "take_first": {
-            "zh": "还没有快照：启用并触发 DAG snapshot_tables，之后 restore_drill 会自动演练（也要启用）",
-            "en": "there is no snapshot: unpause both, and trigger snapshot_tables; restore_drill follows",
+            "zh": "还没有快照：启用 snapshot_tables 和 restore_drill，再触发 DAG snapshot_tables，之后会自动演练",
+            "en": "there is no snapshot: unpause snapshot_tables and restore_drill, and trigger snapshot_tables",
         },
         "drill_first": {
             "zh": "已有快照，但没有演练成功：启用并触发 DAG restore_drill；如果失败，看它的日志",
