@@ -117,7 +117,7 @@ TEXTS = Texts(
         "due": {"zh": "期限", "en": "Due"},
         # Kinds of timeline entries.
         "kind_opened": {"zh": "发生", "en": "opened"},
-        "kind_raised": {"zh": "升级严重度", "en": "severity raised"},
+        "kind_raised": {"zh": "级别上调", "en": "severity raised"},
         "kind_inhibited": {"zh": "由另一个事件引起", "en": "caused by another incident"},
         "kind_released": {"zh": "引起它的事件已恢复", "en": "the incident that caused it is over"},
         "kind_escalated": {"zh": "升级通知", "en": "escalated"},
