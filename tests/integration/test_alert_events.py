@@ -311,12 +311,14 @@ def test_every_page_of_a_long_answer_is_read(
     with AirflowRest.of(airflow) as api:
         dags = api.dags("event_table")
         assert set(dags) == {*INCIDENTS, QUIET, OUTAGE}
-        assert all(facts.severity == "P1" and not facts.scheduled for facts in dags.values())
+        assert {facts.severity for facts in dags.values()} == {"P1"}
         recent = {each.run.dag_id: each for each in api.recent(dags)}
         assert set(recent) == {*INCIDENTS, QUIET, OUTAGE}
         assert {task.map_index for task in recent["event_mapped"].tasks} == {0, 1, 2}
+        assert {(each.documented, each.run.own_values) for each in recent.values()} == {(True, False)}
+        form = api._with_details(["restore_tables"], api.dags("snapshots"))["restore_tables"].defaults
+        assert (form["snapshot_id"], form["tables"], form["into"]) == ("latest", [], None)
         assert api.failed_since(datetime.now(UTC) + timedelta(hours=1), dags) == []
-        assert api.dags("snapshots")["snapshot_tables"].scheduled
 
 
 def test_a_wrong_password_is_said_and_not_shown(airflow: Connection) -> None:

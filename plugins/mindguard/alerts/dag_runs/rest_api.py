@@ -104,6 +104,7 @@ class AirflowRest:
 
         self._url = url.rstrip("/")
         self._login = {"username": username, "password": password}
+        self._detailed: dict[str, DagFacts] = {}
         self._client = httpx.Client(base_url=self._url, timeout=timeout_s, transport=transport)
 
     @classmethod
@@ -134,15 +135,16 @@ class AirflowRest:
 
     def _with_details(self, dag_ids: Iterable[str], dags: Mapping[str, DagFacts]) -> dict[str, DagFacts]:
         """Return these DAGs with their runbooks and forms, as far as Airflow still has them."""
-        found: dict[str, DagFacts] = {}
-        for dag_id in set(dag_ids) & dags.keys():
+        wanted = set(dag_ids) & dags.keys()
+        for dag_id in wanted - self._detailed.keys():
             try:
                 details = self._call("GET", f"/api/v2/dags/{quote(dag_id, safe='')}/details")
                 defaults = {name: param["value"] for name, param in (details["params"] or {}).items()}
-                found[dag_id] = replace(dags[dag_id], documented=bool(details["doc_md"]), defaults=defaults)
+                facts = replace(dags[dag_id], documented=bool(details["doc_md"]), defaults=defaults)
             except (AirflowRefused, AirflowUnreachable):
-                found[dag_id] = dags[dag_id]  # a run with any values is then a request by itself
-        return found
+                facts = dags[dag_id]  # a run with any values is then a request by itself
+            self._detailed[dag_id] = facts
+        return {dag_id: self._detailed[dag_id] for dag_id in wanted}
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
