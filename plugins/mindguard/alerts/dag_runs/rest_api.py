@@ -73,11 +73,13 @@ class DagFacts:
         severity: the severity of its failures, from its tags.
         documented: whether it has a runbook.
         defaults: the values that its form offers by default.
+        time_limit: after which Airflow ends a run of it as failed; None if it has none.
     """
 
     severity: Severity
     documented: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    time_limit: timedelta | None = None
 
 
 class AirflowRest:
@@ -140,7 +142,12 @@ class AirflowRest:
             try:
                 details = self._call("GET", f"/api/v2/dags/{quote(dag_id, safe='')}/details")
                 defaults = {name: param["value"] for name, param in (details["params"] or {}).items()}
-                facts = replace(dags[dag_id], documented=bool(details["doc_md"]), defaults=defaults)
+                facts = replace(
+                    dags[dag_id],
+                    documented=bool(details["doc_md"]),
+                    defaults=defaults,
+                    time_limit=_span(details["dag_run_timeout"]),
+                )
             except (AirflowRefused, AirflowUnreachable):
                 facts = dags[dag_id]  # a run with any values is then a request by itself
             self._detailed[dag_id] = facts
@@ -297,6 +304,9 @@ def _ended(runs: Iterable[_Json], tasks: Iterable[_Json], dags: Mapping[str, Dag
             # A run that is still going on has not ended, but one of its tasks has.
             at = _moment(run["end_date"]) or max(task.ended_at for task in of_run if task.ended_at)
             failed = run["state"] == "failed"
+            started_at = _moment(run["start_date"])
+            # Airflow records no reason; its callback, which says it, comes later or never.
+            timed_out = started_at and facts.time_limit and at - started_at >= facts.time_limit
             # Of a failed run, all failed tasks were asked for; of another one, perhaps only the latest.
             ended.append(
                 EndedRun(
@@ -305,6 +315,7 @@ def _ended(runs: Iterable[_Json], tasks: Iterable[_Json], dags: Mapping[str, Dag
                     at,
                     of_run,
                     facts.severity,
+                    reason="timed_out" if timed_out else "failed",
                     whole=failed,
                     documented=facts.documented,
                 )
@@ -369,6 +380,12 @@ def _task_key(task: _Json) -> tuple[_RunKey, str, int]:
 
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
+
+
+def _span(text: str | None) -> timedelta | None:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(timedelta | None).validate_python(text)
 
 
 def _severity(dag: _Json) -> Severity:

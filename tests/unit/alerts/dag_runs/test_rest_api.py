@@ -22,7 +22,7 @@ RUN = {
     "run_after": NOW.isoformat(),
     "conf": {"date": None},
 }
-DETAILS = {"doc_md": "### d: …", "params": {"date": {"value": None}}}
+DETAILS = {"doc_md": "### d: …", "dag_run_timeout": None, "params": {"date": {"value": None}}}
 
 
 def failed_since(
@@ -119,7 +119,7 @@ def test_who_marked_a_run_or_a_task_as_failed_is_named_where_airflow_knows(
     [
         ({"date": None}, None, False, True),
         ({"date": "2026-03-01"}, None, True, True),
-        (None, httpx.Response(200, json={"doc_md": None, "params": None}), False, False),
+        (None, httpx.Response(200, json=DETAILS | {"doc_md": None, "params": None}), False, False),
         ({"date": None}, httpx.Response(404, json={}), True, False),  # the DAG is gone: who knows what it means
     ],
 )
@@ -128,3 +128,12 @@ def test_what_a_run_was_started_with_is_compared_with_the_dags_form(
 ) -> None:
     (ended,) = failed_since({"state": "failed", "end_date": NOW.isoformat(), "conf": conf}, details=details)
     assert (ended.run.own_values, ended.documented) == (own_values, documented)
+
+
+@pytest.mark.parametrize(("after_s", "reason"), [(14, "failed"), (15, "timed_out")])
+def test_a_run_that_ended_at_its_time_limit_is_known_as_such_without_its_callback(after_s: int, reason: str) -> None:
+    """Otherwise the callback, which comes later, would be news, and a webhook would send a second card."""
+    end = (NOW + timedelta(seconds=after_s)).isoformat()
+    details = httpx.Response(200, json=DETAILS | {"dag_run_timeout": "PT15S"})
+    (ended,) = failed_since({"state": "failed", "end_date": end}, details=details)
+    assert ended.reason == reason
