@@ -10,7 +10,7 @@ but probe objects in the bucket, which it removes again, and sends no message.
 **Where the result is.** On the page *Doctor 连接体检* in Airflow's menu *Browse*, in the log, and as the task's return
 value. The page needs `connections.ops`.
 
-**A rerun** examines everything again. Once nothing is wrong any more, the card turns green.
+**A rerun**, or another run, examines everything again. Once nothing is wrong any more, the card turns green.
 
 **When it fails**, something that a run needs is wrong: the card names the first of it, the page all of it, each with
 what to set. A warning alone is no failure.

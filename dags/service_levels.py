@@ -10,6 +10,10 @@ and there is no alert. The DAG also notices if it, or `pipeline_freshness`, has 
 
 **A rerun** measures the present state, not that of the past.
 
+**When a card comes**, this DAG is well, and something else is not. *Above its threshold*, *Too slow*: look at the
+releases on the card; `mindguard monitors history NAME --hours 6` shows since when. *Dependency is down*: open its
+address. *Cannot be measured*: nothing is known to be wrong, but nothing can be seen; `mindguard doctor` examines it.
+
 **When it fails**, nothing is monitored, since a single bad monitor does not make the DAG fail. The error says *store*
 or *Feishu*: see `alert_delivery`. `mindguard monitors run` measures without Airflow, and `mindguard monitors history
 NAME` shows what was measured.

@@ -58,7 +58,7 @@ def mapped_failure(
 ) -> Finding:
     """Return the finding for failed instances of the mapped task `etl.load`; see `task_failure`."""
     return task_failure(
-        Run("etl", run_id, "scheduled", NOW, scheduled=True, run_after=NOW),
+        Run("etl", run_id, "scheduled", NOW, run_after=NOW),
         "load",
         severity=severity,
         happened_at=at,

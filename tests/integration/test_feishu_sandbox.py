@@ -221,6 +221,7 @@ def test_the_command_sends_text_and_says_which_form_arrived(
         assert ended.value.code == 0
     assert capsys.readouterr().out.splitlines() == ["delivered p0-sos as text", "delivered the text as text"]
     assert sandbox.received()[-1]["message"]["content"]["text"] == "password=*** ＜at"
+    assert "【示例】SOS" in sandbox.received()[-2]["message"]["content"]["text"]
     monkeypatch.setattr(sys, "argv", ["mindguard", "feishu", "send"])
     with pytest.raises(SystemExit) as ended:
         main()

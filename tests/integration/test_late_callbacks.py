@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.sdk.execution_time.xcom import XCom
 
@@ -23,11 +24,13 @@ FAILED, SUCCEEDED = FeishuNotifier(severity="P1"), RecoveryNotifier(severity="P1
 
 
 class Replay:
-    """Callbacks of a DAG with a schedule whose reports go into a store of their own."""
+    """Callbacks of a DAG whose reports go into a store of their own."""
 
     def __init__(self, store: IncidentStore, monkeypatch: pytest.MonkeyPatch) -> None:
         self.store = store
         self.states: dict[str, str] = {}
+        self.run_type = "scheduled"
+        self.conf: dict[str, Any] = {}
         monkeypatch.setattr(FeishuNotifier, "_report", self._report)
         monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **of: {of["run_ids"][0]: self.states})
         monkeypatch.setattr(XCom, "get_one", lambda **_: None)
@@ -54,15 +57,17 @@ class Replay:
     def _context(self, run: int, ended: float = 1) -> Any:
         begun: datetime = NOW + run * MINUTE
         return {
-            "run_id": f"scheduled__{run}",
+            "run_id": f"{self.run_type}__{run}",
             "dag": SimpleNamespace(
                 dag_id="etl",
-                schedule="* * * * *",
+                doc_md=None,
+                params=ParamsDict({"date": None}),
                 task_ids=["work"],
                 get_task=lambda _: SimpleNamespace(on_failure_callback=None),
             ),
             "dag_run": SimpleNamespace(
-                run_type=SimpleNamespace(value="scheduled"),
+                run_type=SimpleNamespace(value=self.run_type),
+                conf=self.conf,
                 start_date=begun,
                 run_after=begun,
                 end_date=begun + ended * MINUTE,
@@ -115,3 +120,32 @@ def test_two_tasks_of_a_run_are_two_incidents_and_end_by_themselves(replay: Repl
         ("etl.other", "open"),
         ("etl.work", "resolved"),
     ]
+
+
+@pytest.mark.parametrize("by", ["manual", "scheduled"])
+def test_a_failure_by_hand_ends_with_a_later_success_and_not_with_an_older_one(replay: Replay, by: str) -> None:
+    replay.run_type = "manual"
+    replay.task(1, error=ValueError("x"))
+    replay.run(1, states={"work": "failed"})
+    replay.run_type = by
+    replay.run(0, states={"work": "success"}, ended=5)
+    replay.conf = {"date": "2026-11-01"}
+    replay.run(2, states={"work": "success"})
+    assert replay.state() == ["open"], "an older run, and one that was asked for something else"
+    replay.conf = {"date": None}
+    replay.run(3, states={"work": "success"})
+    assert replay.state() == ["resolved"]
+
+
+def test_a_request_with_values_of_its_own_ends_with_its_rerun_alone(replay: Replay) -> None:
+    replay.run_type, replay.conf = "manual", {"date": "2026-11-01"}
+    replay.task(1, error=ValueError("x"))
+    replay.run(2, states={"work": "success"})
+    replay.conf = {}
+    replay.run(3, states={"work": "success"})
+    (incident,) = replay.incidents()
+    assert incident.state == "open"
+    assert "其他运行成功不算" in incident.alert.facts[-1].value
+    replay.conf = {"date": "2026-11-01"}
+    replay.run(1, states={"work": "success"}, ended=9)
+    assert replay.state() == ["resolved"]

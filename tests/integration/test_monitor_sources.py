@@ -309,9 +309,11 @@ def test_the_age_of_the_newest_snapshot_that_is_proven(
         return found
 
     now = datetime.now(UTC).replace(microsecond=0)
-    assert (result().status, result().reason) == ("error", "empty")
-    keep(store, now - timedelta(hours=1), proven=False)
-    assert (result().status, result().reason) == ("error", "empty")
+    assert (result().status, result().reason, result().note) == ("unknown", "not_proven_yet", "")
+    first = keep(store, now - timedelta(hours=1), proven=False)
+    assert (result().status, result().reason, result().note) == ("unknown", "not_proven_yet", first)
+    first = keep(store, now - timedelta(hours=28), proven=False)
+    assert (result().status, result().reason, result().note) == ("error", "not_proven_yet", first)
     old = keep(store, now - timedelta(hours=27), proven=True)
     late = result()
     assert (late.status, late.reason, late.note) == ("error", "above", old)

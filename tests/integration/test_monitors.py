@@ -115,7 +115,7 @@ def test_all_is_well(stack: Stack, conninfo: str, measure: Measure) -> None:
     day = results.pop("crash_rate_day")
     assert {result.status for result in results.values()} == {"pass"}, results
     # No drill has proven a snapshot here; nothing landed on the days before; and it may be just after midnight.
-    assert (snapshot.status, snapshot.reason) in (("error", "empty"), ("pass", ""))
+    assert (snapshot.status, snapshot.reason) in (("unknown", "not_proven_yet"), ("pass", ""))
     assert (landing.status, landing.reason) == ("unknown", "low_base")
     assert landing.value is not None
     assert landing.value < 120

@@ -65,7 +65,7 @@ def part_keys(store: Store) -> list[str]:
 
 def cards_of(stack: Stack, dag_id: str, run_id: str, task_id: str) -> list[str]:
     """Return the cards about this run's task, as JSON with Feishu's escapes undone."""
-    fingerprint = Run(dag_id, run_id, "manual", None, scheduled=True).fingerprint(task_id)
+    fingerprint = Run(dag_id, run_id, "manual", None).fingerprint(task_id)
     return [as_text(record) for record in about(stack.feishu.url, fingerprint)]
 
 

@@ -535,7 +535,7 @@ def test_an_exception_in_a_callback(text: str, name: str) -> None:
     error = type(name.replace("\x00", "").encode("utf-8", "replace").decode() or "E", (Exception,), {})(text)
     said = text_of(error)
     finding = task_failure(
-        Run(dag_id=text, run_id=name, run_type="manual", started_at=NOW, scheduled=False, run_after=NOW),
+        Run(dag_id=text, run_id=name, run_type="manual", started_at=NOW, own_values=True, run_after=NOW),
         name,
         severity=Severity.P1,
         happened_at=NOW,

@@ -17,8 +17,8 @@ from airflow.sdk import BaseNotifier
 from mindguard.airflow.exception_text import text_of
 from mindguard.alerts.alert import Question
 from mindguard.alerts.dag_runs.approval import Asked, approval_request
-from mindguard.alerts.dag_runs.failures import Run, success, task_failure
-from mindguard.alerts.dag_runs.outcomes import EndedRun, EndedTask, failures, recoveries
+from mindguard.alerts.dag_runs.failures import Run, has_own_values, success, task_failure
+from mindguard.alerts.dag_runs.outcomes import EndedRun, EndedTask, dag_page, failures, recoveries
 from mindguard.alerts.direct import KEY_OF_UNSTORED, Unstored
 from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
@@ -84,6 +84,7 @@ class FeishuNotifier(BaseNotifier):
             happened_at=_ended_at(task_instance),
             log_url=task_instance.log_url,
             locale=settings.locale,
+            runbook_url=_runbook(context),
             error=error.line,
             detail=error.traceback,
             tries=task_instance.try_number,
@@ -112,6 +113,7 @@ class FeishuNotifier(BaseNotifier):
             tasks=self._tasks(context),
             severity=self._severity(context),
             reason=reason,
+            documented=bool(_runbook(context)),
         )
         found = failures([ended], base_url=airflow_pages(), locale=settings.locale)
         kept = [_kept_with_task(run, finding, ended.tasks) for finding in found]
@@ -248,6 +250,7 @@ class ApprovalNotifier(FeishuNotifier):
             happened_at=asked_at,
             page_url=f"{task_instance.log_url.partition('?')[0]}/required_actions",
             locale=settings_for_alerts().locale,
+            runbook_url=_runbook(context),
             answer=question,
         )
 
@@ -272,14 +275,37 @@ def _run(context: Context) -> Run:
     dag: Any = context["dag"]
     run_id: str = context["run_id"]
     dag_run: Any = context.get("dag_run")  # It is missing if Airflow had no task from which to build the context.
+    run_type = str(dag_run.run_type.value) if dag_run else run_id.partition("__")[0]
+    defaults = _defaults(dag)
+    if dag_run:
+        own_values = has_own_values(getattr(dag_run, "conf", None), defaults)
+    else:
+        own_values = run_type == "manual" and bool(defaults)  # somebody may have filled in the form
     return Run(
         dag_id=dag.dag_id,
         run_id=run_id,
-        run_type=str(dag_run.run_type.value) if dag_run else run_id.partition("__")[0],
+        run_type=run_type,
         started_at=dag_run.start_date if dag_run else None,
-        scheduled=dag.schedule is not None,
+        own_values=own_values,
         run_after=getattr(dag_run, "run_after", None),
     )
+
+
+def _defaults(dag: Any) -> dict[str, Any]:
+    """Return the values that the DAG's form offers by default; those that cannot be read are left out."""
+    try:
+        return dict(dag.params.dump())
+    except Exception:
+        log.exception("the DAG's Params cannot be read")
+        return {}
+
+
+def _runbook(context: Context) -> str:
+    """Return the address of the page with the DAG's runbook; empty if it has none."""
+    from mindguard.airflow.clients import airflow_pages
+
+    dag: Any = context.get("dag")
+    return dag_page(airflow_pages(), dag.dag_id) if getattr(dag, "doc_md", None) else ""
 
 
 def _ended_at(record: Any) -> datetime:

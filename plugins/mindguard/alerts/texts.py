@@ -32,19 +32,39 @@ TEXTS = Texts(
         "errors_left_out": {"zh": "实例 {indexes}，请看其日志", "en": "of instance {indexes}: see the logs"},
         "tries": {"zh": "尝试次数", "en": "Tries"},
         "no_error": {
-            "zh": "未知：失败未随错误上报，请看任务日志",
-            "en": "not known here: the failure was reported without its error; see the task's log",
+            "zh": "没有收到错误信息，请看任务日志",
+            "en": "no error was received; see the task's log",
+        },
+        "marked_failed": {"zh": "由 {who} 在 Airflow 中标记为失败", "en": "marked as failed in Airflow by {who}"},
+        "reason_failed": {
+            "zh": "没有任务失败，Airflow 也没有记录原因：可能超过了运行时限，或由人标记为失败",
+            "en": "no task failed, and Airflow recorded no reason: its time limit, or somebody marked it as failed",
+        },
+        "reason_timed_out": {"zh": "超过了运行时限（dagrun_timeout）", "en": "over its time limit (dagrun_timeout)"},
+        "reason_all_tasks_deadlocked": {
+            "zh": "剩下的任务都无法开始（all_tasks_deadlocked）",
+            "en": "none of the remaining tasks can start (all_tasks_deadlocked)",
+        },
+        "reason_task_failure": {
+            "zh": "有任务失败，但 Airflow 没有说是哪一个",
+            "en": "a task failed, but Airflow does not say which",
         },
         "error_text_late": {
-            "zh": "（{seconds} 秒内未能取得其说明）",
+            "zh": "（{seconds} 秒内没有读到错误内容）",
             "en": "(its text did not come within {seconds} s)",
         },
         "error_text_failed": {
-            "zh": "（无法取得其说明：{failure}）",
+            "zh": "（错误内容无法读取：{failure}）",
             "en": "(its text cannot be read: {failure})",
         },
         "open_log": {"zh": "打开失败任务的日志", "en": "Open the failing task's log"},
         "open_run": {"zh": "查看本次运行", "en": "Open the run"},
+        "open_runbook": {"zh": "处置手册（Dag 文档）", "en": "Runbook (Dag Docs)"},
+        "ends": {"zh": "何时结束", "en": "Ends when"},
+        "ends_by_itself": {
+            "zh": "清除（Clear）本次运行并重跑成功，或 mindguard incidents resolve；参数为自选，其他运行成功不算",
+            "en": "this run, which has values of its own, is cleared and succeeds, or by mindguard incidents resolve",
+        },
         # Approvals.
         "open_approval": {"zh": "打开批准页面", "en": "Open the approval page"},
         "open_answer": {"zh": "查看批准页面", "en": "See the approval page"},
@@ -59,8 +79,8 @@ TEXTS = Texts(
         # Alerts that are sent without the incident store.
         "store": {"zh": "事件库", "en": "Incident store"},
         "sent_directly": {
-            "zh": "无法访问，本条直接发送，不去重、不升级",
-            "en": "cannot be reached: sent directly, without memory and escalation",
+            "zh": "无法访问：本条绕过它直接发送，重复的不会合并，无人认领也不会通知下一位",
+            "en": "cannot be reached: sent without it, so repeats are not merged and nobody else is called",
         },
         # Digests.
         "storm": {"zh": "告警风暴：{count} 条告警合并为一条", "en": "Alert storm: {count} incidents in one message"},
@@ -97,9 +117,9 @@ TEXTS = Texts(
         "due": {"zh": "期限", "en": "Due"},
         # Kinds of timeline entries.
         "kind_opened": {"zh": "发生", "en": "opened"},
-        "kind_raised": {"zh": "升级严重度", "en": "severity raised"},
-        "kind_inhibited": {"zh": "已被上级事件解释", "en": "explained by another incident"},
-        "kind_released": {"zh": "上级事件已恢复", "en": "no longer explained"},
+        "kind_raised": {"zh": "级别上调", "en": "severity raised"},
+        "kind_inhibited": {"zh": "由另一个事件引起", "en": "caused by another incident"},
+        "kind_released": {"zh": "引起它的事件已恢复", "en": "the incident that caused it is over"},
         "kind_escalated": {"zh": "升级通知", "en": "escalated"},
         "kind_called": {"zh": "加急通知", "en": "called"},
         "kind_acknowledged": {"zh": "认领", "en": "acknowledged"},

@@ -37,10 +37,14 @@ def send(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Send a sample alert or a line of text through the configured bot or app, and print how it was delivered."""
+    """Send a sample alert or a line of text through the configured bot or app, and print how it was delivered.
+
+    The sample says that it is one, mentions nobody, and links to the page of incidents alone, if Airflow's address is
+    known (`alerts.acknowledge_base_url`).
+    """
     from mindguard.alerts.alert import Digest
     from mindguard.connections import from_environment
-    from mindguard.feishu.cases import sample
+    from mindguard.feishu.cases import to_send
     from mindguard.feishu.transport import transport_of
     from mindguard.settings import load_settings
 
@@ -53,7 +57,7 @@ def send(
     if text:
         sent = transport.say(text, uuid=uuid, now=now)
     else:
-        shown = sample(case, settings.locale)
+        shown = to_send(case, settings.locale, pages=settings.alerts.acknowledge_base_url)
         if isinstance(shown, Digest):
             sent = transport.digest(shown, uuid=uuid, now=now)
         else:

@@ -19,6 +19,10 @@ _UNUSUAL: dict[Reason, tuple[str, str]] = {
         "there are no rows",
         "this counts as late; check that its table or topic is really filled",
     ),
+    "not_proven_yet": (
+        "no snapshot is proven yet",
+        "unpause snapshot_tables and restore_drill, and trigger the first",
+    ),
     "down": ("it does not answer", "correct `url` or `expect`, unless it really is down"),
     "no_value": ("the value is NULL, NaN or infinite", "make the query give a number"),
     "negative": ("the value is negative", "correct the query: ages and shares are never negative"),
@@ -45,7 +49,8 @@ def _diagnosis(name: str, results: list[Result]) -> Diagnosis:
             return Diagnosis("error", name, "monitor", f"{where}{result.note}")
         if result.reason in _UNUSUAL:
             fact, advice = _UNUSUAL[result.reason]
-            return Diagnosis("warn", name, "monitor", f"{where}{result.note or fact} – {advice}")
+            note = "" if result.reason == "not_proven_yet" else result.note  # which names the first snapshot
+            return Diagnosis("warn", name, "monitor", f"{where}{note or fact} – {advice}")
     took_s = max(result.took_s for result in results)
     text = "too little traffic to judge now" if all(r.reason == "low_base" for r in results) else "measures"
     return Diagnosis("pass", name, "monitor", f"{text}, in {took_s:.2f} s")

@@ -408,6 +408,39 @@ def sample(case: str, locale: Locale) -> Alert | Digest:
     return make(lambda zh, en: zh if locale == "zh" else en)
 
 
+def to_send(case: str, locale: Locale, *, pages: str | None) -> Alert | Digest:
+    """Return the sample as it may be sent to a group, where nobody must take it for an alert.
+
+    Its title, a tag or its lines, and its first fact say that it is a sample. It mentions nobody, and what it would
+    link to does not exist.
+
+    Args:
+        case: see `sample`.
+        locale: language of the sample.
+        pages: Airflow's address, to whose page of incidents the sample links instead; None: it has no links.
+    """
+    say: Say = lambda zh, en: zh if locale == "zh" else en  # noqa: E731
+    shown, mark = sample(case, locale), say("【示例】", "[sample] ")
+    title = f"{mark}{shown.title}"
+    links = (Link(say("告警事件", "Incidents"), f"{pages.rstrip('/')}/mindguard/incidents"),) if pages else ()
+    if isinstance(shown, Digest):
+        groups = tuple(replace(group, title=f"{mark}{group.title}", incident_id="") for group in shown.groups)
+        return replace(shown, title=title, groups=groups, links=links, mention=False)
+    notice = Fact(
+        say("说明", "Note"),
+        say("手动发送的示例，不是告警，无需处理", "a sample that somebody sent to try the channel; nothing is wrong"),
+    )
+    return replace(
+        shown,
+        title=title,
+        incident_id=say("示例", "sample"),
+        facts=(notice, *shown.facts),
+        links=links,
+        acknowledge_url="",
+        mention=False,
+    )
+
+
 def preview(case: str, locale: Locale, *, zone: ZoneInfo = _ZONE) -> tuple[str, str]:
     """Return the sample as plain text and as indented card JSON, as they would be sent. See `sample` for errors."""
     shown = sample(case, locale)

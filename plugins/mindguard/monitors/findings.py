@@ -30,7 +30,8 @@ def outcome_of(
     """Return the findings and recoveries of a run.
 
     Each measured warning or error is a finding, every time it is measured. A monitor that cannot be measured is a
-    finding only after `watch.unknown_after_s`; too little traffic never is one. Neither of them ends an incident. A
+    finding only after `watch.unknown_after_s`; too little traffic, and a first value that is not late yet, never are.
+    None of them ends an incident. A
     source that cannot be reached is one finding for all of its monitors.
 
     Args:
@@ -50,7 +51,7 @@ def outcome_of(
             findings.append(write.above_threshold(monitor, result))
         elif result.status == "pass":
             recoveries.append(Recovery(recovery_key(result.monitor, result.dimension), result.at))
-        elif result.reason not in ("low_base", "unreachable") and _long_unknown(result, settings):
+        elif result.reason not in ("low_base", "not_proven_yet", "unreachable") and _long_unknown(result, settings):
             findings.append(write.not_measured(monitor, result, parent=_source_key(monitor, settings)))
     recoveries += _vanished(by_name, results, known)
     unreachable, reached = _sources(by_name, results, settings)
@@ -157,8 +158,12 @@ class _FindingWriter:
     def above_threshold(self, monitor: Monitor, result: Result) -> Finding:
         """Return the finding of a warning or an error."""
         limit = monitor.warn if result.status == "warn" and monitor.warn is not None else result.threshold
-        value = self.text("never") if result.value is None else amount(result.value, result.unit)
+        unproven = result.reason == "not_proven_yet"
+        never = self.text("none_proven" if unproven else "never")
+        value = never if result.value is None else amount(result.value, result.unit)
         facts = [Fact(self.text("value"), value, f"≤ {amount(limit, result.unit)}", wrong=True)]
+        if unproven:
+            facts.append(Fact(self.text("to_do"), self.text("drill_first" if result.note else "take_first")))
         if result.cause in ("source_silent", "pipeline_late"):
             facts.append(Fact(self.text("cause"), self.text(result.cause)))
         if result.note and monitor.kind == "deadline" and result.note in TEXTS.words:
@@ -169,7 +174,7 @@ class _FindingWriter:
         return self._of_monitor(
             monitor,
             result,
-            "down" if result.reason == "down" else monitor.kind,
+            result.reason if result.reason in ("down", "not_proven_yet") else monitor.kind,
             severity=min(severity, Severity.P1) if result.escalated else severity,
             since=result.since or result.at,
             facts=facts,
@@ -245,8 +250,11 @@ class _FindingWriter:
     ) -> Finding:
         """Return one finding. The key is its identity, so that all findings about one subject are one incident."""
         links = [Link(self.text("log"), self._log_url)] if self._log_url else []
+        dag_page, in_airflow, _ = self._log_url.partition("/runs/")
         if runbook:
             links.insert(0, Link(self.text("runbook"), runbook))
+        elif in_airflow:  # that of the DAG which measures it
+            links.append(Link(self.text("dag_runbook"), dag_page))
         alert = Alert(
             title=self.text(title, name=subject),
             severity=severity,

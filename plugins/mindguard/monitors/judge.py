@@ -20,6 +20,7 @@ Reason = Literal[
     "",
     "above",  # above a threshold
     "empty",  # nothing was loaded as far back as the query looks, or ever: later than any threshold
+    "not_proven_yet",  # no restore drill has proven any snapshot
     "down",  # a dependency does not answer
     "holding",  # above or below a threshold, but not long enough to change the status
     "low_base",  # too little traffic to judge, or too little to tell from chance
@@ -61,6 +62,7 @@ class Reading:
         down: whether a dependency failed to answer as it should.
         note: a remark for people.
         fault: the reason why the value is only the least that it can be, or why there is none; empty if it is exact.
+        awaited_since: since when there could have been a first value, aware; None if that is not known.
     """
 
     dimension: str = ""
@@ -72,6 +74,7 @@ class Reading:
     down: bool = False
     note: str = ""
     fault: Reason = ""
+    awaited_since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,8 @@ def judge(monitor: Monitor, reading: Reading, state: State, *, now: datetime) ->
         state: the state of the same monitor and dimension after the previous run.
         now: the present time, aware; when the reading was taken.
     """
+    if reading.fault == "not_proven_yet":
+        return _awaited(monitor, reading, state, now)
     skew_s = _skew(reading, now)
     value, reason = _value(monitor, reading, now)
     if reading.fault and (reason or value is None or value <= monitor.error):
@@ -160,6 +165,24 @@ def judge(monitor: Monitor, reading: Reading, state: State, *, now: datetime) ->
             state=after,
         )
     return unknown(reason, state, now=now, note=reading.note, value=value, skew_s=skew_s)
+
+
+def _awaited(monitor: Monitor, reading: Reading, state: State, now: datetime) -> Verdict:
+    """Return the verdict on a first value that has not come.
+
+    It is late once the threshold has passed since it could have come, or else since the monitor began to look, however
+    often nothing was measured in between. If there once was a value, its absence is late at once.
+    """
+    began = state.since or now
+    waited_s = (now - (reading.awaited_since or began)).total_seconds()
+    if state.measured_at is None and waited_s <= monitor.error:
+        # Nothing has failed yet, so `unknown_since` begins when a measurement does.
+        after = replace(state, since=began, unknown_since=None)
+        status: Status = "unknown"
+    else:
+        after = _advance(monitor, "error", state, now=now)
+        status = "unknown" if after.level == "pass" else after.level  # while an error waits for `for_s`
+    return Verdict(status, None, reading.fault, "", escalated=False, skew_s=None, note=reading.note, state=after)
 
 
 def unknown(

@@ -12,12 +12,26 @@ TEXTS = Texts(
         "latency": {"zh": "响应过慢：{name}", "en": "Too slow: {name}"},
         "heartbeat": {"zh": "依赖响应变慢：{name}", "en": "Dependency is slow: {name}"},
         "down": {"zh": "依赖不可用：{name}", "en": "Dependency is down: {name}"},
+        "not_proven_yet": {"zh": "没有通过恢复验证的快照：{name}", "en": "No snapshot is proven: {name}"},
         "unknown": {"zh": "监控无法测量：{name}", "en": "Cannot be measured: {name}"},
         "unreachable": {"zh": "监控的数据源无法连接：{name}", "en": "A monitored source cannot be reached: {name}"},
         "interrupted": {"zh": "监控曾中断：{name}", "en": "Monitoring was interrupted: {name}"},
         "stopped": {"zh": "监控已停止：{name}", "en": "Monitoring has stopped: {name}"},
         "value": {"zh": "当前值", "en": "Value"},
         "never": {"zh": "查询范围内没有任何数据", "en": "no data as far as the query looks back"},
+        "none_proven": {
+            "zh": "还没有任何快照通过恢复验证",
+            "en": "no restore drill has proven any snapshot yet",
+        },
+        "to_do": {"zh": "怎么办", "en": "What to do"},
+        "take_first": {
+            "zh": "还没有快照：启用 snapshot_tables 和 restore_drill，再触发 DAG snapshot_tables，之后会自动演练",
+            "en": "there is no snapshot: unpause snapshot_tables and restore_drill, and trigger snapshot_tables",
+        },
+        "drill_first": {
+            "zh": "已有快照，但没有演练成功：启用并触发 DAG restore_drill；如果失败，看它的日志",
+            "en": "there are snapshots: unpause and trigger restore_drill; if it fails, see its log",
+        },
         "status": {"zh": "状态", "en": "Status"},
         "cause": {"zh": "可能原因", "en": "Likely cause"},
         "source_silent": {
@@ -30,7 +44,7 @@ TEXTS = Texts(
         "negative": {"zh": "查询结果为负数", "en": "the query gives a negative number"},
         "future": {"zh": "最新数据的时间在未来，时钟有误", "en": "the newest row lies in the future: a clock is wrong"},
         "position": {
-            "zh": "消费组的位点不在主题现有的消息之内",
+            "zh": "消费组的位点（offset）超出了主题现有消息的范围",
             "en": "the group's position is outside of what the topic holds",
         },
         "timeout": {"zh": "数据源未在限定时间内应答", "en": "the source did not answer in time"},
@@ -43,6 +57,7 @@ TEXTS = Texts(
         "owner": {"zh": "负责人", "en": "Owner"},
         "detail": {"zh": "详情", "en": "Detail"},
         "runbook": {"zh": "处置手册", "en": "Runbook"},
+        "dag_runbook": {"zh": "处置手册（Dag 文档）", "en": "Runbook (Dag Docs)"},
         "log": {"zh": "查看日志", "en": "Open log"},
         "not started": {"zh": "未开始", "en": "not started"},
         "unfinished": {"zh": "到了截止时间，运行仍未结束", "en": "not finished at its deadline"},

@@ -36,7 +36,7 @@ TEXTS = Texts(
         "more": {"zh": "{names} 等 {count} 个", "en": "{names} and others, {count} in all"},
         "expectation": {"zh": "未满足的规则", "en": "Failed expectations"},
         "owner": {"zh": "负责人", "en": "Owner"},
-        "runbook": {"zh": "打开处理手册", "en": "Open the runbook"},
+        "runbook": {"zh": "打开处置手册", "en": "Open the runbook"},
         "page": {"zh": "查看当日检查", "en": "Open the day's checks"},
         "chart": {"zh": "最近 {days} 天", "en": "The last {days} days"},
         "dimension": {"zh": "维度", "en": "Dimension"},

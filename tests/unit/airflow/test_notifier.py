@@ -12,6 +12,7 @@ from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
+from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.sdk.execution_time.xcom import XCom
 
@@ -41,12 +42,23 @@ def a_task_instance(**changes: Any) -> SimpleNamespace:
     return SimpleNamespace(**known | changes)
 
 
+def a_dag(**changes: Any) -> SimpleNamespace:
+    known = {
+        "dag_id": "restore_tables",
+        "doc_md": "### restore_tables: …",
+        "params": ParamsDict({"snapshot_id": "latest"}),
+        "task_ids": ["approve_restore"],
+        "get_task": lambda _: SimpleNamespace(on_failure_callback=None),
+    }
+    return SimpleNamespace(**known | changes)
+
+
 def a_context(**changes: Any) -> Any:
-    dag_run = SimpleNamespace(run_type=SimpleNamespace(value="manual"), start_date=STARTED)
+    dag_run = SimpleNamespace(run_type=SimpleNamespace(value="manual"), start_date=STARTED, conf={})
     known = {
         "ti": a_task_instance(),
         "run_id": "manual__1",
-        "dag": SimpleNamespace(dag_id="restore_tables", schedule=None, task_ids=["approve_restore"]),
+        "dag": a_dag(),
         "dag_run": dag_run,
     }
     return known | changes
@@ -99,6 +111,58 @@ def test_an_error_may_say_how_bad_it_is(context: dict[str, Any], severity: Sever
     assert [finding.alert.severity for finding in reports.findings] == [severity]
 
 
+@pytest.mark.parametrize(
+    ("conf", "key"),
+    [
+        ({}, "airflow:restore_tables.approve_restore"),
+        ({"snapshot_id": "latest"}, "airflow:restore_tables.approve_restore"),
+        ({"snapshot_id": "20260301T180000Z-3f9a1c"}, "airflow:restore_tables.approve_restore manual__1"),
+    ],
+)
+def test_a_success_of_another_run_counts_if_both_were_started_as_the_form_comes(
+    conf: dict[str, Any], key: str, reports: Reports
+) -> None:
+    context = a_context()
+    context["dag_run"].conf = conf
+    FeishuNotifier(severity="P1").notify(context)
+    RecoveryNotifier(severity="P1").notify(context)
+    assert [each.recovery_key for each in (*reports.findings, *reports.recoveries)] == [key, key]
+
+
+class UnreadableForm:
+    """Params with a default that its own schema refuses."""
+
+    def dump(self) -> dict[str, Any]:
+        raise ValueError("the default is not valid")
+
+
+@pytest.mark.parametrize(
+    ("dag", "own_values"),
+    [(a_dag(), True), (a_dag(params=ParamsDict()), False), (a_dag(params=UnreadableForm()), False)],
+)
+def test_without_airflows_record_a_run_of_a_dag_with_a_form_may_have_values_of_its_own(
+    dag: Any, own_values: bool
+) -> None:
+    assert notifier._run(a_context(dag=dag, dag_run=None)).own_values == own_values
+
+
+@pytest.mark.parametrize(("doc_md", "links"), [("### …", 2), (None, 1)])
+def test_each_card_leads_to_the_dags_runbook(
+    doc_md: str | None, links: int, reports: Reports, sent: list[Alert], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        RuntimeTaskInstance, "get_task_states", lambda **_: {"manual__1": {"approve_restore": "failed"}}
+    )
+    monkeypatch.setattr(XCom, "get_one", create_autospec(XCom.get_one, return_value=None))
+    context = a_context(dag=a_dag(doc_md=doc_md), task=SimpleNamespace(subject="restore all tables", body=None))
+    FeishuNotifier(severity="P1").notify(context)
+    FeishuNotifier(severity="P1").notify(context | {"reason": "task_failure"})
+    ApprovalNotifier(severity="P2").notify(context)
+    alerts = [*(finding.alert for finding in reports.findings), *sent]
+    assert [len(alert.links) for alert in alerts] == [links] * 3
+    assert {link.url.endswith("/dags/restore_tables") for alert in alerts for link in alert.links[1:]} <= {True}
+
+
 class ForeignError(Exception):
     """As asyncpg's errors, it has an attribute with the name of one of ours."""
 
@@ -131,8 +195,8 @@ class UnprintableParams(dict[str, Any]):
     ("context", "line"),
     [
         ({"exception": ForeignError("deadlock detected")}, "ForeignError: deadlock detected"),
-        ({"exception": UnreadableError()}, "UnreadableError: （无法取得其说明：TypeError）"),
-        ({"exception": HangingError()}, "HangingError: （0.1 秒内未能取得其说明）"),
+        ({"exception": UnreadableError()}, "UnreadableError: （错误内容无法读取：TypeError）"),
+        ({"exception": HangingError()}, "HangingError: （0.1 秒内没有读到错误内容）"),
         ({"exception": ValueError("x"), "params": {"severity": "high"}}, "ValueError: x"),
         ({"exception": ValueError("x"), "params": {"severity": ["P0"]}}, "ValueError: x"),
         ({"exception": ValueError("x"), "params": {"severity": 1}}, "ValueError: x"),
@@ -229,12 +293,7 @@ def test_what_the_task_knew_of_its_failure_reaches_the_runs_callback(
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **_: states)
     texts = [kept[KEY_OF_UNSTORED], None]
     monkeypatch.setattr(XCom, "get_one", create_autospec(XCom.get_one, side_effect=texts))
-    dag = SimpleNamespace(
-        dag_id="restore_tables",
-        schedule=None,
-        task_ids=["approve_restore", "other"],
-        get_task=lambda _: SimpleNamespace(on_failure_callback=None),
-    )
+    dag = a_dag(task_ids=["approve_restore", "other"])
     FeishuNotifier(severity="P1").notify(a_context(dag=dag, reason="task_failure"))
     (unstored,), (finding,) = reports.unstored, reports.findings
     assert unstored.told == told
@@ -250,12 +309,7 @@ def test_a_task_that_is_no_longer_in_the_dag_does_not_hide_the_others(
     states = {"manual__1": {"approve_restore": "failed", "old_task": "failed", "mapped_3": "failed"}}
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **_: states)
     monkeypatch.setattr(XCom, "get_one", create_autospec(XCom.get_one, side_effect=[mark] * 3))
-    dag = SimpleNamespace(
-        dag_id="restore_tables",
-        schedule=None,
-        task_ids=["approve_restore", "mapped"],
-        get_task=lambda _: SimpleNamespace(on_failure_callback=None),
-    )
+    dag = a_dag(task_ids=["approve_restore", "mapped"])
     FeishuNotifier(severity="P1").notify(a_context(dag=dag, reason="task_failure"))
     assert sorted(finding.alert.subject.rpartition(".")[2] for finding in reports.findings) == [
         "approve_restore",

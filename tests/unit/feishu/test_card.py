@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from mindguard.alerts.severity import Severity
 from mindguard.errors import MindGuardError
 from mindguard.feishu import blocks, card
 from mindguard.feishu import message as message_of
-from mindguard.feishu.cases import CASES, DIGESTS, preview, sample
+from mindguard.feishu.cases import CASES, DIGESTS, preview, sample, to_send
 from mindguard.feishu.digest_card import render_digest
 from mindguard.feishu.plain_text import render_digest_text, render_text
 
@@ -34,6 +35,33 @@ def test_the_golden_cards(case: str, locale: Literal["zh", "en"], golden: Callab
     text, card_json = preview(case, locale)
     golden(f"cards/{case}.{locale}.json", card_json + "\n")
     golden(f"cards/{case}.{locale}.txt", text + "\n")
+
+
+@BOTH
+@EVERY_CASE
+@pytest.mark.parametrize("pages", [None, "https://airflow.example/x/"])
+def test_what_is_sent_to_try_the_bot_says_so_and_leads_nowhere_else(
+    case: str, locale: Literal["zh", "en"], pages: str | None
+) -> None:
+    shown, mark = to_send(case, locale, pages=pages), {"zh": "【示例】", "en": "[sample]"}[locale]
+    if isinstance(shown, Digest):
+        rendered = render_digest(shown, locale=locale, zone=ZONE)
+        text = render_digest_text(shown, locale=locale, zone=ZONE)
+        assert text.count(mark) == 1 + len(shown.groups)
+    else:
+        rendered = card.render_card(shown, locale=locale, zone=ZONE)
+        text = render_text(shown, locale=locale, zone=ZONE)
+        assert {"zh": "不是告警", "en": "nothing is wrong"}[locale] in text
+    assert rendered["header"]["title"]["content"].startswith(mark)
+    assert mark in rendered["config"]["summary"]["content"]
+    message = message_of.hook_message(rendered)
+    assert contract.check_message(message) == contract.SUCCESS
+    written = json.dumps(rendered, ensure_ascii=False)
+    assert set(re.findall(r'"default_url": "([^"]*)"', written)) == (
+        {"https://airflow.example/x/mindguard/incidents"} if pages else set()
+    )
+    assert "<at id=ou" not in written
+    assert "I-1" not in written.replace("&#45;", "-"), "there may be such an incident"
 
 
 @BOTH

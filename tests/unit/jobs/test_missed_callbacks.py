@@ -35,7 +35,7 @@ def test_a_sweep_looks_back_to_the_last_good_one(swept_before: timedelta | None,
     assert NOW - look_back_to(swept_until, now=NOW) == looks_back
 
 
-RUN = Run("d", "r/1", "scheduled", NOW, scheduled=True, run_after=NOW)
+RUN = Run("d", "r/1", "scheduled", NOW, run_after=NOW)
 ENDED = EndedRun(
     RUN,
     failed=True,

@@ -213,3 +213,44 @@ def test_interrupted_monitoring_is_p2_and_stopped_monitoring_p1_and_both_are_one
     assert interrupted.alert.fingerprint == stopped.alert.fingerprint
     assert interrupted.recovery_key == stopped.recovery_key == "monitor:checker:service_levels"
     assert interrupted.alert.happened_at == NOW - 5 * MINUTE
+
+
+PROVEN = {"name": "snapshot_age", "kind": "freshness", "source": "snapshots", "error_after_s": 93600, "severity": "P1"}
+
+
+@pytest.mark.parametrize(
+    ("locale", "note", "title", "words"),
+    [
+        ("zh", "", "没有通过恢复验证的快照：snapshot_age", "触发 DAG snapshot_tables"),
+        ("zh", "20260301T180000Z-3f9a1c", "没有通过恢复验证的快照：snapshot_age", "触发 DAG restore_drill"),
+        ("en", "", "No snapshot is proven: snapshot_age", "trigger snapshot_tables"),
+        ("en", "20260301T180000Z-3f9a1c", "No snapshot is proven: snapshot_age", "trigger restore_drill"),
+    ],
+)
+def test_that_no_snapshot_is_proven_is_said_in_words_with_what_to_do(
+    locale: str, note: str, title: str, words: str
+) -> None:
+    absent = result("snapshot_age", "error", threshold=93600.0, reason="not_proven_yet", note=note)
+    alert = finding(absent, monitors=[PROVEN], locale=locale).alert
+    assert (alert.title, alert.severity) == (title, Severity.P1)
+    assert "任何数据" not in str(alert.facts)
+    assert "no data" not in str(alert.facts)
+    assert words in alert.facts[1].value
+
+
+def test_that_no_snapshot_is_proven_yet_is_no_finding_before_it_is_late() -> None:
+    waiting = result("snapshot_age", "unknown", reason="not_proven_yet", unknown_since=NOW - 600 * MINUTE)
+    assert [*outcome(waiting, monitors=[PROVEN]).findings] == []
+    assert not any("snapshot_age" in each.recovery_key for each in outcome(waiting, monitors=[PROVEN]).recoveries)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "labels"), [("api", ["Runbook", "Open log"]), ("landing", ["Open log", "Runbook"])]
+)
+def test_a_monitor_without_a_runbook_has_that_of_its_dag(monitor: str, labels: list[str]) -> None:
+    dag_page, used = "https://airflow.example/dags/pipeline_freshness", settings(locale="en")
+    bad = result(monitor, "error", value=400.0, reason="above")
+    log_url = f"{dag_page}/runs/r/tasks/measure_freshness"
+    (found,) = outcome_of(used, used.monitors, [bad], known=(), log_url=log_url).findings
+    assert [link.label.partition(" (")[0] for link in found.alert.links] == labels
+    assert (dag_page in [link.url for link in found.alert.links]) == (monitor == "landing")

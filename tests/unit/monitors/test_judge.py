@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -260,3 +261,66 @@ def test_a_dependency_that_is_down_is_an_error_and_a_slow_one_a_warning() -> Non
     assert (down.status, down.reason, down.note) == ("error", "down", "503")
     assert judge(rule, Reading(value=1.5), State(), now=NOW).status == "warn"
     assert judge(rule, Reading(value=0.5), State(), now=NOW).status == "pass"
+
+
+# A first value that has not come: no drill has proven any snapshot.
+
+DAILY = {"source": "snapshots", "query": None, "error_after_s": 26 * 3600.0}
+NONE_PROVEN = Reading(fault="not_proven_yet")
+HOUR = timedelta(hours=1)
+
+
+def each_hour(
+    hours: range, reading: Reading = NONE_PROVEN, state: State | None = None, **changed: Any
+) -> list[Verdict]:
+    """Return the verdicts on the same reading, measured once an hour, so that the checker is late each time."""
+    rule, state, verdicts = monitor(**DAILY | changed), state or State(), []
+    for hour in hours:
+        verdict = judge(rule, reading, state, now=NOW + hour * HOUR)
+        verdicts.append(verdict)
+        state = verdict.state
+    return verdicts
+
+
+def test_before_a_first_drill_could_have_run_nothing_is_late() -> None:
+    verdicts = each_hour(range(48))
+    assert [verdict.status for verdict in verdicts] == ["unknown"] * 27 + ["error"] * 21
+    assert {verdict.reason for verdict in verdicts} == {"not_proven_yet"}
+    assert {verdict.state.unknown_since for verdict in verdicts} == {None}, "nothing has failed to be measured"
+
+
+def test_it_counts_from_the_first_snapshot_that_a_drill_could_have_proven() -> None:
+    reading = replace(NONE_PROVEN, awaited_since=NOW - 20 * HOUR, note="20260301T180000Z-3f9a1c")
+    assert [verdict.status for verdict in each_hour(range(9), reading)] == ["unknown"] * 7 + ["error"] * 2
+
+
+def test_failures_to_measure_do_not_let_the_time_begin_again() -> None:
+    state = each_hour(range(20))[-1].state
+    failed = unknown("timeout", state, now=NOW + 20 * HOUR)
+    assert failed.state.unknown_since == NOW + 20 * HOUR
+    assert [verdict.status for verdict in each_hour(range(25, 29), state=failed.state)] == ["unknown"] * 2 + [
+        "error"
+    ] * 2
+
+
+@pytest.mark.parametrize("proven_h", [1, 40])
+def test_once_there_was_a_proven_snapshot_its_absence_is_an_error_at_once(proven_h: int) -> None:
+    seen = judge(monitor(**DAILY), old(proven_h * 3600), State(), now=NOW).state
+    recent = replace(NONE_PROVEN, awaited_since=NOW)
+    assert {verdict.status for verdict in each_hour(range(1, 3), recent, state=seen)} == {"error"}
+
+
+def test_the_first_snapshot_does_not_end_that_its_absence_was_late_but_its_proof_does() -> None:
+    late = each_hour(range(30))[-1].state
+    (taken,) = each_hour(range(30, 31), replace(NONE_PROVEN, awaited_since=NOW + 30 * HOUR), state=late)
+    assert taken.status == "error"
+    proven = judge(monitor(**DAILY), Reading(newest=NOW + 30 * HOUR), taken.state, now=NOW + 31 * HOUR)
+    assert (proven.status, proven.reason) == ("pass", "")
+
+
+def test_while_an_error_waits_for_its_time_what_was_never_proven_does_not_pass() -> None:
+    assert [verdict.status for verdict in each_hour(range(26, 29), for_s=1.0, state=State(since=NOW))] == [
+        "unknown",
+        "unknown",
+        "error",
+    ]

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from mindguard.alerts.alert import Alert, Fact, Link, Question, fingerprint
+from mindguard.alerts.dag_runs.failures import runbook
 from mindguard.alerts.severity import Severity
 from mindguard.alerts.texts import TEXTS
 from mindguard.masking import fold, printable
@@ -99,6 +100,7 @@ def approval_request(
     facts: Iterable[Fact] = (),
     plan: str = "",
     task_id: str = "",
+    runbook_url: str = "",
     answer: Question | None = None,
 ) -> Alert:
     """Return the alert for a run that continues only when a person approves.
@@ -114,6 +116,7 @@ def approval_request(
         facts: what the person must know.
         plan: the steps that follow the approval, if there are no facts.
         task_id: the task that waits, if its DAG can wait in more than one.
+        runbook_url: address of the page with the DAG's runbook; empty if it has none.
         answer: until when it can be answered, and the answer once there is one.
     """
     answer = answer or Question()
@@ -127,6 +130,6 @@ def approval_request(
         fingerprint=fingerprint(dag_id, "approval", run=run_id, **own),
         facts=(*facts, Fact(TEXTS.say("run", locale), run_id)),
         detail=plan,
-        links=(Link(page, page_url),),
+        links=(Link(page, page_url), *runbook(runbook_url, locale)),
         question=answer,
     )

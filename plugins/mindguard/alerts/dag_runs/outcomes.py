@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
-from mindguard.alerts.dag_runs.failures import Run, run_failure, success, task_failure
+from mindguard.alerts.dag_runs.failures import Run, marked_failed, run_failure, success, task_failure
 from mindguard.alerts.finding import Finding, Order, Recovery
 from mindguard.alerts.severity import Severity
 from mindguard.texts import Locale
@@ -33,6 +33,8 @@ class EndedRun:
         severity: the severity of a failure of its DAG.
         reason: the reason why Airflow calls it failed, in Airflow's words.
         whole: whether none of its failed tasks is missing.
+        marked_by: who marked it as failed; empty if nobody did, or if it is not known.
+        documented: whether its DAG has a runbook.
     """
 
     run: Run
@@ -42,6 +44,8 @@ class EndedRun:
     severity: Severity
     reason: str = "failed"
     whole: bool = True
+    marked_by: str = ""
+    documented: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class EndedTask:
         tries: number of tries; 0 if it is not known.
         severity: the severity of its failure; None if the DAG's severity applies.
         map_index: -1 if the task is not mapped.
+        marked_by: who marked it as failed; empty if nobody did, or if it is not known.
     """
 
     task_id: str
@@ -63,6 +68,7 @@ class EndedTask:
     tries: int = 0
     severity: Severity | None = None
     map_index: int = -1
+    marked_by: str = ""
 
 
 def failures(runs: Iterable[EndedRun], *, base_url: str, locale: Locale) -> list[Finding]:
@@ -75,6 +81,7 @@ def failures(runs: Iterable[EndedRun], *, base_url: str, locale: Locale) -> list
     """
     found: list[Finding] = []
     for ended in runs:
+        runbook_url = dag_page(base_url, ended.run.dag_id) if ended.documented else ""
         failed = {task_id: tasks for task_id, tasks in _by_task(ended).items() if any(map(_failed, tasks))}
         for task_id, tasks in failed.items():
             found.append(
@@ -85,6 +92,8 @@ def failures(runs: Iterable[EndedRun], *, base_url: str, locale: Locale) -> list
                     happened_at=max(task.ended_at or ended.ended_at for task in tasks if _failed(task)),
                     log_url=task_page(base_url, ended.run, task_id),
                     locale=locale,
+                    runbook_url=runbook_url,
+                    error=marked_failed(next((task.marked_by for task in tasks if _failed(task)), ""), locale),
                     tries=max(task.tries for task in tasks if _failed(task)),
                     instances=sorted(task.map_index for task in tasks if _failed(task) and task.map_index >= 0),
                     whole=ended.whole,
@@ -99,6 +108,8 @@ def failures(runs: Iterable[EndedRun], *, base_url: str, locale: Locale) -> list
                     happened_at=ended.ended_at,
                     run_url=run_page(base_url, ended.run),
                     locale=locale,
+                    runbook_url=runbook_url,
+                    marked_by=ended.marked_by,
                 )
             )
     return sorted(found, key=lambda finding: finding.alert.happened_at)
@@ -129,9 +140,14 @@ def recoveries(runs: Iterable[EndedRun]) -> list[Recovery]:
     return [outcome for _, outcome in newest.values() if outcome]
 
 
+def dag_page(base_url: str, dag_id: str) -> str:
+    """Return the address of the DAG in Airflow's UI, whose button *Dag Docs* shows its runbook."""
+    return f"{base_url.rstrip('/')}/dags/{quote(dag_id)}"
+
+
 def run_page(base_url: str, run: Run) -> str:
     """Return the address of the run in Airflow's UI."""
-    return f"{base_url.rstrip('/')}/dags/{quote(run.dag_id)}/runs/{quote(run.run_id)}"
+    return f"{dag_page(base_url, run.dag_id)}/runs/{quote(run.run_id)}"
 
 
 def task_page(base_url: str, run: Run, task_id: str) -> str:

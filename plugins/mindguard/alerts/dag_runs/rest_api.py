@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import quote
 
-from mindguard.alerts.dag_runs.failures import Run
+from mindguard.alerts.dag_runs.failures import Run, has_own_values
 from mindguard.alerts.dag_runs.outcomes import EndedRun, EndedTask
 from mindguard.alerts.severity import Severity
 from mindguard.connections import Connection, http_address
@@ -25,6 +26,18 @@ _RECENT_RUNS = 10
 _RUNS_A_CALL = 50
 _CALL_S = 30.0  # for one call as a whole
 
+_MARKING = [
+    "patch_dag_run",
+    "bulk_dag_runs",
+    "patch_task_instance",
+    "bulk_task_instances",
+    "patch_task_group_instances",
+]
+"""The events of Airflow's audit log in which somebody may have marked a run or a task as failed."""
+
+_MARKED_WITHIN = timedelta(minutes=1)
+"""Marking a run ends its running tasks at nearly the same moment."""
+
 _Json = dict[str, Any]
 
 
@@ -33,6 +46,15 @@ class _RunKey(NamedTuple):
 
     dag_id: str
     run_id: str
+
+
+class _Mark(NamedTuple):
+    """Somebody marked a run, or one task of it, as failed."""
+
+    run: _RunKey
+    task_id: str
+    by: str
+    at: datetime
 
 
 class AirflowUnreachable(MindGuardError):
@@ -49,11 +71,15 @@ class DagFacts:
 
     Attributes:
         severity: the severity of its failures, from its tags.
-        scheduled: whether it has a schedule.
+        documented: whether it has a runbook.
+        defaults: the values that its form offers by default.
+        time_limit: after which Airflow ends a run of it as failed; None if it has none.
     """
 
     severity: Severity
-    scheduled: bool
+    documented: bool = False
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    time_limit: timedelta | None = None
 
 
 class AirflowRest:
@@ -80,6 +106,7 @@ class AirflowRest:
 
         self._url = url.rstrip("/")
         self._login = {"username": username, "password": password}
+        self._detailed: dict[str, DagFacts] = {}
         self._client = httpx.Client(base_url=self._url, timeout=timeout_s, transport=transport)
 
     @classmethod
@@ -101,12 +128,30 @@ class AirflowRest:
         self._client.close()
 
     def dags(self, tag: str) -> dict[str, DagFacts]:
-        """Return the DAGs with this tag, by id."""
+        """Return the DAGs with this tag, by id. Their runbooks and forms are read for those that have failed alone."""
         with self._understood():
             return {
-                dag["dag_id"]: DagFacts(_severity(dag), dag["timetable_summary"] is not None)
+                dag["dag_id"]: DagFacts(_severity(dag))
                 for dag in self._pages("GET", "/dags", "dags", {"tags": tag, "exclude_stale": False})
             }
+
+    def _with_details(self, dag_ids: Iterable[str], dags: Mapping[str, DagFacts]) -> dict[str, DagFacts]:
+        """Return these DAGs with their runbooks and forms, as far as Airflow still has them."""
+        wanted = set(dag_ids) & dags.keys()
+        for dag_id in wanted - self._detailed.keys():
+            try:
+                details = self._call("GET", f"/api/v2/dags/{quote(dag_id, safe='')}/details")
+                defaults = {name: param["value"] for name, param in (details["params"] or {}).items()}
+                facts = replace(
+                    dags[dag_id],
+                    documented=bool(details["doc_md"]),
+                    defaults=defaults,
+                    time_limit=_span(details["dag_run_timeout"]),
+                )
+            except (AirflowRefused, AirflowUnreachable):
+                facts = dags[dag_id]  # a run with any values is then a request by itself
+            self._detailed[dag_id] = facts
+        return {dag_id: self._detailed[dag_id] for dag_id in wanted}
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
@@ -145,7 +190,18 @@ class AirflowRest:
                 run = self._call("GET", path)
                 if key in with_failed_task or run["state"] == "failed":
                     runs[key] = run
-            return _ended(runs.values(), tasks.values(), dags)
+            ended = _ended(runs.values(), tasks.values(), self._with_details((key.dag_id for key in runs), dags))
+            marks = self._marks(since - _MARKED_WITHIN) if ended else []
+            return [_with_marks(each, marks) for each in ended]
+
+    def _marks(self, since: datetime) -> list[_Mark]:
+        """Return who has marked what as failed since a moment, oldest first; nothing if the log may not be read."""
+        query = {"included_events": _MARKING, "after": since.isoformat(), "order_by": "event_log_id"}
+        try:
+            events = self._pages("GET", "/eventLogs", "event_logs", query)
+            return [mark for event in events for mark in _marks_in(event)]
+        except (AirflowRefused, AirflowUnreachable, KeyError, TypeError, ValueError, AttributeError):
+            return []  # a failure is reported, whoever marked it
 
     def recent(self, dags: Mapping[str, DagFacts]) -> list[EndedRun]:
         """Return the last ended runs of each of these DAGs, with all of their task instances."""
@@ -159,7 +215,8 @@ class AirflowRest:
                     params={"state": ["success", "failed"], "order_by": "-end_date", "limit": _RECENT_RUNS},
                 )["dag_runs"]
             ]
-            return _ended(runs, self._task_instances([_run_key(run) for run in runs]), dags)
+            tasks = self._task_instances([_run_key(run) for run in runs])
+            return _ended(runs, tasks, self._with_details((run["dag_id"] for run in runs), dags))
 
     def xcom(self, run: Run, task: EndedTask, key: str) -> str:
         """Return a text that a task instance has kept under this key; empty if there is none, or it may not be read."""
@@ -247,9 +304,59 @@ def _ended(runs: Iterable[_Json], tasks: Iterable[_Json], dags: Mapping[str, Dag
             # A run that is still going on has not ended, but one of its tasks has.
             at = _moment(run["end_date"]) or max(task.ended_at for task in of_run if task.ended_at)
             failed = run["state"] == "failed"
+            started_at = _moment(run["start_date"])
+            # Airflow records no reason; its callback, which says it, comes later or never.
+            timed_out = started_at and facts.time_limit and at - started_at >= facts.time_limit
             # Of a failed run, all failed tasks were asked for; of another one, perhaps only the latest.
-            ended.append(EndedRun(_run(run, facts), failed, at, of_run, facts.severity, whole=failed))
+            ended.append(
+                EndedRun(
+                    _run(run, facts),
+                    failed,
+                    at,
+                    of_run,
+                    facts.severity,
+                    reason="timed_out" if timed_out else "failed",
+                    whole=failed,
+                    documented=facts.documented,
+                )
+            )
     return ended
+
+
+def _marks_in(event: _Json) -> Iterator[_Mark]:
+    """Yield what an entry of the audit log marks as failed: what its path names, or each entity of a bulk request."""
+    extra = json.loads(event["extra"] or "{}")
+    bulk = [each for action in extra.get("actions", ()) for each in action.get("entities", ())]
+    for each in (extra, *bulk):
+        if isinstance(each, dict) and "failed" in (each.get("state"), each.get("new_state")):
+            run = _RunKey(each.get("dag_id") or event["dag_id"], each.get("dag_run_id") or event["run_id"])
+            task_id = each.get("task_id") or event["task_id"] or ""
+            yield _Mark(run, task_id, event["owner"] or "", datetime.fromisoformat(event["when"]))
+
+
+def _with_marks(ended: EndedRun, marks: Iterable[_Mark]) -> EndedRun:
+    """Return the run with those who have marked it, or tasks of it, as failed since it started."""
+    run = ended.run
+    own = [
+        mark
+        for mark in marks
+        if mark.run == (run.dag_id, run.run_id) and not (run.started_at and mark.at < run.started_at)
+    ]
+
+    def by(task: EndedTask) -> str:
+        named = [
+            mark.by
+            for mark in own
+            if mark.task_id == task.task_id
+            or (not mark.task_id and task.ended_at and abs(task.ended_at - mark.at) < _MARKED_WITHIN)
+        ]
+        return named[-1] if named else ""
+
+    return replace(
+        ended,
+        tasks=tuple(replace(task, marked_by=by(task)) for task in ended.tasks),
+        marked_by=next((mark.by for mark in reversed(own) if not mark.task_id), "") if ended.failed else "",
+    )
 
 
 def _run(run: _Json, facts: DagFacts) -> Run:
@@ -258,7 +365,7 @@ def _run(run: _Json, facts: DagFacts) -> Run:
         run_id=run["dag_run_id"],
         run_type=run["run_type"],
         started_at=_moment(run["start_date"]),
-        scheduled=facts.scheduled,
+        own_values=has_own_values(run["conf"], facts.defaults),
         run_after=_moment(run["run_after"]),
     )
 
@@ -273,6 +380,12 @@ def _task_key(task: _Json) -> tuple[_RunKey, str, int]:
 
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
+
+
+def _span(text: str | None) -> timedelta | None:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(timedelta | None).validate_python(text)
 
 
 def _severity(dag: _Json) -> Severity:

@@ -9,8 +9,9 @@ from mindguard.connections import Connection, Resolve, s3_client
 from mindguard.monitors.judge import Reading
 from mindguard.settings import Settings
 from mindguard.settings.monitors import Monitor
-from mindguard.snapshots.storage.catalog import newest_proven
+from mindguard.snapshots.storage.catalog import newest_proven, snapshot_ids
 from mindguard.snapshots.storage.encryption import encryption_of
+from mindguard.snapshots.storage.layout import time_in
 from mindguard.snapshots.storage.store import Store
 
 
@@ -22,8 +23,10 @@ class Snapshots:
 
     def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Reading]:
         """See MonitorSource."""
-        newest = newest_proven(self._store)
-        return [Reading(newest=newest.taken_at, note=newest.snapshot_id) if newest else Reading()]
+        if newest := newest_proven(self._store):
+            return [Reading(newest=newest.taken_at, note=newest.snapshot_id)]
+        first = next(iter(snapshot_ids(self._store)), "")
+        return [Reading(fault="not_proven_yet", awaited_since=time_in(first) if first else None, note=first)]
 
     def close(self) -> None:
         """See MonitorSource."""

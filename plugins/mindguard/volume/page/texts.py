@@ -53,7 +53,7 @@ TEXTS = Texts(
         "together": {"zh": "同时下降", "en": "Fell with it"},
         "misdated": {"zh": "时钟错误的事件", "en": "Events with a wrong clock"},
         "owner": {"zh": "负责人", "en": "Owner"},
-        "runbook": {"zh": "处理手册", "en": "Runbook"},
+        "runbook": {"zh": "处置手册", "en": "Runbook"},
         "chart": {"zh": "最近 {} 天", "en": "The last {} days"},
         "legend_day": {"zh": "当日", "en": "judged day"},
         "legend_expected": {"zh": "预期", "en": "expected"},

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mindguard.alerts.dag_runs.failures import Run, is_key_of, run_failure, success, task_failure
+from mindguard.alerts.dag_runs.failures import Run, has_own_values, is_key_of, run_failure, success, task_failure
 from mindguard.alerts.finding import Finding
 from mindguard.alerts.severity import Severity
 
@@ -22,7 +22,6 @@ def a_run(**changes: Any) -> Run:
         "run_id": "r1",
         "run_type": "scheduled",
         "started_at": AT,
-        "scheduled": True,
     }
     return Run(**known | changes)
 
@@ -86,17 +85,56 @@ def test_other_failures_are_other_incidents() -> None:
     assert len({finding.recovery_key for finding in findings}) == len(findings)
 
 
-def test_in_a_dag_with_a_schedule_any_later_success_ends_it() -> None:
-    manual = a_run(run_id="r2", run_type="manual")
-    assert success(a_run(), "take_snapshot", at=AT).recovery_key == of_task(manual).recovery_key
-    assert success(a_run(), at=AT).recovery_key == of_run(manual).recovery_key
+@pytest.mark.parametrize("by", ["scheduled", "manual"])
+@pytest.mark.parametrize("failed", ["scheduled", "manual"])
+def test_any_later_success_of_a_run_that_asks_for_the_same_ends_it(failed: str, by: str) -> None:
+    """Whether or not the DAG has a schedule: what a person starts without a word of their own asks for the same."""
+    first, later = a_run(run_type=failed), a_run(run_id="r2", run_type=by)
+    assert success(later, "take_snapshot", at=AT).recovery_key == of_task(first).recovery_key
+    assert success(later, at=AT).recovery_key == of_run(first).recovery_key
 
 
-def test_without_a_schedule_only_its_rerun_does() -> None:
-    """Each run is a request of its own: the success of the next one says nothing about this one."""
-    failed, other = (a_run(run_id=run_id, run_type="manual", scheduled=False) for run_id in ("r1", "r2"))
-    assert success(failed, "take_snapshot", at=AT).recovery_key == of_task(failed).recovery_key
-    assert success(other, "take_snapshot", at=AT).recovery_key != of_task(failed).recovery_key
+@pytest.mark.parametrize("run_type", ["manual", "operator_triggered"])
+def test_what_was_started_with_own_values_only_its_rerun_ends(run_type: str) -> None:
+    """It is a request of its own: no success of another one says anything about it, nor it about others."""
+    own, other = (a_run(run_id=run_id, run_type=run_type, own_values=True) for run_id in ("r1", "r2"))
+    usual = a_run(run_id="r3", run_type=run_type)
+    assert success(own, "take_snapshot", at=AT).recovery_key == of_task(own).recovery_key
+    keys = {success(run, "take_snapshot", at=AT).recovery_key for run in (own, other, usual)}
+    assert len(keys) == 3
+    assert of_task(own).alert.fingerprint != of_task(other).alert.fingerprint, "or one card would be about both"
+
+
+@pytest.mark.parametrize(
+    ("conf", "own"),
+    [
+        (None, False),
+        ({}, False),
+        ({"snapshot_id": "latest", "tables": [], "into": None}, False),  # as the form sends it, untouched
+        ({"snapshot_id": "20260301T180000Z-3f9a1c"}, True),
+        ({"snapshot_id": "latest", "tables": ["public.checkins"]}, True),
+        ({"into": ""}, True),
+        ({"tenant": None}, True),  # nobody knows what the DAG makes of it
+    ],
+)
+def test_values_of_the_form_as_it_comes_are_not_a_persons_own(conf: dict[str, Any] | None, own: bool) -> None:
+    assert has_own_values(conf, {"snapshot_id": "latest", "tables": [], "into": None}) == own
+
+
+@pytest.mark.parametrize(("locale", "said"), [("zh", "其他运行成功不算"), ("en", "this run, which has values")])
+def test_a_card_says_how_such_an_incident_ends(locale: str, said: str) -> None:
+    for report in (of_task, of_run):
+        assert said in report(a_run(own_values=True), locale=locale).alert.facts[-1].value
+        assert not any(said in fact.value for fact in report(a_run(run_type="manual"), locale=locale).alert.facts)
+
+
+@pytest.mark.parametrize(("locale", "label"), [("zh", "处置手册（Dag 文档）"), ("en", "Runbook (Dag Docs)")])
+def test_a_card_leads_to_the_dags_runbook_if_there_is_one(locale: str, label: str) -> None:
+    page = "https://airflow.example/dags/snapshot_tables"
+    for report in (of_task, of_run):
+        link = report(locale=locale, runbook_url=page).alert.links[-1]
+        assert (link.label, link.url) == (label, page)
+        assert len(report(locale=locale).alert.links) == 1
 
 
 def test_a_run_is_one_incident_whatever_its_reason() -> None:
@@ -136,7 +174,7 @@ def test_a_failed_task_in_words(locale: str, title: str, facts: list[tuple[str, 
     assert not alert.resolved
 
 
-@pytest.mark.parametrize(("locale", "text"), [("en", "reported without its error"), ("zh", "未随错误上报")])
+@pytest.mark.parametrize(("locale", "text"), [("en", "no error was received"), ("zh", "没有收到错误信息")])
 def test_of_a_task_without_an_error_nothing_is_claimed(locale: str, text: str) -> None:
     alert = of_task(locale=locale).alert
     assert text in alert.facts[0].value
@@ -145,19 +183,32 @@ def test_of_a_task_without_an_error_nothing_is_claimed(locale: str, text: str) -
 
 
 @pytest.mark.parametrize(
-    ("locale", "reason", "title", "link"),
+    ("locale", "reason", "title", "error", "link"),
     [
-        ("en", "timed_out", "Run timed out: snapshot_tables", "Open the run"),
-        ("zh", "timed_out", "运行超时：snapshot_tables", "查看本次运行"),
-        ("en", "all_tasks_deadlocked", "Run failed: snapshot_tables", "Open the run"),
-        ("zh", "all_tasks_deadlocked", "运行失败：snapshot_tables", "查看本次运行"),
+        ("en", "timed_out", "Run timed out", "over its time limit (dagrun_timeout)", "Open the run"),
+        ("zh", "timed_out", "运行超时", "超过了运行时限（dagrun_timeout）", "查看本次运行"),
+        ("en", "all_tasks_deadlocked", "Run failed", "none of the remaining tasks can start", "Open the run"),
+        ("zh", "all_tasks_deadlocked", "运行失败", "剩下的任务都无法开始", "查看本次运行"),
+        ("zh", "task_failure", "运行失败", "有任务失败", "查看本次运行"),
+        ("en", "failed", "Run failed", "no task failed, and Airflow recorded no reason", "Open the run"),
+        ("zh", "failed", "运行失败", "没有任务失败，Airflow 也没有记录原因", "查看本次运行"),
+        ("en", "a later Airflow's", "Run failed", "a later Airflow's", "Open the run"),
     ],
 )
-def test_a_failed_run_in_words(locale: str, reason: str, title: str, link: str) -> None:
+def test_a_failed_run_in_words(locale: str, reason: str, title: str, error: str, link: str) -> None:
     alert = of_run(locale=locale, reason=reason).alert
-    assert (alert.title, alert.subject) == (title, "snapshot_tables")
-    assert [fact.value for fact in alert.facts] == [reason, "r1"]
+    assert (alert.title.split("：")[0].split(":")[0], alert.subject) == (title, "snapshot_tables")
+    assert alert.facts[0].value.startswith(error)
+    assert alert.facts[1].value == "r1"
     assert [each.label for each in alert.links] == [link]
+    assert alert.error_unknown == (reason == "failed"), "a callback may know the reason that Airflow's record lacks"
+
+
+@pytest.mark.parametrize(("locale", "error"), [("en", "marked as failed in Airflow by zhou"), ("zh", "由 zhou 在")])
+def test_who_marked_a_run_as_failed_is_said(locale: str, error: str) -> None:
+    alert = of_run(locale=locale, reason="failed", marked_by="zhou").alert
+    assert alert.facts[0].value.startswith(error)
+    assert not alert.error_unknown
 
 
 def test_braces_in_names_are_not_placeholders() -> None:
@@ -170,10 +221,10 @@ def test_a_time_without_zone_is_refused(report: Any) -> None:
         report(happened_at=datetime(2026, 11, 19))  # noqa: DTZ001
 
 
-@pytest.mark.parametrize("scheduled", [True, False])
+@pytest.mark.parametrize("own_values", [True, False])
 @pytest.mark.parametrize("task_id", ["", "take_snapshot"])
-def test_a_key_is_known_as_one_of_its_dag_and_of_no_other(task_id: str, scheduled: bool) -> None:
-    key = a_run(scheduled=scheduled).recovery_key(task_id)
+def test_a_key_is_known_as_one_of_its_dag_and_of_no_other(task_id: str, own_values: bool) -> None:
+    key = a_run(own_values=own_values).recovery_key(task_id)
     assert is_key_of(key, "snapshot_tables")
     for other in ("snapshot", "snapshot_tables_2", "tables", "snapshot_tables.other"):
         assert not is_key_of(key, other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ UI = "https://airflow.example/"
 
 def a_run(*tasks: EndedTask, failed: bool = True, minute: int = 0, **changes: Any) -> EndedRun:
     at = AT + timedelta(minutes=minute)
-    known = {"dag_id": "etl", "run_id": f"r{minute}", "run_type": "scheduled", "started_at": at, "scheduled": True}
+    known = {"dag_id": "etl", "run_id": f"r{minute}", "run_type": "scheduled", "started_at": at}
     return EndedRun(
         Run(**known | changes), failed=failed, ended_at=at + timedelta(seconds=30), tasks=tasks, severity=Severity.P1
     )
@@ -145,3 +146,17 @@ def test_the_newest_run_counts_and_not_the_one_that_ended_last() -> None:
     assert ended(older, newer) == set()
     again = a_run(a_task("load", "success", minute=12), failed=False, minute=12, run_after=newer.run.run_after)
     assert ended(older, newer, again) == {"airflow:etl", "airflow:etl.load"}
+
+
+def test_a_card_leads_to_the_runbook_of_a_dag_that_has_one() -> None:
+    for run in (a_run(a_task("load", "failed")), a_run(a_task("load", "skipped"))):
+        (finding,) = failures([replace(run, documented=True)], base_url=UI, locale="en")
+        assert finding.alert.links[-1].url == "https://airflow.example/dags/etl"
+
+
+def test_of_a_request_of_its_own_no_other_success_is_a_recovery() -> None:
+    failed = a_run(a_task("load", "failed"), run_type="manual", own_values=True)
+    usual = a_run(a_task("load", "success", minute=1), failed=False, minute=1, run_type="manual")
+    assert ended(failed, usual) == {"airflow:etl", "airflow:etl.load"}
+    again = a_run(a_task("load", "success"), failed=False, run_type="manual", own_values=True)
+    assert ended(again, usual) == {"airflow:etl", "airflow:etl.load", "airflow:etl r0", "airflow:etl.load r0"}
