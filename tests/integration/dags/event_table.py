@@ -106,7 +106,7 @@ one_task("event_killed", kill_this_process)
 one_task("event_killed_twice", kill_this_process, retries=1, retry_delay=timedelta(seconds=20))
 one_task("event_killed_once", kill_the_first_try, retries=1, retry_delay=timedelta(seconds=1))
 one_task("event_worker_killed", wait)
-one_task("event_run_timeout", wait, run_limit_s=15)
+one_task("event_run_timeout", wait, run_limit_s=40)  # enough for a whole run on a busy machine, once it is well
 one_task("event_task_marked_failed", wait)
 one_task("event_run_marked_failed", wait)
 one_task("event_run_marked_failed_early", wait)
