@@ -68,11 +68,17 @@ class SettingsError(MindGuardError):
 
 
 class ConnectionMissing(MindGuardError):
-    """No connection is configured under this id."""
+    """No connection is configured under this id.
 
-    def __init__(self, conn_id: str) -> None:
+    Args:
+        conn_id: the id.
+        in_airflow: whether Airflow was asked, which keeps connections in more places than variables.
+    """
+
+    def __init__(self, conn_id: str, *, in_airflow: bool = False) -> None:
+        variable = f"set AIRFLOW_CONN_{conn_id.upper()}"
         super().__init__(
             f"connection {conn_id!r} is not configured",
-            hint=f"set AIRFLOW_CONN_{conn_id.upper()} or add the connection in Airflow",
+            hint=f"add it in Airflow or its secrets backend, or {variable}" if in_airflow else variable,
         )
         self.conn_id = conn_id

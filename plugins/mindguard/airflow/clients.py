@@ -24,7 +24,7 @@ def connection(conn_id: str) -> Connection:
     try:
         found = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
-        raise ConnectionMissing(conn_id) from None
+        raise ConnectionMissing(conn_id, in_airflow=True) from None
     return record_of(conn_id, found)
 
 
