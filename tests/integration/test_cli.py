@@ -171,8 +171,7 @@ def test_doctor_finds_everything_in_order(environment: dict[str, str]) -> None:
     examined = mindguard(environment, "doctor", "--json")
     findings = json.loads(examined.stdout)
     assert examined.returncode == 0, findings
-    without_airflow = ("mindguard_airflow", "mindguard_metrics")  # as this test's stack is
-    faults = [each["check"] for each in findings if each["status"] != "pass" and each["what"] not in without_airflow]
+    faults = [each["check"] for each in findings if each["status"] not in ("pass", "unused")]
     # The stack has one PostgreSQL server; and its restore connection is of the sample application's database.
     assert set(faults) <= {"own server", "live table"}
     named = {finding["what"] for finding in findings}
@@ -185,13 +184,13 @@ def test_doctor_names_each_fault_and_goes_on(environment: dict[str, str], fresh_
     with psycopg.connect(fresh_database) as connection:
         connection.execute("drop table empty_one")
     broken = dict(environment)
-    del broken["AIRFLOW_CONN_MINDGUARD_DRILL"]
+    del broken["AIRFLOW_CONN_MINDGUARD_BACKUP"], broken["AIRFLOW_CONN_MINDGUARD_DRILL"]
     broken["AIRFLOW_CONN_MINDGUARD_EVENTS"] = json.dumps({"conn_type": "clickhouse", "host": "127.0.0.1", "port": 9})
     examined = mindguard(broken, "doctor", "--json")
     assert examined.returncode == 1
     faults = {each["what"]: each["text"] for each in json.loads(examined.stdout) if each["status"] == "error"}
-    assert set(faults) == {"public.empty_one", "mindguard_drill", "mindguard_events"}
-    assert "set AIRFLOW_CONN_MINDGUARD_DRILL" in faults["mindguard_drill"]
+    assert set(faults) == {"public.empty_one", "mindguard_backup", "mindguard_events"}, "no setting needs a drill"
+    assert "set AIRFLOW_CONN_MINDGUARD_BACKUP" in faults["mindguard_backup"]
     for_people = mindguard(broken, "doctor")
     assert for_people.returncode == 1
     assert "Traceback" not in for_people.stderr
