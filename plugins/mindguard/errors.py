@@ -41,12 +41,17 @@ def library_missing(error: ModuleNotFoundError) -> str:
 
 
 @contextmanager
-def about(subject: str) -> Iterator[None]:
-    """Let each error of the block begin with its subject, such as a table, unless it names it first already."""
+def about(subject: str, kind: type[MindGuardError] = MindGuardError) -> Iterator[None]:
+    """Let each error of the block begin with its subject, unless it names it already.
+
+    Args:
+        subject: a table, or the id of the connection that is used; if it is empty, errors stay as they are.
+        kind: the errors that are about it.
+    """
     try:
         yield
-    except MindGuardError as error:
-        if not error.message.startswith(subject):
+    except kind as error:
+        if subject and not error.message.startswith(subject) and repr(subject) not in error.message:
             error.message = f"{subject}: {error.message}"
         raise
 

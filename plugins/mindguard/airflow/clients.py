@@ -59,4 +59,5 @@ def backup_store(settings: Settings) -> Store:
     # If the connection is missing, this is a clear error; the hook would fall back to the environment.
     refuse_aws_extras(connection(settings.connections.backup))
     encryption = encryption_of(settings, connection)
-    return Store.of(S3Hook(aws_conn_id=settings.connections.backup).get_conn(), settings.snapshot, encryption)
+    conn_id = settings.connections.backup
+    return Store.of(S3Hook(aws_conn_id=conn_id).get_conn(), settings.snapshot, encryption, conn_id=conn_id)

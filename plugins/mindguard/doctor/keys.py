@@ -21,7 +21,12 @@ def examine_keys(settings: Settings, resolve: Resolve) -> Iterator[Diagnosis]:
     conn_id, encryption = settings.connections.keys, encryption_of(settings, resolve)
     (current,) = encryption.needed_keys(())
     yield Diagnosis("pass", conn_id, "key ring", Said("key_ring", key=current))
-    store = Store.of(s3_client(resolve(settings.connections.backup)), settings.snapshot, encryption)
+    store = Store.of(
+        s3_client(resolve(settings.connections.backup)),
+        settings.snapshot,
+        encryption,
+        conn_id=settings.connections.backup,
+    )
     ids = snapshot_ids(store)
     for age, snapshot_id in [("oldest", each) for each in ids[:1]] + [("newest", each) for each in ids[-1:]]:
         try:

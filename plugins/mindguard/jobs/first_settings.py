@@ -6,14 +6,14 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from mindguard import postgres_session
-from mindguard.connections import Resolve, clickhouse_client, postgres_conninfo
+from mindguard.connections import Resolve, clickhouse_client, conn_id_of, postgres_conninfo
 from mindguard.documents import parsed
 from mindguard.errors import ConnectionMissing, MindGuardError, SettingsError
 from mindguard.resources import include_dir
@@ -123,7 +123,8 @@ def _found(
         missing.append(error)
         told.append(f"{error.message}: replace public.change_me in the file by your tables")
     try:
-        events = find_events(EventSource(clickhouse_client(resolve(ids.events)), VolumeSettings(), _ZONE), table, now)
+        client = clickhouse_client(resolve(ids.events))
+        events = find_events(EventSource(client, VolumeSettings(), _ZONE, ids.events), table, now)
         told.append(f"{ids.events}: {_of_events(events)}")
     except ConnectionMissing as error:
         missing.append(error)
@@ -153,7 +154,8 @@ def find_tables(conninfo: str) -> list[FoundTable]:
             found = connection.cursor(row_factory=psycopg.rows.dict_row).execute(statement("select_candidates"))
             return [_table(row) for row in found.fetchall()]
     except psycopg.Error as error:
-        raise MindGuardError(f"the tables cannot be listed: {' '.join(str(error).split())[:300]}") from error
+        line = f"{conn_id_of(conninfo)}: the tables cannot be listed: {' '.join(str(error).split())[:300]}"
+        raise MindGuardError(line) from error
 
 
 def _table(row: dict[str, Any]) -> FoundTable:
@@ -192,7 +194,7 @@ def find_events(source: EventSource, wanted: str | None, now: datetime) -> Found
         raise SettingsError(f"ClickHouse has no table {wanted!r:.80}", hint="write it as database.table")
     for table, columns in found.items():
         if wanted in (None, table) and (volume := volume_of(table, columns)):
-            return _named(EventSource(source.client, volume, source.zone), now)
+            return _named(replace(source, settings=volume), now)
     if wanted:
         raise SettingsError(
             f"{wanted} has no column that is called like the name or the time of an event",
