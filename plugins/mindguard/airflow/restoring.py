@@ -168,6 +168,8 @@ def _job(params: Any) -> _Job:
     settings = load_settings()
     store = backup_store(settings)
     conn_id = params["connection"] or settings.connections.restore
-    request = RestoreRequest(tuple(params["tables"]), tuple(params["where_key"]), params["into"] or "", params["swap"])
+    request = RestoreRequest(
+        tuple(params["tables"] or ()), tuple(params["where_key"]), params["into"] or "", params["swap"]
+    )
     found = find_snapshot(store, params["snapshot_id"], quarantined=params["quarantined"])
     return _Job(settings, found, store, conn_id, postgres_conninfo(connection(conn_id)), request)

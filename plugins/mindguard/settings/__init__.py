@@ -5,7 +5,6 @@ The variable `MINDGUARD_SETTINGS` can name another file. Nothing here reads a co
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +19,8 @@ from pydantic import (
 
 from mindguard.documents import at_place, meant, parsed
 from mindguard.errors import SettingsError
-from mindguard.resources import include_dir
+from mindguard.resources import packaged_settings as packaged_settings
+from mindguard.resources import settings_path as settings_path
 from mindguard.settings.alerts import AlertsSettings, EscalationSettings, ReleasesSettings
 from mindguard.settings.connections import Connections
 from mindguard.settings.monitors import Monitor, WatchSettings
@@ -93,17 +93,6 @@ class Settings(Section):
     def zone(self) -> ZoneInfo:
         """The time zone in which days begin and end."""
         return ZoneInfo(self.timezone)
-
-
-def settings_path() -> Path:
-    """Return the file that `MINDGUARD_SETTINGS` names, or the file that comes with the package."""
-    named = os.environ.get("MINDGUARD_SETTINGS")
-    return Path(named) if named else packaged_settings()
-
-
-def packaged_settings() -> Path:
-    """Return the file that comes with the package."""
-    return include_dir() / "config" / "mindguard.yaml"
 
 
 _read: list[Path] = []
