@@ -87,3 +87,4 @@ class ConnectionMissing(MindGuardError):
             hint=f"add it in Airflow or its secrets backend, or {variable}" if in_airflow else variable,
         )
         self.conn_id = conn_id
+        self.in_airflow = in_airflow

@@ -7,11 +7,13 @@ from datetime import datetime
 
 from mindguard.connections import Resolve
 from mindguard.doctor import airflow, alerts, database, events, files, keys, monitors, store
-from mindguard.doctor.diagnosis import Diagnosis, tried
+from mindguard.doctor.diagnosis import Diagnosis, how_to_add, tried
 from mindguard.doctor.needs import needs
 from mindguard.doctor.texts import Said
-from mindguard.errors import ConnectionMissing, first_few
+from mindguard.errors import ConnectionMissing
 from mindguard.settings import Settings
+
+_NAMED = 3
 
 
 def examine(settings: Settings, resolve: Resolve, *, now: Callable[[], datetime]) -> list[Diagnosis]:
@@ -68,8 +70,13 @@ def _as_needed(
         if error.conn_id != conn_id:
             raise
         if needed_by:
-            text = Said("needed", needed_by=first_few(needed_by, most=3), error=error)
+            text = Said("needed", needed_by=_first(needed_by), hint=how_to_add(error))
             yield Diagnosis("error", conn_id, "connection", text)
         else:
-            text = Said("not_used", without=Said(f"without_{key}"), hint=error.hint)
+            text = Said("not_used", without=Said(f"without_{key}"), hint=how_to_add(error))
             yield Diagnosis("unused", conn_id, "connection", text)
+
+
+def _first(settings: tuple[str, ...]) -> str:
+    named = ", ".join(settings[:_NAMED])
+    return named if len(settings) <= _NAMED else Said("and_more", first=named, count=len(settings))

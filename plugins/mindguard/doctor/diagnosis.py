@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from mindguard.doctor.texts import CHECKS, Said, within
-from mindguard.errors import MindGuardError, library_missing
+from mindguard.errors import ConnectionMissing, MindGuardError, library_missing
 from mindguard.fetch import explained
 from mindguard.masking import mask_secrets
 from mindguard.texts import Locale
@@ -49,6 +49,8 @@ def tried(what: str, check: str, findings: Iterator[Diagnosis]) -> Iterator[Diag
     """Yield the findings, and an error instead of an exception, which must not hide what other checks find."""
     try:
         yield from findings
+    except ConnectionMissing as error:
+        yield Diagnosis("error", what, check, Said("missing", conn_id=error.conn_id, hint=how_to_add(error)))
     except MindGuardError as error:
         yield Diagnosis("error", what, check, str(error))
     except ModuleNotFoundError as error:
@@ -56,6 +58,12 @@ def tried(what: str, check: str, findings: Iterator[Diagnosis]) -> Iterator[Diag
     except Exception as error:  # noqa: BLE001 - see the docstring
         why = " ".join(mask_secrets(explained(error)).split())
         yield Diagnosis("error", what, check, Said("check_broke", why=why))
+
+
+def how_to_add(error: ConnectionMissing) -> Said:
+    """Return what to do about a connection that is missing, where it was looked for."""
+    key = "add_in_airflow" if error.in_airflow else "set_variable"
+    return Said(key, variable=f"AIRFLOW_CONN_{error.conn_id.upper()}")
 
 
 def clock(what: str, remote: datetime, local: datetime) -> Diagnosis:

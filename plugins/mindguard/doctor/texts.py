@@ -11,7 +11,20 @@ TEXTS = Texts(
             "zh": "未使用，设置中没有任何一项需要它：{without} – 需要时：{hint}",
             "en": "not used, no setting needs it: {without} – if you want it: {hint}",
         },
-        "needed": {"zh": "{needed_by} 需要它：{error}", "en": "{needed_by} needs it: {error}"},
+        "needed": {
+            "zh": "{needed_by} 需要它，但没有配置 – {hint}",
+            "en": "needed by {needed_by}, and not configured – {hint}",
+        },
+        "and_more": {"zh": "{first} 等 {count} 项", "en": "{first} and others ({count} in all)"},
+        "missing": {
+            "zh": "没有配置连接 {conn_id} – {hint}",
+            "en": "connection {conn_id!r} is not configured – {hint}",
+        },
+        "set_variable": {"zh": "设置环境变量 {variable}", "en": "set {variable}"},
+        "add_in_airflow": {
+            "zh": "在 Airflow 或它的密钥后端中添加，或设置环境变量 {variable}",
+            "en": "add it in Airflow or its secrets backend, or set {variable}",
+        },
         "without_drill": {
             "zh": "没有它，restore_drill 会失败，快照都得不到验证，因此也不会过期清理",
             "en": "without it restore_drill fails and no snapshot is proven, so none expires",

@@ -126,7 +126,9 @@ def test_a_missing_connection_is_an_error_only_if_a_setting_needs_it(mindguard: 
         "ops": "monitors",
         "kafka": "monitors.event_consumers",
     }.items():
-        assert said[what]["text"].startswith(f"{needed_by} needs it: connection 'mindguard_{what}' is not configured")
+        variable = f"AIRFLOW_CONN_MINDGUARD_{what.upper()}"
+        assert said[what]["text"] == f"needed by {needed_by}, and not configured – set {variable}"
+    assert "crash_rate and others (8 in all)" in said["events"]["text"]
     assert all(f"set AIRFLOW_CONN_MINDGUARD_{what.upper()}" in each["text"] for what, each in said.items())
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 
 from mindguard.connections import Connection
 from mindguard.doctor import record
-from mindguard.doctor.diagnosis import CHECKS, Diagnosis
+from mindguard.doctor.diagnosis import CHECKS, Diagnosis, tried
 from mindguard.doctor.record import ConnectionsUnfit, examine_and_keep
 from mindguard.doctor.texts import Said
 from mindguard.errors import ConnectionMissing
@@ -68,6 +69,20 @@ def test_log_and_card_are_in_the_reader_s_language_and_levels_are_as_grave(
     assert [level for level, _ in logged[:-1]] == levels
     assert logged[-1][0] == logging.WARNING, "that there is no page"
     assert all(line in said for line, (_, said) in zip(lines, logged, strict=False))
+
+
+def test_what_is_missing_is_said_in_the_reader_s_language_with_where_to_add_it() -> None:
+    def looked_up(*, in_airflow: bool) -> Iterator[Diagnosis]:
+        raise ConnectionMissing("own", in_airflow=in_airflow)
+        yield
+
+    (here,) = tried("releases", "connection", looked_up(in_airflow=False))
+    (there,) = tried("releases", "connection", looked_up(in_airflow=True))
+    assert here.text == "connection 'own' is not configured – set AIRFLOW_CONN_OWN"
+    assert there.text.endswith("– add it in Airflow or its secrets backend, or set AIRFLOW_CONN_OWN")
+    assert (
+        there.within("zh").text == "没有配置连接 own – 在 Airflow 或它的密钥后端中添加，或设置环境变量 AIRFLOW_CONN_OWN"
+    )
 
 
 def test_programs_and_the_command_line_read_english() -> None:
