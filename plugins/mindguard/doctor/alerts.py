@@ -85,21 +85,24 @@ def examine_feishu(conn_id: str, resolve: Resolve) -> Iterator[Diagnosis]:
 def examine_rota(settings: Settings, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
     """Check that somebody is on duty in every minute of the next 7 days. Yields nothing if no rota is set."""
     from mindguard.alerts.rota.ical import load_rota
-    from mindguard.alerts.rota.rota import gaps, unpublished, unpublished_years
+    from mindguard.alerts.rota.rota import gaps, unpublished_years
 
     rota = load_rota(settings)
     if rota is None:
         return
     moment = now()
     found = gaps(rota, moment)
+    nobody = Said("nobody")
     for gap in found[:_SHOWN_GAPS]:
-        yield Diagnosis("error" if gap.kind == "nobody" else "warn", "rota", "gaps", str(gap))
+        begins, ends = (f"{each:%Y-%m-%d %H:%M}" for each in (gap.begins, gap.ends))
+        text = Said("gap", begins=begins, ends=ends, why=nobody if gap.text == nobody else gap.text)
+        yield Diagnosis("error" if gap.kind == "nobody" else "warn", "rota", "gaps", text)
     if len(found) > _SHOWN_GAPS:
         yield Diagnosis("warn", "rota", "gaps", Said("more_gaps", count=len(found) - _SHOWN_GAPS))
     if not found:
         yield Diagnosis("pass", "rota", "gaps", Said("no_gap"))
     for year in unpublished_years(rota, moment):
-        yield Diagnosis("warn", "rota", "calendar", unpublished(year))
+        yield Diagnosis("warn", "rota", "calendar", Said("unpublished", year=year))
 
 
 def examine_releases(settings: Settings, resolve: Resolve) -> Iterator[Diagnosis]:

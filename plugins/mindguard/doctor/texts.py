@@ -126,6 +126,12 @@ TEXTS = Texts(
             "zh": "机器人，位于 {host}；`mindguard feishu send resolved` 发一张卡片作为验证",
             "en": "hook at {host}; `mindguard feishu send resolved` sends a card as proof",
         },
+        "gap": {"zh": "{begins} 至 {ends}：{why}", "en": "{begins} to {ends}: {why}"},
+        "nobody": {"zh": "无人值班", "en": "nobody is on duty"},
+        "unpublished": {
+            "zh": "{year} 年的节假日还不知道 – 更新 chinesecalendar，或写入 rota.calendar.holidays",
+            "en": "holidays of {year} are not known – update chinesecalendar, or list them in rota.calendar.holidays",
+        },
         "more_gaps": {
             "zh": "另有 {count} 处；`mindguard rota check` 会全部列出",
             "en": "{count} more; `mindguard rota check` lists all",
