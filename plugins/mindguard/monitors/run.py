@@ -219,7 +219,7 @@ class _Run:
             try:
                 if group.unreachable:
                     raise SourceUnreachable(group.unreachable)
-                with about(group.conn_id):
+                with about(group.conn_id, SourceUnreachable):
                     source = source or group.open()
                     measurement = replace(measurement, readings=self._readings(source, monitor))
             except SourceUnreachable as error:
