@@ -44,7 +44,7 @@ def doctor() -> None:
         from mindguard.doctor.record import examine_and_keep
         from mindguard.settings import load_settings
 
-        findings = examine_and_keep(load_settings(), connection, now=lambda: datetime.now(UTC), progress=log.info)
+        findings = examine_and_keep(load_settings(), connection, now=lambda: datetime.now(UTC), log=log.log)
         return [finding.as_dict() for finding in findings]
 
     examine_connections()

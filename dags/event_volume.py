@@ -31,9 +31,10 @@ import logging
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import CronTriggerTimetable, Param, dag, get_current_context, task
+from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task
 
 from mindguard.airflow.dag_defaults import ZONE, dag_defaults
+from mindguard.airflow.forms import read_form
 from mindguard.alerts.severity import Severity
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _moment(settings: Settings) -> Moment:
 @dag(
     schedule=CronTriggerTimetable("30 * * * *", timezone=ZONE.key),
     dagrun_timeout=timedelta(minutes=50),
-    params={"date": Param(None, type=["null", "string"], format="date", description="Judge this day.")},
+    params={"date": read_form().field("day", None, type=["null", "string"], format="date")},
     # P2: nothing is known to be wrong. The suites' findings have a severity of their own.
     **dag_defaults(severity=Severity.P2, doc=__doc__, tags=("events",)),
 )

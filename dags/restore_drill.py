@@ -30,9 +30,10 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import Asset, Param, dag, get_current_context, task
+from airflow.sdk import Asset, dag, get_current_context, task
 
 from mindguard.airflow.dag_defaults import dag_defaults
+from mindguard.airflow.forms import read_form
 from mindguard.alerts.severity import Severity
 
 SNAPSHOT = Asset("mindguard_snapshot")
@@ -43,11 +44,7 @@ log = logging.getLogger(__name__)
 @dag(
     schedule=SNAPSHOT,
     dagrun_timeout=timedelta(hours=12),
-    params={
-        "snapshot_id": Param(
-            None, type=["null", "string"], description="Drill just this one. Empty: the newest and a sample."
-        )
-    },
+    params={"snapshot_id": read_form().field("drill", None, type=["null", "string"])},
     # P2: a drill that broke. An unrestorable snapshot raises an error whose own severity is P0.
     **dag_defaults(severity=Severity.P2, doc=__doc__, tags=("snapshots",)),
 )

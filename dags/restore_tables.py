@@ -10,7 +10,11 @@ where they go, and who asks. Only the page shows the values by which rows are ch
 **When.** By hand: choose *Trigger* and fill in the form. With Airflow down, `mindguard snapshot restore` does the same.
 
 **A rerun** (clear from `plan_restore`) plans and asks again. What a killed restore left is removed first. Without an
-answer for 12 hours the run fails, and nothing more is written. *Reject* is no failure.
+answer for 12 hours the run fails, and nothing more is written. *Reject* is no failure. To see the difference of now
+before rows go back, clear from `plan_put_back`.
+
+**Afterwards**, whoever needs nothing from it any more runs `DROP SCHEMA "restored_<snapshot id>" CASCADE`: it is a copy
+of what the snapshot has, but also keeps what a put-back has overwritten, without which it cannot be undone.
 
 **When it fails**, the live tables are unchanged, and what was created is removed, or the error says how to remove it.
 It is no failure if rows contradict a constraint of today: the log says which is made as NOT VALID, or left out.
@@ -25,42 +29,31 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk import dag, get_current_context, task
 
 from mindguard.airflow import restoring
 from mindguard.airflow.approval import Approval
 from mindguard.airflow.dag_defaults import dag_defaults
+from mindguard.airflow.forms import read_form
 from mindguard.alerts.severity import Severity
 
 TEXT = ["null", "string"]  # may be left empty
+form = read_form()
 FORM = {
-    "snapshot_id": Param("latest", type="string", title="Snapshot", description="Its id, or `latest`."),
-    "tables": Param(
-        [],
-        type="array",
-        items={"type": "string"},
-        title="Tables",
-        description="For instance public.checkins, one per line. Empty: all tables of the snapshot.",
-    ),
-    "where_key": Param(
-        [],
-        type="array",
-        items={"type": "string", "pattern": "^[^=]+="},
-        title="Only rows with",
-        description="COLUMN=VALUE, one per line, for instance user_id=42. Empty: all rows.",
-    ),
-    "into": Param(None, type=TEXT, title="Into schema", description="A new one. Empty: restored_<snapshot id>."),
-    "put_back": Param(
+    "snapshot_id": form.field("snapshot", "latest", type="string"),
+    "tables": form.chosen_tables(),
+    "where_key": form.field("where", [], type="array", items={"type": "string", "pattern": "^[^=]+="}),
+    "into": form.field("into", None, type=TEXT),
+    "put_back": form.field(
+        "put_back",
         "no",
         type="string",
         enum=["no", "missing", "changed"],
-        values_display={"no": "no", "missing": "missing rows", "changed": "missing and changed rows"},
-        title="Put back",
-        description="Which rows go back into the live tables then, after an approval of their difference.",
+        values_display={each: form.say(f"put_back_{each}") for each in ("no", "missing", "changed")},
     ),
-    "swap": Param(default=False, type="boolean", title="Swap", description="Put them in the live tables' places."),
-    "quarantined": Param(default=False, type="boolean", title="Quarantined", description="Accept a quarantined one."),
-    "connection": Param(None, type=TEXT, title="Target", description="Its id. Empty: connections.restore."),
+    "swap": form.field("swap", default=False, type="boolean"),
+    "quarantined": form.field("quarantined", default=False, type="boolean"),
+    "connection": form.field("target", None, type=TEXT),
 }
 
 

@@ -205,6 +205,8 @@ _IGNORED_BY_POSTGRES = {
 }
 # A replication connection has other statements, and all text is exchanged as UTF-8.
 _NOT_FOR_POSTGRES = {"replication", "client_encoding"}
+# Without any effect beside application_name, it stays in the connection string on all its ways.
+_CONN_ID = "fallback_application_name"
 _TOKENS_FOR_POSTGRES = ("iam", "redshift", "redshift-serverless", "azure_conn_id")
 
 
@@ -242,9 +244,17 @@ def postgres_conninfo(connection: Connection) -> str:
         "dbname": connection.schema or None,
         "connect_timeout": "10",
         "application_name": "mindguard",
+        _CONN_ID: connection.conn_id,
     }
     values = {name: str(int(value)) if isinstance(value, bool) else str(value) for name, value in given.items()}
     return make_conninfo("", **fields | values)
+
+
+def conn_id_of(conninfo: str) -> str:
+    """Return the id of the connection that a libpq connection string was made of, which errors name; else nothing."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    return str(conninfo_to_dict(conninfo).get(_CONN_ID) or "")
 
 
 def http_address(connection: Connection, *, protocol: str = "http") -> SplitResult:

@@ -41,12 +41,17 @@ def library_missing(error: ModuleNotFoundError) -> str:
 
 
 @contextmanager
-def about(subject: str) -> Iterator[None]:
-    """Let each error of the block begin with its subject, such as a table, unless it names it first already."""
+def about(subject: str, kind: type[MindGuardError] = MindGuardError) -> Iterator[None]:
+    """Let each error of the block begin with its subject, unless it names it already.
+
+    Args:
+        subject: a table, or the id of the connection that is used; if it is empty, errors stay as they are.
+        kind: the errors that are about it.
+    """
     try:
         yield
-    except MindGuardError as error:
-        if not error.message.startswith(subject):
+    except kind as error:
+        if subject and not error.message.startswith(subject) and repr(subject) not in error.message:
             error.message = f"{subject}: {error.message}"
         raise
 
@@ -68,11 +73,18 @@ class SettingsError(MindGuardError):
 
 
 class ConnectionMissing(MindGuardError):
-    """No connection is configured under this id."""
+    """No connection is configured under this id.
 
-    def __init__(self, conn_id: str) -> None:
+    Args:
+        conn_id: the id.
+        in_airflow: whether Airflow was asked, which keeps connections in more places than variables.
+    """
+
+    def __init__(self, conn_id: str, *, in_airflow: bool = False) -> None:
+        variable = f"set AIRFLOW_CONN_{conn_id.upper()}"
         super().__init__(
             f"connection {conn_id!r} is not configured",
-            hint=f"set AIRFLOW_CONN_{conn_id.upper()} or add the connection in Airflow",
+            hint=f"add it in Airflow or its secrets backend, or {variable}" if in_airflow else variable,
         )
         self.conn_id = conn_id
+        self.in_airflow = in_airflow

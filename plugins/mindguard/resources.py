@@ -1,7 +1,8 @@
-"""Finds the files that come with the package: SQL and the shipped settings."""
+"""Finds the files that come with the package, SQL and the shipped settings, and the settings that count instead."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -10,3 +11,14 @@ def include_dir() -> Path:
     package = Path(__file__).resolve().parent
     installed = package / "include"
     return installed if installed.is_dir() else package.parents[1] / "include"
+
+
+def settings_path() -> Path:
+    """Return the file that `MINDGUARD_SETTINGS` names, or the file that comes with the package."""
+    named = os.environ.get("MINDGUARD_SETTINGS")
+    return Path(named) if named else packaged_settings()
+
+
+def packaged_settings() -> Path:
+    """Return the file that comes with the package."""
+    return include_dir() / "config" / "mindguard.yaml"

@@ -59,7 +59,7 @@ def load(folder: Path, home: Path) -> dict[str, Any]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "PYTHONPATH": str(ROOT / "plugins"),
-        # Proves that parsing reads neither: both would fail.
+        # Proves that parsing needs neither connections nor settings.
         "MINDGUARD_SETTINGS": "/nowhere/mindguard.yaml",
     }
     done = subprocess.run(

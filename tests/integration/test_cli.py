@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from devstack.stack import Stack
+from mindguard.connections import from_environment
 from mindguard.snapshots.storage.catalog import id_of
 from mindguard.snapshots.storage.store import Store
 from tests.connections import as_variable, connection_of
@@ -171,8 +175,7 @@ def test_doctor_finds_everything_in_order(environment: dict[str, str]) -> None:
     examined = mindguard(environment, "doctor", "--json")
     findings = json.loads(examined.stdout)
     assert examined.returncode == 0, findings
-    without_airflow = ("mindguard_airflow", "mindguard_metrics")  # as this test's stack is
-    faults = [each["check"] for each in findings if each["status"] != "pass" and each["what"] not in without_airflow]
+    faults = [each["check"] for each in findings if each["status"] not in ("pass", "unused")]
     # The stack has one PostgreSQL server; and its restore connection is of the sample application's database.
     assert set(faults) <= {"own server", "live table"}
     named = {finding["what"] for finding in findings}
@@ -185,16 +188,40 @@ def test_doctor_names_each_fault_and_goes_on(environment: dict[str, str], fresh_
     with psycopg.connect(fresh_database) as connection:
         connection.execute("drop table empty_one")
     broken = dict(environment)
-    del broken["AIRFLOW_CONN_MINDGUARD_DRILL"]
+    del broken["AIRFLOW_CONN_MINDGUARD_BACKUP"], broken["AIRFLOW_CONN_MINDGUARD_DRILL"]
     broken["AIRFLOW_CONN_MINDGUARD_EVENTS"] = json.dumps({"conn_type": "clickhouse", "host": "127.0.0.1", "port": 9})
     examined = mindguard(broken, "doctor", "--json")
     assert examined.returncode == 1
     faults = {each["what"]: each["text"] for each in json.loads(examined.stdout) if each["status"] == "error"}
-    assert set(faults) == {"public.empty_one", "mindguard_drill", "mindguard_events"}
-    assert "set AIRFLOW_CONN_MINDGUARD_DRILL" in faults["mindguard_drill"]
+    assert set(faults) == {"public.empty_one", "mindguard_backup", "mindguard_events"}, "no setting needs a drill"
+    assert "set AIRFLOW_CONN_MINDGUARD_BACKUP" in faults["mindguard_backup"]
     for_people = mindguard(broken, "doctor")
     assert for_people.returncode == 1
     assert "Traceback" not in for_people.stderr
+
+
+@pytest.mark.parametrize(
+    ("wrong", "change", "command", "said"),
+    [
+        ("APP", {"port": 9}, "snapshot take", "the database failed: "),
+        ("APP", {"password": "wrong"}, "snapshot take", "the database failed: "),
+        ("APP", {"schema": "postgres"}, "snapshot take", "table public.t does not exist"),
+        ("OPS", {"port": 9}, "incidents list", "the incident store cannot be used: "),
+        ("BACKUP", {"login": "wrong"}, "snapshot list", "cannot list "),
+        ("EVENTS", {"port": 9}, "volume reconcile", "does not reach ClickHouse"),
+    ],
+)
+def test_an_error_names_the_connection_that_it_comes_from_once(
+    wrong: str, change: dict[str, Any], command: str, said: str, environment: dict[str, str]
+) -> None:
+    conn_id = f"mindguard_{wrong.lower()}"
+    connection = asdict(from_environment(conn_id, environment)) | change
+    broken = environment | {f"AIRFLOW_CONN_MINDGUARD_{wrong}": json.dumps(connection)}
+    ended = mindguard(broken, *command.split())
+    line = ended.stderr.splitlines()[-1]
+    assert len(re.findall(rf"\b{conn_id}\b", line)) == 1, line
+    assert re.match(rf"mindguard: (connection '{conn_id}' |{conn_id}: ){re.escape(said)}", line), line
+    assert line.endswith(f" (settings: {broken['MINDGUARD_SETTINGS']})")
 
 
 def test_feishu_send_delivers_a_card(environment: dict[str, str]) -> None:

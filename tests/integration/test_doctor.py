@@ -159,7 +159,7 @@ def test_a_lifecycle_rule_that_deletes_kept_snapshots(
 @pytest.mark.parametrize(
     ("settings", "status", "text"),
     [
-        ({"storage_class": "STANDARD"}, "pass", "charged for no days"),
+        ({"storage_class": "STANDARD"}, "pass", "charged for 0 days"),
         ({"storage_class": "GLACIER_IR"}, "warn", "at least 90 days, retention.days is 30"),
         ({"storage_class": "DEEP_ARCHIVE", "retention": {"days": 365}}, "warn", "usually offline"),
         ({"storage_class": "STANDARD_IA", "retention": {"days": 14}}, "warn", "at least 30 days, retention.days is 14"),
@@ -706,7 +706,7 @@ def test_what_the_daily_run_does_without_is_no_error(stack: Stack) -> None:
         del environment[f"AIRFLOW_CONN_MINDGUARD_{name}"]
     findings = examine(SETTINGS, lambda conn_id: from_environment(conn_id, environment), now=now)
     found = {finding.what: finding for finding in findings}
-    assert {found[f"mindguard_{name}"].status for name in ("ops", "events", "restore")} == {"warn"}
+    assert {found[f"mindguard_{name}"].status for name in ("ops", "events", "restore")} == {"unused"}
 
 
 def test_an_incident_store_that_cannot_be_reached_is_one_error(stack: Stack) -> None:

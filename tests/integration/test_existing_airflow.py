@@ -254,8 +254,8 @@ def test_doctor_sees_the_connections_that_airflow_keeps(bare_airflow: AirflowAPI
     bare_airflow.wait_for_dags("doctor")
     before = examined(bare_airflow)
     assert before["mindguard_app"] == {"pass"}
-    assert before["mindguard_airflow"] == {"warn"}
-    assert "without it alert_delivery fails in every run" in bare_airflow._client.get("mindguard/doctor").text
+    assert before["mindguard_airflow"] == {"unused"}
+    assert "没有它，alert_delivery 每次运行都失败" in bare_airflow._client.get("mindguard/doctor").text
     address = urlsplit(str(bare_airflow._client.base_url))
     kept = {
         "connection_id": "mindguard_airflow",
@@ -267,7 +267,7 @@ def test_doctor_sees_the_connections_that_airflow_keeps(bare_airflow: AirflowAPI
     bare_airflow.call("POST", "/connections", json=kept)
     assert examined(bare_airflow)["mindguard_airflow"] == {"pass"}
     page = bare_airflow._client.get("mindguard/doctor").text
-    assert "DAGs can be read" in page
+    assert "个 DAG 的运行" in page
     assert PASSWORD not in page
 
 
@@ -277,7 +277,7 @@ def examined(api: AirflowAPI) -> dict[str, set[str]]:
     api.wait_for_run("doctor", run_id, timeout_s=120)
     page = api._client.get("mindguard/doctor").text
     found: dict[str, set[str]] = {}
-    words = {"错误": "error", "注意": "warn", "未知": "unknown", "正常": "pass"}
+    words = {"错误": "error", "注意": "warn", "未知": "unknown", "正常": "pass", "未使用": "unused"}
     for status, what in re.findall(r"<tr><td><span[^>]*>(.*?)</span></td><td>(.*?)</td>", page):
         found.setdefault(what, set()).add(words[status])
     return found

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from devstack.stack import ADMIN, Stack
 
@@ -60,3 +60,26 @@ def test_a_form_opens_ready_to_be_sent_and_starts_a_run(dag_id: str, page: Page,
         api.call("DELETE", f"/dags/{dag_id}/dagRuns/{run_id}")
     finally:
         api.set_paused(dag_id, paused=paused)
+
+
+def test_tables_are_chosen_and_the_form_speaks_the_reader_s_language(page: Page, airflow_stack: Stack) -> None:
+    assert airflow_stack.site
+    api = airflow_stack.airflow_api()
+    api.set_paused("restore_tables", paused=True)
+    page.goto(f"{airflow_stack.site.url}/dags/restore_tables")
+    page.get_by_role("button", name="Trigger").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("Unpause").click()
+    expect(dialog.get_by_role("combobox", name="写回线上表")).to_be_visible()
+    # Chosen, cleared, and chosen again: what is cleared must not be refused.
+    field = dialog.get_by_role("combobox", name="Select one or multiple values")
+    for clear in (True, False):
+        field.click()
+        page.get_by_role("option", name="public.checkins", exact=True).click()
+        if clear:
+            field.press("Backspace")
+    with page.expect_response(lambda answer: answer.url.endswith("/dags/restore_tables/dagRuns")) as answered:
+        dialog.get_by_role("button", name="Trigger", exact=True).click()
+    run = answered.value.json()
+    assert run["conf"]["tables"] == ["public.checkins"]
+    api.call("DELETE", f"/dags/restore_tables/dagRuns/{run['dag_run_id']}")

@@ -489,8 +489,8 @@ FINE = "select now() as newest, now() as source_now"
             "upstream_newest, dimension, base, source_now, note",
         ),
         ("select now()", {}, "error", "the query returns the unknown column now – a freshness query may return newest"),
-        ("select now() as newest where", {}, "error", 'syntax error at or near ")" – correct the query'),
-        (FINE, {"connection": "typo"}, "error", "connection 'typo' is not configured – set AIRFLOW_CONN_TYPO or add"),
+        ("select now() as newest where", {}, "error", 'mindguard_app: syntax error at or near ")" – correct the query'),
+        (FINE, {"connection": "typo"}, "error", "connection 'typo' is not configured – set AIRFLOW_CONN_TYPO"),
         (
             None,
             {"source": "kafka", "query": None, "group": "typo", "topics": ["t"]},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import psycopg
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from devstack.stack import Stack
 from mindguard.cli import app
-from mindguard.snapshots.restore.put_back import PutBackRequest, put_back, show
+from mindguard.snapshots.restore.put_back import DifferenceVoid, PutBackRequest, put_back, show
 from mindguard.snapshots.restore.tables import RestoreRequest, restore
 from mindguard.snapshots.restore.target import MARK, RestoreRefused, TargetError
 from mindguard.snapshots.storage.manifest import Manifest
@@ -154,6 +155,25 @@ def test_what_has_changed_since_it_was_shown_stays(clinic: str, taken: Manifest,
     show(taken, clinic, OVERWRITE, now=NOW + timedelta(hours=2))
     with pytest.raises(RestoreRefused, match="has been put back already, or another one was shown since"):
         put_back(taken, clinic, OVERWRITE, now=NOW, shown_at=AT_NOW)
+
+
+def test_a_look_leaves_alone_what_somebody_is_asked_to_approve(clinic: str, taken: Manifest, shelf: Store) -> None:
+    run(clinic, DAMAGE)
+    restore(taken, shelf, clinic, VISITS)
+    asked, later = replace(OVERWRITE, asked=True), NOW + timedelta(hours=1)
+    show(taken, clinic, asked, now=NOW)
+    run(clinic, "update visit set paid = 8 where id = 87")
+    for request in (BACK, OVERWRITE, BACK):
+        assert show(taken, clinic, request, now=later).tables["public.visit"].changed == 3
+    done = put_back(taken, clinic, asked, now=later, shown_at=AT_NOW)
+    (back,) = done.tables.values()
+    assert (back.inserted, back.overwritten) == (2, 2), "what was approved, and nothing that was shown to others"
+    # Those who looked can still apply what they saw, and who is asked anew takes nothing from them.
+    show(taken, clinic, asked, now=later)
+    (back,) = put_back(taken, clinic, OVERWRITE, now=NOW, shown_at={"public.visit": later}).tables.values()
+    assert (back.inserted, back.overwritten, back.appeared) == (0, 1, 2)
+    with pytest.raises(DifferenceVoid):
+        put_back(taken, clinic, asked, now=NOW, shown_at=AT_NOW)
 
 
 def test_a_row_that_another_session_is_just_changing_stays(clinic: str, taken: Manifest, shelf: Store) -> None:

@@ -215,7 +215,8 @@ def test_a_drill_of_nothing_says_that_there_is_nothing(environment: dict[str, st
         assert ended.returncode == 1
         assert ended.stderr.splitlines() == [
             f"mindguard: there is no snapshot under s3://{store.bucket}/{store.prefix} – "
-            "take one (mindguard snapshot take), or correct snapshot.bucket and snapshot.prefix"
+            "take one (mindguard snapshot take), or correct snapshot.bucket and snapshot.prefix "
+            f"(settings: {environment['MINDGUARD_SETTINGS']})"
         ]
 
 

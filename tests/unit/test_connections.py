@@ -14,7 +14,7 @@ import pytest
 from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from mindguard import connections
 from mindguard.connections import (
@@ -22,6 +22,7 @@ from mindguard.connections import (
     ExtraNotUnderstood,
     clickhouse_client,
     clickhouse_limits,
+    conn_id_of,
     from_environment,
     kafka_config,
     postgres_conninfo,
@@ -46,7 +47,7 @@ def as_dict(connection: Connection) -> dict[str, Any]:
 
 @pytest.mark.parametrize("environ", [{}, {"AIRFLOW_CONN_MINDGUARD_APP": ""}, {"AIRFLOW_CONN_MINDGUARD_APP": " \n"}])
 def test_a_missing_connection_names_the_variable(environ: dict[str, str]) -> None:
-    with pytest.raises(ConnectionMissing, match=r"^connection 'mindguard_app' .* set AIRFLOW_CONN_MINDGUARD_APP or"):
+    with pytest.raises(ConnectionMissing, match=r"^connection 'mindguard_app' .* set AIRFLOW_CONN_MINDGUARD_APP$"):
         from_environment("mindguard_app", environ)
 
 
@@ -277,6 +278,7 @@ def test_libpq_is_given_each_value_unchanged(connection: Connection) -> None:
         "dbname": connection.schema,
         "connect_timeout": "10",
         "application_name": "mindguard",
+        "fallback_application_name": connection.conn_id,
     }
 
 
@@ -295,7 +297,7 @@ def test_libpq_is_given_the_extras_that_are_its_own() -> None:
     }
     airflows = {"cursor": "dictcursor", "iam": False, "aws_conn_id": "x", "sslcert": None, "sslkey": ""}
     info = conninfo_to_dict(postgres_conninfo(Connection("c", "postgres", host="h", extra={**libpq, **airflows})))
-    assert info == {"host": "h", "application_name": "mindguard", **libpq}
+    assert info == {"host": "h", "application_name": "mindguard", "fallback_application_name": "c", **libpq}
 
 
 @pytest.mark.parametrize(
@@ -366,7 +368,14 @@ def test_what_a_connection_leaves_out_is_libpqs_to_find() -> None:
     assert set(conninfo_to_dict(postgres_conninfo(Connection("c", "postgres")))) == {
         "connect_timeout",
         "application_name",
+        "fallback_application_name",
     }
+
+
+def test_a_connection_string_tells_whose_it_is_on_all_its_ways() -> None:
+    conninfo = postgres_conninfo(Connection("mindguard_app", "postgres", host="h", extra={"application_name": "own"}))
+    assert conn_id_of(make_conninfo(conninfo, host="other", application_name="mindguard-snapshot-1")) == "mindguard_app"
+    assert conn_id_of("host=h") == ""
 
 
 @pytest.fixture

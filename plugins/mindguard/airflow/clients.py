@@ -24,7 +24,7 @@ def connection(conn_id: str) -> Connection:
     try:
         found = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
-        raise ConnectionMissing(conn_id) from None
+        raise ConnectionMissing(conn_id, in_airflow=True) from None
     return record_of(conn_id, found)
 
 
@@ -59,4 +59,5 @@ def backup_store(settings: Settings) -> Store:
     # If the connection is missing, this is a clear error; the hook would fall back to the environment.
     refuse_aws_extras(connection(settings.connections.backup))
     encryption = encryption_of(settings, connection)
-    return Store.of(S3Hook(aws_conn_id=settings.connections.backup).get_conn(), settings.snapshot, encryption)
+    conn_id = settings.connections.backup
+    return Store.of(S3Hook(aws_conn_id=conn_id).get_conn(), settings.snapshot, encryption, conn_id=conn_id)

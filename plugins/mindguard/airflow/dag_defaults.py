@@ -36,7 +36,7 @@ def dag_defaults(
     """Return the arguments for `@dag`.
 
     `MINDGUARD_TASK_RETRIES` (default 2) and `MINDGUARD_RETRY_DELAY_S` (default 300) are read from the environment
-    instead of the settings, since they are needed while the DAG is parsed, when no file is read.
+    instead of the settings, since they are needed while the DAG is parsed, when only forms read the settings.
 
     Args:
         severity: the severity of a failure of this DAG; see `mindguard.alerts.severity`.

@@ -106,15 +106,22 @@ def plan_put_back(context: Context, restored: dict[str, Any]) -> dict[str, Any]:
 
 
 def put_back(context: Context, restored: dict[str, Any], planned: dict[str, Any]) -> dict[str, Any]:
-    """Put back what was approved, as the difference was shown; log the statements that undo it."""
+    """Put back what was approved, as the difference was shown; log the statements that undo it.
+
+    Raises:
+        DifferenceVoid: what was approved is not what would be put back; the error names the task that asks again.
+    """
     from mindguard.snapshots.restore import put_back as back
 
     job = _job(context["params"] | {"snapshot_id": restored["snapshot_id"]})
     shown_at = {name: datetime.fromisoformat(at) for name, at in planned["shown_at"].items()}
     request = _put_back_request(context, restored)
-    done = back.put_back(
-        job.manifest, job.conninfo, request, now=datetime.now(UTC), shown_at=shown_at, progress=log.info
-    )
+    now = datetime.now(UTC)
+    try:
+        done = back.put_back(job.manifest, job.conninfo, request, now=now, shown_at=shown_at, progress=log.info)
+    except back.DifferenceVoid as error:
+        error.hint = "clear the task plan_put_back with what follows it: it shows the difference of now, and asks again"
+        raise
     _log(done.lines())
     return done.summary()
 
@@ -128,7 +135,7 @@ def _put_back_request(context: Context, restored: dict[str, Any]) -> PutBackRequ
     from mindguard.snapshots.restore.put_back import PutBackRequest
 
     overwrite = context["params"]["put_back"] == "changed"
-    return PutBackRequest(tuple(restored["tables"]), restored["schema"], overwrite=overwrite)
+    return PutBackRequest(tuple(restored["tables"]), restored["schema"], overwrite=overwrite, asked=True)
 
 
 def _as_result(asked: Asked, job: _Job) -> dict[str, Any]:
@@ -161,6 +168,8 @@ def _job(params: Any) -> _Job:
     settings = load_settings()
     store = backup_store(settings)
     conn_id = params["connection"] or settings.connections.restore
-    request = RestoreRequest(tuple(params["tables"]), tuple(params["where_key"]), params["into"] or "", params["swap"])
+    request = RestoreRequest(
+        tuple(params["tables"] or ()), tuple(params["where_key"]), params["into"] or "", params["swap"]
+    )
     found = find_snapshot(store, params["snapshot_id"], quarantined=params["quarantined"])
     return _Job(settings, found, store, conn_id, postgres_conninfo(connection(conn_id)), request)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mindguard import postgres_session
 from mindguard.alerts.alert import Release
 from mindguard.documents import faults, listed
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, about
 from mindguard.fetch import TIMEOUT_S, download, explained, from_json, within
 from mindguard.masking import mask_secrets
 from mindguard.resources import include_dir
@@ -64,17 +64,18 @@ def read_releases(
     # Airflow gives connections only to the task's own thread.
     connection = None if releases.url else resolve(releases.connection or settings.connections.app)
     rows: Any
-    try:
-        if connection is None:
-            rows = _parsed(download(str(releases.url), timeout_s=timeout_s))
-        else:
-            rows = within(timeout_s, lambda: _query(str(releases.query), connection, timeout_s))
-    except ReleasesUnreadable:
-        raise
-    except OSError as error:
-        raise ReleasesUnreadable(f"cannot read {releases.query}: {error.strerror}") from error
-    except Exception as error:
-        raise ReleasesUnreadable(mask_secrets(explained(error))) from error
+    with about(connection.conn_id if connection else "", ReleasesUnreadable):
+        try:
+            if connection is None:
+                rows = _parsed(download(str(releases.url), timeout_s=timeout_s))
+            else:
+                rows = within(timeout_s, lambda: _query(str(releases.query), connection, timeout_s))
+        except ReleasesUnreadable:
+            raise
+        except OSError as error:
+            raise ReleasesUnreadable(f"cannot read {releases.query}: {error.strerror}") from error
+        except Exception as error:
+            raise ReleasesUnreadable(mask_secrets(explained(error))) from error
     if not isinstance(rows, list):
         raise ReleasesUnreadable("not a list of objects")
     return tuple(sorted(map(_release, rows), key=lambda release: release.released_at, reverse=True)[:_LATEST])

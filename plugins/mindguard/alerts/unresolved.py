@@ -38,6 +38,7 @@ def ends_an_incident(recoveries: Iterable[Recovery], connection: Connection) -> 
 
         reason = mask_secrets(one_line(str(error))) or "no answer"
         raise StoreUnavailable(
-            f"the incident store cannot be queried: {reason}", hint="check connections.ops and its PostgreSQL"
+            f"{connection.conn_id}: the incident store cannot be queried: {reason}",
+            hint="check connections.ops and its PostgreSQL",
         ) from None
     return bool(row and row[0])

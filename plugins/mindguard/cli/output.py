@@ -75,7 +75,9 @@ def settings_and_store() -> tuple[Settings, Store]:
 
     settings = load_settings()
     client = s3_client(from_environment(settings.connections.backup))
-    return settings, Store.of(client, settings.snapshot, encryption_of(settings, from_environment))
+    return settings, Store.of(
+        client, settings.snapshot, encryption_of(settings, from_environment), conn_id=settings.connections.backup
+    )
 
 
 def print_progress(line: str) -> None:

@@ -51,7 +51,7 @@ def main() -> None:
         if debug:
             raise
         notes = getattr(error.__cause__, "__notes__", ())  # for instance what could not be removed
-        typer.secho("; ".join((f"mindguard: {error}", *notes)), err=True, fg="red")
+        typer.secho("; ".join((f"mindguard: {error}{_settings_of(error)}", *notes)), err=True, fg="red")
         sys.exit(_INTERRUPTED if isinstance(error, Interrupted) else 1)
     except ModuleNotFoundError as error:
         if debug or (error.name or "").partition(".")[0] == "mindguard":
@@ -62,6 +62,14 @@ def main() -> None:
         if end.code == _INTERRUPTED:
             typer.secho("mindguard: interrupted; nothing was published", err=True, fg="red")
         raise
+
+
+def _settings_of(error: MindGuardError) -> str:
+    """Return which settings file counts, if one was read and the error does not name it: there may be another."""
+    from mindguard.settings import last_read
+
+    path = last_read()
+    return "" if path is None or isinstance(error, Interrupted) or path.name in str(error) else f" (settings: {path})"
 
 
 @app.callback(invoke_without_command=True)
@@ -108,7 +116,10 @@ def init(
 
 @app.command()
 def doctor(*, as_json: AsJson = False) -> None:
-    """Check whether each connection can be reached, its rights and clock, and what the store can do."""
+    """Check whether each connection can be reached, its rights and clock, and what the store can do.
+
+    A connection that is missing is an error only if a setting needs it. The exit status is 1 if there is an error.
+    """
     from mindguard.connections import from_environment
     from mindguard.doctor import examine
     from mindguard.settings import load_settings
@@ -117,6 +128,12 @@ def doctor(*, as_json: AsJson = False) -> None:
     if as_json:
         print_json([finding.as_dict() for finding in findings])
     else:
-        print_table(("", "what", "check", "finding"), [(f.status, f.what, f.check, f.text) for f in findings])
+        own, *others = findings
+        typer.echo(f"settings: {own.text}")
+        print_table(("", "what", "finding"), [(_shown(f.status), f.what, f"{f.check}: {f.text}") for f in others])
     if any(finding.status == "error" for finding in findings):
         raise typer.Exit(1)
+
+
+def _shown(status: str) -> str:
+    return "–" if status == "unused" else status

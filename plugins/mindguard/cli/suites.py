@@ -34,15 +34,15 @@ def lint(*, as_json: AsJson = False) -> None:
     If ClickHouse is configured, the names of key events are compared with those that events have. A warning does not
     change the exit status.
     """
-    from mindguard.settings import load_settings
+    from mindguard.settings import last_read, load_settings
     from mindguard.volume.names import refuse_unknown_names
     from mindguard.volume.shares import shares_without_base
-    from mindguard.volume.suites import SuiteUnsound, build, read_suite, suite_files, suites_dir
+    from mindguard.volume.suites import SuiteUnsound, build, own_suites, read_suite
 
     settings = load_settings()
     suites: list[Suite] = []
     wrong: list[str] = []
-    for path in suite_files(suites_dir(settings)):
+    for path in own_suites(settings):
         try:
             suite = read_suite(path)
             refuse_unknown_names(suite, settings)  # before what takes seconds to import
@@ -59,6 +59,8 @@ def lint(*, as_json: AsJson = False) -> None:
                 for each in suites
             ]
         )
+    elif not suites and not wrong:
+        typer.echo(f"no suites: {last_read()} says `suites: none`; docs/suites.md says how to write one")
     else:
         print_table(("suite", "expectations"), [(each.name, str(len(each.expectations))) for each in suites])
         for line in chain.from_iterable(warnings.values()):
@@ -159,10 +161,10 @@ def backtest(
 ) -> None:
     """Replay past days and list what each suite over event volume would have found, without notifying anybody."""
     from mindguard.volume.backtest import backtest as replayed
-    from mindguard.volume.suites import load_suites, suites_dir
+    from mindguard.volume.suites import own_suites, read_suite
 
     settings, source = _settings_and_source()
-    suites = [each for each in load_suites(suites_dir(settings)) if each.meta.frame]
+    suites = [each for each in map(read_suite, own_suites(settings)) if each.meta.frame]
     now = datetime.now(UTC)
     last = now.astimezone(settings.zone).date() - timedelta(days=1)
     found: list[tuple[date, ValidationResult]] = []

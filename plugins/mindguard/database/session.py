@@ -14,8 +14,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from mindguard import postgres_session
+from mindguard.connections import conn_id_of
 from mindguard.database.migrate import NewerSchema, is_current, migrate
-from mindguard.errors import MindGuardError
+from mindguard.errors import MindGuardError, about
 from mindguard.masking import mask_secrets
 from mindguard.sql import statement
 
@@ -36,8 +37,9 @@ class OpsDatabase:
         StoreUnavailable: by every method.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, conn_id: str = "") -> None:
         self.engine = engine
+        self._conn_id = conn_id
         self._migrated = False
 
     @classmethod
@@ -51,28 +53,30 @@ class OpsDatabase:
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Open a transaction that is committed at the end. The first use creates the schema."""
-        try:
-            if not self._migrated:
-                migrate(self.engine)
-                self._migrated = True
-            with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                yield session
-        except (OperationalError, PoolTimeout, NewerSchema) as error:
-            raise _unavailable(error) from None
-        except DBAPIError as error:
-            if error.connection_invalidated:
+        with about(self._conn_id, StoreUnavailable):
+            try:
+                if not self._migrated:
+                    migrate(self.engine)
+                    self._migrated = True
+                with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                    yield session
+            except (OperationalError, PoolTimeout, NewerSchema) as error:
                 raise _unavailable(error) from None
-            reason = mask_secrets(str(error.orig or "").partition("\n")[0])
-            hint = "" if isinstance(error, DataError) else "the user of connections.ops must own its database"
-            raise StoreUnavailable(f"the incident store refused: {reason}", hint=hint) from None
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    raise _unavailable(error) from None
+                reason = mask_secrets(str(error.orig or "").partition("\n")[0])
+                hint = "" if isinstance(error, DataError) else "the user of connections.ops must own its database"
+                raise StoreUnavailable(f"the incident store refused: {reason}", hint=hint) from None
 
     def migrated(self) -> bool:
         """Return whether the schema is up to date. This changes nothing."""
-        try:
-            with self.engine.connect() as connection:
-                return is_current(connection)
-        except (OperationalError, PoolTimeout, NewerSchema) as error:
-            raise _unavailable(error) from None
+        with about(self._conn_id, StoreUnavailable):
+            try:
+                with self.engine.connect() as connection:
+                    return is_current(connection)
+            except (OperationalError, PoolTimeout, NewerSchema) as error:
+                raise _unavailable(error) from None
 
 
 @lru_cache(maxsize=8)
@@ -86,7 +90,7 @@ def _database(conninfo: str, pid: int) -> OpsDatabase:
         pool_pre_ping=True,
     )
     event.listen(engine, "begin", _set_locally)
-    return OpsDatabase(engine)
+    return OpsDatabase(engine, conn_id_of(conninfo))
 
 
 def _set_locally(connection: Connection) -> None:

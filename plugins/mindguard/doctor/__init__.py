@@ -6,10 +6,14 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from mindguard.connections import Resolve
-from mindguard.doctor import airflow, alerts, database, events, keys, monitors, store
-from mindguard.doctor.diagnosis import Diagnosis, tried
+from mindguard.doctor import airflow, alerts, database, events, files, keys, monitors, store
+from mindguard.doctor.diagnosis import Diagnosis, how_to_add, tried
+from mindguard.doctor.needs import needs
+from mindguard.doctor.texts import Said
 from mindguard.errors import ConnectionMissing
 from mindguard.settings import Settings
+
+_NAMED = 3
 
 
 def examine(settings: Settings, resolve: Resolve, *, now: Callable[[], datetime]) -> list[Diagnosis]:
@@ -20,35 +24,59 @@ def examine(settings: Settings, resolve: Resolve, *, now: Callable[[], datetime]
         resolve: looks up a connection.
         now: returns the present time, aware; called for each comparison of clocks.
     """
-    ids = settings.connections
-    checks: list[tuple[str, Iterator[Diagnosis]]] = [
-        (ids.app, database.examine_source(settings, resolve, now)),
-        (ids.backup, store.examine_store(settings, resolve, now)),
-        (ids.keys, keys.examine_keys(settings, resolve)),
-        (ids.drill, database.examine_drill(settings, resolve, now)),
-        (ids.restore, _unless_missing(ids.restore, _RESTORE, database.examine_restore(settings, resolve, now))),
-        (ids.ops, _unless_missing(ids.ops, _INCIDENTS, alerts.examine_incident_store(settings, resolve, now))),
-        (ids.events, _unless_missing(ids.events, _EVENTS, events.examine_clickhouse(settings, resolve, now))),
-        (ids.feishu, alerts.examine_feishu(ids.feishu, resolve)),
-        (ids.airflow, _unless_missing(ids.airflow, _AIRFLOW, airflow.examine_airflow(settings, resolve, now))),
-        (ids.metrics, _unless_missing(ids.metrics, _METRICS, airflow.examine_metrics(settings, resolve))),
-        ("rota", alerts.examine_rota(settings, now)),
-        ("releases", alerts.examine_releases(settings, resolve)),
-        ("monitors", monitors.examine_monitors(settings, resolve, now)),
+    ids, needed = settings.connections, needs(settings)
+    connections: dict[str, Iterator[Diagnosis]] = {
+        "app": database.examine_source(settings, resolve, now),
+        "backup": store.examine_store(settings, resolve, now),
+        "keys": keys.examine_keys(settings, resolve),
+        "drill": database.examine_drill(settings, resolve, now),
+        "restore": database.examine_restore(settings, resolve, now),
+        "ops": alerts.examine_incident_store(settings, resolve, now),
+        "events": events.examine_clickhouse(settings, resolve, now),
+        # Their monitors say more than an attempt of their own would.
+        "prometheus": _found(ids.prometheus, resolve),
+        "kafka": _found(ids.kafka, resolve),
+        "feishu": alerts.examine_feishu(ids.feishu, resolve),
+        "airflow": airflow.examine_airflow(settings, resolve, now),
+        "metrics": airflow.examine_metrics(settings, resolve),
+    }
+    checks: list[tuple[str, str, Iterator[Diagnosis]]] = [
+        ("settings", "file", files.examine_settings()),
+        *(
+            (conn_id, "connection", _as_needed(key, conn_id, needed.get(key, ()), findings))
+            for key, findings in connections.items()
+            for conn_id in (getattr(ids, key),)
+        ),
+        ("rota", "connection", alerts.examine_rota(settings, now)),
+        ("releases", "connection", alerts.examine_releases(settings, resolve)),
+        ("suites", "folder", files.examine_suites(settings)),
+        ("monitors", "connection", monitors.examine_monitors(settings, resolve, now)),
     ]
-    return [finding for conn_id, findings in checks for finding in tried(conn_id, "connection", findings)]
+    return [finding for what, check, findings in checks for finding in tried(what, check, findings)]
 
 
-_AIRFLOW = "without it alert_delivery fails in every run, and failures of killed processes are not found"
-_METRICS = "without it Prometheus cannot read /mindguard/metrics"
-_EVENTS = "without it nothing is known about product events"
-_INCIDENTS = "without it alerts are sent directly, repeats are not recognised and nothing is escalated"
-_RESTORE = "only restores use it, and it should be ready before one is needed"
+def _found(conn_id: str, resolve: Resolve) -> Iterator[Diagnosis]:
+    resolve(conn_id)
+    yield from ()
 
 
-def _unless_missing(conn_id: str, why: str, findings: Iterator[Diagnosis]) -> Iterator[Diagnosis]:
-    """Yield the findings, and a warning instead of ConnectionMissing: snapshots are taken without this connection."""
+def _as_needed(
+    key: str, conn_id: str, needed_by: tuple[str, ...], findings: Iterator[Diagnosis]
+) -> Iterator[Diagnosis]:
+    """Yield the findings; if the connection is missing, say which settings need it, or that none does."""
     try:
         yield from findings
     except ConnectionMissing as error:
-        yield Diagnosis("warn", conn_id, "connection", f"{why}: {error}")
+        if error.conn_id != conn_id:
+            raise
+        if needed_by:
+            text = Said("needed", needed_by=_first(needed_by), hint=how_to_add(error))
+            yield Diagnosis("error", conn_id, "connection", text)
+        else:
+            text = Said("not_used", without=Said(f"without_{key}"), hint=how_to_add(error))
+            yield Diagnosis("unused", conn_id, "connection", text)
+
+
+def _first(settings: tuple[str, ...]) -> str:
+    named = ", ".join(settings[:_NAMED])
+    return named if len(settings) <= _NAMED else Said("and_more", first=named, count=len(settings))

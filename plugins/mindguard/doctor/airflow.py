@@ -8,6 +8,7 @@ from datetime import datetime
 from mindguard.alerts.dag_runs.failures import TAG
 from mindguard.connections import Resolve
 from mindguard.doctor.diagnosis import Diagnosis
+from mindguard.doctor.texts import Said
 from mindguard.settings import Settings
 
 
@@ -25,10 +26,9 @@ def examine_airflow(settings: Settings, resolve: Resolve, now: Callable[[], date
         dags = api.dags(TAG)
         api.failed_since(now(), dags)
     if dags:
-        yield Diagnosis("pass", conn_id, "runs", f"the runs of {len(dags)} DAGs can be read")
+        yield Diagnosis("pass", conn_id, "runs", Said("runs_readable", dags=len(dags)))
     else:
-        text = f"no DAG with the tag {TAG} can be read – give the user the role Viewer, or load the DAGs"
-        yield Diagnosis("error", conn_id, "runs", text)
+        yield Diagnosis("error", conn_id, "runs", Said("no_dag", tag=TAG))
 
 
 def examine_metrics(settings: Settings, resolve: Resolve) -> Iterator[Diagnosis]:
@@ -39,6 +39,6 @@ def examine_metrics(settings: Settings, resolve: Resolve) -> Iterator[Diagnosis]
     """
     conn_id = settings.connections.metrics
     if resolve(conn_id).password:
-        yield Diagnosis("pass", conn_id, "token", "Prometheus can read /mindguard/metrics with it")
+        yield Diagnosis("pass", conn_id, "token", Said("token"))
     else:
-        yield Diagnosis("error", conn_id, "token", "the password is empty – enter the bearer token of Prometheus there")
+        yield Diagnosis("error", conn_id, "token", Said("no_token"))

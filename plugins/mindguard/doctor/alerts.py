@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from mindguard.connections import Resolve
 from mindguard.doctor.database import examine_ops
 from mindguard.doctor.diagnosis import Diagnosis
+from mindguard.doctor.texts import Said
 from mindguard.settings import Settings
 
 _SHOWN_GAPS = 3
@@ -31,15 +32,13 @@ def examine_incident_store(settings: Settings, resolve: Resolve, now: Callable[[
     conn_id = settings.connections.ops
     store = IncidentStore.of(resolve(conn_id))
     if not store.database.migrated():
-        text = "the tables of the incident store are created or updated when it is first used"
-        yield Diagnosis("pass", conn_id, "incident store", text)
+        yield Diagnosis("pass", conn_id, "incident store", Said("store_unmade"))
         return
     depth = store.depth(now=now())
-    text = f"up to date, {depth.pending} notifications are waiting, the oldest for {depth.oldest_s:.0f} s"
+    text = Said("store_depth", pending=depth.pending, oldest=f"{depth.oldest_s:.0f}")
     yield Diagnosis("warn" if depth.oldest_s > _LATE_S else "pass", conn_id, "incident store", text)
     if depth.dead:
-        text = f"Feishu refused {depth.dead} notifications – `mindguard incidents list` says why"
-        yield Diagnosis("error", conn_id, "dead letters", text)
+        yield Diagnosis("error", conn_id, "dead letters", Said("dead_letters", dead=depth.dead))
     yield from examine_silences(settings, resolve, now)
 
 
@@ -59,9 +58,9 @@ def examine_silences(settings: Settings, resolve: Resolve, now: Callable[[], dat
     moment = now()
     for silence in SilenceStore(database).list(now=moment):
         if silence.state(moment) == "active":
-            until = f"until {silence.ends_at.astimezone(settings.zone):%m-%d %H:%M}: {silence.why}"
+            until = f"{silence.ends_at.astimezone(settings.zone):%m-%d %H:%M}"
             unused = silence.matched_at is None and moment - silence.starts_at > _UNUSED_AFTER
-            text = f"has silenced nothing so far – are its matchers right? It lasts {until}" if unused else until
+            text = Said("silence_idle" if unused else "silence", until=until, why=silence.why)
             yield Diagnosis("warn" if unused else "pass", "silences", silence.name, text)
 
 
@@ -77,31 +76,33 @@ def examine_feishu(conn_id: str, resolve: Resolve) -> Iterator[Diagnosis]:
     connection = resolve(conn_id)
     if is_app(connection):
         app = app_from_connection(connection)
-        sender = f"app {app.app_id} at {app.host}"
+        text = Said("feishu_app", app=app.app_id, host=app.host)
     else:
-        sender = f"hook at {hook_from_connection(connection).host}"
-    text = f"{sender}; `mindguard feishu send resolved` sends a card as proof"
+        text = Said("feishu_hook", host=hook_from_connection(connection).host)
     yield Diagnosis("pass", conn_id, "connection", text)
 
 
 def examine_rota(settings: Settings, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
     """Check that somebody is on duty in every minute of the next 7 days. Yields nothing if no rota is set."""
     from mindguard.alerts.rota.ical import load_rota
-    from mindguard.alerts.rota.rota import gaps, unpublished, unpublished_years
+    from mindguard.alerts.rota.rota import gaps, unpublished_years
 
     rota = load_rota(settings)
     if rota is None:
         return
     moment = now()
     found = gaps(rota, moment)
+    nobody = Said("nobody")
     for gap in found[:_SHOWN_GAPS]:
-        yield Diagnosis("error" if gap.kind == "nobody" else "warn", "rota", "gaps", str(gap))
+        begins, ends = (f"{each:%Y-%m-%d %H:%M}" for each in (gap.begins, gap.ends))
+        text = Said("gap", begins=begins, ends=ends, why=nobody if gap.text == nobody else gap.text)
+        yield Diagnosis("error" if gap.kind == "nobody" else "warn", "rota", "gaps", text)
     if len(found) > _SHOWN_GAPS:
-        yield Diagnosis("warn", "rota", "gaps", f"{len(found) - _SHOWN_GAPS} more; `mindguard rota check` lists all")
+        yield Diagnosis("warn", "rota", "gaps", Said("more_gaps", count=len(found) - _SHOWN_GAPS))
     if not found:
-        yield Diagnosis("pass", "rota", "gaps", "every minute of the next 7 days has somebody on duty")
+        yield Diagnosis("pass", "rota", "gaps", Said("no_gap"))
     for year in unpublished_years(rota, moment):
-        yield Diagnosis("warn", "rota", "calendar", unpublished(year))
+        yield Diagnosis("warn", "rota", "calendar", Said("unpublished", year=year))
 
 
 def examine_releases(settings: Settings, resolve: Resolve) -> Iterator[Diagnosis]:
@@ -112,6 +113,6 @@ def examine_releases(settings: Settings, resolve: Resolve) -> Iterator[Diagnosis
         return
     found = read_releases(settings.releases, settings, resolve)
     if found:
-        yield Diagnosis("pass", "releases", "list", f"the latest is {found[0].version}")
+        yield Diagnosis("pass", "releases", "list", Said("latest_release", version=found[0].version))
     else:
-        yield Diagnosis("warn", "releases", "list", "the list is empty")
+        yield Diagnosis("warn", "releases", "list", Said("no_release"))

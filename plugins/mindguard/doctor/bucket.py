@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mindguard.doctor.diagnosis import Diagnosis, Status
+from mindguard.doctor.texts import Said
 from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.storage.content import Content
 from mindguard.snapshots.storage.s3_errors import StoreError, why_no_answer
@@ -88,12 +89,12 @@ class Bucket:
         except ClientError as error:
             if (code := error_code(error)) == absent:
                 return {}
-            hint = f" – doctor would need {right} to find out" if "Denied" in code else ""
-            return self._diagnosis("unknown", check, f"the store does not answer: {code}{hint}")
+            text = Said("store_refuses", why=code, right=right) if "Denied" in code else Said("store_silent", why=code)
+            return self._diagnosis("unknown", check, text)
         except BotoCoreError as error:
-            return self._diagnosis("unknown", check, f"the store does not answer: {why_no_answer(error)}")
+            return self._diagnosis("unknown", check, Said("store_silent", why=why_no_answer(error)))
         except StoreError as error:  # something else answers in its place
-            return self._diagnosis("unknown", check, f"the store does not answer: {error}")
+            return self._diagnosis("unknown", check, Said("store_silent", why=error))
         return answer
 
 

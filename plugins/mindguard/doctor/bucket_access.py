@@ -9,9 +9,10 @@ from typing import Any
 from mindguard.connections import Connection, s3_client
 from mindguard.doctor.bucket import Bucket, error_code, versioned
 from mindguard.doctor.diagnosis import Diagnosis
+from mindguard.doctor.texts import Said
 from mindguard.snapshots.storage.answers import refuse_foreign
 from mindguard.snapshots.storage.content import Content
-from mindguard.snapshots.storage.s3_errors import ForeignAnswer, ObjectExists, StoreError, why_no_answer
+from mindguard.snapshots.storage.s3_errors import ObjectExists, StoreError, why_no_answer
 
 _TOLERATED_S = 600
 _WHEN_REQUIRED = '"config_kwargs": {"request_checksum_calculation": "when_required"}'
@@ -27,14 +28,12 @@ class BucketAccess(Bucket):
             self._create(self._store, key)
         except StoreError as error:
             # The error's own hint is a guess from the store's code; what the store accepts is known here.
-            yield self._diagnosis("error", "write", f"{error.message} – {self._refused()}")
+            yield self._diagnosis("error", "write", Said("write_refused", error=error.message, remedy=self._refused()))
             return
         if self._store.digest(key) != self._content:
-            yield self._diagnosis(
-                "error", "write", "the store returns other bytes than were written – do not use this store"
-            )
+            yield self._diagnosis("error", "write", Said("write_other_bytes"))
             return
-        yield self._diagnosis("pass", "write", "a probe was written with SHA-256 and read back unchanged")
+        yield self._diagnosis("pass", "write", Said("written"))
         yield self._second_write(key)
         yield self._listed(key)
 
@@ -44,37 +43,26 @@ class BucketAccess(Bucket):
         try:
             self._store.create(key, other, Content.of(other))
         except ObjectExists:
-            return self._diagnosis("pass", "create-only", "a second write under one key is refused (If-None-Match)")
+            return self._diagnosis("pass", "create-only", Said("create_only"))
         except StoreError as error:
-            text = f"a second write under one key was neither accepted nor refused: {error}"
-            return self._diagnosis("unknown", "create-only", text)
-        if self._store.digest(key) == self._content:
-            text = (
-                "the store says that it has written a second object under one key, and has not – do not use this store"
-            )
-        else:
-            text = (
-                "the store ignores If-None-Match, so two runs could overwrite each other – use a store that honours it"
-            )
-        return self._diagnosis("error", "create-only", text)
+            return self._diagnosis("unknown", "create-only", Said("create_only_unclear", error=error))
+        claimed = self._store.digest(key) == self._content
+        return self._diagnosis(
+            "error", "create-only", Said("create_only_claimed" if claimed else "create_only_ignored")
+        )
 
     def _listed(self, key: str) -> Diagnosis:
         """Check that a listing has a new object, with the right time: expiry judges by both."""
         now = self._store.clock()
         found = [each for each in self._store.listing(key.removeprefix(f"{self._store.prefix}/")) if each.key == key]
         if not found:
-            text = "an object that has just been written is not listed – use a store with consistent listings"
-            return self._diagnosis("error", "listing", text)
+            return self._diagnosis("error", "listing", Said("not_listed"))
         off_s = abs((found[0].written_at - now).total_seconds())
         if off_s > _TOLERATED_S:
-            text = (
-                f"a new object is listed with a time {off_s / 60:,.0f} minutes away from the store's own clock, "
-                "so expiry would misjudge its age – do not let snapshots expire in this store"
-            )
-            return self._diagnosis("error", "listing", text)
-        return self._diagnosis("pass", "listing", "a new object is listed at once, with the right time")
+            return self._diagnosis("error", "listing", Said("listed_wrong_time", minutes=f"{off_s / 60:,.0f}"))
+        return self._diagnosis("pass", "listing", Said("listed"))
 
-    def _refused(self) -> str:
+    def _refused(self) -> Said:
         """Return the remedy for a refused write, found by leaving out one part of the write after another."""
         import base64
 
@@ -88,32 +76,28 @@ class BucketAccess(Bucket):
         }
         whole = {name: value for name, value in whole.items() if value}
         remedies = {
-            "StorageClass": f"it accepts the write without storage class {self._settings.storage_class}: "
-            "set snapshot.storage_class to one that it has",
-            "ServerSideEncryption": "it accepts the write without server-side encryption: "
-            "set snapshot.sse: null, and encrypt on the client",
-            "SSEKMSKeyId": "it accepts the write without this KMS key: correct snapshot.sse_kms_key_id",
-            "IfNoneMatch": "it accepts the write without If-None-Match: it has no create-only writes, "
-            "use a store that has them",
-            "ChecksumSHA256": "it accepts the write without x-amz-checksum-sha256: use a store that checks SHA-256",
+            "StorageClass": Said("without_storage_class", name=self._settings.storage_class),
+            "ServerSideEncryption": Said("without_sse"),
+            "SSEKMSKeyId": Said("without_kms"),
+            "IfNoneMatch": Said("without_condition"),
+            "ChecksumSHA256": Said("without_sha256"),
         }
         causes = [(name,) for name in remedies if name in whole]
         for left_out in (*causes, *combinations((name for (name,) in causes), 2)):
             without = {*left_out, *(("SSEKMSKeyId",) if "ServerSideEncryption" in left_out else ())}
             if self._put(**{name: value for name, value in whole.items() if name not in without}) is None:
-                return "; and ".join(remedies[name] for name in left_out)
-        return "no part of the write, and no two of them, are the cause"
+                found = [remedies[name] for name in left_out]
+                return found[0] if len(found) == 1 else Said("two_causes", one=found[0], other=found[1])
+        return Said("no_cause")
 
     def default_checksum(self) -> Iterator[Diagnosis]:
         """Write a probe without a checksum. Since 1.36 boto3 adds CRC32 to such a write, which some stores refuse."""
         if code := self._put():
-            text = (
-                f"boto3's default checksums are refused ({code}) – set {_WHEN_REQUIRED} in the extra of the connection"
-            )
+            text = Said("checksum_refused", code=code, setting=_WHEN_REQUIRED)
             yield self._diagnosis("error", "default checksum", text)
             return
         when = self._client.meta.config.request_checksum_calculation  # type: ignore[attr-defined]
-        yield self._diagnosis("pass", "default checksum", f"accepted, request_checksum_calculation is {when}")
+        yield self._diagnosis("pass", "default checksum", Said("checksum_accepted", when=when))
 
     def public_access(self, connection: Connection) -> Iterator[Diagnosis]:
         """Request a probe anonymously: without a key nobody may read or list these records."""
@@ -127,28 +111,28 @@ class BucketAccess(Bucket):
         where: Any = {"Bucket": self._store.bucket}
         refuse_foreign(anonymous)
         attempts: dict[str, Callable[[], bool]] = {
-            "read": lambda: anonymous.get_object(**where, Key=self._keys[0])["Body"].read() == self._body,
-            "listed": lambda: "IsTruncated" in anonymous.list_objects_v2(**where, MaxKeys=1),
+            "public_read": lambda: anonymous.get_object(**where, Key=self._keys[0])["Body"].read() == self._body,
+            "public_listed": lambda: "IsTruncated" in anonymous.list_objects_v2(**where, MaxKeys=1),
         }
         for action, attempt in attempts.items():
             try:
                 if not attempt():
-                    raise ForeignAnswer("something else than the store answers")
+                    yield self._diagnosis("unknown", "public access", Said("untested", why=Said("foreign")))
+                    return
             except StoreError as error:
-                yield self._diagnosis("unknown", "public access", f"could not be tested: {error}")
+                yield self._diagnosis("unknown", "public access", Said("untested", why=error))
                 return
             except ClientError as error:
                 if error_code(error) in {"NoSuchKey", "404"}:
-                    yield self._diagnosis("unknown", "public access", "no probe could be written to test this with")
+                    yield self._diagnosis("unknown", "public access", Said("no_probe"))
                     return
                 continue
             except BotoCoreError as error:
-                yield self._diagnosis("unknown", "public access", f"could not be tested: {why_no_answer(error)}")
+                yield self._diagnosis("unknown", "public access", Said("untested", why=why_no_answer(error)))
                 return
-            text = f"the bucket can be {action} without any key – close it now: policy, ACL, public access block"
-            yield self._diagnosis("error", "public access", text)
+            yield self._diagnosis("error", "public access", Said(action))
             return
-        yield self._diagnosis("pass", "public access", "nothing can be read or listed without a key")
+        yield self._diagnosis("pass", "public access", Said("not_public"))
 
     def multipart(self) -> Iterator[Diagnosis]:
         """Begin an upload, find it in the listing that expiry reads, and abort it."""
@@ -165,17 +149,13 @@ class BucketAccess(Bucket):
         except (BotoCoreError, ClientError, StoreError) as error:
             why = error_code(error) if isinstance(error, ClientError) else why_no_answer(error)
             why = str(error) if isinstance(error, StoreError) else why
-            rest = f"; the upload of {key} remains" if "UploadId" in where else ""
-            text = f"multipart uploads cannot be begun, listed and aborted: {why}{rest}; only expiry needs this"
-            yield self._diagnosis("warn", "multipart", text)
+            rest = Said("multipart_rest", key=key) if "UploadId" in where else ""
+            yield self._diagnosis("warn", "multipart", Said("multipart_fails", why=why, rest=rest))
             return
         if remains or not listed:
-            text = (
-                "a begun upload is not listed, or an aborted one still is, so expiry cannot clean up – set a lifecycle "
-            )
-            yield self._diagnosis("warn", "multipart", text + "rule AbortIncompleteMultipartUpload")
+            yield self._diagnosis("warn", "multipart", Said("multipart_unlisted"))
             return
-        yield self._diagnosis("pass", "multipart", "an upload could be begun, listed and aborted")
+        yield self._diagnosis("pass", "multipart", Said("multipart"))
 
     def delete(self) -> Iterator[Diagnosis]:
         """Delete the probes, one in a batch and the others one by one, and name those that remain."""
@@ -194,13 +174,12 @@ class BucketAccess(Bucket):
         remaining = [key for key in self._keys if self._versions(key) or self._store.head(key)]
         if remaining:
             # This is as it should be for an exporter's key: only expiry needs the right to delete.
-            why = f" ({codes[0]})" if codes else ""
-            text = f"this key cannot delete{why}, which only expiry needs; these probes remain: "
-            yield self._diagnosis("warn", "delete", text + ", ".join(remaining))
+            code = f" ({codes[0]})" if codes else ""
+            yield self._diagnosis("warn", "delete", Said("cannot_delete", code=code, keys=", ".join(remaining)))
         elif written:
-            yield self._diagnosis("pass", "delete", "works, and no probe remains")
+            yield self._diagnosis("pass", "delete", Said("deleted"))
         else:
-            yield self._diagnosis("unknown", "delete", "no probe could be written to test this with")
+            yield self._diagnosis("unknown", "delete", Said("no_probe"))
 
     def _batch_delete(self, key: str) -> Diagnosis:
         from botocore.exceptions import ClientError
@@ -211,5 +190,5 @@ class BucketAccess(Bucket):
             refused = ", ".join(str(each.get("Code")) for each in answer.get("Errors", ()))
         except ClientError as error:
             refused = error_code(error)
-        text = f"refused ({refused}), and not needed" if refused else "works, and is not needed"
-        return self._diagnosis("pass", "batch delete", f"{text}: expiry deletes one by one")
+        text = Said("batch_refused", code=refused) if refused else Said("batch_works")
+        return self._diagnosis("pass", "batch delete", text)

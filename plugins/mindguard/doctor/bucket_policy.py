@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from mindguard.doctor.bucket import Bucket, error_code, versioned
 from mindguard.doctor.diagnosis import Diagnosis
+from mindguard.doctor.texts import Said
 from mindguard.snapshots.storage.s3_errors import StoreError
 
 # The least number of days for which a storage class is charged: the longest of AWS, COS and OSS where they differ.
@@ -54,26 +55,15 @@ class BucketPolicy(Bucket):
     def _lock_against_settings(self, default: dict[str, Any], *, enabled: bool) -> Diagnosis:
         asked, kept = self._settings.object_lock, self._settings.retention.days
         if asked and not enabled:
-            text = (
-                f"snapshot.object_lock is {asked}, but the bucket has no object lock – create one with it, or set null"
-            )
-            return self._diagnosis("error", "object lock", text)
+            return self._diagnosis("error", "object lock", Said("lock_missing", mode=asked))
         locked_days = default.get("Days", 0) + 365 * default.get("Years", 0)
         if locked_days > kept:
-            text = (
-                f"the bucket locks for {locked_days} days by default, but retention.days is {kept}: expiry waits for "
-            )
-            return self._diagnosis(
-                "warn", "object lock", text + "the lock – raise retention.days or lower the bucket's default"
-            )
+            return self._diagnosis("warn", "object lock", Said("lock_too_long", locked=locked_days, kept=kept))
         if enabled and not asked and not locked_days:
-            text = "the bucket can lock objects, but snapshot.object_lock is not set – set GOVERNANCE or COMPLIANCE"
-            return self._diagnosis("warn", "object lock", text)
+            return self._diagnosis("warn", "object lock", Said("lock_unused"))
         if not enabled:
-            return self._diagnosis("pass", "object lock", "none, as in the settings")
-        return self._diagnosis(
-            "pass", "object lock", f"enabled, default {locked_days or 'no'} days, settings {asked or 'none'}"
-        )
+            return self._diagnosis("pass", "object lock", Said("lock_none"))
+        return self._diagnosis("pass", "object lock", Said("lock_some", locked=locked_days, mode=asked or "none"))
 
     def _lock_holds(self, mode: Literal["GOVERNANCE", "COMPLIANCE"]) -> Diagnosis:
         from botocore.exceptions import ClientError
@@ -85,23 +75,18 @@ class BucketPolicy(Bucket):
         try:
             self._client.delete_object(Bucket=self._store.bucket, Key=key, **versioned(*version))
         except ClientError:
-            text = f"{mode} holds: a delete is refused, so the probe {key} remains until expiry removes it"
-            return self._diagnosis("pass", "lock holds", text)
-        text = f"an object locked as {mode} could be deleted immediately – use a store that keeps locks"
-        return self._diagnosis("error", "lock holds", text)
+            return self._diagnosis("pass", "lock holds", Said("lock_holds", mode=mode, key=key))
+        return self._diagnosis("error", "lock holds", Said("lock_broken", mode=mode))
 
     def storage_class(self) -> Iterator[Diagnosis]:
         """Check that the storage class suits the retention, and that the store really uses it."""
         asked, days = self._settings.storage_class, self._settings.retention.days
         charged = _CHARGED_DAYS.get(asked.upper().replace("-", "_"), 0)
         if asked in _OFFLINE:
-            text = f"{asked} is usually offline: verify, drills and restores would wait for hours – use STANDARD_IA"
-            yield self._diagnosis("warn", "storage class", text)
+            yield self._diagnosis("warn", "storage class", Said("class_offline", name=asked))
         if charged > days:
-            text = (
-                f"{asked} is charged for at least {charged} days, retention.days is {days}: early deletion costs extra"
-            )
-            yield self._diagnosis("warn", "storage class", f"{text} – use STANDARD_IA, or keep for {charged} days")
+            text = Said("class_charged", name=asked, charged=charged, kept=days)
+            yield self._diagnosis("warn", "storage class", text)
             return
         from botocore.exceptions import ClientError
 
@@ -110,15 +95,12 @@ class BucketPolicy(Bucket):
                 "StorageClass", "STANDARD"
             )
         except ClientError as error:
-            yield self._diagnosis("unknown", "storage class", f"there is no probe to look at: {error_code(error)}")
+            yield self._diagnosis("unknown", "storage class", Said("class_no_probe", why=error_code(error)))
             return
         if found != asked:
-            text = f"the store keeps objects as {found}, not as {asked} – set snapshot.storage_class: {found}"
-            yield self._diagnosis("warn", "storage class", text)
+            yield self._diagnosis("warn", "storage class", Said("class_other", found=found, name=asked))
             return
-        yield self._diagnosis(
-            "pass", "storage class", f"{asked}, charged for {charged or 'no'} days at least, kept for {days}"
-        )
+        yield self._diagnosis("pass", "storage class", Said("class_fits", name=asked, charged=charged, kept=days))
 
     def versioning(self) -> Iterator[Diagnosis]:
         """Check that versions, which use space until expiry removes each of them, can be listed."""
@@ -128,15 +110,14 @@ class BucketPolicy(Bucket):
             return
         status = answer.get("Status")
         if not status:
-            yield self._diagnosis("pass", "versioning", "off: a delete removes the object")
+            yield self._diagnosis("pass", "versioning", Said("versions_off"))
             return
         try:
             self._store.listing("probe/", versions=True)
         except StoreError as error:
-            text = f"{status}, but versions cannot be listed ({error}) – expiry needs s3:ListBucketVersions"
-            yield self._diagnosis("warn", "versioning", text)
+            yield self._diagnosis("warn", "versioning", Said("versions_unlisted", status=status, error=error))
             return
-        yield self._diagnosis("pass", "versioning", f"{status}: expiry removes each version")
+        yield self._diagnosis("pass", "versioning", Said("versions", status=status))
 
     def lifecycle(self) -> Iterator[Diagnosis]:
         """Check that no lifecycle rule deletes what is kept, or moves it to where it cannot be read."""
@@ -152,7 +133,7 @@ class BucketPolicy(Bucket):
         rules = [rule for rule in answer.get("Rules", ()) if rule.get("Status") == "Enabled" and self._concerns(rule)]
         found = [finding for rule in rules for finding in self._rule(rule)]
         if not found:
-            found = [self._diagnosis("pass", "lifecycle", f"{len(rules)} rules on this prefix, none deletes")]
+            found = [self._diagnosis("pass", "lifecycle", Said("lifecycle", rules=len(rules)))]
         yield from found
 
     def _concerns(self, rule: dict[str, Any]) -> bool:
@@ -167,19 +148,15 @@ class BucketPolicy(Bucket):
         days, name = self._settings.retention.days, rule.get("ID", "without a name")
         age = rule.get("Expiration", {}).get("Days")
         if "Date" in rule.get("Expiration", {}) or (age and age <= days):
-            when = f"after {age} days" if age else "at a date"
             text = (
-                f"rule {name} deletes {when}, but retention.days is {days}: it would delete kept snapshots – remove it"
+                Said("rule_deletes", name=name, days=age, kept=days)
+                if age
+                else Said("rule_deletes_at", name=name, kept=days)
             )
             yield self._diagnosis("error", "lifecycle", text)
         elif age:
-            text = (
-                f"rule {name} deletes after {age} days: unchanged parts are reused, so kept snapshots may need older "
-            )
-            yield self._diagnosis("warn", "lifecycle", text + "parts – remove it; expiry removes what is not needed")
+            yield self._diagnosis("warn", "lifecycle", Said("rule_deletes_later", name=name, days=age))
         for move in rule.get("Transitions", ()):
             if move.get("StorageClass") in _OFFLINE:
-                text = (
-                    f"rule {name} moves objects to {move['StorageClass']}, which cannot be read immediately – remove it"
-                )
+                text = Said("rule_moves", name=name, place=move["StorageClass"])
                 yield self._diagnosis("error", "lifecycle", text)

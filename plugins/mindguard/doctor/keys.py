@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mindguard.connections import Resolve, s3_client
 from mindguard.doctor.diagnosis import Diagnosis
+from mindguard.doctor.texts import Said
 from mindguard.errors import MindGuardError
 from mindguard.settings import Settings
 from mindguard.snapshots.storage.catalog import find_snapshot, snapshot_ids
@@ -19,15 +20,21 @@ def examine_keys(settings: Settings, resolve: Resolve) -> Iterator[Diagnosis]:
         return
     conn_id, encryption = settings.connections.keys, encryption_of(settings, resolve)
     (current,) = encryption.needed_keys(())
-    yield Diagnosis("pass", conn_id, "key ring", f"can be used, its current key is {current}")
-    store = Store.of(s3_client(resolve(settings.connections.backup)), settings.snapshot, encryption)
+    yield Diagnosis("pass", conn_id, "key ring", Said("key_ring", key=current))
+    store = Store.of(
+        s3_client(resolve(settings.connections.backup)),
+        settings.snapshot,
+        encryption,
+        conn_id=settings.connections.backup,
+    )
     ids = snapshot_ids(store)
     for age, snapshot_id in [("oldest", each) for each in ids[:1]] + [("newest", each) for each in ids[-1:]]:
         try:
             keys = find_snapshot(store, snapshot_id).keys
         except MindGuardError as error:
-            text = f"the {age} snapshot {snapshot_id} cannot be opened: {error}"
+            text = Said("unopened", snapshot=snapshot_id, error=error)
             yield Diagnosis("error", conn_id, f"{age} snapshot", text)
         else:
-            needs = f"with {', '.join(keys)}" if keys else "and is not encrypted"
-            yield Diagnosis("pass", conn_id, f"{age} snapshot", f"the {age} snapshot {snapshot_id} opens {needs}")
+            opened = Said("opened", snapshot=snapshot_id, keys=", ".join(keys))
+            text = opened if keys else Said("unencrypted", snapshot=snapshot_id)
+            yield Diagnosis("pass", conn_id, f"{age} snapshot", text)

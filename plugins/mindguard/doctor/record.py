@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
@@ -16,11 +17,14 @@ from mindguard.database.base import Base
 from mindguard.database.session import OpsDatabase
 from mindguard.doctor import examine
 from mindguard.doctor.diagnosis import Diagnosis
+from mindguard.doctor.texts import TEXTS
 from mindguard.errors import MindGuardError, first_few
 from mindguard.masking import fold, mask_secrets, printable
 from mindguard.settings import Settings
+from mindguard.texts import Locale
 
 _FINDINGS = TypeAdapter(list[Diagnosis])
+_LEVELS = {"error": logging.ERROR, "warn": logging.WARNING}
 _KEPT = timedelta(days=30)
 _LONGEST = 1000
 _MOST = 1000
@@ -48,27 +52,27 @@ class Examination(Base):
 
 
 def examine_and_keep(
-    settings: Settings, resolve: Resolve, *, now: Callable[[], datetime], progress: Callable[[str], None]
+    settings: Settings, resolve: Resolve, *, now: Callable[[], datetime], log: Callable[[int, str], None]
 ) -> list[Diagnosis]:
-    """Examine everything, keep the result for the page, and return it.
+    """Examine everything, keep the result for the page, and return it, in the reader's language.
 
     Args:
         settings: the settings, which name the connections.
         resolve: looks up a connection.
         now: returns the present time, aware.
-        progress: is given one line for each finding.
+        log: is given one line for each finding, and its level: an error or a warning is logged as such.
 
     Raises:
         ConnectionsUnfit: something is wrong that a run cannot do without.
     """
-    findings = [_bounded(each) for each in examine(settings, resolve, now=now)[:_MOST]]
+    findings = [_bounded(each.within(settings.locale)) for each in examine(settings, resolve, now=now)[:_MOST]]
     for each in findings:
-        progress(f"{each.status:7} {each.what}, {each.check}: {each.text}")
+        log(_LEVELS.get(each.status, logging.INFO), f"{each.status:7} {each.what}, {each.check}: {each.text}")
     try:
         keep(OpsDatabase.of(resolve(settings.connections.ops)), Examined(now(), findings))
     except MindGuardError as error:  # it is among the findings, too
-        progress(f"the page does not show this, since the incident store cannot be used: {error}")
-    check(findings)
+        log(logging.WARNING, f"the page does not show this, since the incident store cannot be used: {error}")
+    check(findings, settings.locale)
     return findings
 
 
@@ -100,12 +104,13 @@ def latest(database: OpsDatabase) -> Examined | None:
         return Examined(found.at, _FINDINGS.validate_python(found.findings)) if found else None
 
 
-def check(findings: Sequence[Diagnosis]) -> None:
-    """Raise an error that names what is wrong.
+def check(findings: Sequence[Diagnosis], locale: Locale) -> None:
+    """Raise an error that names what is wrong, in the reader's language.
 
     Raises:
         ConnectionsUnfit: at least one finding is an error.
     """
     wrong = [f"{each.what}, {each.check}: {each.text}" for each in findings if each.status == "error"]
     if wrong:
-        raise ConnectionsUnfit(f"{len(wrong)} of {len(findings)} checks failed: {first_few(wrong, separator='; ')}")
+        first = first_few(wrong, separator="; ")
+        raise ConnectionsUnfit(TEXTS.say("unfit", locale, wrong=len(wrong), checks=len(findings), first=first))

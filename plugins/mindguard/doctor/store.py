@@ -12,6 +12,7 @@ from mindguard.connections import Connection, Resolve, s3_client
 from mindguard.doctor.bucket_access import BucketAccess
 from mindguard.doctor.bucket_policy import BucketPolicy
 from mindguard.doctor.diagnosis import Diagnosis, clock, tried
+from mindguard.doctor.texts import Said
 from mindguard.settings import Settings
 from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.storage.s3_errors import StoreError
@@ -35,9 +36,8 @@ def examine_store(settings: Settings, resolve: Resolve, now: Callable[[], dateti
     client = s3_client(connection)
     store = Store.of(client, settings.snapshot)
     snapshots = store.manifest_keys()
-    yield Diagnosis(
-        "pass", conn_id, "list", f"s3://{store.bucket}/{store.prefix} can be listed, {len(snapshots)} snapshots"
-    )
+    place = f"s3://{store.bucket}/{store.prefix}"
+    yield Diagnosis("pass", conn_id, "list", Said("bucket_listed", place=place, snapshots=len(snapshots)))
     yield clock(conn_id, store.clock(), now())
     keys: list[str] = []
     access = BucketAccess(conn_id, client, store, settings.snapshot, keys)
@@ -88,11 +88,14 @@ def _addressing(connection: Connection, settings: SnapshotSettings) -> Iterator[
 
     broken = fault(current)
     other_works = possible and fault(attempt) is None
-    setting = f'"config_kwargs": {{"s3": {{"addressing_style": "{other}"}}}} in the extra of the connection'
+    setting = f'"config_kwargs": {{"s3": {{"addressing_style": "{other}"}}}}'
     if broken and other_works:
-        text = f"{used}-style addressing fails, {other}-style works – set {setting}"
+        text = Said("addressing_other", used=used, other=other, setting=setting)
         yield Diagnosis("error", connection.conn_id, "addressing", text)
     if broken:
         raise broken
-    also = f"{other}-style works too" if other_works else f"{other}-style does not" if possible else "the only one here"
-    yield Diagnosis("pass", connection.conn_id, "addressing", f"{used}-style is used and works, {also}")
+    if possible:
+        text = Said("addressing_both" if other_works else "addressing_one", used=used, other=other)
+    else:
+        text = Said("addressing_only", used=used)
+    yield Diagnosis("pass", connection.conn_id, "addressing", text)

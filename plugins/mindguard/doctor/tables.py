@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mindguard.doctor.diagnosis import Diagnosis
+from mindguard.doctor.texts import Said
 from mindguard.settings.snapshot import SnapshotSettings, TableSettings
 from mindguard.snapshots.export.source import Chosen, SourceSnapshot, open_source
 from mindguard.snapshots.export.source_errors import SourceError
@@ -43,10 +44,10 @@ def examine_tables(connection: Connection, conninfo: str, settings: SnapshotSett
     for table in tables:
         allowed = found.get(table.name, {"readable": True, "row_security": False})
         if not allowed["readable"]:
-            grant = f"GRANT pg_read_all_data TO {role}"
-            yield Diagnosis("error", table.name, "read", f"role {role} may not read it – {grant}")
+            text = Said("unreadable", role=role, statement=f"GRANT pg_read_all_data TO {role}")
+            yield Diagnosis("error", table.name, "read", text)
         elif allowed["row_security"]:
-            text = f"row-level security would hide rows from role {role} – ALTER ROLE {role} BYPASSRLS"
+            text = Said("row_security", role=role, statement=f"ALTER ROLE {role} BYPASSRLS")
             yield Diagnosis("error", table.name, "read", text)
         else:
             readable.append(Chosen(table.name, table.part_by, table.inherited))
@@ -93,19 +94,14 @@ def _described(source: SourceSnapshot, chosen: Sequence[Chosen]) -> Iterator[Sou
 
 
 def _table(table: SourceTable) -> Iterator[Diagnosis]:
-    text = f"readable, {table.bytes / 1e6:,.1f} MB, parts by {table.part_by}"
+    text = Said("readable", megabytes=f"{table.bytes / 1e6:,.1f}", part_by=table.part_by)
     yield Diagnosis("pass", table.full_name, "read", text)
     if not table.part_by_indexed:
-        text = f"no index begins with {table.part_by}, so each part scans the whole table – index it, or drop part_by"
-        yield Diagnosis("warn", table.full_name, "index", text)
+        yield Diagnosis("warn", table.full_name, "index", Said("unindexed", part_by=table.part_by))
     if table.kind == "materialized view":
-        text = (
-            "a rebuild makes it a plain table, which holds the rows as they were – refresh it from its own definition"
-        )
-        yield Diagnosis("warn", table.full_name, "not held", text)
+        yield Diagnosis("warn", table.full_name, "not held", Said("materialized"))
     if table.unlogged:
-        text = "it is unlogged: the source itself empties it after a crash – ALTER TABLE … SET LOGGED, if rows matter"
-        yield Diagnosis("warn", table.full_name, "not held", text)
+        yield Diagnosis("warn", table.full_name, "not held", Said("unlogged"))
 
 
 def _large_objects(source: SourceSnapshot, tables: Sequence[SourceTable]) -> Iterator[Diagnosis]:
@@ -114,24 +110,18 @@ def _large_objects(source: SourceSnapshot, tables: Sequence[SourceTable]) -> Ite
     except SourceError as error:
         yield Diagnosis("error", "snapshot", "large objects", str(error))
     else:
-        text = "those that the tables refer to may be read" if found else "no column of the tables could refer to one"
-        yield Diagnosis("pass", "snapshot", "large objects", text)
+        yield Diagnosis("pass", "snapshot", "large objects", Said("objects_readable" if found else "no_objects"))
 
 
 def _contents(connection: Connection, tables: Sequence[SourceTable]) -> Iterator[Diagnosis]:
-    text = (
-        f"rows of {len(tables)} tables, the schema of the whole database and the positions of its sequences; no roles, "
-        "owners, privileges or rows of other tables (docs/snapshot-contents.md)"
-    )
-    yield Diagnosis("pass", "snapshot", "contents", text)
+    yield Diagnosis("pass", "snapshot", "contents", Said("contents", tables=len(tables)))
     for key in connection.execute(statement("select_dangling_keys"), {"tables": [table.oid for table in tables]}):
-        text = f"{key['name']} refers to {key['refers_to']}, which the snapshot does not hold: a rebuild leaves it out"
-        yield Diagnosis("warn", key["relation"], "foreign key", f"{text} – add that table to snapshot.tables")
+        text = Said("dangling_key", name=key["name"], refers_to=key["refers_to"])
+        yield Diagnosis("warn", key["relation"], "foreign key", text)
     things = [
         f"{row['things']} {row['kind']}{'s' if row['things'] > 1 else ''}"
         for row in connection.execute(statement("select_unrestored"))
         if row["things"]
     ]
     if things:
-        text = f"a restore does not bring back {', '.join(things)} – keep their definitions elsewhere"
-        yield Diagnosis("warn", "snapshot", "not held", text)
+        yield Diagnosis("warn", "snapshot", "not held", Said("unrestored", things=", ".join(things)))

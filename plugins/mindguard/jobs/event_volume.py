@@ -28,7 +28,7 @@ from mindguard.volume.page.store import page_url, write_page
 from mindguard.volume.run import Run, outcome_of, run_suites, sections
 from mindguard.volume.series import HISTORY_DAYS
 from mindguard.volume.source import EventSource
-from mindguard.volume.suites import read_suite, suite_files, suites_dir
+from mindguard.volume.suites import own_suites, read_suite
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def groups(settings: Settings) -> list[list[str]]:
     Each database has one process, not each suite, since Great Expectations takes seconds to import.
     """
     found: dict[str, list[str]] = {"events": []}
-    for path in suite_files(suites_dir(settings)):
+    for path in own_suites(settings):
         try:
             place = str(read_suite(path).meta.connection or "events")
         except MindGuardError:

@@ -6,18 +6,18 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from mindguard import postgres_session
-from mindguard.connections import Resolve, clickhouse_client, postgres_conninfo
+from mindguard.connections import Resolve, clickhouse_client, conn_id_of, postgres_conninfo
 from mindguard.documents import parsed
 from mindguard.errors import ConnectionMissing, MindGuardError, SettingsError
 from mindguard.resources import include_dir
-from mindguard.settings import Settings
+from mindguard.settings import Settings, packaged_settings
 from mindguard.settings.connections import Connections
 from mindguard.settings.edit import own_settings
 from mindguard.settings.volume import VolumeSettings
@@ -66,7 +66,7 @@ class FoundEvents:
 def write_first_settings(
     path: Path, resolve: Resolve, *, ids: Connections, bucket: str, table: str | None, now: datetime
 ) -> list[str]:
-    """Write a settings file, and beside it the suites that suit any events.
+    """Write a settings file, and beside it its schema for editors, and the suites that suit any events.
 
     Args:
         path: the file, which must not exist.
@@ -86,11 +86,13 @@ def write_first_settings(
     """
     own_settings(path)
     suites = path.resolve().with_name(f"{path.stem}-expectations")
-    for each in (path, suites):
+    schema = path.with_name(f"{path.stem}.schema.json")
+    for each in (path, schema, suites):
         if each.exists():
             raise SettingsError(f"{each} exists already; nothing was written", hint="choose another name")
     tables, events, told = _found(resolve, ids, table, now)
     text = settings_text(tables, events, ids=ids, bucket=bucket, suites=suites)
+    text = f"# yaml-language-server: $schema={schema.name}\n{text}"
     parsed(text, Settings, name=str(path), error=SettingsError)
     try:
         if events:
@@ -99,6 +101,7 @@ def write_first_settings(
                 shutil.copy(suites_dir() / name, suites)
             told.append(f"suites for these events are in {suites}")
         path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(packaged_settings().with_name("mindguard.schema.json"), schema)
         with path.open("x", encoding="utf-8") as opened:
             opened.write(text)
     except OSError as error:
@@ -120,7 +123,8 @@ def _found(
         missing.append(error)
         told.append(f"{error.message}: replace public.change_me in the file by your tables")
     try:
-        events = find_events(EventSource(clickhouse_client(resolve(ids.events)), VolumeSettings(), _ZONE), table, now)
+        client = clickhouse_client(resolve(ids.events))
+        events = find_events(EventSource(client, VolumeSettings(), _ZONE, ids.events), table, now)
         told.append(f"{ids.events}: {_of_events(events)}")
     except ConnectionMissing as error:
         missing.append(error)
@@ -150,7 +154,8 @@ def find_tables(conninfo: str) -> list[FoundTable]:
             found = connection.cursor(row_factory=psycopg.rows.dict_row).execute(statement("select_candidates"))
             return [_table(row) for row in found.fetchall()]
     except psycopg.Error as error:
-        raise MindGuardError(f"the tables cannot be listed: {' '.join(str(error).split())[:300]}") from error
+        line = f"{conn_id_of(conninfo)}: the tables cannot be listed: {' '.join(str(error).split())[:300]}"
+        raise MindGuardError(line) from error
 
 
 def _table(row: dict[str, Any]) -> FoundTable:
@@ -189,7 +194,7 @@ def find_events(source: EventSource, wanted: str | None, now: datetime) -> Found
         raise SettingsError(f"ClickHouse has no table {wanted!r:.80}", hint="write it as database.table")
     for table, columns in found.items():
         if wanted in (None, table) and (volume := volume_of(table, columns)):
-            return _named(EventSource(source.client, volume, source.zone), now)
+            return _named(replace(source, settings=volume), now)
     if wanted:
         raise SettingsError(
             f"{wanted} has no column that is called like the name or the time of an event",
@@ -289,6 +294,7 @@ def _event_lines(events: FoundEvents | None, suites: Path) -> list[str]:
         return [
             "# No table of product events was found, so leave the DAG event_volume paused. docs/volume.md says how to",
             "# watch events: key_events, funnels and volume.",
+            "suites: none  # nothing is checked; docs/suites.md says how to write suites, here their folder is named",
             "",
         ]
     volume = events.volume

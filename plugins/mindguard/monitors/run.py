@@ -17,7 +17,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from mindguard.connections import Resolve
-from mindguard.errors import MindGuardError, one_line
+from mindguard.errors import MindGuardError, about, one_line
 from mindguard.fetch import explained
 from mindguard.masking import mask_secrets, printable
 from mindguard.monitors.deadline import Due, lateness, latest_due
@@ -179,7 +179,10 @@ def _measured_recently(state: State, at: datetime) -> bool:
 class _Group:
     """The monitors of one source, and what its threads share."""
 
-    def __init__(self, monitors: Sequence[Monitor], open_source: Callable[[], MonitorSource]) -> None:
+    def __init__(
+        self, monitors: Sequence[Monitor], open_source: Callable[[], MonitorSource], conn_id: str | None
+    ) -> None:
+        self.conn_id = conn_id or ""
         self.waiting: queue.SimpleQueue[Monitor] = queue.SimpleQueue()
         for monitor in monitors:
             self.waiting.put(monitor)
@@ -216,8 +219,9 @@ class _Run:
             try:
                 if group.unreachable:
                     raise SourceUnreachable(group.unreachable)
-                source = source or group.open()
-                measurement = replace(measurement, readings=self._readings(source, monitor))
+                with about(group.conn_id, SourceUnreachable):
+                    source = source or group.open()
+                    measurement = replace(measurement, readings=self._readings(source, monitor))
             except SourceUnreachable as error:
                 group.unreachable = str(error)
                 measurement = replace(measurement, reason="unreachable", note=str(error))
@@ -267,7 +271,7 @@ def _measure_all(
     for (source, conn_id, _), members in _by_source(monitors, settings).items():
         try:
             # This happens here because Airflow resolves connections only in the task's own thread.
-            group = _Group(members, prepare(source, conn_id, settings, resolve))
+            group = _Group(members, prepare(source, conn_id, settings, resolve), conn_id)
         except MindGuardError as error:
             measurements |= {m.name: _Measurement(m, 0, 0, reason="unreachable", note=str(error)) for m in members}
             continue

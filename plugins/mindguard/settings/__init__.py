@@ -5,7 +5,6 @@ The variable `MINDGUARD_SETTINGS` can name another file. Nothing here reads a co
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +19,8 @@ from pydantic import (
 
 from mindguard.documents import at_place, meant, parsed
 from mindguard.errors import SettingsError
-from mindguard.resources import include_dir
+from mindguard.resources import packaged_settings as packaged_settings
+from mindguard.resources import settings_path as settings_path
 from mindguard.settings.alerts import AlertsSettings, EscalationSettings, ReleasesSettings
 from mindguard.settings.connections import Connections
 from mindguard.settings.monitors import Monitor, WatchSettings
@@ -58,7 +58,8 @@ class Settings(Section):
     volume: VolumeSettings = VolumeSettings()
     suites: str | None = Field(
         None,
-        description="folder with the suites of expectations; default: the `expectations/` that come with the package",
+        description="folder with the suites of expectations, or `none`; default: the `expectations/` that come with "
+        "the package, which judge the tables and events of its sample",
     )
 
     @field_validator("key_events", "funnels")
@@ -94,10 +95,12 @@ class Settings(Section):
         return ZoneInfo(self.timezone)
 
 
-def settings_path() -> Path:
-    """Return the file that `MINDGUARD_SETTINGS` names, or the file that comes with the package."""
-    named = os.environ.get("MINDGUARD_SETTINGS")
-    return Path(named) if named else include_dir() / "config" / "mindguard.yaml"
+_read: list[Path] = []
+
+
+def last_read() -> Path | None:
+    """Return the settings file that this process has read last; None if none was read yet."""
+    return _read[-1] if _read else None
 
 
 def load_settings(path: Path | None = None) -> Settings:
@@ -110,6 +113,7 @@ def load_settings(path: Path | None = None) -> Settings:
         SettingsError: the file is missing, is not YAML, or breaks a rule; the message names every faulty place.
     """
     path = path or settings_path()
+    _read[:] = [path.absolute()]
     try:
         text = path.read_text("utf-8")
     except OSError as error:
@@ -132,7 +136,7 @@ def settings_for_alerts() -> Settings:
         from ruamel.yaml import YAML
 
         read = YAML(typ="safe").load
-        sections = dict(read((include_dir() / "config" / "mindguard.yaml").read_text("utf-8")))
+        sections = dict(read(packaged_settings().read_text("utf-8")))
         own: dict[str, Any] = {}
         with suppress(Exception):
             own = dict(read(settings_path().read_text("utf-8")))

@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from mindguard.connections import conn_id_of
 from mindguard.errors import MindGuardError, one_line
 
 # Lines that differ between two dumps of one schema: the programs' versions, and PostgreSQL's random \restrict key.
@@ -109,8 +110,9 @@ def run(
     waited = time.monotonic() - began >= lock_timeout_s
     if done.returncode:
         lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+        where = f"{conn_id_of(conninfo)}: ".removeprefix(": ") if conninfo else ""
         raise ToolFailed(
-            f"{command[0]} failed: {one_line(lines[0]) if lines else f'status {done.returncode}'}",
+            f"{where}{command[0]} failed: {one_line(lines[0]) if lines else f'status {done.returncode}'}",
             hint=_hint(" ".join(lines), waited=waited),
         )
     return done.stdout

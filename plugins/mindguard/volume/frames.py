@@ -112,7 +112,8 @@ class Frames:
             except EventsUnreadable as error:
                 kind = SuiteUnsound if _WRONG_QUERY.search(error.message) else SuiteUnchecked
                 raise kind(f"{suite.name}: {error.message}", hint=error.hint) from error
-        conninfo = postgres_conninfo(self._resolve(self.settings.connections.app))
+        conn_id = self.settings.connections.app
+        conninfo = postgres_conninfo(self._resolve(conn_id))
         try:
             with postgres_session.connect(conninfo, connect_timeout=10) as connection:
                 connection.read_only = True
@@ -122,4 +123,5 @@ class Frames:
         except psycopg.Error as error:
             wrong = (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction, psycopg.errors.SyntaxError)
             kind = SuiteUnsound if isinstance(error, wrong) else SuiteUnchecked
-            raise kind(f"{suite.name}: {' '.join(str(error).split())[:300]}") from error
+            line = f"{suite.name}: {conn_id}: {' '.join(str(error).split())[:300]}"
+            raise kind(line) from error

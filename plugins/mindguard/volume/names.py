@@ -19,7 +19,15 @@ from mindguard.volume.frame import State
 from mindguard.volume.funnels import COLUMNS as FUNNEL_COLUMNS
 from mindguard.volume.lenses import Verdict
 from mindguard.volume.series import TOTAL
-from mindguard.volume.suites import DeclaredExpectation, Suite, SuiteUnsound, find_suite, named_columns, suites_dir
+from mindguard.volume.suites import (
+    DeclaredExpectation,
+    Suite,
+    SuiteUnsound,
+    find_suite,
+    named_columns,
+    own_suites,
+    suites_dir,
+)
 
 _OF_THE_INDEX = {"index"}
 """What a condition of pandas may name beside columns."""
@@ -35,6 +43,8 @@ def sound_suite(name: str, settings: Settings) -> Suite:
     Raises:
         SuiteUnsound: There is no such suite, its file breaks a rule, or it names what does not exist.
     """
+    if not own_suites(settings):
+        raise SuiteUnsound("there are no suites: the settings say so", hint="docs/suites.md says how to write one")
     suite = find_suite(name, suites_dir(settings))
     refuse_unknown_names(suite, settings)
     return suite

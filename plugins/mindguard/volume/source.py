@@ -34,6 +34,7 @@ class EventSource:
     client: Client
     settings: VolumeSettings
     zone: ZoneInfo
+    conn_id: str = ""
 
     @classmethod
     def of(cls, settings: Settings, resolve: Resolve) -> Self:
@@ -42,7 +43,8 @@ class EventSource:
         Raises:
             ConnectionMissing, MindGuardError: The connection is not configured, or cannot be opened.
         """
-        return cls(clickhouse_client(resolve(settings.connections.events)), settings.volume, settings.zone)
+        conn_id = settings.connections.events
+        return cls(clickhouse_client(resolve(conn_id)), settings.volume, settings.zone, conn_id)
 
     def name(self, suffix: str = "") -> str:
         """Return the quoted name of the raw table, or of the table or view named like it with this suffix."""
@@ -178,7 +180,7 @@ class EventSource:
         try:
             answer: pd.DataFrame = self.client.query_df(query, parameters=dict(values), settings=dict(limits))
         except ClickHouseError as error:
-            raise EventsUnreadable(_one_line(error), hint=hint) from error
+            raise self._unreadable(error, hint) from error
         return answer
 
     def run(self, statement: str, **values: Any) -> None:
@@ -192,8 +194,8 @@ class EventSource:
         try:
             self.client.command(statement, parameters=values)
         except ClickHouseError as error:
-            raise EventsUnreadable(_one_line(error)) from error
+            raise self._unreadable(error) from error
 
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]
+    def _unreadable(self, error: Exception, hint: str = "") -> EventsUnreadable:
+        line = " ".join(str(error).split())[:400]
+        return EventsUnreadable(f"{self.conn_id}: {line}" if self.conn_id else line, hint=hint)

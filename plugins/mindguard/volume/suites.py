@@ -166,9 +166,22 @@ class ValidationResult:
         return len({(each.expectation, each.column, each.allowed, each.severity) for each in self.failures})
 
 
+NO_SUITES = "none"
+"""The value of `suites` in the settings with which there are none."""
+
+
 def suites_dir(settings: Settings | None = None) -> Path:
     """Return the folder of the suites: that of the settings, or `expectations` beside `include`."""
     return Path(settings.suites) if settings and settings.suites else include_dir().parent / "expectations"
+
+
+def own_suites(settings: Settings) -> list[Path]:
+    """Return the files of all suites that the settings name, sorted by name; none if they say `suites: none`.
+
+    Raises:
+        SuiteUnsound: the folder holds none.
+    """
+    return [] if settings.suites == NO_SUITES else suite_files(suites_dir(settings))
 
 
 def load_suites(folder: Path | None = None) -> list[Suite]:
@@ -188,7 +201,11 @@ def suite_files(folder: Path) -> list[Path]:
     """
     found = sorted(path for ending in _ENDINGS for path in folder.glob(f"*{ending}"))
     if not found:
-        raise SuiteUnsound(f"{folder} contains no suite")
+        raise SuiteUnsound(
+            f"{folder} contains no suite",
+            hint=f"write one there (docs/suites.md), or `suites: {NO_SUITES}` in the settings, so that nothing is "
+            "checked",
+        )
     return found
 
 

@@ -189,7 +189,7 @@ def show_examination() -> HTMLResponse:
     """Show what doctor found when it last ran as a DAG, what is wrong first."""
     settings = load_settings()
     found = latest_examination(_store(settings).database)
-    order = ("error", "warn", "unknown", "pass")
+    order = ("error", "warn", "unknown", "pass", "unused")
     findings = sorted(found.findings, key=lambda each: order.index(each.status)) if found else []
     return _page("doctor.html", settings, examined=found, findings=findings)
 

@@ -112,6 +112,7 @@ TEXTS = Texts(
         "warn": {"zh": "注意", "en": "warning"},
         "unknown": {"zh": "未知", "en": "unknown"},
         "pass": {"zh": "正常", "en": "well"},
+        "unused": {"zh": "未使用", "en": "not used"},
         "reports": {"zh": "数据检查", "en": "Data checks"},
         "well": {"zh": "通过", "en": "passed"},
         "unchecked": {"zh": "未能检查", "en": "could not be checked"},

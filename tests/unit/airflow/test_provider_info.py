@@ -34,16 +34,18 @@ def test_airflow_accepts_the_provider_info() -> None:
     Draft7Validator(schema).validate(get_provider_info())
 
 
-def test_the_distribution_holds_every_package() -> None:
+def test_the_distribution_holds_every_folder() -> None:
+    """Folders of data too: setuptools warns of one that is not listed, since it might be left out."""
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
-    plugins = ROOT / "plugins"
-    # Migrations are data: Alembic reads them as files.
+    kinds = {".py", *(Path(pattern).suffix for pattern in setuptools["package-data"]["*"])}
     there = {
-        ".".join(file.parent.relative_to(plugins).parts)
-        for file in (plugins / "mindguard").rglob("__init__.py")
-        if "migrations" not in file.parts
+        ".".join((package, *file.parent.relative_to(ROOT / folder).parts))
+        for package, folder in setuptools["package-dir"].items()
+        for file in (ROOT / folder).rglob("*.*")
+        if file.suffix in kinds
     }
-    assert set(setuptools["packages"]) == there | {"mindguard.include", "mindguard.expectations", "mindguard.dags"}
+    assert set(setuptools["packages"]) == there | {"mindguard.include"}
+    assert {f".{kind}" for kind in ("html", "json", "md", "sql", "yaml")} <= kinds
 
 
 def test_the_distribution_announces_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from mindguard import __version__, cli
 from mindguard.cli import output
 from mindguard.doctor.diagnosis import Diagnosis
 from mindguard.feishu.cases import CASES
+from mindguard.settings import packaged_settings
 
 GOLDEN_CARDS = Path(__file__).resolve().parents[2] / "golden" / "cards"
 SECRET = "s3cr3t-Value"
@@ -92,7 +95,7 @@ def test_a_missing_connection_is_one_line_that_names_the_variable(
     assert ended.status == 1
     assert ended.out == ""
     assert ended.err.startswith("mindguard: connection 'mindguard_")
-    assert f"set {variable} or" in ended.err
+    assert f" is not configured – set {variable} (settings: {packaged_settings()})\n" in ended.err
     assert ended.err.count("\n") == 1
 
 
@@ -102,27 +105,74 @@ def test_take_asks_for_the_source_once_the_store_is_known(
     monkeypatch.setenv("AIRFLOW_CONN_MINDGUARD_BACKUP", "aws://k:s@/?endpoint_url=http%3A%2F%2F127.0.0.1%3A1")
     ended = mindguard("snapshot", "take")
     assert ended.status == 1
-    assert "set AIRFLOW_CONN_MINDGUARD_APP or" in ended.err
+    assert "set AIRFLOW_CONN_MINDGUARD_APP (" in ended.err
 
 
-def test_doctor_reports_every_missing_connection(mindguard: Mindguard) -> None:
+def test_a_missing_connection_is_an_error_only_if_a_setting_needs_it(mindguard: Mindguard) -> None:
     ended = mindguard("doctor", "--json")
     findings = json.loads(ended.out)
     assert ended.status == 1
-    found = {finding["what"]: finding["status"] for finding in findings}
-    assert found["risk_routing"] == found["event_consumers"] == "error"
-    assert {what[10:]: status for what, status in found.items() if what.startswith("mindguard_")} == {
-        "app": "error",
-        "backup": "error",
-        "drill": "error",
-        "feishu": "error",
-        "restore": "warn",
-        "ops": "warn",
-        "events": "warn",
-        "airflow": "warn",
-        "metrics": "warn",
+    found = {finding["what"]: finding for finding in findings}
+    assert found["risk_routing"]["status"] == found["event_consumers"]["status"] == "error"
+    said = {what[10:]: each for what, each in found.items() if what.startswith("mindguard_")}
+    assert {what: each["status"] for what, each in said.items()} == {
+        **dict.fromkeys(("app", "backup", "drill", "ops", "events", "kafka"), "error"),
+        **dict.fromkeys(("restore", "prometheus", "feishu", "airflow", "metrics"), "unused"),
     }
-    assert all("set AIRFLOW_CONN_MINDGUARD_" in finding["text"] for finding in findings)
+    for what, needed_by in {
+        "app": "snapshot.tables, monitors.weekly_report, monitors.risk_routing",
+        "backup": "snapshot.bucket, monitors.snapshot_age",
+        "drill": "monitors.snapshot_age",
+        "ops": "monitors",
+        "kafka": "monitors.event_consumers",
+    }.items():
+        variable = f"AIRFLOW_CONN_MINDGUARD_{what.upper()}"
+        assert said[what]["text"] == f"needed by {needed_by}, and not configured – set {variable}"
+    assert "crash_rate and others (8 in all)" in said["events"]["text"]
+    assert all(f"set AIRFLOW_CONN_MINDGUARD_{what.upper()}" in each["text"] for what, each in said.items())
+
+
+PLAIN = "snapshot: {bucket: b, tables: [{name: public.t}]}\n"
+
+
+@pytest.mark.parametrize(
+    ("section", "needed"),
+    [
+        ("", set()),
+        ("suites: none", set()),
+        (
+            "rota: {people: [{name: A}], shifts: [{name: d, from: '00:00', to: '00:00', rotation: [A]}]}",
+            {"feishu", "ops"},
+        ),
+        ("escalation: {P1: []}", {"feishu", "ops"}),
+        ("alerts: {acknowledge_base_url: 'https://a'}", {"feishu", "ops"}),
+        ("key_events: [{name: e}]", {"events"}),
+        ("snapshot: {bucket: b, tables: [{name: public.t}], encryption: {enabled: true}}", {"keys"}),
+        ("monitors: [{name: m, kind: rate, source: prometheus, promql: up, error_above: 0.5}]", {"prometheus", "ops"}),
+    ],
+)
+def test_each_setting_needs_what_it_uses(
+    section: str, needed: set[str], mindguard: Mindguard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(section if section.startswith("snapshot") else f"{PLAIN}{section}\n")
+    monkeypatch.setenv("MINDGUARD_SETTINGS", str(path))
+    findings = json.loads(mindguard("doctor", "--json").out)
+    assert findings[0] == {"status": "pass", "what": "settings", "check": "file", "text": str(path)}
+    errors = {each["what"][10:] for each in findings if each["status"] == "error" and each["check"] == "connection"}
+    assert errors == {"app", "backup", *needed}
+    assert not any(each["status"] == "warn" for each in findings)
+    assert [each["status"] for each in findings if each["what"] == "suites"] == [
+        "unused" if "none" in section else "pass"
+    ]
+
+
+def test_doctor_names_the_settings_and_fits_a_terminal(mindguard: Mindguard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", mindguard("doctor").out).splitlines()
+    assert lines[0].startswith(f"settings: {packaged_settings()}, which comes with the package – `mindguard init FILE`")
+    assert max(map(cell_len, lines[1:])) <= 80
 
 
 def test_doctor_goes_on_after_a_connection_that_boto3_refuses(
@@ -130,8 +180,8 @@ def test_doctor_goes_on_after_a_connection_that_boto3_refuses(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_MINDGUARD_BACKUP", "aws://k:s@/?endpoint_url=127.0.0.1:9000")
     findings = json.loads(mindguard("doctor", "--json").out)
-    assert len([finding for finding in findings if finding["what"].startswith("mindguard_")]) == 9
-    assert "Invalid endpoint: 127.0.0.1:9000" in findings[1]["text"]
+    assert len([finding for finding in findings if finding["what"].startswith("mindguard_")]) == 11
+    assert "Invalid endpoint: 127.0.0.1:9000" in findings[2]["text"]
 
 
 def test_doctor_goes_on_after_a_check_that_breaks_and_counts_it_as_an_error(
@@ -145,8 +195,8 @@ def test_doctor_goes_on_after_a_check_that_breaks_and_counts_it_as_an_error(
     ended = mindguard("doctor", "--json")
     findings = json.loads(ended.out)
     assert ended.status == 1
-    assert [finding["status"] for finding in findings[:4]] == ["error", "pass", "error", "error"]
-    assert findings[2] == {
+    assert [finding["status"] for finding in findings[1:5]] == ["error", "pass", "error", "error"]
+    assert findings[3] == {
         "status": "error",
         "what": "mindguard_backup",
         "check": "connection",
@@ -271,7 +321,7 @@ def test_another_settings_file_is_honoured(
     )
     monkeypatch.setenv("MINDGUARD_SETTINGS", str(path))
     assert mindguard("feishu", "preview", "p1-task-failed").out.startswith("[P1 alert] Task failed")
-    assert "set AIRFLOW_CONN_OTHER_STORE or" in mindguard("snapshot", "list").err
+    assert f"set AIRFLOW_CONN_OTHER_STORE (settings: {path})" in mindguard("snapshot", "list").err
 
 
 def test_broken_settings_are_one_line(mindguard: Mindguard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from mindguard.cli import app
 from mindguard.errors import SettingsError
+from mindguard.jobs.event_volume import groups
 from mindguard.settings import load_settings, settings_path
 from mindguard.volume.suites import SuiteUnsound
 
@@ -79,6 +80,21 @@ def test_lint_warns_of_key_events_that_were_never_seen(monkeypatch: pytest.Monke
     assert done.exit_code == 0
     said = "no event of the last 63 days is called 'session_start'; did you mean session_started?"
     assert done.stderr == f"warning: key_events: {said}\n"
+
+
+def test_without_suites_it_is_said_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "own.yaml"
+    monkeypatch.setenv("MINDGUARD_SETTINGS", str(own))
+    own.write_text("snapshot: {bucket: b, tables: [{name: public.t}]}\nsuites: none\n")
+    done = RUN.invoke(app, ["suites", "lint"], catch_exceptions=False)
+    said = f"no suites: {own} says `suites: none`; docs/suites.md says how to write one\n"
+    assert (done.exit_code, done.stdout) == (0, said)
+    assert groups(load_settings()) == []
+    with pytest.raises(SuiteUnsound, match=r"there are no suites: .* – docs/suites\.md"):
+        RUN.invoke(app, ["suites", "run", "checkins"], catch_exceptions=False)
+    own.write_text(f"snapshot: {{bucket: b, tables: [{{name: public.t}}]}}\nsuites: {tmp_path / 'empty'}\n")
+    with pytest.raises(SuiteUnsound, match=r"contains no suite – write one there .* or `suites: none` in the settings"):
+        RUN.invoke(app, ["suites", "lint"], catch_exceptions=False)
 
 
 def test_a_wrong_name_or_date_is_said_before_anything_is_asked() -> None:

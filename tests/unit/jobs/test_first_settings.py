@@ -11,8 +11,9 @@ import pytest
 from mindguard.connections import from_environment
 from mindguard.errors import ConnectionMissing, SettingsError
 from mindguard.jobs import first_settings
+from mindguard.jobs.event_volume import groups
 from mindguard.jobs.first_settings import FoundEvents, FoundTable, part_by, volume_of, write_first_settings
-from mindguard.settings import load_settings
+from mindguard.settings import load_settings, packaged_settings
 from mindguard.settings.connections import Connections
 from mindguard.settings.volume import VolumeSettings
 from mindguard.volume.names import sound_suite
@@ -60,6 +61,8 @@ def test_tables_and_events_become_settings(tmp_path: Path, monkeypatch: pytest.M
     assert "    # - {name: public.secret}  # under 0.1 MB, about 1 rows, the role may not read it\n" in text
     assert "  # - {name: rare}  # 3 in 21 days\n" in text
     assert "\n# rota:\n" in text
+    schema = tmp_path / "new" / text.splitlines()[0].removeprefix("# yaml-language-server: $schema=")
+    assert schema.read_text("utf-8") == packaged_settings().with_name("mindguard.schema.json").read_text("utf-8")
     assert told[1] == "mindguard_events: 3 events of web.hits are watched, 1 are not"
 
 
@@ -70,6 +73,7 @@ def test_it_works_with_the_connections_there_are(
     told = " ".join(write(tmp_path / "own.yaml", monkeypatch, tables=tables, events=events))
     settings = load_settings(tmp_path / "own.yaml")
     assert bool(settings.key_events) == bool(events)
+    assert bool(groups(settings)) == bool(events), "those of the package judge other tables"
     assert (settings.snapshot.tables[0].name == "public.change_me") == (not tables)
     for conn_id, found in (("mindguard_app", tables), ("mindguard_events", events)):
         assert (f"connection '{conn_id}' is not configured" in told) == (found is None)

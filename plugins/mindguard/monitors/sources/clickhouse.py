@@ -34,6 +34,7 @@ class ClickHouse:
 
     def __init__(self, connection: Connection) -> None:
         limits = {"connect_timeout": _CONNECT_TIMEOUT_S, "send_receive_timeout": _ANSWER_TIMEOUT_S}
+        self._conn_id = connection.conn_id
         try:
             self._client = clickhouse_client(connection, **limits)
         except MindGuardError as error:
@@ -74,7 +75,7 @@ class ClickHouse:
             # The server's own errors are DatabaseError; OperationalError means that the server was not reached.
             if type(error) is OperationalError and not self._client.ping():
                 raise SourceUnreachable(line, hint="see `mindguard doctor`") from None
-            raise MeasurementFailed(line, hint="correct the query") from None
+            raise MeasurementFailed(f"{self._conn_id}: {line}", hint="correct the query") from None
         return table(monitor, columns, [list(map(_aware, row)) for row in result.result_rows])
 
     def close(self) -> None:

@@ -144,7 +144,7 @@ class Kafka:
         except KafkaException as error:
             line = mask_secrets((errors or [error.args[0].str()])[-1])
             hint = "check bootstrap.servers and the security settings in the connection's extras"
-            raise SourceUnreachable(f"{connection.conn_id}: {line}", hint=hint) from None
+            raise SourceUnreachable(line, hint=hint) from None
 
     def measure(self, monitor: Monitor, params: Mapping[str, Any]) -> Sequence[Reading]:
         """See MonitorSource. One reading for each topic; all topics are asked for at the same time."""

@@ -39,7 +39,7 @@ class Postgres:
         try:
             connected = postgres_session.connect(self._conninfo, connect_timeout=_CONNECT_TIMEOUT_S, autocommit=True)
         except psycopg.Error as error:
-            raise SourceUnreachable(f"{self._conn_id}: {_line(error)}") from None
+            raise SourceUnreachable(_line(error)) from None
         connected.read_only = True
         return connected
 
@@ -61,14 +61,14 @@ class Postgres:
         except psycopg.DataError as error:
             # Python has no time such as 'infinity' or after the year 9999. The server's own errors have an SQLSTATE.
             hint = "correct the query" if error.sqlstate else "leave out such rows"
-            raise MeasurementFailed(_line(error), hint=hint) from None
+            raise MeasurementFailed(f"{self._conn_id}: {_line(error)}", hint=hint) from None
         except psycopg.Error as error:
             wrong = isinstance(error, psycopg.errors.SyntaxError)
             hint = "correct the query, which must be one SELECT" if wrong else "correct the query"
             if self._connection.broken:
                 self._connection = self._connected()  # raises SourceUnreachable unless only this query was ended
                 hint = "see the logs of the server and of poolers before it"
-            raise MeasurementFailed(_line(error), hint=hint) from None
+            raise MeasurementFailed(f"{self._conn_id}: {_line(error)}", hint=hint) from None
         except (KeyError, TypeError) as error:
             raise MeasurementFailed(f"a parameter is missing or wrong: {error}", hint="see `params`") from None
 

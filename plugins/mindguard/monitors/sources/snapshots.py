@@ -35,4 +35,4 @@ class Snapshots:
 def prepare(connection: Connection, settings: Settings, resolve: Resolve) -> Callable[[], Snapshots]:
     """Return a function that opens the store. If snapshots are encrypted, this call reads the key ring."""
     encryption = encryption_of(settings, resolve)
-    return lambda: Snapshots(Store.of(s3_client(connection), settings.snapshot, encryption))
+    return lambda: Snapshots(Store.of(s3_client(connection), settings.snapshot, encryption, conn_id=connection.conn_id))

@@ -9,7 +9,8 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard import postgres_session
-from mindguard.errors import MindGuardError, first_few
+from mindguard.connections import conn_id_of
+from mindguard.errors import MindGuardError, about, first_few
 from mindguard.postgres_session import pinned
 from mindguard.snapshots import pgtools
 from mindguard.snapshots.database_errors import cause
@@ -691,11 +692,12 @@ def open_source(
             yield source
             source.check_open()
     except (psycopg.Error, MindGuardError) as error:
-        if watch and watch.verdict:
-            raise watch.verdict from None
-        if isinstance(error, psycopg.Error):
-            raise explained(error) from cause(error)
-        raise
+        with about(conn_id_of(conninfo), SourceError):
+            if watch and watch.verdict:
+                raise watch.verdict from None
+            if isinstance(error, psycopg.Error):
+                raise explained(error) from cause(error)
+            raise
 
 
 def _lock(connection: psycopg.Connection[dict[str, Any]], chosen: Sequence[Chosen], lock_timeout_s: float) -> None:

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from psycopg.sql import Composable, Composed
 
 _SHOWN = "mindguard: difference shown at "
+_ASKED = "mindguard: difference shown for an approval at "
 _MOST_PUT_BACKS = 99
+
+
+class DifferenceVoid(RestoreRefused):
+    """The difference that was shown is not what would be put back any more, so it must be looked at again."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,18 @@ class PutBackRequest:
         tables: `schema.table`, or just the table if only one schema has it; empty: all that the schema holds.
         schema: the schema with the restored tables; by default `restored_<snapshot id>`.
         overwrite: whether rows that differ are overwritten too, and not only those put back that are missing.
+        asked: whether the difference is what somebody is asked to approve. Whoever looks meanwhile leaves it alone.
     """
 
     tables: tuple[str, ...] = ()
     schema: str = ""
     overwrite: bool = False
+    asked: bool = False
+
+    @property
+    def mark(self) -> str:
+        """Begins the comment on a table that keeps what was shown; what begins otherwise belongs to others."""
+        return _ASKED if self.asked else _SHOWN
 
 
 @dataclass(frozen=True)
@@ -167,6 +179,7 @@ class _Pair:
         table: the snapshot's table.
         live: the live table.
         schema: the schema with the restored table.
+        mark: begins the comment on the table that keeps what is shown.
         number: of the put-back, since a schema may be used several times.
         columns: names of the columns that an insert may write.
         settable: names of those that an update may write.
@@ -175,6 +188,7 @@ class _Pair:
     table: Table
     live: Live
     schema: str
+    mark: str
     number: int
     columns: tuple[str, ...]
     settable: tuple[str, ...]
@@ -287,7 +301,8 @@ def put_back(
         progress: called with one line for each step.
 
     Raises:
-        RestoreRefused: see `show`; or another difference was shown since then.
+        RestoreRefused: see `show`.
+        DifferenceVoid: another difference was shown since then, or the table has other columns now.
         TargetError: the database or a trigger refused a row; nothing was put back.
     """
     import psycopg
@@ -300,7 +315,7 @@ def put_back(
         for each in pairs:
             shown = _shown(connection, each)
             if shown_at is not None and (shown is None or shown.shown_at != shown_at.get(each.table.name)):
-                raise RestoreRefused(
+                raise DifferenceVoid(
                     f"{each.table.name}: the difference that was shown has been put back already, or another one was "
                     "shown since then",
                     hint="look at the difference again before rows are put back",
@@ -365,10 +380,10 @@ def _pairs(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, r
         raise RestoreRefused(
             f"schema {schema} is what an interrupted restore left", hint="run the same restore again to its end"
         )
-    return [_pair(connection, table, schema) for table in tables]
+    return [_pair(connection, table, schema, request.mark) for table in tables]
 
 
-def _pair(connection: psycopg.Connection[dict[str, Any]], table: Table, schema: str) -> _Pair:
+def _pair(connection: psycopg.Connection[dict[str, Any]], table: Table, schema: str, mark: str) -> _Pair:
     """Return the pair of a table.
 
     Raises:
@@ -401,15 +416,18 @@ def _pair(connection: psycopg.Connection[dict[str, Any]], table: Table, schema: 
         )
     writable = tuple(row["name"] for row in columns if not row["generated"])
     settable = tuple(row["name"] for row in columns if not row["generated"] and row["identity"] != "a")
-    return _Pair(table, live, schema, _number(connection, table, schema), writable, settable)
+    return _Pair(table, live, schema, mark, _number(connection, table, schema, mark), writable, settable)
 
 
-def _number(connection: psycopg.Connection[dict[str, Any]], table: Table, schema: str) -> int:
-    """Return the number of the next put-back: the first whose table of rows that were put back is missing or empty."""
+def _number(connection: psycopg.Connection[dict[str, Any]], table: Table, schema: str, mark: str) -> int:
+    """Return the number of the next put-back: the first of which nothing was put back, and nothing shown to others."""
     for number in range(1, _MOST_PUT_BACKS):
         if not _oid(connection, schema, name := _after(table, number)):
             return number
-        if not connection.execute(statement("select_any_row", table=identifier(schema, name))).fetchone():
+        if connection.execute(statement("select_any_row", table=identifier(schema, name))).fetchone():
+            continue
+        others = {_SHOWN, _ASKED} - {mark}
+        if not _comment(connection, schema, _before(table, number)).startswith(tuple(others)):
             return number
     raise RestoreRefused(
         f"rows of {table.name} were put back {_MOST_PUT_BACKS - 1} times from schema {schema}",
@@ -421,6 +439,13 @@ def _oid(connection: psycopg.Connection[dict[str, Any]], schema: str, name: str)
     """Return the object identifier of a table; 0 if there is none."""
     found = connection.execute(statement("select_table"), {"schemas": [schema], "relations": [name]}).fetchone()
     return int(found["oid"]) if found else 0
+
+
+def _comment(connection: psycopg.Connection[dict[str, Any]], schema: str, relation: str) -> str:
+    """Return the comment on a table; empty if there is none."""
+    oid = literal(_oid(connection, schema, relation))
+    row = connection.execute(statement("select_comment", oid=oid)).fetchone()
+    return str((row and row["comment"]) or "")
 
 
 def _in_order(connection: psycopg.Connection[dict[str, Any]], pairs: list[_Pair]) -> list[_Pair]:
@@ -437,7 +462,7 @@ def _in_order(connection: psycopg.Connection[dict[str, Any]], pairs: list[_Pair]
 
 def _show(connection: psycopg.Connection[dict[str, Any]], pair: _Pair, now: datetime, path: str) -> ShownTable:
     """Keep the difference in new tables, and return its counts. The path finds the operators of extensions' types."""
-    at = f"{_SHOWN}{now.astimezone(UTC).isoformat()}"
+    at = f"{pair.mark}{now.astimezone(UTC).isoformat()}"
     with target.without_event_triggers(connection), connection.transaction():
         for relation in (pair.before, pair.after):
             connection.execute(statement("drop_table", table=relation))
@@ -450,12 +475,10 @@ def _show(connection: psycopg.Connection[dict[str, Any]], pair: _Pair, now: date
 
 def _shown(connection: psycopg.Connection[dict[str, Any]], pair: _Pair) -> ShownTable | None:
     """Return the difference that was shown before and has not been put back; None if there is none."""
-    oid = _oid(connection, pair.schema, _before(pair.table, pair.number))
-    row = connection.execute(statement("select_comment", oid=literal(oid))).fetchone()
-    comment = (row and row["comment"]) or ""
-    if not comment.startswith(_SHOWN):
+    comment = _comment(connection, pair.schema, _before(pair.table, pair.number))
+    if not comment.startswith(pair.mark):
         return None
-    return _counted(connection, pair, datetime.fromisoformat(comment.removeprefix(_SHOWN)))
+    return _counted(connection, pair, datetime.fromisoformat(comment.removeprefix(pair.mark)))
 
 
 def _counted(connection: psycopg.Connection[dict[str, Any]], pair: _Pair, shown_at: datetime) -> ShownTable:
@@ -472,14 +495,14 @@ def _put_back(
     """Write the rows of all tables, and check in the same transaction that they are there.
 
     Raises:
-        RestoreRefused: a table has changed its columns meanwhile.
+        DifferenceVoid: a table has changed its columns meanwhile.
         TargetError: a trigger kept a row from being written.
     """
     for each in pairs:
         with target.locking(each.table.name):
             connection.execute(statement("lock_rows", table=each.live.relation))
         if find_live(connection, each.table) != each.live:
-            raise RestoreRefused(f"{each.table.name} has just been changed", hint="look at the difference again")
+            raise DifferenceVoid(f"{each.table.name} has just been changed", hint="look at the difference again")
     with target.under_path(connection, path):
         connection.execute(statement("set_constraints_deferred"))
         for each in pairs:

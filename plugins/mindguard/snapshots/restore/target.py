@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mindguard import postgres_session
-from mindguard.errors import MindGuardError, one_line
+from mindguard.connections import conn_id_of
+from mindguard.errors import MindGuardError, about, one_line
 from mindguard.snapshots.database_errors import cause, connection_hint, described, is_raised
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.sql import identifier, literal, statement
@@ -72,15 +73,16 @@ def connect(conninfo: str, *, search_path: str = "") -> Iterator[psycopg.Connect
     import psycopg
     from psycopg.rows import dict_row
 
-    try:
-        with postgres_session.connect(conninfo, row_factory=dict_row, autocommit=True) as connection:
-            postgres_session.require_own_session(connection)
-            connection.execute(postgres_session.pinned(0, local=False))
-            if search_path:
-                _set_path(connection, search_path)
-            yield connection
-    except psycopg.Error as error:
-        raise explained(error) from cause(error)
+    with about(conn_id_of(conninfo), TargetError):
+        try:
+            with postgres_session.connect(conninfo, row_factory=dict_row, autocommit=True) as connection:
+                postgres_session.require_own_session(connection)
+                connection.execute(postgres_session.pinned(0, local=False))
+                if search_path:
+                    _set_path(connection, search_path)
+                yield connection
+        except psycopg.Error as error:
+            raise explained(error) from cause(error)
 
 
 @contextmanager

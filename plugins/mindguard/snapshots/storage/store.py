@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
+from mindguard.errors import about
 from mindguard.fetch import within
 from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.storage.answers import refuse_foreign
@@ -144,10 +145,12 @@ class Store:
         sse_kms_key_id: str | None = None,
         encryption: Encryption | None = None,
         deadline_s: float = _DEADLINE_S,
+        conn_id: str = "",
     ) -> None:
         refuse_foreign(client)
         self._client = client
         self._deadline_s = deadline_s
+        self._conn_id = conn_id
         self._ended: threading.Event | None = None
         self.bucket = bucket
         self.prefix = prefix
@@ -160,8 +163,10 @@ class Store:
             self._written_as["SSEKMSKeyId"] = sse_kms_key_id
 
     @classmethod
-    def of(cls, client: S3Client, settings: SnapshotSettings, encryption: Encryption | None = None) -> Store:
-        """Return the store that the settings name."""
+    def of(
+        cls, client: S3Client, settings: SnapshotSettings, encryption: Encryption | None = None, *, conn_id: str = ""
+    ) -> Store:
+        """Return the store that the settings name; errors name the connection."""
         return cls(
             client,
             bucket=settings.bucket,
@@ -170,6 +175,7 @@ class Store:
             sse=settings.sse,
             sse_kms_key_id=settings.sse_kms_key_id,
             encryption=encryption,
+            conn_id=conn_id,
         )
 
     def check_access(self) -> None:
@@ -571,8 +577,11 @@ class Store:
         with self._explained(doing):
             return within(seconds, partial(operation, **{"Bucket": self.bucket, **request}), self._ended)
 
-    def _explained(self, doing: str) -> AbstractContextManager[None]:
-        return explained(doing, bucket=self.bucket, locking="ObjectLockMode" in self._written_as)
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        locking = "ObjectLockMode" in self._written_as
+        with about(self._conn_id, StoreError), explained(doing, bucket=self.bucket, locking=locking):
+            yield
 
 
 def in_parallel(
