@@ -14,6 +14,8 @@ from mindguard.errors import ConnectionMissing
 from mindguard.settings import Settings
 
 _NAMED = 3
+_MISSED = ("drill", "ops", "feishu", "airflow")
+"""Keys of connections without which the package stays silent, or the bucket grows, whatever the settings say."""
 
 
 def examine(settings: Settings, resolve: Resolve, *, now: Callable[[], datetime]) -> list[Diagnosis]:
@@ -63,7 +65,7 @@ def _found(conn_id: str, resolve: Resolve) -> Iterator[Diagnosis]:
 def _as_needed(
     key: str, conn_id: str, needed_by: tuple[str, ...], findings: Iterator[Diagnosis]
 ) -> Iterator[Diagnosis]:
-    """Yield the findings; if the connection is missing, say which settings need it, or that none does."""
+    """Yield the findings; if the connection is missing, say which settings need it, or what goes wrong without it."""
     try:
         yield from findings
     except ConnectionMissing as error:
@@ -73,8 +75,10 @@ def _as_needed(
             text = Said("needed", needed_by=_first(needed_by), hint=how_to_add(error))
             yield Diagnosis("error", conn_id, "connection", text)
         else:
-            text = Said("not_used", without=Said(f"without_{key}"), hint=how_to_add(error))
-            yield Diagnosis("unused", conn_id, "connection", text)
+            missed = key in _MISSED
+            facts = {"without": Said(f"without_{key}"), "hint": how_to_add(error)}
+            text = Said("missed" if missed else "not_used", **facts)
+            yield Diagnosis("warn" if missed else "unused", conn_id, "connection", text)
 
 
 def _first(settings: tuple[str, ...]) -> str:

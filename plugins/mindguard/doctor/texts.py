@@ -11,6 +11,7 @@ TEXTS = Texts(
             "zh": "未使用，设置中没有任何一项需要它：{without} – 需要时：{hint}",
             "en": "not used, no setting needs it: {without} – if you want it: {hint}",
         },
+        "missed": {"zh": "没有配置：{without} – {hint}", "en": "not configured: {without} – {hint}"},
         "needed": {
             "zh": "{needed_by} 需要它，但没有配置 – {hint}",
             "en": "needed by {needed_by}, and not configured – {hint}",
