@@ -355,14 +355,14 @@ def test_a_query_that_names_no_column_is_a_fault_of_the_suite(stack: Stack, tmp_
 def walk_through(page: str) -> list[list[str]]:
     """Arguments of the commands in the page for data engineers."""
     text = (ROOT / page).read_text("utf-8")
-    (block,) = [each for each in text.split("```") if "mindguard suites lint" in each]
+    (block,) = [each for each in text.split("```")[1::2] if "mindguard suites lint" in each]
     return [shlex.split(line, comments=True)[1:] for line in block.splitlines() if line.startswith("mindguard ")]
 
 
 @pytest.mark.parametrize(
     ("connection", "query", "why"),
     [
-        ("app", "select 1 as k, 1 as v; select 1 as k, 9 as v", "own: syntax error"),
+        ("app", "select 1 as k, 1 as v; select 1 as k, 9 as v", "own: mindguard_app: syntax error"),
         ("app", "select 1 as k, generate_series(1, 100000000) as v", "own: the frame has more than 10,000 rows"),
         ("events", "SELECT 1 AS k, number AS v FROM numbers(100000000)", "own: .*max rows: 10.*correct the query"),
         ("events", "SELECT 1 AS k, v FROM nowhere", "own: .*nowhere"),
