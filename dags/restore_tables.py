@@ -42,7 +42,7 @@ form = read_form()
 FORM = {
     "snapshot_id": form.field("snapshot", "latest", type="string"),
     "tables": form.chosen_tables(),
-    "where_key": form.field("where", [], type="array", items={"type": "string", "pattern": "^[^=]+="}),
+    "where_key": form.field("where", [], type=["null", "array"], items={"type": "string", "pattern": "^[^=]+="}),
     "into": form.field("into", None, type=TEXT),
     "put_back": form.field(
         "put_back",

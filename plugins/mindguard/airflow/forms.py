@@ -16,6 +16,9 @@ from mindguard.airflow.texts import TEXTS
 from mindguard.resources import settings_path
 from mindguard.texts import Locale
 
+LINES: dict[str, Any] = {"type": ["null", "array"], "items": {"type": "string"}}
+"""Schema of a list that may be empty: the form sends null once it is cleared, and marks any other list as required."""
+
 
 @dataclass(frozen=True)
 class Form:
@@ -47,10 +50,8 @@ class Form:
     def chosen_tables(self) -> Param:
         """Return the field of the tables: a choice of those of the settings, else lines that take any name."""
         if not self.tables:
-            return self.field("tables", [], words="tables_free_help", type="array", items={"type": "string"})
-        # The form sends null once a choice is cleared.
-        examples = list(self.tables)
-        return self.field("tables", [], type=["null", "array"], items={"type": "string"}, examples=examples)
+            return self.field("tables", [], words="tables_free_help", **LINES)
+        return self.field("tables", [], **LINES, examples=list(self.tables))
 
 
 def read_form() -> Form:

@@ -169,7 +169,7 @@ def _job(params: Any) -> _Job:
     store = backup_store(settings)
     conn_id = params["connection"] or settings.connections.restore
     request = RestoreRequest(
-        tuple(params["tables"] or ()), tuple(params["where_key"]), params["into"] or "", params["swap"]
+        tuple(params["tables"] or ()), tuple(params["where_key"] or ()), params["into"] or "", params["swap"]
     )
     found = find_snapshot(store, params["snapshot_id"], quarantined=params["quarantined"])
     return _Job(settings, found, store, conn_id, postgres_conninfo(connection(conn_id)), request)
