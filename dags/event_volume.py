@@ -102,13 +102,13 @@ def event_volume() -> None:
 
         from mindguard.airflow.clients import connection
         from mindguard.jobs.event_volume import reconcile_rollup as reconcile
+        from mindguard.jobs.event_volume import why_not_reconciled
         from mindguard.settings import load_settings
-        from mindguard.volume.days import is_over
 
         settings = load_settings()
         moment = _moment(settings)
-        if not is_over(moment.day, moment.as_of, settings.zone):
-            raise AirflowSkipException("the day is still running")
+        if reason := why_not_reconciled(settings, moment):
+            raise AirflowSkipException(reason)
         return {str(each.day): each.duplicates for each in reconcile(settings, connection, moment.day)}
 
     check_suites.expand(names=choose_suites())

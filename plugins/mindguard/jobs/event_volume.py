@@ -20,7 +20,7 @@ from mindguard.fetch import explained
 from mindguard.jobs.alerting import report
 from mindguard.masking import mask_secrets
 from mindguard.settings import Settings
-from mindguard.volume.days import Moment, day_start
+from mindguard.volume.days import Moment, day_start, is_over
 from mindguard.volume.findings import SOURCE, SUITE_OF_EVENTS, SUITE_OF_TOTAL, RowKey
 from mindguard.volume.frames import Frames
 from mindguard.volume.install import Difference, reconcile, require_equal
@@ -48,6 +48,10 @@ def groups(settings: Settings) -> list[list[str]]:
 
     Each database has one process, not each suite, since Great Expectations takes seconds to import.
     """
+    return [names for names in _by_database(settings).values() if names]
+
+
+def _by_database(settings: Settings) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {"events": []}
     for path in own_suites(settings):
         try:
@@ -55,7 +59,14 @@ def groups(settings: Settings) -> list[list[str]]:
         except MindGuardError:
             place = path.name  # the error appears when this suite is run
         found.setdefault(place, []).append(path.stem)
-    return [names for names in found.values() if names]
+    return found
+
+
+def why_not_reconciled(settings: Settings, moment: Moment) -> str:
+    """Return why the rollup needs no comparison; empty if it does."""
+    if not is_over(moment.day, moment.as_of, settings.zone):
+        return "the day is still running"
+    return "" if _by_database(settings)["events"] else "no suite judges product events"
 
 
 def judge_day(names: Collection[str], settings: Settings, resolve: Resolve, moment: Moment) -> Run:

@@ -15,7 +15,7 @@ TEXTS = Texts(
         # Its facts.
         "snapshot": {"zh": "快照", "en": "Snapshot"},
         "taken": {"zh": "快照时间", "en": "Taken"},
-        "taken_ago": {"zh": "{time}，距今 {age}", "en": "{time}, {age} ago"},
+        "taken_ago": {"zh": "{time}，请求批准时距今 {age}", "en": "{time}, {age} old when this was asked"},
         "days": {"zh": "{days} 天", "en": "{days} days"},
         "days_hours": {"zh": "{days} 天 {hours} 小时", "en": "{days} d {hours} h"},
         "proven": {"zh": "恢复验证", "en": "Proven by a drill"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -12,7 +12,7 @@ import pytest
 
 from mindguard.connections import Connection
 from mindguard.errors import ConnectionMissing
-from mindguard.jobs.event_volume import due, groups, judge_day
+from mindguard.jobs.event_volume import due, groups, judge_day, why_not_reconciled
 from mindguard.resources import include_dir
 from mindguard.settings import Settings, load_settings
 from mindguard.volume.days import Moment
@@ -31,6 +31,12 @@ def settings(tmp_path: Path) -> Settings:
     return shipped.model_copy(update={"suites": str(tmp_path)})
 
 
+A_QUALITY = (
+    "name: a_quality\nmeta: {query: sql/clickhouse/select_event_counts.sql, connection: app, key: [name]}\n"
+    "expectations: [{type: expect_column_values_to_not_be_null, severity: info, kwargs: {column: name}}]\n"
+)
+
+
 @pytest.mark.parametrize(
     ("hour", "minute", "judged"),
     [(0, 30, date(2026, 9, 14)), (0, 59, date(2026, 9, 14)), (1, 30, date(2026, 9, 15)), (23, 30, date(2026, 9, 15))],
@@ -45,12 +51,21 @@ def test_the_first_check_after_midnight_judges_the_day_that_ended(
 def test_suites_of_one_database_share_a_task_and_an_unreadable_one_has_its_own(
     settings: Settings, tmp_path: Path
 ) -> None:
-    (tmp_path / "a_quality.yaml").write_text(
-        "name: a_quality\nmeta: {query: sql/clickhouse/select_event_counts.sql, connection: app, key: [name]}\n"
-        "expectations: [{type: expect_column_values_to_not_be_null, severity: info, kwargs: {column: name}}]\n"
-    )
+    (tmp_path / "a_quality.yaml").write_text(A_QUALITY)
     (tmp_path / "broken.yaml").write_text("name: [")
     assert groups(settings) == [["event_volume", "funnels", "total_volume"], ["a_quality"], ["broken"]]
+
+
+def test_without_suites_of_product_events_there_is_no_rollup_to_compare(settings: Settings, tmp_path: Path) -> None:
+    over, running = MOMENT, Moment(MOMENT.day, MOMENT.as_of - timedelta(hours=1))
+    assert why_not_reconciled(settings, over) == ""
+    assert why_not_reconciled(settings, running) == "the day is still running"
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "a_quality.yaml").write_text(A_QUALITY)
+    for suites in (str(own), "none"):
+        without = settings.model_copy(update={"suites": suites})
+        assert why_not_reconciled(without, over) == "no suite judges product events"
 
 
 def no_connections(conn_id: str) -> Connection:

@@ -47,7 +47,7 @@ def test_everything_that_the_answer_depends_on_is_said(manifest: Manifest) -> No
     assert asked.question == f"Restore {table.name} (rows chosen by user_id, kind)"
     assert facts(asked) == {
         "Snapshot": manifest.snapshot_id,
-        "Taken": "11-16 Mon 12:02, 3 d 2 h ago",
+        "Taken": "11-16 Mon 12:02, 3 d 2 h old when this was asked",
         "Proven by a drill": "no: no restore drill has rebuilt it",
         "Tables": table.name,
         "Only rows with": "user_id (values: 2), kind (values: 1); values on the approval page only",
@@ -81,7 +81,7 @@ def test_the_reader_s_language_is_used_throughout(manifest: Manifest) -> None:
     asked = restore_asked(plan(manifest), manifest, proof, {}, {manifest.tables[0].name: 3}, asker("zh"))
     said = facts(asked)
     assert said["恢复验证"] == "已通过，11-19 周四 14:02"
-    assert said["快照时间"] == "11-16 周一 12:02，距今 3 天 2 小时"
+    assert said["快照时间"] == "11-16 周一 12:02，请求批准时距今 3 天 2 小时"
     recent = manifest.model_copy(update={"taken_at": NOW - timedelta(minutes=5)})
     assert facts(restore_asked(plan(recent), recent, proof, {}, {}, asker("zh")))["快照时间"].endswith("距今 5 分钟")
     zh, en = (restore_asked(plan(manifest), manifest, proof, {}, {}, asker(each)) for each in ("zh", "en"))
@@ -118,7 +118,7 @@ def test_before_rows_go_back_their_difference_is_said(manifest: Manifest) -> Non
     assert asked.question == "Put 2 rows back into public.t"
     assert facts(asked) == {
         "Snapshot": manifest.snapshot_id,
-        "Taken": "11-16 Mon 12:02, 3 d 2 h ago",
+        "Taken": "11-16 Mon 12:02, 3 d 2 h old when this was asked",
         "Proven by a drill": "yes, 11-19 Thu 14:02",
         "Difference": "public.t: 2 missing, 3 differ, 28 equal, public.u: 0 missing, 1 differ, 5 equal",
         "Rows that differ": "stay as they are",
