@@ -255,7 +255,7 @@ def test_doctor_sees_the_connections_that_airflow_keeps(bare_airflow: AirflowAPI
     before = examined(bare_airflow)
     assert before["mindguard_app"] == {"pass"}
     assert before["mindguard_airflow"] == {"warn"}
-    assert "没有它，alert_delivery 每次运行都失败" in bare_airflow._client.get("mindguard/doctor").text
+    assert "没有它，alert_delivery 每次运行都会失败" in bare_airflow._client.get("mindguard/doctor").text
     address = urlsplit(str(bare_airflow._client.base_url))
     kept = {
         "connection_id": "mindguard_airflow",

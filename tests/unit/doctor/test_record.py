@@ -34,11 +34,11 @@ def missing(conn_id: str) -> Connection:
     [
         (
             "zh",
-            "4 项检查中有 1 项失败：mindguard_app, 连接池: no – 去掉这个 KMS 密钥就能写入",
+            "4 项检查中有 1 项错误：mindguard_app，连接池：no。去掉这个 KMS 密钥就能写入",
             [
-                "mindguard_app, 连接池: no",
-                "public.t, 快照不含: 它是 unlogged 的",
-                "没有监控查询 Kafka",
+                "mindguard_app，连接池：no",
+                "public.t，快照不含：它是 unlogged 表",
+                "没有监控用到 Kafka",
                 "时钟相差不超过",
             ],
         ),
@@ -48,7 +48,7 @@ def missing(conn_id: str) -> Connection:
             [
                 "mindguard_app, pooler: no",
                 "public.t, not held: it is unlogged",
-                "no monitor asks Kafka",
+                "no monitor queries Kafka",
                 "clocks agree",
             ],
         ),
@@ -82,7 +82,8 @@ def test_what_is_missing_is_said_in_the_reader_s_language_with_where_to_add_it()
     assert here.text == "connection 'own' is not configured – set AIRFLOW_CONN_OWN"
     assert there.text.endswith("– add it in Airflow or its secrets backend, or set AIRFLOW_CONN_OWN")
     assert (
-        there.within("zh").text == "没有配置连接 own – 在 Airflow 或它的密钥后端中添加，或设置环境变量 AIRFLOW_CONN_OWN"
+        there.within("zh").text
+        == "没有配置连接 own。请在 Airflow 或它的密钥后端中添加，或设置环境变量 AIRFLOW_CONN_OWN"
     )
 
 

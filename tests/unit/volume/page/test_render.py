@@ -167,7 +167,7 @@ def test_secrets_in_an_error_are_masked() -> None:
     assert "not-a-real-password-1234" not in page(unchecked("checkins", why, CONTEXT.as_of))
 
 
-@pytest.mark.parametrize(("locale", "said"), [("en", "are the names right? typo"), ("zh", "请核对名称：typo")])
+@pytest.mark.parametrize(("locale", "said"), [("en", "check their names: typo"), ("zh", "请核对名称：typo")])
 def test_a_key_event_that_was_never_seen_is_said_so(locale: str, said: str) -> None:
     frame = events({**world(), "typo": {}})
     assert said in text(page(a_section("event_volume", frame), locale=locale))
