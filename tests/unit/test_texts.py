@@ -51,7 +51,7 @@ def test_chinese_has_the_punctuation_of_chinese(area: str) -> None:
 
 def test_a_key_event_that_was_never_seen_is_said_in_chinese_too() -> None:
     said = unseen("checkin_sumbit", {"checkin_submit", "sos"})
-    assert within(said, "zh") == "最近 63 天没有名为 'checkin_sumbit' 的埋点，是不是 checkin_submit？"
+    assert within(said, "zh") == "最近 63 天没有名为 'checkin_sumbit' 的埋点（是不是 checkin_submit？）"
     assert within(unseen("other", ()), "zh") == "最近 63 天没有名为 'other' 的埋点"
 
 

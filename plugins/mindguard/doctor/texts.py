@@ -19,10 +19,10 @@ TEXTS = Texts(
         "dimension": {"zh": "{dimension}：", "en": "{dimension}: "},
         # Any connection.
         "not_used": {
-            "zh": "未使用，没有任何配置项需要它：{without}。如果需要，{hint}",
+            "zh": "没有任何配置项需要它：{without}。如果需要，{hint}",
             "en": "not used, no setting needs it: {without} – if you want it: {hint}",
         },
-        "missed": {"zh": "没有配置：{without}。请{hint}", "en": "not configured: {without} – {hint}"},
+        "missed": {"zh": "没有配置。{without}。请{hint}", "en": "not configured: {without} – {hint}"},
         "needed": {
             "zh": "{needed_by} 需要它，但没有配置。请{hint}",
             "en": "needed by {needed_by}, and not configured – {hint}",

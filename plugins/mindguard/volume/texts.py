@@ -48,7 +48,7 @@ TEXTS = Texts(
             "zh": "最近 {days} 天没有名为 {name} 的埋点{meant}",
             "en": "no event of the last {days} days is called {name}{meant}",
         },
-        "unseen_meant": {"zh": "，是不是 {name}？", "en": "; did you mean {name}?"},
+        "unseen_meant": {"zh": "（是不是 {name}？）", "en": "; did you mean {name}?"},
         "platform": {"zh": "平台", "en": "platform"},
         "app_version": {"zh": "版本", "en": "version"},
         "country": {"zh": "国家/地区", "en": "country"},

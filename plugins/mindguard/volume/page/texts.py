@@ -6,6 +6,8 @@ from mindguard.texts import Texts
 
 TEXTS = Texts(
     {
+        "separator": {"zh": "、", "en": ", "},
+        "colon": {"zh": "：", "en": ": "},
         "title": {"zh": "数据检查", "en": "Data checks"},
         "all_well": {"zh": "没有发现异常", "en": "Nothing is wrong"},
         "worst": {"zh": "最高级别：{}", "en": "Worst: {}"},
@@ -78,7 +80,7 @@ TEXTS = Texts(
         "all_passed": {"zh": "{0} 条全部通过", "en": "All {0} passed"},
         "some_failed": {"zh": "{0} 条中有 {1} 条未满足", "en": "{1} of {0} failed"},
         "week": {"zh": "7 天：{}", "en": "7 days: {}"},
-        "not_met": {"zh": "未满足的规则", "en": "Failed expectations"},
+        "not_met": {"zh": "未满足的规则：{}", "en": "Failed expectations: {}"},
         "how": {"zh": "这些数字怎么来的", "en": "Where these figures come from"},
         "how_rollup": {
             "zh": (

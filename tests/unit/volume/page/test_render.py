@@ -51,7 +51,7 @@ def test_a_fall_is_shown_with_its_figures_onset_cause_and_release() -> None:
     assert "Falls since 2026-09-15 10:00 Mostly missing platform ios, 93% of the loss" in shown.replace(
         "Platform", "platform"
     )
-    assert "Release before it 3.4.0, 2026-09-15 09:00 Fell with it share" in shown
+    assert "Release before it 3.4.0 · 2026-09-15 09:00 Fell with it share" in shown
     assert "The other 5 events have not fallen" in shown
     assert "expect_event_volume_falls_unconfirmed" in shown
     assert "event_volume 6 3 1 P1" in shown
