@@ -20,7 +20,7 @@ TEXTS = Texts(
         # Any connection.
         "not_used": {
             "zh": "没有任何配置项需要它：{without}。如果需要，{hint}",
-            "en": "not used, no setting needs it: {without} – if you want it: {hint}",
+            "en": "no setting needs it: {without} – if you want it: {hint}",
         },
         "missed": {"zh": "没有配置。{without}。请{hint}", "en": "not configured: {without} – {hint}"},
         "needed": {

@@ -89,8 +89,8 @@ TEXTS = Texts(
             ),
             "en": (
                 "A rollup in ClickHouse counts by five minutes, lag, platform, version and country, and checks "
-                "read nothing else. An event counts at its own time; where the phone's clock is clearly wrong, at "
-                "its landing, and it is counted as such."
+                "read nothing else. An event counts at its own time; where the phone's clock is clearly wrong, it "
+                "counts at its arrival and is also counted apart."
             ),
         },
         "how_lenses": {
