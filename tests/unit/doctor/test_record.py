@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -12,8 +13,9 @@ from mindguard.connections import Connection
 from mindguard.doctor import record
 from mindguard.doctor.diagnosis import CHECKS, Diagnosis, tried
 from mindguard.doctor.record import ConnectionsUnfit, examine_and_keep
-from mindguard.doctor.texts import Said
+from mindguard.doctor.texts import KINDS, Said
 from mindguard.errors import ConnectionMissing
+from mindguard.resources import include_dir
 from mindguard.settings import Settings
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
@@ -96,3 +98,8 @@ def test_programs_and_the_command_line_read_english() -> None:
     }
     assert FOUND[3].within("zh").as_dict()["text"] == "时钟相差不超过 0.1 秒"
     assert CHECKS.keys() >= {each.check for each in FOUND}
+
+
+def test_every_kind_that_no_restore_brings_back_has_a_chinese_name() -> None:
+    query = (include_dir() / "sql/postgres/select_unrestored.sql").read_text("utf-8")
+    assert KINDS.keys() == set(re.findall(r"'([a-z ]+)' as kind", query))
