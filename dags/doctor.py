@@ -12,8 +12,8 @@ value. The page needs `connections.ops`.
 
 **A rerun**, or another run, examines everything again. Once nothing is wrong any more, the card turns green.
 
-**When it fails**, something that a run needs is wrong: the card names the first of it, the page all of it, each with
-what to set. A warning alone is no failure.
+**When it fails**, something that a run needs is wrong: the card names the first findings and the page all of them, each
+with what to correct. A warning alone is not a failure.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ or `service_levels`, has not run.
 
 **A rerun** measures the present state, not that of the past.
 
-**When a card comes**, this DAG is well, and something else is not. *Late*, *Not done in time*: `mindguard monitors
+**When a card comes**, this DAG is fine, and something else is not. *Late*, *Not done in time*: `mindguard monitors
 history NAME --hours 6` shows since when; the card says whether the source sends nothing or the pipeline is behind.
 *No snapshot is proven*: see `snapshot_tables` and `restore_drill`. *Cannot be measured*: `mindguard doctor`.
 

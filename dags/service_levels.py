@@ -10,7 +10,7 @@ and there is no alert. The DAG also notices if it, or `pipeline_freshness`, has 
 
 **A rerun** measures the present state, not that of the past.
 
-**When a card comes**, this DAG is well, and something else is not. *Above its threshold*, *Too slow*: look at the
+**When a card comes**, this DAG is fine, and something else is not. *Above its threshold*, *Too slow*: look at the
 releases on the card; `mindguard monitors history NAME --hours 6` shows since when. *Dependency is down*: open its
 address. *Cannot be measured*: nothing is known to be wrong, but nothing can be seen; `mindguard doctor` examines it.
 

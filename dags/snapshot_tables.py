@@ -25,7 +25,7 @@ again, so a retry continues where the last try ended.
    good snapshot.
 4. `expire_snapshots` fails: the new snapshot is good. What could not be removed is tried again the next day. If it
    refuses because of the time, correct the clock that it names; if because of the store's listings, look at
-   `mindguard snapshot list` first. `mindguard snapshot expire` shows the plan and removes nothing.
+   `mindguard snapshot list` first. `mindguard snapshot expire` without `--apply` only shows the plan.
 """
 
 from __future__ import annotations

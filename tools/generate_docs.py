@@ -33,7 +33,7 @@ def dag_reference_in_chinese() -> str:
         (ROOT / "include/runbooks" / f"{path.stem}.md").read_text("utf-8").replace("### ", "## ", 1)
         for path in sorted((ROOT / "dags").glob("*.py"))
     ]
-    return "# DAG 值班手册\n\n" + NOTE + "\n".join(sections)
+    return "# 各个 DAG 的处置手册\n\n" + NOTE + "\n".join(sections)
 
 
 def cli_reference() -> str:

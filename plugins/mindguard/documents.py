@@ -94,8 +94,13 @@ def at_place(message: str, *at: str | int) -> PydanticCustomError:
 
 def meant(name: str, known: Iterable[str]) -> str:
     """Return the question whether a similar name is meant; empty if none is similar."""
-    close = get_close_matches(name, list(known), 1)
-    return f"; did you mean {close[0]}?" if close else ""
+    close = similar(name, known)
+    return f"; did you mean {close}?" if close else ""
+
+
+def similar(name: str, known: Iterable[str]) -> str:
+    """Return the known name that is most like this one; empty if none is similar."""
+    return next(iter(get_close_matches(name, list(known), 1)), "")
 
 
 def parsed(text: str, model: type[_Document], *, name: str, error: type[MindGuardError]) -> _Document:

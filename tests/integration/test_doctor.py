@@ -326,7 +326,7 @@ def test_an_exporters_key_passes_with_what_it_may_not_ask_unknown(
     found = examine_behind(fault)
     unknown = {check for check, finding in found.items() if finding.status == "unknown"}
     assert unknown == {"versioning", "lifecycle", "object lock"}
-    assert all("doctor would need s3:Get" in found[check].text for check in unknown)
+    assert all("doctor needs s3:Get" in found[check].text for check in unknown)
     assert found["multipart"].status == found["delete"].status == "warn"
     assert all(key in found["delete"].text for key in left_in(stack, bucket) if "parts" not in key)
     assert "error" not in {finding.status for finding in found.values()}

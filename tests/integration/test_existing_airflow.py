@@ -255,7 +255,7 @@ def test_doctor_sees_the_connections_that_airflow_keeps(bare_airflow: AirflowAPI
     before = examined(bare_airflow)
     assert before["mindguard_app"] == {"pass"}
     assert before["mindguard_airflow"] == {"warn"}
-    assert "没有它，alert_delivery 每次运行都失败" in bare_airflow._client.get("mindguard/doctor").text
+    assert "没有它，alert_delivery 每次运行都会失败" in bare_airflow._client.get("mindguard/doctor").text
     address = urlsplit(str(bare_airflow._client.base_url))
     kept = {
         "connection_id": "mindguard_airflow",
@@ -277,7 +277,7 @@ def examined(api: AirflowAPI) -> dict[str, set[str]]:
     api.wait_for_run("doctor", run_id, timeout_s=120)
     page = api._client.get("mindguard/doctor").text
     found: dict[str, set[str]] = {}
-    words = {"错误": "error", "注意": "warn", "未知": "unknown", "正常": "pass", "未使用": "unused"}
+    words = {"错误": "error", "警告": "warn", "未知": "unknown", "正常": "pass", "未使用": "unused"}
     for status, what in re.findall(r"<tr><td><span[^>]*>(.*?)</span></td><td>(.*?)</td>", page):
         found.setdefault(what, set()).add(words[status])
     return found

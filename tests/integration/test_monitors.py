@@ -479,7 +479,7 @@ FINE = "select now() as newest, now() as source_now"
 @pytest.mark.parametrize(
     ("text", "changed", "status", "line_begins"),
     [
-        (FINE, {}, "pass", "measures, in "),
+        (FINE, {}, "pass", "can be measured, in "),
         (None, {}, "error", "cannot read the query {file}: No such file or directory – correct `query`"),
         (
             "select now() as loaded",

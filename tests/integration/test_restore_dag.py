@@ -226,7 +226,7 @@ def test_rows_go_back_into_the_live_table_after_their_difference_was_approved(
     answer(api, run_id, "Approve")
     details = answer(api, run_id, "Approve", "approve_put_back")
     assert details["subject"] == "写回线上表 clinic.checkins：补回 1 行，覆盖 1 行"
-    assert "缺失 1 行、已变 1 行、相同 28 行" in details["body"].replace("\\", "")
+    assert "缺失 1 行、有变动 1 行、相同 28 行" in details["body"].replace("\\", "")
     assert api.wait_for_run("restore_tables", run_id) == "success", api.log("restore_tables", run_id, "put_rows_back")
     assert run(owner, "update clinic.checkins set mood = 'm8' where id = 8 and mood = 'x' returning id") == [(8,)]
     assert restoring.as_text(owner, "clinic.checkins") == before

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pkgutil
+import re
+from copy import deepcopy
 from importlib import import_module
 from string import Formatter
 
 import pytest
 
 import mindguard
-from mindguard.texts import Texts
+from mindguard.texts import Texts, within
+from mindguard.volume.registry import unseen
 
 
 def texts_of_all_areas() -> dict[str, Texts]:
@@ -20,6 +23,8 @@ def texts_of_all_areas() -> dict[str, Texts]:
 
 
 AREAS = texts_of_all_areas()
+HALF_WIDTH = re.compile(r"[\u4e00-\u9fff}] ?[,;:!?(]|[,;:!?)] ?[\u4e00-\u9fff]| – ")
+COMMAND = re.compile(r"`[^`]*`|[\w.]+: [\w{}]+")
 
 
 def placeholders(template: str) -> set[str]:
@@ -36,3 +41,22 @@ def test_each_text_has_both_languages_with_the_same_placeholders(area: str) -> N
         assert languages.keys() == {"zh", "en"}, key
         assert all(text.strip() for text in languages.values()), key
         assert placeholders(languages["zh"]) == placeholders(languages["en"]), key
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_chinese_has_the_punctuation_of_chinese(area: str) -> None:
+    for key, languages in AREAS[area].words.items():
+        assert not HALF_WIDTH.search(COMMAND.sub("`", languages["zh"])), f"{area}.{key}: {languages['zh']}"
+
+
+def test_a_key_event_that_was_never_seen_is_said_in_chinese_too() -> None:
+    said = unseen("checkin_sumbit", {"checkin_submit", "sos"})
+    assert within(said, "zh") == "最近 63 天没有名为 'checkin_sumbit' 的埋点（是不是 checkin_submit？）"
+    assert within(unseen("other", ()), "zh") == "最近 63 天没有名为 'other' 的埋点"
+
+
+def test_a_text_within_another_follows_the_language() -> None:
+    words = Texts({"on": {"zh": "{who}值班", "en": "{who} is on duty"}, "nobody": {"zh": "无人", "en": "nobody"}})
+    said = words.said("on", who=words.said("nobody"))
+    assert deepcopy(said).values == said.values
+    assert (said, within(said, "zh"), within("as it is", "zh")) == ("nobody is on duty", "无人值班", "as it is")

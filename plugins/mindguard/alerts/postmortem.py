@@ -46,7 +46,7 @@ def postmortem(incident: Incident, *, locale: Locale, zone: ZoneInfo) -> str:
     lines = [
         f"# {say('postmortem', name=incident.name, title=_safe(incident.alert.title))}",
         "",
-        *(f"- {say(key)}: {_safe(value)}" for key, value in summary),
+        *(f"- {say(key)}{say('colon')}{_safe(value)}" for key, value in summary),
         "",
         *section("impact", incident.impact),
         *section("cause", incident.cause),

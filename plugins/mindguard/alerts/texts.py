@@ -38,7 +38,9 @@ TEXTS = Texts(
         "marked_failed": {"zh": "由 {who} 在 Airflow 中标记为失败", "en": "marked as failed in Airflow by {who}"},
         "reason_failed": {
             "zh": "没有任务失败，Airflow 也没有记录原因：可能超过了运行时限，或由人标记为失败",
-            "en": "no task failed, and Airflow recorded no reason: its time limit, or somebody marked it as failed",
+            "en": "no task failed, and Airflow recorded no reason: the run exceeded its time limit, or somebody "
+            "marked it "
+            "as failed",
         },
         "reason_timed_out": {"zh": "超过了运行时限（dagrun_timeout）", "en": "over its time limit (dagrun_timeout)"},
         "reason_all_tasks_deadlocked": {
@@ -47,10 +49,10 @@ TEXTS = Texts(
         },
         "reason_task_failure": {
             "zh": "有任务失败，但 Airflow 没有说是哪一个",
-            "en": "a task failed, but Airflow does not say which",
+            "en": "a task failed, but Airflow does not say which one",
         },
         "error_text_late": {
-            "zh": "（{seconds} 秒内没有读到错误内容）",
+            "zh": "（{seconds} 秒内没能读到错误内容）",
             "en": "(its text did not come within {seconds} s)",
         },
         "error_text_failed": {
@@ -60,10 +62,12 @@ TEXTS = Texts(
         "open_log": {"zh": "打开失败任务的日志", "en": "Open the failing task's log"},
         "open_run": {"zh": "查看本次运行", "en": "Open the run"},
         "open_runbook": {"zh": "处置手册（Dag 文档）", "en": "Runbook (Dag Docs)"},
-        "ends": {"zh": "何时结束", "en": "Ends when"},
+        "ends": {"zh": "恢复条件", "en": "Resolved when"},
         "ends_by_itself": {
-            "zh": "清除（Clear）本次运行并重跑成功，或 mindguard incidents resolve；参数为自选，其他运行成功不算",
-            "en": "this run, which has values of its own, is cleared and succeeds, or by mindguard incidents resolve",
+            "zh": "清除（Clear）本次运行并重跑成功，或执行 mindguard incidents resolve；"
+            "参数是手动填写的，其他运行成功不算",
+            "en": "this run, whose parameters were chosen by hand, is cleared and succeeds, or somebody runs "
+            "mindguard incidents resolve",
         },
         # Approvals.
         "open_approval": {"zh": "打开批准页面", "en": "Open the approval page"},
@@ -79,16 +83,17 @@ TEXTS = Texts(
         # Alerts that are sent without the incident store.
         "store": {"zh": "事件库", "en": "Incident store"},
         "sent_directly": {
-            "zh": "无法访问：本条绕过它直接发送，重复的不会合并，无人认领也不会通知下一位",
-            "en": "cannot be reached: sent without it, so repeats are not merged and nobody else is called",
+            "zh": "无法访问：本条绕过它直接发送，重复的告警不会合并，无人认领也不会升级",
+            "en": "cannot be reached: this alert was sent without it, so repeats are not merged and nobody else is "
+            "called",
         },
         # Digests.
         "storm": {"zh": "告警风暴：{count} 条告警合并为一条", "en": "Alert storm: {count} incidents in one message"},
         "various": {"zh": "来自 {source} 的多种告警", "en": "various, from {source}"},
-        "review": {"zh": "待复盘：{count} 个事件", "en": "Reviews overdue: {count} incidents"},
+        "review": {"zh": "复盘逾期：{count} 个事件", "en": "Reviews overdue: {count} incidents"},
         "handover": {"zh": "交接班：{count} 个事件未恢复", "en": "Handover: {count} incidents unresolved"},
         "handover_silenced": {
-            "zh": "交接班：{count} 个事件未恢复，{quiet} 个在静默中已恢复",
+            "zh": "交接班：{count} 个事件未恢复，{quiet} 个在静默期间恢复",
             "en": "Handover: {count} incidents unresolved, {quiet} ended while silenced",
         },
         # Post-mortems.
@@ -132,7 +137,7 @@ TEXTS = Texts(
         "kind_silenced": {"zh": "静默", "en": "silenced"},
         "kind_reopened": {"zh": "再次发生", "en": "began again"},
         "kind_heard": {"zh": "静默结束", "en": "silence ended"},
-        "kind_review overdue": {"zh": "复盘超期提醒", "en": "review overdue"},
+        "kind_review overdue": {"zh": "复盘逾期提醒", "en": "review overdue"},
         # What the program writes into timeline entries.
         "opened_again": {"zh": "{title}（上一次：{former}）", "en": "{title} (previously {former})"},
         "severity_change": {"zh": "由 {before} 升为 {after}", "en": "from {before} to {after}"},
@@ -140,13 +145,13 @@ TEXTS = Texts(
         "begun_again": {"zh": "反复发生与恢复，第 {count} 次", "en": "it comes and goes: time {count}"},
         "silence_over": {
             "zh": "{name} 不再适用，事件仍未恢复，现在通知",
-            "en": "{name} no longer applies; people are notified now",
+            "en": "{name} no longer applies and the incident is unresolved; people are notified now",
         },
         "ended_incident": {"zh": "{name} 已恢复", "en": "{name} is resolved"},
         "key_airflow": {"zh": "Airflow 任务 {about}", "en": "Airflow task {about}"},
         "key_monitor": {"zh": "监控 {about}", "en": "monitor {about}"},
         "key_monitor_source": {"zh": "监控的数据源 {about}", "en": "monitored source {about}"},
-        "key_monitor_checker": {"zh": "监控任务 {about}", "en": "monitoring DAG {about}"},
+        "key_monitor_checker": {"zh": "监控 DAG {about}", "en": "monitoring DAG {about}"},
         "key_volume": {"zh": "数据检查 {about}", "en": "data check {about}"},
         "between_notes": {"zh": "；", "en": "; "},
         "call_app": {"zh": "已通过飞书加急通知：{names}", "en": "called in Feishu: {names}"},
@@ -158,8 +163,25 @@ TEXTS = Texts(
         "call_refused": {"zh": "飞书不允许{means}：{reason}", "en": "Feishu does not allow {means}: {reason}"},
         "call_impossible": {
             "zh": "未通知：自定义机器人不能{means}，应用机器人可以",
-            "en": "not called: a custom bot cannot use {means}, an app can",
+            "en": "not called: a custom bot cannot use {means}; an app can",
         },
+        # Faults of the rota.
+        "gap_unknown": {
+            "zh": "{shift}里有人不在 rota.people 中：{names}",
+            "en": "{shift} names people who are not in rota.people: {names}",
+        },
+        "gap_overlap": {"zh": "{one} 与 {other} 重叠，以前者为准", "en": "{one} and {other} overlap; the first counts"},
+        "vacant": {"zh": "无人值班", "en": "nobody is on duty"},
+        "vacant_unknown": {
+            "zh": "值班的人都不在值班表名单里，因此会通知全组",
+            "en": "nobody is on duty whom the rota knows, so the whole group is called",
+        },
+        "vacant_declined": {
+            "zh": "{names} 拒绝了 {shift}，没有其他人值班，因此会通知全组",
+            "en": "{shift} was declined by {names}, and nobody is left, so the whole group is called",
+        },
+        "some_event": {"zh": "某个日程", "en": "an event"},
+        # How people are called.
         "means_app": {"zh": "应用内加急", "en": "calls in Feishu"},
         "means_sms": {"zh": "短信加急", "en": "text messages"},
         "means_phone": {"zh": "电话加急", "en": "phone calls"},

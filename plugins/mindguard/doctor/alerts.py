@@ -92,10 +92,9 @@ def examine_rota(settings: Settings, now: Callable[[], datetime]) -> Iterator[Di
         return
     moment = now()
     found = gaps(rota, moment)
-    nobody = Said("nobody")
     for gap in found[:_SHOWN_GAPS]:
         begins, ends = (f"{each:%Y-%m-%d %H:%M}" for each in (gap.begins, gap.ends))
-        text = Said("gap", begins=begins, ends=ends, why=nobody if gap.text == nobody else gap.text)
+        text = Said("gap", begins=begins, ends=ends, why=gap.text)
         yield Diagnosis("error" if gap.kind == "nobody" else "warn", "rota", "gaps", text)
     if len(found) > _SHOWN_GAPS:
         yield Diagnosis("warn", "rota", "gaps", Said("more_gaps", count=len(found) - _SHOWN_GAPS))

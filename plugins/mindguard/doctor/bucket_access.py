@@ -62,7 +62,7 @@ class BucketAccess(Bucket):
             return self._diagnosis("error", "listing", Said("listed_wrong_time", minutes=f"{off_s / 60:,.0f}"))
         return self._diagnosis("pass", "listing", Said("listed"))
 
-    def _refused(self) -> Said:
+    def _refused(self) -> str:
         """Return the remedy for a refused write, found by leaving out one part of the write after another."""
         import base64
 
@@ -174,7 +174,7 @@ class BucketAccess(Bucket):
         remaining = [key for key in self._keys if self._versions(key) or self._store.head(key)]
         if remaining:
             # This is as it should be for an exporter's key: only expiry needs the right to delete.
-            code = f" ({codes[0]})" if codes else ""
+            code = Said("code", code=codes[0]) if codes else ""
             yield self._diagnosis("warn", "delete", Said("cannot_delete", code=code, keys=", ".join(remaining)))
         elif written:
             yield self._diagnosis("pass", "delete", Said("deleted"))

@@ -11,8 +11,8 @@ from mindguard import postgres_session
 from mindguard.connections import Resolve, postgres_conninfo
 from mindguard.doctor.diagnosis import Diagnosis, clock, tried
 from mindguard.doctor.tables import examine_tables, rights
-from mindguard.doctor.texts import Said
-from mindguard.errors import MindGuardError, first_few
+from mindguard.doctor.texts import Said, joined
+from mindguard.errors import MindGuardError
 from mindguard.postgres_session import NoOwnSession
 from mindguard.settings import Settings
 from mindguard.snapshots import pgtools
@@ -127,10 +127,10 @@ def _event_triggers(conn_id: str, connection: Connection) -> Diagnosis:
         in_the_way = target.event_triggers(connection, avoided=avoided)
     if in_the_way:
         superuser = not avoided and not target.event_triggers(connection, avoided=True)
-        text = Said("triggers_superuser" if superuser else "triggers_restore", triggers=first_few(in_the_way))
+        text = Said("triggers_superuser" if superuser else "triggers_restore", triggers=joined(in_the_way, by="names"))
         return Diagnosis("warn", conn_id, "event triggers", text)
     if others := target.event_triggers(connection):
-        return Diagnosis("warn", conn_id, "event triggers", Said("triggers_swap", triggers=first_few(others)))
+        return Diagnosis("warn", conn_id, "event triggers", Said("triggers_swap", triggers=joined(others, by="names")))
     return Diagnosis("pass", conn_id, "event triggers", Said("no_triggers"))
 
 
@@ -212,7 +212,7 @@ def _schema_dump(conn_id: str, connection: Connection, limits: dict[str, Any]) -
     if refused:
         role = identifier(limits["role"]).as_string()
         grant = f"GRANT pg_read_all_data TO {role}"
-        text = Said("undumpable", relations=first_few(refused), statement=grant)
+        text = Said("undumpable", relations=joined(refused, by="names"), statement=grant)
         yield Diagnosis("error", conn_id, "schema dump", text)
         return
     yield Diagnosis("pass", conn_id, "schema dump", Said("dumpable"))
@@ -247,7 +247,7 @@ def _against_source(
     offered = {(row["kind"], row["name"]) for row in drill.execute(statement("select_offers"))}
     missing = [f"{kind} {name}" for kind, name in sorted(needed - offered)]
     if missing:
-        yield Diagnosis("warn", conn_id, "same means", Said("lacks", missing=first_few(missing)))
+        yield Diagnosis("warn", conn_id, "same means", Said("lacks", missing=joined(missing, by="names")))
     else:
         yield Diagnosis("pass", conn_id, "same means", Said("same_means"))
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from mindguard.doctor.texts import CHECKS, Said, within
+from mindguard.doctor.texts import CHECKS, Said
 from mindguard.errors import ConnectionMissing, MindGuardError, library_missing
 from mindguard.fetch import explained
 from mindguard.masking import mask_secrets
-from mindguard.texts import Locale
+from mindguard.texts import Locale, within
 
 Status = Literal["pass", "warn", "error", "unknown", "unused"]
 
@@ -60,7 +60,7 @@ def tried(what: str, check: str, findings: Iterator[Diagnosis]) -> Iterator[Diag
         yield Diagnosis("error", what, check, Said("check_broke", why=why))
 
 
-def how_to_add(error: ConnectionMissing) -> Said:
+def how_to_add(error: ConnectionMissing) -> str:
     """Return what to do about a connection that is missing, where it was looked for."""
     key = "add_in_airflow" if error.in_airflow else "set_variable"
     return Said(key, variable=f"AIRFLOW_CONN_{error.conn_id.upper()}")

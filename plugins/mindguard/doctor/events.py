@@ -7,8 +7,7 @@ from datetime import datetime
 
 from mindguard.connections import Resolve, clickhouse_client
 from mindguard.doctor.diagnosis import Diagnosis
-from mindguard.doctor.texts import Said
-from mindguard.errors import first_few
+from mindguard.doctor.texts import Said, joined
 from mindguard.settings import Settings
 from mindguard.volume.registry import seen_names, unseen_events
 from mindguard.volume.source import EventsUnreadable
@@ -35,6 +34,6 @@ def examine_clickhouse(settings: Settings, resolve: Resolve, now: Callable[[], d
         return
     unseen = unseen_events(settings, seen, now())
     if unseen:
-        yield Diagnosis("warn", conn_id, "key events", first_few(unseen, separator="; "))
+        yield Diagnosis("warn", conn_id, "key events", joined(unseen, by="sentences"))
     else:
         yield Diagnosis("pass", conn_id, "key events", Said("events_seen", count=len(settings.key_events)))

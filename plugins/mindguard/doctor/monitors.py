@@ -36,7 +36,7 @@ def examine_monitors(settings: Settings, resolve: Resolve, now: Callable[[], dat
 
 def _diagnosis(name: str, results: list[Result]) -> Diagnosis:
     for result in results:
-        where = f"{result.dimension}: " if result.dimension else ""
+        where = Said("dimension", dimension=result.dimension) if result.dimension else ""
         if result.reason in _NOT_MEASURED:
             return Diagnosis("error", name, "monitor", Said("not_measured", where=where, note=result.note))
         if unusual := _UNUSUAL.get(result.reason):

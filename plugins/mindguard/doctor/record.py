@@ -17,11 +17,11 @@ from mindguard.database.base import Base
 from mindguard.database.session import OpsDatabase
 from mindguard.doctor import examine
 from mindguard.doctor.diagnosis import Diagnosis
-from mindguard.doctor.texts import TEXTS
-from mindguard.errors import MindGuardError, first_few
+from mindguard.doctor.texts import TEXTS, joined
+from mindguard.errors import MindGuardError
 from mindguard.masking import fold, mask_secrets, printable
 from mindguard.settings import Settings
-from mindguard.texts import Locale
+from mindguard.texts import Locale, within
 
 _FINDINGS = TypeAdapter(list[Diagnosis])
 _LEVELS = {"error": logging.ERROR, "warn": logging.WARNING}
@@ -67,13 +67,17 @@ def examine_and_keep(
     """
     findings = [_bounded(each.within(settings.locale)) for each in examine(settings, resolve, now=now)[:_MOST]]
     for each in findings:
-        log(_LEVELS.get(each.status, logging.INFO), f"{each.status:7} {each.what}, {each.check}: {each.text}")
+        log(_LEVELS.get(each.status, logging.INFO), f"{each.status:7} {_line(each, settings.locale)}")
     try:
         keep(OpsDatabase.of(resolve(settings.connections.ops)), Examined(now(), findings))
     except MindGuardError as error:  # it is among the findings, too
         log(logging.WARNING, f"the page does not show this, since the incident store cannot be used: {error}")
     check(findings, settings.locale)
     return findings
+
+
+def _line(finding: Diagnosis, locale: Locale) -> str:
+    return TEXTS.say("line", locale, what=finding.what, check=finding.check, text=finding.text)
 
 
 def _bounded(finding: Diagnosis) -> Diagnosis:
@@ -110,7 +114,7 @@ def check(findings: Sequence[Diagnosis], locale: Locale) -> None:
     Raises:
         ConnectionsUnfit: at least one finding is an error.
     """
-    wrong = [f"{each.what}, {each.check}: {each.text}" for each in findings if each.status == "error"]
+    wrong = [_line(each, locale) for each in findings if each.status == "error"]
     if wrong:
-        first = first_few(wrong, separator="; ")
+        first = within(joined(wrong, by="sentences"), locale)
         raise ConnectionsUnfit(TEXTS.say("unfit", locale, wrong=len(wrong), checks=len(findings), first=first))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mindguard import texts
 from mindguard.doctor.diagnosis import Diagnosis
-from mindguard.doctor.texts import Said
+from mindguard.doctor.texts import KINDS, Said, joined
 from mindguard.settings.snapshot import SnapshotSettings, TableSettings
 from mindguard.snapshots.export.source import Chosen, SourceSnapshot, open_source
 from mindguard.snapshots.export.source_errors import SourceError
@@ -119,9 +120,16 @@ def _contents(connection: Connection, tables: Sequence[SourceTable]) -> Iterator
         text = Said("dangling_key", name=key["name"], refers_to=key["refers_to"])
         yield Diagnosis("warn", key["relation"], "foreign key", text)
     things = [
-        f"{row['things']} {row['kind']}{'s' if row['things'] > 1 else ''}"
+        texts.Said(
+            {
+                "zh": f"{row['things']} {KINDS[row['kind']]}",
+                "en": f"{row['things']} {row['kind']}{'s' if row['things'] > 1 else ''}",
+            }
+        )
         for row in connection.execute(statement("select_unrestored"))
         if row["things"]
     ]
     if things:
-        yield Diagnosis("warn", "snapshot", "not held", Said("unrestored", things=", ".join(things)))
+        yield Diagnosis(
+            "warn", "snapshot", "not held", Said("unrestored", things=joined(things, by="names", most=len(things)))
+        )

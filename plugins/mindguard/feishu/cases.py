@@ -68,7 +68,7 @@ def _p0_data_loss(say: Say) -> Alert:
             Fact(say("恢复出的行数", "Rows restored"), "48,112", "48,640", wrong=True),
             Fact(say("缺失行数", "Rows missing"), "528", "0", wrong=True),
             Fact(say("快照", "Snapshot"), "2026-11-19T02-00-00"),
-            Fact(say("上一份已证明的快照", "Last proven snapshot"), "2026-11-18T02-00-00"),
+            Fact(say("上一份通过恢复验证的快照", "Last proven snapshot"), "2026-11-18T02-00-00"),
         ),
         links=_links(say),
     )
@@ -97,8 +97,8 @@ def _p1_unproven(say: Say) -> Alert:
         happened_at=_AT,
         fingerprint=fingerprint("restore_drill", "public.checkins"),
         facts=(
-            Fact(say("最近一次证明", "Last proven"), say("31 小时前", "31 h ago"), "≤ 24 h", wrong=True),
-            Fact(say("演练", "Drill"), say("第 3 步：比对指纹失败", "step 3: fingerprints differ"), wrong=True),
+            Fact(say("最近一次通过恢复验证", "Last proven"), say("31 小时前", "31 h ago"), "≤ 24 h", wrong=True),
+            Fact(say("演练", "Drill"), say("第 3 步：指纹不一致", "step 3: fingerprints differ"), wrong=True),
         ),
         links=_links(say),
     )
@@ -127,13 +127,13 @@ def _p1_task_failed(say: Say) -> Alert:
 
 def _p2_trend(say: Say) -> Alert:
     return Alert(
-        title=say("关键事件量日环比下降", "A key event fell day over day"),
+        title=say("关键埋点环比下降", "A key event fell day over day"),
         severity=Severity.P2,
         subject="checkin_submit",
         happened_at=_AT,
         fingerprint=fingerprint("event_volume", "checkin_submit"),
         facts=(
-            Fact(say("日环比", "Day over day"), "−27.3 %", "≥ −20 %", wrong=True),
+            Fact(say("环比前一日", "Day over day"), "−27.3 %", "≥ −20 %", wrong=True),
             Fact(say("昨日 / 前日", "Yesterday / day before"), "91,204 / 125,451"),
             Fact(
                 say("可能原因", "Likely cause"),
@@ -160,7 +160,7 @@ def _p1_full(say: Say) -> Alert:
     seen = (118.2, 121.0, 124.9, 102.3, 99.8, 119.4, 120.8, 122.6, 125.1, 126.0, 103.9, 101.2, 121.7, 88.4)
     usual = (119.0, 120.5, 123.1, 103.0, 100.9, 119.2, 121.3, 121.9, 124.2, 125.3, 103.5, 101.4, 121.1, 122.0)
     return Alert(
-        title=say("打卡提交量日环比下降", "Check-ins fell day over day"),
+        title=say("打卡提交量环比下降", "Check-ins fell day over day"),
         severity=Severity.P1,
         subject="checkin_submit",
         happened_at=_AT,
@@ -173,11 +173,16 @@ def _p1_full(say: Say) -> Alert:
         duty=_duty(say),
         mention=True,
         facts=(
-            Fact(say("日环比", "Day over day"), "−27.3 %", "≥ −20 %", wrong=True),
+            Fact(say("环比前一日", "Day over day"), "−27.3 %", "≥ −20 %", wrong=True),
             Fact(say("昨日 / 前日", "Yesterday / day before"), "88.4 k / 121.7 k"),
         ),
         table=Table(
-            (say("平台", "Platform"), say("版本", "Version"), say("昨日", "Yesterday"), say("日环比", "Day over day")),
+            (
+                say("平台", "Platform"),
+                say("版本", "Version"),
+                say("昨日", "Yesterday"),
+                say("环比前一日", "Day over day"),
+            ),
             (
                 ("iOS", "2.8.1", "11,204", "−71.2 %"),
                 ("iOS", "2.8.0", "30,118", "−1.4 %"),
@@ -270,7 +275,7 @@ def _resolved(say: Say) -> Alert:
         subject=failed.subject,
         happened_at=failed.happened_at,
         fingerprint=failed.fingerprint,
-        facts=(Fact(say("结果", "Outcome"), say("重跑成功，快照已证明", "rerun succeeded, snapshot proven")),),
+        facts=(Fact(say("结果", "Outcome"), say("重跑成功，快照已通过恢复验证", "rerun succeeded, snapshot proven")),),
         links=_links(say)[:1],
         resolved_at=_AT + timedelta(minutes=18),
     )
@@ -327,15 +332,15 @@ def _approval(say: Say, answer: Question = _UNANSWERED) -> Alert:
             ),
             Fact(
                 say("恢复验证", "Proven by a drill"),
-                say("尚未验证：没有恢复演练重建过它", "no: no restore drill has rebuilt it"),
+                say("尚未通过：恢复演练还没有成功重建过它", "no: no restore drill has rebuilt it"),
                 wrong=True,
             ),
             Fact(
                 say("筛选", "Only rows with"),
-                say("user_id（1 个值）；取值只在批准页面上", "user_id (values: 1)"),
+                say("user_id（1 个值）；取值只显示在批准页面上", "user_id (values: 1)"),
             ),
             Fact(
-                say("将取回", "Rows it would bring"),
+                say("将恢复", "Rows it would bring"),
                 say(
                     "public.checkins 30 行、public.risk_signals 2 行",
                     "public.checkins: 30, public.risk_signals: 2",
@@ -348,7 +353,7 @@ def _approval(say: Say, answer: Question = _UNANSWERED) -> Alert:
                     "schema restored_20261118t180000z_3f9a1c; live tables stay as they are",
                 ),
             ),
-            Fact(say("申请人", "Asked for by"), say("值班甲", "Engineer A")),
+            Fact(say("申请人", "Requested by"), say("值班甲", "Engineer A")),
         ),
         answer=answer,
     )

@@ -57,7 +57,7 @@ def _text(alert: Alert, facts_left_out: int, words: Words, zone: ZoneInfo) -> st
     if repeats := repeated(alert, words, zone):
         lines.append(repeats)
     for fact in alert.facts:
-        expected = f" ({words('expected', value=fact.expected)})" if fact.expected else ""
+        expected = words("in_brackets", text=words("expected", value=fact.expected)) if fact.expected else ""
         lines.append(f"- {fact.name}{words('separator')}{fact.value}{expected}")
     if facts_left_out:
         lines.append(words("more_facts", count=facts_left_out))

@@ -10,7 +10,7 @@ TEXTS = Texts(
         # The question.
         "restore": {"zh": "恢复 {tables}{rows}{after}", "en": "Restore {tables}{rows}{after}"},
         "restore_where": {"zh": "（按 {columns} 筛选）", "en": " (rows chosen by {columns})"},
-        "restore_swap": {"zh": "，并替换线上表", "en": " AND SWAP with the live tables"},
+        "restore_swap": {"zh": "，并替换线上表", "en": " AND SWAP them with the live tables"},
         "more": {"zh": "另有 {count} 项", "en": "and {count} more"},
         # Its facts.
         "snapshot": {"zh": "快照", "en": "Snapshot"},
@@ -20,14 +20,17 @@ TEXTS = Texts(
         "days_hours": {"zh": "{days} 天 {hours} 小时", "en": "{days} d {hours} h"},
         "proven": {"zh": "恢复验证", "en": "Proven by a drill"},
         "proven_at": {"zh": "已通过，{time}", "en": "yes, {time}"},
-        "not_proven": {"zh": "尚未验证：没有恢复演练重建过它", "en": "no: no restore drill has rebuilt it"},
+        "not_proven": {"zh": "尚未通过：恢复演练还没有成功重建过它", "en": "no: no restore drill has rebuilt it"},
         "quarantined": {"zh": "已隔离", "en": "Quarantined"},
         "tables": {"zh": "表", "en": "Tables"},
         "filter": {"zh": "筛选", "en": "Only rows with"},
         "filter_column": {"zh": "{column}（{count} 个值）", "en": "{column} (values: {count})"},
-        "filter_values": {"zh": "{columns}；取值只在批准页面上", "en": "{columns}; values on the approval page only"},
+        "filter_values": {
+            "zh": "{columns}；取值只显示在批准页面上",
+            "en": "{columns}; the values are on the approval page only",
+        },
         "no_filter": {"zh": "无，全部行", "en": "none: all rows"},
-        "rows": {"zh": "将取回", "en": "Rows it would bring"},
+        "rows": {"zh": "将恢复", "en": "Rows it would bring"},
         "rows_of": {"zh": "{table} {rows} 行", "en": "{table}: {rows}"},
         "rows_at_most": {"zh": "{table} 至多 {rows} 行", "en": "{table}: at most {rows}"},
         "target": {"zh": "目标", "en": "Target"},
@@ -38,10 +41,10 @@ TEXTS = Texts(
         "into": {"zh": "写入", "en": "Into"},
         "into_schema": {"zh": "schema {schema}，线上表不变", "en": "schema {schema}; live tables stay as they are"},
         "into_swap": {
-            "zh": "替换线上表；原表保留为 {kept}，快照之后写入的行只在原表中",
+            "zh": "替换线上表；原表改名为 {kept} 保留；快照之后写入的行只在原表中",
             "en": "the live tables' places; the former ones stay as {kept}, and only they have rows written since",
         },
-        "unfinished": {"zh": "先清除", "en": "Removed first"},
+        "unfinished": {"zh": "会先清除", "en": "Removed first"},
         "unfinished_of": {"zh": "{what}（上次中断的恢复留下的）", "en": "{what}, left by an interrupted restore"},
         # What follows a restore of rows.
         "then": {"zh": "之后", "en": "Then"},
@@ -50,7 +53,7 @@ TEXTS = Texts(
             "en": "asks again before missing rows are put back",
         },
         "then_changed": {
-            "zh": "再次请求批准，把缺失的行写回线上表，并覆盖已变的行",
+            "zh": "再次请求批准，把缺失的行写回线上表，并覆盖有变动的行",
             "en": "asks again before missing rows are put back and changed ones overwritten",
         },
         "put_back": {
@@ -63,19 +66,19 @@ TEXTS = Texts(
         },
         "difference": {"zh": "差异", "en": "Difference"},
         "difference_of": {
-            "zh": "{table} 缺失 {missing} 行、已变 {changed} 行、相同 {equal} 行",
+            "zh": "{table} 缺失 {missing} 行、有变动 {changed} 行、相同 {equal} 行",
             "en": "{table}: {missing} missing, {changed} differ, {equal} equal",
         },
-        "changed_rows": {"zh": "已变的行", "en": "Rows that differ"},
+        "changed_rows": {"zh": "有变动的行", "en": "Rows that differ"},
         "changed_stay": {"zh": "保持不变", "en": "stay as they are"},
         "changed_go": {
-            "zh": "覆盖为快照中的值；现值保留在 schema {schema} 中",
+            "zh": "恢复为快照中的值；现在的值保留在 schema {schema} 中",
             "en": "get the snapshot's values; what they have now is kept in schema {schema}",
         },
-        "since": {"zh": "之后变动的行", "en": "Rows that change meanwhile"},
+        "since": {"zh": "此后又变动的行", "en": "Rows that change meanwhile"},
         "since_stay": {"zh": "保持不变", "en": "stay as they are"},
-        "triggers": {"zh": "会触发", "en": "Triggers that fire"},
-        "requester": {"zh": "申请人", "en": "Asked for by"},
+        "triggers": {"zh": "会执行的触发器", "en": "Triggers that fire"},
+        "requester": {"zh": "申请人", "en": "Requested by"},
         "no_requester": {"zh": "未知（{run_type} 运行）", "en": "not known ({run_type} run)"},
     }
 )

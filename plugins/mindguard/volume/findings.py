@@ -346,7 +346,7 @@ def _cause_facts(cause: Cause, context: Context) -> list[Fact]:
         facts.append(Fact(_say("main", context), _say("share", context, value=value, share=main.share), wrong=True))
     if release := cause.release:
         released_at = release.released_at.astimezone(context.zone)
-        facts.append(Fact(_say("release", context), f"{release.version}, {released_at:%Y-%m-%d %H:%M}"))
+        facts.append(Fact(_say("release", context), f"{release.version} · {released_at:%Y-%m-%d %H:%M}"))
     if cause.co_moving:
         facts.append(Fact(_say("together", context), _names(cause.co_moving, context)))
     if cause.misdated:

@@ -6,10 +6,11 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from mindguard.connections import Resolve
-from mindguard.documents import meant
+from mindguard.documents import similar
 from mindguard.settings import Settings
 from mindguard.volume.series import HISTORY_DAYS
 from mindguard.volume.source import EventSource
+from mindguard.volume.texts import TEXTS
 
 
 def seen_names(settings: Settings, resolve: Resolve, now: datetime) -> list[str]:
@@ -34,4 +35,6 @@ def unseen_events(settings: Settings, seen: Collection[str], now: datetime) -> l
 
 def unseen(name: str, seen: Collection[str]) -> str:
     """Return the sentence that no event has this name."""
-    return f"no event of the last {HISTORY_DAYS} days is called {name!r:.80}{meant(name, seen)}"
+    close = similar(name, seen)
+    meant = TEXTS.said("unseen_meant", name=close) if close else ""
+    return TEXTS.said("unseen", days=HISTORY_DAYS, name=f"{name!r:.80}", meant=meant)

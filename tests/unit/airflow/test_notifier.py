@@ -196,7 +196,7 @@ class UnprintableParams(dict[str, Any]):
     [
         ({"exception": ForeignError("deadlock detected")}, "ForeignError: deadlock detected"),
         ({"exception": UnreadableError()}, "UnreadableError: （错误内容无法读取：TypeError）"),
-        ({"exception": HangingError()}, "HangingError: （0.1 秒内没有读到错误内容）"),
+        ({"exception": HangingError()}, "HangingError: （0.1 秒内没能读到错误内容）"),
         ({"exception": ValueError("x"), "params": {"severity": "high"}}, "ValueError: x"),
         ({"exception": ValueError("x"), "params": {"severity": ["P0"]}}, "ValueError: x"),
         ({"exception": ValueError("x"), "params": {"severity": 1}}, "ValueError: x"),

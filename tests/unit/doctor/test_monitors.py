@@ -38,13 +38,13 @@ def result(dimension: str = "", **facts: Any) -> Result:
 @pytest.mark.parametrize(
     ("results", "status", "text"),
     [
-        ([result(value=0.0)], "pass", "measures, in 0.25 s"),
-        ([result(value=9.0)], "pass", "measures, in 0.25 s"),
-        ([result("/a", base=0.0), result("/b", value=0.0)], "pass", "measures, in 0.25 s"),
-        ([result(base=0.0)], "pass", "too little traffic to judge now, in 0.25 s"),
+        ([result(value=0.0)], "pass", "can be measured, in 0.25 s"),
+        ([result(value=9.0)], "pass", "can be measured, in 0.25 s"),
+        ([result("/a", base=0.0), result("/b", value=0.0)], "pass", "can be measured, in 0.25 s"),
+        ([result(base=0.0)], "pass", "can be measured, in 0.25 s; too little traffic to judge now"),
         ([result(reason="failed", note="no – correct it")], "error", "no – correct it"),
         ([result("t", value=0.0), result("u", reason="failed", note="no")], "error", "u: no"),
-        ([result()], "warn", "the value is NULL, NaN or infinite – make the query give a number"),
+        ([result()], "warn", "the value is NULL, NaN or infinite – make the query return a number"),
         (
             [result("/a", value=0.0), result("/b", value=-1.0)],
             "warn",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -12,8 +13,9 @@ from mindguard.connections import Connection
 from mindguard.doctor import record
 from mindguard.doctor.diagnosis import CHECKS, Diagnosis, tried
 from mindguard.doctor.record import ConnectionsUnfit, examine_and_keep
-from mindguard.doctor.texts import Said
+from mindguard.doctor.texts import KINDS, Said
 from mindguard.errors import ConnectionMissing
+from mindguard.resources import include_dir
 from mindguard.settings import Settings
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
@@ -34,11 +36,11 @@ def missing(conn_id: str) -> Connection:
     [
         (
             "zh",
-            "4 项检查中有 1 项失败：mindguard_app, 连接池: no – 去掉这个 KMS 密钥就能写入",
+            "4 项检查中有 1 项错误：mindguard_app，连接池：no。去掉这个 KMS 密钥就能写入",
             [
-                "mindguard_app, 连接池: no",
-                "public.t, 快照不含: 它是 unlogged 的",
-                "没有监控查询 Kafka",
+                "mindguard_app，连接池：no",
+                "public.t，快照不含：它是 unlogged 表",
+                "没有监控用到 Kafka",
                 "时钟相差不超过",
             ],
         ),
@@ -48,7 +50,7 @@ def missing(conn_id: str) -> Connection:
             [
                 "mindguard_app, pooler: no",
                 "public.t, not held: it is unlogged",
-                "no monitor asks Kafka",
+                "no monitor queries Kafka",
                 "clocks agree",
             ],
         ),
@@ -82,7 +84,8 @@ def test_what_is_missing_is_said_in_the_reader_s_language_with_where_to_add_it()
     assert here.text == "connection 'own' is not configured – set AIRFLOW_CONN_OWN"
     assert there.text.endswith("– add it in Airflow or its secrets backend, or set AIRFLOW_CONN_OWN")
     assert (
-        there.within("zh").text == "没有配置连接 own – 在 Airflow 或它的密钥后端中添加，或设置环境变量 AIRFLOW_CONN_OWN"
+        there.within("zh").text
+        == "没有配置连接 own。请在 Airflow 或它的密钥后端中添加，或设置环境变量 AIRFLOW_CONN_OWN"
     )
 
 
@@ -95,3 +98,8 @@ def test_programs_and_the_command_line_read_english() -> None:
     }
     assert FOUND[3].within("zh").as_dict()["text"] == "时钟相差不超过 0.1 秒"
     assert CHECKS.keys() >= {each.check for each in FOUND}
+
+
+def test_every_kind_that_no_restore_brings_back_has_a_chinese_name() -> None:
+    query = (include_dir() / "sql/postgres/select_unrestored.sql").read_text("utf-8")
+    assert KINDS.keys() == set(re.findall(r"'([a-z ]+)' as kind", query))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from mindguard.alerts.alert import Person
+from mindguard.alerts.rota.rota import Rota, Slot, gaps
 from mindguard.connections import Connection
 from mindguard.doctor import examine
 from mindguard.errors import ConnectionMissing
 from mindguard.settings import Settings
+from mindguard.texts import within
 
 NOW = datetime(2026, 11, 24, 4, tzinfo=UTC)
 DAY = {"name": "day", "from": "09:00", "to": "23:00", "rotation": ["A"]}
@@ -42,6 +46,21 @@ def test_gaps_are_errors_and_the_first_are_named() -> None:
 def test_an_overlap_is_a_warning() -> None:
     shifts = [DAY, {**NIGHT, "to": "09:01"}]
     assert said("rota", rota={"people": [{"name": "A"}], "shifts": shifts})[0][0] == "warn"
+
+
+def test_every_gap_is_said_in_chinese_too() -> None:
+    declined = Slot(NOW, NOW + timedelta(hours=2), "early", ("A",), 0, declined=("A",))
+    unknown = Slot(NOW + timedelta(hours=4), NOW + timedelta(hours=6), "", ("Z",), 0)
+    overlapping = Slot(NOW + timedelta(hours=5), NOW + timedelta(hours=7), "late", ("A",), 1)
+    rota = Rota(ZoneInfo("UTC"), {"A": Person("A")}, lambda _: (declined, unknown, overlapping))
+    found = {within(gap.text, "zh") for gap in gaps(rota, NOW, 1)}
+    assert found == {
+        "A 拒绝了 early，没有其他人值班，因此会通知全组",
+        "Z 与 late 重叠，以前者为准",
+        "某个日程里有人不在 rota.people 中：Z",
+        "值班的人都不在值班表名单里，因此会通知全组",
+        "无人值班",
+    }
 
 
 def test_a_calendar_that_cannot_be_read_is_an_error() -> None:

@@ -50,11 +50,11 @@ def test_everything_that_the_answer_depends_on_is_said(manifest: Manifest) -> No
         "Taken": "11-16 Mon 12:02, 3 d 2 h old when this was asked",
         "Proven by a drill": "no: no restore drill has rebuilt it",
         "Tables": table.name,
-        "Only rows with": "user_id (values: 2), kind (values: 1); values on the approval page only",
+        "Only rows with": "user_id (values: 2), kind (values: 1); the values are on the approval page only",
         "Rows it would bring": f"{table.name}: 30",
         "Target": "connection mindguard_restore, database app",
         "Into": "schema restored_x; live tables stay as they are",
-        "Asked for by": "yu.li",
+        "Requested by": "yu.li",
     }
     assert [fact.name for fact in asked.facts if fact.wrong] == ["Proven by a drill"]
     assert "secret" not in str(asked.to_json()), "a group reads the card"
@@ -64,10 +64,10 @@ def test_everything_that_the_answer_depends_on_is_said(manifest: Manifest) -> No
 def test_a_swap_a_quarantine_and_an_unknown_requester_stand_out(manifest: Manifest) -> None:
     manifest = manifest.model_copy(update={"quarantined_for": ("public.t is empty",)})
     swapping = restore_asked(plan(manifest, swap=True), manifest, None, {}, {}, asker(name=""))
-    assert swapping.question.endswith("AND SWAP with the live tables")
+    assert swapping.question.endswith("AND SWAP them with the live tables")
     said = facts(swapping)
     assert said["Quarantined"] == "public.t is empty"
-    assert said["Asked for by"] == "not known (manual run)"
+    assert said["Requested by"] == "not known (manual run)"
     assert said["Only rows with"] == "none: all rows"
     assert "at most" in said["Rows it would bring"], "what was not counted is not promised"
     assert {"Into", "Quarantined"} <= {fact.name for fact in swapping.facts if fact.wrong}
@@ -125,7 +125,7 @@ def test_before_rows_go_back_their_difference_is_said(manifest: Manifest) -> Non
         "Rows that change meanwhile": "stay as they are",
         "Target": "connection mindguard_restore, database app",
         "Triggers that fire": "public.t.audit",
-        "Asked for by": "yu.li",
+        "Requested by": "yu.li",
     }
     assert not any(fact.wrong for fact in asked.facts)
 
@@ -134,6 +134,8 @@ def test_overwriting_stands_out(manifest: Manifest) -> None:
     proof = Proof.model_construct(snapshot_id=manifest.snapshot_id, proven_at=NOW)
     asked = put_back_asked(shown(), manifest, proof, asker("zh"), overwrite=True)
     assert asked.question == "写回线上表 public.t、public.u：补回 2 行，覆盖 4 行"
-    assert [fact.value for fact in asked.facts if fact.wrong] == ["覆盖为快照中的值；现值保留在 schema restored_x 中"]
+    assert [fact.value for fact in asked.facts if fact.wrong] == [
+        "恢复为快照中的值；现在的值保留在 schema restored_x 中"
+    ]
     then = restore_asked(plan(manifest), manifest, None, {}, {}, asker(), then="changed")
     assert facts(then)["Then"] == "asks again before missing rows are put back and changed ones overwritten"

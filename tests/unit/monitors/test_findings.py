@@ -221,8 +221,8 @@ PROVEN = {"name": "snapshot_age", "kind": "freshness", "source": "snapshots", "e
 @pytest.mark.parametrize(
     ("locale", "note", "title", "words"),
     [
-        ("zh", "", "没有通过恢复验证的快照：snapshot_age", "触发 DAG snapshot_tables"),
-        ("zh", "20260301T180000Z-3f9a1c", "没有通过恢复验证的快照：snapshot_age", "触发 DAG restore_drill"),
+        ("zh", "", "没有通过恢复验证的快照：snapshot_age", "再触发 snapshot_tables"),
+        ("zh", "20260301T180000Z-3f9a1c", "没有通过恢复验证的快照：snapshot_age", "启用并触发 restore_drill"),
         ("en", "", "No snapshot is proven: snapshot_age", "trigger snapshot_tables"),
         ("en", "20260301T180000Z-3f9a1c", "No snapshot is proven: snapshot_age", "trigger restore_drill"),
     ],

@@ -39,7 +39,7 @@ def test_a_confirmed_fall_is_one_p1_with_its_cause_and_chart() -> None:
     assert facts["That day 2026-09-15"] == ("1,200", "2,000")
     assert facts["Against the day before"] == ("-40% (2,000)", "")
     assert facts["Mostly missing"][0] == "platform ios (93% of the loss)"
-    assert facts["Release before it"][0] == "3.4.0, 2026-09-15 09:00"
+    assert facts["Release before it"][0] == "3.4.0 · 2026-09-15 09:00"
     assert facts["Fell with it"][0] == "share"
     assert alert.table.rows == (
         ("platform", "ios", "800", "60", "93%"),

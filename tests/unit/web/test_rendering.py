@@ -45,7 +45,7 @@ def test_what_ended_in_a_silence_is_not_called_silenced(template: str) -> None:
     assert ">ended while silenced<" in over
     assert ">silenced<" not in over
     assert "Silenced until" not in over
-    assert ">在静默中恢复<" in page(template, silenced(state="resolved"), "zh")
+    assert ">在静默期间恢复<" in page(template, silenced(state="resolved"), "zh")
 
 
 def test_the_form_says_that_a_p0_is_not_silenced_without_the_tick() -> None:

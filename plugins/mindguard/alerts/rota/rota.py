@@ -14,6 +14,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from mindguard.alerts.alert import Person
+from mindguard.alerts.texts import TEXTS
 from mindguard.settings.rota import Day, OverrideSettings, RotaSettings, ShiftSettings
 from mindguard.workdays import Workdays
 
@@ -308,23 +309,26 @@ def gaps(rota: Rota, start: datetime, days: int = 7) -> tuple[Gap, ...]:
     ]
     for slot in slots:
         if unknown := [name for name in slot.names if name not in rota.people]:
-            text = f"{slot.shift or 'an event'} names people who are not in rota.people: {', '.join(unknown)}"
+            text = TEXTS.said("gap_unknown", shift=_named(slot.shift), names=", ".join(unknown))
             found.append(_gap(rota, "unknown person", slot.begins, slot.ends, text))
     for one, other in _overlapping(slots):
         begins, ends = max(one.begins, other.begins), min(one.ends, other.ends)
-        both = " and ".join(slot.shift or ", ".join(slot.names) for slot in (one, other))
-        found.append(_gap(rota, "overlap", begins, ends, f"{both} overlap; the first counts"))
+        first, second = (slot.shift or ", ".join(slot.names) for slot in (one, other))
+        found.append(_gap(rota, "overlap", begins, ends, TEXTS.said("gap_overlap", one=first, other=second)))
     return tuple(sorted(found, key=lambda gap: (gap.begins, gap.kind)))
 
 
 def vacancy(duty: Duty) -> str:
     """Return in words why nobody is on duty."""
     if not duty.vacant:
-        return "nobody is on duty"
+        return TEXTS.said("vacant")
     if not duty.declined:
-        return "nobody is on duty whom the rota knows, so the whole group is called"
-    what, names = duty.shift or "an event", ", ".join(duty.declined)
-    return f"{what} was declined by {names}, and nobody is left, so the whole group is called"
+        return TEXTS.said("vacant_unknown")
+    return TEXTS.said("vacant_declined", shift=_named(duty.shift), names=", ".join(duty.declined))
+
+
+def _named(shift: str) -> str:
+    return shift or TEXTS.said("some_event")
 
 
 def _overlapping(slots: Sequence[Slot]) -> Iterator[tuple[Slot, Slot]]:

@@ -32,6 +32,7 @@ from mindguard.snapshots.export.watch import Watch
 from mindguard.snapshots.pgtools import DumpedSchema
 from mindguard.snapshots.storage import manifest
 from mindguard.snapshots.storage.manifest import Enum
+from mindguard.snapshots.texts import TEXTS
 from mindguard.sql import fragment, identifier, joined, literal, raw, statement
 
 if TYPE_CHECKING:
@@ -409,12 +410,11 @@ class SourceSnapshot:
             tables: the tables of the snapshot.
             large_objects: whether the snapshot holds those that columns of type oid or lo refer to.
         """
-        lines = []
+        lines: list[str] = []
         for table in tables:
             if table.children_left_out:
-                lines.append(
-                    f"{table.full_name}: `inherited: own` leaves out the rows of {first_few(table.children_left_out)}"
-                )
+                children = first_few(table.children_left_out)
+                lines.append(TEXTS.said("children_left_out", table=table.full_name, children=children))
             for each in () if large_objects else table.source_columns:
                 if not each.may_be_large_object:
                     continue
@@ -422,24 +422,17 @@ class SourceSnapshot:
                     statement("count_references", column=identifier(each.column.name), table=table.relation)
                 ).fetchone()
                 if found and found["objects"]:
-                    lines.append(
-                        f"{table.full_name}.{each.column.name} refers to {found['objects']:,} large objects; "
-                        "their content is not in the snapshot"
-                    )
+                    column = f"{table.full_name}.{each.column.name}"
+                    lines.append(TEXTS.said("large_objects", column=column, count=found["objects"]))
         references = _references(tables) or [fragment("select null::oid")]
         others = self._connection.execute(
             statement("count_other_objects", references=joined(" union all ", references))
         ).fetchone()
         if others and others["objects"]:
-            lines.append(
-                f"the database has {others['objects']:,} large objects to which no column of type oid or lo of these "
-                "tables refers; their content is not in the snapshot"
-            )
+            lines.append(TEXTS.said("other_large_objects", count=others["objects"]))
         closed = [row["name"] for row in self._connection.execute(statement("select_closed_sequences"))]
         if closed:
-            lines.append(
-                f"the position of {first_few(closed)} cannot be read by this role, so a restored sequence begins anew"
-            )
+            lines.append(TEXTS.said("closed_sequences", sequences=first_few(closed)))
         return tuple(lines)
 
     def plan(self, table: SourceTable, previous: list[str], part_bytes: int) -> list[PlannedPart]:

@@ -6,9 +6,11 @@ from mindguard.texts import Texts
 
 TEXTS = Texts(
     {
+        "separator": {"zh": "、", "en": ", "},
+        "colon": {"zh": "：", "en": ": "},
         "title": {"zh": "数据检查", "en": "Data checks"},
         "all_well": {"zh": "没有发现异常", "en": "Nothing is wrong"},
-        "worst": {"zh": "最高级别 {}", "en": "Worst: {}"},
+        "worst": {"zh": "最高级别：{}", "en": "Worst: {}"},
         "not_checked": {"zh": "未能检查：{}", "en": "Could not be checked: {}"},
         "none": {"zh": "这一天没有检查记录。", "en": "Nothing was checked on this day."},
         "as_of": {"zh": "数据截至", "en": "As of"},
@@ -29,7 +31,7 @@ TEXTS = Texts(
         "actual": {"zh": "实际", "en": "Actual"},
         "expected": {"zh": "预期", "en": "Expected"},
         "dod": {"zh": "环比前一日", "en": "Day over day"},
-        "net": {"zh": "对比同星期（扣除大盘）", "en": "Same weekdays, net"},
+        "net": {"zh": "对比往周同日（扣除大盘）", "en": "Same weekdays, net"},
         "verdict": {"zh": "结论", "en": "Verdict"},
         "notes": {"zh": "备注", "en": "Notes"},
         "ok": {"zh": "正常", "en": "ok"},
@@ -40,18 +42,18 @@ TEXTS = Texts(
         "never_seen": {"zh": "从未出现过", "en": "never seen"},
         "unseen": {
             "zh": "近 9 周从未出现过的关键埋点，请核对名称：{}",
-            "en": "Key events that were never seen in nine weeks; are the names right? {}",
+            "en": "Key events that were never seen in nine weeks; check their names: {}",
         },
         "no_baseline": {"zh": "没有基线", "en": "no baseline"},
         "low": {"zh": "量小，按 7 天合并判断", "en": "low volume: judged over 7 days"},
-        "folded": {"zh": "由 {} 的下降解释", "en": "explained by the fall of {}"},
+        "folded": {"zh": "由 {} 下降引起", "en": "explained by the fall of {}"},
         "rest": {"zh": "其余 {} 个没有下降的埋点", "en": "The other {} events have not fallen"},
         "since": {"zh": "开始下降", "en": "Falls since"},
         "main": {"zh": "主要缺失", "en": "Mostly missing"},
         "main_value": {"zh": "{} {}，占缺失的 {}", "en": "{} {}, {} of the loss"},
         "release": {"zh": "之前的发布", "en": "Release before it"},
         "together": {"zh": "同时下降", "en": "Fell with it"},
-        "misdated": {"zh": "时钟错误的事件", "en": "Events with a wrong clock"},
+        "misdated": {"zh": "手机时钟错误的埋点", "en": "Events with a wrong clock"},
         "owner": {"zh": "负责人", "en": "Owner"},
         "runbook": {"zh": "处置手册", "en": "Runbook"},
         "chart": {"zh": "最近 {} 天", "en": "The last {} days"},
@@ -75,31 +77,31 @@ TEXTS = Texts(
         "measure": {"zh": "指标", "en": "Measure"},
         "measured": {"zh": "当前值", "en": "Value"},
         "allowed": {"zh": "允许", "en": "Allowed"},
-        "all_passed": {"zh": "{0} 项全部通过", "en": "All {0} passed"},
-        "some_failed": {"zh": "{0} 项中有 {1} 项未满足", "en": "{1} of {0} failed"},
+        "all_passed": {"zh": "{0} 条全部通过", "en": "All {0} passed"},
+        "some_failed": {"zh": "{0} 条中有 {1} 条未满足", "en": "{1} of {0} failed"},
         "week": {"zh": "7 天：{}", "en": "7 days: {}"},
-        "not_met": {"zh": "未满足的规则", "en": "Failed expectations"},
-        "how": {"zh": "这些数字怎么来的", "en": "How these figures are made"},
+        "not_met": {"zh": "未满足的规则：{}", "en": "Failed expectations: {}"},
+        "how": {"zh": "这些数字怎么来的", "en": "Where these figures come from"},
         "how_rollup": {
             "zh": (
-                "ClickHouse 中的汇总表按 5 分钟、到达延迟、平台、版本、国家/地区计数，检查只读汇总表。事件按自身时"
-                "间计入；手机时钟明显错误的事件按到达时间计入，并单独计数。"
+                "ClickHouse 中的汇总表按 5 分钟、落库延迟、平台、版本、国家/地区计数，检查只读汇总表。埋点按自身时"
+                "间计入；手机时钟明显错误的按到达时间计入，并单独计数。"
             ),
             "en": (
                 "A rollup in ClickHouse counts by five minutes, lag, platform, version and country, and checks "
-                "read nothing else. An event counts at its own time; where the phone's clock is clearly wrong, at "
-                "its landing, and it is counted as such."
+                "read nothing else. An event counts at its own time; where the phone's clock is clearly wrong, it "
+                "counts at its arrival and is also counted apart."
             ),
         },
         "how_lenses": {
             "zh": (
                 "两个视角：一是环比前一日（运营文档 3.4，阈值见各埋点的 tolerance，默认 20%）；二是最近 {baseline} "
-                "个无异常、且同为该星期几的日子的中位数，并扣除全部埋点的整体变化。任一下降即“待排查”（P2）；两者都下降，或第二个视角"
-                "偏离超过 {strong:g} 个标准差，才告警。"
+                "个往周同日（只取无异常日）的中位数，并扣除全部埋点的整体变化。只有一个视角下降是“待核实”（P2）；两个都下降，或第二个视角"
+                "偏离超过 {strong:g} 个标准差，才通知值班人员。"
             ),
             "en": (
                 "Two lenses: day over day (operations document, 3.4; each event's tolerance, by default 20 %), and "
-                "the median of the last {baseline} clean same weekdays, net of how all events moved. Either one "
+                "the median of the last {baseline} clean same weekdays, net of how all events moved. One of them "
                 "below opens an investigation (P2). Both, or the second by more than {strong:g} standard "
                 "deviations, page somebody."
             ),
@@ -111,17 +113,18 @@ TEXTS = Texts(
             ),
             "en": (
                 "A fall must exceed {z:g} standard deviations to be more than chance; holidays add a noise of "
-                "{holiday:.0%}. Rare events are judged over seven days. What is inconclusive is no pass."
+                "{holiday:.0%}. Rare events are judged over seven days. Inconclusive is not a pass."
             ),
         },
         "how_clean": {
             "zh": (
-                "无异常日：没有未恢复的事件、不是节假日、不在 excluded_days 中。当天仍在进行时，与过去各天“同一时"
-                "刻看到的样子”比较。"
+                "无异常日：当天没有未恢复的告警事件、不是节假日、不在 excluded_days 中。当天还没结束时，"
+                "与往日截至同一时"
+                "刻的数据比较。"
             ),
             "en": (
-                "Clean days have no open incident, are no holiday and not in excluded_days. A running day is "
-                "compared with earlier days as they looked at the same age."
+                "A clean day had no open incident, is no holiday and is not in excluded_days. A running day is "
+                "compared with earlier days as they looked at the same time of day."
             ),
         },
         "how_funnels": {

@@ -121,7 +121,7 @@ def test_values_of_the_form_as_it_comes_are_not_a_persons_own(conf: dict[str, An
     assert has_own_values(conf, {"snapshot_id": "latest", "tables": [], "into": None}) == own
 
 
-@pytest.mark.parametrize(("locale", "said"), [("zh", "其他运行成功不算"), ("en", "this run, which has values")])
+@pytest.mark.parametrize(("locale", "said"), [("zh", "其他运行成功不算"), ("en", "this run, whose parameters")])
 def test_a_card_says_how_such_an_incident_ends(locale: str, said: str) -> None:
     for report in (of_task, of_run):
         assert said in report(a_run(own_values=True), locale=locale).alert.facts[-1].value

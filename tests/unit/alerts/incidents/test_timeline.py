@@ -58,7 +58,12 @@ def test_what_a_later_version_stored_is_shown_as_it_is() -> None:
         ("opened", opened_text("Disk full", 7), "Disk full（上一次：I-7）", "Disk full (previously I-7)"),
         ("raised", raised_text("P2", "P1"), "由 P2 升为 P1", "from P2 to P1"),
         ("silenced", silenced_text("S-3", "new disk"), "S-3：new disk", "S-3: new disk"),
-        ("heard", "S-3", "S-3 不再适用，事件仍未恢复，现在通知", "S-3 no longer applies; people are notified now"),
+        (
+            "heard",
+            "S-3",
+            "S-3 不再适用，事件仍未恢复，现在通知",
+            "S-3 no longer applies and the incident is unresolved; people are notified now",
+        ),
         ("reopened", "7", "反复发生与恢复，第 7 次", "it comes and goes: time 7"),
         ("raised", "something else", "something else", "something else"),
         ("released", "I-7", "I-7 已恢复", "I-7 is resolved"),
@@ -66,7 +71,7 @@ def test_what_a_later_version_stored_is_shown_as_it_is() -> None:
         ("inhibited", monitor_key("lag"), "监控 lag", "monitor lag"),
         ("inhibited", monitor_key("errors", "POST /sos"), "监控 errors / POST /sos", "monitor errors / POST /sos"),
         ("inhibited", monitor_key("source", "kafka"), "监控的数据源 kafka", "monitored source kafka"),
-        ("inhibited", monitor_key("checker", "rates"), "监控任务 rates", "monitoring DAG rates"),
+        ("inhibited", monitor_key("checker", "rates"), "监控 DAG rates", "monitoring DAG rates"),
         (
             "inhibited",
             volume_key("event_volume", ("sos_click",)),
@@ -136,7 +141,7 @@ def test_a_custom_bot_that_cannot_call_says_so() -> None:
     bot: Any = HookTransport(SimpleNamespace(), locale="zh", zone=SHANGHAI)  # type: ignore[arg-type]
     stored = bot.urge("om_1", [ANN], "phone", now=AT)
     assert shown("called", stored, "zh") == "未通知：自定义机器人不能电话加急，应用机器人可以"
-    assert shown("called", stored, "en") == "not called: a custom bot cannot use phone calls, an app can"
+    assert shown("called", stored, "en") == "not called: a custom bot cannot use phone calls; an app can"
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_a_fall_is_shown_with_its_figures_onset_cause_and_release() -> None:
     assert "Falls since 2026-09-15 10:00 Mostly missing platform ios, 93% of the loss" in shown.replace(
         "Platform", "platform"
     )
-    assert "Release before it 3.4.0, 2026-09-15 09:00 Fell with it share" in shown
+    assert "Release before it 3.4.0 · 2026-09-15 09:00 Fell with it share" in shown
     assert "The other 5 events have not fallen" in shown
     assert "expect_event_volume_falls_unconfirmed" in shown
     assert "event_volume 6 3 1 P1" in shown
@@ -167,7 +167,7 @@ def test_secrets_in_an_error_are_masked() -> None:
     assert "not-a-real-password-1234" not in page(unchecked("checkins", why, CONTEXT.as_of))
 
 
-@pytest.mark.parametrize(("locale", "said"), [("en", "are the names right? typo"), ("zh", "请核对名称：typo")])
+@pytest.mark.parametrize(("locale", "said"), [("en", "check their names: typo"), ("zh", "请核对名称：typo")])
 def test_a_key_event_that_was_never_seen_is_said_so(locale: str, said: str) -> None:
     frame = events({**world(), "typo": {}})
     assert said in text(page(a_section("event_volume", frame), locale=locale))
