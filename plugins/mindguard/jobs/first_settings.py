@@ -252,7 +252,7 @@ def settings_text(
             "# is an error. Name this file in MINDGUARD_SETTINGS, then run `mindguard doctor`.",
             "timezone: Asia/Shanghai  # in which days begin and end, and times are shown",
             "locale: zh  # language of cards and pages: zh or en",
-            "connections:  # ids of Airflow connections; docs/connections.md says what each is for",
+            "connections:  # ids of Airflow connections; docs/existing-airflow.md says what each is for",
             *connections,
             "",
             "snapshot:",
