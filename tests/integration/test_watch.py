@@ -167,6 +167,17 @@ def test_a_dag_that_stopped_is_noticed_by_the_other_one(runs: Runs) -> None:
     assert states(runs) == {"checker:pipeline_freshness": "resolved"}
 
 
+def test_after_a_stop_of_the_scheduler_no_dag_says_that_the_other_one_has_stopped(runs: Runs) -> None:
+    runs.run("pipeline_freshness")
+    runs.run("service_levels")
+    runs.run("pipeline_freshness", after=5 * MINUTE)
+    runs.run("service_levels", after=timedelta(0))
+    assert {incident.severity for incident in runs.incidents()} == {"P2"}, "interrupted, and not stopped"
+    runs.run("pipeline_freshness")
+    runs.run("service_levels", after=timedelta(0))
+    assert states(runs) == {"checker:pipeline_freshness": "resolved", "checker:service_levels": "resolved"}
+
+
 def test_without_the_store_people_are_told_once_and_the_store_knows_afterwards(runs: Runs) -> None:
     runs.value = "0.2"
     there, before = runs.ops, len(runs.messages())

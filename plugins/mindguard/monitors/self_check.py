@@ -27,6 +27,9 @@ def check_monitoring_dags(
 ) -> Outcome:
     """Find out whether this DAG, and each other monitoring DAG that has ever run, runs every minute.
 
+    After a gap of its own, for instance because the scheduler was stopped, a run says nothing about the other DAG:
+    that one had no chance to run either. The next run does.
+
     Args:
         dag: the DAG that is running now, a key of GROUPS.
         states: the monitors' states; a DAG's own state says when it last ran.
@@ -37,15 +40,18 @@ def check_monitoring_dags(
     allowed = timedelta(seconds=settings.watch.late_after_s)
     findings: list[Finding] = []
     recoveries: list[Recovery] = []
-    for each in GROUPS:
-        state = states.get(Key.of_dag(each))
-        gap = now - state.measured_at if state and state.measured_at else timedelta(0)
+    gaps = {each: _gap(states.get(Key.of_dag(each)), now) for each in GROUPS}
+    for each, gap in gaps.items():
         this_dag = each == dag
-        if gap > allowed:
+        if gap > allowed and (this_dag or gaps[dag] <= allowed):
             findings.append(monitoring_gap(each, gap, at=now, running=this_dag, settings=settings, log_url=log_url))
         elif this_dag:
             recoveries.append(Recovery(recovery_key("checker", each), now))
     return Outcome(tuple(findings), tuple(recoveries))
+
+
+def _gap(state: State | None, now: datetime) -> timedelta:
+    return now - state.measured_at if state and state.measured_at else timedelta(0)
 
 
 def remember_run(memory: Memory, dag: str, states: Mapping[Key, State], settings: Settings, *, now: datetime) -> None:
