@@ -197,6 +197,27 @@ def test_rows_by_another_column_and_several_values(library: str, books: Manifest
     assert done.tables["public.book"].difference == Difference(only_restored=1, only_live=0, changed=1, equal=10)
 
 
+def test_rows_without_a_key_are_counted_as_often_as_they_are_in_both(fresh_database: str, store: Store) -> None:
+    run(fresh_database, "create table t (a int, b numeric)")
+    run(
+        fresh_database,
+        "insert into t select i, i from generate_series(1, 8) i",
+        "insert into t values (1, 1), (9, null)",
+    )
+    manifest = snapshot(fresh_database, store, "public.t")
+    for number, (change, only_restored, only_live, equal) in enumerate(
+        [
+            ("insert into t values (1, 1), (1, 1)", 0, 2, 10),
+            ("delete from t where a in (1, 9)", 3, 0, 7),
+            ("insert into t select i, i from generate_series(20, 24) i; insert into t values (1, 1.0)", 3, 6, 7),
+            ("truncate t", 10, 0, 0),
+        ]
+    ):
+        run(fresh_database, change)
+        (table,) = restore(manifest, store, fresh_database, RestoreRequest(schema=f"r{number}")).tables.values()
+        assert table.difference == Difference(only_restored, only_live, None, equal), change
+
+
 def test_rows_by_an_enum_read_only_the_parts_that_can_hold_them(fresh_database: str, store: Store) -> None:
     run(
         fresh_database,
