@@ -253,7 +253,7 @@ def put_back(
         bool, typer.Option("--overwrite", help="Also overwrite rows that differ. What they had is kept.")
     ] = False,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Put back what was shown last, instead of only showing it.")
+        bool, typer.Option("--apply", help="Put back what the last look has shown. Each look serves once.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -269,7 +269,7 @@ def put_back(
     request = back.PutBackRequest(tuple(table or ()), from_, overwrite=overwrite)
     with interruptible(lambda: "live tables are unchanged"):
         if apply:
-            done = back.put_back(manifest, conninfo, request, now=datetime.now(UTC), progress=print_progress)
+            done = back.put_back(manifest, conninfo, request, progress=print_progress)
             print_outcome(done.summary(), "\n".join(done.lines()), as_json=as_json)
         else:
             shown = back.show(manifest, conninfo, request, now=datetime.now(UTC))

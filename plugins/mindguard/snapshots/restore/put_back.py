@@ -282,7 +282,6 @@ def put_back(
     conninfo: str,
     request: PutBackRequest,
     *,
-    now: datetime,
     shown_at: Mapping[str, datetime] | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> PutBack:
@@ -290,18 +289,17 @@ def put_back(
 
     Rows whose key is missing are inserted, parents before their children; with `overwrite`, rows that differ get the
     snapshot's values, and what they had is kept. The server computes generated columns, identities keep their numbers,
-    and triggers fire as they do for the application. If a table's difference was not shown before, it is first.
+    and triggers fire as they do for the application. Each look serves once.
 
     Args:
         manifest: the snapshot from which the tables were restored.
         conninfo: libpq connection string of the target, of a role that may write the live tables.
         request: the tables, and whether rows are overwritten.
-        now: the present time, aware.
         shown_at: when the difference was shown that somebody has approved, by table; None: the last one counts.
         progress: called with one line for each step.
 
     Raises:
-        RestoreRefused: see `show`.
+        RestoreRefused: see `show`; or a table's difference was not shown since rows were last put back.
         DifferenceVoid: another difference was shown since then, or the table has other columns now.
         TargetError: the database or a trigger refused a row; nothing was put back.
     """
@@ -314,13 +312,17 @@ def put_back(
         path = target.source_path(manifest)
         for each in pairs:
             shown = _shown(connection, each)
-            if shown_at is not None and (shown is None or shown.shown_at != shown_at.get(each.table.name)):
+            if shown is None and shown_at is None:
+                raise RestoreRefused(
+                    f"{each.table.name}: nothing was put back: its difference was not shown, or has served already",
+                    hint="look first: the same mindguard snapshot put-back without --apply",
+                )
+            if shown is None or (shown_at is not None and shown.shown_at != shown_at.get(each.table.name)):
                 raise DifferenceVoid(
                     f"{each.table.name}: the difference that was shown has been put back already, or another one was "
                     "shown since then",
                     hint="look at the difference again before rows are put back",
                 )
-            shown = shown or _show(connection, each, now, path)
             progress(f"{each.table.name}: {shown}; shown at {shown.shown_at:%Y-%m-%d %H:%M} UTC")
         try:
             with connection.transaction():
