@@ -32,6 +32,7 @@ from tests.integration.hostile import HOSTILE_ROWS, ODD_TABLES
 from tests.integration.restoring import (
     NOW,
     as_settings,
+    as_superuser,
     as_text,
     empty_database,
     fill_hostile,
@@ -571,7 +572,9 @@ def test_loaded_rows_survive_a_crash_of_the_server(library: str, books: Manifest
     assert run(library, "select count(*) from durable") == [(100,)]
 
 
-def test_a_swap_names_a_sequence_that_stands_before_the_restored_rows(fresh_database: str, store: Store) -> None:
+def test_a_swap_names_a_sequence_that_stands_before_the_restored_rows(
+    fresh_database: str, store: Store, stack: Stack
+) -> None:
     """A function or trigger may feed the table from it: then the first insert after the swap would fail."""
     run(
         fresh_database,
@@ -579,9 +582,11 @@ def test_a_swap_names_a_sequence_that_stands_before_the_restored_rows(fresh_data
         "language sql as $$ select nextval('public.hidden') $$",
         "create table t (id bigint default next_no() primary key)",
         "insert into t select from generate_series(1, 5); select nextval('turning')",
+        """create schema "another's"; create sequence "another's"."No_seq" """,
     )
     manifest = snapshot(fresh_database, store, "public.t")
     run(fresh_database, "truncate t; select setval('hidden', 1, false), setval('turning', 1, false)")
+    run(as_superuser(stack, fresh_database), """alter schema "another's" owner to postgres""")
     done = restore(manifest, store, fresh_database, RestoreRequest(swap=True))
     note = "sequence public.hidden stands before its position in the snapshot"
     assert [each.partition(";")[0] for each in done.notes] == [note]
