@@ -313,6 +313,17 @@ def test_odd_tables_and_a_role_with_few_rights(fresh_database: str, store: Store
     )
     database = str(psycopg.conninfo.conninfo_to_dict(fresh_database)["dbname"])
     reader = stack.postgres_conninfo("mindguard_reader", database)
+    # The look names a right that is missing.
+    run(fresh_database, "revoke update on parted from mindguard_reader")
+    with pytest.raises(RestoreRefused, match=r"reader lacks UPDATE on it – GRANT UPDATE ON public\.parted"):
+        show(manifest, reader, PutBackRequest(overwrite=True), now=NOW)
+    show(manifest, reader, PutBackRequest(), now=NOW)
+    with pytest.raises(RestoreRefused, match="role mindguard_reader lacks UPDATE"):
+        put_back(manifest, reader, PutBackRequest(overwrite=True))
+    run(fresh_database, "revoke insert on parted from mindguard_reader")
+    with pytest.raises(RestoreRefused, match=r"lacks INSERT on it; .* lacks UPDATE on it – GRANT INSERT .*; GRANT UPD"):
+        show(manifest, reader, PutBackRequest(overwrite=True), now=NOW)
+    run(fresh_database, "grant insert, update on parted to mindguard_reader")
     done_back = look_and_put_back(manifest, reader, PutBackRequest(overwrite=True))
     assert [as_text(fresh_database, table) for table in tables] == sound
     counts = {name: (each.inserted, each.overwritten) for name, each in done_back.tables.items()}

@@ -56,6 +56,11 @@ class PutBackRequest:
         """Begins the comment on a table that keeps what was shown; what begins otherwise belongs to others."""
         return _ASKED if self.asked else _SHOWN
 
+    @property
+    def privileges(self) -> list[str]:
+        """What the role needs on the live tables."""
+        return ["SELECT", "INSERT", *(["UPDATE"] if self.overwrite else [])]
+
 
 @dataclass(frozen=True)
 class ShownTable:
@@ -382,10 +387,10 @@ def _pairs(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, r
         raise RestoreRefused(
             f"schema {schema} is what an interrupted restore left", hint="run the same restore again to its end"
         )
-    return [_pair(connection, table, schema, request.mark) for table in tables]
+    return [_pair(connection, table, schema, request) for table in tables]
 
 
-def _pair(connection: psycopg.Connection[dict[str, Any]], table: Table, schema: str, mark: str) -> _Pair:
+def _pair(connection: psycopg.Connection[dict[str, Any]], table: Table, schema: str, request: PutBackRequest) -> _Pair:
     """Return the pair of a table.
 
     Raises:
@@ -401,8 +406,9 @@ def _pair(connection: psycopg.Connection[dict[str, Any]], table: Table, schema: 
         reasons.append("it has no primary key in the snapshot, so rows cannot be told apart")
     if table.inherited == "all":
         reasons.append("its rows are those of the tables that inherit from it")
-    names = literal(list(table.primary_key))
-    found = connection.execute(statement("select_put_back_obstacles", oid=literal(live.oid), names=names))
+    names, privileges = literal(list(table.primary_key)), literal(request.privileges)
+    obstacles = statement("select_put_back_obstacles", oid=literal(live.oid), names=names, privileges=privileges)
+    found = connection.execute(obstacles).fetchall()
     reasons += [row["what"] for row in found]
     columns = connection.execute(statement("select_columns"), {"tables": [live.oid]}).fetchall()
     oid = _oid(connection, schema, table.table_name.name)
@@ -412,12 +418,16 @@ def _pair(connection: psycopg.Connection[dict[str, Any]], table: Table, schema: 
     elif [(row["name"], row["type"]) for row in restored] != [(row["name"], row["type"]) for row in columns]:
         reasons.append(f"the restored table in schema {schema} has other columns")
     if reasons:
+        grants = [row["remedy"] for row in found if row["remedy"]]
         raise RestoreRefused(
             f"{table.name}: no row can be put back: {first_few(reasons, separator='; ')}",
-            hint=f"move the rows with INSERT … SELECT from schema {schema}",
+            hint="; ".join(grants)
+            if len(grants) == len(reasons)
+            else f"move the rows with INSERT … SELECT from schema {schema}",
         )
     writable = tuple(row["name"] for row in columns if not row["generated"])
     settable = tuple(row["name"] for row in columns if not row["generated"] and row["identity"] != "a")
+    mark = request.mark
     return _Pair(table, live, schema, mark, _number(connection, table, schema, mark), writable, settable)
 
 
