@@ -259,7 +259,9 @@ def test_what_cannot_be_put_back_is_refused_in_a_line(clinic: str, taken: Manife
 
     refused(BACK, "schema back does not have public.visit")
     refused(PutBackRequest((), "back"), "schema back has no table of snapshot")
-    restore(taken, shelf, clinic, RestoreRequest(("heap", "visit"), (), "back"))
+    run(clinic, "insert into heap values (1); delete from visit where id = 99")
+    lines = restore(taken, shelf, clinic, RestoreRequest(("heap", "visit"), (), "back")).lines("x")
+    assert lines[-2].endswith("--from back --to x --table public.visit"), "only what can be put back"
     refused(PutBackRequest(("heap",), "back"), "it has no primary key in the snapshot")
     run(clinic, "create rule quiet as on insert to visit do nothing")
     refused(BACK, "rule quiet is on it")
@@ -304,7 +306,8 @@ def test_odd_tables_and_a_role_with_few_rights(fresh_database: str, store: Store
     )
     damaged = [as_text(fresh_database, table) for table in tables]
     done = restore(manifest, store, fresh_database, RestoreRequest())
-    assert any("snapshot put-back" in line for line in done.lines())
+    hint = f"mindguard snapshot put-back {manifest.snapshot_id} --from {done.schema} --to app"
+    assert any(line.endswith(f": {hint}") for line in done.lines("app"))
     # Whoever may write the live tables, and create tables beside the restored ones, needs no more.
     run(
         fresh_database,
@@ -363,9 +366,16 @@ def test_the_command_only_looks_unless_it_is_told_to_apply(
     assert looked.exit_code == 0, looked.output
     assert "public.visit: 2 rows are missing, 2 differ, 1 are equal" in looked.output
     assert "--apply" in looked.output
+    (query,) = [line.partition(": ")[2] for line in looked.output.splitlines() if "select mindguard_missing" in line]
+    assert [row[:2] for row in run(clinic, query)] == [(False, 47), (False, 67), (True, 7), (True, 27)]
     assert run(clinic, "select count(*) from visit where id in (7, 27)") == [(0,)]
     done = CliRunner().invoke(app, [*command, "--overwrite", "--apply"])
     assert done.exit_code == 0, done.output
     assert "public.visit: 2 rows put back, 2 overwritten; what was overwritten is in" in done.output
     assert "BEGIN;" in done.output
     assert run(clinic, "select count(*) from visit where paid = id") == [(100,)]
+    looked = CliRunner().invoke(app, command)
+    assert "select mindguard_missing" not in looked.output, "there is no row to look at"
+    done = CliRunner().invoke(app, [*command, "--apply"])
+    assert "public.visit: 0 rows put back" in done.output
+    assert "undo" not in done.output

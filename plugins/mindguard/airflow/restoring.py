@@ -76,7 +76,7 @@ def restore(context: Context, snapshot_id: str) -> dict[str, Any]:
 
     job = _job(context["params"] | {"snapshot_id": snapshot_id})
     done = tables.restore(job.manifest, job.store, job.conninfo, job.request, progress=to_log(log))
-    _log(done.lines())
+    _log(done.lines(job.connection))
     return done.summary()
 
 

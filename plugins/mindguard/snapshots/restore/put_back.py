@@ -72,6 +72,7 @@ class ShownTable:
         equal: restored rows that it has.
         shown_at: when it was so, aware.
         triggers: the application's triggers that fire when the rows are written.
+        query: shows the rows that are missing, and those that differ with their live values.
     """
 
     missing: int
@@ -79,6 +80,7 @@ class ShownTable:
     equal: int
     shown_at: datetime
     triggers: tuple[str, ...] = ()
+    query: str = ""
 
     def __str__(self) -> str:
         line = f"{self.missing:,} rows are missing, {self.changed:,} differ, {self.equal:,} are equal"
@@ -103,7 +105,12 @@ class Shown:
 
     def lines(self, *, overwrite: bool) -> list[str]:
         """Return the difference, and what would be done about it, as lines for a person."""
-        lines = [f"{name}: {table}" for name, table in self.tables.items()]
+        lines = []
+        for name, table in self.tables.items():
+            lines.append(f"{name}: {table}")
+            if table.missing or table.changed:
+                differing = ", those that differ with their live values" if table.changed else ""
+                lines.append(f"to see these rows{differing}: {table.query}")
         missing = sum(table.missing for table in self.tables.values())
         changed = sum(table.changed for table in self.tables.values())
         lines.append(
@@ -157,7 +164,8 @@ class PutBack:
         snapshot_id: the snapshot's id.
         tables: what was done, by table.
         notes: one line for each thing that is left to do.
-        undo: the statements that undo it, in one transaction. They leave rows alone that have changed since.
+        undo: the statements that undo it, in one transaction; empty if no row was put back. They leave rows alone that
+            have changed since.
     """
 
     snapshot_id: str
@@ -169,7 +177,7 @@ class PutBack:
         """Return the result as lines for a person, and the statements that undo it."""
         lines = [f"{name}: {table}" for name, table in self.tables.items()]
         lines += [f"note: {note}" for note in self.notes]
-        return [*lines, "to undo it:", *self.undo.splitlines()]
+        return [*lines, "to undo it:", *self.undo.splitlines()] if self.undo else lines
 
     def summary(self) -> dict[str, Any]:
         """Return plain values for JSON and XCom: counts only, no rows."""
@@ -336,7 +344,8 @@ def put_back(
                 notes += [note for each in pairs if (note := _cascades(connection, each, done[each.table.name]))]
         except psycopg.Error as error:
             raise _undone(error) from cause(error)
-        return PutBack(manifest.snapshot_id, done, tuple(notes), _undo(pairs))
+        written = any(each.inserted or each.overwritten for each in done.values())
+        return PutBack(manifest.snapshot_id, done, tuple(notes), _undo(pairs) if written else "")
 
 
 def _schema(manifest: Manifest, request: PutBackRequest) -> str:
@@ -498,7 +507,8 @@ def _counted(connection: psycopg.Connection[dict[str, Any]], pair: _Pair, shown_
     triggers = connection.execute(statement("select_triggers", oid=literal(pair.live.oid))).fetchall()
     missing, changed = counts["missing"], counts["changed"]
     equal = counts["in_all"] - missing - changed
-    return ShownTable(missing, changed, equal, shown_at, tuple(row["name"] for row in triggers))
+    fired = tuple(row["name"] for row in triggers)
+    return ShownTable(missing, changed, equal, shown_at, fired, _on_a_line(pair.statement("select_shown")))
 
 
 def _put_back(
