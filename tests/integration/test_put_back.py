@@ -181,6 +181,10 @@ def test_rows_that_nobody_was_shown_stay(clinic: str, taken: Manifest, shelf: St
     assert put_back(taken, clinic, OVERWRITE).tables["public.visit"].overwritten == 2
     run(clinic, "update visit set paid = 8 where id = 87")
     refused(OVERWRITE)  # the look has served
+    show(taken, clinic, OVERWRITE, now=NOW)
+    run(clinic, "drop table back.visit")
+    restore(taken, shelf, clinic, VISITS)
+    refused(OVERWRITE)  # the look was at other restored rows
     assert run(clinic, "select paid from visit where id = 87") == [(8,)]
 
 

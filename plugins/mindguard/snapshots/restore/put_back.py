@@ -483,7 +483,8 @@ def _in_order(connection: psycopg.Connection[dict[str, Any]], pairs: list[_Pair]
 
 def _show(connection: psycopg.Connection[dict[str, Any]], pair: _Pair, now: datetime, path: str) -> ShownTable:
     """Keep the difference in new tables, and return its counts. The path finds the operators of extensions' types."""
-    at = f"{pair.mark}{now.astimezone(UTC).isoformat()}"
+    restored = _oid(connection, pair.schema, pair.table.table_name.name)
+    at = f"{pair.mark}{now.astimezone(UTC).isoformat()} of {restored}"
     with target.without_event_triggers(connection), connection.transaction():
         for relation in (pair.before, pair.after):
             connection.execute(statement("drop_table", table=relation))
@@ -495,11 +496,13 @@ def _show(connection: psycopg.Connection[dict[str, Any]], pair: _Pair, now: date
 
 
 def _shown(connection: psycopg.Connection[dict[str, Any]], pair: _Pair) -> ShownTable | None:
-    """Return the difference that was shown before and has not been put back; None if there is none."""
+    """Return the difference of these rows that was shown before and has not been put back; None if there is none."""
     comment = _comment(connection, pair.schema, _before(pair.table, pair.number))
-    if not comment.startswith(pair.mark):
+    at, _, restored = comment.removeprefix(pair.mark).partition(" of ")
+    # Meanwhile another table, perhaps of another snapshot, may have been restored under this name.
+    if not comment.startswith(pair.mark) or restored != str(_oid(connection, pair.schema, pair.table.table_name.name)):
         return None
-    return _counted(connection, pair, datetime.fromisoformat(comment.removeprefix(pair.mark)))
+    return _counted(connection, pair, datetime.fromisoformat(at))
 
 
 def _counted(connection: psycopg.Connection[dict[str, Any]], pair: _Pair, shown_at: datetime) -> ShownTable:
