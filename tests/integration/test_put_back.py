@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from devstack.stack import Stack
 from mindguard.cli import app
-from mindguard.snapshots.restore.put_back import DifferenceVoid, PutBackRequest, put_back, show
+from mindguard.snapshots.restore.put_back import DifferenceVoid, PutBack, PutBackRequest, put_back, show
 from mindguard.snapshots.restore.tables import RestoreRequest, restore
 from mindguard.snapshots.restore.target import MARK, RestoreRefused, TargetError
 from mindguard.snapshots.storage.manifest import Manifest
@@ -70,6 +70,11 @@ def everything(conninfo: str) -> list[list[str]]:
     return [as_text(conninfo, table) for table in TABLES]
 
 
+def look_and_put_back(manifest: Manifest, conninfo: str, request: PutBackRequest) -> PutBack:
+    show(manifest, conninfo, request, now=NOW)
+    return put_back(manifest, conninfo, request)
+
+
 DAMAGE = """
 delete from label where visit in (7, 27); delete from visit where id in (7, 27);
 update visit set paid = 7.00 where id in (47, 67)
@@ -85,12 +90,12 @@ def test_missing_rows_come_back_and_others_stay(clinic: str, taken: Manifest, sh
     (table,) = shown.tables.values()
     assert (table.missing, table.changed, table.equal) == (2, 2, 1)
     assert everything(clinic) == damaged, "looking writes nothing to live tables"
-    done = put_back(taken, clinic, BACK, now=NOW, shown_at={"public.visit": table.shown_at})
+    done = put_back(taken, clinic, BACK, shown_at={"public.visit": table.shown_at})
     (back,) = done.tables.values()
     assert (back.inserted, back.overwritten, back.altered) == (2, 0, 0)
     assert run(clinic, "select paid, owed from visit where id in (7, 47) order by id") == [(7, 93), (7, 93)]
     # What was overwritten later is kept as well, beside what was put back before.
-    done = put_back(taken, clinic, OVERWRITE, now=NOW)
+    done = look_and_put_back(taken, clinic, OVERWRITE)
     (back,) = done.tables.values()
     assert (back.inserted, back.overwritten) == (0, 2)
     assert as_text(clinic, "public.visit") == sound[1], "byte by byte: 7.00 is not 47"
@@ -105,14 +110,14 @@ def test_what_was_done_can_be_undone_by_the_statements_that_are_printed(
     damaged = everything(clinic)
     restore(taken, shelf, clinic, RestoreRequest(TABLES, (), "back"))
     request = PutBackRequest((), "back", overwrite=True)
-    done = put_back(taken, clinic, request, now=NOW)
+    done = look_and_put_back(taken, clinic, request)
     assert everything(clinic) == sound
     with psycopg.connect(clinic, autocommit=True) as connection:
         for line in done.undo.splitlines():
             connection.execute(line)
     assert everything(clinic) == damaged
     # A row that has changed since then is the application's again.
-    done = put_back(taken, clinic, request, now=NOW)
+    done = look_and_put_back(taken, clinic, request)
     run(clinic, "update visit set paid = 1000 where id = 47; update label set word = 'own' where visit = 7")
     with psycopg.connect(clinic, autocommit=True) as connection:
         for line in done.undo.splitlines():
@@ -141,7 +146,7 @@ def test_what_has_changed_since_it_was_shown_stays(clinic: str, taken: Manifest,
         "insert into visit (id, person, paid) overriding system value values (27, 8, 1)",
         "update visit set paid = 8 where id = 67; delete from visit where id = 87",
     )
-    done = put_back(taken, clinic, OVERWRITE, now=NOW + timedelta(hours=1), shown_at=AT_NOW)
+    done = put_back(taken, clinic, OVERWRITE, shown_at=AT_NOW)
     (back,) = done.tables.values()
     assert (back.inserted, back.overwritten, back.appeared, back.changed_since) == (1, 1, 1, 1)
     assert run(clinic, "select id, paid from visit where person = 8 order by id") == [
@@ -151,10 +156,36 @@ def test_what_has_changed_since_it_was_shown_stays(clinic: str, taken: Manifest,
         (67, 8),
     ]
     with pytest.raises(RestoreRefused, match="has been put back already, or another one was shown since"):
-        put_back(taken, clinic, OVERWRITE, now=NOW, shown_at=AT_NOW)
+        put_back(taken, clinic, OVERWRITE, shown_at=AT_NOW)
     show(taken, clinic, OVERWRITE, now=NOW + timedelta(hours=2))
     with pytest.raises(RestoreRefused, match="has been put back already, or another one was shown since"):
-        put_back(taken, clinic, OVERWRITE, now=NOW, shown_at=AT_NOW)
+        put_back(taken, clinic, OVERWRITE, shown_at=AT_NOW)
+
+
+def test_rows_that_nobody_was_shown_stay(clinic: str, taken: Manifest, shelf: Store) -> None:
+    run(clinic, DAMAGE)
+    restore(taken, shelf, clinic, RestoreRequest(("visit", "label"), (), "back"))
+    damaged = everything(clinic)
+    both = PutBackRequest((), "back", overwrite=True)
+
+    def refused(request: PutBackRequest) -> None:
+        with pytest.raises(RestoreRefused, match=r"was not shown, or has served already .* look first: .* --apply"):
+            put_back(taken, clinic, request)
+
+    refused(both)
+    show(taken, clinic, replace(OVERWRITE, asked=True), now=NOW)
+    refused(OVERWRITE)  # what somebody else is asked to approve
+    show(taken, clinic, BACK, now=NOW)
+    refused(both)
+    assert everything(clinic) == damaged
+    assert put_back(taken, clinic, OVERWRITE).tables["public.visit"].overwritten == 2
+    run(clinic, "update visit set paid = 8 where id = 87")
+    refused(OVERWRITE)  # the look has served
+    show(taken, clinic, OVERWRITE, now=NOW)
+    run(clinic, "drop table back.visit")
+    restore(taken, shelf, clinic, VISITS)
+    refused(OVERWRITE)  # the look was at other restored rows
+    assert run(clinic, "select paid from visit where id = 87") == [(8,)]
 
 
 def test_a_look_leaves_alone_what_somebody_is_asked_to_approve(clinic: str, taken: Manifest, shelf: Store) -> None:
@@ -165,15 +196,15 @@ def test_a_look_leaves_alone_what_somebody_is_asked_to_approve(clinic: str, take
     run(clinic, "update visit set paid = 8 where id = 87")
     for request in (BACK, OVERWRITE, BACK):
         assert show(taken, clinic, request, now=later).tables["public.visit"].changed == 3
-    done = put_back(taken, clinic, asked, now=later, shown_at=AT_NOW)
+    done = put_back(taken, clinic, asked, shown_at=AT_NOW)
     (back,) = done.tables.values()
     assert (back.inserted, back.overwritten) == (2, 2), "what was approved, and nothing that was shown to others"
     # Those who looked can still apply what they saw, and who is asked anew takes nothing from them.
     show(taken, clinic, asked, now=later)
-    (back,) = put_back(taken, clinic, OVERWRITE, now=NOW, shown_at={"public.visit": later}).tables.values()
+    (back,) = put_back(taken, clinic, OVERWRITE, shown_at={"public.visit": later}).tables.values()
     assert (back.inserted, back.overwritten, back.appeared) == (0, 1, 2)
     with pytest.raises(DifferenceVoid):
-        put_back(taken, clinic, asked, now=NOW, shown_at=AT_NOW)
+        put_back(taken, clinic, asked, shown_at=AT_NOW)
 
 
 def test_a_row_that_another_session_is_just_changing_stays(clinic: str, taken: Manifest, shelf: Store) -> None:
@@ -184,7 +215,7 @@ def test_a_row_that_another_session_is_just_changing_stays(clinic: str, taken: M
         other.execute("update visit set paid = 9 where id = 47")
         waiting = threading.Timer(0.5, other.commit)
         waiting.start()
-        done = put_back(taken, clinic, OVERWRITE, now=NOW)
+        done = put_back(taken, clinic, OVERWRITE)
         waiting.join()
     assert done.tables["public.visit"].changed_since == 1
     assert run(clinic, "select paid from visit where id = 47") == [(9,)]
@@ -195,9 +226,9 @@ def test_parents_come_before_children_and_sequences_after_both(clinic: str, take
     run(clinic, "truncate person, visit, label restart identity")
     restore(taken, shelf, clinic, RestoreRequest(TABLES, (), "back"))
     with pytest.raises(TargetError, match=r"nothing was put back: foreign key violation .*visit_person_fkey"):
-        put_back(taken, clinic, BACK, now=NOW)
+        look_and_put_back(taken, clinic, BACK)
     assert everything(clinic) == [[], [], []]
-    assert put_back(taken, clinic, PutBackRequest((), "back"), now=NOW).notes == ()
+    assert look_and_put_back(taken, clinic, PutBackRequest((), "back")).notes == ()
     assert everything(clinic) == sound
     assert run(clinic, "insert into visit (person) values (1) returning id") == [(101,)]
 
@@ -217,11 +248,11 @@ def test_triggers_fire_and_cannot_lose_a_row_unnoticed(clinic: str, taken: Manif
         body = f"if {kept_out} then return null; end if; return new;"
         run(clinic, TRIGGER.format(body=body).replace("create ", "create or replace "))
         with pytest.raises(TargetError, match=r"nothing was put back: public\.visit did not take 1 rows"):
-            put_back(taken, clinic, OVERWRITE, now=NOW)
+            look_and_put_back(taken, clinic, OVERWRITE)
         assert everything(clinic) == damaged
     body = "new.paid := 0; return new;"
     run(clinic, TRIGGER.format(body=body).replace("create ", "create or replace "))
-    back = put_back(taken, clinic, OVERWRITE, now=NOW).tables["public.visit"]
+    back = look_and_put_back(taken, clinic, OVERWRITE).tables["public.visit"]
     assert (back.inserted, back.overwritten, back.altered) == (2, 2, 4)
 
 
@@ -232,7 +263,9 @@ def test_what_cannot_be_put_back_is_refused_in_a_line(clinic: str, taken: Manife
 
     refused(BACK, "schema back does not have public.visit")
     refused(PutBackRequest((), "back"), "schema back has no table of snapshot")
-    restore(taken, shelf, clinic, RestoreRequest(("heap", "visit"), (), "back"))
+    run(clinic, "insert into heap values (1); delete from visit where id = 99")
+    lines = restore(taken, shelf, clinic, RestoreRequest(("heap", "visit"), (), "back")).lines("x")
+    assert lines[-2].endswith("--from back --to x --table public.visit"), "only what can be put back"
     refused(PutBackRequest(("heap",), "back"), "it has no primary key in the snapshot")
     run(clinic, "create rule quiet as on insert to visit do nothing")
     refused(BACK, "rule quiet is on it")
@@ -277,7 +310,8 @@ def test_odd_tables_and_a_role_with_few_rights(fresh_database: str, store: Store
     )
     damaged = [as_text(fresh_database, table) for table in tables]
     done = restore(manifest, store, fresh_database, RestoreRequest())
-    assert any("snapshot put-back" in line for line in done.lines())
+    hint = f"mindguard snapshot put-back {manifest.snapshot_id} --from {done.schema} --to app"
+    assert any(line.endswith(f": {hint}") for line in done.lines("app"))
     # Whoever may write the live tables, and create tables beside the restored ones, needs no more.
     run(
         fresh_database,
@@ -286,7 +320,18 @@ def test_odd_tables_and_a_role_with_few_rights(fresh_database: str, store: Store
     )
     database = str(psycopg.conninfo.conninfo_to_dict(fresh_database)["dbname"])
     reader = stack.postgres_conninfo("mindguard_reader", database)
-    done_back = put_back(manifest, reader, PutBackRequest(overwrite=True), now=NOW)
+    # The look names a right that is missing.
+    run(fresh_database, "revoke update on parted from mindguard_reader")
+    with pytest.raises(RestoreRefused, match=r"reader lacks UPDATE on it – GRANT UPDATE ON public\.parted"):
+        show(manifest, reader, PutBackRequest(overwrite=True), now=NOW)
+    show(manifest, reader, PutBackRequest(), now=NOW)
+    with pytest.raises(RestoreRefused, match="role mindguard_reader lacks UPDATE"):
+        put_back(manifest, reader, PutBackRequest(overwrite=True))
+    run(fresh_database, "revoke insert on parted from mindguard_reader")
+    with pytest.raises(RestoreRefused, match=r"lacks INSERT on it; .* lacks UPDATE on it – GRANT INSERT .*; GRANT UPD"):
+        show(manifest, reader, PutBackRequest(overwrite=True), now=NOW)
+    run(fresh_database, "grant insert, update on parted to mindguard_reader")
+    done_back = look_and_put_back(manifest, reader, PutBackRequest(overwrite=True))
     assert [as_text(fresh_database, table) for table in tables] == sound
     counts = {name: (each.inserted, each.overwritten) for name, each in done_back.tables.items()}
     assert counts["public.parted"] == (2, 2)
@@ -307,7 +352,7 @@ def test_a_value_that_a_live_row_has_taken_is_no_loss(clinic: str, taken: Manife
     run(clinic, "delete from label; delete from visit; update person set id = 99 where id = 8")
     restore(taken, shelf, clinic, RestoreRequest(("person",), (), "back"))
     with pytest.raises(TargetError, match=r"nothing was put back: unique violation .*person_name_key") as raised:
-        put_back(taken, clinic, PutBackRequest(("person",), "back"), now=NOW)
+        look_and_put_back(taken, clinic, PutBackRequest(("person",), "back"))
     assert "p8" not in str(raised.value), "no value of a row is in an error"
     assert run(clinic, "select id from person where id in (8, 99)") == [(99,)]
 
@@ -319,13 +364,22 @@ def test_the_command_only_looks_unless_it_is_told_to_apply(
     restore(taken, shelf, clinic, VISITS)
     monkeypatch.setattr("mindguard.cli.snapshots._settings_store_target", lambda _: (None, shelf, clinic))
     command = ["snapshot", "put-back", taken.snapshot_id, "--to", "x", "--table", "visit", "--from", "back"]
+    early = CliRunner().invoke(app, [*command, "--overwrite", "--apply"])
+    assert isinstance(early.exception, RestoreRefused)
     looked = CliRunner().invoke(app, command)
     assert looked.exit_code == 0, looked.output
     assert "public.visit: 2 rows are missing, 2 differ, 1 are equal" in looked.output
     assert "--apply" in looked.output
+    (query,) = [line.partition(": ")[2] for line in looked.output.splitlines() if "select mindguard_missing" in line]
+    assert [row[:2] for row in run(clinic, query)] == [(False, 47), (False, 67), (True, 7), (True, 27)]
     assert run(clinic, "select count(*) from visit where id in (7, 27)") == [(0,)]
     done = CliRunner().invoke(app, [*command, "--overwrite", "--apply"])
     assert done.exit_code == 0, done.output
     assert "public.visit: 2 rows put back, 2 overwritten; what was overwritten is in" in done.output
     assert "BEGIN;" in done.output
     assert run(clinic, "select count(*) from visit where paid = id") == [(100,)]
+    looked = CliRunner().invoke(app, command)
+    assert "select mindguard_missing" not in looked.output, "there is no row to look at"
+    done = CliRunner().invoke(app, [*command, "--apply"])
+    assert "public.visit: 0 rows put back" in done.output
+    assert "undo" not in done.output

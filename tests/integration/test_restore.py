@@ -32,6 +32,7 @@ from tests.integration.hostile import HOSTILE_ROWS, ODD_TABLES
 from tests.integration.restoring import (
     NOW,
     as_settings,
+    as_superuser,
     as_text,
     empty_database,
     fill_hostile,
@@ -195,6 +196,27 @@ def test_rows_by_another_column_and_several_values(library: str, books: Manifest
         run(library, "select 1 + count(*), 7, 7, 8, 8 from book where user_id in (7, 8) and author = 8")[0]
     ]
     assert done.tables["public.book"].difference == Difference(only_restored=1, only_live=0, changed=1, equal=10)
+
+
+def test_rows_without_a_key_are_counted_as_often_as_they_are_in_both(fresh_database: str, store: Store) -> None:
+    run(fresh_database, "create table t (a int, b numeric)")
+    run(
+        fresh_database,
+        "insert into t select i, i from generate_series(1, 8) i",
+        "insert into t values (1, 1), (9, null)",
+    )
+    manifest = snapshot(fresh_database, store, "public.t")
+    for number, (change, only_restored, only_live, equal) in enumerate(
+        [
+            ("insert into t values (1, 1), (1, 1)", 0, 2, 10),
+            ("delete from t where a in (1, 9)", 3, 0, 7),
+            ("insert into t select i, i from generate_series(20, 24) i; insert into t values (1, 1.0)", 3, 6, 7),
+            ("truncate t", 10, 0, 0),
+        ]
+    ):
+        run(fresh_database, change)
+        (table,) = restore(manifest, store, fresh_database, RestoreRequest(schema=f"r{number}")).tables.values()
+        assert table.difference == Difference(only_restored, only_live, None, equal), change
 
 
 def test_rows_by_an_enum_read_only_the_parts_that_can_hold_them(fresh_database: str, store: Store) -> None:
@@ -550,7 +572,9 @@ def test_loaded_rows_survive_a_crash_of_the_server(library: str, books: Manifest
     assert run(library, "select count(*) from durable") == [(100,)]
 
 
-def test_a_swap_names_a_sequence_that_stands_before_the_restored_rows(fresh_database: str, store: Store) -> None:
+def test_a_swap_names_a_sequence_that_stands_before_the_restored_rows(
+    fresh_database: str, store: Store, stack: Stack
+) -> None:
     """A function or trigger may feed the table from it: then the first insert after the swap would fail."""
     run(
         fresh_database,
@@ -558,9 +582,11 @@ def test_a_swap_names_a_sequence_that_stands_before_the_restored_rows(fresh_data
         "language sql as $$ select nextval('public.hidden') $$",
         "create table t (id bigint default next_no() primary key)",
         "insert into t select from generate_series(1, 5); select nextval('turning')",
+        """create schema "another's"; create sequence "another's"."No_seq" """,
     )
     manifest = snapshot(fresh_database, store, "public.t")
     run(fresh_database, "truncate t; select setval('hidden', 1, false), setval('turning', 1, false)")
+    run(as_superuser(stack, fresh_database), """alter schema "another's" owner to postgres""")
     done = restore(manifest, store, fresh_database, RestoreRequest(swap=True))
     note = "sequence public.hidden stands before its position in the snapshot"
     assert [each.partition(";")[0] for each in done.notes] == [note]

@@ -1,15 +1,30 @@
--- What stands against putting rows back into a table, one line each.
-select found.what
+-- What stands against putting rows back into a table, one line each; for a right that is missing, what grants it.
+select
+    found.what,
+    found.remedy
 from (
-    select 'it is no ordinary table' as what
+    select
+        'it is no ordinary table' as what,
+        null as remedy
     from pg_class as c
     where c.oid = {oid} and c.relkind not in ('r', 'p')
     union
-    select format('rule %I is on it', r.rulename)
+    select
+        format('rule %I is on it', r.rulename) as what,
+        null as remedy
     from pg_rewrite as r
     where r.ev_class = {oid} and r.rulename <> '_RETURN'
     union
-    select 'the live table has no unique index on its key of the snapshot'
+    select
+        format('role %I lacks %s on it', current_user, needed.privilege) as what,
+        format('GRANT %s ON %s TO %I', needed.privilege, c.oid::regclass, current_user) as remedy
+    from pg_class as c
+    cross join unnest({privileges}::text[]) as needed (privilege)
+    where c.oid = {oid} and not has_table_privilege(c.oid, needed.privilege)
+    union
+    select
+        'the live table has no unique index on its key of the snapshot' as what,
+        null as remedy
     where
         not exists (
             select 1

@@ -76,7 +76,7 @@ def restore(context: Context, snapshot_id: str) -> dict[str, Any]:
 
     job = _job(context["params"] | {"snapshot_id": snapshot_id})
     done = tables.restore(job.manifest, job.store, job.conninfo, job.request, progress=to_log(log))
-    _log(done.lines())
+    _log(done.lines(job.connection))
     return done.summary()
 
 
@@ -116,9 +116,8 @@ def put_back(context: Context, restored: dict[str, Any], planned: dict[str, Any]
     job = _job(context["params"] | {"snapshot_id": restored["snapshot_id"]})
     shown_at = {name: datetime.fromisoformat(at) for name, at in planned["shown_at"].items()}
     request = _put_back_request(context, restored)
-    now = datetime.now(UTC)
     try:
-        done = back.put_back(job.manifest, job.conninfo, request, now=now, shown_at=shown_at, progress=log.info)
+        done = back.put_back(job.manifest, job.conninfo, request, shown_at=shown_at, progress=log.info)
     except back.DifferenceVoid as error:
         error.hint = "clear the task plan_put_back with what follows it: it shows the difference of now, and asks again"
         raise

@@ -235,7 +235,7 @@ def restore(
         left = partial(tables.remains, manifest, conninfo, request)
         with interruptible(left), progress_lines(verbose=verbose) as progress:
             restored = tables.restore(manifest, store, conninfo, request, connections=connections, progress=progress)
-        print_outcome(restored.summary() | {"status": manifest.status}, "\n".join(restored.lines()), as_json=as_json)
+        print_outcome(restored.summary() | {"status": manifest.status}, "\n".join(restored.lines(to)), as_json=as_json)
 
 
 @app.command("put-back")
@@ -253,13 +253,13 @@ def put_back(
         bool, typer.Option("--overwrite", help="Also overwrite rows that differ. What they had is kept.")
     ] = False,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Put back what was shown last, instead of only showing it.")
+        bool, typer.Option("--apply", help="Put back what the last look has shown. Each look serves once.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show which restored rows the live tables lack, or have otherwise. With --apply, put them back.
+    """Count the restored rows that the live tables lack, or have otherwise. With --apply, put them back.
 
-    The difference is kept beside the restored tables: what comes or changes after it was shown stays as it is.
+    A query to see these rows is printed: they are kept. What comes or changes after they were shown stays as it is.
     """
     from mindguard.snapshots.restore import put_back as back
     from mindguard.snapshots.storage.catalog import find_snapshot
@@ -269,7 +269,7 @@ def put_back(
     request = back.PutBackRequest(tuple(table or ()), from_, overwrite=overwrite)
     with interruptible(lambda: "live tables are unchanged"):
         if apply:
-            done = back.put_back(manifest, conninfo, request, now=datetime.now(UTC), progress=print_progress)
+            done = back.put_back(manifest, conninfo, request, progress=print_progress)
             print_outcome(done.summary(), "\n".join(done.lines()), as_json=as_json)
         else:
             shown = back.show(manifest, conninfo, request, now=datetime.now(UTC))

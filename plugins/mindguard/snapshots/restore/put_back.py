@@ -56,6 +56,11 @@ class PutBackRequest:
         """Begins the comment on a table that keeps what was shown; what begins otherwise belongs to others."""
         return _ASKED if self.asked else _SHOWN
 
+    @property
+    def privileges(self) -> list[str]:
+        """What the role needs on the live tables."""
+        return ["SELECT", "INSERT", *(["UPDATE"] if self.overwrite else [])]
+
 
 @dataclass(frozen=True)
 class ShownTable:
@@ -67,6 +72,7 @@ class ShownTable:
         equal: restored rows that it has.
         shown_at: when it was so, aware.
         triggers: the application's triggers that fire when the rows are written.
+        query: shows the rows that are missing, and those that differ with their live values.
     """
 
     missing: int
@@ -74,6 +80,7 @@ class ShownTable:
     equal: int
     shown_at: datetime
     triggers: tuple[str, ...] = ()
+    query: str = ""
 
     def __str__(self) -> str:
         line = f"{self.missing:,} rows are missing, {self.changed:,} differ, {self.equal:,} are equal"
@@ -98,7 +105,12 @@ class Shown:
 
     def lines(self, *, overwrite: bool) -> list[str]:
         """Return the difference, and what would be done about it, as lines for a person."""
-        lines = [f"{name}: {table}" for name, table in self.tables.items()]
+        lines = []
+        for name, table in self.tables.items():
+            lines.append(f"{name}: {table}")
+            if table.missing or table.changed:
+                differing = ", those that differ with their live values" if table.changed else ""
+                lines.append(f"to see these rows{differing}: {table.query}")
         missing = sum(table.missing for table in self.tables.values())
         changed = sum(table.changed for table in self.tables.values())
         lines.append(
@@ -152,7 +164,8 @@ class PutBack:
         snapshot_id: the snapshot's id.
         tables: what was done, by table.
         notes: one line for each thing that is left to do.
-        undo: the statements that undo it, in one transaction. They leave rows alone that have changed since.
+        undo: the statements that undo it, in one transaction; empty if no row was put back. They leave rows alone that
+            have changed since.
     """
 
     snapshot_id: str
@@ -164,7 +177,7 @@ class PutBack:
         """Return the result as lines for a person, and the statements that undo it."""
         lines = [f"{name}: {table}" for name, table in self.tables.items()]
         lines += [f"note: {note}" for note in self.notes]
-        return [*lines, "to undo it:", *self.undo.splitlines()]
+        return [*lines, "to undo it:", *self.undo.splitlines()] if self.undo else lines
 
     def summary(self) -> dict[str, Any]:
         """Return plain values for JSON and XCom: counts only, no rows."""
@@ -282,7 +295,6 @@ def put_back(
     conninfo: str,
     request: PutBackRequest,
     *,
-    now: datetime,
     shown_at: Mapping[str, datetime] | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> PutBack:
@@ -290,18 +302,17 @@ def put_back(
 
     Rows whose key is missing are inserted, parents before their children; with `overwrite`, rows that differ get the
     snapshot's values, and what they had is kept. The server computes generated columns, identities keep their numbers,
-    and triggers fire as they do for the application. If a table's difference was not shown before, it is first.
+    and triggers fire as they do for the application. Each look serves once.
 
     Args:
         manifest: the snapshot from which the tables were restored.
         conninfo: libpq connection string of the target, of a role that may write the live tables.
         request: the tables, and whether rows are overwritten.
-        now: the present time, aware.
         shown_at: when the difference was shown that somebody has approved, by table; None: the last one counts.
         progress: called with one line for each step.
 
     Raises:
-        RestoreRefused: see `show`.
+        RestoreRefused: see `show`; or a table's difference was not shown since rows were last put back.
         DifferenceVoid: another difference was shown since then, or the table has other columns now.
         TargetError: the database or a trigger refused a row; nothing was put back.
     """
@@ -314,13 +325,17 @@ def put_back(
         path = target.source_path(manifest)
         for each in pairs:
             shown = _shown(connection, each)
-            if shown_at is not None and (shown is None or shown.shown_at != shown_at.get(each.table.name)):
+            if shown is None and shown_at is None:
+                raise RestoreRefused(
+                    f"{each.table.name}: nothing was put back: its difference was not shown, or has served already",
+                    hint="look first: the same mindguard snapshot put-back without --apply",
+                )
+            if shown is None or (shown_at is not None and shown.shown_at != shown_at.get(each.table.name)):
                 raise DifferenceVoid(
                     f"{each.table.name}: the difference that was shown has been put back already, or another one was "
                     "shown since then",
                     hint="look at the difference again before rows are put back",
                 )
-            shown = shown or _show(connection, each, now, path)
             progress(f"{each.table.name}: {shown}; shown at {shown.shown_at:%Y-%m-%d %H:%M} UTC")
         try:
             with connection.transaction():
@@ -329,7 +344,8 @@ def put_back(
                 notes += [note for each in pairs if (note := _cascades(connection, each, done[each.table.name]))]
         except psycopg.Error as error:
             raise _undone(error) from cause(error)
-        return PutBack(manifest.snapshot_id, done, tuple(notes), _undo(pairs))
+        written = any(each.inserted or each.overwritten for each in done.values())
+        return PutBack(manifest.snapshot_id, done, tuple(notes), _undo(pairs) if written else "")
 
 
 def _schema(manifest: Manifest, request: PutBackRequest) -> str:
@@ -380,10 +396,10 @@ def _pairs(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest, r
         raise RestoreRefused(
             f"schema {schema} is what an interrupted restore left", hint="run the same restore again to its end"
         )
-    return [_pair(connection, table, schema, request.mark) for table in tables]
+    return [_pair(connection, table, schema, request) for table in tables]
 
 
-def _pair(connection: psycopg.Connection[dict[str, Any]], table: Table, schema: str, mark: str) -> _Pair:
+def _pair(connection: psycopg.Connection[dict[str, Any]], table: Table, schema: str, request: PutBackRequest) -> _Pair:
     """Return the pair of a table.
 
     Raises:
@@ -399,8 +415,9 @@ def _pair(connection: psycopg.Connection[dict[str, Any]], table: Table, schema: 
         reasons.append("it has no primary key in the snapshot, so rows cannot be told apart")
     if table.inherited == "all":
         reasons.append("its rows are those of the tables that inherit from it")
-    names = literal(list(table.primary_key))
-    found = connection.execute(statement("select_put_back_obstacles", oid=literal(live.oid), names=names))
+    names, privileges = literal(list(table.primary_key)), literal(request.privileges)
+    obstacles = statement("select_put_back_obstacles", oid=literal(live.oid), names=names, privileges=privileges)
+    found = connection.execute(obstacles).fetchall()
     reasons += [row["what"] for row in found]
     columns = connection.execute(statement("select_columns"), {"tables": [live.oid]}).fetchall()
     oid = _oid(connection, schema, table.table_name.name)
@@ -410,12 +427,16 @@ def _pair(connection: psycopg.Connection[dict[str, Any]], table: Table, schema: 
     elif [(row["name"], row["type"]) for row in restored] != [(row["name"], row["type"]) for row in columns]:
         reasons.append(f"the restored table in schema {schema} has other columns")
     if reasons:
+        grants = [row["remedy"] for row in found if row["remedy"]]
         raise RestoreRefused(
             f"{table.name}: no row can be put back: {first_few(reasons, separator='; ')}",
-            hint=f"move the rows with INSERT … SELECT from schema {schema}",
+            hint="; ".join(grants)
+            if len(grants) == len(reasons)
+            else f"move the rows with INSERT … SELECT from schema {schema}",
         )
     writable = tuple(row["name"] for row in columns if not row["generated"])
     settable = tuple(row["name"] for row in columns if not row["generated"] and row["identity"] != "a")
+    mark = request.mark
     return _Pair(table, live, schema, mark, _number(connection, table, schema, mark), writable, settable)
 
 
@@ -462,7 +483,8 @@ def _in_order(connection: psycopg.Connection[dict[str, Any]], pairs: list[_Pair]
 
 def _show(connection: psycopg.Connection[dict[str, Any]], pair: _Pair, now: datetime, path: str) -> ShownTable:
     """Keep the difference in new tables, and return its counts. The path finds the operators of extensions' types."""
-    at = f"{pair.mark}{now.astimezone(UTC).isoformat()}"
+    restored = _oid(connection, pair.schema, pair.table.table_name.name)
+    at = f"{pair.mark}{now.astimezone(UTC).isoformat()} of {restored}"
     with target.without_event_triggers(connection), connection.transaction():
         for relation in (pair.before, pair.after):
             connection.execute(statement("drop_table", table=relation))
@@ -474,11 +496,13 @@ def _show(connection: psycopg.Connection[dict[str, Any]], pair: _Pair, now: date
 
 
 def _shown(connection: psycopg.Connection[dict[str, Any]], pair: _Pair) -> ShownTable | None:
-    """Return the difference that was shown before and has not been put back; None if there is none."""
+    """Return the difference of these rows that was shown before and has not been put back; None if there is none."""
     comment = _comment(connection, pair.schema, _before(pair.table, pair.number))
-    if not comment.startswith(pair.mark):
+    at, _, restored = comment.removeprefix(pair.mark).partition(" of ")
+    # Meanwhile another table, perhaps of another snapshot, may have been restored under this name.
+    if not comment.startswith(pair.mark) or restored != str(_oid(connection, pair.schema, pair.table.table_name.name)):
         return None
-    return _counted(connection, pair, datetime.fromisoformat(comment.removeprefix(pair.mark)))
+    return _counted(connection, pair, datetime.fromisoformat(at))
 
 
 def _counted(connection: psycopg.Connection[dict[str, Any]], pair: _Pair, shown_at: datetime) -> ShownTable:
@@ -486,7 +510,8 @@ def _counted(connection: psycopg.Connection[dict[str, Any]], pair: _Pair, shown_
     triggers = connection.execute(statement("select_triggers", oid=literal(pair.live.oid))).fetchall()
     missing, changed = counts["missing"], counts["changed"]
     equal = counts["in_all"] - missing - changed
-    return ShownTable(missing, changed, equal, shown_at, tuple(row["name"] for row in triggers))
+    fired = tuple(row["name"] for row in triggers)
+    return ShownTable(missing, changed, equal, shown_at, fired, _on_a_line(pair.statement("select_shown")))
 
 
 def _put_back(

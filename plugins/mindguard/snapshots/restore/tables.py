@@ -5,6 +5,7 @@ A plan that changes nothing is made first, and then carried out.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -230,16 +231,21 @@ class Restored:
         """Return plain values for JSON and XCom: counts only, no rows."""
         return asdict(self) | {"seconds": round(self.seconds, 3)}
 
-    def lines(self) -> list[str]:
-        """Return the result as lines for a person."""
+    def lines(self, connection: str = "CONNECTION") -> list[str]:
+        """Return the result as lines for a person.
+
+        Args:
+            connection: id of the connection that was restored into.
+        """
         where = "swapped in" if self.swapped else f"in schema {self.schema}"
         lines = [f"{name}: {table}" for name, table in self.tables.items()]
         lines += [f"note: {note}" for note in self.notes]
-        if not self.swapped and any(each.difference and each.difference.to_put_back for each in self.tables.values()):
-            lines.append(
-                f"to look at the rows that are missing or differ, and to put them back: mindguard snapshot put-back "
-                f"{self.snapshot_id} --from {self.schema} --to CONNECTION"
-            )
+        behind = [name for name, each in self.tables.items() if each.difference and each.difference.to_put_back]
+        if behind and not self.swapped:
+            command = ["mindguard", "snapshot", "put-back", self.snapshot_id, "--from", self.schema, "--to", connection]
+            if len(behind) < len(self.tables):  # others may have no key by which to put rows back
+                command += [part for name in behind for part in ("--table", name)]
+            lines.append(f"to look at the rows that are missing or differ, and to put them back: {shlex.join(command)}")
         return [*lines, f"snapshot {self.snapshot_id}: {len(self.tables)} tables {where}, {self.seconds:.1f} s"]
 
 

@@ -1,0 +1,5 @@
+select
+    mindguard_missing,
+    {names}
+from {before}
+order by mindguard_missing, {key}
