@@ -22,6 +22,7 @@ the form.
 3. *all values are proven, but …* (P2): a rebuilt database would lack the constraint, index or trigger that is named, or
    rows contradict it. The values are safe, and the proof is stored. Correct it in the source, or note what to do by
    hand after a restore.
+4. *there is no snapshot …* (P2): the form names one that never was. `mindguard snapshot list` shows all.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ def restore_drill() -> None:
                 backup_store(settings),
                 postgres_conninfo(connection(settings.connections.drill)),
                 now=datetime.now(UTC),
+                asked=bool(get_current_context()["params"]["snapshot_id"]),
                 kept_for=timedelta(days=settings.snapshot.retention.days),
                 connections=settings.snapshot.connections,
                 progress=to_log(log),

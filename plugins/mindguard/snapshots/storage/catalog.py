@@ -157,6 +157,11 @@ def has_expired(store: Store, snapshot_id: str, *, before: datetime) -> bool:
     return snapshot_id not in manifests and any(snapshot_id < each in manifests for each in proven(store))
 
 
+def was_taken(store: Store, snapshot_id: str) -> bool:
+    """Return whether the store has anything that was written for this snapshot, so that it existed at some time."""
+    return is_snapshot_id(snapshot_id) and snapshot_id in map(store.layout.written_for, store.keys())
+
+
 def snapshot_ids(store: Store) -> list[str]:
     """Return the ids of all snapshots, oldest first, without reading their manifests."""
     return [id_of(key) for key in manifest_keys(store)]
