@@ -35,6 +35,7 @@ from airflow.sdk import Asset, dag, get_current_context, task
 
 from mindguard.airflow.dag_defaults import dag_defaults
 from mindguard.airflow.forms import read_form
+from mindguard.airflow.permanent import not_retried
 from mindguard.alerts.severity import Severity
 
 SNAPSHOT = Asset("mindguard_snapshot")
@@ -61,12 +62,13 @@ def restore_drill() -> None:
         context = get_current_context()
         if asked := context["params"]["snapshot_id"]:
             return [asked]
-        store = backup_store(load_settings())
         events = [event for found in context["triggering_asset_events"].values() for event in found]
         # There may be several events, in no order, if the DAG was paused. An id begins with the snapshot's time.
         ids = [event.extra["snapshot_id"] for event in events]
-        newest = max(ids) if ids else find_snapshot(store, "latest").snapshot_id
-        return choose_drills(snapshot_ids(store), newest, datetime.now(UTC).date())
+        with not_retried():
+            store = backup_store(load_settings())
+            newest = max(ids) if ids else find_snapshot(store, "latest").snapshot_id
+            return choose_drills(snapshot_ids(store), newest, datetime.now(UTC).date())
 
     # retries=0: a drill must fail loudly. One at a time: they share the scratch server.
     @task(

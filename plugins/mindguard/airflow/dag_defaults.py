@@ -31,10 +31,10 @@ def refuse_mistakes(context: Any) -> None:
     from airflow.sdk.exceptions import AirflowFailException
 
     from mindguard.airflow.permanent import not_retried
-    from mindguard.errors import SettingsError, first_few
+    from mindguard.errors import first_few
     from mindguard.settings import load_settings
 
-    with not_retried(SettingsError):
+    with not_retried():
         load_settings()
     fields = list(context["dag"].params)
     unknown = [name_of(str(name), _LONGEST_NAME) for name in context["dag_run"].conf or () if name not in fields]

@@ -60,6 +60,8 @@ def list_snapshots(store: Store, *, unreadable: Callable[[str, MindGuardError], 
 class SnapshotQuarantined(MindGuardError):
     """The gate quarantined this snapshot, and it was not asked for as such."""
 
+    permanent = True
+
 
 def find_snapshot(store: Store, snapshot_id: str, *, quarantined: bool = True) -> Manifest:
     """Return the snapshot with this id; `latest` is the newest good one.
