@@ -35,6 +35,7 @@ from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task
 
 from mindguard.airflow.dag_defaults import ZONE, dag_defaults
 from mindguard.airflow.forms import read_form
+from mindguard.airflow.permanent import not_retried
 from mindguard.alerts.severity import Severity
 
 if TYPE_CHECKING:
@@ -66,12 +67,10 @@ def event_volume() -> None:
     @task(execution_timeout=timedelta(minutes=2))
     def choose_suites() -> list[list[str]]:
         """Return the names of all suites, grouped by the database that they judge."""
-        from mindguard.airflow.permanent import not_retried
         from mindguard.jobs.event_volume import groups
         from mindguard.settings import load_settings
-        from mindguard.volume.suites import SuiteUnsound
 
-        with not_retried(SuiteUnsound):  # there is none
+        with not_retried():
             return groups(load_settings())
 
     @task(
@@ -81,17 +80,15 @@ def event_volume() -> None:
     )
     def check_suites(names: list[str]) -> dict[str, Any]:
         from mindguard.airflow.clients import connection
-        from mindguard.airflow.permanent import not_retried
         from mindguard.jobs.event_volume import judge_day, report_run, summary
         from mindguard.settings import load_settings
-        from mindguard.volume.run import SuitesUnchecked
 
         settings = load_settings()
         moment = _moment(settings)
         run = judge_day(names, settings, connection, moment)
         result = summary(run, report_run(run, settings, connection, now=datetime.now(UTC)))
         log.info(result)
-        with not_retried(*() if run.may_pass_later else (SuitesUnchecked,)):
+        with not_retried():
             run.check()
         return result
 
@@ -109,7 +106,8 @@ def event_volume() -> None:
         moment = _moment(settings)
         if reason := why_not_reconciled(settings, moment):
             raise AirflowSkipException(reason)
-        return {str(each.day): each.duplicates for each in reconcile(settings, connection, moment.day)}
+        with not_retried():
+            return {str(each.day): each.duplicates for each in reconcile(settings, connection, moment.day)}
 
     check_suites.expand(names=choose_suites())
     reconcile_rollup()

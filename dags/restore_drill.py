@@ -22,6 +22,7 @@ the form.
 3. *all values are proven, but …* (P2): a rebuilt database would lack the constraint, index or trigger that is named, or
    rows contradict it. The values are safe, and the proof is stored. Correct it in the source, or note what to do by
    hand after a restore.
+4. *there is no snapshot …* (P2): the form names one that never was. `mindguard snapshot list` shows all.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from airflow.sdk import Asset, dag, get_current_context, task
 
 from mindguard.airflow.dag_defaults import dag_defaults
 from mindguard.airflow.forms import read_form
+from mindguard.airflow.permanent import not_retried
 from mindguard.alerts.severity import Severity
 
 SNAPSHOT = Asset("mindguard_snapshot")
@@ -60,12 +62,13 @@ def restore_drill() -> None:
         context = get_current_context()
         if asked := context["params"]["snapshot_id"]:
             return [asked]
-        store = backup_store(load_settings())
         events = [event for found in context["triggering_asset_events"].values() for event in found]
         # There may be several events, in no order, if the DAG was paused. An id begins with the snapshot's time.
         ids = [event.extra["snapshot_id"] for event in events]
-        newest = max(ids) if ids else find_snapshot(store, "latest").snapshot_id
-        return choose_drills(snapshot_ids(store), newest, datetime.now(UTC).date())
+        with not_retried():
+            store = backup_store(load_settings())
+            newest = max(ids) if ids else find_snapshot(store, "latest").snapshot_id
+            return choose_drills(snapshot_ids(store), newest, datetime.now(UTC).date())
 
     # retries=0: a drill must fail loudly. One at a time: they share the scratch server.
     @task(
@@ -90,6 +93,7 @@ def restore_drill() -> None:
                 backup_store(settings),
                 postgres_conninfo(connection(settings.connections.drill)),
                 now=datetime.now(UTC),
+                asked=bool(get_current_context()["params"]["snapshot_id"]),
                 kept_for=timedelta(days=settings.snapshot.retention.days),
                 connections=settings.snapshot.connections,
                 progress=to_log(log),

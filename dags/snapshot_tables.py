@@ -38,6 +38,7 @@ from airflow.sdk import Asset, CronTriggerTimetable, Metadata, dag, get_current_
 
 from mindguard.airflow.dag_defaults import ZONE, dag_defaults
 from mindguard.airflow.notifier import FeishuNotifier
+from mindguard.airflow.permanent import not_retried
 from mindguard.alerts.severity import Severity
 
 SNAPSHOT = Asset("mindguard_snapshot")
@@ -61,15 +62,16 @@ def snapshot_tables() -> None:
         from mindguard.snapshots.progress import to_log
 
         settings = load_settings()
-        taken = take(
-            app_conninfo(settings),
-            backup_store(settings),
-            settings.snapshot,
-            now=datetime.now(UTC),
-            zone=settings.zone,
-            logical_date=get_current_context().get("logical_date"),
-            progress=to_log(log),
-        )
+        with not_retried():
+            taken = take(
+                app_conninfo(settings),
+                backup_store(settings),
+                settings.snapshot,
+                now=datetime.now(UTC),
+                zone=settings.zone,
+                logical_date=get_current_context().get("logical_date"),
+                progress=to_log(log),
+            )
         return taken.summary()
 
     @task(execution_timeout=timedelta(hours=2), outlets=[SNAPSHOT])
@@ -83,9 +85,10 @@ def snapshot_tables() -> None:
         from mindguard.snapshots.storage.catalog import find_snapshot
         from mindguard.snapshots.storage.verify import verify_snapshot as verify
 
-        store = backup_store(load_settings())
-        manifest = find_snapshot(store, taken["snapshot_id"])
-        verified = verify(manifest, store, progress=to_log(log))
+        with not_retried():
+            store = backup_store(load_settings())
+            manifest = find_snapshot(store, taken["snapshot_id"])
+            verified = verify(manifest, store, progress=to_log(log))
         log.info("%s", verified)
         verified.check()
         if manifest.quarantined_for:
@@ -104,7 +107,8 @@ def snapshot_tables() -> None:
 
         settings = load_settings()
         retention = settings.snapshot.retention
-        expired = expire(backup_store(settings), retention, now=datetime.now(UTC), apply=True, progress=to_log(log))
+        with not_retried():
+            expired = expire(backup_store(settings), retention, now=datetime.now(UTC), apply=True, progress=to_log(log))
         expired.check()
         return expired.summary()
 

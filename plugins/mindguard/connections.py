@@ -125,12 +125,16 @@ def _extra(written: Any) -> dict[str, Any]:
 class ExtraNotUnderstood(MindGuardError):
     """A connection has an extra that would have no effect, or not the one that it was written for."""
 
+    permanent = True
+
     def __init__(self, connection: Connection, extra: str, *, hint: str = "correct or remove it") -> None:
         super().__init__(f"connection {connection.conn_id!r}: extra {extra!r} is not understood", hint=hint)
 
 
 class WrongType(MindGuardError):
     """A connection is of another type than is needed, or has a field that this type does not use."""
+
+    permanent = True
 
 
 def _require_type(connection: Connection, *types: str) -> None:

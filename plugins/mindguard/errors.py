@@ -15,17 +15,21 @@ class MindGuardError(Exception):
     Args:
         message: what is wrong, with the facts; never contains a secret.
         hint: what the reader can do about it.
+        permanent: see the attribute; default: as the class says.
 
     Attributes:
         severity: the severity of a task that fails with this error, such as `P0`; None if it depends on the task.
+        permanent: whether no further attempt can succeed before a person has changed something.
     """
 
     severity: str | None = None
+    permanent: bool = False
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", permanent: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.permanent = permanent or self.permanent
 
     def __str__(self) -> str:
         line = f"{self.message} – {self.hint}" if self.hint else self.message
@@ -71,6 +75,8 @@ def first_few(items: Collection[str], *, most: int = 5, separator: str = ", ") -
 class SettingsError(MindGuardError):
     """The settings file is missing, cannot be read, or is not valid."""
 
+    permanent = True
+
 
 class ConnectionMissing(MindGuardError):
     """No connection is configured under this id.
@@ -79,6 +85,8 @@ class ConnectionMissing(MindGuardError):
         conn_id: the id.
         in_airflow: whether Airflow was asked, which keeps connections in more places than variables.
     """
+
+    permanent = True
 
     def __init__(self, conn_id: str, *, in_airflow: bool = False) -> None:
         variable = f"set AIRFLOW_CONN_{conn_id.upper()}"

@@ -38,6 +38,8 @@ _RESET_WAIT_S = 5.0
 class NoOwnSession(MindGuardError):
     """A pooler shares the server connection with others, so what is set on it would not last, or would reach them."""
 
+    permanent = True
+
     def __init__(self, database: str) -> None:
         super().__init__(
             f"database {database} is reached through a pooler that shares server connections between its clients",

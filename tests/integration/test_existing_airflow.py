@@ -265,9 +265,10 @@ def test_doctor_sees_the_connections_that_airflow_keeps(bare_airflow: AirflowAPI
         "password": PASSWORD,
     }
     bare_airflow.call("POST", "/connections", json=kept)
-    assert examined(bare_airflow)["mindguard_airflow"] == {"pass"}
+    assert examined(bare_airflow)["mindguard_airflow"] == {"pass", "warn"}, "there is no triggerer"
     page = bare_airflow._client.get("mindguard/doctor").text
     assert "个 DAG 的运行" in page
+    assert "triggerer 从未有过心跳" in page
     assert PASSWORD not in page
 
 

@@ -137,6 +137,26 @@ def test_a_damaged_snapshot_is_p0_and_a_broken_drill_p2(
     assert "Unrestorable" in red
 
 
+@pytest.mark.parametrize(
+    ("dag_id", "conf", "says", "template"),
+    [
+        ("restore_drill", {"snapshot_id": "nope"}, "there is no snapshot nope", "blue"),
+        ("restore_drill", {"snapshot": "latest"}, "the form has no field snapshot", "blue"),
+        ("restore_tables", {"table": ["clinic.checkins"]}, "the form has no field table", "orange"),
+    ],
+)
+def test_a_mistaken_request_fails_at_once_and_is_no_loss(
+    dag_id: str, conf: dict[str, Any], says: str, template: str, api: AirflowAPI, taken: Manifest, airflow_stack: Stack
+) -> None:
+    run_id = api.trigger(dag_id, conf)
+    assert api.wait_for_run(dag_id, run_id) == "failed"
+    assert {each["try_number"] for each in api.task_instances(dag_id, run_id) if each["state"] == "failed"} == {1}
+    (card,) = wait_until(lambda: cards(airflow_stack, run_id), 60, "no card came")
+    assert says in card
+    assert f'"template": "{template}"' in card
+    assert "take a new one" not in card
+
+
 def with_database(conninfo: str, statement: str) -> None:
     import psycopg
 

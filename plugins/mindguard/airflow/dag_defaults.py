@@ -10,24 +10,38 @@ from zoneinfo import ZoneInfo
 from mindguard.airflow.notifier import FeishuNotifier, RecoveryNotifier
 from mindguard.alerts.dag_runs.failures import TAG
 from mindguard.alerts.severity import Severity
+from mindguard.masking import name_of
 from mindguard.resources import include_dir
 
 ZONE = ZoneInfo("Asia/Shanghai")
 """The time zone of days and schedules (operations document, 4.3 and 5.1)."""
 
+_LONGEST_NAME = 40
 
-def refuse_faulty_settings(context: Any) -> None:
-    """Fail the task without retries if the settings file is faulty: waiting does not mend it.
+
+def refuse_mistakes(context: Any) -> None:
+    """Fail the task without retries if the settings file is faulty, or the run asks for what its form does not have.
+
+    Waiting mends neither. Airflow itself ignores a value under another name, so the run would do something else than
+    was asked for.
 
     Raises:
-        AirflowFailException: says what is wrong with the file.
+        AirflowFailException: says what is wrong.
     """
+    from airflow.sdk.exceptions import AirflowFailException
+
     from mindguard.airflow.permanent import not_retried
-    from mindguard.errors import SettingsError
+    from mindguard.errors import first_few
     from mindguard.settings import load_settings
 
-    with not_retried(SettingsError):
+    with not_retried():
         load_settings()
+    fields = list(context["dag"].params)
+    unknown = [name_of(str(name), _LONGEST_NAME) for name in context["dag_run"].conf or () if name not in fields]
+    if fields and unknown:
+        raise AirflowFailException(
+            f"the form has no field {first_few(unknown)} – it has {', '.join(fields)}: correct it, and trigger again"
+        )
 
 
 def dag_defaults(
@@ -60,7 +74,7 @@ def dag_defaults(
             "retry_delay": timedelta(seconds=int(os.environ.get("MINDGUARD_RETRY_DELAY_S", "300"))),
             "on_failure_callback": [failed],
             "on_success_callback": [succeeded],
-            "pre_execute": refuse_faulty_settings,
+            "pre_execute": refuse_mistakes,
         },
     }
 

@@ -10,7 +10,7 @@ from mindguard.errors import MindGuardError
 
 @contextmanager
 def not_retried(*kinds: type[MindGuardError]) -> Iterator[None]:
-    """Let an error of these kinds end the task without retries.
+    """Let an error that is permanent, or of these kinds, end the task without retries.
 
     Raises:
         AirflowFailException: in place of such an error, with its words.
@@ -19,5 +19,7 @@ def not_retried(*kinds: type[MindGuardError]) -> Iterator[None]:
 
     try:
         yield
-    except kinds as error:
+    except MindGuardError as error:
+        if not (error.permanent or isinstance(error, kinds)):
+            raise
         raise AirflowFailException(str(error)) from error

@@ -86,6 +86,13 @@ def plan_put_back(context: Context, restored: dict[str, Any]) -> dict[str, Any]:
     Raises:
         AirflowSkipException: it does not ask for it, or nothing is missing or differs.
     """
+    from mindguard.airflow.permanent import not_retried
+
+    with not_retried():
+        return _plan_put_back(context, restored)
+
+
+def _plan_put_back(context: Context, restored: dict[str, Any]) -> dict[str, Any]:
     from airflow.sdk.exceptions import AirflowSkipException
 
     from mindguard.jobs.restoring import put_back_asked

@@ -295,6 +295,7 @@ def drill(
             store,
             conninfo,
             now=datetime.now(UTC),
+            asked=True,
             kept_for=timedelta(days=settings.snapshot.retention.days),
             connections=settings.snapshot.connections,
             progress=progress,

@@ -102,6 +102,19 @@ TEXTS = Texts(
             "zh": "可以读取 {dags} 个 DAG 的运行记录",
             "en": "the runs of {dags} DAGs can be read",
         },
+        "programs_alive": {"zh": "{programs} 都有心跳", "en": "{programs} give heartbeats"},
+        "program_silent": {
+            "zh": "{program} {lacks}，{without} – 启动它；若它在运行，看它的日志",
+            "en": "the {program} {lacks}: {without} – start it, or see its log if it runs",
+        },
+        "silent_since": {"zh": "自 {at} 起没有心跳", "en": "has not given a heartbeat since {at}"},
+        "never_heard": {"zh": "从未有过心跳", "en": "has never given a heartbeat"},
+        "without_scheduler": {"zh": "没有任何 DAG 运行", "en": "no DAG runs"},
+        "without_dag_processor": {"zh": "DAG 文件的更改不会生效", "en": "no change of a DAG file takes effect"},
+        "without_triggerer": {
+            "zh": "restore_tables 的审批和截止时间的告警会一直等待",
+            "en": "approvals of restore_tables and alerts of deadlines wait for ever",
+        },
         "no_dag": {
             "zh": "读不到任何带 {tag} 标签的 DAG。请给该用户 Viewer 角色，或先加载 DAG",
             "en": "no DAG with the tag {tag} can be read – give the user the role Viewer, or load the DAGs",
@@ -663,6 +676,7 @@ CHECKS = {
     "folder": "目录",
     "foreign key": "外键",
     "gaps": "空档",
+    "heartbeats": "心跳",
     "incident store": "事件库",
     "index": "索引",
     "key events": "关键埋点",

@@ -21,7 +21,6 @@ from mindguard.volume.page.render import Section, section, unchecked
 from mindguard.volume.suites import (
     Suite,
     SuiteUnchecked,
-    SuiteUnsound,
     ValidationResult,
     validate,
 )
@@ -64,12 +63,13 @@ class Run:
     def check(self) -> None:
         """Raise SuitesUnchecked if a suite could not be checked."""
         if self.broken:
-            raise SuitesUnchecked(f"{len(self.broken)} not checked: {'; '.join(map(str, self.broken.values()))}")
+            why = "; ".join(map(str, self.broken.values()))
+            raise SuitesUnchecked(f"{len(self.broken)} not checked: {why}", permanent=not self.may_pass_later)
 
     @property
     def may_pass_later(self) -> bool:
-        """Return whether another attempt may succeed, which is not so if only the suites' own files are at fault."""
-        return not all(isinstance(error, SuiteUnsound) for error in self.broken.values())
+        """Return whether another attempt may succeed, which is not so if a person must mend each of them."""
+        return not all(error.permanent for error in self.broken.values())
 
     def summary(self) -> dict[str, Any]:
         """Return figures and references for XCom; the rows stay here."""

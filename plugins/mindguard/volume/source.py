@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -21,6 +22,10 @@ from mindguard.whole_answers import views, what_cuts
 if TYPE_CHECKING:
     import pandas as pd
     from clickhouse_connect.driver.client import Client
+
+
+_PERMANENT = re.compile(r"\bcode: (?:47|60|81|497)\b", re.IGNORECASE)
+"""Codes of ClickHouse for a table, database or column that is not there, and for a right that the user lacks."""
 
 
 class EventsUnreadable(MindGuardError):
@@ -198,4 +203,5 @@ class EventSource:
 
     def _unreadable(self, error: Exception, hint: str = "") -> EventsUnreadable:
         line = " ".join(str(error).split())[:400]
-        return EventsUnreadable(f"{self.conn_id}: {line}" if self.conn_id else line, hint=hint)
+        permanent = bool(_PERMANENT.search(line))
+        return EventsUnreadable(f"{self.conn_id}: {line}" if self.conn_id else line, hint=hint, permanent=permanent)

@@ -55,6 +55,8 @@ _ABOUT_NULLS = {"expect_column_values_to_be_null", "expect_column_values_to_not_
 class SuiteUnsound(MindGuardError):
     """A suite's file would not check what it declares."""
 
+    permanent = True
+
 
 class SuiteUnchecked(MindGuardError):
     """A suite could not be checked, so nothing is known: it has neither passed nor failed."""

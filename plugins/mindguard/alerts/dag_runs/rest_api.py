@@ -82,6 +82,19 @@ class DagFacts:
     time_limit: timedelta | None = None
 
 
+@dataclass(frozen=True)
+class Heartbeat:
+    """The sign of life of a program of Airflow.
+
+    Attributes:
+        alive: whether Airflow takes it for running.
+        at: when it gave its last heartbeat, aware; None if it never has.
+    """
+
+    alive: bool
+    at: datetime | None
+
+
 class AirflowRest:
     """A client of the API, for the length of a `with` block.
 
@@ -152,6 +165,17 @@ class AirflowRest:
                 facts = dags[dag_id]  # a run with any values is then a request by itself
             self._detailed[dag_id] = facts
         return {dag_id: self._detailed[dag_id] for dag_id in wanted}
+
+    def heartbeats(self, *programs: str) -> dict[str, Heartbeat]:
+        """Return the last heartbeat of each of these programs: `scheduler`, `dag_processor` or `triggerer`."""
+        with self._understood():
+            health = self._call("GET", "/api/v2/monitor/health")
+            if health["metadatabase"]["status"] != "healthy":  # then Airflow takes no program for running
+                raise AirflowUnreachable("Airflow does not know: its API server does not reach its database")
+            return {
+                name: Heartbeat(health[name]["status"] == "healthy", _moment(health[name][f"latest_{name}_heartbeat"]))
+                for name in programs
+            }
 
     @contextmanager
     def _understood(self) -> Iterator[None]:

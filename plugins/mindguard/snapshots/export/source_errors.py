@@ -18,9 +18,13 @@ class SourceError(MindGuardError):
 class TableMissing(SourceError):
     """The settings name a table that does not exist, or one of a kind that has no rows of its own."""
 
+    permanent = True
+
 
 class ColumnMissing(SourceError):
     """`part_by` names a column that the table does not have."""
+
+    permanent = True
 
 
 class Stopped(SourceError):
@@ -47,9 +51,10 @@ def explained(error: psycopg.Error) -> SourceError:
         return SourceError(
             f"row-level security would hide rows: {line}",
             hint="ALTER ROLE … BYPASSRLS for the connection's role, else the snapshot would be incomplete",
+            permanent=True,
         )
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return SourceError(line, hint="GRANT pg_read_all_data to the connection's role")
+        return SourceError(line, hint="GRANT pg_read_all_data to the connection's role", permanent=True)
     for kind, hint in hints:
         if isinstance(error, kind):
             return SourceError(line, hint=hint)

@@ -23,7 +23,7 @@ from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.load import loadable
 from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault
 from mindguard.snapshots.restore.whole import rebuild_unmarked
-from mindguard.snapshots.storage.catalog import SnapshotMissing, find_key, find_snapshot, has_expired
+from mindguard.snapshots.storage.catalog import SnapshotMissing, find_key, find_snapshot, has_expired, was_taken
 from mindguard.snapshots.storage.encryption import Unreadable
 from mindguard.snapshots.storage.manifest import Column, Manifest, ManifestInvalid, Table
 from mindguard.snapshots.storage.proof import Proof, ProvenTable, store_proof
@@ -70,6 +70,7 @@ def drill_stored(
     scratch_conninfo: str,
     *,
     now: datetime,
+    asked: bool = False,
     kept_for: timedelta = timedelta(0),
     connections: int = 3,
     progress: Callable[[str], None] = lambda line: None,
@@ -81,25 +82,32 @@ def drill_stored(
         store: see `drill`.
         scratch_conninfo: see `drill`.
         now: see `drill`.
+        asked: whether a person has named it, who may be mistaken: an id that has left nothing in the store is not lost.
         kept_for: age at which a snapshot may expire.
         connections: see `drill`.
         progress: see `drill`.
 
     Raises:
         SnapshotExpired: it expired, before the drill or during it.
-        Unrestorable: see `drill`; also if there is no such snapshot, or its manifest cannot be trusted.
+        SnapshotMissing: there never was such a snapshot, as far as the store tells; only if it was `asked` for.
+        Unrestorable: see `drill`; also if its manifest is gone, or cannot be trusted.
         DrillBroke: see `drill`.
     """
+    missing = None
     try:
         with _as_verdict(snapshot_id):
             try:
                 manifest = find_snapshot(store, snapshot_id)
             except SnapshotMissing as error:
-                if snapshot_id != "latest":
+                if snapshot_id == "latest":
+                    raise DrillBroke(error.message, hint=error.hint) from error  # there is nothing that could be lost
+                if not asked or was_taken(store, snapshot_id):
                     raise
-                raise DrillBroke(error.message, hint=error.hint) from error  # there is nothing that could be lost
+                missing = error
+        if missing:
+            raise missing
         return drill(manifest, store, scratch_conninfo, now=now, connections=connections, progress=progress)
-    except (Unrestorable, DrillBroke) as error:
+    except (Unrestorable, DrillBroke, SnapshotMissing) as error:
         if isinstance(error, DrillBroke) and not isinstance(error.__cause__, ObjectMissing):
             raise
         with suppress(StoreError):  # then the verdict stays

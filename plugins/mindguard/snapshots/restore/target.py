@@ -223,7 +223,7 @@ def explained(error: psycopg.Error) -> MindGuardError:
         hint = connection_hint(error)
     elif is_raised(error):
         hint = "find the trigger, or the event trigger of DDL, that raises it, and disable it while you restore"
-    return TargetError(f"the target database failed: {message}", hint=hint)
+    return TargetError(f"the target database failed: {message}", hint=hint, permanent=state == "42501")
 
 
 def refuse_source(connection: psycopg.Connection[dict[str, Any]], manifest: Manifest) -> None:

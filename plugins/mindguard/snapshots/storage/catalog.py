@@ -60,6 +60,8 @@ def list_snapshots(store: Store, *, unreadable: Callable[[str, MindGuardError], 
 class SnapshotQuarantined(MindGuardError):
     """The gate quarantined this snapshot, and it was not asked for as such."""
 
+    permanent = True
+
 
 def find_snapshot(store: Store, snapshot_id: str, *, quarantined: bool = True) -> Manifest:
     """Return the snapshot with this id; `latest` is the newest good one.
@@ -155,6 +157,11 @@ def has_expired(store: Store, snapshot_id: str, *, before: datetime) -> bool:
         return False
     manifests = snapshot_ids(store)
     return snapshot_id not in manifests and any(snapshot_id < each in manifests for each in proven(store))
+
+
+def was_taken(store: Store, snapshot_id: str) -> bool:
+    """Return whether the store has anything that was written for this snapshot, so that it existed at some time."""
+    return is_snapshot_id(snapshot_id) and snapshot_id in map(store.layout.written_for, store.keys())
 
 
 def snapshot_ids(store: Store) -> list[str]:

@@ -41,6 +41,8 @@ KEYS_FILE_VARIABLE = "MINDGUARD_KEYS_FILE"
 class KeyRingInvalid(MindGuardError):
     """The key ring cannot be used. The message never quotes what the ring contains."""
 
+    permanent = True
+
 
 class Unreadable(MindGuardError):
     """A stored object cannot be decrypted or is damaged, however often it is read; the subclass says why."""
@@ -48,6 +50,8 @@ class Unreadable(MindGuardError):
 
 class KeyMissing(Unreadable):
     """Master keys that are needed are not in the ring."""
+
+    permanent = True
 
     def __init__(self, key_ids: Iterable[str], needed_for: str) -> None:
         self.key_ids = tuple(sorted(key_ids))

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 
+_PERMANENT = {"NoSuchBucket", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NotImplemented"}
+
+
 class StoreError(MindGuardError):
     """The store did not do what it was asked to do."""
 
@@ -159,4 +162,6 @@ def _refusal(doing: str, error: ClientError, bucket: str, *, locking: bool) -> S
         hints["InvalidRequest"] = "set snapshot.object_lock: null, unless the bucket has object lock enabled"
     message = one_line(" ".join(str(response.get("Error", {}).get("Message", "")).split()))
     kinds = {"InternalError": StoreFault, "500": StoreFault, "NotImplemented": NotImplementedByStore}
-    return kinds.get(code, StoreError)(f"cannot {doing}: {code} {message}".rstrip(), hint=hints.get(code, ""))
+    kind = kinds.get(code, StoreError)
+    line = f"cannot {doing}: {code} {message}".rstrip()
+    return kind(line, hint=hints.get(code, ""), permanent=code in _PERMANENT)
