@@ -193,7 +193,7 @@ def test_the_page_of_the_day_shows_falls_with_their_cause_and_what_could_not_be_
     for text in (
         'id="task_view" class="fall warning"',
         "平台 android，占缺失的",
-        "未能检查：typo, unreadable",
+        "未能检查：typo、unreadable",
         "<polyline",
     ):
         assert text in page
