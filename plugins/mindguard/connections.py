@@ -96,7 +96,8 @@ def _from_uri(conn_id: str, value: str) -> Connection:
     host = unquote(parts.hostname or "")
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     # What a password with a bare / ? or # leaves behind: errors would name the rest of it as a host or an extra.
-    if "@" in parts.path or "@" in "".join(query) or parts.fragment:
+    names = [pair.partition("=")[0] for pair in parts.query.split("&")]
+    if "@" in parts.path or "@" in "".join(names) or parts.fragment:
         raise ValueError("a part is not percent-encoded")
     return Connection(
         conn_id=conn_id,

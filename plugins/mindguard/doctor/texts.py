@@ -104,7 +104,7 @@ TEXTS = Texts(
         },
         "programs_alive": {"zh": "{programs} 都有心跳", "en": "{programs} give heartbeats"},
         "program_silent": {
-            "zh": "{program} {lacks}，{without} – 启动它；若它在运行，看它的日志",
+            "zh": "{program} {lacks}，{without}。请启动它；若它在运行，请看它的日志",
             "en": "the {program} {lacks}: {without} – start it, or see its log if it runs",
         },
         "silent_since": {"zh": "自 {at} 起没有心跳", "en": "has not given a heartbeat since {at}"},
