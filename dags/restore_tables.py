@@ -34,7 +34,7 @@ from airflow.sdk import dag, get_current_context, task
 from mindguard.airflow import restoring
 from mindguard.airflow.approval import Approval
 from mindguard.airflow.dag_defaults import dag_defaults
-from mindguard.airflow.forms import read_form
+from mindguard.airflow.forms import LINES, read_form
 from mindguard.alerts.severity import Severity
 
 TEXT = ["null", "string"]  # may be left empty
@@ -42,7 +42,7 @@ form = read_form()
 FORM = {
     "snapshot_id": form.field("snapshot", "latest", type="string"),
     "tables": form.chosen_tables(),
-    "where_key": form.field("where", [], type=["null", "array"], items={"type": "string", "pattern": "^[^=]+="}),
+    "where_key": form.field("where", [], **LINES | {"items": {"type": "string", "pattern": "^[^=]+="}}),
     "into": form.field("into", None, type=TEXT),
     "put_back": form.field(
         "put_back",

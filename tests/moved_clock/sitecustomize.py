@@ -18,7 +18,6 @@ from types import ModuleType
 from typing import Any
 
 RETAIN_UNTIL = "x-amz-object-lock-retain-until-date"
-TIMES = b"LastModified|Initiated|RetainUntilDate"
 AHEAD = timedelta(seconds=float(os.environ.get("FAKETIME") or 0))
 
 

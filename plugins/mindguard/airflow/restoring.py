@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mindguard.airflow.permanent import not_retried
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -38,7 +40,6 @@ def plan(context: Context) -> dict[str, Any]:
     Raises:
         AirflowFailException: the form asks for what cannot be done; asking again would not help.
     """
-    from mindguard.airflow.permanent import not_retried
     from mindguard.snapshots.restore.target import RestoreRefused
     from mindguard.snapshots.storage.catalog import SnapshotMissing
 
@@ -80,19 +81,13 @@ def restore(context: Context, snapshot_id: str) -> dict[str, Any]:
     return done.summary()
 
 
+@not_retried()
 def plan_put_back(context: Context, restored: dict[str, Any]) -> dict[str, Any]:
     """Show how the restored rows differ from the live ones, as far as the form asks for them to be put back.
 
     Raises:
         AirflowSkipException: it does not ask for it, or nothing is missing or differs.
     """
-    from mindguard.airflow.permanent import not_retried
-
-    with not_retried():
-        return _plan_put_back(context, restored)
-
-
-def _plan_put_back(context: Context, restored: dict[str, Any]) -> dict[str, Any]:
     from airflow.sdk.exceptions import AirflowSkipException
 
     from mindguard.jobs.restoring import put_back_asked

@@ -42,7 +42,7 @@ def _of_events(settings: Settings) -> Iterator[tuple[str, str]]:
             yield "events", setting
     if settings.suites:
         for path in own_suites(settings):
-            yield read_suite(path).meta.connection or "events", f"suites ({path.name})"
+            yield read_suite(path).meta.database, f"suites ({path.name})"
 
 
 def _of_alerts(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -55,7 +55,7 @@ def _by_database(settings: Settings) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {"events": []}
     for path in own_suites(settings):
         try:
-            place = str(read_suite(path).meta.connection or "events")
+            place: str = read_suite(path).meta.database
         except MindGuardError:
             place = path.name  # the error appears when this suite is run
         found.setdefault(place, []).append(path.stem)

@@ -96,6 +96,11 @@ class SuiteMeta(_Part):
         return self
 
     @property
+    def database(self) -> Literal["app", "events"]:
+        """The key under `connections` of the database that is judged: all frames are of product events."""
+        return self.connection or "events"
+
+    @property
     def index(self) -> tuple[str, ...]:
         """The columns that identify a row of the frame."""
         return _KEYS[self.frame] if self.frame else self.key
