@@ -4,34 +4,32 @@
 Parquet parts first, the manifest last. Without a manifest, a snapshot does not exist. Every stored part is then read
 again and compared with the manifest; only a verified snapshot that is not quarantined updates the asset
 `mindguard_snapshot`. Finally, snapshots beyond their retention expire: those older than `retention.days` that have
-enough newer proven ones and no hold. Stored parts that no snapshot names any more are removed; `docs/adr/0010` explains
-why that is safe.
+enough newer proven ones and no hold, with the parts that no snapshot names any more (`docs/adr/0010`).
 
 **When.** 02:00 Asia/Shanghai, when the application is quiet (operations document, 5.4: daily snapshots).
 
 **A rerun** (clear, or a manual trigger) takes a new snapshot of *now*, even for an old logical date, and says so in its
-log. It never replaces an older snapshot. Parts that are stored already are recognised by their content and not read
-again, so a retry continues where the last try ended.
+log. It never replaces an older snapshot. Parts that are stored already are recognised and not read again.
 
 **When it fails**, read the error on the card: it says what to do. `mindguard doctor` checks all connections and rights.
 
-1. `take_snapshot` fails: nothing was published, and earlier snapshots are untouched. Correct the cause, then clear the
-   task (or run `mindguard snapshot take`).
+1. `take_snapshot` fails: nothing was published. Correct the cause, then clear the task (or `mindguard snapshot take`).
 2. `verify_snapshot` says *damaged*: take a new snapshot now; it writes the damaged parts again. `mindguard snapshot
    hold` keeps the damaged one for analysis.
-3. `verify_snapshot` says *quarantined*: a table is empty, much smaller or has other columns, or there is no good
-   snapshot that can be read and compared with. Nothing expires until this is settled. If the table is as it should be,
-   name it in `snapshot.gate.expected` and take a new snapshot. If it is not, rows were lost: restore them from the last
-   good snapshot.
-4. `expire_snapshots` fails: the new snapshot is good. What could not be removed is tried again the next day. If it
+3. `verify_snapshot` says *quarantined*: a table is empty, much smaller or has other columns, or no good snapshot can be
+   compared with. Nothing expires until this is settled. If the table is as it should be, name it in
+   `snapshot.gate.expected` and take a new snapshot. If not, rows were lost: restore them from the last good snapshot.
+4. `check_history` fails: values had changed although no transaction seems to have written them. The new snapshot is
+   right, because it read all values. Find out who put an earlier state of the server back, or altered its files. Older
+   snapshots since the values were last read (`mindguard snapshot show`) may hold older values of that table.
+5. `expire_snapshots` fails: the new snapshot is good. What could not be removed is tried again the next day. If it
    refuses because of the time, correct the clock that it names; if because of the store's listings, look at
    `mindguard snapshot list` first. `mindguard snapshot expire` without `--apply` only shows the plan.
 """
 
 from __future__ import annotations
 
-import logging
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Asset, CronTriggerTimetable, Metadata, dag, get_current_context, task
@@ -42,8 +40,6 @@ from mindguard.airflow.permanent import not_retried
 from mindguard.alerts.severity import Severity
 
 SNAPSHOT = Asset("mindguard_snapshot")
-
-log = logging.getLogger(__name__)
 
 
 @dag(
@@ -57,62 +53,48 @@ def snapshot_tables() -> None:
     def take_snapshot() -> dict[str, Any]:
         """Export and publish a snapshot; return its id and the figures of the run."""
         from mindguard.airflow.clients import app_conninfo, backup_store
+        from mindguard.jobs.snapshotting import take
         from mindguard.settings import load_settings
-        from mindguard.snapshots.export.take import take_snapshot as take
-        from mindguard.snapshots.progress import to_log
 
         settings = load_settings()
+        logical_date = get_current_context().get("logical_date")
         with not_retried():
-            taken = take(
-                app_conninfo(settings),
-                backup_store(settings),
-                settings.snapshot,
-                now=datetime.now(UTC),
-                zone=settings.zone,
-                logical_date=get_current_context().get("logical_date"),
-                progress=to_log(log),
-            )
-        return taken.summary()
+            return take(settings, app_conninfo(settings), backup_store(settings), logical_date=logical_date)
 
     @task(execution_timeout=timedelta(hours=2), outlets=[SNAPSHOT])
     def verify_snapshot(taken: dict[str, Any]) -> Any:
         """Read the published snapshot back; the event of the asset carries its id."""
-        from airflow.sdk.exceptions import AirflowFailException
-
         from mindguard.airflow.clients import backup_store
+        from mindguard.jobs.snapshotting import verify
         from mindguard.settings import load_settings
-        from mindguard.snapshots.progress import to_log
-        from mindguard.snapshots.storage.catalog import find_snapshot
-        from mindguard.snapshots.storage.verify import verify_snapshot as verify
 
         with not_retried():
-            store = backup_store(load_settings())
-            manifest = find_snapshot(store, taken["snapshot_id"])
-            verified = verify(manifest, store, progress=to_log(log))
-        log.info("%s", verified)
-        verified.check()
-        if manifest.quarantined_for:
-            # A retry would find the same rows; a person has to look before anything expires.
-            raise AirflowFailException(f"{manifest.snapshot_id} is quarantined: {'; '.join(manifest.quarantined_for)}")
+            verify(taken["snapshot_id"], backup_store(load_settings()))
         yield Metadata(SNAPSHOT, extra={"snapshot_id": taken["snapshot_id"], "key": taken["key"]})
+
+    @task(execution_timeout=timedelta(minutes=5))
+    def check_history(taken: dict[str, Any]) -> None:
+        """Fail if values had changed although no transaction seems to have written them."""
+        from mindguard.snapshots.export.trust import check_history as check
+
+        with not_retried():
+            check(taken["contradicted"])
 
     # P2, unlike the DAG: the day's snapshot is good, and old ones only take up space.
     @task(execution_timeout=timedelta(minutes=30), on_failure_callback=[FeishuNotifier(severity=Severity.P2)])
     def expire_snapshots() -> dict[str, Any]:
         """Remove snapshots that are beyond their retention; return what was decided and done."""
         from mindguard.airflow.clients import backup_store
+        from mindguard.jobs.snapshotting import expire
         from mindguard.settings import load_settings
-        from mindguard.snapshots.progress import to_log
-        from mindguard.snapshots.retention.expire import expire_snapshots as expire
 
         settings = load_settings()
-        retention = settings.snapshot.retention
         with not_retried():
-            expired = expire(backup_store(settings), retention, now=datetime.now(UTC), apply=True, progress=to_log(log))
-        expired.check()
-        return expired.summary()
+            return expire(settings, backup_store(settings))
 
-    verify_snapshot(take_snapshot()) >> expire_snapshots()
+    taken = take_snapshot()
+    check_history(taken)
+    verify_snapshot(taken) >> expire_snapshots()
 
 
 snapshot_tables()

@@ -35,6 +35,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
     "service_levels": {"measure_service_levels": set()},
     "snapshot_tables": {
         "take_snapshot": set(),
+        "check_history": {"take_snapshot"},
         "verify_snapshot": {"take_snapshot"},
         "expire_snapshots": {"verify_snapshot"},
     },
@@ -144,7 +145,8 @@ def test_every_runbook_is_shown_in_chinese_and_in_english(dag_id: str, loaded: d
 
 def test_only_a_verified_snapshot_updates_the_asset(loaded: dict[str, Any]) -> None:
     outlets = {task_id: task["outlets"] for task_id, task in loaded["dags"]["snapshot_tables"]["tasks"].items()}
-    assert outlets == {"take_snapshot": [], "verify_snapshot": ["mindguard_snapshot"], "expire_snapshots": []}
+    others = {"take_snapshot": [], "check_history": [], "expire_snapshots": []}
+    assert outlets == {"verify_snapshot": ["mindguard_snapshot"], **others}
 
 
 def test_nothing_is_restored_without_approval(loaded: dict[str, Any]) -> None:

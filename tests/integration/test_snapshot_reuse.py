@@ -62,7 +62,10 @@ def keys(manifest: Manifest, table: str) -> list[str]:
 def test_nothing_changed_nothing_written(database: str, store: Store) -> None:
     first, second = take(database, store), take(database, store, day=1)
     assert [report.parts_written for report in second.tables.values()] == [0, 0]
-    assert second.manifest.tables == first.manifest.tables
+    assert keys(second.manifest, "public.log") == keys(first.manifest, "public.log")
+    assert [table.fingerprint for table in second.manifest.tables] == [
+        table.fingerprint for table in first.manifest.tables
+    ]
     assert second.manifest.schema_dump == first.manifest.schema_dump
 
 

@@ -446,6 +446,8 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             },
             "large_objects": False,
             "gate": {"max_shrink": 0.5, "expected": ()},
+            "detect": "tuples",
+            "recheck_days": 7,
             "part_mb": 96,
             "connections": 3,
             "lock_timeout_s": 10,

@@ -12,4 +12,6 @@ select
     ) as search_path,
     case
         when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn()
-    end::text as lsn
+    end::text as lsn,
+    pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next_transaction,
+    pg_postmaster_start_time() as started_at

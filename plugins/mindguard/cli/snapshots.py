@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mindguard.settings import Settings
     from mindguard.snapshots.retention.rules import Decision
-    from mindguard.snapshots.storage.manifest import Manifest
+    from mindguard.snapshots.storage.manifest import Manifest, Table
     from mindguard.snapshots.storage.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="Take, verify, restore, drill and expire snapshots.")
@@ -38,7 +38,14 @@ _QUARANTINED = 3  # exit status of `take`: a snapshot was published, but it does
 
 
 @app.command()
-def take(*, verbose: Verbose = False, as_json: AsJson = False) -> None:
+def take(
+    *,
+    recheck: Annotated[
+        bool, typer.Option("--recheck", help="Read all values, also those that no transaction has changed.")
+    ] = False,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
+) -> None:
     """Take a snapshot of the tables in the settings. The exit status is 3 if it was published, but quarantined."""
     from mindguard.snapshots.export.take import take_snapshot
 
@@ -50,6 +57,7 @@ def take(*, verbose: Verbose = False, as_json: AsJson = False) -> None:
             settings.snapshot,
             now=datetime.now(UTC),
             zone=settings.zone,
+            recheck=recheck,
             progress=progress,
         )
     if as_json:
@@ -152,11 +160,21 @@ def show(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
             f"{t.stored_bytes / 1e6:,.1f}",
             t.part_by,
             t.fingerprint[:12],
+            _values_read(t, found, settings.zone),
         )
         for t in found.tables
     ]
-    print_table(("table", "rows", "parts", "MB", "part by", "fingerprint"), rows)
+    print_table(("table", "rows", "parts", "MB", "part by", "fingerprint", "values read"), rows)
     _print_notes(found)
+
+
+def _values_read(table: Table, snapshot: Manifest, zone: ZoneInfo) -> str:
+    """Return when the values were read that were not read for the longest time; since then, they are unchanged."""
+    read_at = table.values_read_at
+    if read_at is None or read_at == snapshot.taken_at:
+        return "all, when it was taken"
+    part = sum(part.values_read_at == snapshot.taken_at for part in table.parts)
+    return f"{part} parts, others since {read_at.astimezone(zone):%Y-%m-%d}"
 
 
 @app.command()

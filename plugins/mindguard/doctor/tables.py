@@ -53,6 +53,8 @@ def examine_tables(connection: Connection, conninfo: str, settings: SnapshotSett
         else:
             readable.append(Chosen(table.name, table.part_by, table.inherited))
     with open_source(conninfo, max_age_s=60) as source:
+        if settings.detect == "tuples":
+            yield _history(source, role)
         sound: list[SourceTable] = []
         for described in _described(source, readable):
             if isinstance(described, Diagnosis):
@@ -64,7 +66,7 @@ def examine_tables(connection: Connection, conninfo: str, settings: SnapshotSett
                 yield Diagnosis("error", described.full_name, "read", str(error))
                 continue
             sound.append(described)
-            yield from _table(described)
+            yield from _table(described, settings)
         if settings.large_objects:
             yield from _large_objects(source, sound)
         for line in source.not_held(sound, large_objects=settings.large_objects):
@@ -94,9 +96,26 @@ def _described(source: SourceSnapshot, chosen: Sequence[Chosen]) -> Iterator[Sou
         yield from _described(source, sound)
 
 
-def _table(table: SourceTable) -> Iterator[Diagnosis]:
+def _history(source: SourceSnapshot, role: str) -> Diagnosis:
+    """Say whether the server tells what tuple digests rest on."""
+    functions = {"system_identifier": "pg_control_system()", "timeline": "pg_walfile_name(pg_lsn)"}
+    unknown = [name for name in functions if getattr(source.identity, name) is None]
+    if not unknown:
+        return Diagnosis("pass", "snapshot", "history", Said("history_known"))
+    grant = f"GRANT EXECUTE ON FUNCTION {', '.join(functions[name] for name in unknown)} TO {role}"
+    return Diagnosis(
+        "warn", "snapshot", "history", Said("history_unknown", facts=joined(unknown, by="names"), statement=grant)
+    )
+
+
+def _table(table: SourceTable, settings: SnapshotSettings) -> Iterator[Diagnosis]:
     text = Said("readable", megabytes=f"{table.bytes / 1e6:,.1f}", part_by=table.part_by)
     yield Diagnosis("pass", table.full_name, "read", text)
+    why = table.read_state and table.read_state.obstacle
+    if settings.detect == "values":
+        why = "snapshot.detect"
+    text = Said("by_values", why=why) if why else Said("by_tuples", days=settings.recheck_days)
+    yield Diagnosis("pass", table.full_name, "changes", text)
     if not table.part_by_indexed:
         yield Diagnosis("warn", table.full_name, "index", Said("unindexed", part_by=table.part_by))
     if table.kind == "materialized view":

@@ -561,6 +561,24 @@ TEXTS = Texts(
             "zh": "没有以 {part_by} 开头的索引，每个分片都要扫描整张表。请建索引，或去掉 part_by",
             "en": "no index begins with {part_by}, so each part scans the whole table – index it, or drop part_by",
         },
+        "by_tuples": {
+            "zh": "按写入各行的事务判断是否有变化，不读取未变的值；每个值最迟 {days} 天重新读取一次",
+            "en": "changes are found by the transactions that wrote the rows; each value is read again within {days} "
+            "days",
+        },
+        "by_values": {
+            "zh": "每次都读取全部的值：{why}",
+            "en": "all values are read every time: {why}",
+        },
+        "history_known": {
+            "zh": "服务器说得出自己的来历，所以没有变化的行不必再读",
+            "en": "the server tells its history, so rows that have not changed need not be read",
+        },
+        "history_unknown": {
+            "zh": "服务器没有给出 {facts}，所以每次都读取全部的值。可以执行：{statement}",
+            "en": "the server does not tell {facts}, so all values are read every time – if the service allows it: "
+            "{statement}",
+        },
         "materialized": {
             "zh": "重建后是普通表，保存的是当时的行。请按它原来的定义刷新",
             "en": "a rebuild makes it a plain table, which holds the rows as they were – refresh it from its own "

@@ -122,6 +122,14 @@ class SnapshotSettings(Section):
     )
     retention: RetentionSettings = RetentionSettings()
     gate: GateSettings = GateSettings()
+    detect: Literal["tuples", "values"] = Field(
+        "tuples",
+        description="how an unchanged part is recognised: `tuples` by the transactions that wrote its rows, where they "
+        "can tell, which reads no value; `values` by reading every value every time",
+    )
+    recheck_days: int = Field(
+        7, ge=1, le=365, description="days after which the values of an unchanged part are read again at the latest"
+    )
     part_mb: int = Field(
         96,
         ge=1,

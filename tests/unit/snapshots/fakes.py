@@ -219,7 +219,9 @@ class FakeSource:
     def check_unchanged(self, tables: Sequence[SourceTable]) -> None:
         pass
 
-    def plan(self, table: SourceTable, previous: list[str], part_bytes: int) -> list[PlannedPart]:
+    def plan(
+        self, table: SourceTable, previous: list[str], part_bytes: int, *known: object, one_pass: bool
+    ) -> list[PlannedPart]:
         pairs = [self.ids[at : at + 2] for at in range(0, len(self.ids), 2)]
         ranges = plan.ranges([str(pair[0]) for pair in pairs[1:]])
         return [

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from io import BufferedRandom
 from typing import Any, cast
 
 from mindguard.errors import MindGuardError, about
@@ -15,11 +17,12 @@ from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.parquet import write_parquet
 from mindguard.snapshots.export.read_rate import ReadRate
-from mindguard.snapshots.export.reader import Reader
+from mindguard.snapshots.export.reader import DigestColumns, Reader
 from mindguard.snapshots.export.reuse import Reuse
-from mindguard.snapshots.export.source import SourceSnapshot
+from mindguard.snapshots.export.source import Known, SourceSnapshot
 from mindguard.snapshots.export.source_errors import Stopped
 from mindguard.snapshots.export.source_table import PlannedPart, SourceTable
+from mindguard.snapshots.export.trust import Recheck, broken_history, comparable_parts
 from mindguard.snapshots.progress import Progress, Step
 from mindguard.snapshots.storage import manifest
 from mindguard.snapshots.storage.content import Content
@@ -87,6 +90,8 @@ class Exporter:
         settings: part size, number of connections, read rate and maximum age.
         previous: the newest snapshot, whose boundaries are kept; None if there is none.
         reuse: decides which stored objects this run may reuse, and how the others are named.
+        now: the snapshot's instant, aware.
+        by_value: whether all values are read, also those that no transaction has changed since `previous`.
         progress: called with one line for each step.
     """
 
@@ -98,6 +103,8 @@ class Exporter:
         previous: Manifest | None,
         reuse: Reuse,
         *,
+        now: datetime,
+        by_value: bool = False,
         progress: Progress,
     ) -> None:
         self._source = source
@@ -106,6 +113,14 @@ class Exporter:
         self._settings = settings
         self._previous = {table.name: table for table in previous.contents} if previous else {}
         self._reuse = reuse
+        self._now = now
+        self._recheck = Recheck(now, settings.recheck_days)
+        broken = broken_history(previous.source, source.identity) if previous and not by_value else None
+        if broken:
+            progress(f"the values of all tables are read, because of the time since the last snapshot: {broken}")
+        self._by_value = by_value or broken is not None
+        # The name of an encrypted part, which is made of its values, is sealed into its bytes.
+        self._may_name_later = not store.encryption.needed_keys(())
         self._progress = progress
         self._rate = ReadRate(settings.max_mb_per_s, self._check_going_on, sleep=self._stopped.wait)
         self._thread = threading.local()
@@ -142,18 +157,29 @@ class Exporter:
     def _submit(self, pool: ThreadPoolExecutor, table: SourceTable) -> tuple[SourceTable, list[Future[Part]]]:
         began = time.monotonic()
         before = self._previous.get(table.full_name)
-        boundaries = plan.boundaries_of(before.parts) if before and _is_cut_alike(before, table) else []
+        if before and not _is_cut_alike(before, table):
+            before = None
+        boundaries = plan.boundaries_of(before.parts) if before else []
         aim = plan.part_bytes(table.bytes, self._settings.part_mb * 1_000_000)
-        parts = self._source.plan(table, boundaries, aim)
+        comparable = comparable_parts(before, table) if before and not self._by_value else {}
+        known = Known(comparable, self._recheck.is_due) if comparable else None
+        one_pass = self._may_name_later and not self._reuse.has_young(self._folders(table))
+        parts = self._source.plan(table, boundaries, aim, known, one_pass=one_pass)
         rows = sum(part.rows for part in parts)
         progress = self.tables[table.full_name] = TableProgress(rows=rows, parts=len(parts))
         self._tell(
-            f"{table.full_name}: {rows:,} rows, {len(parts)} parts by {table.part_by}, "
-            f"fingerprinted in {time.monotonic() - began:.1f} s",
+            f"{table.full_name}: {rows:,} rows, {len(parts)} parts by {table.part_by}, of which "
+            f"{sum(part.values_read_at is None for part in parts)} are read by value, "
+            f"in {time.monotonic() - began:.1f} s",
             table,
             0 if parts else table.bytes,
         )
         return table, [pool.submit(self._store_part, part, progress) for part in parts]
+
+    def _folders(self, table: SourceTable) -> set[str]:
+        """Return the folders in which parts of the table may be stored."""
+        names = self._store.encryption.part_names(table.full_name, "")
+        return {self._store.layout.part_key(name.folder, "").rpartition("/")[0] for name in names}
 
     def _tell(self, line: str, table: SourceTable, more_bytes: float) -> None:
         """Report a step that has secured this much more of the source's tables."""
@@ -180,10 +206,11 @@ class Exporter:
 
     def _secured_part(self, planned: PlannedPart, progress: TableProgress) -> Part:
         self._check_going_on()
-        names = self._store.encryption.part_names(planned.table.full_name, planned.content_id)
         began = time.monotonic()
-        keys = [self._store.layout.part_key(name.folder, name.content_id) for name in names]
-        secured = self._secure(keys, lambda key: self._export(planned, key))
+        if planned.fingerprint is None:
+            planned, secured = self._digested_and_secured(planned)
+        else:
+            secured = self._secure(self._keys(planned), lambda key: self._export(planned, key))
         stored = secured.stored
         progress.add(stored.bytes, written=not secured.reused)
         self._tell(
@@ -193,6 +220,7 @@ class Exporter:
             planned.table,
             planned.table.bytes * planned.rows / max(progress.rows, 1),
         )
+        assert planned.fingerprint is not None
         return Part(
             key=stored.key,
             sha256=stored.sha256,
@@ -202,7 +230,25 @@ class Exporter:
             lower=planned.key_range.lower,
             upper=planned.key_range.upper,
             times_as_text=planned.times_as_text,
+            tuples=planned.tuples,
+            values_read_at=planned.values_read_at or self._now,
         )
+
+    def _keys(self, planned: PlannedPart) -> list[str]:
+        """Return the keys under which the part may be stored, first the one to write."""
+        names = self._store.encryption.part_names(planned.table.full_name, planned.content_id)
+        return [self._store.layout.part_key(name.folder, name.content_id) for name in names]
+
+    def _digested_and_secured(self, planned: PlannedPart) -> tuple[PlannedPart, _Secured]:
+        """Read a part once, for its fingerprint and for its bytes, and make sure that it is in the store."""
+        with temporary_file() as file:
+            digests = DigestColumns()
+            batches = self._rate.limited(digests.taken_off(self._reader().batches(planned)))
+            rows = write_parquet(batches, file, self._check_going_on)
+            planned = replace(planned, fingerprint=digests.fingerprint)
+            keys = self._keys(planned)
+            _check_rows(planned, keys[0], rows)
+            return planned, self._secure(keys, lambda key: self._upload(file, key))
 
     def _secure(self, keys: Sequence[str], write: Callable[[str], Content]) -> _Secured:
         """Return a stored object that has the content of one of these keys; if there is none, write it."""
@@ -254,21 +300,29 @@ class Exporter:
             encryption = self._store.encryption.writing(key)
             batches = self._rate.limited(self._reader().batches(planned))
             rows = write_parquet(batches, file, self._check_going_on, encryption)
-            if rows != planned.rows:
-                raise PartMismatch(
-                    key,
-                    "its row count",
-                    expected=planned.rows,
-                    actual=rows,
-                    hint="choose another part_by for this table, and report this as a fault of MindGuard",
-                )
-            content = Content.of_file(file)
-            self._check_going_on()
-            # Only this run writes under this key: if an object exists, an earlier attempt of this write arrived and
-            # only its answer was lost.
-            with suppress(ObjectExists):
-                self._store.create(key, file, content)
+            _check_rows(planned, key, rows)
+            return self._upload(file, key)
+
+    def _upload(self, file: BufferedRandom, key: str) -> Content:
+        content = Content.of_file(file)
+        self._check_going_on()
+        # Only this run writes under this key: if an object exists, an earlier attempt of this write arrived and
+        # only its answer was lost.
+        with suppress(ObjectExists):
+            self._store.create(key, file, content)
         return content
+
+
+def _check_rows(planned: PlannedPart, key: str, rows: int) -> None:
+    """Raise PartMismatch if the source gave another number of rows than it had counted."""
+    if rows != planned.rows:
+        raise PartMismatch(
+            key,
+            "its row count",
+            expected=planned.rows,
+            actual=rows,
+            hint="choose another part_by for this table, and report this as a fault of MindGuard",
+        )
 
 
 def _record(table: SourceTable, parts: tuple[Part, ...]) -> Table:
@@ -281,6 +335,7 @@ def _record(table: SourceTable, parts: tuple[Part, ...]) -> Table:
         part_by=table.part_by,
         rows=sum(part.rows for part in parts),
         fingerprint=manifest.combine(part.fingerprint for part in parts),
+        read_state=table.read_state.state if table.read_state and table.compared_by_tuples else None,
         parts=parts,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -87,6 +87,22 @@ def ranges(boundaries: Sequence[str], within: KeyRange = WHOLE) -> list[KeyRange
     """Return the ranges between boundaries: one more than there are boundaries, together covering `within`."""
     edges = [within.lower, *boundaries, within.upper]
     return [KeyRange(lower, upper) for lower, upper in pairwise(edges)]
+
+
+def cuts(key_ranges: Sequence[KeyRange]) -> list[str]:
+    """Return the boundaries between ranges that meet."""
+    return [each.lower for each in key_ranges[1:] if each.lower is not None]
+
+
+def merged(key_ranges: Iterable[KeyRange]) -> list[KeyRange]:
+    """Return as few ranges as have the same rows: ranges that meet are one. The given ones are ascending."""
+    result: list[KeyRange] = []
+    for each in key_ranges:
+        if result and result[-1].upper is not None and result[-1].upper == each.lower:
+            result[-1] = KeyRange(result[-1].lower, each.upper)
+        else:
+            result.append(each)
+    return result
 
 
 def boundaries_of(parts: Sequence[Part]) -> list[str]:

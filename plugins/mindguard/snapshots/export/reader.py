@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from mindguard.snapshots.database_errors import cause, described
 from mindguard.snapshots.export.source_errors import SourceError
 from mindguard.snapshots.export.source_table import PlannedPart
 from mindguard.snapshots.export.statements import export_statement
+from mindguard.snapshots.storage import manifest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,16 +26,18 @@ class Reader:
     Args:
         conninfo: libpq connection string of the source.
         opening: statements that begin the transaction and join the exported snapshot.
+        utf8: whether the server's own encoding is UTF-8.
 
     Raises:
         SourceError: the connection or one of the statements failed.
     """
 
-    def __init__(self, conninfo: str, opening: tuple[Composable, ...]) -> None:
+    def __init__(self, conninfo: str, opening: tuple[Composable, ...], *, utf8: bool = True) -> None:
         # Not `dbapi`: it imports pyarrow.dataset, which imports pandas, which takes longer than a small snapshot.
         from adbc_driver_manager import AdbcConnection, AdbcStatement
         from adbc_driver_postgresql import StatementOptions, connect
 
+        self._utf8 = utf8
         with _adbc_explained(), ExitStack() as undo:
             database = undo.enter_context(connect(conninfo))
             connection = undo.enter_context(AdbcConnection(database))
@@ -46,7 +49,7 @@ class Reader:
             self.close = undo.pop_all().close
 
     def batches(self, part: PlannedPart) -> Iterator[pa.RecordBatch]:
-        """Read the rows of the part in batches of about 8 MB. A table without columns gives one column of `true`.
+        """Read the rows of the part in batches of about 8 MB, with the columns that `export_statement` names.
 
         Raises:
             SourceError: the source failed while it was read.
@@ -54,9 +57,29 @@ class Reader:
         import pyarrow as pa
 
         with _adbc_explained():
-            self._statement.set_sql_query(export_statement(part).as_string())
+            self._statement.set_sql_query(export_statement(part, utf8=self._utf8).as_string())
             rows, _ = self._statement.execute_query()
             yield from pa.RecordBatchReader.from_stream(rows)
+
+
+class DigestColumns:
+    """Sums the two columns of digests that follow a part's own columns while it is exported."""
+
+    def __init__(self) -> None:
+        self._sums = [0, 0]
+
+    def taken_off(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Pass the batches on without those two columns."""
+        for batch in batches:
+            own = batch.num_columns - 2
+            for lane in (0, 1):
+                self._sums[lane] += int(batch.column(own + lane).to_numpy().view("uint64").sum())
+            yield batch.select(list(range(own)))
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of all rows that have passed."""
+        return manifest.fingerprint(*self._sums)
 
 
 @contextmanager

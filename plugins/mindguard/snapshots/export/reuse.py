@@ -74,6 +74,14 @@ class Reuse:
                     return StoredObject(key=found.key, sha256=found.sha256, bytes=found.bytes)
         return None
 
+    def has_young(self, folders: set[str]) -> bool:
+        """Return whether one of these folders has an object that a run has left which was not completed."""
+        return any(
+            listed.written_at > self._young_since and stem not in self._named and stem.rpartition("/")[0] in folders
+            for stem, stored in self._stored.items()
+            for listed in stored.values()
+        )
+
     def _is_sound(self, key: str) -> bool:
         """Return whether no damage is noted; a damaged object is not reused, so the next snapshot stores a good one."""
         return self._damaged.isdisjoint(self._store.layout.damage_keys(key))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard import postgres_session
@@ -17,13 +19,20 @@ from mindguard.snapshots.database_errors import cause
 from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.plan import KeyRange
 from mindguard.snapshots.export.reader import Reader
-from mindguard.snapshots.export.source_errors import ColumnMissing, SourceError, TableMissing, explained
+from mindguard.snapshots.export.source_errors import (
+    ColumnMissing,
+    SourceError,
+    TableMissing,
+    TuplesContradicted,
+    explained,
+)
 from mindguard.snapshots.export.source_table import (
     LARGE_OBJECTS,
     PHYSICAL_POSITION,
     POSITION_ORDER,
     KeyOrder,
     PlannedPart,
+    ReadState,
     SourceColumn,
     SourceTable,
 )
@@ -31,7 +40,7 @@ from mindguard.snapshots.export.statements import digested, part_number, range_t
 from mindguard.snapshots.export.watch import Watch
 from mindguard.snapshots.pgtools import DumpedSchema
 from mindguard.snapshots.storage import manifest
-from mindguard.snapshots.storage.manifest import Enum
+from mindguard.snapshots.storage.manifest import Enum, Part
 from mindguard.snapshots.texts import TEXTS
 from mindguard.sql import fragment, identifier, joined, literal, raw, statement
 
@@ -72,6 +81,18 @@ class Chosen(NamedTuple):
     name: str
     part_by: str | None = None
     inherited: Literal["own", "all"] | None = None
+
+
+class Known(NamedTuple):
+    """What an earlier snapshot tells about a table.
+
+    Attributes:
+        parts: its parts whose rows are the table's if the tuple digest is, by key range.
+        is_due: whether the values of such a part are to be read again nevertheless.
+    """
+
+    parts: Mapping[KeyRange, Part]
+    is_due: Callable[[Part], bool]
 
 
 class _Member(NamedTuple):
@@ -128,6 +149,9 @@ class SourceSnapshot:
             system_identifier=self._system_identifier(),
             search_path=facts["search_path"],
             lsn=facts["lsn"],
+            timeline=self._timeline(),
+            next_transaction=facts["next_transaction"],
+            started_at=facts["started_at"],
             exported_snapshot=self._one("export_snapshot")["pg_export_snapshot"],
         )
 
@@ -152,11 +176,25 @@ class SourceSnapshot:
     def _system_identifier(self) -> str | None:
         import psycopg
 
+        found: str | None = self._if_possible("select_system_identifier", psycopg.errors.InsufficientPrivilege)
+        return found
+
+    def _timeline(self) -> int | None:
+        import psycopg
+
+        # Some services offer the function without an answer, each with an error of its own.
+        found: int | None = self._if_possible("select_timeline", psycopg.DatabaseError)
+        return found
+
+    def _if_possible(self, name: str, refusal: type[Exception]) -> Any:
+        """Return the one value of the statement; None if the server refuses to tell it."""
         try:
             with self._connection.transaction():
-                return str(self._one("select_system_identifier")["system_identifier"])
-        except psycopg.errors.InsufficientPrivilege:
+                (value,) = self._one(name).values()
+        except refusal:
+            self.check_open()
             return None
+        return value
 
     def describe(self, full_name: str, part_by: str | None = None) -> SourceTable:
         """Look one table up; see `describe_all`. Of a table that others inherit from, only its own rows count."""
@@ -199,6 +237,8 @@ class SourceSnapshot:
             )
         }
         trees = self._trees(oids)
+        positioned = [oid for oid in oids if oid not in orders]
+        states = self._by_table("select_read_states", oids, positioned=positioned)
         described, asked = [], {each.name for each in chosen}
         for each, oid in zip(chosen, oids, strict=True):
             rows = columns.get(oid, [])
@@ -221,6 +261,7 @@ class SourceSnapshot:
                     part_by_nullable=bool(key_row and not key_row["not_null"]),
                     part_by_indexed=bool(key_row is None or key_row["indexed"]),
                     unlogged=found[each.name]["persistence"] == "u",
+                    read_state=ReadState.from_catalog(states[oid]),
                     children_left_out=tuple(
                         member.name
                         for member in trees[oid][1:]
@@ -286,9 +327,9 @@ class SourceSnapshot:
                     )
                 owners[member.oid] = table
 
-    def _by_table(self, name: str, oids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    def _by_table(self, name: str, oids: Sequence[int], **more: list[int]) -> dict[int, list[dict[str, Any]]]:
         grouped: dict[int, list[dict[str, Any]]] = {}
-        for row in self._connection.execute(statement(name), {"tables": list(oids)}):
+        for row in self._connection.execute(statement(name), {"tables": list(oids), **more}):
             grouped.setdefault(row["table_oid"], []).append(row)
         return grouped
 
@@ -435,7 +476,15 @@ class SourceSnapshot:
             lines.append(TEXTS.said("closed_sequences", sequences=first_few(closed)))
         return tuple(lines)
 
-    def plan(self, table: SourceTable, previous: list[str], part_bytes: int) -> list[PlannedPart]:
+    def plan(
+        self,
+        table: SourceTable,
+        previous: list[str],
+        part_bytes: int,
+        known: Known | None = None,
+        *,
+        one_pass: bool = False,
+    ) -> list[PlannedPart]:
         """Cut the table into parts, and count and digest the rows of each.
 
         Args:
@@ -443,24 +492,61 @@ class SourceSnapshot:
             previous: boundaries of the previous snapshot, ascending. They are kept, so that unchanged rows keep
                 their parts. If there are none, the table is cut for the first time.
             part_bytes: bytes of the source's heap that a part aims at; a part more than twice as large is split.
+            known: what the previous snapshot tells about unchanged parts; None: nothing that can be trusted.
+            one_pass: whether to leave the digest of values that are probably not stored yet to their export.
 
         Returns:
             The parts in key order; ranges without rows are left out.
+
+        Raises:
+            TuplesContradicted: the values of a part have changed, although its tuple digest has not.
+            SourceError: a row is too large.
         """
         kept = self._sorted(table, previous) if previous else []
-        parts = self._fingerprint(table, plan.WHOLE, kept or self._first_boundaries(table, part_bytes))
+        ranges = plan.ranges(kept or self._first_boundaries(table, part_bytes))
+        read_new = self._unread if one_pass and table.fits_one_pass else self._fingerprint
+        if known:
+            parts = self._with_known(table, ranges, known, read_new)
+        else:
+            parts = self._fingerprint(table, ranges) if kept else read_new(table, ranges)
         row_bytes = table.bytes / max(sum(part.rows for part in parts), 1)
         planned: list[PlannedPart] = []
         for part in parts:
             pieces = plan.pieces(part.rows * row_bytes, part_bytes)
             within = self._boundaries_within(table, part.key_range, pieces) if pieces > 1 else []
-            planned.extend(self._fingerprint(table, part.key_range, within) if within else [part])
+            planned.extend(read_new(table, plan.ranges(within, part.key_range)) if within else [part])
         return planned
+
+    def _with_known(
+        self, table: SourceTable, ranges: list[KeyRange], known: Known, read_new: Callable[..., list[PlannedPart]]
+    ) -> list[PlannedPart]:
+        """Return the parts with rows, of which only those are read whose tuples are not those of a known part."""
+        same: dict[KeyRange, Part] = {}
+        changed: list[KeyRange] = []
+        for key_range, (rows, tuples) in self._count_tuples(table, ranges).items():
+            part = known.parts.get(key_range)
+            if part and (part.rows, part.tuples) == (rows, tuples):
+                same[key_range] = part
+            else:
+                changed.append(key_range)
+        due = [key_range for key_range, part in same.items() if known.is_due(part)]
+        planned = {key_range: PlannedPart.unchanged(table, key_range, part) for key_range, part in same.items()}
+        if changed:
+            planned |= {part.key_range: part for part in read_new(table, ranges, changed)}
+        if due:
+            read = {part.key_range: part for part in self._fingerprint(table, ranges, due)}
+            if any(
+                key_range not in read or read[key_range].fingerprint != same[key_range].fingerprint for key_range in due
+            ):
+                raise TuplesContradicted(table.full_name)
+            planned |= read
+        return [planned[key_range] for key_range in ranges if key_range in planned]
 
     def fingerprint(self, table: SourceTable) -> TableFingerprint:
         """Count and digest the rows of the whole table."""
-        parts = self._fingerprint(table, plan.WHOLE, [])
-        return TableFingerprint(sum(part.rows for part in parts), manifest.combine(part.fingerprint for part in parts))
+        parts = self._fingerprint(table, [plan.WHOLE])
+        digests = (part.fingerprint for part in parts if part.fingerprint)
+        return TableFingerprint(sum(part.rows for part in parts), manifest.combine(digests))
 
     def _sorted(self, table: SourceTable, boundaries: list[str]) -> list[str]:
         """Return the boundaries in the key's present order, each once; none if they are no keys any more.
@@ -516,31 +602,88 @@ class SourceSnapshot:
         )
         return [row["boundary"] for row in found if row["boundary"] != key_range.lower]
 
-    def _fingerprint(self, table: SourceTable, within: KeyRange, boundaries: list[str]) -> list[PlannedPart]:
-        """Cut the range at the boundaries, and count and digest the rows of each part in one scan of the range."""
-        ranges = plan.ranges(boundaries, within)
-        found = self._connection.execute(
-            statement(
-                "fingerprint_parts",
-                part=part_number(table, boundaries),
-                values=joined(", ", [digested(each, utf8=self._utf8) for each in table.source_columns]),
-                time_out_of_range=time_out_of_range(table.columns),
-                row_bytes=row_bytes(table.source_columns),
-                table=table.relation,
-                range=range_test(table, within),
-            )
+    def _count_tuples(self, table: SourceTable, ranges: Sequence[KeyRange]) -> dict[KeyRange, tuple[int, str | None]]:
+        """Return row count and tuple digest of each range that has rows, in one scan that reads the key alone."""
+        found = self._counted(table, ranges, ranges, time_out_of_range=raw("false"), row_bytes=raw("0"))
+        return {
+            ranges[number]: (sum(row["row_count"] for row in rows), _tuple_digest(table, rows))
+            for number, rows in found.items()
+        }
+
+    def _unread(
+        self, table: SourceTable, ranges: Sequence[KeyRange], within: Sequence[KeyRange] | None = None
+    ) -> list[PlannedPart]:
+        """Count the rows of each range, and leave their fingerprint to the export. For the arguments see above."""
+        found = self._counted(
+            table,
+            ranges,
+            ranges if within is None else within,
+            time_out_of_range=time_out_of_range(table.columns),
+            row_bytes=row_bytes(table.source_columns),
         )
-        rows = found.fetchall()
-        _refuse_unrestorable(table, max((row["largest_row"] for row in rows), default=0))
         return [
             PlannedPart(
                 table=table,
-                key_range=ranges[row["part"]],
-                rows=row["row_count"],
-                fingerprint=manifest.fingerprint(int(row["sum_1"]), int(row["sum_2"])),
-                times_as_text=row["times_as_text"],
+                key_range=ranges[number],
+                rows=sum(row["row_count"] for row in rows),
+                fingerprint=None,
+                times_as_text=any(row["times_as_text"] for row in rows),
+                tuples=_tuple_digest(table, rows),
             )
-            for row in rows
+            for number, rows in found.items()
+        ]
+
+    def _counted(
+        self, table: SourceTable, ranges: Sequence[KeyRange], within: Sequence[KeyRange], **facts: Composable
+    ) -> dict[int, list[dict[str, Any]]]:
+        found = self._connection.execute(
+            statement(
+                "count_tuples",
+                part=part_number(table, plan.cuts(ranges)),
+                member=table.member,
+                tuple_hash=table.tuple_hash,
+                table=table.relation,
+                range=_any_of(table, within),
+                **facts,
+            )
+        )
+        return _by_part(table, found)
+
+    def _fingerprint(
+        self, table: SourceTable, ranges: Sequence[KeyRange], within: Sequence[KeyRange] | None = None
+    ) -> list[PlannedPart]:
+        """Count and digest the rows of each range in one scan.
+
+        Args:
+            table: the table.
+            ranges: the ranges, ascending and without gaps.
+            within: those of them whose rows are read; None: all.
+        """
+        found = self._connection.execute(
+            statement(
+                "fingerprint_parts",
+                part=part_number(table, plan.cuts(ranges)),
+                member=table.member,
+                values=joined(", ", [digested(each, utf8=self._utf8) for each in table.source_columns]),
+                time_out_of_range=time_out_of_range(table.columns),
+                row_bytes=row_bytes(table.source_columns),
+                tuple_hash=table.tuple_hash,
+                table=table.relation,
+                range=_any_of(table, ranges if within is None else within),
+            )
+        )
+        return [
+            PlannedPart(
+                table=table,
+                key_range=ranges[number],
+                rows=sum(row["row_count"] for row in rows),
+                fingerprint=manifest.fingerprint(
+                    sum(int(row["sum_1"]) for row in rows), sum(int(row["sum_2"]) for row in rows)
+                ),
+                times_as_text=any(row["times_as_text"] for row in rows),
+                tuples=_tuple_digest(table, rows),
+            )
+            for number, rows in _by_part(table, found).items()
         ]
 
     def dump_schema(self) -> DumpedSchema:
@@ -561,7 +704,34 @@ class SourceSnapshot:
                 fragment("set transaction snapshot {id}", id=literal(self.identity.exported_snapshot)),
                 pinned(self._max_age_s),
             ),
+            utf8=self._utf8,
         )
+
+
+def _any_of(table: SourceTable, key_ranges: Sequence[KeyRange]) -> Composable:
+    """Return a condition that holds for the rows in one of the ranges, which are ascending."""
+    tests = [range_test(table, each) for each in plan.merged(key_ranges)]
+    return fragment("({tests})", tests=joined(" or ", tests))
+
+
+def _by_part(table: SourceTable, found: Iterable[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
+    """Return the rows of a statement that counts by part, grouped by the number of the part, ascending.
+
+    Raises:
+        SourceError: a row is too large.
+    """
+    found = list(found)
+    _refuse_unrestorable(table, max((row["largest_row"] for row in found), default=0))
+    return {number: list(rows) for number, rows in groupby(found, key=itemgetter("part"))}
+
+
+def _tuple_digest(table: SourceTable, rows: Sequence[dict[str, Any]]) -> str | None:
+    if not table.read_state or not table.compared_by_tuples:
+        return None
+    states = [table.read_state.members.get(row["member"]) for row in rows]
+    written = [(state, row["row_count"], int(row["tuples"])) for state, row in zip(states, rows, strict=True) if state]
+    # A partition that came while the snapshot was taken has no state; `check_unchanged` will say so.
+    return manifest.tuple_digest(written) if len(written) == len(rows) else None
 
 
 def _references(tables: Sequence[SourceTable]) -> list[Composable]:

@@ -31,6 +31,20 @@ class Stopped(SourceError):
     """The snapshot was stopped, or reached its maximum age, before it was complete."""
 
 
+class TuplesContradicted(SourceError):
+    """The values of a part have changed although its tuple digest has not, so no tuple digest can be trusted."""
+
+    permanent = True
+
+    def __init__(self, table: str) -> None:
+        super().__init__(
+            f"values of {table} have changed although no transaction seems to have written them",
+            hint="the new snapshot is right, because it read all values; find out who put an earlier state of the "
+            "source's server back, or altered its files or catalogs",
+        )
+        self.table = table
+
+
 def explained(error: psycopg.Error) -> SourceError:
     """Return the database's error as one line that says what to do."""
     import psycopg

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.plan import KeyRange
-from mindguard.snapshots.storage.manifest import Column
+from mindguard.snapshots.storage.manifest import Column, Part
 from mindguard.sql import fragment, identifier, literal, raw
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 
 PHYSICAL_POSITION = "ctid"
+_MOST_COLUMNS = 800
 
 
 class QualifiedName(NamedTuple):
@@ -104,6 +107,28 @@ class SourceColumn:
 
 
 @dataclass(frozen=True)
+class ReadState:
+    """What the values of a table's rows depend on although a change of it touches no row.
+
+    Attributes:
+        state: digest of the identities of database and types.
+        members: digest of the own state of the table, and of each partition or child, by object identifier.
+        obstacle: what makes the rows comparable by their values alone; None if tuple digests can be compared.
+    """
+
+    state: str
+    members: Mapping[int, str]
+    obstacle: str | None = None
+
+    @classmethod
+    def from_catalog(cls, rows: Sequence[dict[str, Any]]) -> ReadState:
+        """Read the rows of `select_read_states.sql` for one table."""
+        states = {row["member"]: row["state"] for row in rows}
+        obstacles = (row["obstacle"] for row in rows if row["obstacle"])
+        return cls(states.pop(0), states, min(obstacles, default=None))
+
+
+@dataclass(frozen=True)
 class SourceTable:
     """A table as the catalog describes it.
 
@@ -123,6 +148,7 @@ class SourceTable:
         part_by_indexed: whether an index begins with that column.
         unlogged: whether the server itself empties it after a crash.
         query: what gives the rows, where no table of that name does; None: the table.
+        read_state: what tuple digests rest on; None if the rows have none, because a query gives them.
         children_left_out: tables that inherit from it, and whose rows are neither its own nor asked for.
     """
 
@@ -140,6 +166,7 @@ class SourceTable:
     part_by_indexed: bool
     unlogged: bool = False
     query: Composable | None = None
+    read_state: ReadState | None = None
     children_left_out: tuple[str, ...] = ()
 
     @property
@@ -159,6 +186,26 @@ class SourceTable:
             return fragment("({query}) as rows_of", query=self.query)
         quoted = identifier(self.schema, self.name)
         return quoted if self.has_rows_below else fragment("only {table}", table=quoted)
+
+    @property
+    def member(self) -> Composable:
+        """The object identifier of the partition or child that holds a row."""
+        return raw("tableoid") if self.has_rows_below else literal(self.oid)
+
+    @property
+    def tuple_hash(self) -> Composable:
+        """The hash of the number of the transaction that wrote a row; null where a query gives the rows."""
+        return raw("null::bigint" if self.query else "hash_record_extended(row(xmin), 1)")
+
+    @property
+    def fits_one_pass(self) -> bool:
+        """Whether one query can give the rows and their digests. It may read each column in two forms."""
+        return 0 < len(self.source_columns) <= _MOST_COLUMNS
+
+    @property
+    def compared_by_tuples(self) -> bool:
+        """Whether equal tuple digests mean equal rows, as far as this depends on the table."""
+        return self.read_state is not None and self.read_state.obstacle is None
 
     @property
     def has_rows_below(self) -> bool:
@@ -195,17 +242,36 @@ LARGE_OBJECTS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class PlannedPart:
-    """One part before it is read: which rows it has, how many, and the digest of their values."""
+    """One part before it is read.
+
+    Attributes:
+        table: the table.
+        key_range: which of its rows the part has.
+        rows: their number.
+        fingerprint: the digest of their values; None if it is made while they are exported, since nothing like them is
+            stored yet.
+        times_as_text: whether a time does not fit into Parquet's types.
+        tuples: their tuple digest; None if equal digests would not mean equal rows.
+        values_read_at: when the values were read; None: now.
+    """
 
     table: SourceTable
     key_range: KeyRange
     rows: int
-    fingerprint: str
+    fingerprint: str | None
     times_as_text: bool
+    tuples: str | None = None
+    values_read_at: datetime | None = None
+
+    @classmethod
+    def unchanged(cls, table: SourceTable, key_range: KeyRange, part: Part) -> PlannedPart:
+        """Return a part whose rows are those of an earlier snapshot's part."""
+        return cls(table, key_range, part.rows, part.fingerprint, part.times_as_text, part.tuples, part.values_read_at)
 
     @property
     def content_id(self) -> str:
-        """See `plan.content_id`."""
+        """See `plan.content_id`; only for a part whose fingerprint is known."""
+        assert self.fingerprint is not None
         return plan.content_id(
             self.table.full_name,
             self.table.columns,

@@ -126,21 +126,50 @@ def _operator(name: QualifiedName) -> Composable:
     return fragment("operator({schema}.{name})", schema=identifier(name.schema), name=raw(name.name))
 
 
-def export_statement(part: PlannedPart) -> Composed:
-    """Return the query for the rows of a part; a table without columns gives one column of `true`."""
+def export_statement(part: PlannedPart, *, utf8: bool = True) -> Composed:
+    """Return the query for the rows of a part; a table without columns gives one column of `true`.
+
+    If the part's fingerprint is not known yet, two columns of digests follow.
+
+    Args:
+        part: the part.
+        utf8: see `digested`.
+    """
     table = part.table
     columns = [
-        fragment("{text} as {name}", text=_as_text(each), name=identifier(each.column.name))
-        if each.column.encoding == "text" or (part.times_as_text and plan.is_time(each.column))
-        else identifier(each.column.name)
+        (
+            _as_text(each)
+            if each.column.encoding == "text" or (part.times_as_text and plan.is_time(each.column))
+            else identifier(each.column.name),
+            identifier(each.column.name),
+        )
         for each in table.source_columns
     ]
+    where = {"table": table.relation, "range": range_test(table, part.key_range)}
+    if part.fingerprint is not None:
+        return statement("export_part", columns=_named(columns) if columns else raw("true as row"), **where)
+    read: dict[str, tuple[Composable, Composable]] = {}
+    digests = [_numbered(read, digested(each, utf8=utf8)) for each in table.source_columns]
     return statement(
-        "export_part",
-        columns=joined(", ", columns or [raw("true as row")]),
-        table=table.relation,
-        range=range_test(table, part.key_range),
+        "export_and_digest",
+        columns=_named([(_numbered(read, value), name) for value, name in columns]),
+        values=joined(", ", digests),
+        read=_named(read.values()),
+        **where,
     )
+
+
+def _named(values: Iterable[tuple[Composable, Composable]]) -> Composable:
+    named = (
+        value if value == name else fragment("{value} as {name}", value=value, name=name) for value, name in values
+    )
+    return joined(", ", list(named))
+
+
+def _numbered(read: dict[str, tuple[Composable, Composable]], value: Composable) -> Composable:
+    """Return the name under which a subquery reads the value; equal values have one."""
+    _, name = read.setdefault(value.as_string(), (value, raw(f"v{len(read)}")))
+    return name
 
 
 def range_test(table: SourceTable, key_range: KeyRange) -> Composable:

@@ -6,7 +6,8 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from mindguard.errors import MindGuardError
@@ -14,13 +15,15 @@ from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.export.exporter import Exporter, TableProgress
 from mindguard.snapshots.export.gate import ADVICE, suspicions
 from mindguard.snapshots.export.reuse import Reuse
-from mindguard.snapshots.export.source import Chosen, open_source
+from mindguard.snapshots.export.source import Chosen, SourceSnapshot, open_source
+from mindguard.snapshots.export.source_errors import TuplesContradicted
+from mindguard.snapshots.export.source_table import SourceTable
 from mindguard.snapshots.progress import Progress
 from mindguard.snapshots.storage import manifest
 from mindguard.snapshots.storage.catalog import find_unlisted, id_of, newest_snapshot, read_manifest
 from mindguard.snapshots.storage.encryption import KeyMissing, KeyRingInvalid, Unreadable, sealed_with
 from mindguard.snapshots.storage.layout import run_of
-from mindguard.snapshots.storage.manifest import Manifest, ManifestInvalid
+from mindguard.snapshots.storage.manifest import Manifest, ManifestInvalid, StoredObject, Table
 from mindguard.snapshots.storage.s3_errors import ObjectMissing, StoreError
 from mindguard.snapshots.storage.store import Store
 
@@ -35,6 +38,7 @@ class Taken:
         seconds: duration of the whole run.
         tables: progress by full table name.
         source_bytes: size of the tables in the source.
+        contradicted: the table whose values had changed although its tuple digest had not; None if there was none.
     """
 
     manifest: Manifest
@@ -42,6 +46,7 @@ class Taken:
     seconds: float
     tables: dict[str, TableProgress]
     source_bytes: int
+    contradicted: str | None = None
 
     @property
     def mb_per_s(self) -> float:
@@ -59,6 +64,7 @@ class Taken:
             "taken_at": self.manifest.taken_at.isoformat(),
             "seconds": round(self.seconds, 3),
             "source_bytes": self.source_bytes,
+            "contradicted": self.contradicted,
             "tables": {
                 name: {
                     "rows": table.rows,
@@ -79,6 +85,7 @@ def take_snapshot(
     now: datetime,
     zone: ZoneInfo,
     logical_date: datetime | None = None,
+    recheck: bool = False,
     progress: Progress = lambda line: None,
 ) -> Taken:
     """Take one snapshot of all tables in the settings and publish its manifest.
@@ -90,6 +97,7 @@ def take_snapshot(
         now: the present time, aware; it becomes the snapshot's `taken_at`.
         zone: time zone whose day names the manifest's folder.
         logical_date: logical date of the DAG run, aware. It is only recorded: the rows are those of `now`.
+        recheck: read all values, also those that no transaction has changed since the last snapshot.
         progress: called with one line for each step.
 
     Raises:
@@ -115,8 +123,6 @@ def take_snapshot(
     if previous is None:
         _refuse_left_out(store)
     taken_at = now.astimezone(UTC).replace(microsecond=0)
-    snapshot_id = manifest.new_snapshot_id(taken_at, secrets.token_hex(3))
-    reuse = Reuse(store, settings, (previous, last_good), run=run_of(snapshot_id))
     chosen = [Chosen(table.name, table.part_by, table.inherited) for table in settings.tables]
     limits = {"max_age_s": settings.max_age_minutes * 60, "lock_timeout_s": settings.lock_timeout_s}
     with open_source(conninfo, chosen, **limits) as source:
@@ -125,12 +131,20 @@ def take_snapshot(
         not_held = source.not_held(described, large_objects=bool(objects))
         for line in not_held:
             progress(line)
-        exporter = Exporter(source, store, settings, previous, reuse, progress=progress)
-        tables, schema_dump = exporter.run([*described, objects] if objects else described)
+        contents = [*described, objects] if objects else described
+        contradicted: str | None = None
+        export = partial(_export, source, store, settings, (previous, last_good), contents, taken_at, progress)
+        try:
+            exported = export(by_value=recheck or settings.detect == "values")
+        except TuplesContradicted as error:
+            contradicted = error.table
+            progress(f"{error.message}: the values of all tables are read now")
+            exported = export(by_value=True)
         enums, sequences = source.enums(described), source.sequences(described)
         source.check_unchanged(described)
+    tables = exported.tables
     result = Manifest(
-        snapshot_id=snapshot_id,
+        snapshot_id=exported.snapshot_id,
         taken_at=taken_at,
         logical_date=logical_date,
         source=source.identity,
@@ -138,7 +152,7 @@ def take_snapshot(
         large_objects=tables[-1] if objects else None,
         enums=enums,
         sequences=sequences,
-        schema_dump=schema_dump,
+        schema_dump=exported.schema_dump,
         not_held=not_held,
         # A key that was destroyed on purpose is none of the reasons: see `_check_key_ring`.
         quarantined_for=suspicions(
@@ -149,11 +163,11 @@ def take_snapshot(
         ),
         keys=store.encryption.needed_keys(part.key for table in tables for part in table.parts),
     )
-    reuse.check_before_publishing()
+    exported.reuse.check_before_publishing()
     key = publish(result, store, zone)
-    reuse.check_after_publishing()
+    exported.reuse.check_after_publishing()
     source_bytes = sum(table.bytes for table in described)
-    taken = Taken(result, key, time.monotonic() - started, exporter.tables, source_bytes)
+    taken = Taken(result, key, time.monotonic() - started, exported.progress, source_bytes, contradicted)
     for reason in result.quarantined_for:
         progress(f"QUARANTINED: {reason} – {ADVICE}")
     progress(
@@ -161,6 +175,35 @@ def take_snapshot(
         f"{result.stored_bytes / 1e6:,.1f} MB stored, {taken.seconds:.1f} s, {taken.mb_per_s:,.0f} MB/s of source"
     )
     return taken
+
+
+class _Exported(NamedTuple):
+    """What is stored of a snapshot that is not published yet."""
+
+    snapshot_id: str
+    reuse: Reuse
+    tables: list[Table]
+    schema_dump: StoredObject
+    progress: dict[str, TableProgress]
+
+
+def _export(
+    source: SourceSnapshot,
+    store: Store,
+    settings: SnapshotSettings,
+    bases: tuple[Manifest | None, Manifest | None],
+    contents: list[SourceTable],
+    taken_at: datetime,
+    progress: Progress,
+    *,
+    by_value: bool,
+) -> _Exported:
+    """Store the contents under a new snapshot's id; what an attempt before this one has stored is found and reused."""
+    snapshot_id = manifest.new_snapshot_id(taken_at, secrets.token_hex(3))
+    reuse = Reuse(store, settings, bases, run=run_of(snapshot_id))
+    exporter = Exporter(source, store, settings, bases[0], reuse, now=taken_at, by_value=by_value, progress=progress)
+    tables, schema_dump = exporter.run(contents)
+    return _Exported(snapshot_id, reuse, tables, schema_dump, exporter.tables)
 
 
 def _check_key_ring(store: Store, tables: list[str]) -> None:

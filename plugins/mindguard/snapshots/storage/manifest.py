@@ -17,10 +17,11 @@ from mindguard.errors import MindGuardError
 from mindguard.snapshots.storage.content import Content
 from mindguard.snapshots.storage.layout import below_prefix
 
-FORMAT: Final = 2
-"""Format 1 has the same fields, but its keys begin with the prefix under which the snapshot was taken."""
+FORMAT: Final = 3
+"""Format 2 lacks what tuple digests need. In format 1, keys also begin with the prefix of the snapshot's store."""
 
-_READABLE = (1, FORMAT)
+_READABLE = (1, 2, FORMAT)
+_NEW_IN_FORMAT_3 = {"tuples", "values_read_at", "read_state", "timeline", "next_transaction", "started_at"}
 
 
 class ManifestInvalid(MindGuardError):
@@ -72,6 +73,16 @@ class Part(StoredObject):
         default=False,
         description="date and timestamp columns are text, because a value is infinite or outside years 1 to 9999",
     )
+    tuples: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{32}$",
+        description="tuple digest: of the transactions that wrote the rows; null: not recorded",
+    )
+    values_read_at: AwareDatetime | None = Field(
+        None,
+        description="when the values were last read from the source; since then, the tuple digest says that they have "
+        "not changed. Null: not recorded",
+    )
 
 
 class TableName(NamedTuple):
@@ -102,6 +113,12 @@ class Table(_Record):
     part_by: str = Field(description="column (or ctid) whose ranges cut the table into parts")
     rows: int = Field(ge=0)
     fingerprint: str = Field(pattern="^[0-9a-f]{32}$", description="sum of the parts' fingerprints")
+    read_state: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="digest of the identities of database and types, on which tuple digests rest; null: the rows can "
+        "only be compared by their values",
+    )
     parts: tuple[Part, ...]
 
     @property
@@ -114,6 +131,12 @@ class Table(_Record):
     def stored_bytes(self) -> int:
         """Bytes of all parts."""
         return sum(part.bytes for part in self.parts)
+
+    @property
+    def values_read_at(self) -> datetime | None:
+        """When the values were last read that were not read for the longest time; None: no rows, or not recorded."""
+        times = [part.values_read_at for part in self.parts]
+        return min((time for time in times if time), default=None) if None not in times else None
 
 
 class Enum(_Record):
@@ -141,13 +164,18 @@ class SourceIdentity(_Record):
         None, description="search_path of the source's sessions by default; null: not recorded"
     )
     lsn: str = Field(description="position in the write-ahead log when the snapshot was taken")
+    timeline: int | None = Field(None, description="timeline of the write-ahead log; null: could not be learned")
+    next_transaction: int | None = Field(
+        None, description="the first transaction number, with its epoch, that was not given out yet"
+    )
+    started_at: AwareDatetime | None = Field(None, description="when the server was started")
     exported_snapshot: str
 
 
 class Manifest(_Record):
     """One snapshot: all tables as they were at one instant."""
 
-    format: Literal[1, 2] = FORMAT
+    format: Literal[1, 2, 3] = FORMAT
     snapshot_id: str
     taken_at: AwareDatetime = Field(description="UTC")
     logical_date: AwareDatetime | None = Field(
@@ -203,8 +231,7 @@ class Manifest(_Record):
 
     def to_bytes(self) -> bytes:
         """Return JSON for the store, with a digest over everything else so that an altered manifest is noticed."""
-        # A field from a later version is left out where it says nothing, so that earlier versions can read it.
-        body = self.model_dump(mode="json", exclude=None if self.keys else {"keys"})
+        body = _without_silent(self.model_dump(mode="json", exclude=None if self.keys else {"keys"}))
         if self.format != 1:
             body = _with_keys(body, lambda key: below_prefix(key) or key)
         return json.dumps(body | {"digest": _digest(body)}, ensure_ascii=False, indent=1).encode()
@@ -230,7 +257,7 @@ class Manifest(_Record):
             raise ManifestInvalid(f"manifest {origin} is not a manifest of this package") from None
         if body.get("format") not in _READABLE:
             raise ManifestInvalid(
-                f"manifest {origin} has format {body.get('format')}, this version reads format 1 and {FORMAT}",
+                f"manifest {origin} has format {body.get('format')}, this version reads formats 1 to {FORMAT}",
                 hint="use the version of mindguard that wrote it",
             )
         if digest != digest_now:
@@ -258,6 +285,17 @@ class Manifest(_Record):
                 raise ManifestInvalid(
                     f"manifest {origin}: the parts of {table.name} ({rows} rows) are not the table ({table.rows} rows)"
                 )
+
+
+def _without_silent(value: Any) -> Any:
+    """Return the JSON value without the fields of format 3 that say nothing: older formats stay as they were."""
+    if isinstance(value, list):
+        return [_without_silent(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _without_silent(each) for name, each in value.items() if each is not None or name not in _NEW_IN_FORMAT_3
+    }
 
 
 def _with_keys(value: Any, change: Callable[[str], str]) -> Any:
@@ -290,6 +328,17 @@ _LANE = 1 << 64
 def fingerprint(sum_1: int, sum_2: int) -> str:
     """Return the value digest made of the two sums that PostgreSQL computed: two lanes of 64 bits, in hexadecimal."""
     return f"{sum_1 % _LANE:016x}{sum_2 % _LANE:016x}"
+
+
+def tuple_digest(written: Iterable[tuple[str, int, int]]) -> str:
+    """Return the tuple digest of a part.
+
+    Args:
+        written: for each partition or child with rows in the part, the digest of its state, the number of its rows, and
+            the sum of their hashed transaction numbers.
+    """
+    facts = ", ".join(sorted(f"{state} {rows} {total % _LANE}" for state, rows, total in written))
+    return hashlib.sha256(facts.encode()).hexdigest()[:32]
 
 
 def combine(fingerprints: Iterable[str]) -> str:

@@ -11,12 +11,13 @@ from mindguard.snapshots.export.reuse import Reuse
 from mindguard.snapshots.export.source_errors import Stopped
 from mindguard.snapshots.storage.manifest import StoredObject, Table
 from mindguard.snapshots.storage.store import Store
-from tests.unit.snapshots.fakes import FakeSource, memory_store, settings, source_table
+from tests.unit.snapshots.fakes import NOW, FakeSource, memory_store, settings, source_table
 
 
 def export(store: Store, source: FakeSource, *, run: str = "f00") -> tuple[Exporter, Table, StoredObject]:
     given: Any = source
-    exporter = Exporter(given, store, settings(), None, Reuse(store, settings(), [], run), progress=print)
+    reuse = Reuse(store, settings(), [], run)
+    exporter = Exporter(given, store, settings(), None, reuse, now=NOW, progress=print)
     (table,), schema_dump = exporter.run([source_table()])
     return exporter, table, schema_dump
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg.pq import DiagnosticField
 
+from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.plan import WHOLE, KeyRange
 from mindguard.snapshots.export.source import SourceSnapshot, _refuse_unfit
 from mindguard.snapshots.export.source_errors import SourceError, explained
@@ -127,6 +129,20 @@ def test_a_part_is_read_in_parquets_types_where_they_lose_nothing() -> None:
     assert part(day, mood, times_as_text=True).startswith(f"select {day_text}, {mood_text} from")
 
 
+def test_a_part_whose_digest_is_not_known_is_read_once_for_both() -> None:
+    """Each text is made once; a float is exported as it is, and digested as text."""
+    number, mood = column("n", "real", "float4"), column("mood", "s.mood", None)
+    asked = " ".join(
+        export_statement(PlannedPart(source_table(number, mood), WHOLE, 1, None, times_as_text=False))
+        .as_string()
+        .split()
+    )
+    assert asked.count("enum_out") == 1
+    digest = "hash_record_extended(row(int8send(hash_record_extended(row(v0, v1), {seed}))), {seed}) as digest_{seed}"
+    one, two = digest.format(seed=1), digest.format(seed=2)
+    assert asked.split(" from (")[0].endswith(f'select v2 as "n", v1 as "mood", {one}, {two}')
+
+
 def test_a_table_without_columns_still_has_rows() -> None:
     assert part() == 'select true as row from only "public"."t" where true'
 
@@ -140,13 +156,13 @@ class Cutting(SourceSnapshot):
     def _sorted(self, table: Any, boundaries: list[str]) -> list[str]:
         return boundaries
 
-    def _fingerprint(self, table: Any, within: KeyRange, boundaries: list[str]) -> list[PlannedPart]:
-        from mindguard.snapshots.export import plan
-
-        self.asked.append(boundaries)
+    def _fingerprint(
+        self, table: Any, ranges: Sequence[KeyRange], within: Sequence[KeyRange] | None = None
+    ) -> list[PlannedPart]:
+        self.asked.append(plan.cuts(ranges))
         return [
             PlannedPart(table, each, self.rows[each.lower], "0" * 32, times_as_text=False)
-            for each in plan.ranges(boundaries, within)
+            for each in ranges
             if self.rows.get(each.lower)
         ]
 

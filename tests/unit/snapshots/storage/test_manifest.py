@@ -32,6 +32,7 @@ from mindguard.snapshots.storage.manifest import (
 
 ROOT = Path(__file__).resolve().parents[4]
 GOLDEN = ROOT / "tests" / "golden" / "manifests" / "format-1.json"
+GOLDEN_3 = ROOT / "tests" / "golden" / "manifests" / "format-3.json"
 GOLDEN_2 = GOLDEN.with_name("format-2.json")
 SCHEMA = Draft202012Validator(json.loads((ROOT / "docs" / "manifest.schema.json").read_text("utf-8")))
 
@@ -152,12 +153,12 @@ def test_noise_is_refused(stored: bytes) -> None:
     assert "is not a manifest of this package" in refusal(stored)
 
 
-@pytest.mark.parametrize("number", [0, 3, 99, "1", None])
+@pytest.mark.parametrize("number", [0, 4, 99, "1", None])
 def test_another_format_is_named_before_anything_else_is_judged(number: Any) -> None:
     """A later version may compute the digest differently, so the error names the format and not an alteration."""
     message = refusal(json.dumps({"format": number, "digest": "of another kind"}).encode())
     assert (
-        f"has format {number}, this version reads format 1 and 2 – use the version of mindguard that wrote it"
+        f"has format {number}, this version reads formats 1 to 3 – use the version of mindguard that wrote it"
         in message
     )
 
@@ -261,6 +262,8 @@ PART = st.builds(
     lower=MAYBE,
     upper=MAYBE,
     times_as_text=st.booleans(),
+    tuples=st.none() | DIGEST,
+    values_read_at=st.none() | MOMENT,
 )
 
 
@@ -275,6 +278,7 @@ def tables(draw: st.DrawFn) -> Table:
         part_by=draw(TEXT),
         rows=sum(part.rows for part in parts),
         fingerprint=combine(part.fingerprint for part in parts),
+        read_state=draw(st.none() | st.just("5" * 64)),
         parts=tuple(parts),
     )
 
@@ -291,6 +295,9 @@ MANIFEST = st.builds(
         system_identifier=MAYBE,
         lsn=TEXT,
         exported_snapshot=TEXT,
+        timeline=st.none() | st.integers(1, 2**31),
+        next_transaction=st.none() | st.integers(0, 2**63),
+        started_at=st.none() | MOMENT,
     ),
     tables=st.lists(tables(), min_size=1, max_size=3).map(tuple),
     enums=st.lists(st.builds(Enum, name=TEXT, labels=st.lists(TEXT, max_size=3).map(tuple)), max_size=2).map(tuple),
@@ -371,7 +378,23 @@ def test_format_2_differs_in_its_keys_alone() -> None:
     SCHEMA.validate(json.loads(GOLDEN_2.read_bytes()))
 
 
-@pytest.mark.parametrize("golden", [GOLDEN, GOLDEN_2])
+def test_format_3_adds_what_tuple_digests_need() -> None:
+    third = Manifest.from_bytes(GOLDEN_3.read_bytes(), origin="", prefix="key-tables")
+    assert (third.source.timeline, third.source.next_transaction) == (1, 4_294_968_000)
+    assert third.source.started_at == datetime(2026, 11, 1, 3, 4, 5, 678901, tzinfo=UTC)
+    checkins = third.tables[0]
+    assert checkins.read_state == "6" * 64
+    assert [part.tuples for part in checkins.parts] == ["7" * 32, "8" * 32]
+    assert checkins.values_read_at == datetime(2026, 11, 14, 18, 0, 2, tzinfo=UTC), "the oldest of the two"
+    assert third.to_bytes() == GOLDEN_3.read_bytes()
+    SCHEMA.validate(json.loads(GOLDEN_3.read_bytes()))
+    # Without them, a manifest says what one of format 2 says, which a reader of format 2 can rely on.
+    second = Manifest.from_bytes(GOLDEN_2.read_bytes(), origin="", prefix="key-tables")
+    assert second.tables[0].values_read_at is None
+    assert json.loads(second.to_bytes()) == json.loads(GOLDEN_2.read_bytes())
+
+
+@pytest.mark.parametrize("golden", [GOLDEN, GOLDEN_2, GOLDEN_3])
 @pytest.mark.parametrize("prefix", ["copy", "key-tables/copy", "a/parts/schema", "parts"])
 def test_keys_are_under_the_prefix_where_the_manifest_lies(golden: Path, prefix: str) -> None:
     keys = {each.key for each in Manifest.from_bytes(golden.read_bytes(), origin="", prefix=prefix).objects}
