@@ -33,6 +33,7 @@ from mindguard.snapshots.export.source_errors import SourceError
 from mindguard.snapshots.storage.s3_errors import StoreError
 from tests.connections import connection_of
 from tests.integration.fault_proxy import Answer, Fault, s3_proxy
+from tests.integration.restoring import as_superuser
 
 Found = dict[str, Diagnosis]
 
@@ -430,7 +431,29 @@ def test_a_fit_source_passes(database: str) -> None:
     assert {finding.status for finding in found.values()} == {"pass"}, found
     assert set(found) == {
         *("connection", "clock", "export", "pooler", "time limits", "pg_dump", "schema dump", "read", "contents"),
+        *("changes", "history"),
     }
+    assert found["changes"].text == (
+        "changes are found by the transactions that wrote the rows; each value is read again within 7 days"
+    )
+
+
+def test_what_keeps_values_from_being_left_unread_is_said(database: str, role: Role, stack: Stack) -> None:
+    reader = role("in role pg_read_all_data")
+    admin = str(psycopg.conninfo.make_conninfo(as_superuser(stack, database)))
+    functions = "pg_control_system(), pg_walfile_name(pg_lsn)"
+    with psycopg.connect(admin, autocommit=True) as superuser:
+        superuser.execute(f"revoke execute on function {functions} from public")
+    found = source_of(reader)["history"]
+    assert found.status == "warn"
+    assert found.text.startswith("the server does not tell system_identifier, timeline, so all values are read")
+    with psycopg.connect(admin, autocommit=True) as superuser:
+        superuser.execute(found.text.partition(" allows it: ")[2])
+    assert source_of(reader)["history"].status == "pass"
+    owner_runs(database, "alter table t add column other regclass")
+    assert source_of(reader)["changes"].text == "all values are read every time: type regclass"
+    by_value = SETTINGS.model_copy(update={"snapshot": SETTINGS.snapshot.model_copy(update={"detect": "values"})})
+    assert source_of(reader, by_value)["changes"].text == "all values are read every time: snapshot.detect"
 
 
 def test_a_source_that_cannot_be_reached_is_one_line(database: str) -> None:

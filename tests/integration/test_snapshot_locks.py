@@ -51,7 +51,7 @@ def during_the_first_table(conninfo: str, *statements: str) -> Callable[[str], N
     """Return a progress function that runs the statements once the first table was read, and the others were not."""
 
     def progress(line: str) -> None:
-        if line.startswith("public.first:") and "fingerprinted" in line:
+        if line.startswith("public.first:") and "read by value" in line:
             with psycopg.connect(conninfo, autocommit=True) as application:
                 application.execute("set lock_timeout = '300ms'")
                 for statement in statements:
@@ -169,7 +169,7 @@ def test_a_session_that_waits_for_the_snapshot_ends_it_and_reads_go_on(database:
     with ThreadPoolExecutor(2) as pool:
 
         def progress(line: str) -> None:
-            if line.startswith("public.first:") and "fingerprinted" in line:
+            if line.startswith("public.first:") and "read by value" in line:
                 pool.submit(alter)
                 wait_until(lambda: waiting_sessions(database), 30, "the ALTER does not wait")
                 pool.submit(count)
@@ -204,7 +204,7 @@ def test_a_session_that_waits_for_whoever_waits_for_the_snapshot_ends_it(databas
     with ThreadPoolExecutor(3) as pool:
 
         def progress(line: str) -> None:
-            if line.startswith("public.first:") and "fingerprinted" in line:
+            if line.startswith("public.first:") and "read by value" in line:
                 pool.submit(index)
                 wait_until(lambda: _waiting(database, "virtualxid"), 30, "the new index does not wait")
                 pool.submit(alter)
@@ -257,7 +257,7 @@ def test_a_snapshot_whose_watch_was_ended_gives_up(database: str, store: Store) 
     """Nobody would end it if it stood in the application's way."""
 
     def progress(line: str) -> None:
-        if line.startswith("public.first:") and "fingerprinted" in line:
+        if line.startswith("public.first:") and "read by value" in line:
             wait_until(lambda: end_the_watch(database), 30, "the watch is never idle")
             wait_until(lambda: not sessions(database), 30, "the snapshot's sessions do not end")
 

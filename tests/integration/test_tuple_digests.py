@@ -20,8 +20,10 @@ from mindguard.snapshots.export.source import open_source
 from mindguard.snapshots.export.take import Taken, take_snapshot
 from mindguard.snapshots.storage.manifest import Table
 from mindguard.snapshots.storage.store import Store
+from mindguard.snapshots.storage.verify import verify_snapshot
 from tests.integration.other_postgres import Cluster, cluster, standby_of
 from tests.integration.restoring import as_superuser, empty_database
+from tests.stored_objects import remove
 from tests.waiting import wait_until
 
 NOW = datetime(2026, 11, 1, 18, tzinfo=UTC)
@@ -321,6 +323,17 @@ def test_a_new_partition_leaves_the_others_unread(database: str, store: Store) -
     second = take(database, store, SOON, tables=tables)
     assert sum(read_now(second)) == 1
     assert (table(second).rows, table(second).fingerprint) == values(database)
+
+
+def test_an_unchanged_part_that_was_lost_is_read_and_digested_again(database: str, store: Store) -> None:
+    execute(database, DEFAULTS[0])
+    (lost,) = take(database, store).manifest.parts
+    remove(store, lost.key)
+    execute(database, *FOOLED)
+    second = take(database, store, SOON)
+    assert read_now(second) == [True]
+    assert (table(second).rows, table(second).fingerprint) == values(database)
+    verify_snapshot(second.manifest, store).check()
 
 
 # Values that were read again

@@ -207,6 +207,9 @@ class Exporter:
     def _secured_part(self, planned: PlannedPart, progress: TableProgress) -> Part:
         self._check_going_on()
         began = time.monotonic()
+        if planned.values_read_at and self._may_name_later and not self._reuse.find_any(self._keys(planned)):
+            # What was stored is lost or damaged. Since the values are read again now, their digest is made again too.
+            planned = replace(planned, fingerprint=None, values_read_at=None)
         if planned.fingerprint is None:
             planned, secured = self._digested_and_secured(planned)
         else:
