@@ -70,6 +70,7 @@ test-days: $(INSTALLED) ## tests on other days (libfaketime); DAYS="1-january 23
 
 bench: $(INSTALLED) ## measure side by side (half an hour) and write docs/benchmarks.md
 	$(BIN)/python bench/parse_cost.py
+	$(BIN)/python bench/start_cost.py
 	$(BIN)/python bench/snapshots.py --rows 1000000
 	$(BIN)/python bench/snapshots.py --rows 10000000 --without-operator
 	$(BIN)/python bench/alerts.py

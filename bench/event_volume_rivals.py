@@ -48,9 +48,16 @@ class Counting:
 
     def query_df(self, *arguments: Any, **named: Any) -> Any:
         """Run a query, as the client's own method does."""
+        return self._timed(self._inner.query_df, *arguments, **named)
+
+    def query(self, *arguments: Any, **named: Any) -> Any:
+        """Run a query whose answer is no frame, such as that for the views."""
+        return self._timed(self._inner.query, *arguments, **named)
+
+    def _timed(self, run: Any, *arguments: Any, **named: Any) -> Any:
         began = time.perf_counter()
         try:
-            return self._inner.query_df(*arguments, **named)
+            return run(*arguments, **named)
         finally:
             self.queries += 1
             self.seconds += time.perf_counter() - began

@@ -64,10 +64,16 @@ class Answer:
 
 
 class Session:
-    """One engine handle: its temporary tables, its settings and its current database."""
+    """One engine handle: its temporary tables, its settings and its current database.
 
-    def __init__(self, path: str) -> None:
+    Args:
+        path: the engine's data folder.
+        lasts: whether further requests may use it, so that the settings of one must not reach the next.
+    """
+
+    def __init__(self, path: str, *, lasts: bool = True) -> None:
         self._connection = chdb.connect(path)
+        self._lasts = lasts
         self.lock = threading.Lock()
         self.expires_at = 0.0  # time.monotonic()
         self._home = self._database = "default"
@@ -102,11 +108,12 @@ class Session:
     def _apply(self, settings: dict[str, str]) -> None:
         if not settings:
             return
-        names = ", ".join(map(_quoted, settings))
-        rows = self._query(
-            f"SELECT name, value FROM system.settings WHERE changed AND name IN ({names})", "JSONCompact"
-        )
-        self._former = dict.fromkeys(settings) | dict(json.loads(rows.bytes())["data"])
+        if self._lasts:  # to ask for the former values costs more than most queries
+            names = ", ".join(map(_quoted, settings))
+            rows = self._query(
+                f"SELECT name, value FROM system.settings WHERE changed AND name IN ({names})", "JSONCompact"
+            )
+            self._former = dict.fromkeys(settings) | dict(json.loads(rows.bytes())["data"])
         self._applied = dict(settings)
         try:
             changes = (f"{_quoted(name, '`')} = {_quoted(value)}" for name, value in settings.items())
@@ -218,7 +225,7 @@ class Engine:
             if session is None:
                 if must_exist:
                     raise ClickHouseError.named(372, "SESSION_NOT_FOUND", f"Session {session_id} not found")
-                session = Session(self._path)
+                session = Session(self._path, lasts=session_id is not None)
                 if session_id is not None:
                     self._sessions[session_id] = session
             if not session.lock.acquire(blocking=False):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -92,6 +93,31 @@ def test_the_migrations_make_what_the_models_say(incidents: IncidentStore) -> No
             connection, opts={"include_schemas": True, "version_table_schema": "mindguard"}
         )
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_names_of_the_migrations_are_their_revisions() -> None:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    from mindguard.database import migrate
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).with_name("migrations")))
+    script = ScriptDirectory.from_config(config)
+    assert migrate.revisions() == [each.revision for each in script.walk_revisions()][::-1]
+    assert migrate.revisions()[-1] == script.get_current_head()
+
+
+def test_a_schema_that_is_up_to_date_is_used_without_alembic(fresh_database: str) -> None:
+    IncidentStore.of(connection_of(fresh_database)).list()
+    code = (
+        "import sys; from mindguard.alerts.incidents.store import IncidentStore;"
+        "from tests.connections import connection_of;"
+        "IncidentStore.of(connection_of(sys.argv[1])).list(); print('alembic' in sys.modules)"
+    )
+    environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}", "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-c", code, fresh_database]
+    assert subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_one_event_reported_twice_counts_once_even_after_its_end(incidents: IncidentStore) -> None:

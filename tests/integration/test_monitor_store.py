@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 
 from mindguard.database.session import OpsDatabase
 from mindguard.monitors.judge import State
@@ -46,6 +47,22 @@ def test_what_is_saved_is_there_and_old_results_go(store: MonitorStore) -> None:
     assert store.history("api", since=NOW - timedelta(days=9)) == [RESULT, other]
     assert store.history("api", since=NOW + timedelta(seconds=1)) == []
     assert store.history("other", since=NOW) == []
+
+
+def test_all_results_of_a_run_are_one_statement(fresh_database: str) -> None:
+    database = OpsDatabase.of(connection_of(fresh_database))
+    store = MonitorStore(database, keep=timedelta(days=2))
+    store.save([RESULT], {}, [])
+    statements: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *about: statements.append(about[2].split()[0]))
+    # Neighbours differ in what they leave empty.
+    empty = replace(RESULT, value=None, since=None, status="unknown", reason="low_base")
+    results = [replace(each, monitor=f"m{number}") for number in range(10) for each in (RESULT, empty)]
+    results = [replace(each, dimension=str(number)) for number, each in enumerate(results)]
+    states = {each.key: State(since=each.since, error_since=None if each.since else NOW) for each in results}
+    store.save(results, states, [each.monitor for each in results])
+    assert [statement for statement in statements if statement == "INSERT"] == ["INSERT"] * 2
+    assert dict(store.states()) == states
 
 
 def test_states_of_the_measured_monitors_are_replaced_and_others_stay(store: MonitorStore) -> None:

@@ -67,6 +67,8 @@ def resolve(stack: Stack, request: pytest.FixtureRequest) -> Resolve:
     return found
 
 
+DAY = 2 * 24 * 3600  # events of a day, two each second
+
 Measure = Callable[..., dict[str, Result]]
 
 
@@ -141,6 +143,42 @@ def test_a_stall_of_landing_is_late_and_a_fast_clock_does_not_hide_it(client: Cl
     assert 355 < result.value < 500
     land_events(client, until=datetime.now(UTC), minutes=1, seed=92)
     assert measure("event_landing")["event_landing"].status == "pass"
+
+
+def test_a_stall_of_days_has_its_age(client: Client, measure: Measure) -> None:
+    """It began in hours that are not read as long as events land."""
+    since = datetime.now(UTC) - timedelta(days=3, hours=10)
+    land_events(client, until=since, minutes=10, seed=94)
+    for days in range(4, 8):  # so that it is no quiet hour
+        until = datetime.now(UTC) - timedelta(days=days) + timedelta(minutes=2)
+        land_events(client, until=until, minutes=10, seed=days, per_minute=6)
+    result = measure("event_landing")["event_landing"]
+    assert (result.status, result.reason) == ("error", "above")
+    assert result.value == pytest.approx((result.at - since).total_seconds(), abs=90)
+
+
+def test_landing_is_measured_by_the_hours_that_it_needs(client: Client, measure: Measure) -> None:
+    (landing,) = choose(SHIPPED, ["event_landing"])
+    text = (include_dir() / str(landing.query)).read_text("utf-8")
+
+    def store(first_day: int, last_day: int) -> None:
+        client.command(
+            "INSERT INTO mindguard.events (event_time, ingest_time, event_name, session_id)"
+            f" SELECT now() - INTERVAL {first_day} DAY - number / 2 AS happened, happened + 1, 'api_request',"
+            f" toString(intDiv(number, 12)) FROM numbers({(last_day - first_day) * DAY})"
+        )
+
+    def rows_read() -> int:
+        return int(client.query(text, parameters=landing.params).summary["read_rows"])
+
+    land_events(client, until=datetime.now(UTC), minutes=5, seed=1)
+    store(0, 8)
+    few = rows_read()
+    assert few < 3 * DAY  # the last day and an hour of each day before, in granules of 8192 rows
+    store(8, 40)
+    assert rows_read() < few + DAY
+    result = measure("event_landing")["event_landing"]
+    assert (result.status, result.reason) == ("pass", "")
 
 
 def test_an_etl_table_that_is_empty_old_or_of_a_silent_source(client: Client, measure: Measure) -> None:

@@ -15,7 +15,7 @@ from mindguard.resources import include_dir
 
 _MARK = "# Copied by `mindguard dags copy` from mindguard-ops"
 
-app = typer.Typer(no_args_is_help=True, help="Copy the DAGs of an installed package to where Airflow looks for them.")
+app = typer.Typer(no_args_is_help=True)
 
 Change = Literal["new", "updated", "unchanged", "changed by hand", "no longer in the package"]
 

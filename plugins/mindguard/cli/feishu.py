@@ -10,7 +10,7 @@ import typer
 from mindguard.cli.output import AsJson, print_outcome
 from mindguard.errors import MindGuardError
 
-app = typer.Typer(no_args_is_help=True, help="Preview and send sample cards.")
+app = typer.Typer(no_args_is_help=True)
 
 _CASE_HELP = "Name of a sample. An unknown name lists all of them."
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mindguard.alerts.incidents.store import IncidentStore
     from mindguard.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Show, acknowledge, resolve and review incidents.")
+app = typer.Typer(no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="ID", help="An incident, for instance I-12.")]
 

@@ -9,7 +9,7 @@ import typer
 
 from mindguard.cli.output import AsJson
 
-app = typer.Typer(no_args_is_help=True, help="Create and rotate the keys that encrypt snapshots.")
+app = typer.Typer(no_args_is_help=True)
 
 Label = Annotated[str, typer.Argument(metavar="LABEL", help="Name of the key, for instance its period: 2026-11.")]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mindguard.monitors.store import MonitorStore
     from mindguard.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Measure freshness and service levels, and show what was measured.")
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()

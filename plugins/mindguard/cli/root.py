@@ -6,21 +6,63 @@ line; 2 if the command was called wrongly.
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
+from collections.abc import MutableMapping
 from datetime import UTC, datetime
+from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group_from_info
+from typer.models import TyperInfo
 
 from mindguard import __version__
-from mindguard.cli import dags, feishu, incidents, keys, monitors, rota, silences, snapshots, suites
 from mindguard.cli.output import AsJson, Interrupted, print_json, print_table
 from mindguard.errors import MindGuardError, library_missing
 
 _INTERRUPTED = 130  # typer's exit status after Ctrl-C, about which it prints nothing
+
+_GROUPS = {
+    "snapshot": ("snapshots", "app", "Take, verify, restore, drill and expire snapshots."),
+    "dags": ("dags", "app", "Copy the DAGs of an installed package to where Airflow looks for them."),
+    "feishu": ("feishu", "app", "Preview and send sample cards."),
+    "incidents": ("incidents", "app", "Show, acknowledge, resolve and review incidents."),
+    "keys": ("keys", "app", "Create and rotate the keys that encrypt snapshots."),
+    "monitors": ("monitors", "app", "Measure freshness and service levels, and show what was measured."),
+    "rota": ("rota", "app", "Show who is on duty, and check that somebody always is."),
+    "silences": ("silences", "app", "Silence incidents during planned work; they are still recorded."),
+    "suites": ("suites", "app", "Check suites of expectations, run them, and replay past days."),
+    "volume": ("suites", "volume_app", "Create the event rollup, and compare it with the raw events."),
+}
+"""Each group of commands: its module, the name that it has there, and its help."""
+
+
+@cache
+def _commands_of(group: str) -> MutableMapping[str, Any]:
+    module, name, _ = _GROUPS[group]
+    found = TyperInfo(getattr(import_module(f"mindguard.cli.{module}"), name))
+    return get_group_from_info(
+        found, rich_markup_mode=None, pretty_exceptions_short=True, suggest_commands=True
+    ).commands
+
+
+class _Group(TyperGroup):
+    """A group whose module is imported only when its commands are wanted, and not for the help of the whole."""
+
+    @property
+    def commands(self) -> MutableMapping[str, Any]:
+        return _commands_of(str(self.name))
+
+    @commands.setter
+    def commands(self, _none_yet: MutableMapping[str, Any]) -> None:
+        """Leave out what the constructor sets."""
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,21 +71,15 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,  # they would show local variables, which hold passwords
 )
-app.add_typer(snapshots.app, name="snapshot")
-app.add_typer(dags.app, name="dags")
-app.add_typer(feishu.app, name="feishu")
-app.add_typer(incidents.app, name="incidents")
-app.add_typer(keys.app, name="keys")
-app.add_typer(monitors.app, name="monitors")
-app.add_typer(rota.app, name="rota")
-app.add_typer(silences.app, name="silences")
-app.add_typer(suites.app, name="suites")
-app.add_typer(suites.volume_app, name="volume")
+for _name, (_, _, _text) in _GROUPS.items():
+    app.add_typer(typer.Typer(cls=_Group, no_args_is_help=True, help=_text), name=_name)
 
 
 def main() -> None:
     """Run the command. Print an expected error as one line, unless --debug asks for its traceback."""
     debug = "--debug" in sys.argv
+    # Pydantic would look for plugins in the metadata of every installed package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: tidies up and says what is left
     try:
         app([argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="mindguard")

@@ -19,7 +19,7 @@ _SHOWN_IN_LINE = 5
 _WORK_S = 30.0
 """Processor time in seconds for a calendar: more than an alert has, since a year may be asked for."""
 
-app = typer.Typer(no_args_is_help=True, help="Show who is on duty, and check that somebody always is.")
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mindguard.alerts.incidents.silences import SilenceStore
     from mindguard.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Silence incidents during planned work; they are still recorded.")
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mindguard.snapshots.storage.manifest import Manifest, Table
     from mindguard.snapshots.storage.store import Store
 
-app = typer.Typer(no_args_is_help=True, help="Take, verify, restore, drill and expire snapshots.")
+app = typer.Typer(no_args_is_help=True)
 
 
 _QUARANTINED = 3  # exit status of `take`: a snapshot was published, but it does not count as good

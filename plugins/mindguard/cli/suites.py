@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mindguard.volume.source import EventSource
     from mindguard.volume.suites import Suite, ValidationResult
 
-app = typer.Typer(no_args_is_help=True, help="Check suites of expectations, run them, and replay past days.")
-volume_app = typer.Typer(no_args_is_help=True, help="Create the event rollup, and compare it with the raw events.")
+app = typer.Typer(no_args_is_help=True)
+volume_app = typer.Typer(no_args_is_help=True)
 
 _DAY_HELP = "The day to judge. Default: yesterday."
 

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, inspect, text
 
 from mindguard.database.base import SCHEMA
 
+_MIGRATIONS = Path(__file__).with_name("migrations")
 _LOCK = 7_305_114_601
 """Number of the advisory lock: any that nothing else in this database uses."""
 
@@ -33,9 +30,14 @@ def migrate(engine: Engine) -> None:
     with engine.begin() as connection:
         if is_current(connection):
             return
+        # Imported before others must wait, whose statements have a time limit.
+        from alembic import command
+        from alembic.config import Config
+
         connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         connection.execute(text(f"create schema if not exists {SCHEMA}"))
-        config = _config()
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -43,18 +45,26 @@ def migrate(engine: Engine) -> None:
 def is_current(connection: Connection) -> bool:
     """Return whether the schema is the one that this version of the package needs.
 
+    Alembic is not asked: nearly always nothing is to be done, and its import takes longer than most commands.
+
     Raises:
         NewerSchema: a newer version of the package has changed it.
     """
-    script = ScriptDirectory.from_config(_config())
-    context = MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA})
-    current = context.get_current_revision()
-    if current and current not in {each.revision for each in script.walk_revisions()}:
+    known = revisions()
+    current = _revision(connection)
+    if current and current not in known:
         raise NewerSchema(current)
-    return current == script.get_current_head()
+    return current == known[-1]
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    return config
+def revisions() -> list[str]:
+    """Return the schema's revisions, oldest first: the file of each migration begins with its own."""
+    return sorted(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def _revision(connection: Connection) -> str | None:
+    """Return the revision of the schema; None if there is none yet."""
+    if not inspect(connection).has_table("alembic_version", schema=SCHEMA):
+        return None
+    revision: str | None = connection.scalar(text(f"select version_num from {SCHEMA}.alembic_version"))  # noqa: S608
+    return revision

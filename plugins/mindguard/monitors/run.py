@@ -101,10 +101,13 @@ def run_monitors(
     measurements = _measure_all(chosen, dues, settings, resolve, now, time_box_s)
     if states is None:
         states, memory = remembered(memory)
+    before: dict[str, dict[str, State]] = {}
+    for key, state in states.items():
+        before.setdefault(key.monitor, {})[key.dimension] = state
     results: list[Result] = []
     after: dict[Key, State] = {}
     for monitor in chosen:
-        known = {key.dimension: state for key, state in states.items() if key.monitor == monitor.name}
+        known = before.get(monitor.name, {})
         judged = _judge(monitor, measurements[monitor.name], known, now=now)
         results += [result for result, _ in judged]
         if measurements[monitor.name].reason:

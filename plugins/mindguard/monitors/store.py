@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from sqlalchemy import Index, delete, func, insert, select, tuple_
+from sqlalchemy import Index, Insert, delete, func, insert, select, tuple_
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mindguard.database.base import Base
@@ -87,11 +87,11 @@ class MonitorStore:
         if not results:
             return
         with self._database.session() as session:
-            session.execute(insert(MonitorResult), [asdict(result) for result in results])
+            session.execute(_all_at_once(MonitorResult), [asdict(result) for result in results])
             session.execute(delete(MonitorState).where(MonitorState.monitor.in_(measured)))
             if states:
                 session.execute(
-                    insert(MonitorState),
+                    _all_at_once(MonitorState),
                     [{**key._asdict(), **asdict(state)} for key, state in states.items()],
                 )
             newest = max(result.at for result in results)
@@ -111,6 +111,11 @@ class MonitorStore:
         query = select(MonitorResult).where(tuple_(*key, MonitorResult.at).in_(newest)).order_by(*key)
         with self._database.session() as session:
             return [_as(Result, row) for row in session.scalars(query)]
+
+
+def _all_at_once(table: type[Base]) -> Insert:
+    """Return a statement that inserts all rows together. By default each row with other nulls begins a new one."""
+    return insert(table).execution_options(render_nulls=True)
 
 
 def _as(kind: Any, row: Any) -> Any:

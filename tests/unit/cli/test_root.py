@@ -337,25 +337,6 @@ def test_broken_settings_are_one_line(mindguard: Mindguard, tmp_path: Path, monk
     assert f"{path} has 2 faults: (1) snapshot: missing (2) line 1: locale: write" in ended.err
 
 
-def test_the_command_needs_no_airflow_and_is_quick_to_start() -> None:
-    """Libraries that cost 0.2 to 12 s to import, and Airflow, whose absence is what the command line is for."""
-    heavy = {
-        *("adbc_driver_postgresql", "airflow", "boto3", "chdb", "clickhouse_connect", "great_expectations"),
-        *("httpx", "numpy", "pandas", "psycopg", "pyarrow"),
-    }
-    command = (
-        "import sys\n"
-        "from mindguard.cli import main\n"
-        "try:\n"
-        "    main()\n"
-        "finally:\n"
-        "    print(*sys.modules, file=sys.stderr)\n"
-    )
-    ended = in_a_process(command, "feishu", "preview", "resolved")
-    assert ended.status == 0
-    assert not heavy & set(ended.err.split())
-
-
 def test_monitors_are_listed_with_their_thresholds(mindguard: Mindguard) -> None:
     listed = mindguard("monitors", "list")
     assert listed.status == 0

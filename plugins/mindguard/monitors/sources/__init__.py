@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mindguard.connections import Resolve
-from mindguard.monitors.sources import clickhouse, http, kafka, postgres, prometheus, snapshots
+from mindguard.connections import Connection, Resolve
 from mindguard.monitors.sources.base import MonitorSource
 from mindguard.settings import Settings
 from mindguard.settings.monitors import Monitor
@@ -31,15 +30,23 @@ def prepare(source: str, conn_id: str | None, settings: Settings, resolve: Resol
         ConnectionMissing: The connection is not configured.
         MindGuardError: The connection cannot be used as it is configured.
     """
+    # A source is imported only here: whoever lists monitors needs none of them, and a run hardly ever needs all.
     if conn_id is None:
-        return http.Http
+        from mindguard.monitors.sources.http import Http
+
+        return Http
     connection = resolve(conn_id)
-    if source == "snapshots":
+    kind: Callable[[Connection], MonitorSource]
+    if source == "clickhouse":
+        from mindguard.monitors.sources.clickhouse import ClickHouse as kind
+    elif source == "postgres":
+        from mindguard.monitors.sources.postgres import Postgres as kind
+    elif source == "prometheus":
+        from mindguard.monitors.sources.prometheus import Prometheus as kind
+    elif source == "kafka":
+        from mindguard.monitors.sources.kafka import Kafka as kind
+    else:
+        from mindguard.monitors.sources import snapshots
+
         return snapshots.prepare(connection, settings, resolve)
-    kinds: dict[str, Callable[..., MonitorSource]] = {
-        "clickhouse": clickhouse.ClickHouse,
-        "postgres": postgres.Postgres,
-        "prometheus": prometheus.Prometheus,
-        "kafka": kafka.Kafka,
-    }
-    return lambda: kinds[source](connection)
+    return lambda: kind(connection)

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mindguard.connections import Resolve
 from mindguard.errors import MindGuardError
-from mindguard.settings import Settings
 
 if TYPE_CHECKING:
     from pyarrow._parquet import FileDecryptionProperties, FileEncryptionProperties
+
+    from mindguard.settings import Settings
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
