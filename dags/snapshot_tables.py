@@ -1,11 +1,11 @@
 """### snapshot_tables: take one consistent, verified snapshot of the key tables every day.
 
 **What.** Copies the tables named in the settings (`snapshot.tables`) as they are at one instant into the backup bucket:
-Parquet parts first, the manifest last. Without a manifest, a snapshot does not exist. Every stored part is then read
-again and compared with the manifest; only a verified snapshot that is not quarantined updates the asset
-`mindguard_snapshot`. Finally, snapshots beyond their retention expire: those older than `retention.days` that have
-enough newer proven ones and no hold. Stored parts that no snapshot names any more are removed; `docs/adr/0010` explains
-why that is safe.
+Parquet parts first, the manifest last. Without a manifest, a snapshot does not exist. Then what is new is read again
+and compared with the manifest, and of the other parts a share each day, each within `verify_days`; at once what is
+listed otherwise than it was read, and all if one is damaged (`docs/adr/0038`). Only a verified snapshot that is not
+quarantined updates the asset `mindguard_snapshot`. Then snapshots expire: those older than `retention.days` that have
+enough newer proven ones and no hold. Stored parts that no snapshot names any more are removed (`docs/adr/0010`).
 
 **When.** 02:00 Asia/Shanghai, when the application is quiet (operations document, 5.4: daily snapshots).
 
@@ -17,8 +17,8 @@ again, so a retry continues where the last try ended.
 
 1. `take_snapshot` fails: nothing was published, and earlier snapshots are untouched. Correct the cause, then clear the
    task (or run `mindguard snapshot take`).
-2. `verify_snapshot` says *damaged*: take a new snapshot now; it writes the damaged parts again. `mindguard snapshot
-   hold` keeps the damaged one for analysis.
+2. `verify_snapshot` says *damaged*: take a new snapshot now, which writes the damaged parts again. `mindguard snapshot
+   hold` keeps the damaged one for analysis, `list` says how long ago parts were read, `verify` reads all of a snapshot.
 3. `verify_snapshot` says *quarantined*: a table is empty, much smaller or has other columns, or there is no good
    snapshot that can be read and compared with. Nothing expires until this is settled. If the table is as it should be,
    name it in `snapshot.gate.expected` and take a new snapshot. If it is not, rows were lost: restore them from the last
@@ -76,19 +76,20 @@ def snapshot_tables() -> None:
 
     @task(execution_timeout=timedelta(hours=2), outlets=[SNAPSHOT])
     def verify_snapshot(taken: dict[str, Any]) -> Any:
-        """Read the published snapshot back; the event of the asset carries its id."""
+        """Read what is new in the snapshot and what is due; the event of the asset carries its id."""
         from airflow.sdk.exceptions import AirflowFailException
 
         from mindguard.airflow.clients import backup_store
         from mindguard.settings import load_settings
         from mindguard.snapshots.progress import to_log
         from mindguard.snapshots.storage.catalog import find_snapshot
-        from mindguard.snapshots.storage.verify import verify_snapshot as verify
+        from mindguard.snapshots.storage.verify import verify_due
 
         with not_retried():
-            store = backup_store(load_settings())
+            settings, now = load_settings(), datetime.now(UTC)
+            store, days = backup_store(settings), settings.snapshot.verify_days
             manifest = find_snapshot(store, taken["snapshot_id"])
-            verified = verify(manifest, store, progress=to_log(log))
+            verified = verify_due(manifest, store, now=now, verify_days=days, progress=to_log(log))
         log.info("%s", verified)
         verified.check()
         if manifest.quarantined_for:
@@ -106,9 +107,10 @@ def snapshot_tables() -> None:
         from mindguard.snapshots.retention.expire import expire_snapshots as expire
 
         settings = load_settings()
-        retention = settings.snapshot.retention
+        store, snapshot, to = backup_store(settings), settings.snapshot, to_log(log)
+        now, per_proof = datetime.now(UTC), snapshot.drill.days_per_proof
         with not_retried():
-            expired = expire(backup_store(settings), retention, now=datetime.now(UTC), apply=True, progress=to_log(log))
+            expired = expire(store, snapshot.retention, now=now, apply=True, days_per_proof=per_proof, progress=to)
         expired.check()
         return expired.summary()
 
