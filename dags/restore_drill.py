@@ -24,9 +24,9 @@ key between them, is not shown by it, and the proof names it. `mindguard snapsho
    Keep the bad one. `mindguard snapshot list` and further drills show which is the newest good one.
 2. *the drill broke* (P2): the scratch server, the network, the disk or a program is at fault. Correct that, then clear
    the task. What a killed drill left is removed by the next one.
-3. *all values are proven, but …* (P2): a rebuilt database would lack the constraint, index or trigger that is named, or
-   rows contradict it. The values are safe, and the proof is stored. Correct it in the source, or note what to do by
-   hand after a restore.
+3. *all values are proven, but …*, or in parts *… are equal, but …* (P2): a rebuilt database would lack the constraint,
+   index or trigger that is named, or rows contradict it. The values are safe, and the proof is stored. Correct it in
+   the source, or note what to do by hand after a restore.
 4. *there is no snapshot …* (P2): the form names one that never was. `mindguard snapshot list` shows all.
 """
 

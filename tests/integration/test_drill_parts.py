@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,13 @@ from mindguard.snapshots.storage.state import state_of
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import note_damage
 from tests.connections import as_variable, connection_of
-from tests.integration.restoring import NOW, ZONE, as_superuser, run, snapshot
+from tests.integration.restoring import ZONE, as_superuser, run
 from tests.integration.test_drill import drill_databases
 from tests.processes import mindguard, plain_environment
 from tests.stored_objects import flipped, overwrite, remove
 
 DAY = timedelta(days=1)
+START = datetime.now(UTC).replace(microsecond=0) - 20 * DAY  # so that the store finds damage after it
 NAMES = ("public.big", "public.child", "public.parent", "public.view", "public.empty_one")
 TABLES = """
 create table parent (id int primary key, v text);
@@ -53,6 +54,13 @@ ALL_AT_ONCE = DrillSettings(max_gb=1, every_days=7)
 ONE_BY_ONE = DrillSettings(max_gb=1e-9, every_days=7)
 
 
+def take_at(database: str, store: Store, day: float, *names: str, **more: Any) -> Manifest:
+    """A snapshot so many days after `START`."""
+    tables = [{"name": name} for name in names or NAMES]
+    settings = SnapshotSettings.model_validate({"bucket": "x", "tables": tables} | more)
+    return take_snapshot(database, store, settings, now=START + day * DAY, zone=ZONE).manifest
+
+
 @pytest.fixture
 def database(fresh_database: str) -> str:
     run(fresh_database, TABLES)
@@ -61,13 +69,7 @@ def database(fresh_database: str) -> str:
 
 @pytest.fixture
 def manifest(database: str, store: Store) -> Manifest:
-    return snapshot(database, store, *NAMES)
-
-
-def take_at(database: str, store: Store, day: float) -> Manifest:
-    """A snapshot so many days after `NOW`."""
-    settings = SnapshotSettings.model_validate({"bucket": "x", "tables": [{"name": name} for name in NAMES]})
-    return take_snapshot(database, store, settings, now=NOW + day * DAY, zone=ZONE).manifest
+    return take_at(database, store, 0)
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def drill_day(store: Store, scratch: str) -> Callable[..., DrilledPart]:
     """`drill_day(2)`: the drill of the day after tomorrow, as the DAG does it."""
 
     def run_day(day: float, settings: DrillSettings = ONE_BY_ONE, **more: Any) -> DrilledPart:
-        now = NOW + day * DAY
+        now = START + day * DAY
         newest = find_snapshot(store, "latest").snapshot_id
         chosen = choose_part(newest, store, settings, now=now)
         return drill_part(chosen, store, scratch, settings, now=now, **more)
@@ -103,7 +105,9 @@ def test_a_snapshot_is_proven_when_its_last_table_was_rebuilt(
     assert proof.seconds == pytest.approx(sum(each.seconds for each in drill_parts(store)[manifest.snapshot_id]))
     assert proof.not_proven == ()
     said = "\n".join(proof.skipped)
-    assert said.startswith("rebuilt in 4 parts, 2026-11-24 to 2026-11-27: never with all tables at once\n")
+    assert said.startswith(
+        f"rebuilt in 4 parts, {START:%Y-%m-%d} to {START + 3 * DAY:%Y-%m-%d}: never with all tables at once\n"
+    )
     assert "child_parent_fkey of public.child: this part of the drill does not hold public.parent" in said
     assert "big_child_fkey" in said
     assert "a plain table holds its rows as they were" in said
@@ -125,9 +129,9 @@ def test_what_is_rebuilt_on_one_day_is_checked_together(
 def test_a_state_says_how_many_tables_are_rebuilt(
     manifest: Manifest, database: str, store: Store, stack: Stack, drill_day: Callable[..., DrilledPart], tmp_path: Path
 ) -> None:
-    drill_day(0)
-    drill_day(1)
-    assert state_of(store, manifest, now=NOW).rebuilt == 3
+    drill_day(17)  # the command's clock is the real one
+    drill_day(18)
+    assert state_of(store, manifest, now=START).rebuilt == 3
     settings = tmp_path / "settings.json"
     tables = [{"name": name} for name in NAMES]
     drill = {"max_gb": 1e-9, "every_days": 7}
@@ -177,11 +181,26 @@ def test_damage_that_a_verification_found_ends_the_work(
     """Even in a table that was rebuilt before: its proof would be about bytes that are gone."""
     drill_day(0)
     newer = take_at(database, store, 1)
-    assert choose_part(newer.snapshot_id, store, ONE_BY_ONE, now=NOW + DAY) == manifest.snapshot_id
+    assert choose_part(newer.snapshot_id, store, ONE_BY_ONE, now=START + DAY) == manifest.snapshot_id
     (first,) = drill_parts(store)[manifest.snapshot_id]
     rebuilt = next(table for table in manifest.tables if table.name in first.tables and table.parts)
     note_damage(store, rebuilt.parts[0].key, "fault", print)
-    assert choose_part(newer.snapshot_id, store, ONE_BY_ONE, now=NOW + DAY) == newer.snapshot_id
+    assert choose_part(newer.snapshot_id, store, ONE_BY_ONE, now=START + DAY) == newer.snapshot_id
+
+
+def test_damage_in_what_was_rebuilt_keeps_the_only_snapshot_from_being_proven(
+    manifest: Manifest, store: Store, drill_day: Callable[..., DrilledPart]
+) -> None:
+    """There is no newer one to take instead."""
+    drill_day(0)
+    (first,) = drill_parts(store)[manifest.snapshot_id]
+    rebuilt = next(table for table in manifest.tables if table.name in first.tables and table.parts)
+    key = rebuilt.parts[0].key
+    overwrite(store, key, flipped(store.read(key)))
+    note_damage(store, key, "fault", print)
+    with pytest.raises(Unrestorable, match="the manifest says"):
+        drill_day(1, DrillSettings(max_gb=1))
+    assert proven(store) == {}
 
 
 def test_a_drill_that_broke_goes_on_the_next_day(
@@ -189,7 +208,7 @@ def test_a_drill_that_broke_goes_on_the_next_day(
 ) -> None:
     drill_day(0)
     with pytest.raises(DrillBroke):
-        drill_part(manifest.snapshot_id, store, "host=127.0.0.1 port=9 dbname=none", ONE_BY_ONE, now=NOW + DAY)
+        drill_part(manifest.snapshot_id, store, "host=127.0.0.1 port=9 dbname=none", ONE_BY_ONE, now=START + DAY)
     days = [drill_day(2 + day) for day in range(3)]
     assert [(each.snapshot_id, each.rebuilt) for each in days] == [(manifest.snapshot_id, n) for n in (3, 4, 5)]
     assert days[-1].proof
@@ -210,13 +229,13 @@ def test_what_expires_while_it_is_in_work_is_skipped(
 ) -> None:
     drill_day(0)
     newer = take_at(database, store, 1)
-    drill_part(newer.snapshot_id, store, scratch, ALL_AT_ONCE, now=NOW)
+    drill_part(newer.snapshot_id, store, scratch, ALL_AT_ONCE, now=START)
     for key in store.keys("snapshots/"):
         if manifest.snapshot_id in key:
             remove(store, key)
     with pytest.raises(SnapshotExpired):
-        drill_part(manifest.snapshot_id, store, scratch, ONE_BY_ONE, now=NOW + DAY)
-    assert choose_part(newer.snapshot_id, store, ONE_BY_ONE, now=NOW + DAY) == newer.snapshot_id
+        drill_part(manifest.snapshot_id, store, scratch, ONE_BY_ONE, now=START + DAY)
+    assert choose_part(newer.snapshot_id, store, ONE_BY_ONE, now=START + DAY) == newer.snapshot_id
     store_now = store.clock()
     rules = RetentionSettings().model_copy(update={"grace_hours": -1, "max_gap_days": 10_000})
     expire_snapshots(store, rules, now=store_now, apply=True, any_orphans=True, days_per_proof=7).check()
@@ -233,9 +252,9 @@ def test_records_of_other_values_and_unreadable_ones_prove_nothing(
     for table in body["tables"].values():
         table["fingerprint"] = "f" * 32
     overwrite(store, key, json.dumps(body).encode())
-    assert state_of(store, manifest, now=NOW).rebuilt == 0
+    assert state_of(store, manifest, now=START).rebuilt == 0
     overwrite(store, key, b"{}")
-    assert state_of(store, manifest, now=NOW).rebuilt == 0
+    assert state_of(store, manifest, now=START).rebuilt == 0
     assert drill_day(1).rebuilt == 2
 
 
@@ -252,7 +271,7 @@ def test_values_that_depend_on_other_tables_are_proven_by_the_whole(
         "create table priced (id int primary key, rate int generated always as (public.rate(1)) stored)",
         "insert into priced select i from generate_series(1, 1000) i",
     )
-    manifest = snapshot(fresh_database, store, "public.rates", "public.priced")
+    manifest = take_at(fresh_database, store, 0, "public.rates", "public.priced")
     lines: list[str] = []
     done = [drill_day(0, progress=lines.append)]
     if not done[0].proof:
@@ -273,7 +292,7 @@ def test_large_objects_are_proven_in_parts(
         "insert into t select i, md5(i::text) from generate_series(1, 2000) i",
     )
     owner = as_superuser(stack, fresh_database)
-    manifest = snapshot(owner, store, "public.files", "public.t", large_objects=True)
+    manifest = take_at(owner, store, 0, "public.files", "public.t", large_objects=True)
     counts = [drill_day(day) for day in range(2)]
     assert [(each.rebuilt, each.tables, bool(each.proof)) for each in counts] == [(1, 2, False), (2, 2, True)]
     assert set(proven(store)[manifest.snapshot_id].tables) == {"public.files", "public.t"}
@@ -291,7 +310,7 @@ def test_a_structure_that_differs_is_said_on_its_day_and_in_the_proof(
         "set session_replication_role = replica",
         "insert into tree values (1, 1), (2, 7)",
     )
-    manifest = snapshot(owner, store, "public.tree", "public.t")
+    manifest = take_at(owner, store, 0, "public.tree", "public.t")
     assert drill_day(0).rebuilt == 1
     with pytest.raises(NotAllProven, match=r"all values of .* are proven, but .* 1 rows? contradict") as caught:
         drill_day(1)
@@ -301,7 +320,7 @@ def test_a_structure_that_differs_is_said_on_its_day_and_in_the_proof(
 
 def test_sealed_records(database: str, store: Store, drill_day: Callable[..., DrilledPart]) -> None:
     store.encryption = Encryption(KeyRing.from_json(new_key_ring("2026-11"), origin="test"))
-    snapshot(database, store, *NAMES)
+    take_at(database, store, 0)
     drill_day(0)
     (key,) = store.keys("drills/")
     assert b"public" not in store.read(key)

@@ -22,7 +22,7 @@ from mindguard.snapshots.export.source import open_source
 from mindguard.snapshots.export.source_table import SourceTable
 from mindguard.snapshots.progress import Step
 from mindguard.snapshots.restore import target
-from mindguard.snapshots.restore.drill_plan import DayPlan, choose_snapshot, plan_day
+from mindguard.snapshots.restore.drill_plan import DayPlan, choose_snapshot, plan_day, standing
 from mindguard.snapshots.restore.load import loadable
 from mindguard.snapshots.restore.materialized import UNFILLED
 from mindguard.snapshots.restore.target import RestoreRefused, SnapshotAtFault
@@ -243,7 +243,7 @@ def _refuse_differences(equal: str, lines: Sequence[str]) -> None:
     if lines:
         raise NotAllProven(
             f"{equal}, but a database that is rebuilt from it differs: " + first_few(lines, separator="; "),
-            hint="correct it in the source, or note what to do by hand after a restore; the proof lists all",
+            hint="correct it in the source, or note what to do by hand after a restore; the log and the proof list all",
         )
 
 
@@ -311,7 +311,8 @@ def drill_part(
             manifest = _found(chosen, store, asked=asked)
         snapshot_id = manifest.snapshot_id
         with _as_verdict(snapshot_id):
-            before = [part for part in drill_parts(store).get(snapshot_id, ()) if not part.fault]
+            known = drill_parts(store).get(snapshot_id, ())
+            before = standing(known, now=now, every_days=settings.every_days, damaged_at=_damaged_at(manifest, store))
         done = equal_tables(manifest, before)
         plan = plan_day(manifest, done, settings, begun=before[0].drilled_at if before else None, now=now)
         progress(_plan_in_words(plan, manifest, settings))
@@ -338,7 +339,7 @@ def drill_part(
         progress(str(result))
     if proof:
         _refuse_differences(f"all values of {snapshot_id} are proven", proof.not_proven)
-    _refuse_differences(str(result), parts[-1].not_proven)
+    _refuse_differences(f"{result.rebuilt} of {result.tables} tables of {snapshot_id} are equal", parts[-1].not_proven)
     return result
 
 
@@ -450,7 +451,7 @@ def _plan_in_words(plan: DayPlan, manifest: Manifest, settings: DrillSettings) -
         return f"all tables of {manifest.snapshot_id} are rebuilt already"
     line = (
         f"rebuilding {len(plan.tables)} of {len(manifest.contents)} tables of {manifest.snapshot_id}, "
-        f"{plan.bytes / 1e9:,.3f} GB: part 1 of {plan.days} that are left, for {plan.days_left} days"
+        f"{plan.bytes / 1e9:,.3f} GB; all will be done in {plan.days} days, of {plan.days_left} that are left"
     )
     if plan.exceeds:
         why = "a table is larger" if plan.days < plan.days_left else f"all must be done in {settings.every_days} days"
@@ -471,23 +472,19 @@ def choose_part(newest: str, store: Store, settings: DrillSettings, *, now: date
         StoreError: the store could not be asked.
     """
     parts = drill_parts(store)
-    ids = set(snapshot_ids(store))
-    for each in ids & parts.keys():
-        if _is_damaged(each, store, since=parts[each][0].drilled_at):
-            ids.discard(each)
-    return choose_snapshot(newest, ids, parts, proven(store), now=now, every_days=settings.every_days)
+    begun = {}
+    for each in parts.keys() & set(snapshot_ids(store)):
+        with suppress(SnapshotMissing, ManifestInvalid, Unreadable):
+            damaged_at = _damaged_at(find_snapshot(store, each), store)
+            begun[each] = standing(parts[each], now=now, every_days=settings.every_days, damaged_at=damaged_at)
+    return choose_snapshot(newest, begun, proven(store))
 
 
-def _is_damaged(snapshot_id: str, store: Store, *, since: datetime) -> bool:
-    """Return whether a verification has found an object of the snapshot damaged, or its manifest cannot be read."""
-    noted = {each.key for each in store.listing("damaged/") if each.written_at >= since}
-    if not noted:
-        return False
-    try:
-        objects = find_snapshot(store, snapshot_id).objects
-    except (SnapshotMissing, ManifestInvalid, Unreadable):
-        return True
-    return any(not noted.isdisjoint(store.layout.damage_keys(each.key)) for each in objects)
+def _damaged_at(manifest: Manifest, store: Store) -> datetime | None:
+    """Return when an object of the snapshot was last found damaged, or None if none was."""
+    noted = {each.key: each.written_at for each in store.listing("damaged/")}
+    keys = (key for each in manifest.objects for key in store.layout.damage_keys(each.key)) if noted else ()
+    return max((noted[key] for key in keys if key in noted), default=None)
 
 
 def choose_drills(snapshot_ids: Sequence[str], newest: str, today: date) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mindguard.settings.snapshot import DrillSettings
-from mindguard.snapshots.storage.drills import DrillPart
+from mindguard.snapshots.storage.drills import DrillPart, since_fault
 from mindguard.snapshots.storage.manifest import Manifest, Table
 
 _DAY = timedelta(days=1)
@@ -32,38 +32,33 @@ class DayPlan:
     exceeds: bool
 
 
-def choose_snapshot(
-    newest: str,
-    snapshot_ids: Collection[str],
-    parts: Mapping[str, Sequence[DrillPart]],
-    proven: Collection[str],
-    *,
-    now: datetime,
-    every_days: int,
-) -> str:
-    """Choose the snapshot that is being worked through, or else the newest.
+def standing(
+    parts: Sequence[DrillPart], *, now: datetime, every_days: int, damaged_at: datetime | None
+) -> list[DrillPart]:
+    """Return those parts of a snapshot's drill that still say something about it, oldest first.
 
-    Work is given up if the snapshot has gone, if a part of it could not be restored, or if it was begun so long ago
-    that its proof would be about stored bytes of another time: more than twice `every_days`.
+    Nothing counts from before a table could not be restored or an object was found damaged; nor if the work was begun
+    so long ago that its proof would be about stored bytes of another time: more than twice `every_days`.
+
+    Args:
+        parts: what drills have recorded about the snapshot, oldest first.
+        now: the present time, aware.
+        every_days: days within which every table is rebuilt.
+        damaged_at: when an object of the snapshot was last found damaged, aware; None: none was.
+    """
+    earliest = max(now - 2 * every_days * _DAY, damaged_at or now - 2 * every_days * _DAY)
+    return [part for part in since_fault(parts) if earliest <= part.drilled_at <= now and part.drilled_at != damaged_at]
+
+
+def choose_snapshot(newest: str, begun: Mapping[str, Sequence[DrillPart]], proven: Collection[str]) -> str:
+    """Choose the newest snapshot that is being worked through, or else the newest of all.
 
     Args:
         newest: id of the newest snapshot.
-        snapshot_ids: ids of all snapshots that may be worked through.
-        parts: what drills have rebuilt, by snapshot.
+        begun: what is `standing` of the drills of snapshots that are there.
         proven: ids of the snapshots that are proven.
-        now: the present time, aware.
-        every_days: days within which every table is rebuilt.
     """
-    longest = 2 * every_days * _DAY
-    begun = [
-        each
-        for each in snapshot_ids
-        if each not in proven
-        and (done := parts.get(each))
-        and not any(part.fault for part in done)
-        and timedelta(0) <= now - done[0].drilled_at <= longest
-    ]
-    return max(begun, default=newest)
+    return max((each for each, parts in begun.items() if parts and each not in proven), default=newest)
 
 
 def plan_day(

@@ -34,6 +34,12 @@ class DrillPart(BaseModel):
     fault: str | None = Field(None, description="why the snapshot cannot be restored; null: nothing is wrong")
 
 
+def since_fault(parts: Sequence[DrillPart]) -> Sequence[DrillPart]:
+    """Return the parts since a table could last not be restored; `parts` are in their order."""
+    faulty = [number for number, part in enumerate(parts) if part.fault]
+    return parts[faulty[-1] + 1 :] if faulty else parts
+
+
 def equal_tables(manifest: Manifest, parts: Iterable[DrillPart]) -> dict[str, ProvenTable]:
     """Return the tables that drills have rebuilt, with the values that the manifest says."""
     expected = {table.name: (table.rows, table.fingerprint) for table in manifest.contents}

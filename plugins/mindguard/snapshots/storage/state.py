@@ -8,7 +8,7 @@ from datetime import datetime
 
 from mindguard.snapshots.storage.catalog import proof_of, proven
 from mindguard.snapshots.storage.checks import CheckState, read_checks
-from mindguard.snapshots.storage.drills import DrillPart, drill_parts, equal_tables
+from mindguard.snapshots.storage.drills import DrillPart, drill_parts, equal_tables, since_fault
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.proof import Proof
 from mindguard.snapshots.storage.store import Store
@@ -53,5 +53,5 @@ def states(store: Store, manifests: Iterable[Manifest], *, now: datetime) -> dic
 
 
 def _rebuilt(manifest: Manifest, parts: Mapping[str, Sequence[DrillPart]]) -> int:
-    equal = equal_tables(manifest, parts.get(manifest.snapshot_id, ()))
+    equal = equal_tables(manifest, since_fault(parts.get(manifest.snapshot_id, ())))
     return sum(table.name in equal for table in manifest.tables)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mindguard.settings.snapshot import DrillSettings
-from mindguard.snapshots.restore.drill_plan import DayPlan, choose_snapshot, plan_day
+from mindguard.snapshots.restore.drill_plan import DayPlan, choose_snapshot, plan_day, standing
 from mindguard.snapshots.storage.drills import DrillPart
 from mindguard.snapshots.storage.manifest import Column, Manifest, Part, StoredObject, Table
 from tests.unit.snapshots.fakes import IDENTITY, NOW
@@ -122,28 +122,45 @@ def test_every_table_is_rebuilt_once_within_every_days(sizes: list[int], mb: int
             assert plan.bytes <= mb * MB
 
 
-def part(snapshot_id: str, days_ago: float, fault: str | None = None) -> DrillPart:
+def part(days_ago: float, fault: str | None = None) -> DrillPart:
     return DrillPart(
-        snapshot_id=snapshot_id, drilled_at=NOW - days_ago * DAY, seconds=1, tables={}, server_version=1, fault=fault
+        snapshot_id="s", drilled_at=NOW - days_ago * DAY, seconds=1, tables={}, server_version=1, fault=fault
     )
 
 
 @pytest.mark.parametrize(
-    ("parts", "proven", "chosen"),
+    ("parts", "damaged", "standing_since"),
     [
-        ({}, (), "c"),
-        ({"a": [part("a", 3)]}, (), "a"),
-        ({"a": [part("a", 3)], "b": [part("b", 2)]}, (), "b"),
-        ({"a": [part("a", 3)]}, ("a",), "c"),
-        ({"a": [part("a", 3), part("a", 1, "damaged")]}, (), "c"),
-        ({"c": [part("c", 0.1, "damaged")]}, (), "c"),
-        ({"gone": [part("gone", 3)]}, (), "c"),
-        ({"a": [part("a", 14)]}, (), "a"),
-        ({"a": [part("a", 14.1)]}, (), "c"),
-        ({"a": [part("a", -1)]}, (), "c"),
+        ([], None, []),
+        ([part(3), part(2)], None, [3, 2]),
+        ([part(3), part(2), part(1, "damaged")], None, []),
+        ([part(3), part(2, "damaged"), part(1)], None, [1]),
+        ([part(3), part(1)], 2, [1]),
+        ([part(3), part(1)], 0.5, []),
+        ([part(3), part(1)], 9, [3, 1]),
+        ([part(14.1), part(14), part(1)], None, [14, 1]),
+        ([part(1), part(-1)], None, [1]),
     ],
 )
-def test_what_was_begun_is_worked_through_unless_it_cannot_be_proven(
-    parts: dict[str, list[DrillPart]], proven: tuple[str, ...], chosen: str
+def test_nothing_counts_from_before_a_fault_or_damage_or_from_long_ago(
+    parts: list[DrillPart], damaged: float | None, standing_since: list[float]
 ) -> None:
-    assert choose_snapshot("c", ("a", "b", "c"), parts, proven, now=NOW, every_days=7) == chosen
+    damaged_at = None if damaged is None else NOW - damaged * DAY
+    found = standing(parts, now=NOW, every_days=7, damaged_at=damaged_at)
+    assert [(NOW - each.drilled_at) / DAY for each in found] == pytest.approx(standing_since)
+
+
+@pytest.mark.parametrize(
+    ("begun", "proven", "chosen"),
+    [
+        ({}, (), "c"),
+        ({"a": [part(3)]}, (), "a"),
+        ({"a": [part(3)], "b": [part(2)]}, (), "b"),
+        ({"a": [part(3)]}, ("a",), "c"),
+        ({"a": [], "c": []}, (), "c"),
+    ],
+)
+def test_what_was_begun_is_worked_through_before_the_newest(
+    begun: dict[str, list[DrillPart]], proven: tuple[str, ...], chosen: str
+) -> None:
+    assert choose_snapshot("c", begun, proven) == chosen
