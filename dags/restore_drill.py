@@ -9,6 +9,11 @@ proven snapshots only. The scratch database is dropped afterwards, whatever happ
 drilled with it, since stored bytes can decay. A run by hand does the same, or drills only the snapshot whose id is in
 the form.
 
+**In parts.** With `snapshot.drill.max_gb`, a run rebuilds whole tables of one snapshot up to that size, and goes on
+with it on the next days. It is proven when every table was rebuilt and equal, within `drill.every_days`; then the
+newest one has its turn, and older ones are not sampled. What needs tables of several parts at once, such as a foreign
+key between them, is not shown by it, and the proof names it. `mindguard snapshot list` says how many are rebuilt.
+
 **A rerun** drills again. An existing proof stays.
 
 **When it is skipped**, the snapshot expired between its choice and the end of its drill, so there is nothing to prove.
@@ -19,9 +24,9 @@ the form.
    Keep the bad one. `mindguard snapshot list` and further drills show which is the newest good one.
 2. *the drill broke* (P2): the scratch server, the network, the disk or a program is at fault. Correct that, then clear
    the task. What a killed drill left is removed by the next one.
-3. *all values are proven, but …* (P2): a rebuilt database would lack the constraint, index or trigger that is named, or
-   rows contradict it. The values are safe, and the proof is stored. Correct it in the source, or note what to do by
-   hand after a restore.
+3. *all values are proven, but …*, or in parts *… are equal, but …* (P2): a rebuilt database would lack the constraint,
+   index or trigger that is named, or rows contradict it. The values are safe, and the proof is stored. Correct it in
+   the source, or note what to do by hand after a restore.
 4. *there is no snapshot …* (P2): the form names one that never was. `mindguard snapshot list` shows all.
 """
 
@@ -53,11 +58,10 @@ log = logging.getLogger(__name__)
 def restore_drill() -> None:
     @task(execution_timeout=timedelta(minutes=10))
     def choose_snapshots() -> list[str]:
-        """Return the ids of the snapshot that has just been taken and of a sample of the older ones."""
+        """Return the ids of the snapshots to rebuild, or of the one of which a part is due."""
         from mindguard.airflow.clients import backup_store
+        from mindguard.jobs.drilling import choose
         from mindguard.settings import load_settings
-        from mindguard.snapshots.restore.drill import choose_drills
-        from mindguard.snapshots.storage.catalog import find_snapshot, snapshot_ids
 
         context = get_current_context()
         if asked := context["params"]["snapshot_id"]:
@@ -66,41 +70,39 @@ def restore_drill() -> None:
         # There may be several events, in no order, if the DAG was paused. An id begins with the snapshot's time.
         ids = [event.extra["snapshot_id"] for event in events]
         with not_retried():
-            store = backup_store(load_settings())
-            newest = max(ids) if ids else find_snapshot(store, "latest").snapshot_id
-            return choose_drills(snapshot_ids(store), newest, datetime.now(UTC).date())
+            settings = load_settings()
+            return choose(backup_store(settings), settings.snapshot, ids, now=datetime.now(UTC))
 
     # retries=0: a drill must fail loudly. One at a time: they share the scratch server.
     @task(
         execution_timeout=timedelta(hours=4),
         retries=0,
         max_active_tis_per_dagrun=1,
-        doc_md="Rebuild the snapshot, compare it, store the proof.",
+        doc_md="Rebuild the snapshot, or a part of it, compare it, store the proof.",
     )
     def drill_snapshot(snapshot_id: str) -> dict[str, Any]:
         from airflow.sdk.exceptions import AirflowSkipException
 
         from mindguard.airflow.clients import backup_store, connection
         from mindguard.connections import postgres_conninfo
+        from mindguard.jobs.drilling import drill_day
         from mindguard.settings import load_settings
         from mindguard.snapshots.progress import to_log
-        from mindguard.snapshots.restore.drill import SnapshotExpired, drill_stored
+        from mindguard.snapshots.restore.drill import SnapshotExpired
 
         settings = load_settings()
         try:
-            proof = drill_stored(
+            return drill_day(
                 snapshot_id,
                 backup_store(settings),
+                settings.snapshot,
                 postgres_conninfo(connection(settings.connections.drill)),
                 now=datetime.now(UTC),
                 asked=bool(get_current_context()["params"]["snapshot_id"]),
-                kept_for=timedelta(days=settings.snapshot.retention.days),
-                connections=settings.snapshot.connections,
                 progress=to_log(log),
             )
         except SnapshotExpired as error:
             raise AirflowSkipException(str(error)) from error
-        return proof.model_dump(mode="json")
 
     drill_snapshot.expand(snapshot_id=choose_snapshots())
 

@@ -1,10 +1,11 @@
 """### snapshot_tables: take one consistent, verified snapshot of the key tables every day.
 
 **What.** Copies the tables named in the settings (`snapshot.tables`) as they are at one instant into the backup bucket:
-Parquet parts first, the manifest last. Without a manifest, a snapshot does not exist. Every stored part is then read
-again and compared with the manifest; only a verified snapshot that is not quarantined updates the asset
-`mindguard_snapshot`. Finally, snapshots beyond their retention expire: those older than `retention.days` that have
-enough newer proven ones and no hold, with the parts that no snapshot names any more (`docs/adr/0010`).
+Parquet parts first, the manifest last. Without a manifest, a snapshot does not exist. Then what is new is read again
+and compared with the manifest, and of the other parts a share each day, each within `verify_days`; at once what is
+listed otherwise than it was read, and all if one is damaged (`docs/adr/0038`). Only a verified snapshot that is not
+quarantined updates the asset `mindguard_snapshot`. Then snapshots expire: those older than `retention.days` that have
+enough newer proven ones and no hold. Stored parts that no snapshot names any more are removed (`docs/adr/0010`).
 
 **When.** 02:00 Asia/Shanghai, when the application is quiet (operations document, 5.4: daily snapshots).
 
@@ -13,12 +14,14 @@ log. It never replaces an older snapshot. Parts that are stored already are reco
 
 **When it fails**, read the error on the card: it says what to do. `mindguard doctor` checks all connections and rights.
 
-1. `take_snapshot` fails: nothing was published. Correct the cause, then clear the task (or `mindguard snapshot take`).
-2. `verify_snapshot` says *damaged*: take a new snapshot now; it writes the damaged parts again. `mindguard snapshot
-   hold` keeps the damaged one for analysis.
-3. `verify_snapshot` says *quarantined*: a table is empty, much smaller or has other columns, or no good snapshot can be
-   compared with. Nothing expires until this is settled. If the table is as it should be, name it in
-   `snapshot.gate.expected` and take a new snapshot. If not, rows were lost: restore them from the last good snapshot.
+1. `take_snapshot` fails: nothing was published, and earlier snapshots are untouched. Correct the cause, then clear the
+   task (or run `mindguard snapshot take`).
+2. `verify_snapshot` says *damaged*: take a new snapshot now, which writes the damaged parts again. `mindguard snapshot
+   hold` keeps the damaged one for analysis, `list` says how long ago parts were read, `verify` reads all of a snapshot.
+3. `verify_snapshot` says *quarantined*: a table is empty, much smaller or has other columns, or there is no good
+   snapshot that can be read and compared with. Nothing expires until this is settled. If the table is as it should be,
+   name it in `snapshot.gate.expected` and take a new snapshot. If it is not, rows were lost: restore them from the last
+   good snapshot.
 4. `check_history` fails: values had changed although no transaction seems to have written them. The new snapshot is
    right, because it read all values. Find out who put an earlier state of the server back, or altered its files. Older
    snapshots since the values were last read (`mindguard snapshot show`) may hold older values of that table.
@@ -63,13 +66,14 @@ def snapshot_tables() -> None:
 
     @task(execution_timeout=timedelta(hours=2), outlets=[SNAPSHOT])
     def verify_snapshot(taken: dict[str, Any]) -> Any:
-        """Read the published snapshot back; the event of the asset carries its id."""
+        """Read what is new in the snapshot and what is due; the event of the asset carries its id."""
         from mindguard.airflow.clients import backup_store
         from mindguard.jobs.snapshotting import verify
         from mindguard.settings import load_settings
 
+        settings = load_settings()
         with not_retried():
-            verify(taken["snapshot_id"], backup_store(load_settings()))
+            verify(settings, taken["snapshot_id"], backup_store(settings))
         yield Metadata(SNAPSHOT, extra={"snapshot_id": taken["snapshot_id"], "key": taken["key"]})
 
     @task(execution_timeout=timedelta(minutes=5))

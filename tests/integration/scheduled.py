@@ -36,7 +36,7 @@ def ready(stack: Stack) -> AirflowAPI:
 
 
 @contextmanager
-def own_snapshots(stack: Stack, *tables: str, encryption: Encryption | None = None) -> Iterator[Store]:
+def own_snapshots(stack: Stack, *tables: str, encryption: Encryption | None = None, **more: Any) -> Iterator[Store]:
     """Let Airflow's tasks snapshot these tables, and no others, into a new bucket until the block ends.
 
     In the shared bucket, the gate would compare them with the last good snapshot, which holds other tables or rows.
@@ -45,6 +45,7 @@ def own_snapshots(stack: Stack, *tables: str, encryption: Encryption | None = No
         stack: the stack with Airflow.
         *tables: names of the tables, with their schema.
         encryption: what the tasks encrypt with; the caller puts its key ring into Airflow's connection.
+        **more: further settings of the snapshots.
     """
     path = Path(stack.environment()["MINDGUARD_SETTINGS"])
     shared = path.read_text("utf-8")
@@ -53,7 +54,7 @@ def own_snapshots(stack: Stack, *tables: str, encryption: Encryption | None = No
         "bucket": f"own-{uuid.uuid4().hex[:12]}",
         "tables": [{"name": table} for table in tables],
         "encryption": {"enabled": encryption is not None},
-    }
+    } | more
     client.create_bucket(Bucket=settings["bucket"])
     others = YAML(typ="safe").load(shared)
     path.write_text(json.dumps({**others, "snapshot": settings}), "utf-8")  # JSON is YAML

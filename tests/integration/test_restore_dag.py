@@ -89,6 +89,25 @@ def test_each_snapshot_is_drilled_and_leaves_a_proof(api: AirflowAPI, taken: Man
     assert proven(store)[taken.snapshot_id].tables["clinic.checkins"].rows == 3000
 
 
+def test_a_drill_in_parts_goes_on_until_the_snapshot_is_proven(
+    api: AirflowAPI, taken: Manifest, airflow_stack: Stack
+) -> None:
+    names = [table.name for table in taken.tables]
+    with own_snapshots(airflow_stack, *names, drill={"max_gb": 1e-9}) as own:
+        begun = taken_and_drilled(api, own)
+        newest = api.runs("restore_drill")[0]["dag_run_id"]
+        counts = [api.xcom("restore_drill", newest, "drill_snapshot", map_index=0)["rebuilt_tables"]]
+        assert 0 < counts[0] < len(names)
+        assert proven(own) == {}
+        while counts[-1] < len(names):
+            run_id = api.trigger("restore_drill")
+            assert api.wait_for_run("restore_drill", run_id) == "success"
+            part = api.xcom("restore_drill", run_id, "drill_snapshot", map_index=0)
+            counts.append(part["rebuilt_tables"])
+        assert (part["snapshot_id"], set(part["tables"])) == (begun.snapshot_id, set(names))
+        assert list(proven(own)) == [begun.snapshot_id]
+
+
 def test_with_encryption_a_snapshot_is_proven_as_well_and_the_bucket_tells_nothing(
     api: AirflowAPI, taken: Manifest, store: Store, airflow_stack: Stack
 ) -> None:

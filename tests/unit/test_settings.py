@@ -192,6 +192,14 @@ def refusal(path: Path) -> str:
         ("snapshot.retention.days", 1.5, "snapshot.retention.days: write a whole number, not 1.5"),
         ("snapshot.retention.days", True, "snapshot.retention.days: write a whole number, not true"),
         ("snapshot.retention.days", "30", "snapshot.retention.days: write a whole number, not '30'"),
+        ("snapshot.verify_days", 91, "snapshot.verify_days: must be at most 90, not 91"),
+        ("snapshot.drill.max_gb", 0, "snapshot.drill.max_gb: must be more than 0, not 0"),
+        ("snapshot.drill.every_days", 0, "snapshot.drill.every_days: must be at least 1, not 0"),
+        (
+            "snapshot.drill",
+            {"max_gb": 50, "every_days": 30},
+            "snapshot.drill.every_days: drill.every_days must be less than retention.days",
+        ),
         ("snapshot.gate.max_shrink", True, "snapshot.gate.max_shrink: write a number, not true"),
         ("snapshot.gate.expected", ["t"], "snapshot.gate.expected[#1]: 't' is not among snapshot.tables; did you"),
         (
@@ -432,6 +440,8 @@ def test_the_shipped_file_holds_the_documented_values() -> None:
             "sse_kms_key_id": None,
             "object_lock": None,
             "encryption": {"enabled": False, "reuse_across_keys": False, "accept_unencrypted": False},
+            "drill": {"max_gb": None, "every_days": 7},
+            "verify_days": 7,
             "tables": (
                 {"name": "public.checkins", "part_by": "created_at", "inherited": None},
                 {"name": "public.behavior_tasks", "part_by": "created_at", "inherited": None},

@@ -53,7 +53,7 @@ def _plan(context: Context) -> dict[str, Any]:
     from mindguard.snapshots.restore.count import count_rows
     from mindguard.snapshots.restore.rows import parse_where
     from mindguard.snapshots.restore.target import RestoreRefused
-    from mindguard.snapshots.storage.catalog import proof_of
+    from mindguard.snapshots.storage.state import state_of
 
     job = _job(context["params"])
     then: PutBackMode = context["params"]["put_back"]
@@ -64,9 +64,9 @@ def _plan(context: Context) -> dict[str, Any]:
     planned = tables.plan_restore(job.manifest, job.conninfo, job.request)
     _log(planned.lines())
     rows = count_rows(planned, job.store)
-    proof = proof_of(job.store, job.manifest.snapshot_id)
     asker = _asker(context, job)
-    asked = restore_asked(planned, job.manifest, proof, parse_where(job.request.where), rows, asker, then=then)
+    state = state_of(job.store, job.manifest, now=asker.now)
+    asked = restore_asked(planned, job.manifest, state, parse_where(job.request.where), rows, asker, then=then)
     return _as_result(asked, job)
 
 
@@ -92,7 +92,7 @@ def plan_put_back(context: Context, restored: dict[str, Any]) -> dict[str, Any]:
 
     from mindguard.jobs.restoring import put_back_asked
     from mindguard.snapshots.restore.put_back import show
-    from mindguard.snapshots.storage.catalog import proof_of
+    from mindguard.snapshots.storage.state import state_of
 
     if context["params"]["put_back"] == "no":
         raise AirflowSkipException("the form does not ask for rows to be put back")
@@ -101,8 +101,9 @@ def plan_put_back(context: Context, restored: dict[str, Any]) -> dict[str, Any]:
     shown = show(job.manifest, job.conninfo, request, now=datetime.now(UTC), progress=log.info)
     if not any(each.missing or (request.overwrite and each.changed) for each in shown.tables.values()):
         raise AirflowSkipException("no row is to be put back")
-    proof = proof_of(job.store, job.manifest.snapshot_id)
-    asked = put_back_asked(shown, job.manifest, proof, _asker(context, job), overwrite=request.overwrite)
+    asker = _asker(context, job)
+    state = state_of(job.store, job.manifest, now=asker.now)
+    asked = put_back_asked(shown, job.manifest, state, asker, overwrite=request.overwrite)
     shown_at = {name: each.shown_at.isoformat() for name, each in shown.tables.items()}
     return _as_result(asked, job) | {"shown_at": shown_at}
 

@@ -80,22 +80,28 @@ def take(
 def list_(*, as_json: AsJson = False) -> None:
     """List all snapshots, oldest first. The exit status is 1 if one cannot be read."""
     from mindguard.snapshots.retention.holds import held
-    from mindguard.snapshots.storage.catalog import id_of, list_snapshots, proven, refuse_lost_listing
+    from mindguard.snapshots.storage.catalog import id_of, list_snapshots, refuse_lost_listing
+    from mindguard.snapshots.storage.state import states
 
     settings, store = settings_and_store()
-    proofs, holds = proven(store), held(store)
+    holds, now = held(store), datetime.now(UTC)
     unreadable: list[dict[str, Any]] = []
 
     def note_unreadable(key: str, error: MindGuardError) -> None:
         unreadable.append({"snapshot_id": id_of(key), "status": "unreadable", "key": key, "reason": str(error)})
 
+    manifests = list_snapshots(store, unreadable=note_unreadable)
+    if not manifests and not unreadable:
+        refuse_lost_listing(store)
+    known = states(store, manifests, now=now)
     readable = [
         {
             "snapshot_id": each.snapshot_id,
             "status": "quarantined" if each.quarantined_for else "readable",
             "quarantined_for": list(each.quarantined_for),
-            "proven": each.snapshot_id in proofs,
+            "proven": known[each.snapshot_id].proof is not None,
             "held": each.snapshot_id in holds,
+            "rebuilt_tables": known[each.snapshot_id].rebuilt,
             "not_held": list(each.not_held),
             "taken_at": each.taken_at.isoformat(),
             "tables": len(each.tables),
@@ -103,16 +109,16 @@ def list_(*, as_json: AsJson = False) -> None:
             "parts": len(each.parts),
             "bytes": each.stored_bytes,
         }
-        for each in list_snapshots(store, unreadable=note_unreadable)
+        | known[each.snapshot_id].checks.summary()
+        for each in manifests
     ]
-    if not readable and not unreadable:
-        refuse_lost_listing(store)
     listed = sorted([*readable, *unreadable], key=lambda each: str(each["snapshot_id"]))
     if as_json:
         print_json(listed)
     else:
-        heads = ("snapshot", f"taken ({settings.timezone})", "rows", "MB", "status")
-        print_table(heads, [_row(each, settings.zone) for each in listed])
+        heads = ("snapshot", f"taken ({settings.timezone})", "rows", "MB", "oldest check", "status")
+        words = {name: state.checks.in_words(now) for name, state in known.items()}
+        print_table(heads, [_row(each, words.get(each["snapshot_id"], ""), settings.zone) for each in listed])
         for each in listed:
             for reason in each.get("quarantined_for", ()):
                 typer.echo(f"{each['snapshot_id']} is quarantined: {reason}")
@@ -132,15 +138,17 @@ def list_(*, as_json: AsJson = False) -> None:
 def show(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
     """Show the tables of one snapshot, or with --json its whole manifest."""
     from mindguard.snapshots.retention.holds import held
-    from mindguard.snapshots.storage.catalog import find_snapshot, proof_of
+    from mindguard.snapshots.storage.catalog import find_snapshot
+    from mindguard.snapshots.storage.state import state_of
 
     settings, store = settings_and_store()
-    found = find_snapshot(store, snapshot_id)
-    proof = proof_of(store, found.snapshot_id)
-    is_held = found.snapshot_id in held(store)
+    found, now = find_snapshot(store, snapshot_id), datetime.now(UTC)
+    state = state_of(store, found, now=now)
+    proof, is_held = state.proof, found.snapshot_id in held(store)
     if as_json:
         marks = {"status": found.status, "proven_at": proof and proof.proven_at.isoformat(), "held": is_held}
-        print_json(found.model_dump(mode="json") | marks)
+        more = {"rebuilt_tables": state.rebuilt} | state.checks.summary()
+        print_json(found.model_dump(mode="json") | marks | more)
         return
     typer.echo(f"snapshot  {found.snapshot_id}")
     typer.echo(f"status    {found.status}{', held' if is_held else ''}")
@@ -148,8 +156,11 @@ def show(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
         f"proven    {proof.proven_at.astimezone(settings.zone):%Y-%m-%d %H:%M:%S} {settings.timezone}, rebuilt in "
         f"{proof.seconds:.1f} s"
         if proof
+        else f"proven    no: restore drills have rebuilt {state.rebuilt} of {len(found.tables)} tables"
+        if state.rebuilt
         else "proven    no: no restore drill has rebuilt it"
     )
+    typer.echo(f"checked   {state.checks.in_words(now)}: age of the oldest check of its parts")
     typer.echo(f"taken     {found.taken_at.astimezone(settings.zone):%Y-%m-%d %H:%M:%S} {settings.timezone}")
     typer.echo(f"source    {found.source.database}, PostgreSQL {found.source.server_version // 10_000}")
     rows = [
@@ -178,28 +189,27 @@ def _values_read(table: Table, snapshot: Manifest, zone: ZoneInfo) -> str:
 
 
 @app.command()
-def verify(snapshot_id: SnapshotId, *, verbose: Verbose = False, as_json: AsJson = False) -> None:
+def verify(
+    snapshot_id: SnapshotId,
+    *,
+    due: Annotated[
+        bool, typer.Option("--due", help="Only what is new or due by snapshot.verify_days, as the DAG does.")
+    ] = False,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
+) -> None:
     """Read every stored part of a snapshot and compare it with the manifest."""
     from mindguard.snapshots.storage.catalog import find_snapshot
-    from mindguard.snapshots.storage.verify import verify_snapshot
+    from mindguard.snapshots.storage.verify import verify_due
 
-    _, store = settings_and_store()
+    settings, store = settings_and_store()
     manifest = find_snapshot(store, snapshot_id)
+    days = settings.snapshot.verify_days if due else 0
     with interruptible(lambda: "nothing was changed"), progress_lines(verbose=verbose) as progress:
-        verified = verify_snapshot(manifest, store, progress=progress)
+        verified = verify_due(manifest, store, now=datetime.now(UTC), verify_days=days, progress=progress)
     if as_json:
-        print_json(
-            {
-                "snapshot_id": verified.snapshot_id,
-                "status": manifest.status,
-                "quarantined_for": manifest.quarantined_for,
-                "verified": not verified.faults,
-                "parts": verified.parts,
-                "bytes": verified.bytes,
-                "seconds": round(verified.seconds, 3),
-                "faults": verified.faults,
-            }
-        )
+        gate = {"status": manifest.status, "quarantined_for": list(manifest.quarantined_for)}
+        print_json(verified.summary() | gate)
     verified.check()
     if not as_json:
         typer.echo(str(verified))
@@ -300,13 +310,33 @@ def drill(
     snapshot_id: SnapshotId,
     to: Annotated[str, typer.Option(metavar="CONN_ID", help="Scratch server. Default: connections.drill.")] = "",
     *,
+    part: Annotated[
+        bool, typer.Option("--part", help="Only as much as snapshot.drill.max_gb allows for a day, as the DAG does.")
+    ] = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Rebuild a snapshot in a scratch database, prove that it is equal to its source, and drop it again."""
-    from mindguard.snapshots.restore.drill import drill_stored
+    from mindguard.snapshots.restore.drill import drill_part, drill_stored
 
     settings, store, conninfo = _settings_store_target(to)
+    if part:
+        if settings.snapshot.drill.max_gb is None:
+            raise typer.BadParameter("--part needs snapshot.drill.max_gb in the settings")
+        with interruptible(lambda: "the scratch database is dropped"), progress_lines(verbose=verbose) as progress:
+            drilled = drill_part(
+                snapshot_id,
+                store,
+                conninfo,
+                settings.snapshot.drill,
+                now=datetime.now(UTC),
+                asked=True,
+                kept_for=timedelta(days=settings.snapshot.retention.days),
+                connections=settings.snapshot.connections,
+                progress=progress,
+            )
+        print_outcome(drilled.summary(), str(drilled), as_json=as_json)
+        return
     with interruptible(lambda: "the scratch database is dropped"), progress_lines(verbose=verbose) as progress:
         proof = drill_stored(
             snapshot_id,
@@ -339,7 +369,12 @@ def expire(
     settings, store = settings_and_store()
     with interruptible(lambda: "run it again to remove the rest" if apply else "nothing was removed"):
         expired = expire_snapshots(
-            store, settings.snapshot.retention, now=datetime.now(UTC), apply=apply, any_orphans=orphans
+            store,
+            settings.snapshot.retention,
+            now=datetime.now(UTC),
+            apply=apply,
+            any_orphans=orphans,
+            days_per_proof=settings.snapshot.drill.days_per_proof,
         )
     if as_json:
         print_json(expired.summary())
@@ -392,15 +427,18 @@ def _print_notes(manifest: Manifest) -> None:
         typer.echo(f"not held: {line}")
 
 
-def _row(listed: dict[str, Any], zone: ZoneInfo) -> tuple[str, ...]:
+def _row(listed: dict[str, Any], oldest_check: str, zone: ZoneInfo) -> tuple[str, ...]:
     if listed["status"] == "unreadable":
-        return (listed["snapshot_id"], *[""] * 3, "unreadable")
+        return (listed["snapshot_id"], *[""] * 4, "unreadable")
     marks = ["quarantined" if listed["quarantined_for"] else "good", *(m for m in ("proven", "held") if listed[m])]
+    if listed["rebuilt_tables"] and not listed["proven"]:
+        marks.append(f"{listed['rebuilt_tables']} of {listed['tables']} tables rebuilt")
     return (
         listed["snapshot_id"],
         f"{datetime.fromisoformat(listed['taken_at']).astimezone(zone):%Y-%m-%d %H:%M}",
         f"{listed['rows']:,}",
         f"{listed['bytes'] / 1e6:,.1f}",
+        oldest_check,
         ", ".join(marks),
     )
 

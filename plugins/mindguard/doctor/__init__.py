@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from mindguard.connections import Resolve
-from mindguard.doctor import airflow, alerts, database, events, files, keys, monitors, store
+from mindguard.doctor import airflow, alerts, database, drills, events, files, keys, monitors, store
 from mindguard.doctor.diagnosis import Diagnosis, how_to_add, tried
 from mindguard.doctor.needs import needs
 from mindguard.doctor.texts import Said
@@ -49,6 +49,7 @@ def examine(settings: Settings, resolve: Resolve, *, now: Callable[[], datetime]
             for key, findings in connections.items()
             for conn_id in (getattr(ids, key),)
         ),
+        (ids.drill, "drills in parts", drills.examine_drills(settings, resolve, now)),
         ("rota", "connection", alerts.examine_rota(settings, now)),
         ("releases", "connection", alerts.examine_releases(settings, resolve)),
         ("suites", "folder", files.examine_suites(settings)),

@@ -629,6 +629,24 @@ TEXTS = Texts(
             "zh": "快照 {snapshot} 可以打开，没有加密",
             "en": "snapshot {snapshot} opens and is not encrypted",
         },
+        "drill_days": {
+            "zh": "每天最多重建 {max_gb} GB，按最新的快照计算，{days} 天能让一份快照通过恢复验证",
+            "en": "at {max_gb} GB a day, it takes {days} days to prove one snapshot, by the size of the newest",
+        },
+        "drill_expiry": {
+            "zh": "{days} 天才有一份快照通过恢复验证，而过期清理要等之后有 {minimum} 份通过，"
+            "所以快照要到第 {expires} 天左右才过期，而不是第 {asked} 天。请调高 snapshot.drill.max_gb，"
+            "或调低 snapshot.retention.minimum",
+            "en": "one snapshot is proven in {days} days, and one expires only when {minimum} newer ones are proven: "
+            "after up to {expires} days instead of {asked} – raise snapshot.drill.max_gb, or lower "
+            "snapshot.retention.minimum",
+        },
+        "drill_monitor": {
+            "zh": "监控 {monitor} 在最近一份通过恢复验证的快照超过 {limit} 天时告警，"
+            "而分批演练时它正常也会有 {oldest} 天。请调高 error_after_s 或 snapshot.drill.max_gb",
+            "en": "monitor {monitor} alarms if the newest proven snapshot is older than {limit} days, and with drills "
+            "in parts it is up to {oldest} days old – raise its error_after_s, or snapshot.drill.max_gb",
+        },
         "no_rows": {"zh": "没有数据行", "en": "there are no rows"},
         "no_rows_do": {
             "zh": "这会算作数据延迟，请确认它的表或 topic 确实有数据写入",
@@ -687,6 +705,7 @@ CHECKS = {
     "dead letters": "拒收的通知",
     "default checksum": "默认校验和",
     "delete": "删除",
+    "drills in parts": "分批演练",
     "encoding": "编码",
     "event triggers": "事件触发器",
     "export": "导出",

@@ -17,7 +17,7 @@ from mindguard.snapshots.restore.put_back import Shown
 from mindguard.snapshots.restore.swap import kept_name
 from mindguard.snapshots.restore.tables import Plan
 from mindguard.snapshots.storage.manifest import Manifest
-from mindguard.snapshots.storage.proof import Proof
+from mindguard.snapshots.storage.state import SnapshotState
 from mindguard.texts import Locale
 
 PutBackMode = Literal["no", "missing", "changed"]
@@ -69,7 +69,7 @@ class Asker:
 def restore_asked(
     plan: Plan,
     manifest: Manifest,
-    proof: Proof | None,
+    state: SnapshotState,
     where: Mapping[str, Sequence[str]],
     rows: Mapping[str, int],
     asker: Asker,
@@ -81,7 +81,7 @@ def restore_asked(
     Args:
         plan: the plan.
         manifest: the snapshot.
-        proof: that it has been rebuilt; None: it has not.
+        state: whether it has been rebuilt, and when its parts were last read.
         where: the values by which rows are chosen, by column. Only the columns and the numbers of values are shown.
         rows: number of rows that would come, by table; a table that is missing has not been counted.
         asker: who asks.
@@ -89,7 +89,7 @@ def restore_asked(
     """
     say, fact = asker.say, asker.fact
     names = [each.table.name for each in plan.tables]
-    facts = _snapshot(manifest, proof, asker)
+    facts = _snapshot(manifest, state, asker)
     facts += [fact("tables", asker.listed(names)), fact("filter", _filter(where, asker))]
     nothing = not any(rows.get(name, 1) for name in names)
     facts.append(fact("rows", asker.listed([_rows(plan, name, rows, asker) for name in names]), wrong=nothing))
@@ -107,13 +107,13 @@ def restore_asked(
     return Asked(_question(names, where, asker, swap=plan.swap), tuple(facts))
 
 
-def put_back_asked(shown: Shown, manifest: Manifest, proof: Proof | None, asker: Asker, *, overwrite: bool) -> Asked:
+def put_back_asked(shown: Shown, manifest: Manifest, state: SnapshotState, asker: Asker, *, overwrite: bool) -> Asked:
     """Return what the person is asked who is to approve that rows are put back into live tables.
 
     Args:
         shown: the difference.
         manifest: the snapshot.
-        proof: that it has been rebuilt; None: it has not.
+        state: whether it has been rebuilt, and when its parts were last read.
         asker: who asks.
         overwrite: whether rows that differ are overwritten.
     """
@@ -134,7 +134,7 @@ def put_back_asked(shown: Shown, manifest: Manifest, proof: Proof | None, asker:
         for name, each in shown.tables.items()
     ]
     facts = [
-        *_snapshot(manifest, proof, asker),
+        *_snapshot(manifest, state, asker),
         fact("difference", asker.listed(differences)),
         fact("changed_rows", say("changed_go", schema=shown.schema), wrong=True)
         if overwrite
@@ -149,19 +149,41 @@ def put_back_asked(shown: Shown, manifest: Manifest, proof: Proof | None, asker:
     return Asked(say(question, tables=asker.listed(list(tables), _TABLES_IN_QUESTION), **counts), tuple(facts))
 
 
-def _snapshot(manifest: Manifest, proof: Proof | None, asker: Asker) -> list[Fact]:
+def _snapshot(manifest: Manifest, state: SnapshotState, asker: Asker) -> list[Fact]:
     """Return the facts that say which snapshot it is, how old, and how far it can be trusted."""
     say, fact = asker.say, asker.fact
+    doubtful = not state.proof or bool(state.checks.damaged or state.checks.altered)
     facts = [
         fact("snapshot", manifest.snapshot_id),
         fact("taken", say("taken_ago", time=asker.moment(manifest.taken_at), age=_age(manifest.taken_at, asker))),
-        fact("proven", say("proven_at", time=asker.moment(proof.proven_at)))
-        if proof
-        else fact("proven", say("not_proven"), wrong=True),
+        fact(
+            "proven",
+            say("and_checked", proven=_proven(manifest, state, asker), checked=_checked(state, asker)),
+            wrong=doubtful,
+        ),
     ]
     if manifest.quarantined_for:
         facts.append(fact("quarantined", asker.listed(manifest.quarantined_for), wrong=True))
     return facts
+
+
+def _proven(manifest: Manifest, state: SnapshotState, asker: Asker) -> str:
+    """Return whether restore drills have rebuilt the snapshot."""
+    if state.proof:
+        return asker.say("proven_at", time=asker.moment(state.proof.proven_at))
+    if state.rebuilt:
+        return asker.say("proven_in_part", rebuilt=state.rebuilt, tables=len(manifest.tables))
+    return asker.say("not_proven")
+
+
+def _checked(state: SnapshotState, asker: Asker) -> str:
+    """Return when the snapshot's parts were last read, and what is wrong with them."""
+    checks = state.checks
+    unread = checks.unread if checks.oldest else 0
+    for key, count in {"damaged": checks.damaged, "altered": checks.altered, "unread": unread}.items():
+        if count:
+            return asker.say(key, count=count)
+    return asker.say("checked", age=_age(checks.oldest, asker)) if checks.oldest else asker.say("unchecked")
 
 
 def _requester(asker: Asker) -> Fact:

@@ -13,7 +13,7 @@ from mindguard.snapshots.progress import to_log
 from mindguard.snapshots.retention.expire import expire_snapshots
 from mindguard.snapshots.storage.catalog import find_snapshot
 from mindguard.snapshots.storage.store import Store
-from mindguard.snapshots.storage.verify import verify_snapshot
+from mindguard.snapshots.storage.verify import verify_due
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +32,16 @@ def take(settings: Settings, conninfo: str, store: Store, *, logical_date: datet
     return taken.summary()
 
 
-def verify(snapshot_id: str, store: Store) -> None:
-    """Read a published snapshot back.
+def verify(settings: Settings, snapshot_id: str, store: Store) -> None:
+    """Read what is new in a published snapshot, and what is due.
 
     Raises:
         SnapshotDamaged: stored objects are not as the manifest says.
-        Quarantined: the snapshot is whole, but does not count as good.
+        Quarantined: no damage is known, but the snapshot does not count as good.
     """
     manifest = find_snapshot(store, snapshot_id)
-    verified = verify_snapshot(manifest, store, progress=to_log(log))
+    days = settings.snapshot.verify_days
+    verified = verify_due(manifest, store, now=datetime.now(UTC), verify_days=days, progress=to_log(log))
     log.info("%s", verified)
     verified.check()
     refuse_quarantined(manifest)
@@ -52,7 +53,13 @@ def expire(settings: Settings, store: Store) -> dict[str, Any]:
     Raises:
         ExpiryIncomplete: something could not be removed.
     """
-    retention = settings.snapshot.retention
-    expired = expire_snapshots(store, retention, now=datetime.now(UTC), apply=True, progress=to_log(log))
+    expired = expire_snapshots(
+        store,
+        settings.snapshot.retention,
+        now=datetime.now(UTC),
+        apply=True,
+        days_per_proof=settings.snapshot.drill.days_per_proof,
+        progress=to_log(log),
+    )
     expired.check()
     return expired.summary()

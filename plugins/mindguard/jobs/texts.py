@@ -21,6 +21,25 @@ TEXTS = Texts(
         "proven": {"zh": "恢复验证", "en": "Proven by a drill"},
         "proven_at": {"zh": "已通过，{time}", "en": "yes, {time}"},
         "not_proven": {"zh": "尚未通过：恢复演练还没有成功重建过它", "en": "no: no restore drill has rebuilt it"},
+        "proven_in_part": {
+            "zh": "尚未通过：恢复演练至今重建了 {tables} 张表中的 {rebuilt} 张",
+            "en": "no: restore drills have rebuilt {rebuilt} of {tables} tables so far",
+        },
+        "and_checked": {"zh": "{proven}；{checked}", "en": "{proven}; {checked}"},
+        "checked": {
+            "zh": "全部分片在请求批准前 {age} 内都读过",
+            "en": "all parts were read within {age} before this was asked",
+        },
+        "unchecked": {"zh": "没有分片的读取记录", "en": "there is no record of its parts having been read"},
+        "unread": {
+            "zh": "{count} 个存储对象没有读取记录",
+            "en": "there is no record of {count} stored objects having been read",
+        },
+        "altered": {
+            "zh": "{count} 个存储对象缺失，或大小不符",
+            "en": "{count} stored objects are missing or have another size",
+        },
+        "damaged": {"zh": "已知 {count} 个存储对象损坏", "en": "{count} stored objects are known to be damaged"},
         "quarantined": {"zh": "已隔离", "en": "Quarantined"},
         "tables": {"zh": "表", "en": "Tables"},
         "filter": {"zh": "筛选", "en": "Only rows with"},

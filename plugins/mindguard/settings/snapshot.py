@@ -76,6 +76,29 @@ class GateSettings(Section):
     )
 
 
+class DrillSettings(Section):
+    """How much a restore drill rebuilds in one day (docs/adr/0038-checks-cost-their-churn.md)."""
+
+    max_gb: float | None = Field(
+        None,
+        gt=0,
+        description="gigabytes of stored parts that `restore_drill` rebuilds in a day, in whole tables: then it works "
+        "through one snapshot for several days and proves it when every table was rebuilt; null: whole snapshots",
+    )
+    every_days: int = Field(
+        7,
+        ge=1,
+        le=90,
+        description="with `max_gb`, days within which every table of a snapshot is rebuilt; if max_gb is too little "
+        "for that, more is rebuilt each day",
+    )
+
+    @property
+    def days_per_proof(self) -> int:
+        """The most days that it takes to prove one snapshot."""
+        return 1 if self.max_gb is None else self.every_days
+
+
 class EncryptionSettings(Section):
     """Encryption of everything before it leaves the worker (docs/adr/0011-client-side-encryption.md).
 
@@ -130,6 +153,7 @@ class SnapshotSettings(Section):
     recheck_days: int = Field(
         7, ge=1, le=365, description="days after which the values of an unchanged part are read again at the latest"
     )
+    drill: DrillSettings = DrillSettings()
     part_mb: int = Field(
         96,
         ge=1,
@@ -153,6 +177,13 @@ class SnapshotSettings(Section):
     max_age_minutes: int = Field(
         120, ge=1, description="minutes after which an export gives up, so as not to hold back vacuum on the source"
     )
+    verify_days: int = Field(
+        7,
+        ge=0,
+        le=90,
+        description="days within which `snapshot_tables` reads every stored part again, an equal share of them each "
+        "day; what is new is always read. 0: it reads everything every day",
+    )
 
     @field_validator("tables")
     @classmethod
@@ -169,6 +200,16 @@ class SnapshotSettings(Section):
                 close = [each for each in names if each.partition(".")[2] == name] or get_close_matches(name, names, 1)
                 advice = f"did you mean {close[0]}?" if close else "write the name as it is there"
                 raise at_place(f"{name!r} is not among snapshot.tables; {advice}", "gate", "expected", number)
+        return self
+
+    @model_validator(mode="after")
+    def _kept_until_proven(self) -> SnapshotSettings:
+        if self.drill.max_gb is not None and self.drill.every_days >= self.retention.days:
+            raise at_place(
+                "drill.every_days must be less than retention.days, or a snapshot expires before it is proven",
+                "drill",
+                "every_days",
+            )
         return self
 
     @model_validator(mode="after")

@@ -18,6 +18,9 @@ from mindguard.sql import raw, statement
 if TYPE_CHECKING:
     import psycopg
 
+UNFILLED = "rows of materialized view "
+"""How a line begins about a view that has no rows."""
+
 _REASONS = {
     "view": "it reads {}, which has none either",
     "rows": "it reads {}, whose rows the snapshot does not hold",
@@ -95,7 +98,5 @@ def fill(
     for view, needs in waiting.items():
         kind = next((each for each, _ in needs if each != "view"), "view")
         why = _REASONS[kind].format(first_few([name for each, name in needs if each == kind]))
-        result.unfilled.append(
-            f"rows of materialized view {view}: {why}; when all is there: REFRESH MATERIALIZED VIEW {view}"
-        )
+        result.unfilled.append(f"{UNFILLED}{view}: {why}; when all is there: REFRESH MATERIALIZED VIEW {view}")
     return result

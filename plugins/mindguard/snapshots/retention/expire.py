@@ -108,6 +108,7 @@ def expire_snapshots(
     now: datetime,
     apply: bool,
     any_orphans: bool = False,
+    days_per_proof: int = 1,
     progress: Progress = lambda line: None,
 ) -> Expired:
     """Decide which snapshots expire; with `apply`, remove them and all objects that no snapshot needs.
@@ -118,6 +119,7 @@ def expire_snapshots(
         now: the present time by this machine's clock, aware; it is compared with the store's clock.
         apply: whether to carry the decisions out, or only to make them.
         any_orphans: remove parts that belong to no snapshot even if they are so many that snapshots may be missing.
+        days_per_proof: days that drills take to prove one snapshot: `DrillSettings.days_per_proof`.
         progress: called with one line for each step.
 
     Returns:
@@ -132,7 +134,7 @@ def expire_snapshots(
     snapshots = kept_snapshots(store)
     manifests = {each.key for each in snapshots} | listed_manifests(listed) | {*store.manifest_keys()}
     manifests |= find_unlisted(store, listed, manifests, refuse=hidden_manifest)
-    decisions = plan_expiry(snapshots, now=now, store_now=store_now, retention=retention)
+    decisions = plan_expiry(snapshots, now=now, store_now=store_now, retention=retention, days_per_proof=days_per_proof)
     expired = Expired(decisions, applied=apply)
     expired.foreign = sorted({each.key for each in listed if store.layout.kind(each.key) is None})
     before = store_now - timedelta(hours=retention.grace_hours)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mindguard.snapshots.retention.rules import ExpiryRefused
-from mindguard.snapshots.storage.catalog import read_manifest
+from mindguard.snapshots.storage.catalog import id_of, read_manifest
+from mindguard.snapshots.storage.checks import superseded
 from mindguard.snapshots.storage.encryption import Unreadable
 from mindguard.snapshots.storage.layout import MANIFEST, Kind, Layout
 from mindguard.snapshots.storage.manifest import ManifestInvalid
@@ -22,7 +23,7 @@ THREADS = 8
 MOST_ORPHANS = 0.5
 """The largest size of orphans, as a share of what the kept snapshots need, that is removed without being asked for."""
 
-_COLLECTED: set[Kind | None] = {"part", "schema", "proof", "hold", "probe", "damaged"}
+_COLLECTED: set[Kind | None] = {"part", "schema", "proof", "hold", "probe", "damaged", "verified", "drill"}
 _ROWS: set[Kind | None] = {"part", "schema"}
 
 
@@ -136,11 +137,14 @@ def plan_garbage(
     explained = needs.of_readable(removed)
     present = {each.key for each in listed if layout.kind(each.key) in _ROWS}
     spared = needed.union(*(layout.damage_keys(key) for key in present))
+    spared |= _records_of(needs.store, listed, kept)
     garbage = [
         each
         for each in listed
         if each.written_at < before and layout.kind(each.key) in _COLLECTED and each.key not in spared
     ]
+    # Records are made to be replaced, and go after their snapshot.
+    explained |= {each.key for each in garbage if layout.kind(each.key) in ("verified", "drill")}
     orphans = [each for each in garbage if each.key not in explained]
     orphaned = sum(each.bytes for each in orphans if layout.kind(each.key) in _ROWS)
     used = sum(each.bytes for each in listed if each.key in needed)
@@ -152,3 +156,10 @@ def plan_garbage(
             "runs that failed: remove them once by `mindguard snapshot expire --apply --orphans`",
         )
     return Garbage(garbage, orphans)
+
+
+def _records_of(store: Store, listed: Sequence[Listed], kept: Collection[str]) -> set[str]:
+    """Return the keys of the records of drills and of the newest one of a verification, of each kept snapshot."""
+    ids, layout = {id_of(key) for key in kept}, store.layout
+    current = {each.key for each in listed if layout.kind(each.key) in ("verified", "drill")}
+    return {key for key in current - superseded(store, listed) if layout.written_for(key) in ids}

@@ -15,7 +15,10 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 """The largest accepted difference between two clocks; S3 itself refuses requests beyond 15 minutes."""
 
 UNPROVEN_LIMIT = 3
-"""The number of newest snapshots of which one must be proven, else drills have stopped. The newest may lack one."""
+"""The number of newest snapshots of which one must be proven, else drills have stopped. The newest may lack one.
+
+If drills take several days to prove one, it is so many times larger.
+"""
 
 
 class ExpiryRefused(MindGuardError):
@@ -61,7 +64,12 @@ class Decision:
 
 
 def plan_expiry(
-    snapshots: Sequence[Kept], *, now: datetime, store_now: datetime, retention: RetentionSettings
+    snapshots: Sequence[Kept],
+    *,
+    now: datetime,
+    store_now: datetime,
+    retention: RetentionSettings,
+    days_per_proof: int = 1,
 ) -> list[Decision]:
     """Decide which snapshots expire.
 
@@ -75,6 +83,7 @@ def plan_expiry(
         now: the present time by this machine's clock, aware.
         store_now: the present time by the store's clock, aware; it reveals a machine that is, say, 40 days ahead.
         retention: days, minimum, max_expire_per_run, max_gap_days.
+        days_per_proof: days that drills take to prove one snapshot; so many times fewer snapshots are proven.
 
     Returns:
         One decision for every snapshot, oldest first.
@@ -85,7 +94,7 @@ def plan_expiry(
     """
     ordered = sorted(snapshots, key=lambda each: (each.taken_at, each.snapshot_id))
     _refuse_doubtful_times(ordered, now, store_now, retention)
-    stopped = _stopped(ordered)
+    stopped = _stopped(ordered, UNPROVEN_LIMIT * days_per_proof)
     decisions: list[Decision] = []
     expiring = 0
     for position, each in enumerate(ordered):
@@ -111,12 +120,12 @@ def _reason_to_keep(each: Kept, now: datetime, newer_good: int, retention: Reten
     return None
 
 
-def _stopped(ordered: Sequence[Kept]) -> str | None:
+def _stopped(ordered: Sequence[Kept], limit: int) -> str | None:
     """Return why pruning stops altogether, or None if it does not."""
     if ordered and ordered[-1].quarantined:
         return "pruning stops: the newest snapshot is quarantined"
-    if not any(each.proven for each in ordered[-UNPROVEN_LIMIT:]):
-        return f"pruning stops: none of the newest {UNPROVEN_LIMIT} snapshots is proven"
+    if not any(each.proven for each in ordered[-limit:]):
+        return f"pruning stops: none of the newest {limit} snapshots is proven"
     return None
 
 

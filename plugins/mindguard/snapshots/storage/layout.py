@@ -7,6 +7,8 @@
 <prefix>/snapshots/<date>/<snapshot id>.proof.json    a restore drill proved the snapshot
 <prefix>/snapshots/<date>/<snapshot id>.hold.json     the snapshot is kept whatever its age
 <prefix>/damaged/<digest of a key>.json               the object under that key is damaged
+<prefix>/verified/<snapshot id>/<time>-<random>.json  when the snapshot's objects were last read
+<prefix>/drills/<snapshot id>/<time>-<random>.json    a restore drill rebuilt some of its tables
 <prefix>/probe/<random>                               written and removed by `mindguard doctor`
 ```
 """
@@ -22,9 +24,10 @@ from urllib.parse import quote
 
 MANIFEST = re.compile(r"/\d{4}-\d\d-\d\d/[^/.]+\.json$")
 
-Kind = Literal["part", "schema", "manifest", "proof", "hold", "probe", "damaged"]
+Kind = Literal["part", "schema", "manifest", "proof", "hold", "probe", "damaged", "verified", "drill"]
 
-_SNAPSHOT = r"snapshots/\d{4}-\d\d-\d\d/\d{8}T\d{6}Z-[0-9a-f]+"
+_STAMP = r"\d{8}T\d{6}Z-[0-9a-f]+"
+_SNAPSHOT = rf"snapshots/\d{{4}}-\d\d-\d\d/{_STAMP}"
 
 _LAYOUT: dict[Kind, re.Pattern[str]] = {
     "part": re.compile(r"parts/[^/]+/[0-9a-f]{40,64}(?:-[0-9a-f]+)?\.parquet"),
@@ -34,6 +37,8 @@ _LAYOUT: dict[Kind, re.Pattern[str]] = {
     "hold": re.compile(rf"{_SNAPSHOT}\.hold\.json"),
     "probe": re.compile(r"probe/[0-9a-f]{16}"),
     "damaged": re.compile(r"damaged/[0-9a-f]{64}\.json"),
+    "drill": re.compile(rf"drills/{_STAMP}/{_STAMP}\.json"),
+    "verified": re.compile(rf"verified/{_STAMP}/{_STAMP}\.json"),
 }
 
 
@@ -111,9 +116,19 @@ class Layout:
         """
         if self.kind(key) in ("manifest", "proof", "hold"):
             return key.rpartition("/")[2].partition(".")[0]
+        if self.kind(key) in ("verified", "drill"):
+            return key.split("/")[-2]
         if self.kind(key) in ("part", "schema") and (found := _RUN.search(key)):
             return f"{datetime.fromtimestamp(int(found[1], 16), UTC):{_TIME}}-{found[2]}"
         return None
+
+    def check_key(self, snapshot_id: str, at: datetime, suffix: str) -> str:
+        """Return the key of a record of a verification that began at this time; the suffix makes it unique."""
+        return f"{self.prefix}/verified/{snapshot_id}/{at.astimezone(UTC):{_TIME}}-{suffix}.json"
+
+    def drill_key(self, snapshot_id: str, at: datetime, suffix: str) -> str:
+        """Return the key of a record of a part of a drill; the suffix makes it unique."""
+        return f"{self.prefix}/drills/{snapshot_id}/{at.astimezone(UTC):{_TIME}}-{suffix}.json"
 
     def damage_key(self, key: str) -> str:
         """Return the key of the note that the object under `key` is damaged; a copy under another prefix keeps it."""

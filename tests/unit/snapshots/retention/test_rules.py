@@ -199,3 +199,19 @@ def test_after_an_outage_of_forty_days_expiry_resumes_with_the_seventh_new_proof
 
 def test_nothing_stored_nothing_decided() -> None:
     assert plan([]) == []
+
+
+def test_drills_in_parts_do_not_stop_expiry_between_two_proofs() -> None:
+    """One snapshot in seven is proven; the newest proven one is thirteen days old, as it may be."""
+    snapshots = [snapshot(day, proven=day % 7 == 6 and day > 12) for day in range(80)]
+    stopped = plan_expiry(snapshots, now=NOW, store_now=NOW, retention=RULES)
+    assert {each.reason for each in stopped if each.snapshot.taken_at < NOW - 70 * DAY} == {
+        "pruning stops: none of the newest 3 snapshots is proven"
+    }
+    planned = plan_expiry(snapshots, now=NOW, store_now=NOW, retention=RULES, days_per_proof=7)
+    assert "10 newer proven snapshots" in reason(planned, snapshots[79])
+    assert reason(planned, snapshots[40]) == "40 days old, but only 4 of 7 newer proven snapshots"
+    assert expiring(planned)
+    behind = [snapshot(day, proven=day > 21) for day in range(80)]
+    late = plan_expiry(behind, now=NOW, store_now=NOW, retention=RULES, days_per_proof=7)
+    assert reason(late, behind[79]) == "pruning stops: none of the newest 21 snapshots is proven"
