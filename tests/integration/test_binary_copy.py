@@ -84,8 +84,14 @@ def read_as_both(batch: pa.RecordBatch, conninfo: str) -> tuple[list[Any], list[
         connection.execute("set timezone = 'UTC'")
         known = connection.execute(statement("select_copy_types", relation=literal("public.typed")))
         kinds = dict(known.fetchall())
-        binary = binary_rows(batch, [kinds[name] for name in batch.schema.names])
+        types = [kinds[name] for name in batch.schema.names]
+        binary = binary_rows(batch, types)
         assert binary is not None
+        texts = [pa.types.is_string(column.type) for column in batch.columns]
+        columns = [
+            column.dictionary_encode() if text else column for column, text in zip(batch.columns, texts, strict=True)
+        ]
+        assert binary_rows(pa.RecordBatch.from_arrays(columns, batch.schema.names), types) == binary
         for form, chunks in (("binary", [HEADER, binary, TRAILER]), ("csv", [_csv(batch)])):
             connection.execute("truncate public.typed")
             names = sql.SQL(", ").join(map(sql.Identifier, batch.schema.names))

@@ -55,35 +55,78 @@ def binary_rows(batch: pa.RecordBatch, types: Sequence[str]) -> memoryview | Non
         batch: at least one row, and a column for each column to fill.
         types: the type of each column to fill, as `select_copy_types.sql` names it.
     """
+    pieces: list[pa.Array[Any]] = []
+    fields: list[_Field] = [(">i2", batch.num_columns)]
+    for column, kind in zip(batch.columns, types, strict=True):
+        following = _append(pieces, fields, column, kind)
+        if following is None:
+            return None
+        fields = following
+    joined: Any = _concatenated([*pieces, *_piece(fields, batch.num_rows)])
+    return memoryview(joined.buffers()[2])[: _offsets(joined)[-1]]
+
+
+def _append(pieces: list[pa.Array[Any]], fields: list[_Field], column: pa.Array[Any], kind: str) -> list[_Field] | None:
+    """Append a column to pieces of rows, after fields that come before it.
+
+    Returns:
+        The fields that go before the next column's; None if a value has no exact form.
+    """
     import numpy as np
     import pyarrow as pa
+
+    if isinstance(column, pa.DictionaryArray):
+        return _append_repeating(pieces, fields, column, kind)
+    array = column.storage if isinstance(column, pa.ExtensionArray) else column
+    values = _values(array, kind)
+    if values is None:
+        return None
+    length: Any = sum(np.dtype(dtype).itemsize for dtype, _ in values.fields)
+    if values.rest is not None:
+        length = np.diff(_offsets(values.rest)) + length
+    if not array.null_count:
+        fields = [*fields, (">i4", length), *values.fields]
+    else:
+        fields = [*fields, (">i4", np.where(_valid(array), length, -1))]
+        if values.fields:
+            pieces += [*_piece(fields, len(array)), _joined(values.fields, len(array), _valid(array))]
+            fields = []
+    if values.rest is None:
+        return fields
+    pieces += [*_piece(fields, len(array)), values.rest]
+    return []
+
+
+def _append_repeating(pieces: list[pa.Array[Any]], fields: list[_Field], column: Any, kind: str) -> list[_Field] | None:
+    """Do what `_append` does with values that repeat: each of them is converted only once."""
+    import numpy as np
+    import pyarrow as pa
+
+    distinct = len(column.dictionary)
+    if not distinct:
+        return [*fields, (">i4", -1)]
+    of_values: list[pa.Array[Any]] = []
+    last = _append(of_values, [], column.dictionary, kind)
+    if last is None:
+        return None
+    whole = _concatenated([*of_values, *_piece(last, distinct)])
+    with_null = pa.concat_arrays([whole, _joined([(">i4", -1)], 1)])
+    numbers = np.where(_valid(column.indices), _numbers(column.indices, "i4"), distinct).astype(np.int32)
+    indices: Any = pa.Array.from_buffers(pa.int32(), len(column), [None, pa.py_buffer(numbers.tobytes())])
+    pieces += [*_piece(fields, len(column)), with_null.take(indices)]
+    return []
+
+
+def _concatenated(pieces: list[pa.Array[Any]]) -> pa.Array[Any]:
+    """Return the pieces of each row, one after the other; a null is nothing."""
     import pyarrow.compute as pc
 
-    pieces: list[pa.Array[Any]] = []
-    fields: list[_Field] = [(">i2", batch.num_columns)]  # up to the next bytes that vary in number
-    for column, kind in zip(batch.columns, types, strict=True):
-        array = column.storage if isinstance(column, pa.ExtensionArray) else column
-        values = _values(array, kind)
-        if values is None:
-            return None
-        length: Any = sum(np.dtype(dtype).itemsize for dtype, _ in values.fields)
-        if values.rest is not None:
-            length = np.diff(_offsets(values.rest)) + length
-        if not array.null_count:
-            fields += [(">i4", length), *values.fields]
-        else:
-            fields.append((">i4", np.where(_valid(array), length, -1)))
-            if values.fields:
-                pieces += [_joined(fields, len(array)), _joined(values.fields, len(array), _valid(array))]
-                fields = []
-        if values.rest is not None:
-            pieces += [_joined(fields, len(array)), values.rest]
-            fields = []
-    pieces.append(_joined(fields, batch.num_rows))
     join: Any = pc.binary_join_element_wise
-    nothing = _joined([], 1)[0]
-    joined = join(*pieces, nothing, null_handling="replace", null_replacement=b"")
-    return memoryview(joined.buffers()[2])[: _offsets(joined)[-1]]
+    return cast("pa.Array[Any]", join(*pieces, _joined([], 1)[0], null_handling="replace", null_replacement=b""))
+
+
+def _piece(fields: list[_Field], rows: int) -> list[pa.Array[Any]]:
+    return [_joined(fields, rows)] if fields else []
 
 
 def _joined(fields: list[_Field], rows: int, valid: npt.NDArray[np.bool_] | None = None) -> pa.Array[Any]:
@@ -96,7 +139,8 @@ def _joined(fields: list[_Field], rows: int, valid: npt.NDArray[np.bool_] | None
         record[str(number)] = values
     offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(record.itemsize)
     mask = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little").tobytes())
-    buffers = [mask, pa.py_buffer(offsets.tobytes()), pa.py_buffer(record.tobytes())]
+    data: Any = record.view(np.uint8) if fields else b""  # not copied
+    buffers = [mask, pa.py_buffer(offsets.tobytes()), pa.py_buffer(data)]
     return pa.Array.from_buffers(pa.binary(), rows, buffers)
 
 

@@ -172,7 +172,7 @@ class _Loader:
         """Fetch one part and copy its rows."""
         with about(job.table.name), temporary_file() as file:
             fetch(part, self._store, file)
-            loaded = self._copy(job, part, open_part(part, file, self._store.encryption))
+            loaded = self._copy(job, part, file)
         with self._lock:
             self._done += 1
             self._done_bytes += part.bytes
@@ -191,16 +191,20 @@ class _Loader:
             self._thread.connection = connection
         return cast("psycopg.Connection[dict[str, Any]]", self._thread.connection)
 
-    def _copy(self, job: Job, part: Part, stored: pq.ParquetFile) -> Loaded:
+    def _copy(self, job: Job, part: Part, file: BinaryIO) -> Loaded:
         import psycopg
 
+        connection = self._connection()
+        types = self._types(connection, job)
+        repeating = all(types) and not job.row_filter  # neither CSV nor a filter takes such columns
+        stored = open_part(part, file, self._store.encryption, repeating=repeating)
         if stored.schema_arrow.names != ([column.name for column in job.table.columns] or ["row"]):
             raise SnapshotAtFault(f"{part.key} holds other columns than {job.table.name}")
         groups = job.row_filter.row_groups(stored) if job.row_filter else list(range(stored.num_row_groups))
-        rows, connection = 0, self._connection()
+        rows = 0
         batches = _sorted_by_width(_chosen(decoded(stored, groups, part), job))
         try:
-            runs = groupby(_formed(batches, job, self._types(connection, job)), key=itemgetter(0))
+            runs = groupby(_formed(batches, job, types), key=itemgetter(0))
             with connection.transaction(), connection.cursor() as cursor:
                 for form, run in runs:
                     formed = (rows_of for _, rows_of in run)
@@ -243,8 +247,14 @@ class _Loader:
         return rows
 
 
-def open_part(part: Part, file: BinaryIO, encryption: Encryption) -> pq.ParquetFile:
+def open_part(part: Part, file: BinaryIO, encryption: Encryption, *, repeating: bool = False) -> pq.ParquetFile:
     """Open a fetched part as Parquet.
+
+    Args:
+        part: the part's record.
+        file: the fetched file.
+        encryption: decrypts it.
+        repeating: give a text column that has a dictionary as Arrow's dictionary type, which is not decoded by row.
 
     Raises:
         SnapshotAtFault: the file is not Parquet.
@@ -253,10 +263,30 @@ def open_part(part: Part, file: BinaryIO, encryption: Encryption) -> pq.ParquetF
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    reading: dict[str, Any] = {"page_checksum_verification": True}
     try:
-        return pq.ParquetFile(file, page_checksum_verification=True, decryption_properties=encryption.reading(part.key))
+        opened = pq.ParquetFile(file, decryption_properties=encryption.reading(part.key), **reading)
+        columns = _with_dictionary(opened) if repeating else []
+        if columns:
+            reading["read_dictionary"] = columns
+            opened = pq.ParquetFile(file, decryption_properties=encryption.reading(part.key), **reading)
     except (pa.ArrowException, OSError) as error:
         raise SnapshotAtFault(f"{part.key} is not Parquet: {one_line(str(error))}") from error
+    return opened
+
+
+def _with_dictionary(stored: pq.ParquetFile) -> list[str]:
+    """Return the text columns that have a dictionary."""
+    import pyarrow as pa
+
+    if not stored.num_row_groups:
+        return []
+    group = stored.metadata.row_group(0)
+    return [
+        field.name
+        for number, field in enumerate(stored.schema_arrow)
+        if pa.types.is_string(field.type) and "RLE_DICTIONARY" in group.column(number).encodings
+    ]
 
 
 def loadable(columns: Iterable[Column]) -> list[Column]:
@@ -368,6 +398,8 @@ def as_csv_type(array: pa.Array[Any]) -> pa.Array[Any]:
 
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
+    if isinstance(array, pa.DictionaryArray):
+        array = array.dictionary_decode()
     if pa.types.is_fixed_size_binary(array.type):
         return _hexadecimal(array)  # uuid, which is read without its hyphens
     if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):

@@ -59,6 +59,10 @@ def test_rows_follow_each_other_with_their_nulls() -> None:
     rows = binary_rows(batch, kinds)
     assert rows is not None
     assert fields(rows) == expected
+    columns = [column.dictionary_encode() if pa.types.is_string(column.type) else column for column in batch.columns]
+    repeating = pa.RecordBatch.from_arrays(columns, batch.schema.names)
+    assert binary_rows(repeating, kinds) == rows
+    assert binary_rows(repeating.slice(1, 2), kinds) == binary_rows(batch.slice(1, 2), kinds)
     part = binary_rows(batch.slice(1, 2), kinds)
     assert part is not None
     assert fields(part) == expected[1:], "a slice shares its buffers with the rest"
@@ -90,6 +94,13 @@ def test_rows_follow_each_other_with_their_nulls() -> None:
 )
 def test_what_has_no_exact_form_is_left_to_csv(kind: str, array: pa.Array[Any]) -> None:
     assert of_column(array, kind) is None
+    assert of_column(array.dictionary_encode(), kind) is None
+
+
+def test_nothing_but_nulls() -> None:
+    for array in (pa.array([None, None], pa.string()), pa.array([None, None], pa.string()).dictionary_encode()):
+        for kind in ("text", "numeric", "_text", "jsonb"):
+            assert of_column(array, kind) == [None, None]
 
 
 def test_numerics_keep_their_scale() -> None:

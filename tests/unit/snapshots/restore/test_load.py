@@ -11,6 +11,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 
+from mindguard.snapshots.export.parquet import write_parquet
 from mindguard.snapshots.restore import load as loading
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.load import Job, Loaded, copy_statement, fetch, load
@@ -171,3 +172,18 @@ def test_generated_columns_are_not_copied() -> None:
 def test_null_is_nothing_and_an_empty_text_is_a_pair_of_quotes() -> None:
     batch = pa.record_batch({"v": pa.array([None, "", 'a"b'])})
     assert bytes(loading._csv(batch)) == b'\n""\n"a""b"\n'
+
+
+def test_a_text_column_with_a_dictionary_is_read_as_one_only_where_that_is_asked_for() -> None:
+    labels = pa.array([None if number % 3 else f"label {number % 7}" for number in range(300)])
+    batch = pa.record_batch({"note": pa.array([f"note {number}" for number in range(300)]), "a.label": labels})
+    store, _ = memory_store()
+    part = published(store).parts[0]
+    file = BytesIO()
+    write_parquet([batch, batch], file, lambda: None)
+    plain = loading.open_part(part, file, store.encryption)
+    repeating = loading.open_part(part, file, store.encryption, repeating=True)
+    assert pa.types.is_string(plain.schema_arrow.field("a.label").type)
+    (read,) = loading.decoded(repeating, [0], part)
+    assert [pa.types.is_dictionary(column.type) for column in read.columns] == [False, True]
+    assert loading._csv(read) == loading._csv(next(loading.decoded(plain, [0], part)))
