@@ -30,6 +30,9 @@ _EXACT_DIGITS = 15  # of a float
 _GROUP = 10_000  # of four digits of a numeric
 _NEGATIVE = 0x4000
 _ELEMENT_TYPES = {"_text": 25, "_varchar": 1043}
+_NUMBERS = {"bool", "int2", "int4", "int8", "float4", "float8", "numeric", "date", "timestamp", "timestamptz"}
+TYPES = frozenset({*_TEXTS, *_NUMBERS, *_ELEMENT_TYPES, "uuid", "bytea", "jsonb"})
+"""The types whose binary form is known, as `select_copy_types.sql` names them."""
 _DISTINCT_ARRAYS = 512  # in a batch: each is parsed in Python
 _ELEMENT = re.compile(r'"(?:[^"\\]|\\.)*"|[^",{}\\\s]+', re.DOTALL | re.ASCII)
 _FLAT_ARRAY = re.compile(rf"\{{(?:(?:{_ELEMENT.pattern})(?:,(?:{_ELEMENT.pattern}))*)?\}}", re.DOTALL | re.ASCII)
@@ -53,7 +56,7 @@ def binary_rows(batch: pa.RecordBatch, types: Sequence[str]) -> memoryview | Non
 
     Args:
         batch: at least one row, and a column for each column to fill.
-        types: the type of each column to fill, as `select_copy_types.sql` names it.
+        types: the type of each column to fill.
     """
     pieces: list[pa.Array[Any]] = []
     fields: list[_Field] = [(">i2", batch.num_columns)]

@@ -16,7 +16,7 @@ from mindguard.fetch import Abandoned
 from mindguard.snapshots.database_errors import cause
 from mindguard.snapshots.progress import Progress, Step
 from mindguard.snapshots.restore import target
-from mindguard.snapshots.restore.binary import HEADER, TRAILER, binary_rows
+from mindguard.snapshots.restore.binary import HEADER, TRAILER, TYPES, binary_rows
 from mindguard.snapshots.restore.rows import RowFilter
 from mindguard.snapshots.restore.target import SnapshotAtFault
 from mindguard.snapshots.storage.encryption import Encryption
@@ -222,7 +222,7 @@ class _Loader:
         if job.table.name not in self._known_types:
             relation = literal(job.relation.as_string())
             found = connection.execute(statement("select_copy_types", relation=relation))
-            types = {row["name"]: row["type"] or "" for row in found}
+            types = {row["name"]: row["type"] for row in found if row["type"] in TYPES}
             self._known_types[job.table.name] = [types.get(each.name, "") for each in loadable(job.table.columns)]
         return self._known_types[job.table.name]
 
@@ -371,7 +371,7 @@ def _formed(
             yield "row", batch
         elif batch.num_rows:
             chosen = batch.select(names)
-            binary = binary_rows(chosen, types) if names else None
+            binary = binary_rows(chosen, types) if names and all(types) else None
             yield ("csv", _csv(chosen)) if binary is None else ("binary", binary)
 
 
