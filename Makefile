@@ -68,11 +68,12 @@ ARGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/dags tests
 test-days: $(INSTALLED) ## tests on other days (libfaketime); DAYS="1-january 23:55", ARGS=tests/integration/test_expire.py
 	$(BIN)/python tools/test_days.py $(if $(DAYS),--days "$(DAYS)") $(ARGS)
 
-bench: $(INSTALLED) ## measure side by side (half an hour) and write docs/benchmarks.md
+bench: $(INSTALLED) ## measure side by side (an hour) and write docs/benchmarks.md
 	$(BIN)/python bench/parse_cost.py
 	$(BIN)/python bench/start_cost.py
 	$(BIN)/python bench/snapshots.py --rows 1000000
 	$(BIN)/python bench/snapshots.py --rows 10000000 --without-operator
+	$(BIN)/python bench/snapshots.py --rows 10000 --wide --without-operator
 	$(BIN)/python bench/alerts.py
 	$(BIN)/python bench/event_volume.py backtest
 	$(BIN)/python bench/event_volume.py pedestrians

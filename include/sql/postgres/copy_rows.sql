@@ -1,2 +1,2 @@
 copy {table} ({names})
-from stdin (format csv)
+from stdin (format {format})

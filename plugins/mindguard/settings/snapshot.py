@@ -77,7 +77,7 @@ class GateSettings(Section):
 
 
 class DrillSettings(Section):
-    """How much a restore drill rebuilds in one day (docs/adr/0038-checks-cost-their-churn.md)."""
+    """How much a restore drill rebuilds in one day (docs/adr/0037-checks-cost-their-churn.md)."""
 
     max_gb: float | None = Field(
         None,

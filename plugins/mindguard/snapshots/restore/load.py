@@ -1,4 +1,4 @@
-"""Load stored parts into tables: fetch and check them, decode them in bounded memory, send them as CSV over COPY."""
+"""Load stored parts into tables: fetch and check them, decode them in bounded memory, send their rows over COPY."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -16,6 +16,7 @@ from mindguard.fetch import Abandoned
 from mindguard.snapshots.database_errors import cause
 from mindguard.snapshots.progress import Progress, Step
 from mindguard.snapshots.restore import target
+from mindguard.snapshots.restore.binary import HEADER, TRAILER, TYPES, binary_rows
 from mindguard.snapshots.restore.rows import RowFilter
 from mindguard.snapshots.restore.target import SnapshotAtFault
 from mindguard.snapshots.storage.encryption import Encryption
@@ -23,7 +24,7 @@ from mindguard.snapshots.storage.manifest import Column, Part, StoredObject, Tab
 from mindguard.snapshots.storage.s3_errors import ObjectMissing
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.tempdisk import temporary_file
-from mindguard.sql import identifier, joined, raw, statement
+from mindguard.sql import identifier, joined, literal, raw, statement
 
 if TYPE_CHECKING:
     import psycopg
@@ -163,6 +164,7 @@ class _Loader:
         self._done = self._done_bytes = 0
         self._lock = threading.Lock()
         self._thread = threading.local()
+        self._known_types: dict[str, list[str]] = {}
         self._connections = ExitStack()
         self.close = self._connections.close
 
@@ -170,7 +172,7 @@ class _Loader:
         """Fetch one part and copy its rows."""
         with about(job.table.name), temporary_file() as file:
             fetch(part, self._store, file)
-            loaded = self._copy(job, part, open_part(part, file, self._store.encryption))
+            loaded = self._copy(job, part, file)
         with self._lock:
             self._done += 1
             self._done_bytes += part.bytes
@@ -189,29 +191,45 @@ class _Loader:
             self._thread.connection = connection
         return cast("psycopg.Connection[dict[str, Any]]", self._thread.connection)
 
-    def _copy(self, job: Job, part: Part, stored: pq.ParquetFile) -> Loaded:
+    def _copy(self, job: Job, part: Part, file: BinaryIO) -> Loaded:
         import psycopg
 
+        connection = self._connection()
+        types = self._types(connection, job)
+        repeating = all(types) and not job.row_filter  # neither CSV nor a filter takes such columns
+        stored = open_part(part, file, self._store.encryption, repeating=repeating)
         if stored.schema_arrow.names != ([column.name for column in job.table.columns] or ["row"]):
             raise SnapshotAtFault(f"{part.key} holds other columns than {job.table.name}")
         groups = job.row_filter.row_groups(stored) if job.row_filter else list(range(stored.num_row_groups))
-        rows, connection = 0, self._connection()
-        runs = groupby(_sorted_by_width(_chosen(decoded(stored, groups, part), job)), key=itemgetter(0))
+        rows = 0
+        batches = _sorted_by_width(_chosen(decoded(stored, groups, part), job))
         try:
+            runs = groupby(_formed(batches, job, types), key=itemgetter(0))
             with connection.transaction(), connection.cursor() as cursor:
-                for wide, run in runs:
-                    batches = (batch for _, batch in run)
-                    rows += self._insert(cursor, batches, job) if wide else self._stream(cursor, batches, job)
+                for form, run in runs:
+                    formed = (rows_of for _, rows_of in run)
+                    rows += (
+                        self._insert(cursor, formed, job) if form == "row" else self._stream(cursor, formed, job, form)
+                    )
         except psycopg.Error as error:
             raise target.explained(error) from cause(error)
         if not job.row_filter and rows != part.rows:
             raise SnapshotAtFault(f"{part.key} gave {rows} rows, the manifest says {part.rows}")
         return Loaded(rows, 1, len(groups), stored.num_row_groups, part.bytes)
 
-    def _stream(self, cursor: psycopg.Cursor[Any], batches: Iterable[pa.RecordBatch], job: Job) -> int:
-        """Send rows as CSV; return their number."""
-        with cursor.copy(copy_statement(job)) as copy:
-            for chunk in _csv(batches, job):
+    def _types(self, connection: psycopg.Connection[dict[str, Any]], job: Job) -> list[str]:
+        """Return the types of the columns to fill; an empty name stands for one whose binary form is not known."""
+        if job.table.name not in self._known_types:
+            relation = literal(job.relation.as_string())
+            found = connection.execute(statement("select_copy_types", relation=relation))
+            types = {row["name"]: row["type"] for row in found if row["type"] in TYPES}
+            self._known_types[job.table.name] = [types.get(each.name, "") for each in loadable(job.table.columns)]
+        return self._known_types[job.table.name]
+
+    def _stream(self, cursor: psycopg.Cursor[Any], chunks: Iterable[Any], job: Job, form: str) -> int:
+        """Send rows over one COPY; return their number."""
+        with cursor.copy(copy_statement(job, form)) as copy:
+            for chunk in chain([HEADER], chunks, [TRAILER]) if form == "binary" else chunks:
                 if self.stopped.is_set():
                     raise Halted("stopped")
                 copy.write(chunk)
@@ -229,8 +247,14 @@ class _Loader:
         return rows
 
 
-def open_part(part: Part, file: BinaryIO, encryption: Encryption) -> pq.ParquetFile:
+def open_part(part: Part, file: BinaryIO, encryption: Encryption, *, repeating: bool = False) -> pq.ParquetFile:
     """Open a fetched part as Parquet.
+
+    Args:
+        part: the part's record.
+        file: the fetched file.
+        encryption: decrypts it.
+        repeating: give a text column that has a dictionary as Arrow's dictionary type, which is not decoded by row.
 
     Raises:
         SnapshotAtFault: the file is not Parquet.
@@ -239,10 +263,30 @@ def open_part(part: Part, file: BinaryIO, encryption: Encryption) -> pq.ParquetF
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    reading: dict[str, Any] = {"page_checksum_verification": True}
     try:
-        return pq.ParquetFile(file, page_checksum_verification=True, decryption_properties=encryption.reading(part.key))
+        opened = pq.ParquetFile(file, decryption_properties=encryption.reading(part.key), **reading)
+        columns = _with_dictionary(opened) if repeating else []
+        if columns:
+            reading["read_dictionary"] = columns
+            opened = pq.ParquetFile(file, decryption_properties=encryption.reading(part.key), **reading)
     except (pa.ArrowException, OSError) as error:
         raise SnapshotAtFault(f"{part.key} is not Parquet: {one_line(str(error))}") from error
+    return opened
+
+
+def _with_dictionary(stored: pq.ParquetFile) -> list[str]:
+    """Return the text columns that have a dictionary."""
+    import pyarrow as pa
+
+    if not stored.num_row_groups:
+        return []
+    group = stored.metadata.row_group(0)
+    return [
+        field.name
+        for number, field in enumerate(stored.schema_arrow)
+        if pa.types.is_string(field.type) and "RLE_DICTIONARY" in group.column(number).encodings
+    ]
 
 
 def loadable(columns: Iterable[Column]) -> list[Column]:
@@ -250,12 +294,12 @@ def loadable(columns: Iterable[Column]) -> list[Column]:
     return [column for column in columns if not column.generated]
 
 
-def copy_statement(job: Job) -> Composed:
-    """Return a COPY that names the loadable columns."""
+def copy_statement(job: Job, form: str) -> Composed:
+    """Return a COPY of rows as `csv` or `binary` that names the loadable columns."""
     names = [identifier(column.name) for column in loadable(job.table.columns)]
     if not names:
         return statement("copy_empties", table=job.relation)
-    return statement("copy_rows", table=job.relation, names=joined(", ", names))
+    return statement("copy_rows", table=job.relation, names=joined(", ", names), format=raw(form))
 
 
 def _insert_statement(job: Job, values: Sequence[str | memoryview | None]) -> Composed:
@@ -317,21 +361,32 @@ def decoded(
         raise SnapshotAtFault(f"{part.key} cannot be decoded: {one_line(str(error))}") from error
 
 
-def _csv(batches: Iterable[pa.RecordBatch], job: Job) -> Iterator[memoryview]:
-    """Yield the rows as CSV, in which NULL is an empty field and an empty text is a pair of quotes."""
+def _formed(
+    batches: Iterable[tuple[bool, pa.RecordBatch]], job: Job, types: Sequence[str]
+) -> Iterator[tuple[str, Any]]:
+    """Yield rows in the form in which they are sent: `row` alone, or as `binary` if that can hold them, or as `csv`."""
+    names = [column.name for column in loadable(job.table.columns)]
+    for wide, batch in batches:
+        if wide:
+            yield "row", batch
+        elif batch.num_rows:
+            chosen = batch.select(names)
+            binary = binary_rows(chosen, types) if names and all(types) else None
+            yield ("csv", _csv(chosen)) if binary is None else ("binary", binary)
+
+
+def _csv(rows: pa.RecordBatch) -> memoryview:
+    """Return the rows as CSV, in which NULL is an empty field and an empty text is a pair of quotes."""
     import pyarrow as pa
     from pyarrow import csv
 
-    names = [column.name for column in loadable(job.table.columns)]
+    if not rows.num_columns:
+        return memoryview(b"\n" * rows.num_rows)
     options = csv.WriteOptions(include_header=False, quoting_style="all_valid", batch_size=_CHUNK_ROWS)
-    for rows in batches:
-        if not names:
-            yield memoryview(b"\n" * rows.num_rows)
-            continue
-        arrays = [as_csv_type(rows.column(name)) for name in names]
-        sink = pa.BufferOutputStream()
-        csv.write_csv(pa.RecordBatch.from_arrays(arrays, names), sink, options)
-        yield memoryview(sink.getvalue())
+    sink = pa.BufferOutputStream()
+    arrays = [as_csv_type(column) for column in rows.columns]
+    csv.write_csv(pa.RecordBatch.from_arrays(arrays, rows.schema.names), sink, options)
+    return memoryview(sink.getvalue())
 
 
 def as_csv_type(array: pa.Array[Any]) -> pa.Array[Any]:
@@ -343,6 +398,8 @@ def as_csv_type(array: pa.Array[Any]) -> pa.Array[Any]:
 
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
+    if isinstance(array, pa.DictionaryArray):
+        array = array.dictionary_decode()
     if pa.types.is_fixed_size_binary(array.type):
         return _hexadecimal(array)  # uuid, which is read without its hyphens
     if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):

@@ -1,7 +1,7 @@
 """The records of verifications: when each stored object was last read to its end and found sound.
 
 They are kept beside the manifests, which never change. A record names only what was read. Anything that no record
-names, or that the store no longer lists as it was then, counts as never read. docs/adr/0038 explains the rules.
+names, or that the store no longer lists as it was then, counts as never read. docs/adr/0037 explains the rules.
 """
 
 from __future__ import annotations

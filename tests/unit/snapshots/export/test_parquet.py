@@ -143,8 +143,57 @@ def test_an_error_leaves_no_writer_behind_that_still_writes_to_the_closed_file()
 
 def test_pages_carry_a_checksum() -> None:
     file = BytesIO()
-    write_parquet([pa.record_batch({"v": pa.array(range(1000))})], file, lambda: None)
+    write_parquet([pa.record_batch({"v": pa.array([str(number) for number in range(1000)])})], file, lambda: None)
     stored = bytearray(file.getvalue())
     stored[len(stored) // 3] ^= 1
     with pytest.raises(OSError, match="CRC"):
         pq.ParquetFile(BytesIO(bytes(stored)), page_checksum_verification=True).read()
+
+
+def encodings(file: BytesIO) -> dict[str, set[str]]:
+    group = pq.ParquetFile(file).metadata.row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    return {column.path_in_schema: set(column.encodings) - {"RLE", "PLAIN"} for column in columns}
+
+
+def test_only_values_that_repeat_get_a_dictionary() -> None:
+    """The others are told apart by type; what cannot be encoded otherwise is plain."""
+    count = 20_000
+    days = [date(2026, 1, 1 + number % 28) for number in range(count)]
+    batch = pa.record_batch(
+        {
+            "id": pa.array(range(count)),
+            "small": pa.array([number % 7 for number in range(count)], pa.int16()),
+            "half.null": pa.array([None if number % 2 else number for number in range(count)]),
+            "null": pa.array([None] * count, pa.string()),
+            "label": pa.array([f"label {number % 50}" for number in range(count)]),
+            "note": pa.array([f"note {number}" for number in range(count)]),
+            "blob": pa.array([str(number).encode() for number in range(count)]),
+            "uuid": pa.ExtensionArray.from_storage(
+                pa.uuid(), pa.array([uuid.UUID(int=number).bytes for number in range(count)], pa.binary(16))
+            ),
+            "day": pa.array(days),
+            "instant": pa.array([1_000_000 * number for number in range(count)], pa.timestamp("us", tz="UTC")),
+            "score": pa.array([number / 7 for number in range(count)]),
+            "flag": pa.array([number % 2 == 0 for number in range(count)]),
+        }
+    )
+    file = BytesIO()
+    write_parquet([batch], file, lambda: None)
+    assert encodings(file) == {
+        "id": {"DELTA_BINARY_PACKED"},
+        "small": {"RLE_DICTIONARY"},
+        "half.null": {"DELTA_BINARY_PACKED"},
+        "null": {"RLE_DICTIONARY"},
+        "label": {"RLE_DICTIONARY"},
+        "note": {"DELTA_LENGTH_BYTE_ARRAY"},
+        "blob": {"DELTA_LENGTH_BYTE_ARRAY"},
+        "uuid": set(),
+        "day": {"RLE_DICTIONARY"},
+        "instant": {"DELTA_BINARY_PACKED"},
+        "score": {"BYTE_STREAM_SPLIT"},
+        "flag": set(),
+    }
+    assert pq.read_table(file).equals(pa.Table.from_batches([batch]))
+    write_parquet([batch], again := BytesIO(), lambda: None)
+    assert again.getvalue() == file.getvalue()

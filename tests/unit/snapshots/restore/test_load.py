@@ -11,6 +11,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 
+from mindguard.snapshots.export.parquet import write_parquet
 from mindguard.snapshots.restore import load as loading
 from mindguard.snapshots.restore import target
 from mindguard.snapshots.restore.load import Job, Loaded, copy_statement, fetch, load
@@ -30,6 +31,7 @@ class Target:
         self.executed: list[str] = []
         self.refusal: psycopg.Error | None = None
         self.rowcount = 0
+        self.types: dict[str, str] = {}
 
     @contextmanager
     def connect(self, conninfo: str, *, search_path: str = "") -> Iterator[Target]:
@@ -42,11 +44,12 @@ class Target:
     @contextmanager
     def cursor(self) -> Iterator[Target]:
         own = Target()
-        own.copied, own.refusal = self.copied, self.refusal
+        own.copied, own.refusal, own.executed = self.copied, self.refusal, self.executed
         yield own
 
     @contextmanager
     def copy(self, statement: Any) -> Iterator[Target]:
+        self.executed.append(statement.as_string())
         yield self
 
     def write(self, chunk: memoryview) -> None:
@@ -55,8 +58,9 @@ class Target:
         self.copied.append(bytes(chunk))
         self.rowcount += bytes(chunk).count(b"\n")
 
-    def execute(self, statement: Any) -> None:
+    def execute(self, statement: Any) -> list[dict[str, str]]:
         self.executed.append(statement.as_string())
+        return [{"name": name, "type": kind} for name, kind in self.types.items()]
 
 
 @pytest.fixture
@@ -89,6 +93,16 @@ def test_only_chosen_rows_are_copied_and_other_row_groups_are_not_read(database:
     loaded = run(published(store), store, RowFilter((Choice(ID, ("3", "9")),)))
     assert (loaded.rows, loaded.row_groups, loaded.row_groups_in_all) == (1, 1, 2)
     assert b"".join(database.copied) == b'"3"\n'
+
+
+def test_rows_are_sent_in_binary_if_the_target_has_types_whose_form_is_known(database: Target) -> None:
+    store, _ = memory_store()
+    database.types = {"id": "int8"}
+    run(published(store, parts=1), store)
+    assert sum("(format binary)" in each for each in database.executed) == 1
+    sent = b"".join(database.copied)
+    assert sent.startswith(b"PGCOPY\n")
+    assert sent.endswith(b"\xff\xff")
 
 
 @pytest.mark.parametrize("harm", ["missing", "altered"])
@@ -147,19 +161,29 @@ def test_generated_columns_are_not_copied() -> None:
     manifest = published(store)
     generated = Column(name="twice", type="bigint", encoding="native", generated="s", default="id * 2")
     table = manifest.tables[0].model_copy(update={"columns": (ID, generated)})
-    statement = copy_statement(Job(table, identifier("s", "t"), ()))
+    statement = copy_statement(Job(table, identifier("s", "t"), ()), "csv")
     assert statement.as_string().split("\n")[0] == 'copy "s"."t" ("id")'
     empty = table.model_copy(update={"columns": (generated,)})
-    assert '("' not in copy_statement(Job(empty, identifier("s", "t"), ())).as_string()
+    assert '("' not in copy_statement(Job(empty, identifier("s", "t"), ()), "csv").as_string()
     batch = pa.record_batch({"twice": pa.array([2, 4])})
-    assert list(loading._csv([batch], Job(empty, identifier("s", "t"), ()))) == [b"\n\n"]
+    assert list(loading._formed([(False, batch)], Job(empty, identifier("s", "t"), ()), [])) == [("csv", b"\n\n")]
 
 
 def test_null_is_nothing_and_an_empty_text_is_a_pair_of_quotes() -> None:
-    store, _ = memory_store()
-    table = (
-        published(store).tables[0].model_copy(update={"columns": (Column(name="v", type="text", encoding="native"),)})
-    )
     batch = pa.record_batch({"v": pa.array([None, "", 'a"b'])})
-    (csv,) = loading._csv([batch], Job(table, identifier("t"), ()))
-    assert bytes(csv) == b'\n""\n"a""b"\n'
+    assert bytes(loading._csv(batch)) == b'\n""\n"a""b"\n'
+
+
+def test_a_text_column_with_a_dictionary_is_read_as_one_only_where_that_is_asked_for() -> None:
+    labels = pa.array([None if number % 3 else f"label {number % 7}" for number in range(300)])
+    batch = pa.record_batch({"note": pa.array([f"note {number}" for number in range(300)]), "a.label": labels})
+    store, _ = memory_store()
+    part = published(store).parts[0]
+    file = BytesIO()
+    write_parquet([batch, batch], file, lambda: None)
+    plain = loading.open_part(part, file, store.encryption)
+    repeating = loading.open_part(part, file, store.encryption, repeating=True)
+    assert pa.types.is_string(plain.schema_arrow.field("a.label").type)
+    (read,) = loading.decoded(repeating, [0], part)
+    assert [pa.types.is_dictionary(column.type) for column in read.columns] == [False, True]
+    assert loading._csv(read) == loading._csv(next(loading.decoded(plain, [0], part)))
