@@ -118,7 +118,7 @@ def test_boundaries_are_put_into_the_keys_present_order(
     fill(fresh_database, KEYS["C"])
     with open_source(fresh_database, max_age_s=60) as source:
         (table,) = source.describe_all([Chosen("public.t", "k")])
-        parts = source.plan(table, previous, 10**9)
+        parts = source.plan(table, previous, 10**9).parts
     edges = [part.key_range.lower for part in parts if part.key_range.lower]
     assert edges == [edge for edge in used if edge in edges]
     assert sum(part.rows for part in parts) == ROWS + 1
@@ -128,7 +128,7 @@ def test_boundaries_that_are_no_keys_any_more_are_forgotten(fresh_database: str)
     fill(fresh_database, KEYS["numeric"])
     with open_source(fresh_database, max_age_s=60) as source:
         (table,) = source.describe_all([Chosen("public.t", "k")])
-        parts = source.plan(table, ["7", "seven"], 512_000)
+        parts = source.plan(table, ["7", "seven"], 512_000).parts
     assert sum(part.rows for part in parts) == ROWS + 1
     assert not {"7", "seven"} & {part.key_range.lower for part in parts}
 

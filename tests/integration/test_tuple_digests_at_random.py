@@ -12,7 +12,7 @@ import pytest
 
 from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.plan import KeyRange
-from mindguard.snapshots.export.source import Chosen, SourceSnapshot, open_source
+from mindguard.snapshots.export.source import Chosen, Known, Planned, SourceSnapshot, open_source
 from mindguard.snapshots.export.source_table import PlannedPart, SourceTable
 from mindguard.snapshots.export.trust import broken_history, comparable_parts
 from mindguard.snapshots.storage import manifest
@@ -197,7 +197,7 @@ class Sessions:
                     copying.write_row(row)
 
 
-def as_base(table: SourceTable, planned: list[PlannedPart]) -> Table:
+def as_base(table: SourceTable, planned: Planned) -> Table:
     """Return the table as a manifest would record it."""
     parts = tuple(
         Part(
@@ -212,7 +212,7 @@ def as_base(table: SourceTable, planned: list[PlannedPart]) -> Table:
             tuples=part.tuples,
             values_read_at=NOW,
         )
-        for part in planned
+        for part in planned.parts
     )
     assert table.read_state
     return Table(
@@ -224,6 +224,7 @@ def as_base(table: SourceTable, planned: list[PlannedPart]) -> Table:
         rows=sum(part.rows for part in parts),
         fingerprint=manifest.combine(part.fingerprint for part in parts),
         read_state=table.read_state.state,
+        tuples=planned.tuples,
         parts=parts,
     )
 
@@ -238,12 +239,13 @@ def compared(
         before = base.get(table.full_name)
         cuts = plan.boundaries_of(before.parts) if before else []
         trusted = before and identity and not broken_history(identity, source.identity)
-        known = comparable_parts(before, table) if trusted and before else {}
+        parts = comparable_parts(before, table) if trusted and before else {}
+        known = Known(before.tuples, parts, lambda _: False) if before and parts else None
         by_tuples = source.plan(table, cuts, PART_BYTES, known)
         by_value = source.plan(table, cuts, PART_BYTES)
-        assert facts(by_tuples) == facts(by_value), table.full_name
-        unchanged += sum(part.values_read_at is not None for part in by_tuples)
-        everything += len(by_tuples)
+        assert facts(by_tuples.parts) == facts(by_value.parts), table.full_name
+        unchanged += sum(part.values_read_at is not None for part in by_tuples.parts)
+        everything += len(by_tuples.parts)
         new[table.full_name] = as_base(table, by_value)
     return new, unchanged, everything
 

@@ -18,7 +18,7 @@ from botocore.response import StreamingBody
 from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.parquet import write_parquet
-from mindguard.snapshots.export.source import Chosen
+from mindguard.snapshots.export.source import Chosen, Planned
 from mindguard.snapshots.export.source_table import KeyOrder, PlannedPart, QualifiedName, SourceColumn, SourceTable
 from mindguard.snapshots.pgtools import DumpedSchema
 from mindguard.snapshots.storage import manifest
@@ -224,10 +224,11 @@ class FakeSource:
     ) -> list[PlannedPart]:
         pairs = [self.ids[at : at + 2] for at in range(0, len(self.ids), 2)]
         ranges = plan.ranges([str(pair[0]) for pair in pairs[1:]])
-        return [
+        parts = [
             PlannedPart(table, key_range, len(pair), manifest.fingerprint(sum(pair), len(pair)), times_as_text=False)
             for key_range, pair in zip(ranges, pairs, strict=False)
         ]
+        return Planned(parts, None)
 
     def reader(self) -> FakeSource:
         return self

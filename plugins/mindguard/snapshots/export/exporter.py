@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from io import BufferedRandom
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from mindguard.errors import MindGuardError, about
 from mindguard.settings.snapshot import SnapshotSettings
@@ -81,6 +81,20 @@ class _Secured:
     reused: bool
 
 
+class _Submitted(NamedTuple):
+    """A table whose parts are being stored.
+
+    Attributes:
+        table: the table.
+        tuples: its tuple digest.
+        parts: what will be the records of its parts.
+    """
+
+    table: SourceTable
+    tuples: str | None
+    parts: list[Future[Part]]
+
+
 class Exporter:
     """Fingerprints table after table on one connection, while others store the parts that are planned already.
 
@@ -141,7 +155,7 @@ class Exporter:
         try:
             schema = pool.submit(self._store_schema)
             planned = [self._submit(pool, table) for table in tables]
-            everything: list[Future[Any]] = [schema, *(future for _, futures in planned for future in futures)]
+            everything: list[Future[Any]] = [schema, *(future for each in planned for future in each.parts)]
             done, _ = wait(everything, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
@@ -151,10 +165,9 @@ class Exporter:
             pool.shutdown(wait=True, cancel_futures=True)
             for reader in self._readers:
                 reader.close()
-        records = [_record(table, tuple(future.result() for future in futures)) for table, futures in planned]
-        return records, schema.result()
+        return [_record(each) for each in planned], schema.result()
 
-    def _submit(self, pool: ThreadPoolExecutor, table: SourceTable) -> tuple[SourceTable, list[Future[Part]]]:
+    def _submit(self, pool: ThreadPoolExecutor, table: SourceTable) -> _Submitted:
         began = time.monotonic()
         before = self._previous.get(table.full_name)
         if before and not _is_cut_alike(before, table):
@@ -162,9 +175,9 @@ class Exporter:
         boundaries = plan.boundaries_of(before.parts) if before else []
         aim = plan.part_bytes(table.bytes, self._settings.part_mb * 1_000_000)
         comparable = comparable_parts(before, table) if before and not self._by_value else {}
-        known = Known(comparable, self._recheck.is_due) if comparable else None
+        known = Known(before.tuples, comparable, self._recheck.is_due) if before and comparable else None
         one_pass = self._may_name_later and not self._reuse.has_young(self._folders(table))
-        parts = self._source.plan(table, boundaries, aim, known, one_pass=one_pass)
+        parts, tuples = self._source.plan(table, boundaries, aim, known, one_pass=one_pass)
         rows = sum(part.rows for part in parts)
         progress = self.tables[table.full_name] = TableProgress(rows=rows, parts=len(parts))
         self._tell(
@@ -174,7 +187,7 @@ class Exporter:
             table,
             0 if parts else table.bytes,
         )
-        return table, [pool.submit(self._store_part, part, progress) for part in parts]
+        return _Submitted(table, tuples, [pool.submit(self._store_part, part, progress) for part in parts])
 
     def _folders(self, table: SourceTable) -> set[str]:
         """Return the folders in which parts of the table may be stored."""
@@ -248,9 +261,11 @@ class Exporter:
             digests = DigestColumns()
             batches = self._rate.limited(digests.taken_off(self._reader().batches(planned)))
             rows = write_parquet(batches, file, self._check_going_on)
-            planned = replace(planned, fingerprint=digests.fingerprint)
+            planned = replace(planned, fingerprint=digests.fingerprint, times_as_text=digests.has_time_out_of_range)
             keys = self._keys(planned)
             _check_rows(planned, keys[0], rows)
+            if planned.times_as_text:
+                return planned, self._secure(keys, lambda key: self._export(planned, key))
             return planned, self._secure(keys, lambda key: self._upload(file, key))
 
     def _secure(self, keys: Sequence[str], write: Callable[[str], Content]) -> _Secured:
@@ -328,7 +343,9 @@ def _check_rows(planned: PlannedPart, key: str, rows: int) -> None:
         )
 
 
-def _record(table: SourceTable, parts: tuple[Part, ...]) -> Table:
+def _record(submitted: _Submitted) -> Table:
+    table = submitted.table
+    parts = tuple(future.result() for future in submitted.parts)
     return Table(
         name=table.full_name,
         kind=table.kind,
@@ -339,6 +356,7 @@ def _record(table: SourceTable, parts: tuple[Part, ...]) -> Table:
         rows=sum(part.rows for part in parts),
         fingerprint=manifest.combine(part.fingerprint for part in parts),
         read_state=table.read_state.state if table.read_state and table.compared_by_tuples else None,
+        tuples=submitted.tuples,
         parts=parts,
     )
 

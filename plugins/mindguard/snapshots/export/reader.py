@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 _BATCH_BYTES = 8 * 1024 * 1024
+_YEAR_1 = -719_162  # days since 1970
+_YEAR_10000 = 2_932_897
 
 
 class Reader:
@@ -63,10 +65,15 @@ class Reader:
 
 
 class DigestColumns:
-    """Sums the two columns of digests that follow a part's own columns while it is exported."""
+    """Sums the two columns of digests that follow a part's own columns while it is exported.
+
+    Attributes:
+        has_time_out_of_range: whether a time passed that Parquet cannot hold: infinite, or outside years 1 to 9999.
+    """
 
     def __init__(self) -> None:
         self._sums = [0, 0]
+        self.has_time_out_of_range = False
 
     def taken_off(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pass the batches on without those two columns."""
@@ -80,12 +87,32 @@ class DigestColumns:
                 buffers: Any = digests.buffers()
                 values = np.frombuffer(buffers[1], "u8")[digests.offset : digests.offset + len(digests)]
                 self._sums[lane] += int(values.sum())
+            self.has_time_out_of_range |= any(map(_has_time_out_of_range, batch.columns[:own]))
             yield batch.select(list(range(own)))
 
     @property
     def fingerprint(self) -> str:
         """The fingerprint of all rows that have passed."""
         return manifest.fingerprint(*self._sums)
+
+
+def _has_time_out_of_range(column: pa.Array[Any]) -> bool:
+    """Return whether the column has a time outside years 1 to 9999.
+
+    PostgreSQL counts from 2000. The driver adds the time since 1970 without looking, so what is infinite, or too late
+    to be counted from 1970, comes out as a time long before year 1.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
+        return False
+    days = pa.types.is_date(column.type)
+    numbers = column.view(pa.int32() if days else pa.int64())
+    found = pc.min_max(numbers)
+    first, last = found["min"].as_py(), found["max"].as_py()
+    a_day = 1 if days else 86_400_000_000
+    return first is not None and not (_YEAR_1 * a_day <= first and last < _YEAR_10000 * a_day)
 
 
 @contextmanager

@@ -147,6 +147,8 @@ class SourceTable:
         part_by_nullable: whether that column can be null.
         part_by_indexed: whether an index begins with that column.
         unlogged: whether the server itself empties it after a crash.
+        may_have_long_rows: whether values may be stored out of line. If none is, a row fits into a page of 8 kB, if
+            compressed.
         query: what gives the rows, where no table of that name does; None: the table.
         read_state: what tuple digests rest on; None if the rows have none, because a query gives them.
         children_left_out: tables that inherit from it, and whose rows are neither its own nor asked for.
@@ -165,6 +167,7 @@ class SourceTable:
     part_by_nullable: bool
     part_by_indexed: bool
     unlogged: bool = False
+    may_have_long_rows: bool = True
     query: Composable | None = None
     read_state: ReadState | None = None
     children_left_out: tuple[str, ...] = ()

@@ -119,6 +119,7 @@ class Table(_Record):
         description="digest of the identities of database and types, on which tuple digests rest; null: the rows can "
         "only be compared by their values",
     )
+    tuples: str | None = Field(None, pattern="^[0-9a-f]{32}$", description="tuple digest of the whole table")
     parts: tuple[Part, ...]
 
     @property

@@ -279,6 +279,7 @@ def tables(draw: st.DrawFn) -> Table:
         rows=sum(part.rows for part in parts),
         fingerprint=combine(part.fingerprint for part in parts),
         read_state=draw(st.none() | st.just("5" * 64)),
+        tuples=draw(st.none() | DIGEST),
         parts=tuple(parts),
     )
 
@@ -383,7 +384,7 @@ def test_format_3_adds_what_tuple_digests_need() -> None:
     assert (third.source.timeline, third.source.next_transaction) == (1, 4_294_968_000)
     assert third.source.started_at == datetime(2026, 11, 1, 3, 4, 5, 678901, tzinfo=UTC)
     checkins = third.tables[0]
-    assert checkins.read_state == "6" * 64
+    assert (checkins.read_state, checkins.tuples) == ("6" * 64, "9" * 32)
     assert [part.tuples for part in checkins.parts] == ["7" * 32, "8" * 32]
     assert checkins.values_read_at == datetime(2026, 11, 14, 18, 0, 2, tzinfo=UTC), "the oldest of the two"
     assert third.to_bytes() == GOLDEN_3.read_bytes()
