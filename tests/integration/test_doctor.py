@@ -33,7 +33,9 @@ from mindguard.snapshots.export.source_errors import SourceError
 from mindguard.snapshots.storage.s3_errors import StoreError
 from tests.connections import connection_of
 from tests.integration.fault_proxy import Answer, Fault, s3_proxy
+from tests.integration.other_postgres import cluster, standby_of
 from tests.integration.restoring import as_superuser
+from tests.waiting import wait_until
 
 Found = dict[str, Diagnosis]
 
@@ -454,6 +456,18 @@ def test_what_keeps_values_from_being_left_unread_is_said(database: str, role: R
     assert source_of(reader)["changes"].text == "all values are read every time: type regclass"
     by_value = SETTINGS.model_copy(update={"snapshot": SETTINGS.snapshot.model_copy(update={"detect": "values"})})
     assert source_of(reader, by_value)["changes"].text == "all values are read every time: snapshot.detect"
+
+
+def test_a_standby_tells_its_timeline_to_who_may_see_statistics() -> None:
+    with cluster() as made, made.serving() as primary, psycopg.connect(primary, autocommit=True) as superuser:
+        superuser.execute("create table t (id int primary key)")
+        superuser.execute("create role reader login in role pg_read_all_data")
+        with standby_of(primary, made.programs) as standby:
+            reader = psycopg.conninfo.make_conninfo(standby, user="reader")
+            found = source_of(reader)["history"]
+            assert found.text.startswith("the server does not tell timeline, so all values are read")
+            superuser.execute(found.text.partition(" allows it: ")[2])
+            wait_until(lambda: source_of(reader)["history"].status == "pass", 30, "the right does not help")
 
 
 def test_a_source_that_cannot_be_reached_is_one_line(database: str) -> None:

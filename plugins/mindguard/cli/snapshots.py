@@ -175,17 +175,20 @@ def show(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
         )
         for t in found.tables
     ]
-    print_table(("table", "rows", "parts", "MB", "part by", "fingerprint", "values read"), rows)
+    print_table(("table", "rows", "parts", "MB", "part by", "fingerprint", "values read; others since"), rows)
     _print_notes(found)
 
 
 def _values_read(table: Table, snapshot: Manifest, zone: ZoneInfo) -> str:
-    """Return when the values were read that were not read for the longest time; since then, they are unchanged."""
-    read_at = table.values_read_at
-    if read_at is None or read_at == snapshot.taken_at:
-        return "all, when it was taken"
-    part = sum(part.values_read_at == snapshot.taken_at for part in table.parts)
-    return f"{part} parts, others since {read_at.astimezone(zone):%Y-%m-%d}"
+    """Return how many parts had their values read for this snapshot, and since when the others are unchanged.
+
+    Versions that recorded no time read all values.
+    """
+    oldest = table.values_read_at
+    if oldest is None or oldest == snapshot.taken_at:
+        return "all"
+    now = sum(part.values_read_at == snapshot.taken_at for part in table.parts)
+    return f"{now}; {oldest.astimezone(zone):%Y-%m-%d}"
 
 
 @app.command()

@@ -98,14 +98,18 @@ def _described(source: SourceSnapshot, chosen: Sequence[Chosen]) -> Iterator[Sou
 
 def _history(source: SourceSnapshot, role: str) -> Diagnosis:
     """Say whether the server tells what tuple digests rest on."""
-    functions = {"system_identifier": "pg_control_system()", "timeline": "pg_walfile_name(pg_lsn)"}
-    unknown = [name for name in functions if getattr(source.identity, name) is None]
+    grants = {
+        "system_identifier": f"GRANT EXECUTE ON FUNCTION pg_control_system() TO {role}",
+        "timeline": f"GRANT pg_read_all_stats TO {role}"
+        if source.standby
+        else f"GRANT EXECUTE ON FUNCTION pg_walfile_name(pg_lsn) TO {role}",
+    }
+    unknown = [name for name in grants if getattr(source.identity, name) is None]
     if not unknown:
         return Diagnosis("pass", "snapshot", "history", Said("history_known"))
-    grant = f"GRANT EXECUTE ON FUNCTION {', '.join(functions[name] for name in unknown)} TO {role}"
-    return Diagnosis(
-        "warn", "snapshot", "history", Said("history_unknown", facts=joined(unknown, by="names"), statement=grant)
-    )
+    statements = "; ".join(grants[name] for name in unknown)
+    text = Said("history_unknown", facts=joined(unknown, by="names"), statement=statements)
+    return Diagnosis("warn", "snapshot", "history", text)
 
 
 def _table(table: SourceTable, settings: SnapshotSettings) -> Iterator[Diagnosis]:

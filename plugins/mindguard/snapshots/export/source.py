@@ -170,7 +170,7 @@ class SourceSnapshot:
         if watch:
             watch.require_name(facts["application_name"])
         self._utf8 = facts["encoding"] == "UTF8"
-        self._standby: bool = facts["standby"]
+        self.standby: bool = facts["standby"]
         self.identity = manifest.SourceIdentity(
             database=facts["database"],
             server_version=facts["server_version"],
@@ -343,7 +343,7 @@ class SourceSnapshot:
                         f"{member.name}, a part of {table.full_name}, is a foreign table: its rows are elsewhere",
                         hint="detach it, or name the other partitions in snapshot.tables instead of the whole table",
                     )
-                if member.persistence == "u" and self._standby:
+                if member.persistence == "u" and self.standby:
                     raise SourceError(
                         f"{member.name} is unlogged, and this server is a standby, which does not have its rows",
                         hint="take snapshots of unlogged tables from the primary",
