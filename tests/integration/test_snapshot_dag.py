@@ -189,7 +189,12 @@ def test_under_the_scheduler_a_quarantined_snapshot_fails_at_once_and_nothing_ex
         assert {each["action"] for each in decisions} == {"keep"}
         run(app, "truncate gated.signals")
         bad, tasks = states("failed")
-        assert tasks == {"take_snapshot": "success", "verify_snapshot": "failed", "expire_snapshots": "upstream_failed"}
+        assert tasks == {
+            "take_snapshot": "success",
+            "check_history": "success",
+            "verify_snapshot": "failed",
+            "expire_snapshots": "upstream_failed",
+        }
         assert "is quarantined: gated.signals is empty" in api.log("snapshot_tables", bad, "verify_snapshot")
         events = api.call("GET", "/assets/events", params={"order_by": "-timestamp", "limit": 1})["asset_events"]
         taken = api.xcom("snapshot_tables", bad, "take_snapshot")["snapshot_id"]
