@@ -5,15 +5,9 @@
 -- by unknown code.
 with recursive tree as (
     select
-        requested.oid as top,
-        requested.oid as member
-    from unnest(%(tables)s::oid[]) as requested (oid)
-    union
-    select
-        tree.top,
-        i.inhrelid as member
-    from tree
-    inner join pg_inherits as i on tree.member = i.inhparent
+        requested.top,
+        requested.member
+    from unnest(%(tops)s::oid[], %(members)s::oid[]) as requested (top, member)
 ),
 
 used as (

@@ -37,7 +37,7 @@ def verify(settings: Settings, snapshot_id: str, store: Store) -> None:
 
     Raises:
         SnapshotDamaged: stored objects are not as the manifest says.
-        Quarantined: no damage is known, but the snapshot does not count as good.
+        SnapshotQuarantined: no damage is known, but the snapshot does not count as good.
     """
     manifest = find_snapshot(store, snapshot_id)
     days = settings.snapshot.verify_days

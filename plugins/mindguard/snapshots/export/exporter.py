@@ -220,13 +220,15 @@ class Exporter:
     def _secured_part(self, planned: PlannedPart, progress: TableProgress) -> Part:
         self._check_going_on()
         began = time.monotonic()
-        if planned.values_read_at and self._may_name_later and not self._reuse.find_any(self._keys(planned)):
+        keys = self._keys(planned) if planned.fingerprint else []
+        found = self._reuse.find_any(keys)
+        if planned.values_read_at and self._may_name_later and not found:
             # What was stored is lost or damaged. Since the values are read again now, their digest is made again too.
             planned = replace(planned, fingerprint=None, values_read_at=None)
         if planned.fingerprint is None:
             planned, secured = self._digested_and_secured(planned)
         else:
-            secured = self._secure(self._keys(planned), lambda key: self._export(planned, key))
+            secured = self._secure(keys, found, lambda key: self._export(planned, key))
         stored = secured.stored
         progress.add(stored.bytes, written=not secured.reused)
         self._tell(
@@ -264,13 +266,13 @@ class Exporter:
             planned = replace(planned, fingerprint=digests.fingerprint, times_as_text=digests.has_time_out_of_range)
             keys = self._keys(planned)
             _check_rows(planned, keys[0], rows)
+            found = self._reuse.find_any(keys)
             if planned.times_as_text:
-                return planned, self._secure(keys, lambda key: self._export(planned, key))
-            return planned, self._secure(keys, lambda key: self._upload(file, key))
+                return planned, self._secure(keys, found, lambda key: self._export(planned, key))
+            return planned, self._secure(keys, found, lambda key: self._upload(file, key))
 
-    def _secure(self, keys: Sequence[str], write: Callable[[str], Content]) -> _Secured:
-        """Return a stored object that has the content of one of these keys; if there is none, write it."""
-        reused = self._reuse.find_any(keys)
+    def _secure(self, keys: Sequence[str], reused: StoredObject | None, write: Callable[[str], Content]) -> _Secured:
+        """Secure the stored object that was found for one of these keys; if there is none, write it."""
         if reused:
             self._store.extend_lock(reused.key)
             stored = reused
@@ -306,7 +308,9 @@ class Exporter:
         """Dump the database's schema and store it, unless an equal schema is stored already."""
         schema = self._source.dump_schema()
         key = self._store.layout.schema_key(self._store.encryption.opaque(schema.digest))
-        return self._secure([key], lambda own: self._store.create_sealed(own, schema.dump)).stored
+        return self._secure(
+            [key], self._reuse.find(key), lambda own: self._store.create_sealed(own, schema.dump)
+        ).stored
 
     def _export(self, planned: PlannedPart, key: str) -> Content:
         """Read the part, write it as Parquet to a temporary file, upload the file, and return its content.
@@ -355,7 +359,7 @@ def _record(submitted: _Submitted) -> Table:
         part_by=table.part_by,
         rows=sum(part.rows for part in parts),
         fingerprint=manifest.combine(part.fingerprint for part in parts),
-        read_state=table.read_state.state if table.read_state and table.compared_by_tuples else None,
+        read_state=table.comparable_state.state if table.comparable_state else None,
         tuples=submitted.tuples,
         parts=parts,
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mindguard.errors import MindGuardError, first_few
+from mindguard.errors import first_few
 from mindguard.settings.snapshot import GateSettings
+from mindguard.snapshots.storage.catalog import SnapshotQuarantined
 from mindguard.snapshots.storage.manifest import Manifest, Table
 
 ADVICE = (
@@ -15,16 +16,11 @@ ADVICE = (
 """What to do about a quarantined snapshot."""
 
 
-class Quarantined(MindGuardError):
-    """A snapshot does not count as good. Another try would find the same rows; a person has to look."""
-
-    permanent = True
-
-
 def refuse_quarantined(manifest: Manifest) -> None:
-    """Raise Quarantined, with the reasons, unless the snapshot counts as good."""
+    """Raise SnapshotQuarantined, with the reasons, unless the snapshot counts as good."""
     if manifest.quarantined_for:
-        raise Quarantined(f"{manifest.snapshot_id} is quarantined: {'; '.join(manifest.quarantined_for)}", hint=ADVICE)
+        reasons = "; ".join(manifest.quarantined_for)
+        raise SnapshotQuarantined(f"{manifest.snapshot_id} is quarantined: {reasons}", hint=ADVICE)
 
 
 def suspicions(

@@ -265,8 +265,13 @@ class SourceSnapshot:
             )
         }
         trees = self._trees(oids)
-        positioned = [oid for oid in oids if oid not in orders]
-        states = self._by_table("select_read_states", oids, positioned=positioned)
+        states = self._by_table(
+            "select_read_states",
+            oids,
+            tops=[top for top, tree in trees.items() for _ in tree],
+            members=[member.oid for tree in trees.values() for member in tree],
+            positioned=[oid for oid in oids if oid not in orders],
+        )
         described, asked = [], {each.name for each in chosen}
         for each, oid in zip(chosen, oids, strict=True):
             rows = columns.get(oid, [])
@@ -533,7 +538,7 @@ class SourceSnapshot:
         read_new = self._unread if one_pass and table.fits_one_pass else self._fingerprint
         # A scan of the whole table is three times as fast as one that counts by part.
         tuples: str | None = None
-        if table.compared_by_tuples:
+        if table.comparable_state:
             tuples = self._count_tuples(table, [plan.WHOLE]).get(plan.WHOLE, _NO_ROWS).tuples
         if known and tuples and tuples == known.tuples:
             parts = self._with_known(table, ranges, known, list(known.parts))
@@ -748,9 +753,10 @@ def _by_part(table: SourceTable, found: Iterable[dict[str, Any]]) -> dict[int, l
 
 
 def _tuple_digest(table: SourceTable, rows: Sequence[dict[str, Any]]) -> str | None:
-    if not table.read_state or not table.compared_by_tuples:
+    state = table.comparable_state
+    if not state:
         return None
-    states = [table.read_state.members.get(row["member"]) for row in rows]
+    states = [state.members.get(row["member"]) for row in rows]
     written = [(state, row["row_count"], int(row["tuples"])) for state, row in zip(states, rows, strict=True) if state]
     # A partition that came while the snapshot was taken has no state; `check_unchanged` will say so.
     return manifest.tuple_digest(written) if len(written) == len(rows) else None

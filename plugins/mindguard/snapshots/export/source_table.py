@@ -206,9 +206,9 @@ class SourceTable:
         return 0 < len(self.source_columns) <= _MOST_COLUMNS
 
     @property
-    def compared_by_tuples(self) -> bool:
-        """Whether equal tuple digests mean equal rows, as far as this depends on the table."""
-        return self.read_state is not None and self.read_state.obstacle is None
+    def comparable_state(self) -> ReadState | None:
+        """What tuple digests rest on; None if only values can be compared."""
+        return self.read_state if self.read_state and not self.read_state.obstacle else None
 
     @property
     def has_rows_below(self) -> bool:

@@ -57,10 +57,10 @@ def check_history(contradicted: str | None) -> None:
 
 def comparable_parts(before: Table, table: SourceTable) -> Mapping[KeyRange, Part]:
     """Return the parts of an earlier snapshot whose rows are the table's if their tuple digest is, by key range."""
+    state = table.comparable_state
     same = (
-        table.compared_by_tuples
-        and table.read_state
-        and before.read_state == table.read_state.state
+        state is not None
+        and before.read_state == state.state
         and (before.columns, before.kind, before.inherited) == (table.columns, table.kind, table.inherited)
     )
     return {KeyRange(part.lower, part.upper): part for part in before.parts if part.tuples} if same else {}

@@ -58,7 +58,7 @@ def list_snapshots(store: Store, *, unreadable: Callable[[str, MindGuardError], 
 
 
 class SnapshotQuarantined(MindGuardError):
-    """The gate quarantined this snapshot, and it was not asked for as such."""
+    """The gate quarantined this snapshot, and one that counts as good is needed."""
 
     permanent = True
 
