@@ -314,13 +314,13 @@ def full_disk(after: int) -> Iterator[None]:
 
 
 def test_a_full_disk_is_named_wherever_it_is_met(database: str, store: Store, stack: Stack) -> None:
-    with full_disk(100_000), pytest.raises(DiskFull, match=r"no room .*TMPDIR"):
+    with full_disk(50_000), pytest.raises(DiskFull, match=r"no room .*TMPDIR"):
         take(database, store)
     assert store.manifest_keys() == []
     manifest = take(database, store).manifest
-    with full_disk(100_000), pytest.raises(DiskFull, match=r"no room .*TMPDIR"):
+    with full_disk(50_000), pytest.raises(DiskFull, match=r"no room .*TMPDIR"):
         verify_snapshot(manifest, store)
-    for size in (100, 100_000):  # the schema dump's, and a part's
+    for size in (100, 50_000):  # the schema dump's, and a part's
         with full_disk(size), pytest.raises(DrillBroke, match=r"no room .*TMPDIR"):
             drill(manifest, store, stack.postgres_conninfo("mindguard_drill"), now=NOW)
         with empty_database(stack) as empty, full_disk(size), pytest.raises(DiskFull, match=r"no room .*TMPDIR"):
