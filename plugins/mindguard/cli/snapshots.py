@@ -52,7 +52,7 @@ def take(
     settings, store = settings_and_store()
     with progress_lines(verbose=verbose) as progress:
         taken = take_snapshot(
-            _app_conninfo(),
+            _conninfo(settings.connections.app),
             store,
             settings.snapshot,
             now=datetime.now(UTC),
@@ -446,18 +446,15 @@ def _row(listed: dict[str, Any], oldest_check: str, zone: ZoneInfo) -> tuple[str
     )
 
 
-def _app_conninfo() -> str:
+def _conninfo(conn_id: str) -> str:
     from mindguard.connections import from_environment, postgres_conninfo
-    from mindguard.settings import load_settings
 
-    return postgres_conninfo(from_environment(load_settings().connections.app))
+    return postgres_conninfo(from_environment(conn_id))
 
 
 def _settings_store_target(conn_id: str) -> tuple[Settings, Store, str]:
-    from mindguard.connections import from_environment, postgres_conninfo
-
     settings, store = settings_and_store()
-    return settings, store, postgres_conninfo(from_environment(conn_id or settings.connections.drill))
+    return settings, store, _conninfo(conn_id or settings.connections.drill)
 
 
 def _print_plan(decisions: Sequence[Decision], settings: Settings) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pyarrow._parquet import FileEncryptionProperties
 
 _ROW_GROUP_BYTES = 16 * 1024 * 1024
-_SAMPLE_ROWS = 4096
+_SAMPLE_ROWS = 1024
 _REPEATING = 0.75
 """Largest share of distinct values in the sample with which a dictionary is smaller than the values themselves."""
 
