@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from itertools import pairwise
@@ -274,6 +276,14 @@ def new_zealand(years: list[int]) -> Workdays:
 
 
 TODAY = date(2026, 11, 24)
+LARGEST_GENERATED = 50_000_000
+DOUBLE = """
+    INSERT INTO mindguard.events
+    SELECT * REPLACE (
+        generateUUIDv4() AS event_id, cityHash64(user_id) AS user_id, toString(cityHash64(session_id)) AS session_id
+    )
+    FROM mindguard.events WHERE toDate(event_time) = %(day)s
+"""
 QUERIES = Path(__file__).with_name("event_volume_rivals.py")
 WAYS = {
     "mindguard": "mindguard: three suites over frames from the rollup, nine weeks, both lenses, causes of a fall",
@@ -296,7 +306,7 @@ def cost(arguments: argparse.Namespace) -> dict[str, Any]:
             source = EventSource(client, settings.volume, settings.zone)
             for rows in arguments.rows:
                 say = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
-                load_events(client, events=rows, seed=1, today=TODAY, progress=say)
+                load(client, rows, say)
                 since, until = (day_start(TODAY - timedelta(days=back), settings.zone) for back in (1, 0))
                 EventFaults(client, settings.volume.table).drop(since, until, share=0.6, names=["checkin_submit"])
                 client.command("DROP TABLE IF EXISTS mindguard.events_rollup_view SYNC")
@@ -331,6 +341,22 @@ def cost(arguments: argparse.Namespace) -> dict[str, Any]:
         ],
         "sizes": sizes,
     }
+
+
+def load(client: Any, rows: int, progress: Callable[[str], None]) -> None:
+    """Load the rows, and make more than 50 million of them by doubling, because generating takes longer than copying.
+
+    Every copy has another user, session and id, so that the table is as large on disk as if its rows were generated.
+    """
+    doublings = max(math.ceil(math.log2(rows / LARGEST_GENERATED)), 0)
+    load_events(client, events=rows >> doublings, seed=1, today=TODAY, progress=progress)
+    for _ in range(doublings):
+        # By the day, because one statement for all would outlast the client's time limit.
+        days = client.query("SELECT DISTINCT toDate(event_time) FROM mindguard.events").result_rows
+        for (day,) in days:
+            client.command(DOUBLE, parameters={"day": day})
+        (count,) = client.query("SELECT count() FROM mindguard.events").result_rows[0]
+        progress(f"events: {count:,} rows")
 
 
 def described(size: dict[str, Any]) -> str:

@@ -59,7 +59,7 @@ def without_tuples(manifest: Manifest) -> Manifest:
     for name in ("timeline", "next_transaction", "started_at"):
         del body["source"][name]
     for table in body["tables"]:
-        del table["read_state"], table["tuples"]
+        del table["read_state"], table["tuples"], table["settled"]
         for part in table["parts"]:
             del part["tuples"], part["values_read_at"]
     return Manifest.model_validate(body)

@@ -6,7 +6,8 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import quote
 
 import psutil
@@ -17,7 +18,9 @@ from devstack.airflow_api import AirflowAPI
 from devstack.data.sample_data import load_tables
 from devstack.stack import Stack
 from mindguard.alerts.dag_runs.failures import Run
+from mindguard.settings import load_settings
 from mindguard.settings.snapshot import SnapshotSettings
+from mindguard.snapshots.export.take import take_snapshot
 from mindguard.snapshots.storage.catalog import find_snapshot, list_snapshots
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import verify_snapshot
@@ -202,3 +205,46 @@ def test_under_the_scheduler_a_quarantined_snapshot_fails_at_once_and_nothing_ex
         run(app, fill)
         states("success")
     run(app, "drop schema gated cascade")
+
+
+def test_values_that_contradict_send_a_card_beside_a_good_snapshot(airflow_stack: Stack) -> None:
+    """A superuser alters values in the catalog, where no transaction seems to have written them."""
+    api = ready(airflow_stack)
+    run(
+        airflow_stack.postgres_conninfo("mindguard_app_owner"),
+        "create schema fooled",
+        "create table fooled.t (id int primary key)",
+        "insert into fooled.t select generate_series(1, 99)",
+        "alter table fooled.t add column v int default 1",
+        "create table fooled.u (id int)",
+        "alter table fooled.u add column v int default 2",
+    )
+    with own_snapshots(airflow_stack, "fooled.t") as store:
+        settings = load_settings(Path(airflow_stack.environment()["MINDGUARD_SETTINGS"]))
+        take_snapshot(
+            airflow_stack.postgres_conninfo("mindguard_reader"),
+            store,
+            settings.snapshot,
+            now=datetime.now(UTC) - timedelta(days=settings.snapshot.recheck_days),
+            zone=settings.zone,
+        )
+        run(
+            airflow_stack.postgres_conninfo("postgres"),
+            "update pg_attribute set attmissingval = (select attmissingval from pg_attribute "
+            "where attrelid = 'fooled.u'::regclass and attname = 'v') "
+            "where attrelid = 'fooled.t'::regclass and attname = 'v'",
+        )
+        run_id = api.trigger(DAG)
+        assert api.wait_for_run(DAG, run_id, timeout_s=180) == "failed"
+        states = {each["task_id"]: each["state"] for each in api.task_instances(DAG, run_id)}
+        assert states.pop("check_history") == "failed"
+        assert set(states.values()) == {"success"}
+        (card,) = wait_until(lambda: cards_of(airflow_stack, DAG, run_id, "check_history"), 60, "no card came")
+        assert "values of fooled.t have changed although no transaction" in card
+        assert '"template": "orange"' in card  # P1
+        taken = api.xcom(DAG, run_id, "take_snapshot")
+        assert taken["contradicted"] == "fooled.t"
+        verify_snapshot(find_snapshot(store, taken["snapshot_id"]), store).check()
+        again = api.trigger(DAG)
+        assert api.wait_for_run(DAG, again, timeout_s=180) == "success"
+    run(airflow_stack.postgres_conninfo("mindguard_app_owner"), "drop schema fooled cascade")

@@ -114,6 +114,59 @@ def test_a_changed_row_has_its_part_read_alone(database: str, store: Store) -> N
     assert (table(third).rows, table(third).fingerprint) == values(database)
 
 
+@pytest.mark.parametrize("partitioned", [False, True])
+def test_settled_rows_follow_what_changes(database: str, store: Store, *, partitioned: bool) -> None:
+    """Only rows above the lowest part that changed are counted by part the next day, whatever changed below it."""
+    if partitioned:
+        execute(
+            database,
+            "create table t (id int, v text) partition by range (id)",
+            "create table low partition of t for values from (minvalue) to (7000)",
+            "create table high partition of t for values from (7000) to (maxvalue)",
+            "insert into t select i, repeat('x', 400) from generate_series(1, 20000) i",
+        )
+    else:
+        execute(database, FILLED)
+    tables = [{"name": "public.t", "part_by": "id"}]
+    days = iter(range(1, 20))
+
+    def next_day(*changes: str) -> tuple[int, int]:
+        """Return which part is the first above the settled rows, counted from the last, and how many were read."""
+        execute(database, *changes)
+        taken = take(database, store, NOW + timedelta(minutes=next(days)), tables=tables)
+        found = table(taken)
+        assert (found.rows, found.fingerprint) == values(database)
+        assert found.settled
+        lowers = [part.lower for part in found.parts]
+        return len(lowers) - lowers.index(found.settled.upper), sum(read_now(taken))
+
+    append = "insert into t select i, repeat('y', 400) from generate_series({}, {}) i"
+    take(database, store, NOW, tables=tables)
+    assert next_day() == (1, 0)
+    assert next_day(append.format(20001, 20010)) == (1, 1)
+    # An old row changes, beside new ones.
+    low, read = next_day("update t set v = 'new' where id = 3000", "delete from t where id = 20001")
+    assert (low > 10, read) == (True, 2)
+    assert next_day("update t set v = 'newer' where id = 20002") == (1, 1)
+    assert next_day("delete from t where id = 5001")[1] == 1
+    # A row leaves the settled ones for the others, and another one takes its place.
+    assert next_day("update t set id = 30000 where id = 6000")[1] == 2
+    assert next_day("update t set id = 6000 where id = 30000")[1] == 2
+    assert next_day() == (next_day()[0], 0)
+
+
+def test_a_snapshot_without_settled_rows_is_compared_by_part(database: str, store: Store) -> None:
+    """So are those of earlier versions, whose bounds are lost, or whose first part changes every day."""
+    execute(database, FILLED)
+    for number in range(3):
+        taken = take(database, store, NOW + timedelta(minutes=number))
+        execute(database, "update t set v = v || 'z' where id = 1")
+        later = take(database, store, NOW + timedelta(minutes=number, seconds=1))
+        assert read_now(later) == [True, *[False] * (len(taken.manifest.parts) - 1)]
+        assert table(later).settled is None
+        assert (table(later).rows, table(later).fingerprint) == values(database)
+
+
 def test_a_row_that_an_older_transaction_adds_later_is_found(database: str, store: Store) -> None:
     execute(database, FILLED)
     with psycopg.connect(database) as slow:

@@ -225,6 +225,7 @@ def as_base(table: SourceTable, planned: Planned) -> Table:
         fingerprint=manifest.combine(part.fingerprint for part in parts),
         read_state=table.read_state.state,
         tuples=planned.tuples,
+        settled=planned.settled,
         parts=parts,
     )
 
@@ -240,13 +241,13 @@ def compared(
         cuts = plan.boundaries_of(before.parts) if before else []
         trusted = before and identity and not broken_history(identity, source.identity)
         parts = comparable_parts(before, table) if trusted and before else {}
-        known = Known(before.tuples, parts, lambda _: False) if before and parts else None
+        known = Known(before.tuples, parts, before.settled, lambda _: False) if before and parts else None
         by_tuples = source.plan(table, cuts, PART_BYTES, known)
         by_value = source.plan(table, cuts, PART_BYTES)
         assert facts(by_tuples.parts) == facts(by_value.parts), table.full_name
         unchanged += sum(part.values_read_at is not None for part in by_tuples.parts)
         everything += len(by_tuples.parts)
-        new[table.full_name] = as_base(table, by_value)
+        new[table.full_name] = as_base(table, by_tuples)
     return new, unchanged, everything
 
 

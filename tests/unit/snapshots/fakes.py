@@ -228,7 +228,7 @@ class FakeSource:
             PlannedPart(table, key_range, len(pair), manifest.fingerprint(sum(pair), len(pair)), times_as_text=False)
             for key_range, pair in zip(ranges, pairs, strict=False)
         ]
-        return Planned(parts, None)
+        return Planned(parts, None, None)
 
     def reader(self) -> FakeSource:
         return self

@@ -19,7 +19,7 @@ from mindguard.snapshots.export.parquet import write_parquet
 from mindguard.snapshots.export.read_rate import ReadRate
 from mindguard.snapshots.export.reader import DigestColumns, Reader
 from mindguard.snapshots.export.reuse import Reuse
-from mindguard.snapshots.export.source import Known, SourceSnapshot
+from mindguard.snapshots.export.source import Known, Planned, SourceSnapshot
 from mindguard.snapshots.export.source_errors import Stopped
 from mindguard.snapshots.export.source_table import PlannedPart, SourceTable
 from mindguard.snapshots.export.trust import Recheck, broken_history, comparable_parts
@@ -86,12 +86,12 @@ class _Submitted(NamedTuple):
 
     Attributes:
         table: the table.
-        tuples: its tuple digest.
+        planned: how it is stored.
         parts: what will be the records of its parts.
     """
 
     table: SourceTable
-    tuples: str | None
+    planned: Planned
     parts: list[Future[Part]]
 
 
@@ -175,9 +175,12 @@ class Exporter:
         boundaries = plan.boundaries_of(before.parts) if before else []
         aim = plan.part_bytes(table.bytes, self._settings.part_mb * 1_000_000)
         comparable = comparable_parts(before, table) if before and not self._by_value else {}
-        known = Known(before.tuples, comparable, self._recheck.is_due) if before and comparable else None
+        known = (
+            Known(before.tuples, comparable, before.settled, self._recheck.is_due) if before and comparable else None
+        )
         one_pass = self._may_name_later and not self._reuse.has_young(self._folders(table))
-        parts, tuples = self._source.plan(table, boundaries, aim, known, one_pass=one_pass)
+        planned = self._source.plan(table, boundaries, aim, known, one_pass=one_pass)
+        parts = planned.parts
         rows = sum(part.rows for part in parts)
         progress = self.tables[table.full_name] = TableProgress(rows=rows, parts=len(parts))
         self._tell(
@@ -187,7 +190,7 @@ class Exporter:
             table,
             0 if parts else table.bytes,
         )
-        return _Submitted(table, tuples, [pool.submit(self._store_part, part, progress) for part in parts])
+        return _Submitted(table, planned, [pool.submit(self._store_part, part, progress) for part in parts])
 
     def _folders(self, table: SourceTable) -> set[str]:
         """Return the folders in which parts of the table may be stored."""
@@ -360,7 +363,8 @@ def _record(submitted: _Submitted) -> Table:
         rows=sum(part.rows for part in parts),
         fingerprint=manifest.combine(part.fingerprint for part in parts),
         read_state=table.comparable_state.state if table.comparable_state else None,
-        tuples=submitted.tuples,
+        tuples=submitted.planned.tuples,
+        settled=submitted.planned.settled,
         parts=parts,
     )
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mindguard.snapshots.database_errors import cause, described
+from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.source_errors import SourceError
 from mindguard.snapshots.export.source_table import PlannedPart
 from mindguard.snapshots.export.statements import export_statement
@@ -15,6 +16,8 @@ from mindguard.snapshots.storage import manifest
 if TYPE_CHECKING:
     import pyarrow as pa
     from psycopg.sql import Composable
+
+    from mindguard.snapshots.storage.manifest import Column
 
 
 _BATCH_BYTES = 8 * 1024 * 1024
@@ -54,14 +57,63 @@ class Reader:
         """Read the rows of the part in batches of about 8 MB, with the columns that `export_statement` names.
 
         Raises:
-            SourceError: the source failed while it was read.
+            SourceError: the source failed while it was read, or the driver reads a column as a type that a restore
+                does not expect.
         """
         import pyarrow as pa
 
         with _adbc_explained():
             self._statement.set_sql_query(export_statement(part, utf8=self._utf8).as_string())
             rows, _ = self._statement.execute_query()
-            yield from pa.RecordBatchReader.from_stream(rows)
+            batches = pa.RecordBatchReader.from_stream(rows)
+            columns = [each.column for each in part.table.source_columns]
+            check_types(batches.schema, columns, times_as_text=part.times_as_text)
+            yield from batches
+
+
+def check_types(schema: pa.Schema, columns: Iterable[Column], *, times_as_text: bool) -> None:
+    """Raise SourceError if a column has another type than the one from which a restore makes the source's values.
+
+    Args:
+        schema: of the batches; what follows the columns is not looked at.
+        columns: the table's.
+        times_as_text: whether the part has a time that Parquet cannot hold, so that all are read as text.
+    """
+    import pyarrow as pa
+
+    for field, column in zip(schema, columns, strict=False):
+        as_text = column.encoding == "text" or (times_as_text and plan.is_time(column))
+        expected = pa.string() if as_text else _arrow_type(column.type)
+        found = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
+        if found != expected:
+            raise SourceError(
+                f"the driver reads {column.name}, which is {column.type}, as {found} instead of {expected}",
+                hint="install the version of adbc-driver-postgresql that requirements.txt names",
+                permanent=True,
+            )
+
+
+def _arrow_type(name: str) -> pa.DataType:
+    """Return the type in which the values of a native type are stored, by the name that `format_type` gives it."""
+    import pyarrow as pa
+
+    if name.startswith("timestamp"):
+        return pa.timestamp("us", tz="UTC") if name.endswith("with time zone") else pa.timestamp("us")
+    if name.startswith("character varying"):
+        return pa.string()
+    types: dict[str, pa.DataType] = {
+        "boolean": pa.bool_(),
+        "smallint": pa.int16(),
+        "integer": pa.int32(),
+        "bigint": pa.int64(),
+        "real": pa.float32(),
+        "double precision": pa.float64(),
+        "text": pa.string(),
+        "uuid": pa.binary(16),
+        "bytea": pa.binary(),
+        "date": pa.date32(),
+    }
+    return types[name]
 
 
 class DigestColumns:

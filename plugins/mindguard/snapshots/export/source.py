@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
-from itertools import groupby
+from itertools import chain, groupby, takewhile
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -40,7 +40,7 @@ from mindguard.snapshots.export.statements import digested, part_number, range_t
 from mindguard.snapshots.export.watch import Watch
 from mindguard.snapshots.pgtools import DumpedSchema
 from mindguard.snapshots.storage import manifest
-from mindguard.snapshots.storage.manifest import Enum, Part
+from mindguard.snapshots.storage.manifest import Enum, Part, Settled
 from mindguard.snapshots.texts import TEXTS
 from mindguard.sql import fragment, identifier, joined, literal, raw, statement
 
@@ -89,11 +89,13 @@ class Known(NamedTuple):
     Attributes:
         tuples: tuple digest of the whole table; with the same one, all of it is unchanged.
         parts: its parts whose rows are the table's if the tuple digest is, by key range.
+        settled: rows that are not counted by part if they are still the same; None: there are none.
         is_due: whether the values of such a part are to be read again nevertheless.
     """
 
     tuples: str | None
     parts: Mapping[KeyRange, Part]
+    settled: Settled | None
     is_due: Callable[[Part], bool]
 
 
@@ -103,24 +105,65 @@ class Planned(NamedTuple):
     Attributes:
         parts: its parts in key order; ranges without rows are left out.
         tuples: tuple digest of the whole table; None if equal digests would not mean equal rows.
+        settled: its rows below the first part that has changed; None if there are none, or equal digests would not mean
+            equal rows.
     """
 
     parts: list[PlannedPart]
     tuples: str | None
+    settled: Settled | None
+
+
+_Rows = Sequence[dict[str, Any]]
+"""What a statement that counts by part gives for one part: a row for each partition or child that has rows in it."""
+_Counted = dict[KeyRange, _Rows]
+"""What such a statement gives, by key range, ascending; ranges without rows are left out."""
 
 
 class _Count(NamedTuple):
-    """Row count and tuple digest of a part, or of a whole table."""
+    """Row count and tuple digest of one part or of several; no digest if equal ones would not mean equal rows."""
 
     rows: int
     tuples: str | None
+
+    @classmethod
+    def of(cls, table: SourceTable, *counted: _Rows) -> _Count:
+        """Return the sum of what was counted."""
+        sums: dict[int, tuple[int, int]] = {}
+        for row in chain.from_iterable(counted):
+            rows, total = sums.get(row["member"], (0, 0))
+            sums[row["member"]] = (rows + row["row_count"], total + int(row["tuples"] or 0))
+        rows = sum(each for each, _ in sums.values())
+        state = table.comparable_state
+        if not state or not sums.keys() <= state.members.keys():
+            # A partition that came while the snapshot was taken has no state; `check_unchanged` will say so.
+            return cls(rows, None)
+        return cls(rows, manifest.tuple_digest((state.members[each], *sums[each]) for each in sums))
 
     def is_of(self, part: Part | None) -> bool:
         """Return whether these are those of the part."""
         return part is not None and self.tuples is not None and (part.rows, part.tuples) == self
 
 
-_NO_ROWS = _Count(0, manifest.tuple_digest([]))
+class _Read(NamedTuple):
+    """Parts that were counted or read, and what was counted of them."""
+
+    parts: list[PlannedPart]
+    counted: _Counted
+
+
+class _Compared(NamedTuple):
+    """How a table compares with an earlier snapshot.
+
+    Attributes:
+        same: ranges of the parts that are unchanged.
+        changed: the other ranges that have rows, ascending.
+        counted: what was counted: all rows, by part, but unchanged ones perhaps as one.
+    """
+
+    same: list[KeyRange]
+    changed: list[KeyRange]
+    counted: _Counted
 
 
 class _Member(NamedTuple):
@@ -536,28 +579,47 @@ class SourceSnapshot:
         kept = self._sorted(table, previous) if previous else []
         ranges = plan.ranges(kept or self._first_boundaries(table, part_bytes))
         read_new = self._unread if one_pass and table.fits_one_pass else self._fingerprint
-        # A scan of the whole table is three times as fast as one that counts by part.
-        tuples: str | None = None
-        if table.comparable_state:
-            tuples = self._count_tuples(table, [plan.WHOLE]).get(plan.WHOLE, _NO_ROWS).tuples
-        if known and tuples and tuples == known.tuples:
-            parts = self._with_known(table, ranges, known, list(known.parts))
-        elif known:
-            counted = self._count_tuples(table, ranges)
-            same = [each for each, count in counted.items() if count.is_of(known.parts.get(each))]
+        if known:
+            same, changed, counted = self._compared(table, ranges, known)
             parts = self._with_known(table, ranges, known, same)
-            if changed := [each for each in counted if each not in same]:
-                parts |= {part.key_range: part for part in read_new(table, ranges, changed)}
+            if changed:
+                parts |= {part.key_range: part for part in read_new(table, ranges, changed).parts}
         else:
-            new = self._fingerprint(table, ranges) if kept else read_new(table, ranges)
-            parts = {part.key_range: part for part in new}
+            read, counted = self._fingerprint(table, ranges) if kept else read_new(table, ranges)
+            parts, changed = {part.key_range: part for part in read}, []
         row_bytes = table.bytes / max(sum(part.rows for part in parts.values()), 1)
         planned: list[PlannedPart] = []
         for part in (parts[each] for each in ranges if each in parts):
             pieces = plan.pieces(part.rows * row_bytes, part_bytes)
             within = self._boundaries_within(table, part.key_range, pieces) if pieces > 1 else []
-            planned.extend(read_new(table, plan.ranges(within, part.key_range)) if within else [part])
-        return Planned(planned, tuples)
+            planned.extend(read_new(table, plan.ranges(within, part.key_range)).parts if within else [part])
+        return Planned(planned, _Count.of(table, *counted.values()).tuples, _settled(table, counted, changed))
+
+    def _compared(self, table: SourceTable, ranges: list[KeyRange], known: Known) -> _Compared:
+        """Compare a table with what is known of it.
+
+        Most applications change the newest rows alone. So the settled ones are counted as one, which is faster, and all
+        are counted by part only if those have changed too.
+        """
+        same: list[KeyRange] = []
+        below: _Counted = {}
+        by_part: _Counted | None = None
+        if known.settled and known.settled.upper in (cuts := plan.cuts(ranges)):
+            older, newer = plan.ranges([known.settled.upper])
+            both = self._count_settled(table, older, newer)
+            if _Count.of(table, *both.values()) == (sum(part.rows for part in known.parts.values()), known.tuples):
+                return _Compared(list(known.parts), [], both)
+            first_newer = cuts.index(known.settled.upper) + 1
+            settled = [each for each in ranges[:first_newer] if each in known.parts]
+            rows = sum(known.parts[each].rows for each in settled)
+            if _Count.of(table, both.get(older, ())) == (rows, known.settled.tuples):
+                same, below = settled, {each: both[each] for each in both if each == older}
+                by_part = {each: both[each] for each in both if each == newer} if ranges[-1] == newer else None
+                by_part = by_part or self._count_tuples(table, ranges, ranges[first_newer:])
+        if by_part is None:
+            by_part = self._count_tuples(table, ranges)
+        changed = [each for each, rows in by_part.items() if not _Count.of(table, rows).is_of(known.parts.get(each))]
+        return _Compared([*same, *(each for each in by_part if each not in changed)], changed, below | by_part)
 
     def _with_known(
         self, table: SourceTable, ranges: list[KeyRange], known: Known, same: list[KeyRange]
@@ -570,7 +632,7 @@ class SourceSnapshot:
         parts = {each: PlannedPart.unchanged(table, each, known.parts[each]) for each in same}
         due = [each for each in ranges if each in parts and known.is_due(known.parts[each])]
         if due:
-            read = {part.key_range: part for part in self._fingerprint(table, ranges, due)}
+            read = {part.key_range: part for part in self._fingerprint(table, ranges, due).parts}
             if {each: part.fingerprint for each, part in read.items()} != {
                 each: parts[each].fingerprint for each in due
             }:
@@ -580,7 +642,7 @@ class SourceSnapshot:
 
     def fingerprint(self, table: SourceTable) -> TableFingerprint:
         """Count and digest the rows of the whole table."""
-        parts = self._fingerprint(table, [plan.WHOLE])
+        parts = self._fingerprint(table, [plan.WHOLE]).parts
         digests = (part.fingerprint for part in parts if part.fingerprint)
         return TableFingerprint(sum(part.rows for part in parts), manifest.combine(digests))
 
@@ -639,16 +701,22 @@ class SourceSnapshot:
         return [row["boundary"] for row in found if row["boundary"] != key_range.lower]
 
     def _count_tuples(
-        self, table: SourceTable, ranges: Sequence[KeyRange], within: Sequence[KeyRange] | None = None
-    ) -> dict[KeyRange, _Count]:
-        """Return row count and tuple digest of each range that has rows, in one scan that reads the key alone.
+        self,
+        table: SourceTable,
+        ranges: Sequence[KeyRange],
+        within: Sequence[KeyRange] | None = None,
+        *,
+        lengths: bool = False,
+    ) -> _Counted:
+        """Count and digest the rows of each range, in one scan that reads the key alone.
 
         Args:
             table: the table.
             ranges: the ranges, ascending and without gaps.
-            within: those of them whose rows will be read, so that none must be too large; None: none.
+            within: those of them whose rows are counted; None: all.
+            lengths: whether the rows will be read, so that none must be too large.
         """
-        lengths = within is not None and table.may_have_long_rows
+        lengths = lengths and table.may_have_long_rows
         found = self._connection.execute(
             statement(
                 "count_tuples",
@@ -661,31 +729,45 @@ class SourceSnapshot:
                 range=_any_of(table, ranges if within is None else within),
             )
         )
-        return {
-            ranges[number]: _Count(sum(row["row_count"] for row in rows), _tuple_digest(table, rows))
-            for number, rows in _by_part(table, found).items()
+        return _by_range(table, ranges, found)
+
+    def _count_settled(self, table: SourceTable, older: KeyRange, newer: KeyRange) -> _Counted:
+        """Count and digest the rows of two ranges that together are the table."""
+        found = self._connection.execute(
+            statement(
+                "count_settled",
+                member=table.member,
+                tuple_hash=table.tuple_hash,
+                table=table.relation,
+                range=range_test(table, older),
+            )
+        ).fetchall()
+        counted = {
+            key_range: [
+                {"member": row["member"], "row_count": row[f"{name}_rows"], "tuples": row[f"{name}_tuples"]}
+                for row in found
+                if row[f"{name}_rows"]
+            ]
+            for key_range, name in ((older, "settled"), (newer, "newer"))
         }
+        return {each: rows for each, rows in counted.items() if rows}
 
     def _unread(
         self, table: SourceTable, ranges: Sequence[KeyRange], within: Sequence[KeyRange] | None = None
-    ) -> list[PlannedPart]:
-        """Count the rows of each range, and leave their fingerprint to the export. For the arguments see below."""
-        counted = self._count_tuples(table, ranges, ranges if within is None else within)
-        return [
+    ) -> _Read:
+        """Count the rows of each range, and leave their fingerprint to the export. For the arguments see above."""
+        counted = self._count_tuples(table, ranges, within, lengths=True)
+        parts = [
             PlannedPart(table, each, count.rows, None, times_as_text=False, tuples=count.tuples)
-            for each, count in counted.items()
+            for each, rows in counted.items()
+            for count in [_Count.of(table, rows)]
         ]
+        return _Read(parts, counted)
 
     def _fingerprint(
         self, table: SourceTable, ranges: Sequence[KeyRange], within: Sequence[KeyRange] | None = None
-    ) -> list[PlannedPart]:
-        """Count and digest the rows of each range in one scan.
-
-        Args:
-            table: the table.
-            ranges: the ranges, ascending and without gaps.
-            within: those of them whose rows are read; None: all.
-        """
+    ) -> _Read:
+        """Count and digest the rows of each range, and their values, in one scan. For the arguments see above."""
         found = self._connection.execute(
             statement(
                 "fingerprint_parts",
@@ -699,19 +781,22 @@ class SourceSnapshot:
                 range=_any_of(table, ranges if within is None else within),
             )
         )
-        return [
+        counted = _by_range(table, ranges, found)
+        parts = [
             PlannedPart(
                 table=table,
-                key_range=ranges[number],
-                rows=sum(row["row_count"] for row in rows),
+                key_range=each,
+                rows=count.rows,
                 fingerprint=manifest.fingerprint(
                     sum(int(row["sum_1"]) for row in rows), sum(int(row["sum_2"]) for row in rows)
                 ),
                 times_as_text=any(row["times_as_text"] for row in rows),
-                tuples=_tuple_digest(table, rows),
+                tuples=count.tuples,
             )
-            for number, rows in _by_part(table, found).items()
+            for each, rows in counted.items()
+            for count in [_Count.of(table, rows)]
         ]
+        return _Read(parts, counted)
 
     def dump_schema(self) -> DumpedSchema:
         """Dump the whole database's schema."""
@@ -741,25 +826,24 @@ def _any_of(table: SourceTable, key_ranges: Sequence[KeyRange]) -> Composable:
     return fragment("({tests})", tests=joined(" or ", tests))
 
 
-def _by_part(table: SourceTable, found: Iterable[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
-    """Return the rows of a statement that counts by part, grouped by the number of the part, ascending.
+def _by_range(table: SourceTable, ranges: Sequence[KeyRange], found: Iterable[dict[str, Any]]) -> _Counted:
+    """Return the rows of a statement that counts by part, grouped by key range.
 
     Raises:
         SourceError: a row is too large.
     """
     found = list(found)
     _refuse_unrestorable(table, max((row["largest_row"] for row in found), default=0))
-    return {number: list(rows) for number, rows in groupby(found, key=itemgetter("part"))}
+    return {ranges[number]: list(rows) for number, rows in groupby(found, key=itemgetter("part"))}
 
 
-def _tuple_digest(table: SourceTable, rows: Sequence[dict[str, Any]]) -> str | None:
-    state = table.comparable_state
-    if not state:
+def _settled(table: SourceTable, counted: _Counted, changed: Sequence[KeyRange]) -> Settled | None:
+    """Return the rows below the first part that has changed; where none has, the last part is taken for what will."""
+    newest = changed[0] if changed else next(reversed(counted), plan.WHOLE)
+    if newest.lower is None:
         return None
-    states = [state.members.get(row["member"]) for row in rows]
-    written = [(state, row["row_count"], int(row["tuples"])) for state, row in zip(states, rows, strict=True) if state]
-    # A partition that came while the snapshot was taken has no state; `check_unchanged` will say so.
-    return manifest.tuple_digest(written) if len(written) == len(rows) else None
+    count = _Count.of(table, *(counted[each] for each in takewhile(newest.__ne__, counted)))
+    return Settled(upper=newest.lower, tuples=count.tuples) if count.tuples else None
 
 
 def _references(tables: Sequence[SourceTable]) -> list[Composable]:

@@ -21,7 +21,7 @@ FORMAT: Final = 3
 """Format 2 lacks what tuple digests need. In format 1, keys also begin with the prefix of the snapshot's store."""
 
 _READABLE = (1, 2, FORMAT)
-_NEW_IN_FORMAT_3 = {"tuples", "values_read_at", "read_state", "timeline", "next_transaction", "started_at"}
+_NEW_IN_FORMAT_3 = {"tuples", "settled", "values_read_at", "read_state", "timeline", "next_transaction", "started_at"}
 
 
 class ManifestInvalid(MindGuardError):
@@ -85,6 +85,13 @@ class Part(StoredObject):
     )
 
 
+class Settled(_Record):
+    """The rows of a table whose key is below a bound: those that had not changed since the snapshot before."""
+
+    upper: str = Field(description="exclusive, the lower bound of a part")
+    tuples: str = Field(pattern="^[0-9a-f]{32}$", description="their tuple digest")
+
+
 class TableName(NamedTuple):
     """The name of a table, unquoted."""
 
@@ -120,6 +127,7 @@ class Table(_Record):
         "only be compared by their values",
     )
     tuples: str | None = Field(None, pattern="^[0-9a-f]{32}$", description="tuple digest of the whole table")
+    settled: Settled | None = Field(None, description="rows that the next snapshot can compare as one; null: none")
     parts: tuple[Part, ...]
 
     @property

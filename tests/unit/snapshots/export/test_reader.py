@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindguard.snapshots.export.reader import DigestColumns
+from mindguard.snapshots.export.reader import DigestColumns, check_types
+from mindguard.snapshots.export.source_errors import SourceError
 from mindguard.snapshots.storage import manifest
 
 YEAR_1, YEAR_10000 = -62_135_596_800_000_000, 253_402_300_800_000_000  # microseconds since 1970
@@ -45,3 +46,38 @@ def test_times_that_parquet_cannot_hold_are_noticed(numbers: list[int | None], *
         digests = DigestColumns()
         list(digests.taken_off([pa.record_batch([column, zeros, zeros], ["v", "1", "2"])]))
         assert digests.has_time_out_of_range is out_of_range
+
+
+EXPECTED: dict[str, pa.DataType] = {
+    "boolean": pa.bool_(),
+    "smallint": pa.int16(),
+    "integer": pa.int32(),
+    "bigint": pa.int64(),
+    "real": pa.float32(),
+    "double precision": pa.float64(),
+    "text": pa.string(),
+    "character varying(20)": pa.string(),
+    "uuid": pa.binary(16),
+    "bytea": pa.binary(),
+    "date": pa.date32(),
+    "timestamp(3) without time zone": pa.timestamp("us"),
+    "timestamp with time zone": pa.timestamp("us", tz="UTC"),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_driver_that_reads_a_type_as_another_is_refused(name: str) -> None:
+    """A snapshot with such a column would be published, and no restore could read it."""
+    columns = [manifest.Column(name="v", type=name, encoding="native")]
+    check_types(pa.schema([("v", EXPECTED[name]), ("digest_1", pa.int64())]), columns, times_as_text=False)
+    for other in {*EXPECTED.values(), pa.large_string()} - {EXPECTED[name]}:
+        with pytest.raises(SourceError, match="adbc-driver-postgresql"):
+            check_types(pa.schema([("v", other)]), columns, times_as_text=False)
+
+
+def test_uuid_and_times_as_text_are_known() -> None:
+    uuid, time = (manifest.Column(name="v", type=name, encoding="native") for name in ("uuid", "date"))
+    check_types(pa.schema([("v", pa.uuid())]), [uuid], times_as_text=True)
+    check_types(pa.schema([("v", pa.string())]), [time], times_as_text=True)
+    with pytest.raises(SourceError):
+        check_types(pa.schema([("v", pa.date32())]), [time], times_as_text=True)

@@ -11,7 +11,7 @@ from psycopg.pq import DiagnosticField
 
 from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.plan import WHOLE, KeyRange
-from mindguard.snapshots.export.source import SourceSnapshot, _refuse_unfit
+from mindguard.snapshots.export.source import SourceSnapshot, _Read, _refuse_unfit
 from mindguard.snapshots.export.source_errors import SourceError, explained
 from mindguard.snapshots.export.source_table import KeyOrder, PlannedPart, QualifiedName, SourceColumn
 from mindguard.snapshots.export.statements import (
@@ -156,15 +156,15 @@ class Cutting(SourceSnapshot):
     def _sorted(self, table: Any, boundaries: list[str]) -> list[str]:
         return boundaries
 
-    def _fingerprint(
-        self, table: Any, ranges: Sequence[KeyRange], within: Sequence[KeyRange] | None = None
-    ) -> list[PlannedPart]:
+    def _fingerprint(self, table: Any, ranges: Sequence[KeyRange], within: Sequence[KeyRange] | None = None) -> _Read:
         self.asked.append(plan.cuts(ranges))
-        return [
-            PlannedPart(table, each, self.rows[each.lower], "0" * 32, times_as_text=False)
+        counted = {
+            each: [{"member": 1, "row_count": rows, "tuples": None}]
             for each in ranges
-            if self.rows.get(each.lower)
-        ]
+            if (rows := self.rows.get(each.lower))
+        }
+        parts = [PlannedPart(table, each, self.rows[each.lower], "0" * 32, times_as_text=False) for each in counted]
+        return _Read(parts, counted)
 
     def _boundaries_within(self, table: Any, key_range: KeyRange, pieces: int) -> list[str]:
         return self.splits

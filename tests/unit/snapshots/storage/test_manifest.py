@@ -22,6 +22,7 @@ from mindguard.snapshots.storage.manifest import (
     ManifestInvalid,
     Part,
     Sequence,
+    Settled,
     SourceIdentity,
     StoredObject,
     Table,
@@ -280,6 +281,7 @@ def tables(draw: st.DrawFn) -> Table:
         fingerprint=combine(part.fingerprint for part in parts),
         read_state=draw(st.none() | st.just("5" * 64)),
         tuples=draw(st.none() | DIGEST),
+        settled=draw(st.none() | st.builds(Settled, upper=TEXT, tuples=DIGEST)),
         parts=tuple(parts),
     )
 
