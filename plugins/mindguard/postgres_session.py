@@ -21,14 +21,18 @@ if TYPE_CHECKING:
     from psycopg.sql import Composed
 
 # The server applies these before the first statement. `transaction_timeout` exists only since PostgreSQL 17.
-_UNLIMITED = tuple(
-    f"-c {name}=0"
-    for name in (
-        "statement_timeout",
-        "lock_timeout",
-        "idle_session_timeout",
-        "idle_in_transaction_session_timeout",
-    )
+_UNLIMITED = (
+    *(
+        f"-c {name}=0"
+        for name in (
+            "statement_timeout",
+            "lock_timeout",
+            "idle_session_timeout",
+            "idle_in_transaction_session_timeout",
+        )
+    ),
+    # The driver that reads parts learns the names of types as soon as it connects, and knows none in quotes.
+    "-c quote_all_identifiers=off",
 )
 # Words of the errors with which servers and poolers refuse the above.
 _OPTIONS_REFUSED = ("startup parameter", "command-line options", "idle_session_timeout")

@@ -6,9 +6,11 @@ changed.
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -16,12 +18,14 @@ import pytest
 
 from devstack.stack import Stack
 from mindguard.settings.snapshot import SnapshotSettings
-from mindguard.snapshots.export.source import open_source
+from mindguard.snapshots.export.source import Chosen, open_source
 from mindguard.snapshots.export.take import Taken, take_snapshot
+from mindguard.snapshots.storage.encryption import Encryption, KeyRing, new_key_ring
 from mindguard.snapshots.storage.manifest import Table
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import verify_snapshot
-from tests.integration.other_postgres import Cluster, cluster, standby_of
+from tests.connections import answers
+from tests.integration.other_postgres import Cluster, cluster, other_postgres, standby_of
 from tests.integration.restoring import as_superuser, empty_database
 from tests.stored_objects import remove
 from tests.waiting import wait_until
@@ -72,10 +76,11 @@ def written(conninfo: str) -> tuple[Any, ...]:
     return found
 
 
-def values(conninfo: str, name: str = "public.t") -> tuple[int, str]:
+def values(conninfo: str, name: str = "public.t", inherited: Literal["own", "all"] = "own") -> tuple[int, str]:
     """Return row count and value digest of the table as it is now."""
     with open_source(conninfo, max_age_s=60) as source:
-        return source.fingerprint(source.describe(name))
+        (described,) = source.describe_all([Chosen(name, None, inherited)])
+        return source.fingerprint(described)
 
 
 FILLED = (
@@ -509,3 +514,219 @@ def test_numbers_that_begin_again(own: Cluster, store: Store) -> None:
         assert written(server) == digest
         second = take(server, store, SOON)
         assert (table(second).rows, table(second).fingerprint) == values(server)
+
+
+# What a boundary, a key without a value, and the order of keys may do
+
+
+def same_values(taken: Taken, conninfo: str) -> bool:
+    """Return whether the snapshot has the rows and values that the table has now."""
+    found = table(taken)
+    return (found.rows, found.fingerprint) == values(conninfo, inherited=found.inherited or "own")
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "other_spelling"),
+    [
+        ("numeric", "i", "{}.00"),
+        ("interval", "make_interval(days => i)", "{} days 00:00:00"),
+        ("citext", "'k' || lpad(i::text, 6, '0')", "{}"),
+    ],
+)
+def test_a_boundary_that_is_spelled_otherwise_loses_no_row(
+    database: str, store: Store, kind: str, key: str, other_spelling: str
+) -> None:
+    """A part that grew by rows with the key of its lower bound was cut there, and all its rows were left out."""
+    if kind == "citext":
+        execute(database, "create extension citext")
+    execute(
+        database,
+        f"create table t (k {kind}, v text)",
+        f"insert into t select {key}, repeat('x', 400) from generate_series(1, 9000) i",
+    )
+    tables = [{"name": "public.t", "part_by": "k"}]
+    lower = str(table(take(database, store, tables=tables)).parts[2].lower)
+    other = other_spelling.format(lower.upper() if kind == "citext" else lower.partition(" ")[0])
+    if kind == "interval":
+        other = f"{int(lower.partition(' ')[0]) * 24} hours"
+    execute(database, f"insert into t select '{other}', repeat('y', 400) from generate_series(1, 6000) i")
+    for number in range(1, 4):
+        taken = take(database, store, NOW + timedelta(minutes=number), tables=tables)
+        assert table(taken).rows == 15_000
+        assert same_values(taken, database)
+    execute(database, "update t set v = 'new' where ctid = (select max(ctid) from t)")
+    assert same_values(take(database, store, SOON, tables=tables), database)
+
+
+def nulls_come(conninfo: str, store: Store, made: str, changes: tuple[str, ...], **settings: Any) -> None:
+    execute(conninfo, *made.split(";"))
+    tables = [{"name": "public.t", "part_by": "k"} | settings]
+    assert same_values(take(conninfo, store, tables=tables), conninfo)
+    for number, change in enumerate(changes, 1):
+        execute(conninfo, change)
+        assert same_values(take(conninfo, store, NOW + timedelta(minutes=number), tables=tables), conninfo)
+
+
+@pytest.mark.parametrize(
+    ("made", "changes", "settings"),
+    [
+        (
+            "create table t (id int primary key, k int, v text); insert into t select i, "
+            "case when i % 20 <> 0 then i end, repeat('x', 400) from generate_series(1, 9000) i",
+            ("alter table t add constraint nn not null k not valid", "update t set v = 'new' where id = 8999"),
+            {},
+        ),
+        (
+            "create table t (k int not null no inherit, v text); create table c () inherits (t);"
+            "insert into t select i, repeat('x', 400) from generate_series(1, 9000) i",
+            ("insert into c select null, 'child' from generate_series(1, 50)", "update t set v = 'new' where k = 9000"),
+            {"inherited": "all"},
+        ),
+    ],
+)
+def test_a_key_that_must_not_be_null_may_be_null(
+    database: str, store: Store, made: str, changes: tuple[str, ...], settings: dict[str, Any]
+) -> None:
+    with psycopg.connect(database) as connection:
+        if connection.info.server_version < 18_00_00:
+            pytest.skip("before PostgreSQL 18, NOT NULL is always valid and inherited")
+    nulls_come(database, store, made, changes, **settings)
+
+
+def test_a_child_may_have_keys_that_are_null(store: Store) -> None:
+    with other_postgres() as old:
+        nulls_come(
+            old,
+            store,
+            "create table t (k int not null, v text); create table c () inherits (t);"
+            "alter table c alter k drop not null;"
+            "insert into t select i, repeat('x', 400) from generate_series(1, 9000) i",
+            ("insert into c select null, 'child' from generate_series(1, 30)", "update t set v = 'new' where k = 9000"),
+            inherited="all",
+        )
+
+
+ORDERED = """
+    create type mood as enum ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h');
+    {functions};
+    create function mcmp(mood, mood) returns int language sql immutable strict as 'select pg_catalog.enum_cmp($1, $2)';
+    create operator public.< (function = mlt, leftarg = mood, rightarg = mood);
+    create operator public.<= (function = mle, leftarg = mood, rightarg = mood);
+    create operator public.= (function = meq, leftarg = mood, rightarg = mood);
+    create operator public.>= (function = mge, leftarg = mood, rightarg = mood);
+    create operator public.> (function = mgt, leftarg = mood, rightarg = mood);
+    create operator class ord default for type mood using btree as
+        operator 1 public.<(mood, mood), operator 2 public.<=(mood, mood), operator 3 public.=(mood, mood),
+        operator 4 public.>=(mood, mood), operator 5 public.>(mood, mood), function 1 mcmp(mood, mood)
+"""
+
+
+def compared_by(**meanings: str) -> str:
+    return ";".join(
+        f"create or replace function m{name}(mood, mood) returns bool language sql immutable strict as "
+        f"'select pg_catalog.enum_{meaning}($1, $2)'"
+        for name, meaning in meanings.items()
+    )
+
+
+@pytest.mark.parametrize("change", ["select 1", "update t set v = 'new' where id = 5"])
+def test_an_order_of_keys_that_changes_loses_no_row(database: str, store: Store, change: str) -> None:
+    forward = compared_by(lt="lt", le="le", eq="eq", ge="ge", gt="gt")
+    execute(
+        database,
+        ORDERED.format(functions=forward),
+        "create table t (id int primary key, k mood, v text)",
+        "insert into t select i, (enum_range(null::mood))[1 + i % 8], repeat('x', 400) from generate_series(1, 9000) i",
+    )
+    tables = [{"name": "public.t", "part_by": "k"}]
+    take(database, store, tables=tables)
+    backward = compared_by(lt="gt", le="ge", ge="le", gt="lt")
+    execute(
+        database,
+        backward,
+        "create or replace function mcmp(mood, mood) returns int language sql immutable strict as "
+        "'select pg_catalog.enum_cmp($2, $1)'",
+        change,
+    )
+    assert same_values(take(database, store, SOON, tables=tables), database)
+
+
+# A crash that takes back what a snapshot has seen
+
+
+@pytest.mark.parametrize("kind", ["", "unlogged"])
+def test_a_crash_takes_back_nothing_that_a_snapshot_has_seen(own: Cluster, store: Store, kind: str) -> None:
+    """The number of a transaction that a crash takes back is given to another one, and the server's start stays."""
+    with own.serving(wal_writer_delay="3s") as conninfo:
+        execute(
+            conninfo,
+            f"create {kind} table t (id int primary key, v text)",
+            "insert into t select i, 'old' from generate_series(1, 1000) i",
+            "checkpoint",
+            "set synchronous_commit = off; update t set v = 'before'",
+        )
+        with open_source(conninfo, max_age_s=60) as source:
+            source.hasten_durability()
+            assert not source.wait_until_durable(0.05)
+        first = take(conninfo, store)
+        assert same_values(first, conninfo)
+        with psycopg.connect(conninfo, autocommit=True) as victim:
+            os.kill(victim.info.backend_pid, signal.SIGKILL)
+            wait_until(lambda: crashed(victim), 60, "the server did not notice")
+        wait_until(lambda: answers(conninfo), 60, "the server did not come back")
+        with psycopg.connect(conninfo) as connection:
+            (left,) = connection.execute("select array_agg(distinct v) from t").fetchone() or ()
+        assert left == (["before"] if not kind else None), "a crash empties an unlogged table"
+        execute(
+            conninfo,
+            "insert into t select i from generate_series(1, 1000) i on conflict do nothing",
+            "update t set v = 'after'",
+            *["create table if not exists z (a int)", "insert into z values (1)"] * 3,
+        )
+        second = take(conninfo, store, SOON)
+        assert same_values(second, conninfo)
+
+
+def crashed(connection: psycopg.Connection[Any]) -> bool:
+    try:
+        connection.execute("select 1")
+    except psycopg.OperationalError:
+        return True
+    return False
+
+
+def test_a_recheck_compares_what_it_reads(database: str, store: Store) -> None:
+    execute(database, DEFAULTS[0])
+    take(database, store)
+    assert take(database, store, SOON, recheck=True).contradicted is None
+    execute(database, *FOOLED)
+    late = take(database, store, SOON + timedelta(minutes=1), recheck=True)
+    assert late.contradicted == "public.t"
+    assert same_values(late, database)
+
+
+def test_names_in_quotes_change_no_type(database: str, store: Store) -> None:
+    """With this setting, the driver would take each integer for bytes that it does not know."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        name = psycopg.sql.Identifier(connection.info.dbname)
+        connection.execute(psycopg.sql.SQL("alter database {} set quote_all_identifiers = on").format(name))
+    execute(
+        database,
+        "create table t (id int primary key, b bigint, at timestamptz, v text)",
+        "insert into t select i, i, now(), 'x' from generate_series(1, 51) i",
+    )
+    assert same_values(take(database, store), database)
+
+
+def test_a_lost_part_of_an_encrypted_snapshot_gets_the_digest_of_its_values(database: str, store: Store) -> None:
+    execute(database, DEFAULTS[0])
+    ring = KeyRing.from_json(new_key_ring("2026-05"), origin="test")
+    settings = SnapshotSettings.model_validate(ALL | {"bucket": store.bucket})
+    sealed = Store.of(store._client, settings, Encryption(ring))
+    (lost,) = take(database, sealed).manifest.parts
+    remove(sealed, lost.key)
+    execute(database, *FOOLED)
+    second = take(database, sealed, SOON)
+    assert read_now(second) == [True]
+    assert same_values(second, database)
+    verify_snapshot(second.manifest, sealed).check()

@@ -19,6 +19,7 @@ select
     set_config('bytea_output', 'hex', {local}),
     set_config('lc_monetary', 'C', {local}),
     set_config('client_encoding', 'UTF8', {local}),
+    set_config('quote_all_identifiers', 'off', {local}),
     -- If row security were on, a role that a policy applies to would export only some of the rows, without an error.
     set_config('row_security', 'off', {local}),
     -- Fingerprints have few groups, but the planner would still sort whole rows to form them.

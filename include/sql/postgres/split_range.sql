@@ -5,5 +5,5 @@ from (
     from {table}
     where {range}
 ) as quantiles
-where quantiles.cut is not null
+where quantiles.cut is not null and ({above})
 order by quantiles.cut

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 
-_QUARANTINED = 3  # exit status of `take`: a snapshot was published, but it does not count as good
+# Exit status of `take` when a snapshot was published:
+_QUARANTINED = 3  # it does not count as good
+_CONTRADICTED = 4  # it is good, but older ones may hold other values
 
 
 @app.command()
@@ -46,7 +48,11 @@ def take(
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take a snapshot of the tables in the settings. The exit status is 3 if it was published, but quarantined."""
+    """Take a snapshot of the tables in the settings.
+
+    The exit status is 3 if it was published, but quarantined; 4 if it is good, but values had changed unnoticed before.
+    """
+    from mindguard.snapshots.export.source_errors import TuplesContradicted
     from mindguard.snapshots.export.take import take_snapshot
 
     settings, store = settings_and_store()
@@ -72,8 +78,13 @@ def take(
             f"snapshot {taken.manifest.snapshot_id} in {taken.seconds:.1f} s, {taken.mb_per_s:,.0f} MB/s of source"
         )
         _print_notes(taken.manifest)
+    if taken.contradicted:
+        error = TuplesContradicted(taken.contradicted)
+        typer.echo(f"{error.message} – {error.hint}", err=True)
     if taken.manifest.quarantined_for:
         raise typer.Exit(_QUARANTINED)
+    if taken.contradicted:
+        raise typer.Exit(_CONTRADICTED)
 
 
 @app.command("list")

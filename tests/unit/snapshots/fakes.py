@@ -219,6 +219,12 @@ class FakeSource:
     def check_unchanged(self, tables: Sequence[SourceTable]) -> None:
         pass
 
+    def hasten_durability(self) -> None:
+        pass
+
+    def wait_until_durable(self) -> bool:
+        return True
+
     def plan(
         self, table: SourceTable, previous: list[str], part_bytes: int, *known: object, one_pass: bool
     ) -> list[PlannedPart]:

@@ -16,6 +16,7 @@ from mindguard.errors import MindGuardError, about
 from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.export import plan
 from mindguard.snapshots.export.parquet import write_parquet
+from mindguard.snapshots.export.plan import KeyRange
 from mindguard.snapshots.export.read_rate import ReadRate
 from mindguard.snapshots.export.reader import DigestColumns, Reader
 from mindguard.snapshots.export.reuse import Reuse
@@ -27,7 +28,7 @@ from mindguard.snapshots.progress import Progress, Step
 from mindguard.snapshots.storage import manifest
 from mindguard.snapshots.storage.content import Content
 from mindguard.snapshots.storage.manifest import Column, Manifest, Part, StoredObject, Table
-from mindguard.snapshots.storage.s3_errors import ObjectExists
+from mindguard.snapshots.storage.s3_errors import ObjectExists, StoreError
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import note_damage
 from mindguard.snapshots.tempdisk import temporary_file
@@ -105,7 +106,8 @@ class Exporter:
         previous: the newest snapshot, whose boundaries are kept; None if there is none.
         reuse: decides which stored objects this run may reuse, and how the others are named.
         now: the snapshot's instant, aware.
-        by_value: whether all values are read, also those that no transaction has changed since `previous`.
+        by_value: whether nothing is known of `previous` but its boundaries, so that all values are read.
+        recheck: whether the values of unchanged parts are read too, and compared with what is known of them.
         progress: called with one line for each step.
     """
 
@@ -119,6 +121,7 @@ class Exporter:
         *,
         now: datetime,
         by_value: bool = False,
+        recheck: bool = False,
         progress: Progress,
     ) -> None:
         self._source = source
@@ -128,7 +131,7 @@ class Exporter:
         self._previous = {table.name: table for table in previous.contents} if previous else {}
         self._reuse = reuse
         self._now = now
-        self._recheck = Recheck(now, settings.recheck_days)
+        self._is_due = (lambda _: True) if recheck else Recheck(now, settings.recheck_days).is_due
         broken = broken_history(previous.source, source.identity) if previous and not by_value else None
         if broken:
             progress(f"the values of all tables are read, because of the time since the last snapshot: {broken}")
@@ -175,9 +178,10 @@ class Exporter:
         boundaries = plan.boundaries_of(before.parts) if before else []
         aim = plan.part_bytes(table.bytes, self._settings.part_mb * 1_000_000)
         comparable = comparable_parts(before, table) if before and not self._by_value else {}
-        known = (
-            Known(before.tuples, comparable, before.settled, self._recheck.is_due) if before and comparable else None
-        )
+        # What was stored may be lost or damaged, or have another name since encryption was changed. Then its values are
+        # read, so their digest is made again too.
+        stored = {each: part for each, part in comparable.items() if self._is_stored(table, each, part)}
+        known = Known(before.tuples, stored, before.settled, self._is_due) if before and stored else None
         one_pass = self._may_name_later and not self._reuse.has_young(self._folders(table))
         planned = self._source.plan(table, boundaries, aim, known, one_pass=one_pass)
         parts = planned.parts
@@ -191,6 +195,10 @@ class Exporter:
             0 if parts else table.bytes,
         )
         return _Submitted(table, planned, [pool.submit(self._store_part, part, progress) for part in parts])
+
+    def _is_stored(self, table: SourceTable, key_range: KeyRange, part: Part) -> bool:
+        """Return whether an earlier snapshot's part can be reused for the same rows."""
+        return self._reuse.find_any(self._keys(PlannedPart.unchanged(table, key_range, part))) is not None
 
     def _folders(self, table: SourceTable) -> set[str]:
         """Return the folders in which parts of the table may be stored."""
@@ -225,9 +233,8 @@ class Exporter:
         began = time.monotonic()
         keys = self._keys(planned) if planned.fingerprint else []
         found = self._reuse.find_any(keys)
-        if planned.values_read_at and self._may_name_later and not found:
-            # What was stored is lost or damaged. Since the values are read again now, their digest is made again too.
-            planned = replace(planned, fingerprint=None, values_read_at=None)
+        if planned.values_read_at and not found:
+            raise StoreError(f"{keys[0]} is not usable any more", hint="run again, which reads the part's values")
         if planned.fingerprint is None:
             planned, secured = self._digested_and_secured(planned)
         else:

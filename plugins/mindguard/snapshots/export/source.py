@@ -36,7 +36,7 @@ from mindguard.snapshots.export.source_table import (
     SourceColumn,
     SourceTable,
 )
-from mindguard.snapshots.export.statements import digested, part_number, range_test, row_bytes, time_out_of_range
+from mindguard.snapshots.export.statements import above, digested, part_number, range_test, row_bytes, time_out_of_range
 from mindguard.snapshots.export.watch import Watch
 from mindguard.snapshots.pgtools import DumpedSchema
 from mindguard.snapshots.storage import manifest
@@ -59,6 +59,9 @@ _MINIMUM_VERSION = 14_00_00
 _TRIES = 3
 _SEQUENCES_AT_ONCE = 500
 _LARGEST_ROW = 64_000_000  # bytes
+# The server writes its log at the latest after three times `wal_writer_delay`, which is at most 10 s.
+_DURABLE_S = 35.0
+_LOOK_S = 0.1
 
 
 class TableFingerprint(NamedTuple):
@@ -214,6 +217,7 @@ class SourceSnapshot:
             watch.require_name(facts["application_name"])
         self._utf8 = facts["encoding"] == "UTF8"
         self.standby: bool = facts["standby"]
+        self._position: str | None = None
         self.identity = manifest.SourceIdentity(
             database=facts["database"],
             server_version=facts["server_version"],
@@ -257,11 +261,11 @@ class SourceSnapshot:
         found: int | None = self._if_possible("select_timeline", psycopg.DatabaseError)
         return found
 
-    def _if_possible(self, name: str, refusal: type[Exception]) -> Any:
+    def _if_possible(self, name: str, refusal: type[Exception], **values: Any) -> Any:
         """Return the one value of the statement; None if the server refuses to tell it."""
         try:
             with self._connection.transaction():
-                (value,) = self._one(name).values()
+                (value,) = self._one(name, **values).values()
         except refusal:
             self.check_open()
             return None
@@ -334,7 +338,8 @@ class SourceSnapshot:
                     primary_key=primary_keys.get(oid, ()),
                     part_by=keys[oid] if key_row else PHYSICAL_POSITION,
                     order=orders[oid] if key_row else POSITION_ORDER,
-                    part_by_nullable=bool(key_row and not key_row["not_null"]),
+                    # A NOT NULL constraint need not be valid, nor hold for partitions and children.
+                    part_by_nullable=key_row is not None,
                     part_by_indexed=bool(key_row is None or key_row["indexed"]),
                     unlogged=found[each.name]["persistence"] == "u",
                     may_have_long_rows=found[each.name]["out_of_line"] is not False or each.inherited == "all",
@@ -452,6 +457,46 @@ class SourceSnapshot:
                 f"{name} was changed, attached or detached while the snapshot was taken; nothing was published",
                 hint="run again when no migration runs",
             )
+
+    def hasten_durability(self) -> None:
+        """Make the server write its log up to here soon: an idle server might leave it unwritten for minutes.
+
+        The role need not be allowed to write anything. A transaction with a number and without changes is enough.
+        """
+        import psycopg
+
+        if self.standby:
+            return
+        try:
+            with postgres_session.connect(self._conninfo, autocommit=True) as other:
+                found = other.execute(statement("select_insert_position")).fetchone()
+                other.execute(statement("commit_nothing"))
+        except psycopg.DatabaseError:
+            self.check_open()
+        else:
+            self._position = found[0] if found else None
+
+    def wait_until_durable(self, wait_s: float = _DURABLE_S) -> bool:
+        """Wait until no crash can take back what the snapshot has seen; return whether that is certain.
+
+        With `synchronous_commit = off`, and for unlogged tables always, a transaction is visible before it is on the
+        disk. If the server crashes then, another one gets its number, and rows that differ have equal tuple digests.
+
+        Args:
+            wait_s: seconds to wait at most, since `hasten_durability` was called or longer.
+        """
+        import psycopg
+
+        if self.standby:
+            return True
+        deadline = time.monotonic() + wait_s
+        while self._position:
+            if self._if_possible("select_flushed", psycopg.DatabaseError, position=self._position):
+                return True
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(_LOOK_S)
+        return False
 
     def probe(self, table: SourceTable) -> None:
         """Read one row, so that what would stop an export is found now.
@@ -579,7 +624,7 @@ class SourceSnapshot:
         kept = self._sorted(table, previous) if previous else []
         ranges = plan.ranges(kept or self._first_boundaries(table, part_bytes))
         read_new = self._unread if one_pass and table.fits_one_pass else self._fingerprint
-        if known:
+        if known and known.parts.keys() <= set(ranges):
             same, changed, counted = self._compared(table, ranges, known)
             parts = self._with_known(table, ranges, known, same)
             if changed:
@@ -587,6 +632,7 @@ class SourceSnapshot:
         else:
             read, counted = self._fingerprint(table, ranges) if kept else read_new(table, ranges)
             parts, changed = {part.key_range: part for part in read}, []
+        _check_complete(table, parts.values(), counted)
         row_bytes = table.bytes / max(sum(part.rows for part in parts.values()), 1)
         planned: list[PlannedPart] = []
         for part in (parts[each] for each in ranges if each in parts):
@@ -688,7 +734,10 @@ class SourceSnapshot:
         return [row["boundary"] for row in found]
 
     def _boundaries_within(self, table: SourceTable, key_range: KeyRange, pieces: int) -> list[str]:
-        """Return boundaries strictly inside the range; there are none if all its rows share one key."""
+        """Return boundaries strictly inside the range; there are none if all its rows share one key.
+
+        A key that equals the lower bound may have another text: 2.0 and 2.00, or `a` and `A` in a citext.
+        """
         found = self._connection.execute(
             statement(
                 "split_range",
@@ -696,9 +745,10 @@ class SourceSnapshot:
                 table=table.relation,
                 fractions=literal(plan.fractions(pieces)),
                 range=range_test(table, key_range),
+                above=above("quantiles.cut", table, key_range.lower),
             )
         )
-        return [row["boundary"] for row in found if row["boundary"] != key_range.lower]
+        return [row["boundary"] for row in found]
 
     def _count_tuples(
         self,
@@ -824,6 +874,17 @@ def _any_of(table: SourceTable, key_ranges: Sequence[KeyRange]) -> Composable:
     """Return a condition that holds for the rows in one of the ranges, which are ascending."""
     tests = [range_test(table, each) for each in plan.merged(key_ranges)]
     return fragment("({tests})", tests=joined(" or ", tests))
+
+
+def _check_complete(table: SourceTable, parts: Iterable[PlannedPart], counted: _Counted) -> None:
+    """Raise SourceError if the parts have another number of rows than was counted, whatever the reason may be."""
+    planned, found = sum(part.rows for part in parts), _Count.of(table, *counted.values()).rows
+    if planned != found:
+        raise SourceError(
+            f"{table.full_name} has {found:,} rows, but its parts have {planned:,}; nothing was published",
+            hint="choose another part_by for this table, and report this as a fault of MindGuard",
+            permanent=True,
+        )
 
 
 def _by_range(table: SourceTable, ranges: Sequence[KeyRange], found: Iterable[dict[str, Any]]) -> _Counted:

@@ -172,6 +172,14 @@ def _numbered(read: dict[str, tuple[Composable, Composable]], value: Composable)
     return name
 
 
+def above(expression: str, table: SourceTable, lower: str | None) -> Composable:
+    """Return a condition that holds where the expression, in the key's type, is greater than the lower bound."""
+    if lower is None:
+        return raw("true")
+    less = _operator(table.order.less)
+    return fragment("{bound} {less} {value}", bound=table.order.boundary(lower), less=less, value=raw(expression))
+
+
 def range_test(table: SourceTable, key_range: KeyRange) -> Composable:
     """Return a condition that holds for the rows in a key range."""
     key, order = identifier(table.part_by), table.order

@@ -126,6 +126,7 @@ def take_snapshot(
     chosen = [Chosen(table.name, table.part_by, table.inherited) for table in settings.tables]
     limits = {"max_age_s": settings.max_age_minutes * 60, "lock_timeout_s": settings.lock_timeout_s}
     with open_source(conninfo, chosen, **limits) as source:
+        source.hasten_durability()
         described = source.tables
         objects = source.large_objects(described) if settings.large_objects else None
         not_held = source.not_held(described, large_objects=bool(objects))
@@ -135,7 +136,7 @@ def take_snapshot(
         contradicted: str | None = None
         export = partial(_export, source, store, settings, (previous, last_good), contents, taken_at, progress)
         try:
-            exported = export(by_value=recheck or settings.detect == "values")
+            exported = export(by_value=settings.detect == "values", recheck=recheck)
         except TuplesContradicted as error:
             contradicted = error.table
             progress(f"{error.message}: the values of all tables are read now")
@@ -197,12 +198,18 @@ def _export(
     progress: Progress,
     *,
     by_value: bool,
+    recheck: bool = False,
 ) -> _Exported:
     """Store the contents under a new snapshot's id; what an attempt before this one has stored is found and reused."""
     snapshot_id = manifest.new_snapshot_id(taken_at, secrets.token_hex(3))
     reuse = Reuse(store, settings, bases, run=run_of(snapshot_id))
-    exporter = Exporter(source, store, settings, bases[0], reuse, now=taken_at, by_value=by_value, progress=progress)
+    exporter = Exporter(
+        source, store, settings, bases[0], reuse, now=taken_at, by_value=by_value, recheck=recheck, progress=progress
+    )
     tables, schema_dump = exporter.run(contents)
+    if not source.wait_until_durable():
+        progress("the server's log is not on its disk yet, or tells nothing: the next snapshot reads all values")
+        tables = [table.model_copy(update={"read_state": None}) for table in tables]
     return _Exported(snapshot_id, reuse, tables, schema_dump, exporter.tables)
 
 

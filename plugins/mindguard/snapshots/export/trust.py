@@ -20,8 +20,8 @@ _SLACK = timedelta(hours=6)
 def broken_history(before: SourceIdentity, now: SourceIdentity) -> str | None:
     """Return why a transaction number need not mean now what it meant then, in English; None if it does.
 
-    What is not known counts as changed. A data directory cannot be replaced, nor a library that orders or writes
-    values, while the server runs; so its start is part of its identity.
+    What is not known counts as changed. A data directory cannot be replaced while the server runs; so its start is part
+    of its identity. A crash of one of its processes leaves the start as it was: see `wait_until_durable`.
     """
     for name, what in (
         ("system_identifier", "another server"),

@@ -1,0 +1,2 @@
+-- Where the next record of the write-ahead log will be written.
+select pg_current_wal_insert_lsn()::text as position
