@@ -2,8 +2,8 @@
 
 **What.** Copies the tables named in the settings (`snapshot.tables`) as they are at one instant into the backup bucket:
 Parquet parts first, the manifest last. Without a manifest, a snapshot does not exist. Then what is new is read again
-and compared with the manifest, and of the other parts a share each day, each within `verify_days`; at once what is
-listed otherwise than it was read, and all if one is damaged (`docs/adr/0037`). Only a verified snapshot that is not
+and compared with the manifest, and an equal share of the other parts each day, each within `verify_days`. A part whose
+listing changed is read at once, and all if one is damaged (`docs/adr/0037`). Only a verified snapshot that is not
 quarantined updates the asset `mindguard_snapshot`. Then snapshots expire: those older than `retention.days` that have
 enough newer proven ones and no hold. Stored parts that no snapshot names any more are removed (`docs/adr/0010`).
 
