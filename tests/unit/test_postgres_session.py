@@ -14,7 +14,10 @@ from psycopg.conninfo import conninfo_to_dict
 from mindguard import postgres_session
 from mindguard.postgres_session import NoOwnSession, connect, require_own_session, unlimited
 
-LIFTED = "-c statement_timeout=0 -c lock_timeout=0 -c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0"
+LIFTED = (
+    "-c statement_timeout=0 -c lock_timeout=0 -c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 "
+    "-c quote_all_identifiers=off"
+)
 
 
 @pytest.fixture

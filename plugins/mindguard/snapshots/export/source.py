@@ -470,7 +470,7 @@ class SourceSnapshot:
         try:
             with postgres_session.connect(self._conninfo, autocommit=True) as other:
                 found = other.execute(statement("select_insert_position")).fetchone()
-                other.execute(statement("commit_nothing"))
+                other.execute(statement("select_own_transaction"))
         except psycopg.DatabaseError:
             self.check_open()
         else:
