@@ -14,7 +14,7 @@ from (
         {member} as member,
         {tuple_hash} as tuple_hash,
         {row_bytes} as bytes,
-        -- See fingerprint_parts. Without it, the planner takes each key for a part of its own, and sorts all rows.
+        -- See fingerprint_parts. Without it, the planner takes each key for a part of its own.
         pg_is_in_recovery() as barrier
     from {table}
     where {range}

@@ -469,8 +469,7 @@ class SourceSnapshot:
             return
         try:
             with postgres_session.connect(self._conninfo, autocommit=True) as other:
-                found = other.execute(statement("select_insert_position")).fetchone()
-                other.execute(statement("select_own_transaction"))
+                found = other.execute(statement("select_own_transaction")).fetchone()
         except psycopg.DatabaseError:
             self.check_open()
         else:
@@ -483,7 +482,7 @@ class SourceSnapshot:
         disk. If the server crashes then, another one gets its number, and rows that differ have equal tuple digests.
 
         Args:
-            wait_s: seconds to wait at most, since `hasten_durability` was called or longer.
+            wait_s: seconds to wait at most. `hasten_durability` must have been called, else nothing is certain.
         """
         import psycopg
 
@@ -649,7 +648,8 @@ class SourceSnapshot:
         """
         same: list[KeyRange] = []
         below: _Counted = {}
-        by_part: _Counted | None = None
+        newer_ranges = ranges
+        by_part: _Counted = {}
         if known.settled and known.settled.upper in (cuts := plan.cuts(ranges)):
             older, newer = plan.ranges([known.settled.upper])
             both = self._count_settled(table, older, newer)
@@ -658,12 +658,13 @@ class SourceSnapshot:
             first_newer = cuts.index(known.settled.upper) + 1
             settled = [each for each in ranges[:first_newer] if each in known.parts]
             rows = sum(known.parts[each].rows for each in settled)
-            if _Count.of(table, both.get(older, ())) == (rows, known.settled.tuples):
-                same, below = settled, {each: both[each] for each in both if each == older}
-                by_part = {each: both[each] for each in both if each == newer} if ranges[-1] == newer else None
-                by_part = by_part or self._count_tuples(table, ranges, ranges[first_newer:])
-        if by_part is None:
-            by_part = self._count_tuples(table, ranges)
+            older_rows = both.pop(older, [])
+            if _Count.of(table, older_rows) == (rows, known.settled.tuples):
+                same, newer_ranges = settled, ranges[first_newer:]
+                below = {older: older_rows} if older_rows else {}
+                by_part = both if newer_ranges == [newer] else {}
+        if not by_part:
+            by_part = self._count_tuples(table, ranges, newer_ranges)
         changed = [each for each, rows in by_part.items() if not _Count.of(table, rows).is_of(known.parts.get(each))]
         return _Compared([*same, *(each for each in by_part if each not in changed)], changed, below | by_part)
 
