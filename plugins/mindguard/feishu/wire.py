@@ -98,11 +98,15 @@ class Wire:
             FeishuUnreachable: There was no usable answer until the deadline.
         """
         tries = 0
+        before: MindGuardError | None = None
         while True:
             tries += 1
             outcome = self._try(request, deadline, tries)
             if not isinstance(outcome, MindGuardError):
                 return outcome
+            if before and isinstance(outcome, FeishuUnreachable) and self._clock() >= deadline:
+                raise before  # The deadline ended this attempt, so that it says nothing about Feishu.
+            before = outcome
             wait_s = min(0.5 * 2 ** (tries - 1), 4.0) * (0.5 + self._jitter() / 2)
             if isinstance(outcome, FeishuRefused) or self._clock() + wait_s >= deadline:
                 raise outcome

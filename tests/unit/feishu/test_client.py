@@ -106,6 +106,22 @@ def test_trying_ends_with_the_budget(answer: Any, error: type[MindGuardError]) -
     assert bot.now_s <= 12
 
 
+def test_an_attempt_that_the_deadline_ends_hides_no_answer() -> None:
+    bot = Bot(11232)
+    answered = bot.answer
+
+    def late(request: httpx.Request) -> httpx.Response:
+        if bot.now_s > 8:
+            bot.now_s = 13
+            raise httpx.ReadTimeout("no answer in what was left")
+        return answered(request)
+
+    bot.client._wire._transport = httpx.MockTransport(late)
+    with pytest.raises(FeishuThrottled):
+        bot.client.send(MESSAGE, NOW)
+    assert bot.now_s == 13
+
+
 def test_card_and_text_share_one_budget() -> None:
     bot = Bot(11232, 11246, httpx.ReadTimeout("t"))
     with pytest.raises(FeishuUnreachable):
