@@ -48,6 +48,8 @@ renamed."""
 _THREADS = 4
 _GRACE_S = 6.0
 """Seconds that a measurement may take beyond its timeout: the source applies the timeout after connecting."""
+_CLOSING_S = 2.0
+"""Seconds that all sources together have to close at the end of a run."""
 
 
 class MonitorMissing(MindGuardError):
@@ -195,19 +197,37 @@ class _Group:
 
 
 class _Run:
-    """The threads of one run. They are daemons: a thread that hangs in a driver must not keep the process alive."""
+    """The threads of one run. They are daemons: a thread that hangs in a driver must not keep the process alive.
+
+    The others have closed their sources when the run ends: a process that ends while a driver's own threads are at work
+    may be killed by a segmentation fault.
+    """
 
     def __init__(self, dues: Mapping[str, Due], now: datetime, timezone: str) -> None:
         self.dues = dues
         self.params = {"timezone": timezone}
         self.now = now
         self.began = time.monotonic()
+        self.threads: list[threading.Thread] = []
         self.started: dict[str, float] = {}
         self.finished: queue.SimpleQueue[_Measurement] = queue.SimpleQueue()
 
     def elapsed_s(self) -> float:
         """Return the seconds since the run began."""
         return time.monotonic() - self.began
+
+    def start(self, group: _Group) -> None:
+        """Start the threads of a group."""
+        for _ in range(group.threads):
+            thread = threading.Thread(target=self.work, args=[group], name=f"monitors-{group.conn_id}", daemon=True)
+            self.threads.append(thread)
+            thread.start()
+
+    def wait_until_closed(self) -> None:
+        """Wait until the threads have closed their sources, except those that hang."""
+        ends = time.monotonic() + _CLOSING_S
+        for thread in self.threads:
+            thread.join(max(0.0, ends - time.monotonic()))
 
     def work(self, group: _Group) -> None:
         """Measure the group's monitors one after the other over one open source, until none waits. Runs in a thread."""
@@ -278,8 +298,7 @@ def _measure_all(
         except MindGuardError as error:
             measurements |= {m.name: _Measurement(m, 0, 0, reason="unreachable", note=str(error)) for m in members}
             continue
-        for _ in range(group.threads):
-            threading.Thread(target=run.work, args=[group], name=f"monitors-{source}", daemon=True).start()
+        run.start(group)
     waiting = {monitor.name: monitor for monitor in monitors if monitor.name not in measurements}
     while waiting and run.elapsed_s() < time_box_s and not all(map(run.overdue, waiting.values())):
         try:
@@ -289,6 +308,7 @@ def _measure_all(
         measurements[measurement.monitor.name] = measurement
         del waiting[measurement.monitor.name]
     ended_s = run.elapsed_s()
+    run.wait_until_closed()
     for name, monitor in waiting.items():
         began_s = run.started.get(name)
         note = "the run ended before its turn" if began_s is None else f"no answer after {ended_s - began_s:.0f} s"

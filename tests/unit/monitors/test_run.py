@@ -60,7 +60,8 @@ class Scripted:
         return rows_of(monitor, does(params) if callable(does) else does)
 
     def close(self) -> None:
-        pass
+        if closing := self.script.get("close"):
+            closing()
 
 
 def settings(*names: str, connection: Mapping[str, str] | None = None, **more: Any) -> Settings:
@@ -165,6 +166,14 @@ def test_a_source_that_hangs_ends_with_the_time_box(script: dict[str, Any]) -> N
     results = measured(settings("alive", "stuck", connection={"stuck": "hangs"}), time_box_s=0.3)
     release.set()
     assert results == {"alive": ("pass", ""), "stuck": ("unknown", "timeout")}
+
+
+def test_a_run_ends_when_its_sources_are_closed(script: dict[str, Any]) -> None:
+    """A driver that is still closing when the process ends may crash it."""
+    closed = threading.Event()
+    script |= {"alive": [{"value": 0.0}], "close": lambda: closed.wait(0.3) or closed.set()}
+    assert measured(settings("alive")) == {"alive": ("pass", "")}
+    assert closed.is_set()
 
 
 def test_states_are_remembered_and_each_dimension_has_its_own(script: dict[str, Any]) -> None:

@@ -172,6 +172,7 @@ class Kafka:
         """See MonitorSource."""
         for reader in self._readers.values():
             reader.close()
+        del self._admin  # whose threads end with it, since it has nothing to close
 
     def _looked_up(self, name: str) -> _Topic:
         topic, known = _Topic(name), self._topics.get(name)
