@@ -206,9 +206,9 @@ class Bench:
         return self.measure([*COMMAND, "snapshot", "take"], prefix, connections)
 
     def after_churn(self, prefix: str, percent: float, number: int) -> dict[str, float]:
-        """Take a snapshot after `percent` percent of the rows were added and a tenth as many changed."""
+        """Take a snapshot after a day in which `percent` percent of the rows were added and a tenth as many changed."""
         if self.tables == TABLES:
-            churn(self.owner, percent=percent, seed=1000 * number + int(percent))
+            churn(self.owner, percent=percent, seed=1000 * number + int(percent), hours=24)
         else:
             with psycopg.connect(self.owner) as connection:
                 found = connection.execute("select count(*) from public.wide_notes").fetchone()

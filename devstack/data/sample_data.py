@@ -211,13 +211,16 @@ def continue_tables(conninfo: str, *, rows: int, seed: int, today: date, until: 
         connection.execute(_sql("postgres/set_sequences.sql"))
 
 
-def churn(conninfo: str, *, percent: float, seed: int) -> dict[str, int]:
-    """Act as the application for an hour: append rows to each table, and change a tenth as many of the newest ones.
+def churn(conninfo: str, *, percent: float, seed: int, hours: float = 1) -> dict[str, int]:
+    """Act as the application: append rows to each table, and change a tenth as many of the newest ones.
+
+    A few rows arrive late by up to an hour, so that they come between earlier ones.
 
     Args:
         conninfo: connection string of libpq.
         percent: rows to append, in percent of those now in each table; at least one row.
         seed: another one for each call, or the text repeats itself.
+        hours: the time over which the rows are spread.
 
     Returns:
         Rows appended, by table name.
@@ -232,7 +235,7 @@ def churn(conninfo: str, *, percent: float, seed: int) -> dict[str, int]:
         for table in TABLES:
             last, newest = _last_row(connection, table)
             added = max(1, round(last * percent / 100))
-            _insert(connection, table, [(newest, last + 1, added)], slot_s=float(HOUR_S), seed=seed, users=users)
+            _insert(connection, table, [(newest, last + 1, added)], slot_s=hours * HOUR_S, seed=seed, users=users)
             changed = max(1, added // RECENT_PER_UPDATE)
             connection.execute(
                 _sql(f"postgres/update_{table}.sql"),
