@@ -24,7 +24,7 @@ log. It never replaces an older snapshot. Parts that are stored already are reco
    good snapshot.
 4. `check_history` fails: values had changed although no transaction seems to have written them. The new snapshot is
    right, because it read all values. Find out who put an earlier state of the server back, or altered its files. Older
-   snapshots since the values were last read (`mindguard snapshot show`) may hold older values of that table.
+   snapshots that `mindguard snapshot list` calls *doubtful* may hold older values; `show` says of which tables.
 5. `expire_snapshots` fails: the new snapshot is good. What could not be removed is tried again the next day. If it
    refuses because of the time, correct the clock that it names; if because of the store's listings, look at
    `mindguard snapshot list` first. `mindguard snapshot expire` without `--apply` only shows the plan.

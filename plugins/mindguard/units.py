@@ -28,6 +28,19 @@ def amount(value: float, unit: str) -> str:
     return f"{value:.2%}" if unit == "ratio" else f"{value:,.0f}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number of things in English: `1 part`, `1,200 parts`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes in the largest unit of which there is at least one: `812 bytes`, `3.1 MB`."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:,.1f} {unit}"
+    return counted(round(count), "byte")
+
+
 def span(seconds: float) -> str:
     """Return a span in its two largest units, for instance `6 min 12 s`; of less than two days, in hours."""
     if not abs(seconds) < _LONGEST_SPAN_S:

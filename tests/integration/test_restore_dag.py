@@ -250,7 +250,7 @@ def test_an_approved_restore_brings_rows_back_and_a_refused_one_nothing(
     assert "已批准" in answered
     assert "答复人" in answered
     log = api.log("restore_tables", approved, "plan_restore")
-    assert "read 1 of 1 parts" in log
+    assert "read 1 of 1 part" in log
     assert "恢复验证" in log
     assert '"template": "grey"' in cards(airflow_stack, refused)[1]
 

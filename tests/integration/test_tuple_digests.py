@@ -20,14 +20,18 @@ from devstack.stack import Stack
 from mindguard.settings.snapshot import SnapshotSettings
 from mindguard.snapshots.export.source import Chosen, open_source
 from mindguard.snapshots.export.take import Taken, take_snapshot
+from mindguard.snapshots.storage.catalog import list_snapshots
+from mindguard.snapshots.storage.doubt import doubtful_tables
 from mindguard.snapshots.storage.encryption import Encryption, KeyRing, new_key_ring
+from mindguard.snapshots.storage.layout import Layout
 from mindguard.snapshots.storage.manifest import Table
+from mindguard.snapshots.storage.state import state_of, states
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import verify_snapshot
 from tests.connections import answers
 from tests.integration.other_postgres import Cluster, cluster, other_postgres, standby_of
 from tests.integration.restoring import as_superuser, empty_database
-from tests.stored_objects import remove
+from tests.stored_objects import overwrite, remove
 from tests.waiting import wait_until
 
 NOW = datetime(2026, 11, 1, 18, tzinfo=UTC)
@@ -416,6 +420,31 @@ def test_values_that_contradict_are_found_and_the_snapshot_is_right(database: st
     assert all(part.values_read_at == late.manifest.taken_at for part in late.manifest.parts)
     assert (table(late).rows, table(late).fingerprint) == values(database)
     assert take(database, store, NOW + timedelta(days=7, hours=1), tables=tables).contradicted is None
+
+
+def test_snapshots_that_may_hold_older_values_are_marked(database: str, store: Store) -> None:
+    execute(database, DEFAULTS[0])
+    execute(database, "create table other (id int primary key); insert into other select generate_series(1, 100)")
+    tables = [{"name": "public.other"}, {"name": "public.t"}]
+    read = take(database, store, tables=tables)
+    trusting = take(database, store, SOON, tables=tables)
+    assert doubtful(store) == {}
+    execute(database, *FOOLED)
+    late = take(database, store, NOW + timedelta(days=7), tables=tables)
+    assert late.contradicted
+    doubted = {trusting.manifest.snapshot_id: ("public.other", "public.t")}
+    assert doubtful(store) == doubted
+    take(database, store, NOW + timedelta(days=7, hours=1), detect="values", tables=tables)
+    assert doubtful(store) == doubted
+    states_now = states(store, list_snapshots(store), now=NOW)
+    assert states_now[trusting.manifest.snapshot_id].doubtful == ("public.other", "public.t")
+    assert state_of(store, read.manifest, now=NOW).doubtful == ()
+    overwrite(store, Layout.beside(trusting.key, "doubt"), b"not a doubt")
+    assert doubtful(store) == doubted, "what cannot be read is a doubt all the same"
+
+
+def doubtful(store: Store) -> dict[str, tuple[str, ...]]:
+    return doubtful_tables(store, list_snapshots(store))
 
 
 # Servers whose transaction numbers mean something else now

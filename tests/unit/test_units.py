@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mindguard.units import amount, of_column
+from mindguard.units import amount, counted, of_column, size
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,15 @@ def test_amounts(value: float, unit: str, said: str) -> None:
 )
 def test_a_columns_name_tells_its_unit(column: str, value: float, said: str) -> None:
     assert of_column(column, value) == said
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "0 bytes"), (1, "1 byte"), (999, "999 bytes"), (1_000, "1.0 kB"), (3_140_000, "3.1 MB"), (2e12, "2,000.0 GB")],
+)
+def test_sizes(count: float, said: str) -> None:
+    assert size(count) == said
+
+
+def test_one_has_no_plural() -> None:
+    assert [counted(count, "part") for count in (0, 1, 1200)] == ["0 parts", "1 part", "1,200 parts"]

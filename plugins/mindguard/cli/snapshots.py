@@ -22,6 +22,7 @@ from mindguard.cli.output import (
     settings_and_store,
 )
 from mindguard.errors import MindGuardError, first_few
+from mindguard.units import counted, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,10 +71,10 @@ def take(
         print_json(taken.summary())
     else:
         rows = [
-            (name, f"{t.rows:,}", str(t.parts_written), str(t.parts_reused), f"{t.bytes / 1e6:,.1f}")
+            (name, f"{t.rows:,}", str(t.parts_written), str(t.parts_reused), size(t.bytes))
             for name, t in taken.tables.items()
         ]
-        print_table(("table", "rows", "parts written", "reused", "MB"), rows)
+        print_table(("table", "rows", "parts written", "reused", "size"), rows)
         typer.echo(
             f"snapshot {taken.manifest.snapshot_id} in {taken.seconds:.1f} s, {taken.mb_per_s:,.0f} MB/s of source"
         )
@@ -113,6 +114,7 @@ def list_(*, as_json: AsJson = False) -> None:
             "proven": known[each.snapshot_id].proof is not None,
             "held": each.snapshot_id in holds,
             "rebuilt_tables": known[each.snapshot_id].rebuilt,
+            "doubtful_tables": list(known[each.snapshot_id].doubtful),
             "not_held": list(each.not_held),
             "taken_at": each.taken_at.isoformat(),
             "tables": len(each.tables),
@@ -127,7 +129,7 @@ def list_(*, as_json: AsJson = False) -> None:
     if as_json:
         print_json(listed)
     else:
-        heads = ("snapshot", f"taken ({settings.timezone})", "rows", "MB", "oldest check", "status")
+        heads = ("snapshot", f"taken ({settings.timezone})", "rows", "size", "oldest check", "status")
         words = {name: state.checks.in_words(now) for name, state in known.items()}
         print_table(heads, [_row(each, words.get(each["snapshot_id"], ""), settings.zone) for each in listed])
         for each in listed:
@@ -158,7 +160,7 @@ def show(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
     proof, is_held = state.proof, found.snapshot_id in held(store)
     if as_json:
         marks = {"status": found.status, "proven_at": proof and proof.proven_at.isoformat(), "held": is_held}
-        more = {"rebuilt_tables": state.rebuilt} | state.checks.summary()
+        more = {"rebuilt_tables": state.rebuilt, "doubtful_tables": list(state.doubtful)} | state.checks.summary()
         print_json(found.model_dump(mode="json") | marks | more)
         return
     typer.echo(f"snapshot  {found.snapshot_id}")
@@ -167,7 +169,7 @@ def show(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
         f"proven    {proof.proven_at.astimezone(settings.zone):%Y-%m-%d %H:%M:%S} {settings.timezone}, rebuilt in "
         f"{proof.seconds:.1f} s"
         if proof
-        else f"proven    no: restore drills have rebuilt {state.rebuilt} of {len(found.tables)} tables"
+        else f"proven    no: restore drills have rebuilt {state.rebuilt} of {counted(len(found.tables), 'table')}"
         if state.rebuilt
         else "proven    no: no restore drill has rebuilt it"
     )
@@ -179,27 +181,28 @@ def show(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
             t.name,
             f"{t.rows:,}",
             str(len(t.parts)),
-            f"{t.stored_bytes / 1e6:,.1f}",
+            size(t.stored_bytes),
             t.part_by,
             t.fingerprint[:12],
             _values_read(t, found, settings.zone),
         )
         for t in found.tables
     ]
-    print_table(("table", "rows", "parts", "MB", "part by", "fingerprint", "values read; others since"), rows)
+    print_table(("table", "rows", "parts", "size", "part by", "fingerprint", "values read from the source"), rows)
     _print_notes(found)
+    _print_doubts(found, state.doubtful, settings.zone)
 
 
 def _values_read(table: Table, snapshot: Manifest, zone: ZoneInfo) -> str:
-    """Return how many parts had their values read for this snapshot, and since when the others are unchanged.
+    """Return of how many parts the values were read for this snapshot, and since when the others are unchanged.
 
     Versions that recorded no time read all values.
     """
     oldest = table.values_read_at
-    if oldest is None or oldest == snapshot.taken_at:
-        return "all"
+    if table.name not in snapshot.unread or oldest is None:
+        return "all parts"
     now = sum(part.values_read_at == snapshot.taken_at for part in table.parts)
-    return f"{now}; {oldest.astimezone(zone):%Y-%m-%d}"
+    return f"{now} of {counted(len(table.parts), 'part')}, others since {oldest.astimezone(zone):%Y-%m-%d}"
 
 
 @app.command()
@@ -258,9 +261,11 @@ def restore(
     from mindguard.snapshots.restore import tables
     from mindguard.snapshots.restore import whole as whole_database
     from mindguard.snapshots.storage.catalog import find_snapshot
+    from mindguard.snapshots.storage.doubt import doubtful_tables
 
     settings, store, conninfo = _settings_store_target(to)
     manifest = find_snapshot(store, snapshot_id, quarantined=quarantined)
+    _print_doubts(manifest, doubtful_tables(store, [manifest]).get(manifest.snapshot_id, ()), settings.zone)
     connections = settings.snapshot.connections
     request = tables.RestoreRequest(tuple(table or ()), tuple(where_key or ()), into, swap=swap)
     if whole and request != tables.RestoreRequest():
@@ -398,8 +403,8 @@ def expire(
             typer.echo(line)
         typer.echo(str(expired.planned))
         typer.echo(
-            f"expired {len(expired.snapshots)} snapshots, deleted {expired.objects} objects "
-            f"({expired.bytes / 1e6:,.1f} MB), aborted {expired.uploads} uploads"
+            f"expired {counted(len(expired.snapshots), 'snapshot')}, deleted {counted(expired.objects, 'object')} "
+            f"({size(expired.bytes)}), aborted {counted(expired.uploads, 'upload')}"
             if apply
             else "nothing was removed; --apply carries out this plan"
         )
@@ -441,17 +446,31 @@ def _print_notes(manifest: Manifest) -> None:
         typer.echo(f"not held: {line}")
 
 
+def _print_doubts(manifest: Manifest, tables: Sequence[str], zone: ZoneInfo) -> None:
+    """Print since when the values of tables may be that a later snapshot has put in doubt."""
+    for each in manifest.contents:
+        if each.name in tables and each.values_read_at:
+            typer.secho(
+                f"DOUBTFUL: rows of {each.name} may be older than the snapshot, since they were last read on "
+                f"{each.values_read_at.astimezone(zone):%Y-%m-%d}, and a later snapshot found that values had changed "
+                "unnoticed",
+                err=True,
+                fg="red",
+            )
+
+
 def _row(listed: dict[str, Any], oldest_check: str, zone: ZoneInfo) -> tuple[str, ...]:
     if listed["status"] == "unreadable":
         return (listed["snapshot_id"], *[""] * 4, "unreadable")
     marks = ["quarantined" if listed["quarantined_for"] else "good", *(m for m in ("proven", "held") if listed[m])]
+    marks += ["doubtful"] if listed["doubtful_tables"] else []
     if listed["rebuilt_tables"] and not listed["proven"]:
-        marks.append(f"{listed['rebuilt_tables']} of {listed['tables']} tables rebuilt")
+        marks.append(f"{listed['rebuilt_tables']} of {counted(listed['tables'], 'table')} rebuilt")
     return (
         listed["snapshot_id"],
         f"{datetime.fromisoformat(listed['taken_at']).astimezone(zone):%Y-%m-%d %H:%M}",
         f"{listed['rows']:,}",
-        f"{listed['bytes'] / 1e6:,.1f}",
+        size(listed["bytes"]),
         oldest_check,
         ", ".join(marks),
     )

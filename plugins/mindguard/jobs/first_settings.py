@@ -22,6 +22,7 @@ from mindguard.settings.connections import Connections
 from mindguard.settings.edit import own_settings
 from mindguard.settings.volume import VolumeSettings
 from mindguard.sql import clickhouse_identifier, clickhouse_statement, statement
+from mindguard.units import counted, size
 from mindguard.volume.source import EventSource
 from mindguard.volume.suites import suites_dir
 
@@ -279,8 +280,8 @@ def _table_lines(tables: Sequence[FoundTable]) -> list[str]:
         keys = [f"name: {_written(table.name)}"]
         keys += [f"part_by: {_written(table.part_by)}"] if table.part_by else []
         keys += ["inherited: own"] if table.inherited else []
-        facts = [f"{table.bytes / 1e6:,.1f} MB" if table.bytes >= 100_000 else "under 0.1 MB"]
-        facts += [f"about {table.estimate:,} rows"] if table.estimate else []  # none before the first ANALYZE
+        facts = [size(table.bytes)]
+        facts += [f"about {counted(table.estimate, 'row')}"] if table.estimate else []  # none before the first ANALYZE
         facts += [table.against] if table.against else []
         taken = not table.against and sum(line.startswith("    -") for line in lines) < _MOST_TABLES
         lines.append(f"    {'' if taken else '# '}- {{{', '.join(keys)}}}  # {', '.join(facts)}")

@@ -153,9 +153,12 @@ def _snapshot(manifest: Manifest, state: SnapshotState, asker: Asker) -> list[Fa
     """Return the facts that say which snapshot it is, how old, and how far it can be trusted."""
     say, fact = asker.say, asker.fact
     doubtful = not state.proof or bool(state.checks.damaged or state.checks.altered)
+    taken = say("taken_ago", time=asker.moment(manifest.taken_at), age=_age(manifest.taken_at, asker))
+    if state.doubtful:
+        taken = say("and_doubtful", taken=taken, tables=asker.listed(state.doubtful))
     facts = [
         fact("snapshot", manifest.snapshot_id),
-        fact("taken", say("taken_ago", time=asker.moment(manifest.taken_at), age=_age(manifest.taken_at, asker))),
+        fact("taken", taken, wrong=bool(state.doubtful)),
         fact(
             "proven",
             say("and_checked", proven=_proven(manifest, state, asker), checked=_checked(state, asker)),

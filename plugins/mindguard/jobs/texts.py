@@ -16,6 +16,10 @@ TEXTS = Texts(
         "snapshot": {"zh": "快照", "en": "Snapshot"},
         "taken": {"zh": "快照时间", "en": "Taken"},
         "taken_ago": {"zh": "{time}，请求批准时距今 {age}", "en": "{time}, {age} old when this was asked"},
+        "and_doubtful": {
+            "zh": "{taken}；但 {tables} 的值可能更早：之后的快照发现，有些值改动过，却没有被察觉",
+            "en": "{taken}; but rows of {tables} may be older: a later snapshot found values changed unnoticed",
+        },
         "days": {"zh": "{days} 天", "en": "{days} days"},
         "days_hours": {"zh": "{days} 天 {hours} 小时", "en": "{days} d {hours} h"},
         "proven": {"zh": "恢复验证", "en": "Proven by a drill"},

@@ -58,7 +58,7 @@ def test_tables_and_events_become_settings(tmp_path: Path, monkeypatch: pytest.M
     assert {sound_suite(name, settings).name for name in ("event_volume", "total_volume")}
     text = (tmp_path / "new" / "own.yaml").read_text("utf-8")
     assert "    - {name: public.orders, part_by: created_at}  # 2.0 MB, about 1,000 rows\n" in text
-    assert "    # - {name: public.secret}  # under 0.1 MB, about 1 rows, the role may not read it\n" in text
+    assert "    # - {name: public.secret}  # 1 byte, about 1 row, the role may not read it\n" in text
     assert "  # - {name: rare}  # 3 in 21 days\n" in text
     assert "\n# rota:\n" in text
     schema = tmp_path / "new" / text.splitlines()[0].removeprefix("# yaml-language-server: $schema=")

@@ -84,6 +84,14 @@ def test_a_swap_a_quarantine_and_an_unknown_requester_stand_out(manifest: Manife
     assert len(swapping.facts) < 12, "a card shows so many, and the run"
 
 
+def test_values_in_doubt_stand_out(manifest: Manifest) -> None:
+    name = manifest.tables[0].name
+    asked = restore_asked(plan(manifest), manifest, replace(known(), doubtful=(name,)), {}, {name: 3}, asker())
+    (taken,) = [fact for fact in asked.facts if fact.name == "Taken"]
+    assert f"rows of {name} may be older" in taken.value
+    assert taken.wrong
+
+
 def test_the_reader_s_language_is_used_throughout(manifest: Manifest) -> None:
     proof = Proof.model_construct(snapshot_id=manifest.snapshot_id, proven_at=NOW)
     asked = restore_asked(plan(manifest), manifest, known(proof), {}, {manifest.tables[0].name: 3}, asker("zh"))

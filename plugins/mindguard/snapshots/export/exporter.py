@@ -32,6 +32,7 @@ from mindguard.snapshots.storage.s3_errors import ObjectExists, StoreError
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import note_damage
 from mindguard.snapshots.tempdisk import temporary_file
+from mindguard.units import counted, size
 
 
 class PartMismatch(MindGuardError):
@@ -188,7 +189,7 @@ class Exporter:
         rows = sum(part.rows for part in parts)
         progress = self.tables[table.full_name] = TableProgress(rows=rows, parts=len(parts))
         self._tell(
-            f"{table.full_name}: {rows:,} rows, {len(parts)} parts by {table.part_by}, of which "
+            f"{table.full_name}: {counted(rows, 'row')}, {counted(len(parts), 'part')} by {table.part_by}, of which "
             f"{sum(part.values_read_at is None for part in parts)} are read by value, "
             f"in {time.monotonic() - began:.1f} s",
             table,
@@ -243,7 +244,7 @@ class Exporter:
         progress.add(stored.bytes, written=not secured.reused)
         self._tell(
             f"{planned.table.full_name}: part {progress.done}/{progress.parts} "
-            f"{'reused' if secured.reused else 'written'}, {planned.rows:,} rows, {stored.bytes / 1e6:.1f} MB "
+            f"{'reused' if secured.reused else 'written'}, {counted(planned.rows, 'row')}, {size(stored.bytes)} "
             f"in {time.monotonic() - began:.1f} s",
             planned.table,
             planned.table.bytes * planned.rows / max(progress.rows, 1),

@@ -39,9 +39,9 @@ class TuplesContradicted(SourceError):
     def __init__(self, table: str) -> None:
         super().__init__(
             f"values of {table} have changed although no transaction seems to have written them",
-            hint="the new snapshot is right, because it read all values; older ones may hold older values of it "
-            "(`mindguard snapshot show` of the snapshot before says since when). Find out who put an earlier state of "
-            "the source's server back, or altered its files or catalogs",
+            hint="the new snapshot is right, because it read all values; older ones that `mindguard snapshot list` "
+            "calls doubtful may hold older values. Find out who put an earlier state of the source's server back, or "
+            "altered its files or catalogs",
         )
         self.table = table
 

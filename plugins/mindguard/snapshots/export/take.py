@@ -20,12 +20,14 @@ from mindguard.snapshots.export.source_errors import TuplesContradicted
 from mindguard.snapshots.export.source_table import SourceTable
 from mindguard.snapshots.progress import Progress
 from mindguard.snapshots.storage import manifest
-from mindguard.snapshots.storage.catalog import find_unlisted, id_of, newest_snapshot, read_manifest
+from mindguard.snapshots.storage.catalog import find_unlisted, id_of, newest_snapshot, read_manifest, read_snapshots
+from mindguard.snapshots.storage.doubt import Doubt, store_doubt
 from mindguard.snapshots.storage.encryption import KeyMissing, KeyRingInvalid, Unreadable, sealed_with
 from mindguard.snapshots.storage.layout import run_of
 from mindguard.snapshots.storage.manifest import Manifest, ManifestInvalid, StoredObject, Table
 from mindguard.snapshots.storage.s3_errors import ObjectMissing, StoreError
 from mindguard.snapshots.storage.store import Store
+from mindguard.units import counted, size
 
 
 @dataclass
@@ -140,6 +142,7 @@ def take_snapshot(
         except TuplesContradicted as error:
             contradicted = error.table
             progress(f"{error.message}: the values of all tables are read now")
+            _doubt_earlier(store, contradicted, taken_at, progress)
             exported = export(by_value=True)
         enums, sequences = source.enums(described), source.sequences(described)
         source.check_unchanged(described)
@@ -172,8 +175,8 @@ def take_snapshot(
     for reason in result.quarantined_for:
         progress(f"QUARANTINED: {reason} – {ADVICE}")
     progress(
-        f"published {result.snapshot_id}: {result.rows:,} rows, {len(result.parts)} parts, "
-        f"{result.stored_bytes / 1e6:,.1f} MB stored, {taken.seconds:.1f} s, {taken.mb_per_s:,.0f} MB/s of source"
+        f"published {result.snapshot_id}: {counted(result.rows, 'row')}, {counted(len(result.parts), 'part')}, "
+        f"{size(result.stored_bytes)} stored, {taken.seconds:.1f} s, {taken.mb_per_s:,.0f} MB/s of source"
     )
     return taken
 
@@ -211,6 +214,18 @@ def _export(
         progress("the server's log is not on its disk yet, or tells nothing: the next snapshot reads all values")
         tables = [table.model_copy(update={"read_state": None}) for table in tables]
     return _Exported(snapshot_id, reuse, tables, schema_dump, exporter.tables)
+
+
+def _doubt_earlier(store: Store, contradicted: str, now: datetime, progress: Progress) -> None:
+    """Record for each earlier snapshot which of its values were not read for it, and may be older than it says."""
+
+    def skipped(key: str, error: MindGuardError) -> None:
+        progress(f"skipped: {error}")
+
+    for key, each in read_snapshots(store, unreadable=skipped):
+        if each.unread:
+            doubt = Doubt(snapshot_id=each.snapshot_id, tables=each.unread, contradicted=contradicted, found_at=now)
+            store_doubt(doubt, store, key)
 
 
 def _check_key_ring(store: Store, tables: list[str]) -> None:

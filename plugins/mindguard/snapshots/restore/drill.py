@@ -44,6 +44,7 @@ from mindguard.snapshots.storage.s3_errors import ObjectMissing, StoreError, Sto
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.storage.verify import SnapshotDamaged, verify_snapshot
 from mindguard.sql import identifier, joined, literal, raw, statement
+from mindguard.units import counted, size
 
 if TYPE_CHECKING:
     import psycopg
@@ -268,7 +269,7 @@ class DrilledPart(NamedTuple):
         return counts | (self.proof.model_dump(mode="json") if self.proof else {})
 
     def __str__(self) -> str:
-        what = f"{self.rebuilt} of {self.tables} tables of {self.snapshot_id} are rebuilt and equal"
+        what = f"{self.rebuilt} of {counted(self.tables, 'table')} of {self.snapshot_id} are rebuilt and equal"
         return f"{what}: it is proven" if self.proof else f"{what}; it is not proven before all are"
 
 
@@ -434,7 +435,7 @@ def _proof_of_parts(
     }
     if len(parts) > 1:
         days = f"{parts[0].drilled_at:%Y-%m-%d} to {parts[-1].drilled_at:%Y-%m-%d}"
-        skipped = {"": f"rebuilt in {len(parts)} parts, {days}: never with all tables at once"} | skipped
+        skipped = {"": f"rebuilt in {counted(len(parts), 'part')}, {days}: never with all tables at once"} | skipped
     return Proof(
         snapshot_id=manifest.snapshot_id,
         proven_at=now.astimezone(UTC),
@@ -450,11 +451,15 @@ def _plan_in_words(plan: DayPlan, manifest: Manifest, settings: DrillSettings) -
     if not plan.tables:
         return f"all tables of {manifest.snapshot_id} are rebuilt already"
     line = (
-        f"rebuilding {len(plan.tables)} of {len(manifest.contents)} tables of {manifest.snapshot_id}, "
-        f"{plan.bytes / 1e9:,.3f} GB; all will be done in {plan.days} days, of {plan.days_left} that are left"
+        f"rebuilding {len(plan.tables)} of {counted(len(manifest.contents), 'table')} of {manifest.snapshot_id}, "
+        f"{size(plan.bytes)}; all will be done in {counted(plan.days, 'day')}, of {plan.days_left} left"
     )
     if plan.exceeds:
-        why = "a table is larger" if plan.days < plan.days_left else f"all must be done in {settings.every_days} days"
+        why = (
+            "a table is larger"
+            if plan.days < plan.days_left
+            else f"all must be done in {counted(settings.every_days, 'day')}"
+        )
         line += f"; this is more than drill.max_gb ({settings.max_gb:g}), since {why}"
     return line
 

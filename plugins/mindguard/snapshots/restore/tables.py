@@ -25,6 +25,7 @@ from mindguard.snapshots.restore.target import RestoreRefused
 from mindguard.snapshots.storage.manifest import Manifest, Part, Table
 from mindguard.snapshots.storage.store import Store
 from mindguard.sql import identifier, literal, statement
+from mindguard.units import counted, size
 
 if TYPE_CHECKING:
     import psycopg
@@ -88,9 +89,9 @@ class PlannedTable:
     def __str__(self) -> str:
         rows = sum(part.rows for part in self.parts)
         return (
-            f"{self.table.name}: read {len(self.parts)} of {len(self.table.parts)} parts, "
-            f"{sum(part.bytes for part in self.parts) / 1e6:,.1f} MB, "
-            + (f"choose among {rows:,} rows" if self.row_filter else f"{rows:,} rows")
+            f"{self.table.name}: read {len(self.parts)} of {counted(len(self.table.parts), 'part')}, "
+            f"{size(sum(part.bytes for part in self.parts))}, "
+            + (f"choose among {counted(rows, 'row')}" if self.row_filter else counted(rows, "row"))
             + f"; made {'like the live table' if self.shape == 'live' else 'from the manifest'}"
         )
 
@@ -198,8 +199,8 @@ class RestoredTable:
     def __str__(self) -> str:
         read = self.read
         line = (
-            f"{read.rows:,} rows from {read.parts} of {self.parts_in_all} parts, "
-            f"{read.row_groups} of {read.row_groups_in_all} row groups, {read.bytes / 1e6:,.1f} MB read; "
+            f"{counted(read.rows, 'row')} from {read.parts} of {counted(self.parts_in_all, 'part')}, "
+            f"{read.row_groups} of {counted(read.row_groups_in_all, 'row group')}, {size(read.bytes)} read; "
             f"made {'like the live table' if self.shape == 'live' else 'from the manifest'}"
         )
         if self.difference:
@@ -246,7 +247,10 @@ class Restored:
             if len(behind) < len(self.tables):  # others may have no key by which to put rows back
                 command += [part for name in behind for part in ("--table", name)]
             lines.append(f"to look at the rows that are missing or differ, and to put them back: {shlex.join(command)}")
-        return [*lines, f"snapshot {self.snapshot_id}: {len(self.tables)} tables {where}, {self.seconds:.1f} s"]
+        return [
+            *lines,
+            f"snapshot {self.snapshot_id}: {counted(len(self.tables), 'table')} {where}, {self.seconds:.1f} s",
+        ]
 
 
 def plan_restore(manifest: Manifest, conninfo: str, request: RestoreRequest) -> Plan:

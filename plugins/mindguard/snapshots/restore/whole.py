@@ -24,6 +24,7 @@ from mindguard.snapshots.storage.manifest import Manifest, Table, TableName, as_
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.tempdisk import temporary_folder
 from mindguard.sql import identifier, literal, raw, statement
+from mindguard.units import counted, size
 
 if TYPE_CHECKING:
     import psycopg
@@ -55,7 +56,10 @@ class Rebuilt:
 
     def lines(self) -> list[str]:
         """Return the result as lines for a person."""
-        lines = [f"{name}: {loaded.rows:,} rows from {loaded.parts} parts" for name, loaded in self.tables.items()]
+        lines = [
+            f"{name}: {counted(loaded.rows, 'row')} from {counted(loaded.parts, 'part')}"
+            for name, loaded in self.tables.items()
+        ]
         lines += [f"left out: {line}" for line in self.skipped]
         lines += [f"not as in the source: {line}" for line in self.not_proven]
         lines += self.notes
@@ -75,7 +79,8 @@ def plan_rebuild(manifest: Manifest, conninfo: str) -> list[str]:
         return [
             f"snapshot {manifest.snapshot_id} into the empty database {connection.info.dbname}",
             *(
-                f"{table.name}: read {len(table.parts)} parts, {table.stored_bytes / 1e6:,.1f} MB, {table.rows:,} rows"
+                f"{table.name}: read {counted(len(table.parts), 'part')}, {size(table.stored_bytes)}, "
+                f"{counted(table.rows, 'row')}"
                 for table in manifest.tables
             ),
             f"then constraints, indexes and {len(manifest.sequences)} sequences",

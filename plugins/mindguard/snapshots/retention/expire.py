@@ -33,6 +33,7 @@ from mindguard.snapshots.storage.layout import Layout
 from mindguard.snapshots.storage.manifest import ManifestInvalid
 from mindguard.snapshots.storage.s3_errors import ObjectMissing, StoreError
 from mindguard.snapshots.storage.store import Listed, Store, in_parallel
+from mindguard.units import counted, size
 
 _TAKEN_AT = re.compile(r"/(\d{8}T\d{6}Z)-[0-9a-f]+\.json$")
 
@@ -155,8 +156,8 @@ def expire_snapshots(
                 _remove_snapshot(store, each.snapshot, expired)
         _abort_uploads(store, before, expired)
         _remove_garbage(needs, manifests, expired)
-        deleted = f"deleted {expired.objects} objects ({expired.bytes / 1e6:,.1f} MB)"
-        progress(f"expired {len(expired.snapshots)} snapshots, {deleted}")
+        deleted = f"deleted {counted(expired.objects, 'object')} ({size(expired.bytes)})"
+        progress(f"expired {counted(len(expired.snapshots), 'snapshot')}, {deleted}")
         for line in (
             *expired.locked,
             *(f"{key} does not belong to this package; it is left alone" for key in expired.foreign),

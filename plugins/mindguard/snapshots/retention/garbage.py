@@ -14,16 +14,17 @@ from mindguard.snapshots.retention.rules import ExpiryRefused
 from mindguard.snapshots.storage.catalog import id_of, read_manifest
 from mindguard.snapshots.storage.checks import superseded
 from mindguard.snapshots.storage.encryption import Unreadable
-from mindguard.snapshots.storage.layout import MANIFEST, Kind, Layout
+from mindguard.snapshots.storage.layout import BESIDE, MANIFEST, Kind, Layout
 from mindguard.snapshots.storage.manifest import ManifestInvalid
 from mindguard.snapshots.storage.s3_errors import ObjectMissing
 from mindguard.snapshots.storage.store import Listed, Store, in_parallel
+from mindguard.units import counted, size
 
 THREADS = 8
 MOST_ORPHANS = 0.5
 """The largest size of orphans, as a share of what the kept snapshots need, that is removed without being asked for."""
 
-_COLLECTED: set[Kind | None] = {"part", "schema", "proof", "hold", "probe", "damaged", "verified", "drill"}
+_COLLECTED: set[Kind | None] = {"part", "schema", *BESIDE, "probe", "damaged", "verified", "drill"}
 _ROWS: set[Kind | None] = {"part", "schema"}
 
 
@@ -54,8 +55,7 @@ class Garbage:
 
 
 def _counted(objects: Sequence[Listed]) -> str:
-    size = sum(each.bytes for each in objects) / 1e6
-    return f"{len(objects):,} object{'' if len(objects) == 1 else 's'} ({size:,.1f} MB)"
+    return f"{counted(len(objects), 'object')} ({size(sum(each.bytes for each in objects))})"
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Needs:
     _named: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def of(self, manifests: Iterable[str]) -> set[str]:
-        """Return the keys of everything that belongs to these snapshots, including their proofs and holds.
+        """Return the keys of everything that belongs to these snapshots, including what is beside their manifests.
 
         Raises:
             ObjectMissing: a manifest was listed, and is gone.
@@ -91,7 +91,7 @@ class Needs:
 
 def _named_by(store: Store, manifest: str) -> frozenset[str]:
     named = {each.key for each in read_manifest(store, manifest).objects}
-    return frozenset({Layout.beside(manifest, "proof"), Layout.beside(manifest, "hold"), *named})
+    return frozenset({*(Layout.beside(manifest, kind) for kind in BESIDE), *named})
 
 
 def listed_manifests(listed: Iterable[Listed]) -> set[str]:
@@ -150,8 +150,8 @@ def plan_garbage(
     used = sum(each.bytes for each in listed if each.key in needed)
     if orphaned > MOST_ORPHANS * used and not any_orphans:
         raise ExpiryRefused(
-            f"{orphaned / 1e6:,.1f} MB of stored parts belong to no snapshot, while the kept snapshots need only "
-            f"{used / 1e6:,.1f} MB: the store's listings may leave out snapshots",
+            f"{size(orphaned)} of stored parts belong to no snapshot, while the kept snapshots need only "
+            f"{size(used)}: the store's listings may leave out snapshots",
             hint="if `mindguard snapshot list` shows every snapshot that should be there, these parts are left from "
             "runs that failed: remove them once by `mindguard snapshot expire --apply --orphans`",
         )

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 
 from mindguard.errors import MindGuardError, first_few
 from mindguard.snapshots.storage.encryption import KeyMissing, Unreadable
-from mindguard.snapshots.storage.layout import MANIFEST, is_snapshot_id, time_in
+from mindguard.snapshots.storage.layout import BESIDE, MANIFEST, is_snapshot_id, time_in
 from mindguard.snapshots.storage.manifest import Manifest, ManifestInvalid
 from mindguard.snapshots.storage.proof import Proof, read_proof
 from mindguard.snapshots.storage.s3_errors import ObjectMissing, StoreError
 from mindguard.snapshots.storage.store import Listed, Store, in_parallel
 
 _THREADS = 8
-_PROOF, _HOLD = ".proof.json", ".hold.json"
+_PROOF = ".proof.json"
 
 
 def manifest_keys(store: Store) -> list[str]:
     """Return the keys of all manifests, oldest first.
 
-    A manifest that the listing leaves out, while it has the proof or hold beside it, is looked up.
+    A manifest that the listing leaves out, while it has what is beside it, is looked up.
     """
     keys = store.keys("snapshots/")
     manifests = {key for key in keys if MANIFEST.search(key)}
-    beside = {f"{key.removesuffix(_PROOF).removesuffix(_HOLD)}.json" for key in keys if key.endswith((_PROOF, _HOLD))}
+    beside = {f"{key.rsplit('.', 2)[0]}.json" for key in keys if store.layout.kind(key) in BESIDE}
     manifests |= {key for key in beside - manifests if store.head(key)}
     return sorted(manifests, key=id_of)
 
@@ -35,7 +35,14 @@ class SnapshotMissing(MindGuardError):
 
 
 def list_snapshots(store: Store, *, unreadable: Callable[[str, MindGuardError], None] | None = None) -> list[Manifest]:
-    """Return all snapshots, oldest first.
+    """Return all snapshots, oldest first. For arguments and errors see `read_snapshots`."""
+    return [manifest for _, manifest in read_snapshots(store, unreadable=unreadable)]
+
+
+def read_snapshots(
+    store: Store, *, unreadable: Callable[[str, MindGuardError], None] | None = None
+) -> Iterator[tuple[str, Manifest]]:
+    """Yield the key and the manifest of every snapshot, oldest first.
 
     Args:
         store: where the snapshots are.
@@ -44,17 +51,15 @@ def list_snapshots(store: Store, *, unreadable: Callable[[str, MindGuardError], 
     Raises:
         ManifestInvalid, ObjectMissing, Unreadable: a manifest cannot be read, and `unreadable` was not given.
     """
-    found = []
     for key in manifest_keys(store):
         try:
-            found.append(read_manifest(store, key))
+            yield key, read_manifest(store, key)
         except (ManifestInvalid, ObjectMissing, Unreadable) as error:
             if isinstance(error, ObjectMissing) and key not in store.keys(key.removeprefix(f"{store.prefix}/")):
                 continue  # it has just expired
             if not unreadable:
                 raise
             unreadable(key, error)
-    return found
 
 
 class SnapshotQuarantined(MindGuardError):

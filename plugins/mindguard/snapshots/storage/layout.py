@@ -6,6 +6,7 @@
 <prefix>/snapshots/<date>/<snapshot id>.json          the manifest
 <prefix>/snapshots/<date>/<snapshot id>.proof.json    a restore drill proved the snapshot
 <prefix>/snapshots/<date>/<snapshot id>.hold.json     the snapshot is kept whatever its age
+<prefix>/snapshots/<date>/<snapshot id>.doubt.json    its values may be older than it says
 <prefix>/damaged/<digest of a key>.json               the object under that key is damaged
 <prefix>/verified/<snapshot id>/<time>-<random>.json  when the snapshot's objects were last read
 <prefix>/drills/<snapshot id>/<time>-<random>.json    a restore drill rebuilt some of its tables
@@ -19,12 +20,15 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import quote
 
 MANIFEST = re.compile(r"/\d{4}-\d\d-\d\d/[^/.]+\.json$")
 
-Kind = Literal["part", "schema", "manifest", "proof", "hold", "probe", "damaged", "verified", "drill"]
+Kind = Literal["part", "schema", "manifest", "proof", "hold", "doubt", "probe", "damaged", "verified", "drill"]
+Beside = Literal["proof", "hold", "doubt"]
+"""What may be stored beside a manifest, which itself never changes."""
+BESIDE: tuple[Beside, ...] = get_args(Beside)
 
 _STAMP = r"\d{8}T\d{6}Z-[0-9a-f]+"
 _SNAPSHOT = rf"snapshots/\d{{4}}-\d\d-\d\d/{_STAMP}"
@@ -35,6 +39,7 @@ _LAYOUT: dict[Kind, re.Pattern[str]] = {
     "manifest": re.compile(rf"{_SNAPSHOT}\.json"),
     "proof": re.compile(rf"{_SNAPSHOT}\.proof\.json"),
     "hold": re.compile(rf"{_SNAPSHOT}\.hold\.json"),
+    "doubt": re.compile(rf"{_SNAPSHOT}\.doubt\.json"),
     "probe": re.compile(r"probe/[0-9a-f]{16}"),
     "damaged": re.compile(r"damaged/[0-9a-f]{64}\.json"),
     "drill": re.compile(rf"drills/{_STAMP}/{_STAMP}\.json"),
@@ -114,7 +119,7 @@ class Layout:
 
         Nobody can tell from the names of parts that versions up to 0.1 wrote.
         """
-        if self.kind(key) in ("manifest", "proof", "hold"):
+        if self.kind(key) in ("manifest", *BESIDE):
             return key.rpartition("/")[2].partition(".")[0]
         if self.kind(key) in ("verified", "drill"):
             return key.split("/")[-2]
@@ -142,8 +147,8 @@ class Layout:
         return f"{self.prefix}/damaged/{hashlib.sha256(name.encode()).hexdigest()}.json"
 
     @staticmethod
-    def beside(manifest_key: str, kind: Literal["proof", "hold"]) -> str:
-        """Return the key of a proof or hold, which is kept beside the manifest because manifests never change."""
+    def beside(manifest_key: str, kind: Beside) -> str:
+        """Return the key of what is stored of this kind beside a manifest."""
         return f"{manifest_key.removesuffix('.json')}.{kind}.json"
 
     def kind(self, key: str) -> Kind | None:

@@ -229,6 +229,11 @@ class Manifest(_Record):
         return sum(table.stored_bytes for table in self.contents)
 
     @property
+    def unread(self) -> tuple[str, ...]:
+        """The tables of which not all values were read for the snapshot: the others were taken for unchanged."""
+        return tuple(each.name for each in self.contents if each.values_read_at not in (None, self.taken_at))
+
+    @property
     def objects(self) -> tuple[StoredObject, ...]:
         """Every stored object that the snapshot needs."""
         return (*self.parts, self.schema_dump)

@@ -1,4 +1,4 @@
-"""How far a snapshot can be trusted: whether a drill has proven it, and when its parts were last read."""
+"""How far a snapshot can be trusted: whether a drill has proven it, its parts were read, its values are in doubt."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 
 from mindguard.snapshots.storage.catalog import proof_of, proven
 from mindguard.snapshots.storage.checks import CheckState, read_checks
+from mindguard.snapshots.storage.doubt import doubtful_tables
 from mindguard.snapshots.storage.drills import DrillPart, drill_parts, equal_tables, since_fault
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.proof import Proof
@@ -22,11 +23,13 @@ class SnapshotState:
         proof: that a restore drill has rebuilt all of it and found it equal to its source; None: none has.
         checks: when its stored objects were last read.
         rebuilt: number of its tables that restore drills have rebuilt and found equal, of which each rebuilds a few.
+        doubtful: its tables that may hold older values than it says: see `doubt`.
     """
 
     proof: Proof | None
     checks: CheckState
     rebuilt: int = 0
+    doubtful: tuple[str, ...] = ()
 
 
 def state_of(store: Store, manifest: Manifest, *, now: datetime) -> SnapshotState:
@@ -35,8 +38,8 @@ def state_of(store: Store, manifest: Manifest, *, now: datetime) -> SnapshotStat
     Raises:
         StoreError: the store could not be asked.
     """
-    checks = read_checks(store, now=now).state(manifest, store)
-    return SnapshotState(proof_of(store, manifest.snapshot_id), checks, _rebuilt(manifest, drill_parts(store)))
+    proof = proof_of(store, manifest.snapshot_id)
+    return _states(store, [manifest], {manifest.snapshot_id: proof} if proof else {}, now)[manifest.snapshot_id]
 
 
 def states(store: Store, manifests: Iterable[Manifest], *, now: datetime) -> dict[str, SnapshotState]:
@@ -45,9 +48,20 @@ def states(store: Store, manifests: Iterable[Manifest], *, now: datetime) -> dic
     Raises:
         StoreError: the store could not be asked.
     """
-    proofs, checks, parts = proven(store), read_checks(store, now=now), drill_parts(store)
+    return _states(store, list(manifests), proven(store), now)
+
+
+def _states(
+    store: Store, manifests: Sequence[Manifest], proofs: Mapping[str, Proof], now: datetime
+) -> dict[str, SnapshotState]:
+    checks, parts, doubtful = read_checks(store, now=now), drill_parts(store), doubtful_tables(store, manifests)
     return {
-        each.snapshot_id: SnapshotState(proofs.get(each.snapshot_id), checks.state(each, store), _rebuilt(each, parts))
+        each.snapshot_id: SnapshotState(
+            proofs.get(each.snapshot_id),
+            checks.state(each, store),
+            _rebuilt(each, parts),
+            doubtful.get(each.snapshot_id, ()),
+        )
         for each in manifests
     }
 

@@ -23,6 +23,7 @@ from mindguard.snapshots.storage.manifest import Manifest, Part, StoredObject, T
 from mindguard.snapshots.storage.s3_errors import ObjectExists, ObjectMissing, StoreError, StoreFault
 from mindguard.snapshots.storage.store import Store
 from mindguard.snapshots.tempdisk import temporary_file
+from mindguard.units import counted, size
 
 _FEW = 3  # objects that the store may fail to return before it has returned any
 _RECORD_EVERY_S = 600.0  # so that a run that is ended has not read everything in vain
@@ -58,14 +59,14 @@ class Verified:
     faults: tuple[str, ...]
 
     def __str__(self) -> str:
-        read = f"{self.read_bytes / 1e6:,.1f} MB in {self.seconds:.1f} s"
+        read = f"{size(self.read_bytes)} in {self.seconds:.1f} s"
         if self.oldest_check is None:
             state = f"has {len(self.faults)} damaged objects" if self.faults else "is whole"
-            return f"snapshot {self.snapshot_id} {state}: all {self.parts} parts read, {read}"
+            return f"snapshot {self.snapshot_id} {state}: all {counted(self.parts, 'part')} read, {read}"
         days = self.oldest_check / timedelta(days=1)
         return (
-            f"snapshot {self.snapshot_id} has no known damage: {self.read_parts} of {self.parts} parts read now, "
-            f"{read}; the oldest check of the others is {days:.1f} days old"
+            f"snapshot {self.snapshot_id} has no known damage: {self.read_parts} of {counted(self.parts, 'part')} read "
+            f"now, {read}; the oldest check of the others is {days:.1f} days old"
         )
 
     def check(self) -> None:
@@ -172,7 +173,7 @@ def verify_due(
         for key, each in reading.objects.items()
         if key == manifest.schema_dump.key or is_due(identity(each), last_read[key], now=now, verify_days=verify_days)
     ]
-    progress(f"{len(due)} of {len(reading.objects)} objects are due")
+    progress(f"{len(due)} of {counted(len(reading.objects), 'object')} due")
     reading.read(due)
     record()
     times = [at for key, at in last_read.items() if at and key not in reading.sound and key not in reading.faults]

@@ -17,6 +17,7 @@ from mindguard.snapshots.restore.tables import Plan, PlannedTable, RestoreReques
 from mindguard.snapshots.restore.target import RestoreRefused, TargetError
 from mindguard.snapshots.storage.manifest import Manifest, Table
 from mindguard.sql import identifier
+from mindguard.units import size
 from tests.unit.snapshots.fakes import memory_store, published
 
 
@@ -77,7 +78,7 @@ def test_a_plan_says_what_is_read_and_what_happens_to_the_live_table(manifest: M
     live = Live(1, identifier("public", "t"), same_columns=True)
     first, read, last = plan(table, live)
     assert first == "snapshot s1 into schema restored_s1 of database db"
-    assert read == "public.t: read 1 of 2 parts, 0.0 MB, 2 rows; made like the live table"
+    assert read == f"public.t: read 1 of 2 parts, {size(table.parts[0].bytes)}, 2 rows; made like the live table"
     assert last == "live tables stay as they are"
     assert "choose among 2 rows; made from the manifest" in plan(table, None, RowFilter(()))[1]
     assert "which becomes t_before_s1" in plan(table, live, swapping=True)[-1]

@@ -10,6 +10,8 @@ import pytest
 from mindguard.settings.snapshot import RetentionSettings
 from mindguard.snapshots.retention.expire import Expired, ExpiryIncomplete, expire_snapshots, kept_snapshots
 from mindguard.snapshots.retention.holds import hold, release
+from mindguard.snapshots.storage.catalog import list_snapshots
+from mindguard.snapshots.storage.doubt import Doubt, doubtful_tables, store_doubt
 from mindguard.snapshots.storage.manifest import Manifest
 from mindguard.snapshots.storage.proof import Proof, store_proof
 from mindguard.snapshots.storage.store import Store
@@ -65,6 +67,18 @@ def test_an_expired_snapshot_goes_with_its_objects_and_no_others(kept: Kept) -> 
     assert expired.objects == len(old.objects)
     assert expired.bytes == sum(each.bytes for each in old.objects)
     assert expire(store).objects == 0
+
+
+def test_what_is_beside_a_manifest_goes_with_it(kept: Kept) -> None:
+    store, client, old = kept
+    client.now = NOW - timedelta(days=2)
+    for each in list_snapshots(store):
+        doubt = Doubt(snapshot_id=each.snapshot_id, tables=("public.t",), contradicted="public.t", found_at=NOW)
+        store_doubt(doubt, store, store.layout.manifest_key(each.taken_at.date(), each.snapshot_id))
+    client.now = NOW
+    assert old.snapshot_id in doubtful_tables(store, [old])
+    expire(store).check()
+    assert set(doubtful_tables(store, [old, *list_snapshots(store)])) == {e.snapshot_id for e in list_snapshots(store)}
 
 
 def test_the_plan_says_in_words_what_goes(kept: Kept) -> None:
