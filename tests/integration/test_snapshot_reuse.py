@@ -210,5 +210,8 @@ def test_a_damaged_older_manifest_does_not_keep_the_next_snapshot_from_being_tak
         zone=ZoneInfo("Asia/Shanghai"),
         progress=said.append,
     )
-    assert third.manifest.tables[0].parts == first.manifest.tables[1].parts
+    # Its values may have had their turn to be read again, which changes the part's record and not the part.
+    assert [part.key for part in third.manifest.tables[0].parts] == [
+        part.key for part in first.manifest.tables[1].parts
+    ]
     assert any("skipped" in line and second.key in line for line in said)

@@ -188,7 +188,7 @@ def show(snapshot_id: SnapshotId, *, as_json: AsJson = False) -> None:
         )
         for t in found.tables
     ]
-    print_table(("table", "rows", "parts", "size", "part by", "fingerprint", "values read from the source"), rows)
+    print_table(("table", "rows", "parts", "size", "part by", "fingerprint", "values read"), rows)
     _print_notes(found)
     _print_doubts(found, state.doubtful, settings.zone)
 
@@ -200,9 +200,9 @@ def _values_read(table: Table, snapshot: Manifest, zone: ZoneInfo) -> str:
     """
     oldest = table.values_read_at
     if table.name not in snapshot.unread or oldest is None:
-        return "all parts"
+        return "all"
     now = sum(part.values_read_at == snapshot.taken_at for part in table.parts)
-    return f"{now} of {counted(len(table.parts), 'part')}, others since {oldest.astimezone(zone):%Y-%m-%d}"
+    return f"{now} of {len(table.parts)}, others {oldest.astimezone(zone):%Y-%m-%d}"
 
 
 @app.command()
